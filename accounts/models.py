@@ -1,0 +1,118 @@
+"""API keys. The secret is shown once and stored as a hash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from accounts import keys
+
+
+class Scope(models.TextChoices):
+    """What a key may do."""
+
+    INFERENCE = "inference", "Inference: completions and the list of models"
+    MODELS = "models", "Models: load and unload"
+    ADMIN = "admin", "Admin: detailed health and metrics"
+
+
+def validate_scopes(value: Any) -> None:
+    """Refuse anything but a non-empty list of known scopes. Raises ValidationError."""
+    if not isinstance(value, list) or not value or set(value) - set(Scope.values):
+        raise ValidationError(f"Choose from {', '.join(Scope.values)}.")
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> ApiKeyQuerySet:
+        """Return the keys that are active and not expired."""
+        return self.filter(is_active=True).filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
+        )
+
+    def issue(self, **fields: Any) -> tuple[ApiKey, str]:
+        """Create a key and return it with its secret, which is stored nowhere."""
+        secret = keys.generate()
+        key = ApiKey(prefix=secret.prefix, key_hash=secret.hash, **fields)
+        key.full_clean()
+        key.save()
+        return key, secret.text
+
+
+class ApiKey(models.Model):
+    """One key: who owns it, what it may do, how much."""
+
+    name = models.CharField(max_length=100)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys"
+    )
+    prefix = models.CharField(max_length=32, unique=True, editable=False)
+    key_hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(
+        default=list,
+        validators=[validate_scopes],
+    )
+    allowed_models = models.ManyToManyField(
+        "registry.Model",
+        blank=True,
+        related_name="api_keys",
+        help_text="Models that the key may use; none chosen means all.",
+    )
+    rate_limit = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Requests in a window; empty is the configuration's, 0 is no limit.",
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    is_active = models.BooleanField("active", default=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API key"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(is_active=True, revoked_at=None)
+                | models.Q(is_active=False, revoked_at__isnull=False),
+                name="accounts_apikey_inactive_is_revoked",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is active and not expired."""
+        return self.is_active and not self.is_expired
+
+    def revoke(self) -> None:
+        """Make the key unusable for ever and save it."""
+        if self.is_active:
+            self.is_active = False
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["is_active", "revoked_at"])
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether the key may do what ``scope`` names."""
+        return scope in self.scopes

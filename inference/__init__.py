@@ -1,0 +1,1 @@
+"""Inference: the engine, its processes, and the OpenAI endpoints."""

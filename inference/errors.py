@@ -1,0 +1,59 @@
+"""What a caller of the inference client may catch."""
+
+from __future__ import annotations
+
+
+class InferenceError(Exception):
+    """Base of every error of this package.
+
+    ``code`` is the stable name, ``retry_after`` the seconds after which the
+    same request may succeed, or None where it never will.
+    """
+
+    code = "inference_error"
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class EngineUnavailable(InferenceError):
+    """No engine can run the request now."""
+
+    code = "engine_unavailable"
+
+
+class QueueFull(InferenceError):
+    """As many requests wait for the model as may."""
+
+    code = "queue_full"
+
+
+class QueueTimeout(InferenceError):
+    """The request waited longer than it may."""
+
+    code = "queue_timeout"
+
+
+class ModelLoadFailed(InferenceError):
+    """The model cannot be loaded; the message carries llama.cpp's reason."""
+
+    code = "model_load_failed"
+
+
+class RequestTimeout(InferenceError):
+    """The answer took longer than it may."""
+
+    code = "request_timeout"
+
+
+class RequestRejected(InferenceError):
+    """The engine refuses the request as it is; ``param`` names the field."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param

@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Run a Django command from a checkout, installed or not."""
+
+import os
+import sys
+from pathlib import Path
+
+# platform/ is a source root, never a package: see docs/adr/0001.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "platform"))
+
+
+def main() -> None:
+    """Hand the command line to Django."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

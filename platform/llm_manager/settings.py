@@ -1,0 +1,223 @@
+"""Django settings, read from the configuration; nothing else is read here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from llm_manager.config import ConfigError, load_config
+
+try:
+    CONFIG = load_config()
+except ConfigError as error:
+    raise ImproperlyConfigured(str(error)) from None
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+DATA_DIR = CONFIG.data_dir
+MODELS_DIR = CONFIG.models_dir
+
+
+# Secret key -----------------------------------------------------------------
+
+
+def _secret_key() -> str:
+    """Return the deployment's secret, made once and kept in the data directory."""
+    given = os.environ.get("LLM_MANAGER_SECRET_KEY")
+    if given:
+        return given
+    file = DATA_DIR / "secret_key"
+    try:
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        # O_EXCL: of several processes that start together, one makes the key.
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return file.read_text(encoding="ascii")
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data directory {DATA_DIR} cannot be written: {error.strerror}."
+        ) from None
+    key = secrets.token_urlsafe(50)
+    with os.fdopen(handle, "w", encoding="ascii") as stream:
+        stream.write(key)
+    return key
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+ALLOWED_HOSTS = list(CONFIG["server.allowed_hosts"])
+
+# Applications ---------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "llm_manager",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "registry",
+    "accounts",
+    "inference",
+]
+MIDDLEWARE = [
+    "inference.openai.middleware.RequestMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "llm_manager.urls"
+ASGI_APPLICATION = "llm_manager.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# In a wheel the templates lie inside the package, in a checkout at the root.
+TEMPLATES_DIR = PACKAGE_DIR / "templates"
+if not TEMPLATES_DIR.is_dir():
+    TEMPLATES_DIR = PACKAGE_DIR.parents[1] / "templates"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [TEMPLATES_DIR],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+
+# Data -----------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        CONFIG["database.url"] or f"sqlite:///{DATA_DIR / 'db.sqlite3'}",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Readers never wait for the writer, and a writer waits for the one before.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+REDIS_URL = CONFIG["redis.url"] or f"unix://{DATA_DIR / 'redis.sock'}"
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "llm-manager",
+    }
+}
+CHANNEL_LAYERS = {
+    # Reply frames and control messages: at most once, hence sequence numbers.
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "llm-manager."},
+    },
+    # Requests: competing consumers, bounded (ChannelFull), expiring.
+    "queue": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL}],
+            "prefix": "llm-manager.",
+            "capacity": CONFIG["engine.queue_size"],
+            "expiry": CONFIG["engine.queue_timeout"],
+        },
+    },
+}
+
+# HTTP -----------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIG["limits.max_body_mb"] * 1024 * 1024
+CORS_ALLOW_ALL_ORIGINS = "*" in CONFIG["server.cors_origins"]
+CORS_ALLOWED_ORIGINS = [
+    origin for origin in CONFIG["server.cors_origins"] if origin != "*"
+]
+CORS_EXPOSE_HEADERS = ["x-request-id", "openai-processing-ms", "retry-after"]
+CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
+CSRF_TRUSTED_ORIGINS = list(CONFIG["server.csrf_trusted_origins"])
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+APPEND_SLASH = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["inference.openai.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "inference.openai.errors.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+
+# Accounts -------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": f"django.contrib.auth.password_validation.{name}",
+    }
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+AUTH_REQUIRED = CONFIG["auth.required"]
+# django-ratelimit wants a cache whose increments are atomic; Redis has them.
+RATELIMIT_USE_CACHE = "default"
+
+# Language and time ----------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# Log ------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "formatter": "line",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": CONFIG["logging.level"].upper()},
+    "loggers": {
+        # One line per request is Daphne's; Django's own would be a second.
+        "django.channels.server": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+    },
+}

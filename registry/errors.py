@@ -1,0 +1,19 @@
+"""What the registry refuses, each with a sentence that a person can act on."""
+
+
+class RegistryError(Exception):
+    """Base of every error of this package."""
+
+    code = "registry_error"
+
+
+class InvalidGGUF(RegistryError):
+    """A file that is not a readable GGUF file; the message is the reason."""
+
+    code = "invalid_gguf"
+
+
+class ModelNotFound(RegistryError):
+    """No registered model has this id, alias or file name."""
+
+    code = "model_not_found"
