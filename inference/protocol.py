@@ -199,7 +199,9 @@ def _event(item: Any) -> Any:
 def _rich(name: str, value: Any) -> Any:
     if name == "params":
         params = dict(zip(_PARAMS, value, strict=True))
-        params["logit_bias"] = tuple((token, bias) for token, bias in params["logit_bias"])
+        params["logit_bias"] = tuple(
+            (token, bias) for token, bias in params["logit_bias"]
+        )
         params["stop"] = tuple(params["stop"])
         return SamplingParams(**params)
     if name == "usage":

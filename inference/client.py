@@ -1,0 +1,375 @@
+"""The web side: hand a job to whichever worker has its model, follow its events.
+
+One client per event loop. It owns the web process's reply channel, fans frames
+out to streams, asks again for frames that were lost, and hands a stream whose
+worker died to the next one, with the tokens that it has: the caller sees a
+pause, not an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from channels.exceptions import ChannelFull
+from channels.layers import channel_layers
+from redis.exceptions import RedisError
+
+from inference import services
+from inference.errors import (
+    EngineUnavailable,
+    InferenceError,
+    ModelLoadFailed,
+    QueueFull,
+    QueueTimeout,
+    RequestRejected,
+)
+from inference.inbox import Inbox
+from inference.protocol import (
+    Abort,
+    Accepted,
+    Command,
+    Event,
+    Failed,
+    Finished,
+    Frame,
+    Generate,
+    ProtocolError,
+    Renew,
+    Resend,
+    TokensGenerated,
+    from_wire,
+    queue_name,
+    to_wire,
+)
+
+if TYPE_CHECKING:
+    from inference.engine.sampling_params import SamplingParams
+
+logger = logging.getLogger(__name__)
+
+#: How often workers hear that this process lives, and streams are looked after.
+_WATCH_EVERY_S = 1.0
+#: A request that an idle worker has not taken for this long was lost with Redis.
+_LOST_AFTER_S = 5.0
+#: How often a stream may lose its worker: a request that kills workers ends here.
+_MAX_ATTEMPTS = 3
+#: Seconds after which a client may try again when no worker could be had.
+_RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One sequence to generate. ``timeout_s`` bounds the wait for its start."""
+
+    model_id: int
+    model_name: str
+    prompt: str | list[int]
+    params: SamplingParams
+    special: bool
+    tenant: str
+    key: str
+    timeout_s: float
+
+
+@dataclass(eq=False)
+class Stream:
+    """The events of one job."""
+
+    client: EngineClient
+    job: Job
+    request_id: str
+    deadline: float
+    queued_at: float
+    owner: str = ""
+    control: str = ""
+    attempts: int = 0
+    tokens: list[int] = field(default_factory=list)
+    is_done: bool = False
+    _events: deque[Event] = field(default_factory=deque)
+    _error: InferenceError | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def events(self, timeout_s: float | None = None) -> list[Event]:
+        """Wait for events and return all that are there; [] after ``timeout_s``.
+
+        The last one is Finished. Raises InferenceError when the job cannot be
+        done.
+        """
+        if not self._events and self._error is None:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout_s)
+            except TimeoutError:
+                return []
+        if self._events:
+            events = list(self._events)
+            self._events.clear()
+            return events
+        if self._error is not None:
+            raise self._error
+        return []
+
+    async def aclose(self) -> None:
+        """Give the job up if it is not done. Idempotent."""
+        await self.client.close(self)
+
+    def put(self, event: Event) -> None:
+        """Take an event of the worker that owns the stream."""
+        match event:
+            case TokensGenerated():
+                self.tokens.extend(event.tokens)
+            case Finished():
+                self.is_done = True
+            case Failed():
+                self.fail(_error(event))
+                return
+        self._events.append(event)
+        self._changed.set()
+
+    def fail(self, error: InferenceError) -> None:
+        """End the stream with an error."""
+        self.is_done = True
+        self._error = error
+        self._changed.set()
+
+
+class EngineClient:
+    """Every stream of one web process."""
+
+    def __init__(self, *, queue: Any, replies: Any) -> None:
+        self._queue = queue
+        self._replies = replies
+        self._streams: dict[str, Stream] = {}
+        self._inbox = Inbox()
+        self._reply_to = ""
+        self._starting = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def submit(self, job: Job) -> Stream:
+        """Queue a job; return its stream.
+
+        Raises QueueFull, EngineUnavailable, ModelLoadFailed.
+        """
+        await self._start()
+        await services.ensure_worker(job.model_id)
+        now = time.time()
+        stream = Stream(
+            client=self,
+            job=job,
+            request_id=uuid.uuid4().hex,
+            deadline=now + job.timeout_s,
+            queued_at=now,
+        )
+        self._streams[stream.request_id] = stream
+        try:
+            await self._enqueue(stream)
+        except BaseException:
+            del self._streams[stream.request_id]
+            raise
+        return stream
+
+    async def close(self, stream: Stream) -> None:
+        """Forget a stream; its worker drops the sequence within a step."""
+        if self._streams.pop(stream.request_id, None) is None:
+            return
+        if not stream.is_done and stream.control:
+            await self._command(stream.control, Abort((stream.request_id,)))
+
+    async def _start(self) -> None:
+        """Open the reply channel and the tasks behind it, once."""
+        async with self._starting:
+            if not self._tasks:
+                try:
+                    self._reply_to = await self._replies.new_channel("reply.")
+                except (OSError, RedisError) as error:
+                    raise _no_redis() from error
+                self._tasks = [
+                    asyncio.create_task(self._receive()),
+                    asyncio.create_task(self._watch()),
+                ]
+
+    async def _enqueue(self, stream: Stream) -> None:
+        job = stream.job
+        message = Generate(
+            request_id=stream.request_id,
+            reply_to=self._reply_to,
+            prompt=job.prompt,
+            params=job.params,
+            deadline=stream.deadline,
+            special=job.special,
+            resume=tuple(stream.tokens),
+            tenant=job.tenant,
+            key=job.key,
+        )
+        try:
+            await self._queue.send(queue_name(job.model_id), to_wire(message))
+        except ChannelFull:
+            raise QueueFull(
+                f"Too many requests wait for the model '{job.model_name}'. "
+                "Try again later.",
+                retry_after=_RETRY_AFTER_S,
+            ) from None
+        except (OSError, RedisError) as error:
+            raise _no_redis() from error
+
+    async def _command(self, control: str, command: Command) -> None:
+        try:
+            await self._replies.send(control, to_wire(command))
+        except (OSError, RedisError):
+            # A worker that hears nothing for a while stops by itself.
+            logger.warning("Redis is away; a command to a worker is lost")
+
+    # Events -------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = from_wire(await self._replies.receive(self._reply_to))
+            except ProtocolError:
+                logger.exception("A frame of another version is dropped")
+                continue
+            if not isinstance(message, Frame):
+                continue
+            for frame in self._inbox.put(message):
+                unwanted = self._take(frame)
+                if unwanted:
+                    await self._command(frame.control, Abort(unwanted))
+            missing = self._inbox.missing(message)
+            if missing is not None:
+                await self._command(message.control, Resend(self._reply_to, missing))
+
+    def _take(self, frame: Frame) -> tuple[str, ...]:
+        """Hand a frame's events to their streams; return what nobody wants."""
+        unwanted = set()
+        for event in frame.events:
+            stream = self._streams.get(event.request_id)
+            if stream is None or not self._is_for(stream, event, frame):
+                unwanted.add(event.request_id)
+                continue
+            if not (isinstance(event, Accepted) and stream.attempts):
+                stream.put(event)
+            if stream.is_done:
+                del self._streams[stream.request_id]
+        return tuple(unwanted)
+
+    def _is_for(self, stream: Stream, event: Event, frame: Frame) -> bool:
+        """Whether a stream takes an event of this worker.
+
+        The queue delivers at least once, so two workers may have the request:
+        the first to accept it owns the stream.
+        """
+        if isinstance(event, Accepted) and not stream.owner:
+            stream.owner = frame.incarnation
+            stream.control = frame.control
+        refused = isinstance(event, Failed) and not stream.owner
+        return refused or stream.owner == frame.incarnation
+
+    # Watching over streams ----------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Keep leases, notice dead workers, failed loads and lost requests."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            if not self._streams:
+                continue
+            for control in {s.control for s in self._streams.values() if s.control}:
+                await self._command(control, Renew(self._reply_to))
+            try:
+                await self._look_after()
+            except Exception:
+                # One failed look must not end the watching; the next may do.
+                logger.exception("Looking after the streams failed")
+
+    async def _look_after(self) -> None:
+        by_model: dict[int, list[Stream]] = {}
+        for stream in self._streams.values():
+            by_model.setdefault(stream.job.model_id, []).append(stream)
+        situations = await sync_to_async(services.model_situations)(list(by_model))
+        for model_id, streams in by_model.items():
+            situation = situations[model_id]
+            for stream in streams:
+                try:
+                    await self._look_at(stream, situation)
+                except InferenceError as error:
+                    stream.fail(error)
+                    self._streams.pop(stream.request_id, None)
+
+    async def _look_at(self, stream: Stream, now: services.ModelSituation) -> None:
+        if stream.is_done:
+            return
+        if stream.owner:
+            gone = stream.owner not in now.incarnations
+            if gone or self._inbox.is_broken(stream.owner):
+                await self._retry(stream)
+            return
+        waited = time.time() - stream.queued_at
+        if now.error:
+            raise ModelLoadFailed(now.error, retry_after=_RETRY_AFTER_S)
+        if time.time() > stream.deadline:
+            raise QueueTimeout(
+                f"The request waited {stream.job.timeout_s:.0f} s for the model "
+                f"'{stream.job.model_name}' and was not started.",
+                retry_after=_RETRY_AFTER_S,
+            )
+        if not now.has_worker:
+            await services.ensure_worker(stream.job.model_id)
+        elif now.has_room and waited > _LOST_AFTER_S:
+            await self._enqueue_anew(stream)
+
+    async def _retry(self, stream: Stream) -> None:
+        """Hand a stream whose worker is gone to the next one."""
+        stream.owner = stream.control = ""
+        stream.attempts += 1
+        if stream.attempts > _MAX_ATTEMPTS:
+            raise EngineUnavailable(
+                f"The model '{stream.job.model_name}' crashed {stream.attempts} times "
+                "while it answered this request."
+            )
+        stream.deadline = time.time() + stream.job.timeout_s
+        await services.ensure_worker(stream.job.model_id)
+        await self._enqueue_anew(stream)
+
+    async def _enqueue_anew(self, stream: Stream) -> None:
+        """Queue a stream under a new id: what comes under the old is unwanted."""
+        self._streams.pop(stream.request_id, None)
+        stream.request_id = uuid.uuid4().hex
+        stream.queued_at = time.time()
+        self._streams[stream.request_id] = stream
+        await self._enqueue(stream)
+
+
+def _error(event: Failed) -> InferenceError:
+    if event.code == "decode_failed":
+        return EngineUnavailable(event.message, retry_after=_RETRY_AFTER_S)
+    return RequestRejected(event.message, code=event.code, param=event.param)
+
+
+def _no_redis() -> EngineUnavailable:
+    return EngineUnavailable(
+        "Redis cannot be reached, so no request can be queued.",
+        retry_after=_RETRY_AFTER_S,
+    )
+
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, EngineClient] = (
+    WeakKeyDictionary()
+)
+
+
+def get_client() -> EngineClient:
+    """Return the running event loop's client."""
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None:
+        client = _clients[loop] = EngineClient(
+            queue=channel_layers["queue"], replies=channel_layers["default"]
+        )
+    return client

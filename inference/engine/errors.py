@@ -1,0 +1,36 @@
+"""What the engine refuses or cannot do."""
+
+
+class EngineError(Exception):
+    """Base of every error of the engine; ``code`` is its stable name."""
+
+    code = "engine_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class ModelLoadError(EngineError):
+    """The model or its context cannot be created; the message has the reason."""
+
+    code = "model_load_failed"
+
+
+class InvalidRequest(EngineError):
+    """The request can never run on this model; ``param`` names the field."""
+
+    code = "invalid_request"
+
+
+class ContextExceeded(InvalidRequest):
+    """The prompt leaves no room for an answer in the context."""
+
+    code = "context_length_exceeded"
+
+
+class DecodeError(EngineError):
+    """llama_decode failed; the sequences of the step are lost, the engine is not."""
+
+    code = "decode_failed"

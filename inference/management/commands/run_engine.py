@@ -1,0 +1,60 @@
+"""``manage.py run_engine``: supervise the workers of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from inference.supervisor import Supervisor
+from inference.worker_rows import NodeTaken
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+class Command(BaseCommand):
+    help = (
+        "Run this machine's engine: it loads and unloads models, one process each, "
+        "until SIGTERM or Ctrl-C, which finish running requests first."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the model ids that are loaded at once."""
+        parser.add_argument(
+            "--load",
+            metavar="MODEL",
+            action="append",
+            default=[],
+            help="Load this model at the start; may be given several times.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until stopped."""
+        for name in options["load"]:
+            _wish(name)
+        try:
+            asyncio.run(_run())
+        except NodeTaken as error:
+            raise CommandError(str(error)) from None
+
+
+def _wish(name: str) -> None:
+    from inference.services import worker_request
+    from registry.errors import ModelNotFound
+    from registry.models import Model
+
+    try:
+        worker_request(model=Model.objects.servable().resolve(name))
+    except ModelNotFound as error:
+        raise CommandError(str(error)) from None
+
+
+async def _run() -> None:
+    supervisor = Supervisor()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    await supervisor.run()

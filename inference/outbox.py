@@ -1,0 +1,92 @@
+"""A worker's replies: numbered frames per web process, kept to be sent again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inference.protocol import Event, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Frames kept per web process: at 30 steps a second more than half a minute.
+_KEPT_FRAMES = 1024
+#: A web process that has not renewed for this long is gone.
+LEASE_S = 15.0
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    """What one web process is owed."""
+
+    renewed_at: float
+    pending: list[Event] = field(default_factory=list)
+    sent: deque[Frame] = field(default_factory=lambda: deque(maxlen=_KEPT_FRAMES))
+    seq: int = 0
+
+
+class Outbox:
+    """Collects events by web process and gives them out as frames."""
+
+    def __init__(
+        self,
+        incarnation: str,
+        control: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._incarnation = incarnation
+        self._control = control
+        self._clock = clock
+        self._boxes: dict[str, _Mailbox] = {}
+
+    def renew(self, reply_to: str) -> None:
+        """Note that this web process is alive."""
+        box = self._boxes.get(reply_to)
+        if box is None:
+            self._boxes[reply_to] = _Mailbox(renewed_at=self._clock())
+        else:
+            box.renewed_at = self._clock()
+
+    def put(self, reply_to: str, event: Event) -> None:
+        """Owe an event to a web process."""
+        if reply_to not in self._boxes:
+            self.renew(reply_to)
+        self._boxes[reply_to].pending.append(event)
+
+    def take(self) -> list[tuple[str, Frame]]:
+        """Return a frame for each web process that is owed something."""
+        return [
+            (reply_to, self._frame(box))
+            for reply_to, box in self._boxes.items()
+            if box.pending
+        ]
+
+    def head(self, reply_to: str) -> Frame:
+        """Return a frame without events that tells how far the count is."""
+        box = self._boxes[reply_to]
+        return Frame(self._incarnation, self._control, box.seq, ())
+
+    def again(self, reply_to: str, seq: int) -> Iterator[Frame]:
+        """Yield the kept frames from ``seq`` on, oldest first."""
+        box = self._boxes.get(reply_to)
+        if box is not None:
+            yield from [frame for frame in box.sent if frame.seq >= seq]
+
+    def expired(self) -> list[str]:
+        """Forget the web processes that are gone; return them."""
+        limit = self._clock() - LEASE_S
+        gone = [name for name, box in self._boxes.items() if box.renewed_at < limit]
+        for name in gone:
+            del self._boxes[name]
+        return gone
+
+    def _frame(self, box: _Mailbox) -> Frame:
+        box.seq += 1
+        frame = Frame(self._incarnation, self._control, box.seq, tuple(box.pending))
+        box.pending = []
+        box.sent.append(frame)
+        return frame

@@ -1,0 +1,223 @@
+"""Wishes and facts about workers: load, unload, how a model stands."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.layers import channel_layers
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from inference.errors import EngineUnavailable, ModelLoadFailed
+from inference.models import EngineNode, Worker, WorkerState
+from inference.protocol import queue_name
+from registry.models import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Engines listen here; a message only says "look at the rows now".
+ENGINE_GROUP = "engines"
+#: A model that failed to load is not tried again by requests for this long.
+FAILED_RETRY = timedelta(seconds=30)
+_POLL_S = 0.1
+_RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSituation:
+    """How a model stands, as far as its requests care.
+
+    ``incarnations`` are the workers that may hold requests, ``has_worker``
+    whether one serves or is on its way, ``has_room`` whether one takes requests
+    now, ``error`` why it cannot be loaded.
+    """
+
+    incarnations: frozenset[str] = frozenset()
+    has_worker: bool = False
+    has_room: bool = False
+    error: str = ""
+
+
+def worker_request(*, model: Model) -> Worker:
+    """Wish for the model to be loaded; return its worker row. Idempotent.
+
+    A worker that had failed is tried anew, one that drains comes back.
+    """
+    worker = _wish(model)
+    engine_wake()
+    return worker
+
+
+def worker_release(*, model: Model) -> int:
+    """Wish for the model to be unloaded; return how many workers that concerns.
+
+    Running requests are finished first.
+    """
+    with transaction.atomic():
+        workers = Worker.objects.filter(model=model)
+        count = workers.filter(wanted=True).update(wanted=False)
+        # Nothing runs behind these rows, so there is nothing to wait for.
+        workers.filter(node=None).delete()
+        workers.filter(state=WorkerState.FAILED).delete()
+    engine_wake()
+    return count
+
+
+def _wish(model: Model) -> Worker:
+    try:
+        with transaction.atomic():
+            worker, _ = Worker.objects.get_or_create(model=model, replica=0)
+    except IntegrityError:
+        # Another request created it between our look and our insert.
+        worker = Worker.objects.get(model=model, replica=0)
+    Worker.objects.filter(pk=worker.pk, wanted=False).update(wanted=True)
+    # Conditional, so that of many requests one restarts a failed load.
+    Worker.objects.filter(pk=worker.pk, state=WorkerState.FAILED).update(
+        state=WorkerState.REQUESTED,
+        wanted=True,
+        node=None,
+        error="",
+        failed_at=None,
+        progress=0,
+        restarts=0,
+    )
+    worker.refresh_from_db()
+    return worker
+
+
+def engine_wake() -> None:
+    """Tell engines to look at the rows now; they look once a second anyway."""
+    async_to_sync(_wake)()
+
+
+async def _wake() -> None:
+    try:
+        await channel_layers["default"].group_send(
+            ENGINE_GROUP, {"type": "engine.wake"}
+        )
+    except (OSError, RedisError):
+        return
+
+
+async def ensure_worker(model_id: int) -> None:
+    """See to it that a worker of the model serves or is on its way.
+
+    Raises EngineUnavailable when no engine runs, ModelLoadFailed when the model
+    has just failed to load.
+    """
+    if await sync_to_async(_ensure)(model_id):
+        await _wake()
+
+
+def _ensure(model_id: int) -> bool:
+    """Do ``ensure_worker``'s part in the database; return whether a row changed."""
+    worker = Worker.objects.select_related("node").filter(model_id=model_id).first()
+    if worker is not None and worker.node is not None and worker.node.is_alive:
+        if worker.state in (WorkerState.READY, WorkerState.LOADING) and worker.wanted:
+            return False
+        _refuse_if_failed(worker)
+    if not EngineNode.objects.alive().exists():
+        raise EngineUnavailable(
+            "No engine is running: start one with `llm-manager engine`.",
+            retry_after=_RETRY_AFTER_S,
+        )
+    _wish(Model.objects.get(pk=model_id))
+    return True
+
+
+def _refuse_if_failed(worker: Worker) -> None:
+    if worker.state != WorkerState.FAILED or worker.failed_at is None:
+        return
+    left = worker.failed_at + FAILED_RETRY - timezone.now()
+    if left > timedelta(0):
+        raise ModelLoadFailed(
+            f"The model '{worker.model}' could not be loaded: {worker.error}",
+            retry_after=max(1, int(left.total_seconds())),
+        )
+
+
+def model_situations(model_ids: Iterable[int]) -> dict[int, ModelSituation]:
+    """Return how these models stand, by primary key, in one query."""
+    rows = Worker.objects.select_related("node", "model").filter(model_id__in=model_ids)
+    by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
+    for row in rows:
+        by_model[row.model_id].append(row)
+    return {pk: _situation(workers) for pk, workers in by_model.items()}
+
+
+def _situation(workers: list[Worker]) -> ModelSituation:
+    alive = [w for w in workers if w.node is not None and w.node.is_alive]
+    failed = [w for w in alive if w.state == WorkerState.FAILED]
+    ready = [w for w in alive if w.state == WorkerState.READY]
+    coming = [
+        w
+        for w in workers
+        if w.wanted and (w in alive or w.node is None) and w not in failed
+    ]
+    return ModelSituation(
+        incarnations=frozenset(
+            w.incarnation
+            for w in alive
+            if w.state in (WorkerState.READY, WorkerState.DRAINING)
+        ),
+        has_worker=bool(coming),
+        has_room=any(w.running < (w.n_seq_max or 0) for w in ready),
+        error=(
+            f"The model '{failed[0].model}' could not be loaded: {failed[0].error}"
+            if failed and not coming
+            else ""
+        ),
+    )
+
+
+async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
+    """Wait until the model is loaded; return its worker.
+
+    Raises ModelLoadFailed with llama.cpp's reason, EngineUnavailable when no
+    engine runs or the time is over.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while asyncio.get_running_loop().time() < deadline:
+        worker = (
+            await Worker.objects.select_related("node").filter(model=model).afirst()
+        )
+        if worker is not None and worker.state == WorkerState.READY:
+            return worker
+        if worker is not None and worker.state == WorkerState.FAILED:
+            raise ModelLoadFailed(
+                f"The model '{model}' could not be loaded: {worker.error}",
+                retry_after=_RETRY_AFTER_S,
+            )
+        if not await EngineNode.objects.alive().aexists():
+            raise EngineUnavailable(
+                "No engine is running: start one with `llm-manager engine`.",
+                retry_after=_RETRY_AFTER_S,
+            )
+        await asyncio.sleep(_POLL_S)
+    raise EngineUnavailable(
+        f"The model '{model}' was not loaded within {timeout_s:.0f} s.",
+        retry_after=_RETRY_AFTER_S,
+    )
+
+
+async def queue_depths() -> dict[str, int]:
+    """Return how many requests wait in the queue of each enabled model, by its id.
+
+    Raises redis.exceptions.RedisError.
+    """
+    layer = channel_layers["queue"]
+    connection = layer.connection(0)
+    names = [
+        (pk, name)
+        async for pk, name in Model.objects.servable().values_list("pk", "name")
+    ]
+    return {
+        name: await connection.zcard(layer.prefix + queue_name(pk))
+        for pk, name in names
+    }

@@ -1,0 +1,266 @@
+"""The engine's writes to its rows; every function is one short transaction."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from inference.engine.config import EngineConfig
+from inference.models import EngineNode, Worker, WorkerState
+from inference.protocol import queue_name
+from inference.sizing import ModelShape, memory_needed, sequences_that_fit
+from inference.worker_messages import WorkerSpec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from inference.worker_messages import WorkerReport
+    from registry.models import Model
+
+_MEMORY_SHARE = 0.85
+_MIB = 1024 * 1024
+
+
+class NodeTaken(Exception):
+    """Another engine runs on this machine with the same database."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """How a model is to be loaded here and the bytes that it will take."""
+
+    engine: EngineConfig
+    memory: int
+
+
+def node_register() -> EngineNode:
+    """Write this machine's row and take back what an earlier engine left.
+
+    Raises NodeTaken.
+    """
+    config = settings.CONFIG
+    memory = psutil.virtual_memory()
+    limit = config["engine.memory_mb"] * _MIB or int(memory.total * _MEMORY_SHARE)
+    now = timezone.now()
+    with transaction.atomic():
+        old = EngineNode.objects.filter(name=platform.node()).first()
+        if old is not None and old.pid != os.getpid() and _is_engine(old.pid):
+            raise NodeTaken(
+                f"An engine runs on {old.name} already (process {old.pid})."
+            )
+        node, _ = EngineNode.objects.update_or_create(
+            name=platform.node(),
+            defaults={
+                "pid": os.getpid(),
+                "version": _version(),
+                "cpu_count": psutil.cpu_count() or 0,
+                "memory_total": memory.total,
+                "memory_available": memory.available,
+                "memory_limit": limit,
+                "max_models": config["engine.max_models"],
+                "started_at": now,
+                "heartbeat_at": now,
+            },
+        )
+        node_release(node)
+    return node
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("llm-manager")
+    except PackageNotFoundError:
+        return "checkout"
+
+
+def _is_engine(pid: int) -> bool:
+    try:
+        return any("run_engine" in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
+
+
+def node_release(node: EngineNode) -> None:
+    """Give up every row of this node: its processes are gone.
+
+    Wanted ones can be claimed anew, here or elsewhere.
+    """
+    rows = Worker.objects.filter(node=node)
+    rows.filter(wanted=False).delete()
+    rows.exclude(state=WorkerState.FAILED).update(
+        node=None, state=WorkerState.REQUESTED, incarnation="", pid=None, running=0
+    )
+
+
+def node_beat(node: EngineNode) -> None:
+    """Say that the engine lives and how much memory is free."""
+    EngineNode.objects.filter(pk=node.pk).update(
+        heartbeat_at=timezone.now(),
+        memory_available=psutil.virtual_memory().available,
+    )
+
+
+def node_stop(node: EngineNode) -> None:
+    """Say that the engine is gone: nobody need wait for its heartbeat to age."""
+    with transaction.atomic():
+        node_release(node)
+        EngineNode.objects.filter(pk=node.pk).delete()
+
+
+def rows_of(node: EngineNode) -> list[Worker]:
+    """Return the rows that this node has claimed and those that anyone may claim."""
+    return [
+        *Worker.objects.filter(node=node).select_related("model"),
+        *Worker.objects.filter(
+            node=None, wanted=True, state=WorkerState.REQUESTED
+        ).select_related("model"),
+    ]
+
+
+def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
+    """Take a requested row for this node; False if another was faster."""
+    claimed = Worker.objects.filter(
+        pk=worker.pk, wanted=True, state=WorkerState.REQUESTED, node=None
+    )
+    return (
+        claimed.update(
+            node=node,
+            state=WorkerState.LOADING,
+            incarnation=incarnation,
+            progress=0,
+            error="",
+            memory_estimate=plan.memory,
+            last_used_at=timezone.now(),
+        )
+        == 1
+    )
+
+
+def save_report(pk: int, report: WorkerReport, **more: Any) -> None:
+    """Write a worker's state and numbers."""
+    Worker.objects.filter(pk=pk).update(
+        state=report.state,
+        progress=report.progress,
+        error=report.error,
+        n_ctx=report.n_ctx or None,
+        n_seq_max=report.n_seq_max or None,
+        running=report.running,
+        waiting=report.waiting,
+        kv_cells_used=report.kv_cells_used,
+        kv_cells_total=report.kv_cells_total,
+        requests_total=report.requests_total,
+        prompt_tokens_total=report.prompt_tokens_total,
+        output_tokens_total=report.output_tokens_total,
+        heartbeat_at=timezone.now(),
+        **more,
+    )
+
+
+def unwant(pk: int) -> None:
+    """Wish for this worker to go: its memory is needed, or nobody uses it."""
+    Worker.objects.filter(pk=pk).update(wanted=False)
+
+
+def worker_ended(pk: int) -> None:
+    """Free a row whose process is gone: deleted, or to be claimed anew if wanted."""
+    with transaction.atomic():
+        Worker.objects.filter(pk=pk, wanted=False).delete()
+        Worker.objects.filter(pk=pk).update(
+            node=None,
+            state=WorkerState.REQUESTED,
+            incarnation="",
+            pid=None,
+            running=0,
+            waiting=0,
+            kv_cells_used=0,
+            progress=0,
+            memory_bytes=0,
+        )
+
+
+def worker_crashed(pk: int) -> None:
+    """Free the row of a worker that died in service, to be claimed anew at once."""
+    Worker.objects.filter(pk=pk).update(restarts=F("restarts") + 1)
+    worker_ended(pk)
+
+
+def now() -> datetime:
+    """Return the time, as rows have it."""
+    return timezone.now()
+
+
+def worker_failed(pk: int, error: str, node: EngineNode) -> None:
+    """Mark a row as failed, with the reason."""
+    Worker.objects.filter(pk=pk).update(
+        node=node,
+        state=WorkerState.FAILED,
+        error=error,
+        failed_at=timezone.now(),
+        incarnation="",
+        pid=None,
+        running=0,
+        waiting=0,
+        kv_cells_used=0,
+        memory_bytes=0,
+    )
+
+
+def load_plan(model: Model) -> LoadPlan:
+    """Return how this model is to be loaded, by its row and the configuration."""
+    config = settings.CONFIG
+    n_ctx = model.context_in_force(config["models.default_ctx"])
+    kv_cache_type = model.kv_cache_type or config["gpu.kv_cache_type"]
+    shape = ModelShape(
+        file_size=model.file_size,
+        kv_elements_per_token=model.kv_elements_per_token or 0,
+        n_embd=model.embedding_length or 0,
+        n_vocab=model.vocab_size or 0,
+    )
+    n_seq_max = model.n_seq_max or sequences_that_fit(
+        shape,
+        n_ctx=n_ctx,
+        kv_cache_type=kv_cache_type,
+        budget=config["engine.kv_memory_mb"] * _MIB,
+        maximum=config["engine.n_seq_max"],
+    )
+    n_gpu_layers = model.n_gpu_layers
+    engine = EngineConfig(
+        paths=tuple(str(path) for path in model.paths),
+        n_ctx=n_ctx,
+        n_seq_max=n_seq_max,
+        n_batch=config["engine.n_batch"],
+        n_gpu_layers=(
+            config["gpu.n_gpu_layers"] if n_gpu_layers is None else n_gpu_layers
+        ),
+        n_threads=model.n_threads or config["engine.n_threads"],
+        kv_cache_type=kv_cache_type,
+        flash_attention=model.flash_attention or config["gpu.flash_attention"],
+    )
+    memory = memory_needed(
+        shape,
+        n_ctx=n_ctx,
+        n_seq_max=n_seq_max,
+        n_batch=engine.n_batch,
+        kv_cache_type=kv_cache_type,
+    )
+    return LoadPlan(engine, memory)
+
+
+def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerSpec:
+    """Return what a worker process of this model is told."""
+    return WorkerSpec(
+        queue=queue_name(model.pk),
+        incarnation=incarnation,
+        model_name=model.name,
+        engine=engine,
+    )
