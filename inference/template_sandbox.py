@@ -1,0 +1,259 @@
+"""Jinja for chat templates, which come with model files: strangers' programs.
+
+They cannot reach Python's internals or change what they are given, and they
+cannot run for long or fill the memory: loops, calls and filters are counted,
+and text is measured before it is made. A bound inside the process is not a
+jail; it stops mistakes and the known tricks, for a few microseconds.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MAX_STEPS = 100_000
+MAX_RANGE = 10_000
+MAX_SECONDS = 2.0
+#: All text made on the way to a prompt, in lengths of the longest prompt.
+_MAX_WASTE = 32
+_MAX_NUMBER_BITS = 256
+_MAX_WIDTH = 10_000
+#: Characters that an item of a list, or a thing that is no text, counts as.
+_ITEM_CHARS = 16
+_WIDE_FORMAT = re.compile(r"\d{4,}|\*")
+_REFUSED_METHODS = ("expandtabs", "translate")
+
+
+class TemplateRefused(TemplateError):
+    """A template that does more than a chat template may; the message says what."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left for one rendering."""
+
+    chars: int
+    steps: int = MAX_STEPS
+    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
+
+    def step(self) -> None:
+        """Count a turn of a loop, a call or a filter. Raises TemplateRefused."""
+        self.steps -= 1
+        if self.steps < 0:
+            raise TemplateRefused(f"it takes more than {MAX_STEPS:,} steps")
+        if time.monotonic() > self.deadline:
+            raise TemplateRefused(f"it takes longer than {MAX_SECONDS:g} s")
+
+    def make(self, chars: int) -> None:
+        """Count text that is about to be made. Raises TemplateRefused."""
+        self.chars -= chars
+        if self.chars < 0:
+            raise TemplateRefused("it makes too much text")
+
+
+_budget: contextvars.ContextVar[Budget] = contextvars.ContextVar("budget")
+
+
+def current_budget() -> Budget:
+    """Return the budget of the rendering under way."""
+    return _budget.get()
+
+
+def render_bounded(render: Callable[[], Iterable[str]], *, max_chars: int) -> str:
+    """Return the text of a template's pieces. Raises what the template raises."""
+    token = _budget.set(Budget(chars=_MAX_WASTE * max_chars))
+    try:
+        pieces: list[str] = []
+        length = 0
+        for piece in render():
+            length += len(piece)
+            if length > max_chars:
+                raise TemplateRefused(f"it makes more than {max_chars:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+    finally:
+        _budget.reset(token)
+
+
+def text_of(value: Any) -> str:
+    """Return the value as text, measured; a tree is counted node by node.
+
+    A few dozen lists that hold each other twice are a tree without end.
+    """
+    budget = _budget.get()
+    if not isinstance(value, str):
+        count_nodes(value)
+        value = str(value)
+    budget.make(len(value))
+    return value
+
+
+def count_nodes(value: Any) -> None:
+    """Count the nodes of a tree of lists and objects. Raises TemplateRefused."""
+    step = _budget.get().step
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            step()
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            step()
+            stack.extend(item)
+
+
+def measure_replace(text: str, old: str, new: str) -> None:
+    """Count what ``text.replace(old, new)`` makes. Raises TemplateRefused."""
+    _budget.get().make(len(text) + text.count(old) * len(new))
+
+
+def measure_format(template: str, values: Iterable[Any], *, mark: str) -> None:
+    """Count the most that a format can make. Raises TemplateRefused."""
+    if _WIDE_FORMAT.search(template):
+        raise TemplateRefused("it pads text too far")
+    longest = max((len(text_of(value)) for value in values), default=0)
+    _budget.get().make(len(template) + template.count(mark) * longest)
+
+
+def check_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Refuse numbers that can only be meant to pad or repeat."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, int) and abs(value) > _MAX_WIDTH:
+            raise TemplateRefused(f"it passes a number above {_MAX_WIDTH:,}")
+
+
+class _Counted(CodeGenerator):
+    """Compiles loops and ``~`` so that they go through a counting filter."""
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
+        for loop in list(node.find_all(nodes.For)):
+            loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None)
+        for concat in list(node.find_all(nodes.Concat)):
+            parts = nodes.List(concat.nodes)
+            concat.nodes = [nodes.Filter(parts, "concatenated", [], [], None, None)]
+        node.set_environment(self.environment)
+        super().visit_Template(node, frame)
+
+
+class BoundedSandbox(ImmutableSandboxedEnvironment):
+    """An environment in which rendering ends soon and stays small.
+
+    Filters that make text out of proportion to what they are given have to be
+    replaced before they are put through ``bounded``.
+    """
+
+    code_generator_class = _Counted
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, **options: Any) -> None:
+        # Folding constants would run filters at compile time, out of any budget.
+        super().__init__(
+            optimized=False, cache_size=0, finalize=_measured_output, **options
+        )
+        self.globals["range"] = _bounded_range
+        self.filters["counted"] = _counted
+        self.filters["concatenated"] = _concatenated
+
+    def call(
+        __self,  # noqa: B902, N805 - the template's own arguments may be named self
+        __context: Context,
+        __obj: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Call a function, a macro or a method, within the budget."""
+        _budget.get().step()
+        check_arguments(args, kwargs)
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, str):
+            _measure_method(owner, __obj.__name__, args)
+        return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Return the sandbox's own ``str.format`` for a bound one, measured."""
+        sandboxed = super().wrap_str_format(value)
+        if sandboxed is None:
+            return None
+        template: str = value.__self__
+
+        def measured(*args: Any, **kwargs: Any) -> str:
+            values = [*args, *kwargs.values()]
+            if value.__name__ == "format_map" and args:
+                values = list(dict(args[0]).values())
+            measure_format(template, values, mark="{")
+            return sandboxed(*args, **kwargs)
+
+        return measured
+
+    def call_binop(
+        self, context: Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        """Apply an operator whose result may be large, within the budget."""
+        make = _budget.get().make
+        if operator == "%" and isinstance(left, str):
+            values = right.values() if isinstance(right, dict) else right
+            is_one = isinstance(values, str) or not isinstance(values, Iterable)
+            measure_format(left, [values] if is_one else values, mark="%")
+        elif operator == "*" and not isinstance(left, (int, float)):
+            make(_size(left) * max(right, 0))
+        elif operator == "*" and not isinstance(right, (int, float)):
+            make(_size(right) * max(left, 0))
+        elif operator == "+" and not isinstance(left, (int, float)):
+            make(_size(left) + _size(right))
+        elif operator == "**" and (abs(left) > 2**16 or abs(right) > 16):
+            raise TemplateRefused("it makes too large a number")
+        result = super().call_binop(context, operator, left, right)
+        if isinstance(result, int) and result.bit_length() > _MAX_NUMBER_BITS:
+            raise TemplateRefused("it makes too large a number")
+        return result
+
+
+def _measured_output(value: Any) -> Any:
+    return text_of(value)
+
+
+def _counted(items: Iterable[Any]) -> Iterator[Any]:
+    step = _budget.get().step
+    for item in items:
+        step()
+        yield item
+
+
+def _concatenated(parts: list[Any]) -> str:
+    return "".join([text_of(part) for part in parts])
+
+
+def _bounded_range(*args: int) -> range:
+    numbers = range(*args)
+    if len(numbers) > MAX_RANGE:
+        raise TemplateRefused(f"it makes a range of more than {MAX_RANGE:,}")
+    return numbers
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, (list, tuple)):
+        return _ITEM_CHARS * len(value)
+    return _ITEM_CHARS
+
+
+def _measure_method(text: str, name: str, args: tuple[Any, ...]) -> None:
+    """Count what a method of a string is about to make."""
+    if name in _REFUSED_METHODS:
+        raise TemplateRefused(f"it calls str.{name}")
+    if name == "replace" and len(args) >= 2:
+        measure_replace(text, str(args[0]), str(args[1]))
+    elif name == "join" and args and isinstance(args[0], (list, tuple)):
+        _budget.get().make(sum(len(text) + _size(item) for item in args[0]))
+    else:
+        _budget.get().make(len(text))

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from inference.engine import EngineCore, FinishReason, SamplingParams, SequenceOutput
+from inference.engine.core import check_request
+from inference.engine.errors import ContextExceeded, InvalidRequest
+from tests.inference.engine.fakes import FakeBackend
+
+
+def make_engine(**shape: int) -> tuple[EngineCore, FakeBackend]:
+    backend = FakeBackend(**shape)
+    return EngineCore(backend), backend
+
+
+def tokens(text: str) -> list[int]:
+    return [ord(character) for character in text]
+
+
+def run(core: EngineCore, steps: int = 1000) -> dict[str, str]:
+    """Step until nothing is left; return the text of each request."""
+    texts: dict[str, str] = {}
+    for output in run_outputs(core, steps):
+        texts[output.request_id] = texts.get(output.request_id, "") + output.text
+    return texts
+
+
+def run_outputs(core: EngineCore, steps: int = 1000) -> list[SequenceOutput]:
+    outputs: list[SequenceOutput] = []
+    for _ in range(steps):
+        if not core.has_work:
+            return outputs
+        outputs += core.step()
+    raise AssertionError("the engine does not come to an end")
+
+
+def test_a_sequence_ends_with_the_models_end_token() -> None:
+    core, backend = make_engine()
+    backend.script("2+2=", "4")
+    core.add("a", tokens("2+2="), SamplingParams())
+    last = run_outputs(core)[-1]
+    assert last.finish_reason is FinishReason.STOP
+    assert (last.num_prompt, last.num_output) == (4, 2)
+
+
+def test_a_sequence_ends_at_max_tokens_with_length() -> None:
+    core, backend = make_engine()
+    backend.script("go", "abcdefgh")
+    core.add("a", tokens("go"), SamplingParams(max_tokens=3))
+    outputs = run_outputs(core)
+    assert "".join(o.text for o in outputs) == "abc"
+    assert outputs[-1].finish_reason is FinishReason.LENGTH
+
+
+def test_a_sequence_ends_when_its_context_is_full() -> None:
+    core, backend = make_engine(n_ctx=8)
+    backend.script("go", "abcdefghijkl")
+    core.add("a", tokens("go"), SamplingParams())
+    outputs = run_outputs(core)
+    assert "".join(o.text for o in outputs) == "abcdef"
+    assert outputs[-1].finish_reason is FinishReason.LENGTH
+
+
+def test_a_stop_string_ends_a_sequence_and_is_not_given_out() -> None:
+    core, backend = make_engine()
+    backend.script("go", "one END two")
+    core.add("a", tokens("go"), SamplingParams(stop=("END",)))
+    outputs = run_outputs(core)
+    assert "".join(o.text for o in outputs) == "one "
+    assert outputs[-1].finish_reason is FinishReason.STOP
+
+
+def test_a_stop_string_at_the_last_allowed_token_counts_as_stop() -> None:
+    core, backend = make_engine()
+    backend.script("go", "abEND")
+    core.add("a", tokens("go"), SamplingParams(stop=("END",), max_tokens=5))
+    outputs = run_outputs(core)
+    assert "".join(o.text for o in outputs) == "ab"
+    assert outputs[-1].finish_reason is FinishReason.STOP
+
+
+def test_requests_join_and_leave_the_running_batch() -> None:
+    core, backend = make_engine()
+    backend.script("aa", "12345678")
+    backend.script("bb", "xy")
+    core.add("a", tokens("aa"), SamplingParams())
+    core.step()
+    core.step()
+    core.add("b", tokens("bb"), SamplingParams())
+    assert run(core) == {"a": "345678", "b": "xy"}
+    sizes = [len(shape) for shape in backend.shapes]
+    assert sizes == [1, 1, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_batches_are_ordered_by_contiguous_slots() -> None:
+    core, backend = make_engine()
+    for name in "abcd":
+        backend.script(name * 3, "12345")
+        core.add(name, tokens(name * 3), SamplingParams())
+    run(core)
+    for shape in backend.shapes:
+        assert list(shape) == list(range(len(shape)))
+
+
+def test_a_long_prompt_is_prefilled_in_chunks_beside_running_decodes() -> None:
+    core, backend = make_engine(n_batch=16, n_ctx=256)
+    backend.script("aa", "x" * 40)
+    long_prompt = "b" * 100
+    backend.script(long_prompt, "yes")
+    core.add("a", tokens("aa"), SamplingParams())
+    core.step()
+    core.add("b", tokens(long_prompt), SamplingParams())
+    texts = run(core)
+    assert texts["b"] == "yes"
+    both = [shape for shape in backend.shapes if len(shape) == 2]
+    # Every step of the prefill carried the running sequence's token, too.
+    assert len(both) >= 100 // 15
+    assert all(shape[0] == 1 and shape[1] <= 15 for shape in both)
+
+
+def test_waiting_sequences_take_the_slots_that_become_free() -> None:
+    core, backend = make_engine(n_seq_max=2)
+    for name in "abcde":
+        backend.script(name * 2, "12")
+        core.add(name, tokens(name * 2), SamplingParams())
+    core.step()
+    assert (core.stats().num_running, core.stats().num_waiting) == (2, 3)
+    assert run(core).keys() == set("abcde")
+
+
+def test_an_aborted_sequence_leaves_before_the_next_step() -> None:
+    core, backend = make_engine(n_batch=4, n_ctx=256)
+    backend.script("a" * 100, "x")
+    core.add("a", tokens("a" * 100), SamplingParams())
+    core.step()
+    core.abort(["a"])
+    assert not core.has_work
+    assert backend.open == set()
+    core.check_integrity()
+
+
+def test_a_resumed_sequence_continues_without_repeating_itself() -> None:
+    core, backend = make_engine()
+    backend.script("go", "hello world")
+    core.add("a", tokens("go"), SamplingParams(max_tokens=11), tuple(tokens("hello ")))
+    outputs = run_outputs(core)
+    assert "".join(o.text for o in outputs) == "world"
+    assert outputs[-1].num_output == 11
+    assert outputs[-1].num_prompt == 2
+
+
+def test_a_resumed_sequence_remembers_a_half_seen_stop_string() -> None:
+    core, backend = make_engine()
+    backend.script("go", "text END more")
+    core.add("a", tokens("go"), SamplingParams(stop=("END",)), tuple(tokens("text E")))
+    assert run(core) == {"a": ""}
+
+
+def test_a_failed_decode_fails_the_sequences_of_the_step_and_not_the_engine() -> None:
+    core, backend = make_engine()
+    backend.script("aa", "1")
+    backend.script("bb", "2")
+    core.add("a", tokens("aa"), SamplingParams())
+    backend.fail_next = True
+    (output,) = core.step()
+    assert output.finish_reason is FinishReason.FAILED
+    assert "-3" in output.error
+    core.add("b", tokens("bb"), SamplingParams())
+    assert run(core) == {"b": "2"}
+
+
+def test_the_same_request_id_cannot_run_twice() -> None:
+    core, backend = make_engine()
+    backend.script("aa", "1")
+    core.add("a", tokens("aa"), SamplingParams())
+    with pytest.raises(ValueError, match="already here"):
+        core.add("a", tokens("aa"), SamplingParams())
+
+
+def test_stats_count_what_was_computed() -> None:
+    core, backend = make_engine()
+    backend.script("abc", "12")
+    core.add("a", tokens("abc"), SamplingParams())
+    run(core)
+    stats = core.stats()
+    assert stats.requests_total == 1
+    assert stats.prompt_tokens_total == 3
+    assert stats.output_tokens_total == 3
+    assert stats.kv_cells_used == 0
+    assert stats.kv_cells_total == 4 * 64
+
+
+def check(prompt: list[int], **params: object) -> None:
+    check_request(
+        prompt=prompt,
+        params=SamplingParams(**params),  # type: ignore[arg-type]
+        n_ctx=8,
+        n_vocab=100,
+    )
+
+
+def test_a_prompt_as_long_as_the_context_is_refused_with_both_numbers() -> None:
+    with pytest.raises(ContextExceeded, match=r"8 tokens.* 8 tokens"):
+        check([1] * 8)
+    check([1] * 7)
+
+
+@pytest.mark.parametrize("prompt", [[], [100], [-1]])
+def test_a_prompt_that_the_model_cannot_read_is_refused(prompt: list[int]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(prompt)
+    assert caught.value.param == "prompt"
+
+
+def test_a_logit_bias_beyond_the_vocabulary_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check([1], logit_bias=((100, 1.0),))
+    assert caught.value.param == "logit_bias"
+
+
+class RandomWalk(RuleBasedStateMachine):
+    """Any order of adding, stepping and aborting keeps the books balanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.backend = make_engine(n_seq_max=3, n_ctx=32, n_batch=8)
+        self.expected: dict[str, str] = {}
+        self.got: dict[str, str] = {}
+        self.count = 0
+
+    @rule(prompt=st.integers(1, 20), answer=st.integers(0, 20), limit=st.integers(1, 9))
+    def add(self, prompt: int, answer: int, limit: int) -> None:
+        self.count += 1
+        name = f"r{self.count}"
+        text = chr(0x1000 + self.count) * prompt
+        reply = "".join(chr(0x41 + i) for i in range(answer))
+        self.backend.script(text, reply)
+        self.core.add(name, tokens(text), SamplingParams(max_tokens=limit))
+        self.expected[name] = reply[: min(limit, 32 - prompt)]
+        self.got[name] = ""
+
+    @rule()
+    def step(self) -> None:
+        for output in self.core.step():
+            self.got[output.request_id] += output.text
+            if output.finish_reason is not None:
+                name = output.request_id
+                assert self.got.pop(name) == self.expected.pop(name)
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def abort(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.expected)))
+        self.core.abort([name])
+        del self.expected[name], self.got[name]
+
+    @invariant()
+    def books_balance(self) -> None:
+        self.core.check_integrity()
+        assert len(self.backend.open) == self.core.stats().num_running
+
+    def teardown(self) -> None:
+        for _ in range(2000):
+            if not self.core.has_work:
+                break
+            self.step()
+        assert self.expected == {}
+        assert self.backend.open == set()
+
+
+RandomWalk.TestCase.settings = hypothesis_settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)
+TestRandomWalk = RandomWalk.TestCase
