@@ -183,6 +183,13 @@ class EngineClient:
         if not stream.is_done and stream.control:
             await self._command(stream.control, Abort((stream.request_id,)))
 
+    async def aclose(self) -> None:
+        """End the client's tasks. Its streams get no more events."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
     async def _start(self) -> None:
         """Open the reply channel and the tasks behind it, once."""
         async with self._starting:

@@ -110,7 +110,7 @@ class Worker:
         control = await self._replies.new_channel("control.")
         self._outbox = Outbox(self._spec.incarnation, control)
         self._runner.start()
-        tasks = [
+        tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(job)
             for job in (
                 self._pull(),
@@ -119,14 +119,18 @@ class Worker:
                 self._beat(),
             )
         ]
-        finished = asyncio.create_task(self._finished.wait())
-        await asyncio.wait([*tasks, finished], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done() and not task.cancelled() and task.exception():
-                logger.error("The worker's I/O failed", exc_info=task.exception())
-                self._failed(task.exception() or RuntimeError("I/O ended"))
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks.append(asyncio.create_task(self._finished.wait()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for error in [task.exception() for task in done]:
+                if error is not None:
+                    logger.error("The worker's I/O failed", exc_info=error)
+                    self._failed(error)
+        finally:
+            self._runner.stop(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for reply_to, frame in self._outbox.take():
             await self._publish(reply_to, to_wire(frame))
         return 1 if self._status.state == "failed" else 0

@@ -35,7 +35,9 @@ class FakeBackend:
     engine that computes a prompt wrongly gets no answer. It records every plan.
     """
 
-    def __init__(self, *, n_seq_max: int = 4, n_ctx: int = 64, n_batch: int = 16) -> None:
+    def __init__(
+        self, *, n_seq_max: int = 4, n_ctx: int = 64, n_batch: int = 16
+    ) -> None:
         self.n_seq_max = n_seq_max
         self.n_ctx = n_ctx
         self.n_batch = n_batch

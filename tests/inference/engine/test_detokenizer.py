@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,7 @@ def test_any_split_into_tokens_gives_the_text_before_the_first_stop(
     borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     detokenizer = Detokenizer(tuple(stop))
     got = ""
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         if not detokenizer.is_stopped:
             got += detokenizer.push(data[start:end])
     got += detokenizer.flush()

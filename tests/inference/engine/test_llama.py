@@ -109,9 +109,7 @@ def test_a_banned_token_never_comes(core: EngineCore, backend: LlamaBackend) -> 
     assert first not in [token for output in outputs for token in output.tokens]
 
 
-def test_a_favoured_token_always_comes(
-    core: EngineCore, backend: LlamaBackend
-) -> None:
+def test_a_favoured_token_always_comes(core: EngineCore, backend: LlamaBackend) -> None:
     (token,) = backend.tokenizer.tokenize("!", special=False)
     params = SamplingParams(temperature=0, max_tokens=5, logit_bias=((token, 100.0),))
     core.add("a", prompt(backend, QUESTIONS[0]), params)
@@ -138,7 +136,9 @@ def test_a_presence_penalty_makes_room_for_another_token(
 def test_an_answer_ends_by_itself_with_stop(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
-    tokens = backend.tokenizer.tokenize(SYSTEM + CHAT.format(QUESTIONS[0]), special=True)
+    tokens = backend.tokenizer.tokenize(
+        SYSTEM + CHAT.format(QUESTIONS[0]), special=True
+    )
     core.add("a", tokens, SamplingParams(temperature=0))
     last = run_outputs(core)[-1]
     assert last.finish_reason is FinishReason.STOP
