@@ -112,6 +112,9 @@ class Worker(models.Model):
     prompt_tokens_total = models.BigIntegerField(default=0)
     output_tokens_total = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+    requested_at = models.DateTimeField(
+        default=timezone.now, help_text="Models are loaded in this order."
+    )
     last_used_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
 

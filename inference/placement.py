@@ -14,7 +14,8 @@ class Loaded:
     """A loaded model: its memory in bytes, when it was last used, what it runs.
 
     ``last_used`` is any clock that grows; ``is_leaving`` says that it drains
-    already.
+    already, ``is_fresh`` that it has not had the time to serve what it was
+    loaded for: it stays, or models in turn would be loaded and never serve.
     """
 
     key: int
@@ -22,6 +23,7 @@ class Loaded:
     last_used: float
     running: int
     is_leaving: bool = False
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def place(
     memory = sum(model.memory for model in staying)
     count = len(staying)
     evict = []
-    for model in sorted(staying, key=lambda m: (m.running > 0, m.last_used)):
+    candidates = [model for model in staying if not model.is_fresh]
+    for model in sorted(candidates, key=lambda m: (m.running > 0, m.last_used)):
         if memory + needed <= memory_limit and count < max_models:
             break
         evict.append(model.key)

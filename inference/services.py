@@ -76,7 +76,10 @@ def _wish(model: Model) -> Worker:
     except IntegrityError:
         # Another request created it between our look and our insert.
         worker = Worker.objects.get(model=model, replica=0)
-    Worker.objects.filter(pk=worker.pk, wanted=False).update(wanted=True)
+    now = timezone.now()
+    Worker.objects.filter(pk=worker.pk, wanted=False).update(
+        wanted=True, requested_at=now
+    )
     # Conditional, so that of many requests one restarts a failed load.
     Worker.objects.filter(pk=worker.pk, state=WorkerState.FAILED).update(
         state=WorkerState.REQUESTED,
@@ -86,6 +89,7 @@ def _wish(model: Model) -> Worker:
         failed_at=None,
         progress=0,
         restarts=0,
+        requested_at=now,
     )
     worker.refresh_from_db()
     return worker

@@ -40,6 +40,9 @@ _SILENT_AFTER_S = 30.0
 #: A worker that dies this soon after it was ready counts towards a crash loop.
 _CRASH_WINDOW_S = 30.0
 _MAX_CRASHES = 3
+#: Time in which a loaded model takes the requests that wait for it, before
+#: another may take its place; those that run are finished in any case.
+_SERVES_AT_LEAST_S = 2.0
 
 
 @dataclass(slots=True)
@@ -55,8 +58,9 @@ class _Slot:
     is_saved_ready: bool = False
 
     @property
-    def is_leaving(self) -> bool:
-        return self.process.is_draining
+    def is_fresh(self) -> bool:
+        ready_at = self.process.ready_at
+        return ready_at is None or time.monotonic() - ready_at < _SERVES_AT_LEAST_S
 
 
 class Supervisor:
@@ -219,7 +223,8 @@ class Supervisor:
                     memory=slot.memory,
                     last_used=slot.last_used,
                     running=slot.process.report.running,
-                    is_leaving=slot.is_leaving,
+                    is_leaving=slot.process.is_draining,
+                    is_fresh=slot.is_fresh,
                 )
                 for slot in self._slots.values()
             ],

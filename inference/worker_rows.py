@@ -118,12 +118,15 @@ def node_stop(node: EngineNode) -> None:
 
 
 def rows_of(node: EngineNode) -> list[Worker]:
-    """Return the rows that this node has claimed and those that anyone may claim."""
+    """Return the rows that this node has claimed and those that anyone may claim.
+
+    The latter come in the order in which they were wished for.
+    """
     return [
         *Worker.objects.filter(node=node).select_related("model"),
-        *Worker.objects.filter(
-            node=None, wanted=True, state=WorkerState.REQUESTED
-        ).select_related("model"),
+        *Worker.objects.filter(node=None, wanted=True, state=WorkerState.REQUESTED)
+        .select_related("model")
+        .order_by("requested_at"),
     ]
 
 

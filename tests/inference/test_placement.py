@@ -51,3 +51,8 @@ def test_the_number_of_models_is_limited_too() -> None:
 def test_while_one_drains_no_second_is_evicted_for_the_same_room() -> None:
     decision = decide(1, loaded(1, 1, is_leaving=True), loaded(2, 3))
     assert decision == Placement(fits_now=False, evict=())
+
+
+def test_a_model_that_has_not_served_yet_is_not_evicted() -> None:
+    decision = decide(2, loaded(1, 3, is_fresh=True), loaded(2, 1))
+    assert decision == Placement(fits_now=False, evict=(2,))

@@ -1,0 +1,65 @@
+"""The real server: Redis, engine, workers and Daphne as their users start them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from benchmarks.server import Server, put_models, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Q4_0 = "SmolLM2-135M-Instruct.Q4_0"
+Q4_1 = "SmolLM2-135M-Instruct.Q4_1"
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with two models in it."""
+    folder = tmp_path_factory.mktemp("server")
+    put_models(folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(data_dir: Path) -> Iterator[Server]:
+    """A running server that may have one model loaded at a time."""
+    with running(
+        data_dir,
+        DJANGO_SETTINGS_MODULE="llm_manager.settings",
+        LLM_MANAGER_LOGGING_LEVEL="info",
+        LLM_MANAGER_ENGINE_MAX_MODELS="1",
+        LLM_MANAGER_ENGINE_N_SEQ_MAX="8",
+        LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx.Client]:
+    """An HTTP client with the key of the server."""
+    with httpx.Client(
+        base_url=f"http://{server.host}:{server.port}",
+        headers={"Authorization": f"Bearer {server.key}"},
+        timeout=60,
+        # A proxy of the machine has no business between two local processes.
+        trust_env=False,
+    ) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def show_log(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[None]:
+    """Print what the server logged during a test; pytest shows it on failure."""
+    log = data_dir / "log"
+    before = log.stat().st_size if log.exists() else 0
+    yield
+    if log.exists():
+        with log.open("rb") as stream:
+            stream.seek(before, os.SEEK_SET)
+            print(stream.read().decode("utf-8", "replace"))  # noqa: T201

@@ -1,0 +1,369 @@
+"""What a user of the API sees, on a real model, over real processes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.e2e.conftest import Q4_0, Q4_1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.server import Server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.model]
+
+_WAIT_S = 60.0
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Return the condition's value once it is true."""
+    deadline = time.monotonic() + _WAIT_S
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        pause.wait(0.05)
+    raise AssertionError(f"not within {_WAIT_S:.0f} s: {what}")
+
+
+def chat(question: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "model": Q4_0,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "max_tokens": 48,
+        **fields,
+    }
+
+
+def content(api: httpx.Client, question: str, **fields: Any) -> str:
+    answer = api.post("/v1/chat/completions", json=chat(question, **fields))
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    """Yield a stream's chunks up to [DONE]."""
+    for line in response.iter_lines():
+        if line == "data: [DONE]":
+            return
+        if line.startswith("data: "):
+            yield json.loads(line[6:])
+    raise AssertionError("the stream ends without [DONE]")
+
+
+def state(api: httpx.Client, model: str) -> str:
+    return str(api.get(f"/v1/models/{model}").json()["state"])
+
+
+def processes(server: Server, mark: str) -> list[psutil.Process]:
+    """Return the server's processes that have this in their command line."""
+    found = []
+    for process in psutil.Process(server.pid).children(recursive=True):
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if mark in line and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def detailed(api: httpx.Client) -> dict[str, Any]:
+    return dict(api.get("/health/detailed").json())
+
+
+def running(api: httpx.Client) -> int:
+    return sum(worker["running"] for worker in detailed(api)["workers"])
+
+
+def test_many_first_requests_load_the_model_once(
+    api: httpx.Client, server: Server
+) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        texts = list(pool.map(lambda _: content(api, "Say hello."), range(6)))
+    assert len(set(texts)) == 1
+    assert texts[0]
+    assert len(processes(server, "inference.worker")) == 1
+
+
+def test_a_stream_arrives_token_by_token(api: httpx.Client) -> None:
+    content(api, "Warm up.")
+    start = time.monotonic()
+    arrivals = []
+    body = chat("Tell me about the sea.", stream=True, max_tokens=96)
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        for chunk in events(response):
+            if chunk["choices"][0]["delta"].get("content"):
+                arrivals.append(time.monotonic())
+    whole = arrivals[-1] - start
+    assert len(arrivals) > 40
+    assert arrivals[-1] - arrivals[0] > 0.6 * whole
+
+
+def test_eight_streams_at_once_each_equal_their_own_single_run(
+    api: httpx.Client,
+) -> None:
+    questions = [f"Tell me about the number {n}." for n in range(8)]
+    alone = [content(api, question) for question in questions]
+
+    def streamed(question: str) -> str:
+        body = chat(question, stream=True)
+        with api.stream("POST", "/v1/chat/completions", json=body) as response:
+            return "".join(
+                chunk["choices"][0]["delta"].get("content", "")
+                for chunk in events(response)
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(streamed, questions))
+    assert together == alone
+
+
+def test_a_client_that_leaves_frees_its_slot(api: httpx.Client) -> None:
+    body = chat("Write a very long story.", stream=True, max_tokens=1900)
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        for chunk in events(response):
+            if chunk["choices"][0]["delta"].get("content"):
+                break
+    until(lambda: running(api) == 0, "the slot is free")
+
+
+def test_a_client_that_leaves_a_plain_request_frees_its_slot_too(
+    api: httpx.Client,
+) -> None:
+    body = chat("Write a very long story.", max_tokens=1900)
+    with pytest.raises(httpx.ReadTimeout):
+        api.post("/v1/chat/completions", json=body, timeout=1)
+    until(lambda: running(api) == 0, "the slot is free")
+
+
+def test_usage_and_finish_reason_are_the_engines_own(api: httpx.Client) -> None:
+    cut = api.post("/v1/chat/completions", json=chat("Count.", max_tokens=7)).json()
+    assert cut["choices"][0]["finish_reason"] == "length"
+    assert cut["usage"]["completion_tokens"] == 7
+    whole = api.post(
+        "/v1/chat/completions",
+        json=chat("What is the capital of France?", max_tokens=200),
+    ).json()
+    assert whole["choices"][0]["finish_reason"] == "stop"
+    assert "Paris" in whole["choices"][0]["message"]["content"]
+    usage = whole["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_a_stop_string_ends_the_answer_and_is_not_in_it(api: httpx.Client) -> None:
+    answer = api.post(
+        "/v1/chat/completions",
+        json=chat("What is the capital of France?", stop=["Paris"], max_tokens=100),
+    ).json()
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert "Paris" not in answer["choices"][0]["message"]["content"]
+
+
+def test_raw_completions_continue_the_prompt(api: httpx.Client) -> None:
+    answer = api.post(
+        "/v1/completions",
+        json={
+            "model": Q4_0,
+            "prompt": ["1, 2, 3, 4, 5,", "a b c d e f"],
+            "max_tokens": 6,
+            "temperature": 0,
+        },
+    ).json()
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+    assert "6" in answer["choices"][0]["text"]
+    assert "g" in answer["choices"][1]["text"]
+
+
+def test_a_prompt_over_the_context_is_an_error_with_both_numbers(
+    api: httpx.Client,
+) -> None:
+    answer = api.post("/v1/chat/completions", json=chat("word " * 3000))
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["code"] == "context_length_exceeded"
+    assert "2048" in error["message"]
+    assert "30" in error["message"]
+
+
+def test_the_openai_package_works_against_it(server: Server) -> None:
+    client = openai.OpenAI(
+        base_url=f"http://{server.host}:{server.port}/v1",
+        api_key=server.key,
+        http_client=httpx.Client(trust_env=False),
+    )
+    assert Q4_0 in [model.id for model in client.models.list()]
+    answer = client.chat.completions.create(
+        model=Q4_0,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
+        n=2,
+    )
+    assert len(answer.choices) == 2
+    assert "Paris" in (answer.choices[0].message.content or "")
+    stream = client.chat.completions.create(
+        model=Q4_0,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = list(stream)
+    text = "".join(
+        chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices
+    )
+    assert "Paris" in text
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nobody/knows-it")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model=Q4_0, messages=[{"role": "user", "content": "x"}], temperature=9
+        )
+    assert caught.value.param == "temperature"
+    stranger = client.with_options(api_key="sk-wrong")
+    with pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
+
+
+def test_models_are_loaded_and_unloaded_on_request(
+    api: httpx.Client, server: Server
+) -> None:
+    assert api.post(f"/v1/models/{Q4_0}/load").status_code == 200
+    assert state(api, Q4_0) == "ready"
+    assert api.post(f"/v1/models/{Q4_0}/unload").status_code == 200
+    until(lambda: state(api, Q4_0) == "unloaded", "the model is unloaded")
+    assert processes(server, "inference.worker") == []
+
+
+def test_two_models_take_turns_under_traffic_where_one_fits(
+    api: httpx.Client, server: Server
+) -> None:
+    expected = {
+        model: content(api, "Name a colour.", model=model, max_tokens=16)
+        for model in (Q4_0, Q4_1)
+    }
+
+    def ask(number: int) -> bool:
+        model = (Q4_0, Q4_1)[number % 2]
+        text = content(api, "Name a colour.", model=model, max_tokens=16)
+        return text == expected[model]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(8)))
+    assert len(processes(server, "inference.worker")) == 1
+
+
+def test_a_killed_worker_costs_a_pause_and_no_token(
+    api: httpx.Client, server: Server
+) -> None:
+    question = "Tell me a story about a fox."
+    expected = content(api, question, max_tokens=96)
+    body = chat(question, stream=True, max_tokens=96)
+    text = ""
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        for chunk in events(response):
+            piece = chunk["choices"][0]["delta"].get("content", "")
+            if piece and not text:
+                for worker in processes(server, "inference.worker"):
+                    worker.kill()
+            text += piece
+    assert text == expected
+
+
+def test_a_killed_engine_costs_a_pause_and_no_token(
+    api: httpx.Client, server: Server
+) -> None:
+    question = "Tell me a story about a cat."
+    expected = content(api, question, max_tokens=96)
+    body = chat(question, stream=True, max_tokens=96)
+    text = ""
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        for chunk in events(response):
+            piece = chunk["choices"][0]["delta"].get("content", "")
+            if piece and not text:
+                for engine in processes(server, "run_engine"):
+                    engine.kill()
+            text += piece
+    assert text == expected
+    until(lambda: len(processes(server, "inference.worker")) == 1, "one worker")
+
+
+def test_a_killed_redis_costs_a_pause_and_no_token(
+    api: httpx.Client, server: Server
+) -> None:
+    question = "Tell me a story about a dog."
+    expected = content(api, question, max_tokens=96)
+    body = chat(question, stream=True, max_tokens=96)
+    text = ""
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        for chunk in events(response):
+            piece = chunk["choices"][0]["delta"].get("content", "")
+            if piece and not text:
+                for redis in processes(server, "redis-server"):
+                    redis.kill()
+            text += piece
+    assert text == expected
+
+
+def test_a_killed_web_process_leaves_no_sequence_behind(
+    api: httpx.Client, server: Server
+) -> None:
+    body = chat("Write a very long story.", stream=True, max_tokens=1900)
+
+    def read_and_kill() -> None:
+        with api.stream("POST", "/v1/chat/completions", json=body) as response:
+            for chunk in events(response):
+                if chunk["choices"][0]["delta"].get("content"):
+                    for web in processes(server, "llm_manager web"):
+                        web.kill()
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        read_and_kill()
+    until(lambda: _answers(api), "the web server is back")
+    until(lambda: running(api) == 0, "the sequence is gone")
+
+
+def _answers(api: httpx.Client) -> bool:
+    try:
+        return api.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_without_a_key_only_liveness_and_documentation_answer(server: Server) -> None:
+    with httpx.Client(
+        base_url=f"http://{server.host}:{server.port}", trust_env=False
+    ) as stranger:
+        assert stranger.get("/health").status_code == 200
+        assert stranger.get("/docs").status_code == 200
+        for path in ("/v1/models", "/health/detailed", "/metrics"):
+            answer = stranger.get(path)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"]
+        assert stranger.post("/v1/chat/completions", json={}).status_code == 401
+
+
+def test_health_and_metrics_tell_of_the_worker(api: httpx.Client) -> None:
+    content(api, "Say hello.")
+    health = until(
+        lambda: detailed(api) if detailed(api)["status"] == "ok" else None, "healthy"
+    )
+    assert health["workers"][0]["model"] == Q4_0
+    metrics = api.get("/metrics").text
+    assert f'llm_requests_total{{model="{Q4_0}"' in metrics
+    assert "llm_active_models 1" in metrics

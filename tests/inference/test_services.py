@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.layers import channel_layers
+from django.utils import timezone
+
+from inference import services
+from inference.errors import EngineUnavailable, ModelLoadFailed
+from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
+from inference.protocol import queue_name
+from registry.models import FileState
+from tests.factories import make_model, make_node, make_worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ensure(model_id: int) -> None:
+    async_to_sync(services.ensure_worker)(model_id)
+
+
+def stop_beating(node: EngineNode) -> None:
+    node.heartbeat_at = timezone.now() - 2 * HEARTBEAT_EXPIRES
+    node.save()
+
+
+def test_however_often_a_model_is_wished_for_it_is_loaded_once() -> None:
+    model = make_model()
+    make_node()
+    for _ in range(3):
+        ensure(model.pk)
+        services.worker_request(model=model)
+    worker = Worker.objects.get()
+    assert (worker.state, worker.wanted, worker.node) == ("requested", True, None)
+
+
+def test_a_model_that_serves_is_left_alone() -> None:
+    model = make_model()
+    worker = make_worker(model, make_node())
+    ensure(model.pk)
+    worker.refresh_from_db()
+    assert worker.state == WorkerState.READY
+
+
+def test_a_model_that_drains_comes_back_when_it_is_wished_for() -> None:
+    model = make_model()
+    worker = make_worker(model, make_node(), state=WorkerState.DRAINING, wanted=False)
+    ensure(model.pk)
+    worker.refresh_from_db()
+    assert worker.wanted
+
+
+def test_without_an_engine_a_request_is_refused_with_what_to_do() -> None:
+    model = make_model()
+    stop_beating(make_node())
+    with pytest.raises(EngineUnavailable, match="llm-manager engine") as caught:
+        ensure(model.pk)
+    assert caught.value.retry_after
+    assert not Worker.objects.exists()
+
+
+def test_a_worker_on_a_dead_machine_does_not_count() -> None:
+    model = make_model()
+    dead = make_node("dead")
+    make_worker(model, dead, incarnation="x")
+    stop_beating(dead)
+    with pytest.raises(EngineUnavailable):
+        ensure(model.pk)
+    assert services.model_situations([model.pk])[model.pk].incarnations == frozenset()
+
+
+def test_a_model_that_has_just_failed_is_not_loaded_again_by_requests() -> None:
+    model = make_model("broken")
+    make_worker(
+        model,
+        make_node(),
+        state=WorkerState.FAILED,
+        error="unknown architecture",
+        failed_at=timezone.now(),
+    )
+    with pytest.raises(ModelLoadFailed, match="unknown architecture") as caught:
+        ensure(model.pk)
+    assert 0 < (caught.value.retry_after or 0) <= 30
+
+
+def test_a_model_that_failed_a_while_ago_is_tried_again() -> None:
+    model = make_model()
+    worker = make_worker(
+        model,
+        make_node(),
+        state=WorkerState.FAILED,
+        error="no memory",
+        failed_at=timezone.now() - timedelta(seconds=31),
+    )
+    ensure(model.pk)
+    worker.refresh_from_db()
+    assert (worker.state, worker.error, worker.node) == ("requested", "", None)
+
+
+def test_an_administrator_may_try_a_failed_model_at_once() -> None:
+    model = make_model()
+    make_worker(model, make_node(), state=WorkerState.FAILED, failed_at=timezone.now())
+    assert services.worker_request(model=model).state == WorkerState.REQUESTED
+
+
+def test_unloading_keeps_the_row_until_the_engine_has_drained_it() -> None:
+    model = make_model()
+    worker = make_worker(model, make_node())
+    assert services.worker_release(model=model) == 1
+    worker.refresh_from_db()
+    assert not worker.wanted
+    assert services.worker_release(model=model) == 0
+
+
+def test_unloading_what_no_engine_has_taken_yet_forgets_it() -> None:
+    model = make_model()
+    services.worker_request(model=model)
+    services.worker_release(model=model)
+    assert not Worker.objects.exists()
+
+
+def test_a_situation_tells_what_requests_need_to_know() -> None:
+    node = make_node()
+    ready, full, failed, idle = (make_model() for _ in range(4))
+    make_worker(ready, node, incarnation="a", n_seq_max=2, running=1)
+    make_worker(full, node, incarnation="b", n_seq_max=2, running=2)
+    make_worker(failed, node, state=WorkerState.FAILED, error="bad file")
+    situations = services.model_situations([m.pk for m in (ready, full, failed, idle)])
+    assert situations[ready.pk] == services.ModelSituation(
+        incarnations=frozenset({"a"}), has_worker=True, has_room=True
+    )
+    assert situations[full.pk].has_worker
+    assert not situations[full.pk].has_room
+    assert "bad file" in situations[failed.pk].error
+    assert situations[idle.pk] == services.ModelSituation()
+
+
+def test_waiting_for_a_load_ends_with_the_worker_or_its_error() -> None:
+    node = make_node()
+    good, bad = make_model(), make_model()
+    worker = make_worker(good, node)
+    make_worker(bad, node, state=WorkerState.FAILED, error="bad magic")
+    wait = async_to_sync(services.worker_wait)
+    assert wait(good, timeout_s=5).pk == worker.pk
+    with pytest.raises(ModelLoadFailed, match="bad magic"):
+        wait(bad, timeout_s=5)
+
+
+def test_waiting_for_a_load_ends_when_the_time_is_over() -> None:
+    model = make_model()
+    make_worker(model, make_node(), state=WorkerState.LOADING)
+    with pytest.raises(EngineUnavailable, match="not loaded within"):
+        async_to_sync(services.worker_wait)(model, timeout_s=0.2)
+
+
+def test_queue_depths_count_what_waits_in_redis() -> None:
+    model = make_model("busy")
+    make_model("gone", state=FileState.MISSING)
+
+    async def fill() -> dict[str, int]:
+        queue = channel_layers["queue"]
+        for _ in range(3):
+            await queue.send(queue_name(model.pk), {"type": "x"})
+        depths = await services.queue_depths()
+        await queue.flush()
+        return depths
+
+    assert async_to_sync(fill)() == {"busy": 3}

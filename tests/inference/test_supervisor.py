@@ -1,0 +1,348 @@
+"""The supervisor's decisions, one look at the rows at a time, with fake processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from inference import services, supervisor, worker_rows
+from inference.models import EngineNode, Worker, WorkerState
+from inference.supervisor import Supervisor
+from inference.worker_messages import WorkerReport, WorkerSpec
+from registry.models import Model
+from tests.factories import make_model, make_node, make_worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class FakeProcess:
+    """A worker process that does what the test says."""
+
+    made: list[FakeProcess]
+
+    def __init__(self, spec: WorkerSpec, *, on_change: Callable[[], None]) -> None:
+        self.spec = spec
+        self.report = WorkerReport(state="loading")
+        self.started_at = time.monotonic()
+        self.ready_at: float | None = None
+        self.heard_at = time.monotonic()
+        self.pid = os.getpid()
+        self.is_running = True
+        self.is_draining = False
+        self.drained_for_s = 0.0
+        self.load_seconds = 1.5
+        FakeProcess.made.append(self)
+
+    async def start(self) -> None: ...
+
+    async def drain(self) -> None:
+        self.is_draining = True
+
+    def kill(self) -> None:
+        self.is_running = False
+
+    async def close(self) -> None:
+        self.is_running = False
+
+    def death(self) -> str:
+        return self.report.error or "The worker was ended by SIGKILL."
+
+    def become(self, **report: Any) -> None:
+        self.report = replace(self.report, **report)
+        if report.get("state") == "ready":
+            self.ready_at = time.monotonic()
+
+
+class Engine:
+    """A supervisor that looks when the test tells it to."""
+
+    def __init__(self) -> None:
+        self.supervisor = Supervisor()
+
+    async def start(self) -> None:
+        node = await sync_to_async(worker_rows.node_register)()
+        self.supervisor._node = node
+
+    async def look(self) -> None:
+        await self.supervisor.reconcile()
+
+
+@pytest.fixture
+async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    FakeProcess.made = []
+    monkeypatch.setattr(supervisor, "WorkerProcess", FakeProcess)
+    engine = Engine()
+    await engine.start()
+    yield engine
+
+
+def small(name: str, **overrides: Any) -> Model:
+    """Save a model of some 200 MiB."""
+    return make_model(
+        name,
+        file_size=100 * 2**20,
+        kv_elements_per_token=100,
+        embedding_length=64,
+        vocab_size=1000,
+        **overrides,
+    )
+
+
+async def load(engine: Engine, name: str, **overrides: Any) -> FakeProcess:
+    """Load a small model."""
+    model = await sync_to_async(small)(name, **overrides)
+    await wish(model)
+    await engine.look()
+    process = FakeProcess.made[-1]
+    assert process.spec.model_name == name
+    process.become(state="ready", n_ctx=512, n_seq_max=4)
+    # As if it had served for a while.
+    process.ready_at = time.monotonic() - 10
+    await engine.look()
+    return process
+
+
+async def wish(model: Model) -> None:
+    await sync_to_async(services.worker_request)(model=model)
+
+
+async def row(name: str) -> Worker:
+    return await Worker.objects.select_related("node").aget(model__name=name)
+
+
+async def test_a_wished_model_is_loaded_and_its_progress_shown(engine: Engine) -> None:
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    FakeProcess.made[0].become(progress=0.4)
+    await engine.look()
+    worker = await row("m")
+    assert (worker.state, worker.progress) == (WorkerState.LOADING, 0.4)
+    FakeProcess.made[0].become(state="ready", n_ctx=4096, n_seq_max=8)
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.READY
+    assert (worker.n_ctx, worker.n_seq_max, worker.load_seconds) == (4096, 8, 1.5)
+    assert worker.incarnation == FakeProcess.made[0].spec.incarnation
+    assert worker.memory_bytes > 0
+
+
+async def test_the_models_own_settings_reach_the_worker(engine: Engine) -> None:
+    process = await load(
+        engine, "m", n_ctx=512, n_seq_max=3, n_gpu_layers=7, kv_cache_type="q8_0"
+    )
+    config = process.spec.engine
+    assert (config.n_ctx, config.n_seq_max) == (512, 3)
+    assert (config.n_gpu_layers, config.kv_cache_type) == (7, "q8_0")
+
+
+async def test_a_release_drains_first_and_forgets_then(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.become(running=2)
+    await sync_to_async(services.worker_release)(
+        model=await Model.objects.aget(name="m")
+    )
+    await engine.look()
+    assert process.is_draining
+    assert process.is_running
+    process.become(state="draining")
+    await engine.look()
+    assert (await row("m")).state == WorkerState.DRAINING
+    process.is_running = False
+    await engine.look()
+    assert not await Worker.objects.aexists()
+
+
+async def test_a_worker_that_does_not_drain_in_time_is_killed(engine: Engine) -> None:
+    process = await load(engine, "m")
+    await sync_to_async(services.worker_release)(
+        model=await Model.objects.aget(name="m")
+    )
+    process.drained_for_s = 1e6
+    await engine.look()
+    assert not process.is_running
+
+
+async def test_a_worker_that_dies_in_service_is_started_again(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.is_running = False
+    await engine.look()
+    await engine.look()
+    assert len(FakeProcess.made) == 2
+    worker = await row("m")
+    assert (worker.state, worker.restarts) == (WorkerState.LOADING, 1)
+    assert worker.incarnation == FakeProcess.made[1].spec.incarnation
+    assert worker.incarnation != process.spec.incarnation
+
+
+async def test_a_worker_that_keeps_dying_is_given_up(engine: Engine) -> None:
+    await load(engine, "m")
+    for _ in range(3):
+        process = FakeProcess.made[-1]
+        process.become(state="ready")
+        await engine.look()
+        process.is_running = False
+        await engine.look()
+        await engine.look()
+    assert len(FakeProcess.made) == 3
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "SIGKILL" in worker.error
+
+
+async def test_a_load_that_fails_shows_llama_cpps_reason(engine: Engine) -> None:
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    process = FakeProcess.made[0]
+    process.become(state="failed", error="unknown model architecture: 'x'")
+    process.is_running = False
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert worker.error == "unknown model architecture: 'x'"
+    assert worker.failed_at is not None
+    await engine.look()
+    assert len(FakeProcess.made) == 1
+
+
+async def test_a_worker_that_hangs_is_killed_and_started_again(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.heard_at -= 60
+    for _ in range(3):
+        await engine.look()
+    assert not process.is_running
+    assert len(FakeProcess.made) == 2
+
+
+async def test_a_load_that_takes_too_long_is_given_up(engine: Engine) -> None:
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    FakeProcess.made[0].started_at -= 10_000
+    await engine.look()
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "engine.load_timeout" in worker.error
+
+
+async def limit(engine: Engine, **fields: int) -> None:
+    """Set what this machine may load."""
+    await EngineNode.objects.aupdate(**fields)
+    engine.supervisor._node = await EngineNode.objects.aget()
+
+
+async def test_the_least_recently_used_makes_room(engine: Engine) -> None:
+    first = await load(engine, "first")
+    second = await load(engine, "second")
+    first.become(requests_total=1)
+    await engine.look()
+    await limit(engine, max_models=2)
+    await wish(await sync_to_async(small)("third"))
+    await engine.look()
+    assert second.is_draining
+    assert not first.is_draining
+    assert len(FakeProcess.made) == 2
+    second.is_running = False
+    await engine.look()
+    await engine.look()
+    assert FakeProcess.made[-1].spec.model_name == "third"
+    assert not await Worker.objects.filter(model__name="second").aexists()
+
+
+async def test_models_that_take_turns_all_get_to_serve(engine: Engine) -> None:
+    await limit(engine, max_models=1)
+    first = await load(engine, "a")
+    await wish(await sync_to_async(small)("b"))
+    await engine.look()
+    assert first.is_draining
+    # Requests for the first one still wait, so it is wished for again.
+    await wish(await Model.objects.aget(name="a"))
+    first.is_running = False
+    await engine.look()
+    await engine.look()
+    second = FakeProcess.made[-1]
+    assert second.spec.model_name == "b"
+    await engine.look()
+    assert not second.is_draining
+    second.become(state="ready")
+    await engine.look()
+    assert not second.is_draining
+    second.ready_at = time.monotonic() - 10
+    await engine.look()
+    assert second.is_draining
+
+
+async def test_a_model_that_can_never_fit_is_refused_with_the_numbers(
+    engine: Engine,
+) -> None:
+    await limit(engine, memory_limit=50 * 2**20)
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "0.0 GiB" in worker.error
+    assert "engine.memory_mb" in worker.error
+    assert FakeProcess.made == []
+
+
+async def test_an_idle_model_is_unloaded_after_its_keep_alive(engine: Engine) -> None:
+    process = await load(engine, "m", keep_alive=60)
+    await engine.look()
+    assert not process.is_draining
+    engine.supervisor._slots[(await row("m")).pk].last_used -= 61
+    process.become(running=1)
+    await engine.look()
+    assert not process.is_draining
+    process.become(running=0)
+    engine.supervisor._slots[(await row("m")).pk].last_used -= 61
+    await engine.look()
+    assert process.is_draining
+
+
+async def test_a_new_engine_takes_over_what_a_killed_one_left(engine: Engine) -> None:
+    name = engine.supervisor._node.name if engine.supervisor._node else ""
+    await EngineNode.objects.all().adelete()
+    node = await sync_to_async(make_node)(name, pid=2**22 - 1)
+    await sync_to_async(make_worker)(
+        await sync_to_async(make_model)("wanted"), node, incarnation="old", pid=99
+    )
+    await sync_to_async(make_worker)(
+        await sync_to_async(make_model)("unwanted"), node, wanted=False
+    )
+    await engine.start()
+    worker = await Worker.objects.select_related("model").aget()
+    assert worker.model.name == "wanted"
+    assert (worker.state, worker.node_id, worker.incarnation) == ("requested", None, "")
+
+
+async def test_of_two_engines_one_gets_the_model(engine: Engine) -> None:
+    model = await sync_to_async(small)("m")
+    await wish(model)
+    other = await sync_to_async(make_node)("other")
+    worker = await row("m")
+    plan = await sync_to_async(worker_rows.load_plan)(model)
+
+    @sync_to_async
+    def claim(node: EngineNode, incarnation: str) -> bool:
+        return worker_rows.claim(worker, node, plan, incarnation)
+
+    assert await claim(other, "a")
+    assert not await claim(await EngineNode.objects.aget(pid=os.getpid()), "b")
+    await engine.look()
+    assert FakeProcess.made == []
+
+
+def test_the_sample_models_settings_follow_the_configuration(
+    settings: Any,
+) -> None:
+    values = {**settings.CONFIG.values, "models.default_ctx": 1024}
+    settings.CONFIG = replace(settings.CONFIG, values=values)
+    plan = worker_rows.load_plan(make_model(context_length=512))
+    assert plan.engine.n_ctx == 512
+    assert worker_rows.load_plan(make_model()).engine.n_ctx == 1024
+    assert plan.memory > 5 * 2**30
