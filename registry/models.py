@@ -31,6 +31,7 @@ class FileState(models.TextChoices):
 
     FOUND = "found", "Found"
     MISSING = "missing", "Missing"
+    UNREADABLE = "unreadable", "Unreadable"
 
 
 class KVType(models.TextChoices):

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(help_text='What a request names.', max_length=255, unique=True, verbose_name='id')),
                 ('kind', models.CharField(choices=[('chat', 'Chat'), ('completion', 'Completion'), ('embedding', 'Embedding'), ('reranker', 'Reranker'), ('projector', 'Vision projector'), ('lora', 'LoRA adapter')], db_index=True, max_length=16)),
-                ('state', models.CharField(choices=[('found', 'Found'), ('missing', 'Missing')], default='found', max_length=16)),
+                ('state', models.CharField(choices=[('found', 'Found'), ('missing', 'Missing'), ('unreadable', 'Unreadable')], default='found', max_length=16)),
                 ('path', models.CharField(help_text='The file, or the first shard.', max_length=1024, unique=True)),
                 ('file_name', models.CharField(db_index=True, max_length=255)),
                 ('shards', models.JSONField(blank=True, default=list, help_text='Paths of all shards, in order.')),

@@ -1,0 +1,338 @@
+"""The admin of models and scans. Live state is added by the app that knows it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+
+from registry import services
+from registry.badges import badge, chips
+from registry.errors import RegistryError
+from registry.forms import ModelSettingsForm
+from registry.models import Alias, FileState, Kind, Model, ScanRun
+from registry.unfold_types import ModelAdmin, TabularInline
+from registry.units import human_bytes, human_count
+
+if TYPE_CHECKING:
+    from django.forms import BaseModelForm
+    from django.urls import URLPattern
+    from django.utils.safestring import SafeString
+
+logger = logging.getLogger(__name__)
+
+
+class AliasInline(TabularInline[Alias, Model]):
+    """The further names of a model, below its settings."""
+
+    model = Alias
+    extra = 0
+    hide_title = True
+    verbose_name_plural = "aliases: further names that requests may use"
+
+
+@admin.register(Model)
+class RegistryModelAdmin(ModelAdmin[Model]):
+    """Models as scans found them; only their settings can be edited."""
+
+    form = ModelSettingsForm
+    inlines = (AliasInline,)
+    search_fields = ("name", "title", "architecture", "aliases__name")
+    search_help_text = "Id, title, architecture or alias"
+    list_display: tuple[str, ...] = (
+        "identity",
+        "file",
+        "size",
+        "context",
+        "capabilities",
+    )
+    list_filter: ClassVar[tuple[Any, ...]] = (
+        "kind",
+        "state",
+        "architecture",
+        "quantization",
+        "is_enabled",
+    )
+    list_per_page = 50
+    warn_unsaved_form = True
+    fieldsets = (
+        (
+            "Serving",
+            {
+                "fields": (
+                    "is_enabled",
+                    ("n_ctx", "n_seq_max"),
+                    ("keep_alive", "n_threads"),
+                    ("kv_cache_type", "flash_attention"),
+                    "n_gpu_layers",
+                )
+            },
+        ),
+        (
+            "Sampling, where a request names no value",
+            {
+                "fields": (
+                    ("temperature", "max_tokens"),
+                    ("top_p", "top_k"),
+                    ("min_p", "repeat_penalty"),
+                )
+            },
+        ),
+        (
+            "Identity",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "name",
+                    "title",
+                    "kind",
+                    "capabilities",
+                    "license",
+                    "projector",
+                ),
+            },
+        ),
+        (
+            "Architecture",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    ("architecture", "size_label"),
+                    ("parameters", "quantization"),
+                    ("context_length", "sliding_window"),
+                    ("block_count", "embedding_length"),
+                    ("head_count", "head_count_kv"),
+                    ("kv_elements_per_token", "expert_count"),
+                ),
+            },
+        ),
+        (
+            "Tokenizer & template",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    ("tokenizer", "vocab_size"),
+                    ("pooling", "supports_tools"),
+                    "template",
+                ),
+            },
+        ),
+        (
+            "File & fingerprint",
+            {
+                "classes": ("tab",),
+                "fields": (
+                    "file",
+                    "path",
+                    "shard_paths",
+                    "bytes_on_disk",
+                    "fingerprint",
+                    ("found_at", "checked_at"),
+                ),
+            },
+        ),
+        ("All metadata", {"classes": ("tab",), "fields": ("metadata_table",)}),
+    )
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> list[str]:
+        """Return everything that the scan writes, which is all but the settings."""
+        editable = ModelSettingsForm.Meta.fields
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [name for name in shown if name not in editable]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: models come from scans."""
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: Model, form: BaseModelForm[Model], change: Any
+    ) -> None:
+        """Write the changed settings and no other column.
+
+        A scan may have written the others since the page was loaded.
+        """
+        if form.changed_data:
+            obj.save(update_fields=form.changed_data)
+
+    # Scan ---------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the routes of Django's admin and the scan."""
+        scan = require_POST(self.admin_site.admin_view(self.scan_view))
+        return [path("scan/", scan, name="registry_model_scan"), *super().get_urls()]
+
+    def scan_view(self, request: HttpRequest) -> HttpResponse:
+        """Scan all roots now, say what was found and record who asked."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        try:
+            services.model_scan()
+        except (RegistryError, OSError) as error:
+            logger.warning("scan failed: %s", error)
+            self.message_user(request, f"The scan failed: {error}", messages.ERROR)
+        else:
+            # Of scans that run at once, the one that has just ended is this one.
+            run = ScanRun.objects.exclude(finished_at=None).latest("finished_at")
+            text = summary(run)
+            scans = self.admin_site.get_model_admin(ScanRun)
+            scans.log_addition(request, run, f"Scanned: {text}.")
+            level = messages.WARNING if run.unreadable else messages.SUCCESS
+            self.message_user(request, f"Scan finished: {text}.", level)
+        return HttpResponseRedirect(reverse("admin:registry_model_changelist"))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Return the list, with the scan button for those who may use it."""
+        may_scan = self.has_change_permission(request)
+        return super().changelist_view(
+            request, {"may_scan": may_scan, **(extra_context or {})}
+        )
+
+    # Columns and read-only fields ------------------------------------------
+
+    @admin.display(description="model", ordering="name")
+    def identity(self, model: Model) -> SafeString:
+        """Return the id, with what the model calls itself below."""
+        parts = [model.title, model.architecture, model.size_label]
+        return _two_lines(model.name, " · ".join(part for part in parts if part))
+
+    @admin.display(description="file", ordering="state")
+    def file(self, model: Model) -> SafeString:
+        """Return whether the file is there, and whether requests may use it."""
+        found = model.state == FileState.FOUND
+        state = badge(model.get_state_display(), "" if found else "danger")
+        if model.is_enabled:
+            return state
+        return format_html("{} {}", state, badge("disabled", "warning"))
+
+    @admin.display(description="size", ordering="file_size")
+    def size(self, model: Model) -> SafeString:
+        """Return the size, with the quantization below."""
+        return _two_lines(human_bytes(model.file_size), model.quantization)
+
+    @admin.display(description="context", ordering="context_length")
+    def context(self, model: Model) -> SafeString | str:
+        """Return the context in force, with the trained one below."""
+        if model.kind in (Kind.PROJECTOR, Kind.LORA):
+            return "-"
+        in_force = model.context_in_force(settings.CONFIG["models.default_ctx"])
+        trained = model.context_length
+        return _two_lines(
+            f"{in_force:,}", f"of {trained:,}" if trained else "trained: unknown"
+        )
+
+    @admin.display(description="capabilities")
+    def capabilities(self, model: Model) -> SafeString | str:
+        """Return what the model can do, as chips."""
+        found = [model.get_kind_display().split()[-1].lower()]
+        if model.supports_tools:
+            found.append("tools")
+        if model.projector_id:
+            found.append("vision")
+        return chips(found, "info")
+
+    @admin.display(description="parameters")
+    def parameters(self, model: Model) -> str:
+        """Return the number of weights."""
+        return human_count(model.parameter_count)
+
+    @admin.display(description="size")
+    def bytes_on_disk(self, model: Model) -> str:
+        """Return the size, for people and to the byte."""
+        return f"{human_bytes(model.file_size)} ({model.file_size:,} bytes)"
+
+    @admin.display(description="chat template")
+    def template(self, model: Model) -> SafeString | str:
+        """Return the chat template as text that scrolls."""
+        if not model.chat_template:
+            return "-"
+        return format_html('<pre class="lm-pre">{}</pre>', model.chat_template)
+
+    @admin.display(description="shards")
+    def shard_paths(self, model: Model) -> str:
+        """Return the path of each shard on a line of its own."""
+        return "\n".join(map(str, model.shards)) or "one file"
+
+    @admin.display(description="metadata")
+    def metadata_table(self, model: Model) -> str:
+        """Return the header's other values as a table."""
+        rows = sorted(model.metadata.items())
+        return render_to_string("admin/registry/model/metadata.html", {"rows": rows})
+
+
+@admin.register(ScanRun)
+class ScanRunAdmin(ModelAdmin[ScanRun]):
+    """What each scan found, to read."""
+
+    list_display = (
+        "started_at",
+        "duration",
+        "new",
+        "changed",
+        "unchanged",
+        "missing",
+        "unreadable",
+    )
+    list_per_page = 50
+    fieldsets = (
+        (None, {"fields": (("started_at", "duration"), "result", "root_paths")}),
+        ("Findings", {"fields": ("entries_table",)}),
+    )
+    readonly_fields = ("duration", "result", "root_paths", "entries_table")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: scans are run, not written."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: ScanRun | None = None
+    ) -> bool:
+        """Return False: a report is not edited."""
+        return False
+
+    @admin.display(description="took")
+    def duration(self, run: ScanRun) -> str:
+        """Return how long the scan ran."""
+        if run.finished_at is None:
+            return "not finished"
+        return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
+
+    @admin.display(description="result")
+    def result(self, run: ScanRun) -> str:
+        """Return the counts in one line."""
+        return summary(run)
+
+    @admin.display(description="folders")
+    def root_paths(self, run: ScanRun) -> str:
+        """Return the folders that were walked."""
+        return "\n".join(map(str, run.roots))
+
+    @admin.display(description="files")
+    def entries_table(self, run: ScanRun) -> str:
+        """Return what was new, changed, missing or unreadable, as a table."""
+        return render_to_string(
+            "admin/registry/scanrun/entries.html", {"entries": run.entries}
+        )
+
+
+def summary(run: ScanRun) -> str:
+    """Return a scan's counts in words."""
+    return ", ".join(f"{number} {outcome}" for outcome, number in run.counts().items())
+
+
+def _two_lines(first: str, second: str) -> SafeString:
+    return format_html(
+        '<span class="lm-two"><span>{}</span><small>{}</small></span>', first, second
+    )

@@ -1,0 +1,27 @@
+"""Small labels of the admin: a state, a capability."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from django.template.loader import render_to_string
+from django.utils.html import format_html_join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.utils.safestring import SafeString
+
+Tone = Literal["", "info", "success", "warning", "danger", "primary"]
+
+
+def badge(text: str, tone: Tone = "", title: str = "") -> SafeString:
+    """Return one label; the text is escaped."""
+    context = {"text": text, "type": tone, "label_title": title, "size": "md"}
+    return render_to_string("unfold/helpers/label.html", context)
+
+
+def chips(texts: Iterable[str], tone: Tone = "") -> SafeString | str:
+    """Return labels in a row, or a dash for none."""
+    labels = format_html_join(" ", "{}", ((badge(text, tone),) for text in texts))
+    return labels or "-"

@@ -1,0 +1,23 @@
+"""Template filters for numbers that people read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django import template
+from django.utils import timezone
+
+from registry.units import human_age, human_bytes, human_count
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+register = template.Library()
+register.filter("bytes", human_bytes)
+register.filter("count", human_count)
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """Return how long ago a moment was."""
+    return human_age(moment, timezone.now())

@@ -1,0 +1,399 @@
+"""The admin of models and scans, by Django's test client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from registry import services
+from registry.errors import RegistryError
+from registry.models import Alias, FileState, Kind, Model, ScanRun
+from tests.admin_pages import count_queries, said
+from tests.factories import make_model, make_user
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/registry/model/"
+SCAN = "/admin/registry/model/scan/"
+HOSTILE = "<script>alert(1)</script>"
+
+
+def page_of(model: Model) -> str:
+    return reverse("admin:registry_model_change", args=[model.pk])
+
+
+def settings_of(model: Model, **changes: Any) -> dict[str, Any]:
+    """Return the body that the settings form of a model sends."""
+    aliases = list(model.aliases.all())
+    body: dict[str, Any] = {
+        "is_enabled": "on",
+        "aliases-TOTAL_FORMS": len(aliases),
+        "aliases-INITIAL_FORMS": len(aliases),
+    }
+    for i, alias in enumerate(aliases):
+        body |= {
+            f"aliases-{i}-id": alias.pk,
+            f"aliases-{i}-model": model.pk,
+            f"aliases-{i}-name": alias.name,
+        }
+    return body | changes
+
+
+@pytest.fixture
+def charlie(client: Client) -> Client:
+    """A member of staff without any right."""
+    client.force_login(make_user("charlie", is_staff=True))
+    return client
+
+
+@pytest.fixture
+def viewer(client: Client) -> Client:
+    client.force_login(
+        make_user("vera", "registry.view_model", "registry.view_scanrun", is_staff=True)
+    )
+    return client
+
+
+# The list -------------------------------------------------------------------
+
+
+def test_list_shows_id_size_context_and_capabilities(admin_client: Client) -> None:
+    projector = make_model("mmproj", kind=Kind.PROJECTOR, context_length=None)
+    make_model(
+        "llama",
+        title="Llama 3.1 8B",
+        size_label="8B",
+        supports_tools=True,
+        projector=projector,
+        n_ctx=8192,
+    )
+    html = admin_client.get(LIST).content.decode()
+    for text in ("Llama 3.1 8B", "5.0 GiB", "Q4_K_M", "8,192", "of 131,072"):
+        assert text in html
+    for chip in ("chat", "tools", "vision", "projector"):
+        assert f">\n\n{chip}\n<" in html
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("alpha", {"alpha"}),
+        ("Grand Title", {"beta"}),
+        ("mamba", {"gamma"}),
+        ("gpt-4o", {"alpha"}),
+        ("nothing", set()),
+    ],
+)
+def test_search_finds_id_title_architecture_and_alias(
+    admin_client: Client, query: str, found: set[str]
+) -> None:
+    Alias.objects.create(name="gpt-4o", model=make_model("alpha"))
+    make_model("beta", title="Grand Title")
+    make_model("gamma", architecture="mamba")
+    response = admin_client.get(LIST, {"q": query})
+    assert {model.name for model in response.context["cl"].result_list} == found
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"kind__exact": Kind.EMBEDDING},
+        {"state__exact": FileState.MISSING},
+        {"architecture": "bert"},
+        {"quantization": "Q8_0"},
+        {"is_enabled__exact": "0"},
+    ],
+)
+def test_filters_narrow_the_list(admin_client: Client, query: dict[str, str]) -> None:
+    make_model("other")
+    make_model(
+        "wanted",
+        kind=Kind.EMBEDDING,
+        state=FileState.MISSING,
+        architecture="bert",
+        quantization="Q8_0",
+        is_enabled=False,
+    )
+    response = admin_client.get(LIST, query)
+    assert [model.name for model in response.context["cl"].result_list] == ["wanted"]
+
+
+def test_list_costs_eight_queries_however_long_it_is(admin_client: Client) -> None:
+    projector = make_model("mmproj", kind=Kind.PROJECTOR)
+    make_model(projector=projector)
+    # Session, user, architectures and quantizations for their filters, number of
+    # the models found and of all, the models with the largest machine's limit, their
+    # workers with nodes.
+    assert count_queries(admin_client, LIST) == 8
+    for _ in range(20):
+        make_model(projector=projector)
+    assert count_queries(admin_client, LIST) == 8
+
+
+# A model's page ---------------------------------------------------------------
+
+
+def test_page_shows_template_metadata_and_file(admin_client: Client) -> None:
+    model = make_model(
+        chat_template="{% for m in messages %}{{ m }}{% endfor %}",
+        metadata={"llama.rope.freq_base": 500000.0},
+        shards=["/models/a-00001-of-00002.gguf", "/models/a-00002-of-00002.gguf"],
+    )
+    html = admin_client.get(page_of(model)).content.decode()
+    assert "{% for m in messages %}{{ m }}{% endfor %}</pre>" in html
+    assert "llama.rope.freq_base" in html
+    assert "500000.0" in html
+    assert "/models/a-00002-of-00002.gguf" in html
+    assert model.fingerprint in html
+    assert "5,368,709,120 bytes" in html
+
+
+def test_empty_settings_show_the_defaults_in_force(admin_client: Client) -> None:
+    model = make_model(context_length=2048)
+    html = admin_client.get(page_of(model)).content.decode()
+    for default in ("2048", "0.7", "0.9", "4096", "-1 (all)", "0 (never unloaded)"):
+        assert f'placeholder="{default}"' in html
+    assert '<option value="" selected>Default: f16</option>' in html
+    assert '<option value="" selected>Default: auto</option>' in html
+
+
+def test_settings_and_aliases_are_saved_and_recorded(admin_client: Client) -> None:
+    model = make_model()
+    body = settings_of(
+        model,
+        n_ctx=8192,
+        temperature="0.3",
+        kv_cache_type="q8_0",
+        **{"aliases-TOTAL_FORMS": 1, "aliases-0-name": "gpt-4o"},
+    )
+    response = admin_client.post(page_of(model), body)
+    assert response.status_code == 302
+    model.refresh_from_db()
+    assert (model.n_ctx, model.temperature, model.kv_cache_type) == (8192, 0.3, "q8_0")
+    assert [alias.name for alias in model.aliases.all()] == ["gpt-4o"]
+    message = LogEntry.objects.get().get_change_message()
+    assert message == (
+        "Changed Context, KV type and Temperature. Added alias “gpt-4o”."
+    )
+    history = admin_client.get(reverse("admin:registry_model_history", args=[model.pk]))
+    assert message in history.content.decode()
+
+
+def test_saving_leaves_what_a_scan_wrote_meanwhile(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+
+    def scan_in_between(instance: Model) -> None:
+        Model.objects.filter(pk=instance.pk).update(state=FileState.MISSING)
+
+    monkeypatch.setattr(Model, "clean", scan_in_between)
+    admin_client.post(page_of(model), settings_of(model, n_ctx=1024))
+    model.refresh_from_db()
+    assert (model.n_ctx, model.state) == (1024, FileState.MISSING)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"n_ctx": 200_000}, "The model was trained on 131072 tokens"),
+        ({"n_ctx": 8}, "greater than or equal to 64"),
+        ({"n_seq_max": 0}, "greater than or equal to 1"),
+        ({"n_gpu_layers": -2}, "greater than or equal to -1"),
+        ({"temperature": 3}, "less than or equal to 2"),
+        ({"top_p": "much"}, "Enter a number"),
+        ({"kv_cache_type": "q3"}, "Select a valid choice"),
+        ({"aliases-TOTAL_FORMS": 1, "aliases-0-name": "other"}, "A model has this id"),
+    ],
+)
+def test_bad_settings_are_refused(
+    admin_client: Client, changes: dict[str, Any], complaint: str
+) -> None:
+    make_model("other")
+    model = make_model()
+    response = admin_client.post(page_of(model), settings_of(model, **changes))
+    assert response.status_code == 200
+    assert complaint in response.content.decode()
+    assert not LogEntry.objects.exists()
+
+
+def test_an_alias_that_became_the_id_is_said_and_no_crash(admin_client: Client) -> None:
+    model = make_model("twice")
+    Alias.objects.create(name="twice", model=make_model("other"))
+    response = admin_client.post(page_of(model), settings_of(model, n_ctx=1024))
+    assert response.status_code == 200
+    assert "An alias has this name." in response.content.decode()
+
+
+def test_what_the_scan_writes_cannot_be_posted(admin_client: Client) -> None:
+    model = make_model("steady", title="Steady")
+    body = settings_of(model, name="stolen", path="/etc/passwd", title="New")
+    admin_client.post(page_of(model), body)
+    model.refresh_from_db()
+    assert (model.name, model.title) == ("steady", "Steady")
+    assert model.path != "/etc/passwd"
+
+
+def test_models_cannot_be_added_by_hand(admin_client: Client) -> None:
+    assert admin_client.get(f"{LIST}add/").status_code == 403
+
+
+def test_deletion_says_that_the_file_stays(admin_client: Client) -> None:
+    model = make_model()
+    url = reverse("admin:registry_model_delete", args=[model.pk])
+    assert "The file stays where it is" in admin_client.get(url).content.decode()
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not Model.objects.exists()
+
+
+def test_names_and_metadata_of_a_hostile_file_are_escaped(admin_client: Client) -> None:
+    model = make_model(
+        HOSTILE,
+        title=HOSTILE,
+        architecture=HOSTILE,
+        quantization=HOSTILE[:32],
+        size_label=HOSTILE,
+        license=HOSTILE,
+        tokenizer=HOSTILE,
+        pooling="<b onclick=x>",
+        chat_template="</pre>" + HOSTILE,
+        metadata={HOSTILE: HOSTILE, '" onload="x': "' onload='x"},
+        shards=[HOSTILE],
+    )
+    Alias.objects.create(name=HOSTILE + "!", model=model)
+    LogEntry.objects.log_actions(1, [model], 2, HOSTILE, single_object=True)
+    ScanRun.objects.create(
+        roots=[HOSTILE],
+        entries=[
+            {"outcome": "unreadable", "path": HOSTILE, "reason": HOSTILE},
+            {"outcome": HOSTILE, "name": HOSTILE, "summary": HOSTILE},
+        ],
+        finished_at=timezone.now(),
+    )
+    run = ScanRun.objects.get()
+    for url in (
+        "/admin/",
+        LIST,
+        f"{LIST}?q={HOSTILE}",
+        page_of(model),
+        reverse("admin:registry_model_history", args=[model.pk]),
+        reverse("admin:registry_model_delete", args=[model.pk]),
+        reverse("admin:registry_scanrun_change", args=[run.pk]),
+        "/admin/inference/worker/",
+    ):
+        html = admin_client.get(url).content.decode()
+        assert "alert(1)" in html, url
+        assert "<script>alert(1)" not in html, url
+        assert "<b onclick" not in html, url
+        assert '" onload="x' not in html, url
+        assert "' onload='x" not in html, url
+
+
+# Scans ------------------------------------------------------------------------
+
+
+def pretend_scan(**counts: int) -> None:
+    ScanRun.objects.create(roots=["/m"], finished_at=timezone.now(), **counts)
+
+
+def test_scan_now_scans_says_what_was_found_and_is_recorded(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "model_scan", lambda: pretend_scan(new=2, missing=1))
+    response = admin_client.post(SCAN)
+    assert response.status_code == 302
+    counts = "2 new, 0 changed, 0 unchanged, 1 missing, 0 unreadable"
+    assert said(response) == [f"success: Scan finished: {counts}."]
+    entry = LogEntry.objects.get()
+    assert entry.object_id == str(ScanRun.objects.get().pk)
+    assert entry.get_change_message().startswith("Scanned: 2 new")
+
+
+def test_scan_with_unreadable_files_is_a_warning(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "model_scan", lambda: pretend_scan(unreadable=1))
+    assert said(admin_client.post(SCAN))[0].startswith("warning: ")
+
+
+def test_failed_scan_says_so_and_is_not_recorded(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RegistryError("The folder /m cannot be read.")
+
+    monkeypatch.setattr(services, "model_scan", fail)
+    response = admin_client.post(SCAN)
+    assert said(response) == ["error: The scan failed: The folder /m cannot be read."]
+    assert not LogEntry.objects.exists()
+
+
+def test_scan_is_no_link(admin_client: Client) -> None:
+    assert admin_client.get(SCAN).status_code == 405
+
+
+def test_scan_needs_the_csrf_token(admin_user: Any) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin_user)
+    assert client.post(SCAN).status_code == 403
+
+
+def test_scan_run_shows_its_findings_and_cannot_be_edited(admin_client: Client) -> None:
+    run = ScanRun.objects.create(
+        roots=["/srv/models"],
+        unreadable=1,
+        entries=[
+            {
+                "outcome": "unreadable",
+                "path": "/srv/models/bad.gguf",
+                "reason": "No GGUF file.",
+            }
+        ],
+        finished_at=timezone.now(),
+    )
+    url = reverse("admin:registry_scanrun_change", args=[run.pk])
+    html = admin_client.get(url).content.decode()
+    assert "/srv/models/bad.gguf" in html
+    assert "No GGUF file." in html
+    assert admin_client.post(url, {"new": 5}).status_code == 403
+    assert admin_client.get("/admin/registry/scanrun/add/").status_code == 403
+
+
+def test_unfinished_scan_run_has_a_page(admin_client: Client) -> None:
+    run = ScanRun.objects.create(roots=["/m"])
+    url = reverse("admin:registry_scanrun_change", args=[run.pk])
+    html = admin_client.get(url).content.decode()
+    assert "not finished" in html
+    assert "Nothing was new" in html
+
+
+# Who may ------------------------------------------------------------------------
+
+
+def test_charlie_sees_nothing(charlie: Client) -> None:
+    model = make_model("secret-model")
+    for url in (LIST, page_of(model), "/admin/registry/scanrun/"):
+        assert charlie.get(url).status_code == 403
+    assert charlie.post(SCAN).status_code == 403
+    assert "secret-model" not in charlie.get("/admin/").content.decode()
+
+
+def test_nobody_is_sent_to_the_login(client: Client) -> None:
+    response = client.get(LIST)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/login/")
+
+
+def test_viewer_reads_but_neither_edits_nor_scans(viewer: Client) -> None:
+    model = make_model(n_ctx=4096)
+    assert "Scan now" not in viewer.get(LIST).content.decode()
+    assert viewer.get(page_of(model)).status_code == 200
+    assert viewer.post(page_of(model), settings_of(model)).status_code == 403
+    assert viewer.post(SCAN).status_code == 403
+    model.refresh_from_db()
+    assert model.n_ctx == 4096
