@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -110,29 +111,31 @@ class Worker:
         control = await self._replies.new_channel("control.")
         self._outbox = Outbox(self._spec.incarnation, control)
         self._runner.start()
+        sender = asyncio.create_task(self._send())
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(job)
             for job in (
                 self._pull(),
                 self._listen(control),
-                self._send(),
                 self._beat(),
+                self._finished.wait(),
             )
         ]
-        tasks.append(asyncio.create_task(self._finished.wait()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for error in [task.exception() for task in done]:
                 if error is not None:
                     logger.error("The worker's I/O failed", exc_info=error)
                     self._failed(error)
+            self._finished.set()
+            # What the last step gave is on its way yet.
+            self._outgoing.set()
+            await sender
         finally:
             self._runner.stop(0)
-            for task in tasks:
+            for task in [*tasks, sender]:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for reply_to, frame in self._outbox.take():
-            await self._publish(reply_to, to_wire(frame))
+            await asyncio.gather(*tasks, sender, return_exceptions=True)
         return 1 if self._status.state == "failed" else 0
 
     def drain(self) -> None:
@@ -145,7 +148,9 @@ class Worker:
         """Return a function for the engine thread that calls a method in the loop."""
 
         def call(argument: _T) -> None:
-            self._loop.call_soon_threadsafe(method, argument)
+            # Nobody listens any more once the loop is closed.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(method, argument)
 
         return call
 
@@ -281,7 +286,7 @@ class Worker:
     async def _send(self) -> None:
         """Send frames as events come; what comes meanwhile shares the next frame."""
         assert self._outbox is not None  # noqa: S101 - run() sets it first
-        while True:
+        while not self._finished.is_set():
             await self._outgoing.wait()
             self._outgoing.clear()
             for reply_to, frame in self._outbox.take():

@@ -203,7 +203,7 @@ def test_the_openai_package_works_against_it(server: Server) -> None:
     client = openai.OpenAI(
         base_url=f"http://{server.host}:{server.port}/v1",
         api_key=server.key,
-        http_client=httpx.Client(trust_env=False),
+        http_client=openai.DefaultHttpxClient(trust_env=False),
     )
     assert Q4_0 in [model.id for model in client.models.list()]
     answer = client.chat.completions.create(

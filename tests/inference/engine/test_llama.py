@@ -91,7 +91,7 @@ def test_a_sequence_resumed_elsewhere_equals_one_that_was_not_interrupted(
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
-    texts = []
+    texts: list[str] = []
     for seed in (7, 7, 8):
         params = SamplingParams(temperature=1.5, seed=seed, max_tokens=24)
         core.add(f"s{len(texts)}", prompt(backend, QUESTIONS[4]), params)

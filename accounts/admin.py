@@ -1,0 +1,328 @@
+"""The admin of API keys, users and groups. A key's secret is shown once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.forms import ApiKeyForm, NewApiKeyForm
+from accounts.models import ApiKey
+from accounts.services import api_key_create
+from registry.badges import badge, chips
+from registry.templatetags.units import ago
+from registry.unfold_types import ModelAdmin
+
+if TYPE_CHECKING:
+    from django import forms
+    from django.db.models import QuerySet
+    from django.urls import URLPattern
+    from django.utils.safestring import SafeString
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin[ApiKey]):
+    """Keys: made once, changed while they are active, revoked for ever."""
+
+    form = ApiKeyForm
+    search_fields = ("name", "prefix", "owner__username")
+    search_help_text = "Name, prefix or owner"
+    list_display = (
+        "label",
+        "owner",
+        "scope_chips",
+        "model_count",
+        "expiry",
+        "last_used",
+        "state",
+    )
+    list_filter = ("is_active", ("owner", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("owner",)
+    list_per_page = 50
+    actions = ("revoke_keys",)
+    warn_unsaved_form = True
+    _limits: tuple[str, Any] = (
+        "Limits",
+        {"fields": ("allowed_models", "rate_limit", "expires_at")},
+    )
+    add_fieldsets = (
+        (None, {"fields": ("name", "owner", "scopes")}),
+        _limits,
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "scopes")}),
+        _limits,
+        (
+            "About this key",
+            {
+                "fields": (
+                    ("state", "prefix"),
+                    ("owner", "created_by"),
+                    ("created_at", "last_used_at"),
+                    "revoked_at",
+                )
+            },
+        ),
+    )
+    readonly_fields = (
+        "scope_chips",
+        "state",
+        "prefix",
+        "created_by",
+        "created_at",
+        "last_used_at",
+        "revoked_at",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Return the keys with the number of models that each may use."""
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(num_models=Count("allowed_models"))
+            .select_related("owner")
+        )
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        """Return the groups of fields; scopes that cannot be chosen are chips."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [(None, {"fields": ("name", "scope_chips")}), *fieldsets[1:]]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ApiKey | None = None
+    ) -> tuple[str, ...]:
+        """Return what cannot be edited: the owner too, once the key exists."""
+        return self.readonly_fields if obj is None else (*self.readonly_fields, "owner")
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: ApiKey | None = None
+    ) -> bool:
+        """Return False for a revoked key: it can be read, and stays revoked."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or obj.is_active)
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: ApiKey | None = None
+    ) -> bool:
+        """Return True for superusers: a revoked key leaves a trace, a deleted none."""
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Return the form without the button that leads from one key to the next."""
+        context["show_save_and_add_another"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # Creation -----------------------------------------------------------------
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: ApiKey | None = None,
+        change: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,
+    ) -> type[forms.ModelForm[ApiKey]]:
+        """Return the form; the one for a new key knows the session that it is in."""
+        if obj is None:
+            form = type("Form", (NewApiKeyForm,), {"request": request})
+            kwargs["form"] = form
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the current user as the owner."""
+        return {
+            "owner": request.user.pk,
+            **super().get_changeform_initial_data(request),
+        }
+
+    def save_model(
+        self, request: HttpRequest, obj: ApiKey, form: Any, change: Any
+    ) -> None:
+        """Give a new key its secret; of an old one write only what was edited.
+
+        Writing every column could undo a revocation that came in between.
+        """
+        if change:
+            columns = [name for name in form.changed_data if name != "allowed_models"]
+            if columns:
+                obj.save(update_fields=columns)
+            return
+        key, secret = api_key_create(
+            name=obj.name,
+            owner=obj.owner,
+            scopes=obj.scopes,
+            models=form.cleaned_data["allowed_models"],
+            expires_at=obj.expires_at,
+            rate_limit=obj.rate_limit,
+            created_by=request.user if isinstance(request.user, User) else None,
+        )
+        # The admin goes on with ``obj``, so it becomes the key that was made; the
+        # secret is for response_add, which is called with this very object.
+        vars(obj).update(vars(key), secret_text=secret)
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Return the page that shows the secret, as the answer to the form itself.
+
+        Not after a redirect: until the next request the secret would have to be
+        kept somewhere, in the session or in the messages' cookie.
+        """
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key created",
+            "opts": self.opts,
+            "key": obj,
+            "secret": obj.secret_text,  # type: ignore[attr-defined]
+            "base_url": request.build_absolute_uri("/v1"),
+        }
+        return TemplateResponse(request, "admin/accounts/apikey/created.html", context)
+
+    def add_view(
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Return the form for a new key, with one way to send it."""
+        return super().add_view(
+            request,
+            form_url,
+            {"show_save_and_continue": False, **(extra_context or {})},
+        )
+
+    # Revocation ---------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the routes of Django's admin and the revocation."""
+        revoke = self.admin_site.admin_view(self.revoke_view)
+        route = path("<path:object_id>/revoke/", revoke, name="accounts_apikey_revoke")
+        return [route, *super().get_urls()]
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask whether to revoke a key, and do it once that was answered."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        key = self.get_object(request, unquote(object_id))
+        if key is None:
+            raise Http404
+        here = reverse("admin:accounts_apikey_change", args=[key.pk])
+        if not key.is_active:
+            self.message_user(request, f"{key} is already revoked.", messages.INFO)
+            return HttpResponseRedirect(here)
+        if request.method == "POST":
+            self._revoke(request, key)
+            self.message_user(request, f"{key} is revoked.", messages.SUCCESS)
+            return HttpResponseRedirect(here)
+        return self._confirmation(request, [key], here)
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke_keys(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey]
+    ) -> HttpResponse | None:
+        """Revoke the chosen keys, after a question."""
+        active = list(queryset.filter(is_active=True))
+        if not active:
+            self.message_user(request, "These keys are already revoked.", messages.INFO)
+            return None
+        if "confirmed" not in request.POST:
+            return self._confirmation(
+                request, active, reverse("admin:accounts_apikey_changelist")
+            )
+        for key in active:
+            self._revoke(request, key)
+        plural = "key is" if len(active) == 1 else "keys are"
+        self.message_user(request, f"{len(active)} {plural} revoked.", messages.SUCCESS)
+        return None
+
+    def _revoke(self, request: HttpRequest, key: ApiKey) -> None:
+        key.revoke()
+        self.log_change(request, key, "Revoked.")
+
+    def _confirmation(
+        self, request: HttpRequest, chosen: list[ApiKey], back: str
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke",
+            "opts": self.opts,
+            "keys": chosen,
+            "back": back,
+            "checkbox": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/accounts/apikey/revoke.html", context)
+
+    # Columns ------------------------------------------------------------------
+
+    @admin.display(description="key", ordering="name")
+    def label(self, key: ApiKey) -> SafeString:
+        """Return the name, with the prefix below."""
+        return format_html(
+            '<span class="lm-two"><span>{}</span><small class="lm-mono">{}…</small>'
+            "</span>",
+            key.name,
+            key.prefix,
+        )
+
+    @admin.display(description="scopes")
+    def scope_chips(self, key: ApiKey) -> SafeString | str:
+        """Return the scopes as chips."""
+        return chips(key.scopes)
+
+    @admin.display(description="models", ordering="num_models")
+    def model_count(self, key: ApiKey) -> str:
+        """Return how many models the key may use."""
+        return str(getattr(key, "num_models", 0) or "all")
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expiry(self, key: ApiKey) -> str:
+        """Return the day on which it ends."""
+        return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never"
+
+    @admin.display(description="last used", ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> str:
+        """Return how long ago it was used."""
+        return ago(key.last_used_at)
+
+    @admin.display(description="state", ordering="is_active")
+    def state(self, key: ApiKey) -> SafeString:
+        """Return whether it works."""
+        if not key.is_active:
+            return badge("revoked", "danger")
+        if key.is_expired:
+            return badge("expired", "warning")
+        return badge("active", "success")
+
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
+    """Django's users in unfold's clothes."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
+    """Django's groups in unfold's clothes."""

@@ -1,0 +1,46 @@
+"""Whose address a request comes from, as far as it can be believed."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What a connection without an address (a Unix socket) counts as.
+LOCAL = "local"
+#: A household or a server has a whole IPv6 network, so that is one client.
+_IPV6_PREFIX = 64
+
+
+def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
+    """Return the client's address; an IPv6 client is its /64 network.
+
+    Every trusted proxy appends the address that it was called from, so the last
+    ``trusted_proxies`` entries of X-Forwarded-For are true and the first of
+    those is the client. Whatever stands before them the client may have made up.
+    """
+    remote = str(meta.get("REMOTE_ADDR") or "")
+    entries = str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")
+    trusted = [entry.strip() for entry in entries][-trusted_proxies:]
+    forwarded = trusted[0] if trusted_proxies else ""
+    return _normalized(forwarded) or _normalized(remote) or LOCAL
+
+
+def _normalized(text: str) -> str | None:
+    """Return the address in its one spelling, without a port, or None."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        network = ipaddress.ip_network((address, _IPV6_PREFIX), strict=False)
+        return str(network.network_address)
+    return str(address)

@@ -1,0 +1,50 @@
+"""What the admin's first page shows, of what its reader may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib.admin.models import LogEntry
+from django.db.models import Count, Q
+
+from accounts.models import ApiKey
+from inference.live import overview
+from registry.models import FileState, Model, ScanRun
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.http import HttpRequest
+
+_RECENT = 8
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the dashboard's numbers to a template context and return it."""
+    user = cast("User", request.user)
+    context["title"] = "Dashboard"
+
+    def may_view(name: str) -> bool:
+        app, model = name.split(".")
+        return user.has_perm(f"{app}.view_{model}") or user.has_perm(
+            f"{app}.change_{model}"
+        )
+
+    if may_view("registry.model"):
+        context["models"] = Model.objects.aggregate(
+            found=Count("pk", filter=Q(state=FileState.FOUND)),
+            lost=Count("pk", filter=~Q(state=FileState.FOUND)),
+            enabled=Count("pk", filter=Q(state=FileState.FOUND, is_enabled=True)),
+        )
+        context["may_scan"] = user.has_perm("registry.change_model")
+    if may_view("registry.scanrun"):
+        context["last_scan"] = ScanRun.objects.first()
+    if may_view("inference.worker"):
+        context["engine"] = overview()
+    if may_view("accounts.apikey"):
+        context["num_keys"] = ApiKey.objects.usable().count()
+        context["may_add_key"] = user.has_perm("accounts.add_apikey")
+    log = LogEntry.objects.select_related("user", "content_type")
+    if not user.is_superuser:
+        log = log.filter(user_id=user.pk)
+    context["recent_actions"] = log[:_RECENT]
+    return context

@@ -1,0 +1,102 @@
+"""How the admin looks: brand, colours, sidebar. Django's ``UNFOLD`` setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+
+
+def _asset(name: str) -> Callable[[HttpRequest], str]:
+    # Called at each request: the static files' address is not known at import.
+    return lambda request: static(f"llm_manager/{name}")
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    app, model = permission.split(".")
+    return lambda request: (
+        request.user.has_perm(f"{app}.view_{model}")
+        or request.user.has_perm(f"{app}.change_{model}")
+    )
+
+
+def _item(title: str, icon: str, permission: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{permission.replace('.', '_')}_changelist"),
+        "permission": _may_view(permission),
+    }
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "LLM Manager",
+    "SITE_HEADER": "LLM Manager",
+    "SITE_SUBHEADER": "GGUF models, one API",
+    "SITE_URL": None,
+    "SITE_ICON": _asset("icon.svg"),
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "sizes": "any",
+            "type": "image/svg+xml",
+            "href": _asset("icon.svg"),
+        }
+    ],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "DASHBOARD_CALLBACK": "llm_manager.dashboard.dashboard",
+    "STYLES": [_asset("admin.css")],
+    "SCRIPTS": [_asset("live.js")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(96.2% .018 272.314)",
+            "100": "oklch(93% .034 272.788)",
+            "200": "oklch(87% .065 274.039)",
+            "300": "oklch(78.5% .115 274.713)",
+            "400": "oklch(67.3% .182 276.935)",
+            "500": "oklch(58.5% .233 277.117)",
+            "600": "oklch(51.1% .262 276.966)",
+            "700": "oklch(45.7% .24 277.023)",
+            "800": "oklch(39.8% .195 277.366)",
+            "900": "oklch(35.9% .144 278.697)",
+            "950": "oklch(25.7% .09 281.288)",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    {
+                        "title": "Dashboard",
+                        "icon": "dashboard",
+                        "link": reverse_lazy("admin:index"),
+                    }
+                ]
+            },
+            {
+                "title": "Inference",
+                "items": [
+                    _item("Models", "deployed_code", "registry.model"),
+                    _item("Scans", "radar", "registry.scanrun"),
+                    _item("Engine", "memory", "inference.worker"),
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    _item("API keys", "key", "accounts.apikey"),
+                    _item("Users", "person", "auth.user"),
+                    _item("Groups", "group", "auth.group"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,419 @@
+"""The admin of API keys, by Django's test client."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import keys
+from accounts.models import ApiKey, Scope
+from tests.admin_pages import count_queries, said
+from tests.factories import make_api_key, make_model, make_user
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.test import RequestFactory
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/accounts/apikey/"
+ADD = "/admin/accounts/apikey/add/"
+SECRET = re.compile(r"sk-llmm-[0-9a-f]{12}-[\w-]{43}")
+
+
+def page_of(key: ApiKey) -> str:
+    return reverse("admin:accounts_apikey_change", args=[key.pk])
+
+
+def revoke_of(key: ApiKey) -> str:
+    return reverse("admin:accounts_apikey_revoke", args=[key.pk])
+
+
+def new_form(client: Client, user: User, **changes: Any) -> dict[str, Any]:
+    """Return the body that a freshly opened form for a key sends."""
+    form = client.get(ADD).context["adminform"].form
+    return {
+        "name": "Search",
+        "owner": user.pk,
+        "scopes": [Scope.INFERENCE],
+        "form_id": form["form_id"].value(),
+        **changes,
+    }
+
+
+@pytest.fixture
+def manager(client: Client) -> Client:
+    """A member of staff who manages keys and is no superuser."""
+    rights = [f"accounts.{verb}_apikey" for verb in ("view", "add", "change", "delete")]
+    client.force_login(make_user("mona", *rights, is_staff=True))
+    return client
+
+
+# The list -------------------------------------------------------------------
+
+
+def test_list_shows_owner_scopes_models_and_state(admin_client: Client) -> None:
+    anna = make_user("anna")
+    key, _ = make_api_key(anna, name="Chat", scopes=["inference", "models"])
+    key.allowed_models.set([make_model(), make_model()])
+    old, _ = make_api_key(anna, name="Old")
+    old.revoke()
+    ended, _ = make_api_key(anna, name="Ended")
+    ApiKey.objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+    html = admin_client.get(LIST).content.decode()
+    for text in ("Chat", key.prefix, "anna", "models", "never", ">2<", ">all<"):
+        assert text in html
+    for state in ("active", "revoked", "expired"):
+        assert f">\n\n{state}\n<" in html
+
+
+def test_list_costs_six_queries_however_long_it_is(admin_client: Client) -> None:
+    make_api_key(make_user())
+    # Session, user, the owners for the filter, number of the keys found and of all,
+    # the keys with owners and numbers of models.
+    assert count_queries(admin_client, LIST) == 6
+    for _ in range(20):
+        make_api_key()[0].allowed_models.set([make_model()])
+    assert count_queries(admin_client, LIST) == 6
+
+
+# A new key ----------------------------------------------------------------------
+
+
+def test_secret_is_shown_once_and_kept_nowhere(
+    admin_client: Client, admin_user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    model = make_model()
+    body = new_form(
+        admin_client,
+        admin_user,
+        allowed_models=[model.pk],
+        rate_limit=7,
+        scopes=["inference", "models"],
+    )
+    response = admin_client.post(ADD, body)
+    assert response.status_code == 200
+    secret = SECRET.search(response.content.decode())
+    assert secret is not None
+    key = ApiKey.objects.get()
+    assert keys.matches(secret[0], key.key_hash)
+    assert secret[0].startswith(key.prefix)
+    assert (key.owner, key.created_by) == (admin_user, admin_user)
+    assert (key.scopes, key.rate_limit) == (["inference", "models"], 7)
+    assert list(key.allowed_models.all()) == [model]
+
+    hidden = secret[0].removeprefix(key.prefix)
+    assert "no-store" in response["Cache-Control"]
+    assert hidden not in str(response.cookies) + str(admin_client.cookies)
+    assert not said(response)
+    for session in Session.objects.all():
+        assert hidden not in str(session.get_decoded())
+    for entry in LogEntry.objects.all():
+        assert hidden not in entry.object_repr + entry.change_message
+    assert hidden not in caplog.text
+    for url in (LIST, ADD, page_of(key), f"{page_of(key)}../history/", "/admin/"):
+        assert hidden not in admin_client.get(url, follow=True).content.decode()
+
+
+def test_creation_is_in_the_history(admin_client: Client, admin_user: User) -> None:
+    admin_client.post(ADD, new_form(admin_client, admin_user))
+    entry = LogEntry.objects.get()
+    assert entry.is_addition()
+    assert entry.object_id == str(ApiKey.objects.get().pk)
+
+
+def test_reloading_the_answer_makes_no_second_key(
+    admin_client: Client, admin_user: User
+) -> None:
+    body = new_form(admin_client, admin_user)
+    admin_client.post(ADD, body)
+    again = admin_client.post(ADD, body)
+    assert "This form was already sent and its key exists." in again.content.decode()
+    assert not SECRET.search(again.content.decode())
+    assert ApiKey.objects.count() == 1
+    # The form that came back is a new one.
+    body["form_id"] = again.context["adminform"].form["form_id"].value()
+    assert SECRET.search(admin_client.post(ADD, body).content.decode())
+    assert ApiKey.objects.count() == 2
+
+
+def test_a_double_click_makes_one_key(
+    admin_client: Client, admin_user: User, rf: RequestFactory
+) -> None:
+    body = new_form(admin_client, admin_user)
+    requests = []
+    for _ in range(2):
+        # Both have read the session before either has used the form up.
+        request = rf.post(ADD, body)
+        request.user = admin_user
+        request.session = SessionStore(admin_client.session.session_key)
+        request.session.get("api_key_forms")
+        requests.append(request)
+    model_admin = admin.site.get_model_admin(ApiKey)
+    forms = [model_admin.get_form(each)(each.POST) for each in requests]
+    assert [form.is_valid() for form in forms] == [True, False]
+
+
+def test_a_form_of_another_session_makes_no_key(
+    admin_client: Client, admin_user: User
+) -> None:
+    other = Client()
+    other.force_login(admin_user)
+    admin_client.post(ADD, new_form(other, admin_user))
+    assert not ApiKey.objects.exists()
+
+
+def test_two_forms_open_at_once_make_two_keys(
+    admin_client: Client, admin_user: User
+) -> None:
+    first = new_form(admin_client, admin_user, name="one")
+    second = new_form(admin_client, admin_user, name="two")
+    admin_client.post(ADD, second)
+    admin_client.post(ADD, first)
+    assert {key.name for key in ApiKey.objects.all()} == {"one", "two"}
+
+
+def test_a_form_sent_back_for_correction_is_not_used_up(
+    admin_client: Client, admin_user: User
+) -> None:
+    body = new_form(admin_client, admin_user, name="")
+    assert "required" in admin_client.post(ADD, body).content.decode()
+    assert SECRET.search(
+        admin_client.post(ADD, body | {"name": "Search"}).content.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"scopes": []}, "This field is required"),
+        ({"scopes": ["root"]}, "Select a valid choice"),
+        ({"allowed_models": [999]}, "Select a valid choice"),
+        ({"rate_limit": -1}, "greater than or equal to 0"),
+        ({"expires_at_0": "2001-01-01", "expires_at_1": "10:00"}, "has passed"),
+        ({"owner": ""}, "This field is required"),
+    ],
+)
+def test_bad_keys_are_refused(
+    admin_client: Client, admin_user: User, changes: dict[str, Any], complaint: str
+) -> None:
+    response = admin_client.post(ADD, new_form(admin_client, admin_user, **changes))
+    assert complaint in response.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_owner_is_oneself_unless_said_otherwise(
+    admin_client: Client, admin_user: User
+) -> None:
+    form = admin_client.get(ADD).context["adminform"].form
+    assert form.initial["owner"] == admin_user.pk
+    anna = make_user("anna")
+    admin_client.post(ADD, new_form(admin_client, anna))
+    key = ApiKey.objects.get()
+    assert (key.owner, key.created_by) == (anna, admin_user)
+
+
+def test_hostile_names_are_escaped(admin_client: Client) -> None:
+    hostile = "<script>alert(1)</script>"
+    owner = make_user(hostile)
+    key, _ = make_api_key(owner, name=hostile)
+    key.allowed_models.set([make_model(hostile)])
+    body = new_form(admin_client, owner, name=hostile)
+    pages = [admin_client.post(ADD, body).content.decode()]
+    pages += [
+        admin_client.get(url).content.decode()
+        for url in (LIST, ADD, page_of(key), revoke_of(key))
+    ]
+    for html in pages:
+        assert "alert(1)" in html
+        assert "<script>alert(1)" not in html
+
+
+# A key's page -------------------------------------------------------------------
+
+
+def change_form(**changes: Any) -> dict[str, Any]:
+    return {"name": "Renamed", "scopes": ["inference"], **changes}
+
+
+def test_change_is_saved_and_recorded(admin_client: Client) -> None:
+    key, _ = make_api_key(name="Search")
+    model = make_model()
+    body = change_form(allowed_models=[model.pk], rate_limit=5)
+    assert admin_client.post(page_of(key), body).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.rate_limit) == ("Renamed", 5)
+    assert list(key.allowed_models.all()) == [model]
+    assert LogEntry.objects.get().get_change_message() == (
+        "Changed Name, Allowed models and Rate limit."
+    )
+
+
+def test_owner_prefix_and_hash_cannot_be_posted(admin_client: Client) -> None:
+    key, secret = make_api_key(make_user("anna"))
+    mallory = make_user("mallory")
+    body = change_form(owner=mallory.pk, prefix="sk-x", key_hash="0", is_active="")
+    admin_client.post(page_of(key), body)
+    key.refresh_from_db()
+    assert key.owner.username == "anna"
+    assert key.is_active
+    assert keys.matches(secret, key.key_hash)
+
+
+def test_saving_does_not_undo_a_revocation_that_came_first(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = make_api_key()
+
+    def revoke_in_between(instance: ApiKey) -> None:
+        ApiKey.objects.get(pk=instance.pk).revoke()
+
+    monkeypatch.setattr(ApiKey, "clean", revoke_in_between)
+    admin_client.post(page_of(key), change_form())
+    key.refresh_from_db()
+    assert key.name == "Renamed"
+    assert not key.is_active
+
+
+def test_unchanged_expired_key_can_still_be_renamed(admin_client: Client) -> None:
+    key, _ = make_api_key()
+    end = (timezone.now() - timedelta(days=1)).replace(microsecond=0)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=end)
+    body = change_form(expires_at_0=f"{end:%Y-%m-%d}", expires_at_1=f"{end:%H:%M:%S}")
+    assert admin_client.post(page_of(key), body).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.expires_at) == ("Renamed", end)
+
+
+# Revocation -----------------------------------------------------------------------
+
+
+def test_revocation_asks_first_and_is_recorded(admin_client: Client) -> None:
+    key, _ = make_api_key(name="Search")
+    assert "Revoke…" in admin_client.get(page_of(key)).content.decode()
+    assert "cannot be undone" in admin_client.get(revoke_of(key)).content.decode()
+    key.refresh_from_db()
+    assert key.is_active
+    response = admin_client.post(revoke_of(key))
+    assert said(response) == [f"success: {key} is revoked."]
+    key.refresh_from_db()
+    assert not key.is_active
+    assert LogEntry.objects.get().get_change_message() == "Revoked."
+
+
+def test_revoked_key_can_be_read_and_not_changed(admin_client: Client) -> None:
+    key, _ = make_api_key(name="Old")
+    key.revoke()
+    html = admin_client.get(page_of(key)).content.decode()
+    assert "cannot be made active again" in html
+    assert 'name="name"' not in html
+    assert "Revoke…" not in html
+    assert admin_client.post(page_of(key), change_form()).status_code == 403
+    assert said(admin_client.post(revoke_of(key))) == [
+        f"info: {key} is already revoked."
+    ]
+    assert LogEntry.objects.count() == 0
+
+
+def test_bulk_revocation_asks_first(admin_client: Client) -> None:
+    chosen = [make_api_key()[0], make_api_key()[0]]
+    gone, _ = make_api_key()
+    gone.revoke()
+    kept, _ = make_api_key()
+    body = {
+        "action": "revoke_keys",
+        "_selected_action": [key.pk for key in (*chosen, gone)],
+    }
+    question = admin_client.post(LIST, body)
+    assert question.status_code == 200
+    assert question.context["keys"] == sorted(chosen, key=lambda key: -key.pk)
+    assert ApiKey.objects.filter(is_active=True).count() == 3
+    response = admin_client.post(LIST, body | {"confirmed": "yes"})
+    assert said(response) == ["success: 2 keys are revoked."]
+    assert list(ApiKey.objects.filter(is_active=True)) == [kept]
+    assert LogEntry.objects.count() == 2
+
+
+def test_bulk_revocation_of_revoked_keys_says_so(admin_client: Client) -> None:
+    key, _ = make_api_key()
+    key.revoke()
+    body = {"action": "revoke_keys", "_selected_action": [key.pk]}
+    assert said(admin_client.post(LIST, body)) == [
+        "info: These keys are already revoked."
+    ]
+
+
+def test_unknown_key_is_not_found(admin_client: Client) -> None:
+    assert admin_client.get(f"{LIST}999/revoke/").status_code == 404
+
+
+# Who may --------------------------------------------------------------------------
+
+
+def test_charlie_sees_nothing(client: Client) -> None:
+    client.force_login(make_user("charlie", is_staff=True))
+    key, _ = make_api_key(name="Hidden")
+    for url in (LIST, ADD, page_of(key), revoke_of(key)):
+        assert client.get(url).status_code == 403
+    assert client.post(revoke_of(key)).status_code == 403
+    assert "Hidden" not in client.get("/admin/").content.decode()
+    key.refresh_from_db()
+    assert key.is_active
+
+
+def test_viewer_neither_creates_nor_revokes(client: Client) -> None:
+    client.force_login(make_user("vera", "accounts.view_apikey", is_staff=True))
+    key, _ = make_api_key()
+    html = client.get(page_of(key)).content.decode()
+    assert "Revoke…" not in html
+    assert client.get(ADD).status_code == 403
+    assert client.post(revoke_of(key)).status_code == 403
+    body = {"action": "revoke_keys", "_selected_action": [key.pk], "confirmed": "yes"}
+    client.post(LIST, body)
+    key.refresh_from_db()
+    assert key.is_active
+
+
+def test_only_superusers_delete_keys(manager: Client, admin_user: User) -> None:
+    key, _ = make_api_key()
+    url = reverse("admin:accounts_apikey_delete", args=[key.pk])
+    assert manager.post(url, {"post": "yes"}).status_code == 403
+    assert ApiKey.objects.exists()
+    superuser = Client()
+    superuser.force_login(admin_user)
+    assert superuser.post(url, {"post": "yes"}).status_code == 302
+    assert not ApiKey.objects.exists()
+
+
+def test_manager_creates_and_revokes(manager: Client) -> None:
+    owner = make_user("anna")
+    html = manager.post(ADD, new_form(manager, owner)).content.decode()
+    assert SECRET.search(html)
+    key = ApiKey.objects.get()
+    manager.post(revoke_of(key))
+    key.refresh_from_db()
+    assert not key.is_active
+
+
+def test_users_and_groups_have_pages(admin_client: Client, admin_user: User) -> None:
+    for url in (
+        "/admin/auth/user/",
+        "/admin/auth/user/add/",
+        f"/admin/auth/user/{admin_user.pk}/change/",
+        f"/admin/auth/user/{admin_user.pk}/password/",
+        "/admin/auth/group/",
+        "/admin/auth/group/add/",
+    ):
+        assert admin_client.get(url).status_code == 200

@@ -1,0 +1,165 @@
+"""Take the pictures of docs/img: ``python -m tests.e2e.screenshots [folder]``.
+
+Makes a database of its own with demonstration data, serves it and drives
+Chromium over it. ``--all`` adds the dark and the narrow versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDE = (1280, 800)
+NARROW = (390, 844)
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", default=ROOT / "docs/img", type=Path)
+    parser.add_argument("--all", action="store_true", help="dark and narrow too")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        data_dir = stack.enter_context(tempfile.TemporaryDirectory())
+        _set_up(data_dir)
+        url = stack.enter_context(_server())
+        _shoot(url, options.folder, everything=options.all)
+
+
+def _set_up(data_dir: str) -> None:
+    os.environ["LLM_MANAGER_DATA_DIR"] = data_dir
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
+    sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
+    import django
+
+    django.setup()
+    from django.contrib.auth.models import User
+    from django.core.management import call_command
+
+    from tests.e2e.demo import populate
+
+    call_command("migrate", verbosity=0)
+    admin = User.objects.create_superuser(
+        "admin", "admin@example.org", "correct horse", first_name="Ada"
+    )
+    populate(admin)
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    command = [sys.executable, "-m", "daphne", "-v", "0", "-p", str(port)]
+    daphne = subprocess.Popen(
+        [*command, "llm_manager.asgi:application"], env=environment
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        daphne.terminate()
+        daphne.wait()
+
+
+def _shoot(url: str, folder: Path, *, everything: bool) -> None:
+    from playwright.sync_api import sync_playwright
+
+    from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_ARGS
+        )
+        for scheme in ("light", "dark") if everything else ("light",):
+            for size in (WIDE, NARROW) if everything else (WIDE,):
+                page = browser.new_page(
+                    viewport={"width": size[0], "height": size[1]},
+                    color_scheme="dark" if scheme == "dark" else "light",
+                )
+                suffix = "-dark" if scheme == "dark" else ""
+                suffix += "-narrow" if size == NARROW else ""
+                _tour(page, url, folder, suffix, everything=everything)
+                page.close()
+        browser.close()
+
+
+def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) -> None:
+    def shoot(name: str, *, full: bool = everything) -> None:
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=folder / f"{name}{suffix}.png", full_page=full)
+
+    _wait_for(page, f"{url}/admin/login/")
+    if everything:
+        shoot("login")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "correct horse")
+    page.click("[type=submit]")
+    shoot("dashboard")
+    page.goto(f"{url}/admin/registry/model/")
+    shoot("models")
+    page.click("text=llama-3.1-8b-instruct")
+    shoot("model")
+    if everything:
+        page.click("text=Tokenizer & template")
+        shoot("model-template")
+        page.click("text=All metadata")
+        shoot("model-metadata")
+    page.goto(f"{url}/admin/inference/worker/")
+    shoot("engine")
+    page.goto(f"{url}/admin/accounts/apikey/add/")
+    if everything:
+        shoot("key-add")
+    page.fill("#id_name", "Documentation search")
+    page.click("text=Save")
+    shoot("key")
+    if everything:
+        for name, path in (
+            ("keys", "accounts/apikey/"),
+            ("key-view", "accounts/apikey/1/change/"),
+            ("key-revoke", "accounts/apikey/1/revoke/"),
+            ("key-revoked", "accounts/apikey/4/change/"),
+            ("scans", "registry/scanrun/"),
+            ("scan", "registry/scanrun/1/change/"),
+            ("users", "auth/user/"),
+            ("user", "auth/user/1/change/"),
+            ("model-failed", "registry/model/5/change/"),
+            ("model-history", "registry/model/2/history/"),
+            ("model-delete", "registry/model/2/delete/"),
+        ):
+            page.goto(f"{url}/admin/{path}")
+            shoot(name)
+
+
+def _wait_for(page: Page, url: str) -> None:
+    from playwright.sync_api import Error
+
+    for _ in range(60):
+        try:
+            page.goto(url)
+        except Error:
+            page.wait_for_timeout(500)
+        else:
+            return
+    raise SystemExit(f"{url} does not answer")
+
+
+if __name__ == "__main__":
+    main()

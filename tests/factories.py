@@ -1,0 +1,93 @@
+"""Rows for tests. Each function saves one, with what the test cares about."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import Permission, User
+from django.utils import timezone
+
+from accounts.models import ApiKey, Scope
+from inference.models import EngineNode, Worker, WorkerState
+from registry.models import Kind, Model
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+GIB = 1024**3
+_numbers = itertools.count(1)
+
+
+def make_user(
+    username: str | None = None,
+    *permissions: str,
+    password: str | None = None,
+    **overrides: Any,
+) -> User:
+    """Save a user with these permissions, written ``registry.view_model``.
+
+    Without a password nothing is hashed, which takes half a second.
+    """
+    user = User(username=username or f"user-{next(_numbers)}", **overrides)
+    user.set_password(password)
+    user.save()
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    return user
+
+
+def make_model(name: str | None = None, **overrides: Any) -> Model:
+    """Save a chat model of 8 B parameters."""
+    name = name or f"model-{next(_numbers)}"
+    fields: dict[str, Any] = {
+        "name": name,
+        "kind": Kind.CHAT,
+        "path": f"/models/{name}.gguf",
+        "file_name": f"{name}.gguf",
+        "file_size": 5 * GIB,
+        "mtime_ns": 1,
+        "fingerprint": f"{next(_numbers):064x}",
+        "architecture": "llama",
+        "quantization": "Q4_K_M",
+        "context_length": 131_072,
+        "embedding_length": 4096,
+        "kv_elements_per_token": 65_536,
+        "vocab_size": 128_256,
+        **overrides,
+    }
+    return Model.objects.create(**fields)
+
+
+def make_api_key(owner: User | None = None, **overrides: Any) -> tuple[ApiKey, str]:
+    """Save a key and return it with its secret."""
+    fields = {"name": "a key", "scopes": [Scope.INFERENCE], **overrides}
+    return ApiKey.objects.issue(owner=owner or make_user(), **fields)
+
+
+def make_node(name: str = "node-1", **overrides: Any) -> EngineNode:
+    """Save a machine whose engine beats now."""
+    now: datetime = timezone.now()
+    fields: dict[str, Any] = {
+        "name": name,
+        "pid": 100,
+        "version": "1.0.0",
+        "cpu_count": 8,
+        "memory_total": 32 * GIB,
+        "memory_available": 20 * GIB,
+        "memory_limit": 24 * GIB,
+        "max_models": 4,
+        "started_at": now,
+        "heartbeat_at": now,
+        **overrides,
+    }
+    return EngineNode.objects.create(**fields)
+
+
+def make_worker(model: Model, node: EngineNode | None, **overrides: Any) -> Worker:
+    """Save a worker that is ready."""
+    fields = {"state": WorkerState.READY, "progress": 1, **overrides}
+    return Worker.objects.create(model=model, node=node, **fields)
