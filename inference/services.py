@@ -210,18 +210,20 @@ async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
     )
 
 
-async def queue_depths() -> dict[str, int]:
-    """Return how many requests wait in the queue of each enabled model, by its id.
+async def queue_depth(model_id: int) -> int:
+    """Return how many requests wait in a model's queue.
 
-    Raises redis.exceptions.RedisError.
+    Raises OSError or redis.exceptions.RedisError.
     """
     layer = channel_layers["queue"]
-    connection = layer.connection(0)
-    names = [
-        (pk, name)
-        async for pk, name in Model.objects.servable().values_list("pk", "name")
-    ]
-    return {
-        name: await connection.zcard(layer.prefix + queue_name(pk))
-        for pk, name in names
-    }
+    key = layer.prefix + queue_name(model_id)
+    return int(await layer.connection(0).zcard(key))
+
+
+async def queue_depths() -> dict[str, int]:
+    """Return how many requests wait for each enabled model, by its id.
+
+    Raises OSError or redis.exceptions.RedisError.
+    """
+    rows = Model.objects.servable().values_list("pk", "name")
+    return {name: await queue_depth(pk) async for pk, name in rows}

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from inference import worker_rows
 from inference.models import EngineNode, Worker, WorkerState
 from inference.placement import Loaded, place
-from inference.services import ENGINE_GROUP
+from inference.services import ENGINE_GROUP, queue_depth
 from inference.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ class Supervisor:
             logger.info("%s is ready after %.1f s", slot.model, process.load_seconds)
         with suppress(psutil.Error):
             more["memory_bytes"] = psutil.Process(process.pid).memory_info().rss
+        with suppress(OSError, RedisError):
+            more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
         await _db(worker_rows.save_report, slot.row_id, report, **more)
 
     async def _bury(self, slot: _Slot) -> None:

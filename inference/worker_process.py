@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from inference.engine.cores import SPIN_ENVIRONMENT
 from inference.worker_messages import (
     DRAIN,
     WorkerReport,
@@ -47,7 +48,7 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process and hand it its specification. Raises OSError."""
-        environment = dict(os.environ)
+        environment = {**SPIN_ENVIRONMENT, **os.environ}
         # The child finds the same packages, installed or from a checkout.
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = await asyncio.create_subprocess_exec(

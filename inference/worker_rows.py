@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -150,23 +150,15 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
 
 
 def save_report(pk: int, report: WorkerReport, **more: Any) -> None:
-    """Write a worker's state and numbers."""
-    Worker.objects.filter(pk=pk).update(
-        state=report.state,
-        progress=report.progress,
-        error=report.error,
-        n_ctx=report.n_ctx or None,
-        n_seq_max=report.n_seq_max or None,
-        running=report.running,
-        waiting=report.waiting,
-        kv_cells_used=report.kv_cells_used,
-        kv_cells_total=report.kv_cells_total,
-        requests_total=report.requests_total,
-        prompt_tokens_total=report.prompt_tokens_total,
-        output_tokens_total=report.output_tokens_total,
-        heartbeat_at=timezone.now(),
+    """Write a worker's state and numbers; ``more`` columns win over the report's."""
+    columns: dict[str, Any] = {
+        **asdict(report),
+        "n_ctx": report.n_ctx or None,
+        "n_seq_max": report.n_seq_max or None,
+        "heartbeat_at": timezone.now(),
         **more,
-    )
+    }
+    Worker.objects.filter(pk=pk).update(**columns)
 
 
 def unwant(pk: int) -> None:

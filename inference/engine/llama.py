@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
+from inference.engine.cores import physical_cores
 from inference.engine.errors import DecodeError, InvalidRequest, ModelLoadError
 from inference.engine.sampler import sampler_steps
 
@@ -203,8 +204,8 @@ class LlamaBackend:
         params.type_k = params.type_v = _GGML_TYPES[config.kv_cache_type]
         params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
         params.no_perf = True
-        if config.n_threads:
-            params.n_threads = params.n_threads_batch = config.n_threads
+        n_threads = config.n_threads or physical_cores()
+        params.n_threads = params.n_threads_batch = n_threads
         context = llama_cpp.llama_init_from_model(self._model, params)
         if not context:
             raise ModelLoadError(

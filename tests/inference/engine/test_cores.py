@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from inference.engine.cores import physical_cores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_hardware_threads_of_one_core_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    for number, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        (tmp_path / f"cpu{number}").write_text(siblings)
+    assert physical_cores(f"{tmp_path}/cpu{{}}") == 2
+
+
+def test_without_a_topology_every_usable_processor_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {4, 5, 6})
+    assert physical_cores(f"{tmp_path}/nothing{{}}") == 3
