@@ -51,7 +51,7 @@ def _start_redis() -> str:
 
 def _wait_for(socket: Path) -> None:
     client = redis.Redis(unix_socket_path=str(socket))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     with contextlib.closing(client):
         while True:
             try:
@@ -67,6 +67,9 @@ def _wait_for(socket: Path) -> None:
 for _name in [name for name in os.environ if name.startswith("LLM_MANAGER_")]:
     del os.environ[_name]
 os.environ.pop("DATABASE_URL", None)
+if "TEST_DATABASE_URL" in os.environ:
+    # The database tests once more, on PostgreSQL: tests/test_postgresql.py.
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 os.environ["LLM_MANAGER_DATA_DIR"] = str(_DATA_DIR)
 os.environ["LLM_MANAGER_CONFIG"] = str(_DATA_DIR / "llm_manager.yaml")
 os.environ["REDIS_URL"] = _start_redis()
