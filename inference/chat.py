@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from inference.template_filters import TemplateRaised, make_environment
 from inference.template_sandbox import render_bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.models import Model
 
 _MAX_TEMPLATE_CHARS = 256 * 1024

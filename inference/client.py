@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
 from redis.exceptions import RedisError
@@ -49,6 +48,7 @@ from inference.protocol import (
     queue_name,
     to_wire,
 )
+from inference.threads import in_one_thread
 
 if TYPE_CHECKING:
     from inference.engine.sampling_params import SamplingParams
@@ -299,7 +299,7 @@ class EngineClient:
         by_model: dict[int, list[Stream]] = {}
         for stream in self._streams.values():
             by_model.setdefault(stream.job.model_id, []).append(stream)
-        situations = await sync_to_async(services.model_situations)(list(by_model))
+        situations = await in_one_thread(services.model_situations, list(by_model))
         for model_id, streams in by_model.items():
             situation = situations[model_id]
             for stream in streams:

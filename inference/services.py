@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
+from inference.threads import in_one_thread
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ async def ensure_worker(model_id: int) -> None:
     Raises EngineUnavailable when no engine runs, ModelLoadFailed when the model
     has just failed to load.
     """
-    if await sync_to_async(_ensure)(model_id):
+    if await in_one_thread(_ensure, model_id):
         await _wake()
 
 
@@ -127,10 +128,7 @@ def _ensure(model_id: int) -> bool:
             return False
         _refuse_if_failed(worker)
     if not EngineNode.objects.alive().exists():
-        raise EngineUnavailable(
-            "No engine is running: start one with `llm-manager engine`.",
-            retry_after=_RETRY_AFTER_S,
-        )
+        raise _no_engine()
     _wish(Model.objects.get(pk=model_id))
     return True
 
@@ -188,24 +186,37 @@ async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:
-        worker = (
-            await Worker.objects.select_related("node").filter(model=model).afirst()
-        )
-        if worker is not None and worker.state == WorkerState.READY:
+        worker = await in_one_thread(_ready_worker, model)
+        if worker is not None:
             return worker
-        if worker is not None and worker.state == WorkerState.FAILED:
-            raise ModelLoadFailed(
-                f"The model '{model}' could not be loaded: {worker.error}",
-                retry_after=_RETRY_AFTER_S,
-            )
-        if not await EngineNode.objects.alive().aexists():
-            raise EngineUnavailable(
-                "No engine is running: start one with `llm-manager engine`.",
-                retry_after=_RETRY_AFTER_S,
-            )
         await asyncio.sleep(_POLL_S)
     raise EngineUnavailable(
         f"The model '{model}' was not loaded within {timeout_s:.0f} s.",
+        retry_after=_RETRY_AFTER_S,
+    )
+
+
+def _ready_worker(model: Model) -> Worker | None:
+    """Return the model's worker if it is ready, None while it may become so.
+
+    Raises as ``worker_wait`` does.
+    """
+    worker = Worker.objects.select_related("node").filter(model=model).first()
+    if worker is not None and worker.state == WorkerState.READY:
+        return worker
+    if worker is not None and worker.state == WorkerState.FAILED:
+        raise ModelLoadFailed(
+            f"The model '{model}' could not be loaded: {worker.error}",
+            retry_after=_RETRY_AFTER_S,
+        )
+    if not EngineNode.objects.alive().exists():
+        raise _no_engine()
+    return None
+
+
+def _no_engine() -> EngineUnavailable:
+    return EngineUnavailable(
+        "No engine is running: start one with `llm-manager engine`.",
         retry_after=_RETRY_AFTER_S,
     )
 
@@ -225,5 +236,7 @@ async def queue_depths() -> dict[str, int]:
 
     Raises OSError or redis.exceptions.RedisError.
     """
-    rows = Model.objects.servable().values_list("pk", "name")
-    return {name: await queue_depth(pk) async for pk, name in rows}
+    rows = await in_one_thread(
+        lambda: list(Model.objects.servable().values_list("pk", "name"))
+    )
+    return {name: await queue_depth(pk) for pk, name in rows}

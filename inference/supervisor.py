@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
 from django.conf import settings
 from django.db import DatabaseError
@@ -26,6 +25,7 @@ from inference import worker_rows
 from inference.models import EngineNode, Worker, WorkerState
 from inference.placement import Loaded, place
 from inference.services import ENGINE_GROUP, queue_depth
+from inference.threads import in_one_thread
 from inference.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until stopped. Raises NodeTaken."""
-        self._node = await _db(worker_rows.node_register)
+        self._node = await in_one_thread(worker_rows.node_register)
         logger.info("Engine on %s is ready", self._node.name)
         tasks = [
             asyncio.create_task(self._listen()),
@@ -107,7 +107,7 @@ class Supervisor:
     async def reconcile(self) -> None:
         """Compare rows and processes once, and act on every difference."""
         assert self._node is not None  # noqa: S101 - run() sets it first
-        rows = await _db(worker_rows.rows_of, self._node)
+        rows = await in_one_thread(worker_rows.rows_of, self._node)
         by_id = {row.pk: row for row in rows}
         for row_id in list(self._slots):
             await self._tend(self._slots[row_id], by_id.get(row_id))
@@ -133,7 +133,7 @@ class Supervisor:
             self._kill_after_drain(slot)
         elif await self._is_idle_too_long(slot):
             logger.info("Unloading %s: idle", slot.model)
-            await _db(worker_rows.unwant, slot.row_id)
+            await in_one_thread(worker_rows.unwant, slot.row_id)
             await process.drain()
         if row is not None:
             await self._save(slot)
@@ -178,7 +178,7 @@ class Supervisor:
             more["memory_bytes"] = psutil.Process(process.pid).memory_info().rss
         with suppress(OSError, RedisError):
             more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
-        await _db(worker_rows.save_report, slot.row_id, report, **more)
+        await in_one_thread(worker_rows.save_report, slot.row_id, report, **more)
 
     async def _bury(self, slot: _Slot) -> None:
         """Clear up after a process that has ended."""
@@ -187,7 +187,7 @@ class Supervisor:
         await process.close()
         del self._slots[slot.row_id]
         if process.is_draining:
-            await _db(worker_rows.worker_ended, slot.row_id)
+            await in_one_thread(worker_rows.worker_ended, slot.row_id)
             logger.info("%s is unloaded", slot.model)
             self._look.set()
             return
@@ -197,11 +197,11 @@ class Supervisor:
         self._crashes[slot.row_id] = 1 if lived > _CRASH_WINDOW_S else crashes
         if process.ready_at is None or self._crashes[slot.row_id] >= _MAX_CRASHES:
             self._crashes.pop(slot.row_id, None)
-            await _db(
+            await in_one_thread(
                 worker_rows.worker_failed, slot.row_id, self._death(slot), self._node
             )
         else:
-            await _db(worker_rows.worker_crashed, slot.row_id)
+            await in_one_thread(worker_rows.worker_crashed, slot.row_id)
             self._look.set()
 
     def _death(self, slot: _Slot) -> str:
@@ -214,7 +214,7 @@ class Supervisor:
 
     async def _try_start(self, row: Worker) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
-        plan = await _db(worker_rows.load_plan, row.model)
+        plan = await in_one_thread(worker_rows.load_plan, row.model)
         decision = place(
             needed=plan.memory,
             memory_limit=self._node.memory_limit,
@@ -233,11 +233,13 @@ class Supervisor:
         )
         if decision.refusal:
             logger.error("%s cannot be loaded: %s", row.model, decision.refusal)
-            await _db(worker_rows.worker_failed, row.pk, decision.refusal, self._node)
+            await in_one_thread(
+                worker_rows.worker_failed, row.pk, decision.refusal, self._node
+            )
         for row_id in decision.evict:
             slot = self._slots[row_id]
             logger.info("Unloading %s to make room for %s", slot.model, row.model)
-            await _db(worker_rows.unwant, row_id)
+            await in_one_thread(worker_rows.unwant, row_id)
             await slot.process.drain()
         if decision.fits_now:
             await self._start(row, plan)
@@ -245,7 +247,9 @@ class Supervisor:
     async def _start(self, row: Worker, plan: worker_rows.LoadPlan) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
         incarnation = uuid.uuid4().hex
-        if not await _db(worker_rows.claim, row, self._node, plan, incarnation):
+        if not await in_one_thread(
+            worker_rows.claim, row, self._node, plan, incarnation
+        ):
             return
         logger.info("Loading %s", row.model)
         process = WorkerProcess(
@@ -281,7 +285,7 @@ class Supervisor:
         assert self._node is not None  # noqa: S101 - run() sets it first
         while True:
             try:
-                await _db(worker_rows.node_beat, self._node)
+                await in_one_thread(worker_rows.node_beat, self._node)
             except DatabaseError:
                 logger.exception("The heartbeat could not be written")
             await asyncio.sleep(_BEAT_EVERY_S)
@@ -302,9 +306,4 @@ class Supervisor:
         for slot in slots:
             await slot.process.close()
         with suppress(DatabaseError):
-            await _db(worker_rows.node_stop, self._node)
-
-
-async def _db(function: Any, *arguments: Any, **named: Any) -> Any:
-    """Run a function of ``worker_rows`` in the thread that owns the connection."""
-    return await sync_to_async(function)(*arguments, **named)
+            await in_one_thread(worker_rows.node_stop, self._node)

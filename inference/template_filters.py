@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import Environment, TemplateError, nodes, pass_environment
 from jinja2.ext import Extension
 from jinja2.filters import do_indent, make_attrgetter
-from jinja2.parser import Parser
 
 from inference.template_sandbox import (
     BoundedSandbox,
@@ -23,6 +21,11 @@ from inference.template_sandbox import (
     measure_replace,
     text_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jinja2.parser import Parser
 
 _MAX_INDENT = 16
 _UNNEEDED_FILTERS = (
@@ -111,10 +114,15 @@ def _format(template: str, *args: Any, **kwargs: Any) -> str:
     return str(template) % (kwargs or args)
 
 
-def _indent(s: str, width: int | str = 4, **options: Any) -> str:
+def _indent(
+    s: str,
+    width: int | str = 4,
+    first: bool = False,  # noqa: FBT001, FBT002 - Jinja's signature
+    blank: bool = False,  # noqa: FBT001, FBT002
+) -> str:
     step = width if isinstance(width, int) else len(width)
     current_budget().make(len(s) + (s.count("\n") + 1) * step)
-    return do_indent(s, width, **options)
+    return do_indent(s, width, first, blank)
 
 
 @pass_environment

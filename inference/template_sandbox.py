@@ -13,12 +13,14 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError, nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+if TYPE_CHECKING:
+    from jinja2.runtime import Context
 
 MAX_STEPS = 100_000
 MAX_RANGE = 10_000
@@ -92,9 +94,9 @@ def text_of(value: Any) -> str:
     budget = _budget.get()
     if not isinstance(value, str):
         count_nodes(value)
-        value = str(value)
-    budget.make(len(value))
-    return value
+    text = str(value)
+    budget.make(len(text))
+    return text
 
 
 def count_nodes(value: Any) -> None:
@@ -134,7 +136,9 @@ def check_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 class _Counted(CodeGenerator):
     """Compiles loops and ``~`` so that they go through a counting filter."""
 
-    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
+    def visit_Template(  # noqa: N802 - Jinja's name
+        self, node: nodes.Template, frame: Frame | None = None
+    ) -> None:
         for loop in list(node.find_all(nodes.For)):
             loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None)
         for concat in list(node.find_all(nodes.Concat)):
@@ -164,7 +168,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         self.filters["concatenated"] = _concatenated
 
     def call(
-        __self,  # noqa: B902, N805 - the template's own arguments may be named self
+        __self,  # noqa: N805 - the template's own arguments may be named self
         __context: Context,
         __obj: Any,
         *args: Any,
@@ -194,9 +198,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
 
         return measured
 
-    def call_binop(
-        self, context: Context, operator: str, left: Any, right: Any
-    ) -> Any:
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Apply an operator whose result may be large, within the budget."""
         make = _budget.get().make
         if operator == "%" and isinstance(left, str):

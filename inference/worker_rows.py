@@ -233,7 +233,8 @@ def load_plan(model: Model) -> LoadPlan:
         paths=tuple(str(path) for path in model.paths),
         n_ctx=n_ctx,
         n_seq_max=n_seq_max,
-        n_batch=config["engine.n_batch"],
+        # A step has room for a token of every sequence.
+        n_batch=max(config["engine.n_batch"], n_seq_max),
         n_gpu_layers=(
             config["gpu.n_gpu_layers"] if n_gpu_layers is None else n_gpu_layers
         ),

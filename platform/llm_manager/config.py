@@ -9,13 +9,16 @@ line and the nearest known key, and nothing starts.
 from __future__ import annotations
 
 import difflib
+import math
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 ENVIRONMENT_PREFIX = "LLM_MANAGER_"
 #: Names that the ecosystem already has for two of the keys.
@@ -58,8 +61,8 @@ SCHEMA: dict[str, Key] = {
     ),
     "models.use_subprocess": Key(
         bool,
-        True,
-        "Every model runs in a process of its own; only true is possible.",
+        default=True,
+        help="Every model runs in a process of its own; only true is possible.",
         choices=("true",),
     ),
     "generation.max_tokens": Key(
@@ -128,7 +131,7 @@ SCHEMA: dict[str, Key] = {
         minimum=0,
     ),
     "auth.required": Key(
-        bool, True, "Refuse inference requests that carry no API key."
+        bool, default=True, help="Refuse inference requests that carry no API key."
     ),
     "limits.max_messages": Key(int, 100, "Messages in one request.", minimum=1),
     "limits.max_message_kb": Key(int, 100, "Size of one message, in KiB.", minimum=1),
@@ -189,7 +192,7 @@ SCHEMA: dict[str, Key] = {
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every key of ``SCHEMA`` with its value, by dotted name: ``config["auth.required"]``."""
+    """Every key of ``SCHEMA`` with its value: ``config["auth.required"]``."""
 
     values: Mapping[str, Any]
 
@@ -234,22 +237,31 @@ def load_config(
 
 
 def _read_file(file: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        if node is not None:
+            _read_mapping(node, "", file, values)
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from None
-    values: dict[str, Any] = {}
-    if node is not None:
-        _read_mapping(node, "", file, values)
+        raise ConfigError(f"{file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not a text file in UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}, line {mark.line + 1}" if mark else str(file)
+        raise ConfigError(f"{where}: not YAML: {error.problem}.") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{file}: not YAML: unprintable characters.") from None
     return values
 
 
-def _read_mapping(node: yaml.Node, prefix: str, file: Path, out: dict[str, Any]) -> None:
+def _read_mapping(
+    node: yaml.Node, prefix: str, file: Path, out: dict[str, Any]
+) -> None:
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + 1
-        raise ConfigError(f"{file}, line {line}: {prefix or 'the file'} is no mapping.")
+        what = prefix.removesuffix(".") or "the file"
+        raise ConfigError(f"{file}, line {line}: {what} must hold keys and values.")
     for key_node, value_node in node.value:
         name = prefix + str(key_node.value)
         where = f"{file}, line {key_node.start_mark.line + 1}"
@@ -257,11 +269,13 @@ def _read_mapping(node: yaml.Node, prefix: str, file: Path, out: dict[str, Any])
             if name in out:
                 raise ConfigError(f"{where}: {name} is set twice.")
             loader = yaml.SafeLoader("")
-            out[name] = _check(name, loader.construct_object(value_node, deep=True), where)
+            out[name] = _check(
+                name, loader.construct_object(value_node, deep=True), where
+            )
         elif any(known.startswith(name + ".") for known in SCHEMA):
             _read_mapping(value_node, name + ".", file, out)
         else:
-            raise ConfigError(f"{where}: unknown key {name}{_nearest(name)}.")
+            raise ConfigError(f"{where}: unknown key {name}{_nearest(name)}")
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -293,12 +307,16 @@ def _parse(name: str, text: str) -> Any:
 _ACCEPTS: dict[type, tuple[str, Callable[[Any], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
     int: ("a whole number", lambda value: type(value) is int),
-    float: ("a number", lambda value: type(value) in (int, float)),
+    float: (
+        "a number",
+        lambda value: type(value) in (int, float) and math.isfinite(value),
+    ),
     str: ("text", lambda value: isinstance(value, str)),
     list: (
         "a list of texts",
-        lambda value: isinstance(value, list)
-        and all(isinstance(item, str) for item in value),
+        lambda value: (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ),
     ),
 }
 
@@ -308,6 +326,9 @@ def _check(name: str, value: Any, where: str) -> Any:
     key = SCHEMA[name]
     if value is None and key.default is None:
         return None
+    if isinstance(value, bool) and "on" in key.choices:
+        # YAML reads a bare on or off as a truth value.
+        value = "on" if value else "off"
     expected, accepts = _ACCEPTS[key.kind]
     if not accepts(value):
         raise ConfigError(f"{where}: {name} must be {expected}, not {value!r}.")
@@ -317,6 +338,8 @@ def _check(name: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: {name} must be at most {key.maximum:g}.")
     if key.choices and str(value).lower() not in key.choices:
         raise ConfigError(f"{where}: {name} must be one of {', '.join(key.choices)}.")
+    if key.choices and key.kind is str:
+        return value.lower()
     return tuple(value) if key.kind is list else key.kind(value)
 
 
@@ -328,4 +351,4 @@ def _nearest(name: str) -> str:
         known = [
             leaves[match] for match in difflib.get_close_matches(leaf, leaves, n=1)
         ]
-    return f"; did you mean {known[0]}?" if known else ""
+    return f"; did you mean {known[0]}?" if known else "."

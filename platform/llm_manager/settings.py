@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
+import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from llm_manager.config import ConfigError, load_config
+from llm_manager.redis_socket import socket_url
+from llm_manager.unfold import UNFOLD as UNFOLD_SETTINGS
 
 try:
     CONFIG = load_config()
@@ -32,19 +37,24 @@ def _secret_key() -> str:
         return given
     file = DATA_DIR / "secret_key"
     try:
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
-        # O_EXCL: of several processes that start together, one makes the key.
-        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
+        if not file.exists():
+            DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_secret_key(file)
         return file.read_text(encoding="ascii")
     except OSError as error:
         raise ImproperlyConfigured(
-            f"The data directory {DATA_DIR} cannot be written: {error.strerror}."
+            f"The data directory {DATA_DIR} cannot be used: {error.strerror}."
         ) from None
-    key = secrets.token_urlsafe(50)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(key)
-    return key
+
+
+def _make_secret_key(file: Path) -> None:
+    # Of several processes that start together one links its key, and nobody
+    # ever sees a file that is half written or, the disk being full, empty.
+    with tempfile.NamedTemporaryFile(dir=file.parent) as draft:
+        draft.write(secrets.token_urlsafe(50).encode("ascii"))
+        draft.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, file)
 
 
 SECRET_KEY = _secret_key()
@@ -109,13 +119,17 @@ STATIC_ROOT = DATA_DIR / "static"
 
 # Data -----------------------------------------------------------------------
 
-DATABASES = {
-    "default": dj_database_url.parse(
-        CONFIG["database.url"] or f"sqlite:///{DATA_DIR / 'db.sqlite3'}",
-        conn_max_age=60,
-        conn_health_checks=True,
-    )
-}
+try:
+    DATABASES = {
+        "default": dj_database_url.parse(
+            CONFIG["database.url"]
+            or f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}",
+            conn_max_age=60,
+            conn_health_checks=True,
+        )
+    }
+except ValueError as error:
+    raise ImproperlyConfigured(f"database.url: {error}") from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Readers never wait for the writer, and a writer waits for the one before.
     DATABASES["default"]["OPTIONS"] = {
@@ -124,7 +138,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 
-REDIS_URL = CONFIG["redis.url"] or f"unix://{DATA_DIR / 'redis.sock'}"
+REDIS_URL = CONFIG["redis.url"] or socket_url(DATA_DIR)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -192,11 +206,18 @@ AUTH_REQUIRED = CONFIG["auth.required"]
 # django-ratelimit wants a cache whose increments are atomic; Redis has them.
 RATELIMIT_USE_CACHE = "default"
 
+# Admin ----------------------------------------------------------------------
+
+UNFOLD = UNFOLD_SETTINGS
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
 # Language and time ----------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
+FORMAT_MODULE_PATH = "llm_manager.formats"
 USE_TZ = True
 
 # Log ------------------------------------------------------------------------

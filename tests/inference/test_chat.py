@@ -57,6 +57,11 @@ def test_blocks_leave_no_blank_lines_behind() -> None:
         ("{{ bos_token }}{{ eos_token }}", "<s></s>"),
         ("{{ messages[0]['content'] | trim | upper }}", "HELLO"),
         ("{{ messages | map(attribute='role') | join('+') }}", "user"),
+        (
+            "{{ [2, 1] * 2 }}{{ 2 * [1] }}{{ 2 * 'a' }}{{ 1.5 * 2 }}",
+            "[2, 1, 2, 1][1, 1]aa3.0",
+        ),
+        ("{{ messages | join(',', attribute='role') }}", "user"),
         ("{{ ['a', 'b'] | join }}{{ 'a-b' | replace('-', '+') }}", "aba+b"),
         ("{{ '%s=%d' | format('a', 3) }}{{ '{}!'.format('b') }}", "a=3b!"),
         ("{{ '{a}'.format_map({'a': 1}) }}{{ 'x' ~ 1 ~ none }}", "1x1None"),
@@ -227,6 +232,7 @@ def grow(statement: str, output: str) -> str:
         "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
         "{% for i in range(100000000) %}{% endfor %}",
         "{% for i in range(0, 9999999, 2) %}{% endfor %}",
+        "{% for i in range(-9000, 9000) %}{% endfor %}",
         "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
         "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}"
         "{{ f(50) }}",

@@ -1,4 +1,4 @@
-"""Client and worker over a real Redis, with a scripted model and no database."""
+"""Client and worker over a real Redis, with a scripted model."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from inference.engine.backend import Backend
     from inference.engine.plan import StepPlan
+
+#: Only to let the client ask; what it would learn is scripted.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 _WAIT_S = 20.0
 

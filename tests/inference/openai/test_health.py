@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from accounts.models import ApiKey
 from inference import services
 from inference.models import WorkerState
-from tests.factories import make_node, make_worker
+from tests.factories import make_model, make_node, make_worker
 from tests.fakes import accepted, finished, tokens
 from tests.inference.openai.conftest import Api, read_stream
 
@@ -121,7 +121,9 @@ async def test_requests_and_tokens_are_counted_by_model(
 ) -> None:
     before = await scrape(admin_api)
     for _ in range(2):
-        engine.enqueue([accepted(5), tokens("ab", 2)], [tokens("c"), finished()])
+        # The third token comes with the end and not by itself.
+        last = finished("length", "c", completion=3)
+        engine.enqueue([accepted(5), tokens("ab", 2)], [last])
     await admin_api.chat(n=2)
     await read_stream(await admin_api.chat(stream=True))
     await admin_api.chat(temperature=9)
@@ -156,12 +158,14 @@ async def test_gauges_are_read_from_the_workers(admin_api: Api, model: Model) ->
             kv_cells_total=8192,
         )
         make_worker(model, node, replica=1, state=WorkerState.LOADING)
+        make_worker(make_model("odd", kv_elements_per_token=None), node)
 
     await sync_to_async(work)()
 
     samples = await scrape(admin_api)
 
-    assert samples["llm_active_models", ()] == 1
+    assert samples["llm_active_models", ()] == 2
+    assert ("llm_context_size_bytes", ("odd", "0")) not in samples
     assert samples["llm_model_load_duration_seconds", ("tiny", "0")] == 1.5
     # 65,536 elements of 2 bytes for each of 8,192 cells.
     assert samples["llm_context_size_bytes", ("tiny", "0")] == 2**30

@@ -92,6 +92,21 @@ def call(**members: Any) -> dict[str, Any]:
             "messages[0].content[0].cache_control",
             "unknown_parameter",
         ),
+        (
+            message(role="assistant", tool_calls="x"),
+            "messages[0].tool_calls",
+            "invalid_type",
+        ),
+        (
+            message(role="assistant", tool_calls=[]),
+            "messages[0].tool_calls",
+            "invalid_value",
+        ),
+        (
+            message(role="assistant", tool_calls=[{}] * 129),
+            "messages[0].tool_calls",
+            "invalid_value",
+        ),
         (call(id=""), "messages[0].tool_calls[0].id", "invalid_value"),
         (call(type="magic"), "messages[0].tool_calls[0].type", "invalid_value"),
         (

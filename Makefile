@@ -1,0 +1,62 @@
+# Two targets are all that a newcomer needs: `make run` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt bench docs requirements clean venv venv-dev
+
+BIN := .venv/bin
+SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
+DOCS := docs/cli.md docs/configuration.md docs/structure.md
+
+# HOST counts only from the command line: some shells export it as the machine's name,
+# and the server would listen to the world.
+ifneq ($(origin HOST),command line)
+HOST :=
+endif
+SERVER_OPTIONS = $(if $(HOST),--host "$(HOST)") $(if $(PORT),--port "$(PORT)") \
+	$(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+
+help: ## Say what there is.
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: venv ## Install, start everything, print how to use it. [HOST=] [PORT=] [DATA_DIR=]
+	@exec $(BIN)/llm-manager server --quickstart $(SERVER_OPTIONS)
+
+test: venv-dev ## Install what the tests need and run them. [ARGS=pytest's arguments]
+	@scripts/missing_for_tests.sh
+	@$(BIN)/pytest $(ARGS)
+
+check: venv-dev ## Lint, types, layers, spelling, Django's checks, generated pages.
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	PYTHONPATH=platform:. $(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell
+	$(BIN)/python manage.py check
+	$(BIN)/python manage.py check --deploy --fail-level ERROR
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/cog --check -I platform $(DOCS)
+
+fmt: venv-dev ## Format the code and repair what can be repaired.
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: venv-dev ## Measure. [ARGS=the benchmark's arguments]
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: venv-dev ## Write the generated pages again.
+	$(BIN)/cog -r -I platform $(DOCS)
+
+requirements: venv-dev ## Pin the newest versions of everything again.
+	scripts/compile_requirements.sh
+
+clean: ## Remove what was built; data and models stay.
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+venv:
+	@scripts/install.sh run
+
+venv-dev:
+	@scripts/install.sh dev

@@ -1,0 +1,202 @@
+"""GET /v1/models, one model, and loading and unloading it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from django.conf import settings
+from django.db.models import prefetch_related_objects
+
+from accounts.models import Scope
+from accounts.permissions import allowed_model_ids
+from inference import services
+from inference.live import model_state, with_nodes
+from inference.models import Worker, WorkerState
+from inference.openai.answers import json_response
+from inference.openai.asyncview import ApiView
+from inference.openai.describe import (
+    load_schema,
+    model_list_schema,
+    model_schema,
+    unload_schema,
+)
+from inference.openai.lookup import key_of, model_find
+from inference.openai.requests import LOAD, UNLOAD
+from inference.threads import in_thread
+from registry.models import Kind, Model
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+    from rest_framework.request import Request
+
+ModelState = Literal["unloaded", "requested", "loading", "ready", "draining", "failed"]
+Capability = Literal["chat", "completion", "embedding", "reranking"]
+
+#: States of a row as clients know them. A worker whose machine is silent holds
+#: nothing that a request could use.
+_STATES: dict[str, ModelState] = {
+    "unloaded": "unloaded",
+    "lost": "unloaded",
+    "requested": "requested",
+    "loading": "loading",
+    "ready": "ready",
+    "unloading": "draining",
+    "draining": "draining",
+    "failed": "failed",
+}
+
+
+class Context(TypedDict):
+    """Tokens that one sequence may have."""
+
+    in_force: int
+    trained: int | None
+
+
+class ModelObject(TypedDict):
+    """A model: OpenAI's members first, then what it is and how it stands."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    state: ModelState
+    progress: float
+    error: str | None
+    context: Context
+    capabilities: list[Capability]
+    aliases: list[str]
+    size_bytes: int
+    quantization: str
+    architecture: str
+
+
+class ModelList(TypedDict):
+    """The models that the key may use."""
+
+    object: Literal["list"]
+    data: list[ModelObject]
+
+
+class ModelsView(ApiView):
+    """GET /v1/models."""
+
+    required_scope = Scope.INFERENCE
+
+    def prepare(self, request: Request) -> ModelList:
+        """Return the models that the key may use, by name. Four queries."""
+        models = Model.objects.servable()
+        allowed = allowed_model_ids(key_of(request))
+        if allowed is not None:
+            models = models.filter(pk__in=allowed)
+        rows = models.prefetch_related("aliases", with_nodes())
+        return {"object": "list", "data": [model_object(model) for model in rows]}
+
+    @model_list_schema
+    async def get(self, request: Request, models: ModelList) -> HttpResponse:
+        """List the models."""
+        return json_response(models)
+
+
+class ModelView(ApiView):
+    """GET /v1/models/{id}; the id may have slashes."""
+
+    required_scope = Scope.INFERENCE
+
+    def prepare(self, request: Request) -> ModelObject:
+        """Return the model. Raises what model_find raises."""
+        return model_object(model_find(self.kwargs["model_id"], key_of(request)))
+
+    @model_schema
+    async def get(self, request: Request, model: ModelObject) -> HttpResponse:
+        """Describe a model."""
+        return json_response(model)
+
+
+class LoadView(ApiView):
+    """POST /v1/models/{id}/load."""
+
+    required_scope = Scope.MODELS
+
+    def prepare(self, request: Request) -> tuple[Model, bool]:
+        """Wish for the model; return it and whether to wait until it is ready."""
+        wait = LOAD.parse(request.data).get("wait", True)
+        model = model_find(self.kwargs["model_id"], key_of(request))
+        services.worker_request(model=model)
+        return model, wait
+
+    @load_schema
+    async def post(self, request: Request, wish: tuple[Model, bool]) -> HttpResponse:
+        """Load a model; answer 200 when it is ready, 202 while it loads."""
+        model, wait = wish
+        if wait:
+            timeout_s = settings.CONFIG["engine.load_timeout"]
+            await services.worker_wait(model, timeout_s=timeout_s)
+        answer = await in_thread(model_object, model)
+        return json_response(answer, status=200 if answer["state"] == "ready" else 202)
+
+
+class UnloadView(ApiView):
+    """POST /v1/models/{id}/unload."""
+
+    required_scope = Scope.MODELS
+
+    def prepare(self, request: Request) -> ModelObject:
+        """Wish the model away; return how it stands then."""
+        UNLOAD.parse(request.data)
+        model = model_find(self.kwargs["model_id"], key_of(request))
+        services.worker_release(model=model)
+        return model_object(model)
+
+    @unload_schema
+    async def post(self, request: Request, model: ModelObject) -> HttpResponse:
+        """Unload a model once its running requests are done."""
+        return json_response(model)
+
+
+def model_object(model: Model) -> ModelObject:
+    """Return a model as clients see it. Two queries, unless they are prefetched."""
+    prefetch_related_objects([model], "aliases", with_nodes())
+    workers: list[Worker] = list(model.workers.all())
+    state = model_state(workers)
+    ready = [worker for worker in workers if worker.state == WorkerState.READY]
+    in_force = ready[0].n_ctx if ready and state.name == "ready" else None
+    errors = [worker.error for worker in workers if worker.error]
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(model.found_at.timestamp()),
+        "owned_by": "llm-manager",
+        "state": _STATES[state.name],
+        "progress": _progress(workers, _STATES[state.name]),
+        "error": errors[0] if errors and state.name == "failed" else None,
+        "context": {
+            "in_force": in_force
+            or model.context_in_force(settings.CONFIG["models.default_ctx"]),
+            "trained": model.context_length,
+        },
+        "capabilities": _capabilities(model),
+        "aliases": [alias.name for alias in model.aliases.all()],
+        "size_bytes": model.file_size,
+        "quantization": model.quantization,
+        "architecture": model.architecture,
+    }
+
+
+def _progress(workers: list[Worker], state: ModelState) -> float:
+    if state == "loading":
+        return max(worker.progress for worker in workers)
+    return 1.0 if state == "ready" else 0.0
+
+
+def _capabilities(model: Model) -> list[Capability]:
+    """Return what the model can be asked for here."""
+    match model.kind:
+        case Kind.CHAT if model.chat_template:
+            return ["chat", "completion"]
+        case Kind.CHAT | Kind.COMPLETION:
+            return ["completion"]
+        case Kind.EMBEDDING:
+            return ["embedding"]
+        case _:
+            return ["reranking"]

@@ -1,0 +1,264 @@
+"""What the views say of themselves in /openapi.json.
+
+The schemas are named here and built in ``schemas``, from the declarations that
+check requests and from the types of the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiRequest,
+    OpenApiResponse,
+    extend_schema,
+)
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class Description(Protocol):
+    """A decorator of a view's handler."""
+
+    def __call__(self, handler: _View, /) -> _View:
+        """Return the handler, described."""
+
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+_MEANINGS = {
+    400: "The request is refused as it is; `param` names the field.",
+    401: "The API key is missing, unknown, revoked or expired.",
+    403: "The key may not do this, or not with this model.",
+    404: "There is no such model.",
+    405: "The route has not this method; `Allow` names those that it has.",
+    408: "The answer was not finished within server.request_timeout.",
+    413: "The body is larger than limits.max_body_mb.",
+    415: "The body is not declared as application/json.",
+    429: "The rate limit is reached; `Retry-After` says for how long.",
+    500: "The server made an error.",
+    503: "Nothing can run this now; `Retry-After` says when to try again.",
+}
+_ERRORS_OF_READS = (401, 403, 405, 429, 500, 503)
+_ERRORS_OF_COMPLETIONS = tuple(_MEANINGS)
+
+_CHAT_REQUEST = {
+    "model": "smollm2-135m-instruct",
+    "messages": [{"role": "user", "content": "Name three colours."}],
+    "max_tokens": 32,
+}
+_HEAD = {"created": 1767225600, "model": "smollm2-135m-instruct"}
+_USAGE = {
+    "prompt_tokens": 34,
+    "completion_tokens": 8,
+    "total_tokens": 42,
+    "prompt_tokens_details": {"cached_tokens": 0},
+}
+_CHAT_ANSWER = {
+    "id": "chatcmpl-0f4c1c2b",
+    "object": "chat.completion",
+    **_HEAD,
+    "system_fingerprint": "fp_5f0a6b1c9d2e",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Red, green and blue.",
+                "refusal": None,
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": _USAGE,
+}
+_TEXT_ANSWER = {
+    "id": "cmpl-0f4c1c2b",
+    "object": "text_completion",
+    **_HEAD,
+    "system_fingerprint": "fp_5f0a6b1c9d2e",
+    "choices": [
+        {"index": 0, "text": " a time", "logprobs": None, "finish_reason": "length"}
+    ],
+    "usage": _USAGE,
+}
+_STREAM = (
+    'data: {"id":"chatcmpl-0f4c1c2b",…,"choices":[{"index":0,"delta":'
+    '{"role":"assistant","content":""},…}]}\n\n'
+    'data: {"id":"chatcmpl-0f4c1c2b",…,"choices":[{"index":0,"delta":'
+    '{"content":"Red"},…}]}\n\n'
+    ": keep-alive\n\n"
+    'data: {"id":"chatcmpl-0f4c1c2b",…,"choices":[{"index":0,"delta":{},…,'
+    '"finish_reason":"stop"}]}\n\n'
+    "data: [DONE]\n\n"
+)
+_ERROR = {
+    "error": {
+        "message": "Unknown parameter: 'messages[0].colour'.",
+        "type": "invalid_request_error",
+        "param": "messages[0].colour",
+        "code": "unknown_parameter",
+    }
+}
+_STREAM_NOTE = (
+    "With `stream`: events of `data: {chunk}`, comments `: keep-alive` while "
+    'nothing comes, an event `data: {"error": …}` if the request fails after '
+    "the stream has begun, and `data: [DONE]` last. Each chunk is a "
+)
+
+
+def ref(name: str) -> dict[str, str]:
+    """Return a reference to a schema."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _errors(*statuses: int) -> dict[Any, Any]:
+    return {
+        status: OpenApiResponse(
+            ref("Error"),
+            description=_MEANINGS[status],
+            examples=[OpenApiExample("Refused", _ERROR)] if status == 400 else [],
+        )
+        for status in statuses
+    }
+
+
+def _completion(
+    operation: str,
+    summary: str,
+    request: str,
+    example: dict[str, Any],
+    answer: str,
+    shown: Any,
+) -> Description:
+    chunk = "ChatCompletionChunk" if answer == "ChatCompletion" else answer
+    return extend_schema(
+        operation_id=operation,
+        summary=summary,
+        tags=["Completions"],
+        request={
+            JSON: OpenApiRequest(
+                ref(request), examples=[OpenApiExample("Short", example)]
+            )
+        },
+        responses={
+            (200, JSON): OpenApiResponse(
+                ref(answer),
+                description="The answer, whole or as events.",
+                examples=[OpenApiExample("Whole", shown, media_type=JSON)],
+            ),
+            (200, EVENTS): OpenApiResponse(
+                {"type": "string", "description": f"{_STREAM_NOTE}{chunk}."},
+                examples=[OpenApiExample("Stream", _STREAM, media_type=EVENTS)],
+            ),
+            **_errors(*_ERRORS_OF_COMPLETIONS),
+        },
+    )
+
+
+_MODEL_ID = OpenApiParameter(
+    "model_id",
+    OpenApiTypes.STR,
+    OpenApiParameter.PATH,
+    description="Id, alias or file name; slashes need no escape.",
+)
+
+
+def _about_model(
+    operation: str, summary: str, request: Any, *statuses: int, note: str = ""
+) -> Description:
+    successes = {
+        status: OpenApiResponse(ref("Model"), description=note or "The model.")
+        for status in statuses
+    }
+    errors = (404, *_ERRORS_OF_READS)
+    return extend_schema(
+        operation_id=operation,
+        summary=summary,
+        tags=["Models"],
+        parameters=[_MODEL_ID],
+        request=request,
+        responses={
+            **successes,
+            **_errors(*errors, *((400, 413, 415) if request else ())),
+        },
+    )
+
+
+chat_schema = _completion(
+    "createChatCompletion",
+    "Answer a conversation",
+    "ChatCompletionRequest",
+    _CHAT_REQUEST,
+    "ChatCompletion",
+    _CHAT_ANSWER,
+)
+completion_schema = _completion(
+    "createCompletion",
+    "Go on with a text",
+    "CompletionRequest",
+    {"model": _HEAD["model"], "prompt": "Once upon"},
+    "Completion",
+    _TEXT_ANSWER,
+)
+model_list_schema: Description = extend_schema(
+    operation_id="listModels",
+    summary="List the models",
+    tags=["Models"],
+    responses={
+        200: OpenApiResponse(
+            ref("ModelList"), description="The models that the key may use."
+        ),
+        **_errors(*_ERRORS_OF_READS),
+    },
+)
+model_schema = _about_model("retrieveModel", "Describe a model", None, 200)
+load_schema = _about_model(
+    "loadModel",
+    "Load a model",
+    {JSON: ref("LoadRequest")},
+    200,
+    202,
+    note="The model: 200 when it is ready, 202 while it loads.",
+)
+unload_schema = _about_model("unloadModel", "Unload a model", None, 200)
+health_schema: Description = extend_schema(
+    operation_id="health",
+    summary="Whether the web process lives",
+    tags=["Operation"],
+    responses={
+        200: OpenApiResponse(ref("Health"), description="The web process lives.")
+    },
+)
+detailed_health_schema: Description = extend_schema(
+    operation_id="detailedHealth",
+    summary="Whether requests can be served, part by part",
+    tags=["Operation"],
+    responses={
+        200: OpenApiResponse(
+            ref("DetailedHealth"), description="Requests can be served."
+        ),
+        **_errors(401, 403, 405, 500),
+        503: OpenApiResponse(
+            ref("DetailedHealth"), description="Requests cannot be served."
+        ),
+    },
+)
+metrics_schema: Description = extend_schema(
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    tags=["Operation"],
+    responses={
+        (200, "text/plain"): OpenApiResponse(
+            OpenApiTypes.STR, description="Metrics in Prometheus' text format."
+        ),
+        **_errors(401, 403, 405, 500, 503),
+    },
+)
+hidden: Description = extend_schema(exclude=True)

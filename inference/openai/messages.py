@@ -1,0 +1,177 @@
+"""The messages of a chat request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from inference.chat import Message
+from inference.openai import compatibility
+from inference.openai.errors import InvalidRequest
+from inference.openai.fields import Choice, Field, ListOf, Text, quote, wrong_type
+from inference.openai.records import Record, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME = Text(min_length=1, max_length=256)
+#: OpenAI joins nothing: it sees parts. What a template sees is one text.
+_PART_SEPARATOR = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The text of a message: a string, or an array of parts of type text."""
+
+    def parse(self, value: Any, path: str) -> str:
+        """Return the text. Raises InvalidRequest."""
+        if isinstance(value, str):
+            return Text().parse(value, path)
+        if not isinstance(value, list):
+            raise wrong_type(path, "a string or an array of content parts", value)
+        if not value:
+            raise InvalidRequest(
+                f"Invalid value for '{path}': it must have at least one part.",
+                param=path,
+            )
+        return _PART_SEPARATOR.join(
+            _part_text(part, f"{path}[{index}]") for index, part in enumerate(value)
+        )
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema."""
+        parts = {"type": "array", "minItems": 1, "items": _PART.schema()}
+        return {"oneOf": [{"type": "string"}, parts]}
+
+
+_PART = Record({"type": Choice(("text",)), "text": Text()}, ("type", "text"))
+
+
+def _part_text(part: Any, path: str) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in compatibility.CONTENT_PARTS:
+        raise InvalidRequest(
+            f"Unsupported content: '{path}' is of type '{kind}', and only text is "
+            "served here.",
+            param=f"{path}.type",
+            code="unsupported_parameter",
+        )
+    text: str = _PART.parse(part, path)["text"]
+    return text
+
+
+_TOOL_CALL = Record(
+    {
+        "id": _NAME,
+        "type": Choice(("function",)),
+        "function": Record({"name": _NAME, "arguments": Text()}, ("name", "arguments")),
+    },
+    ("id", "type", "function"),
+)
+
+
+def _role(role: str, *required: str, **members: Field) -> Record:
+    return Record(
+        {"role": Choice((role,)), "content": Content(), "name": _NAME, **members},
+        ("role", *required),
+        compatibility.ASSISTANT_MESSAGE if role == "assistant" else {},
+    )
+
+
+_ROLES = {
+    "system": _role("system", "content"),
+    "developer": _role("developer", "content"),
+    "user": _role("user", "content"),
+    # Content or tool_calls: checked beyond the record.
+    "assistant": _role("assistant", tool_calls=ListOf(_TOOL_CALL, 1, 128)),
+    "tool": _role("tool", "content", "tool_call_id", tool_call_id=_NAME),
+    "function": _role("function", "content", "name"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The conversation: an array of messages, within the configured limits."""
+
+    def parse(self, value: Any, path: str) -> tuple[Message, ...]:
+        """Return the messages. Raises InvalidRequest."""
+        if not isinstance(value, list):
+            raise wrong_type(path, "an array of messages", value)
+        if not value:
+            raise InvalidRequest(
+                f"Invalid value for '{path}': it must have at least one message.",
+                param=path,
+            )
+        limit = settings.CONFIG["limits.max_messages"]
+        if len(value) > limit:
+            raise InvalidRequest(
+                f"Too many messages: {len(value)}, and at most {limit} are allowed.",
+                param=path,
+                code="too_many_messages",
+            )
+        messages = tuple(
+            _parse_message(item, f"{path}[{index}]") for index, item in enumerate(value)
+        )
+        sizes = [message.size_bytes for message in messages]
+        check_sizes({f"{path}[{i}]": size for i, size in enumerate(sizes)}, path)
+        return messages
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema."""
+        return {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": settings.CONFIG["limits.max_messages"],
+            "items": {"oneOf": [record.schema() for record in _ROLES.values()]},
+        }
+
+
+def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
+    """Refuse texts that are larger than the configuration allows, one or all.
+
+    ``sizes`` are bytes of UTF-8 by path. Raises InvalidRequest.
+    """
+    limit = settings.CONFIG["limits.max_message_kb"] * 1024
+    for path, size in sizes.items():
+        if size > limit:
+            raise InvalidRequest(
+                f"'{path}' has {size:,} bytes, and at most {limit:,} are allowed.",
+                param=path,
+                code="message_too_long",
+            )
+    limit = settings.CONFIG["limits.max_content_kb"] * 1024
+    size = sum(sizes.values())
+    if size > limit:
+        raise InvalidRequest(
+            f"'{whole}' has {size:,} bytes in all, and at most {limit:,} are allowed.",
+            param=whole,
+            code="content_too_long",
+        )
+
+
+def _parse_message(value: Any, path: str) -> Message:
+    if not isinstance(value, dict):
+        raise wrong_type(path, "an object", value)
+    role = value.get("role")
+    if role is None:
+        raise missing(f"{path}.role")
+    if not isinstance(role, str):
+        raise wrong_type(f"{path}.role", "a string", role)
+    if role not in _ROLES:
+        raise InvalidRequest(
+            f"Invalid value for '{path}.role': '{quote(role)}' is none of "
+            f"{', '.join(_ROLES)}.",
+            param=f"{path}.role",
+        )
+    members = _ROLES[role].parse(value, path)
+    if role == "assistant" and "content" not in members and "tool_calls" not in members:
+        raise missing(f"{path}.content")
+    return Message(
+        role=role,
+        content=members.get("content"),
+        name=members.get("name"),
+        tool_call_id=members.get("tool_call_id"),
+        tool_calls=tuple(members.get("tool_calls", ())),
+    )

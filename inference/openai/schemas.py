@@ -1,0 +1,86 @@
+"""The schemas of /openapi.json: of requests from their fields, of answers from
+their types."""
+
+from __future__ import annotations
+
+import types
+from typing import (
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from inference.openai import payloads, requests
+from inference.openai.catalog import ModelList, ModelObject
+from inference.openai.describe import ref
+from inference.openai.errors import ErrorBody
+from inference.openai.health import DetailedHealth, Health
+
+_REQUESTS = {
+    "ChatCompletionRequest": requests.CHAT,
+    "CompletionRequest": requests.COMPLETION,
+    "LoadRequest": requests.LOAD,
+}
+_ANSWERS: dict[str, type] = {
+    "ChatCompletion": payloads.ChatCompletion,
+    "ChatCompletionChunk": payloads.ChatChunk,
+    "Completion": payloads.TextCompletion,
+    "DetailedHealth": DetailedHealth,
+    "Error": ErrorBody,
+    "Health": Health,
+    "Model": ModelObject,
+    "ModelList": ModelList,
+}
+_SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def component_schemas() -> dict[str, Any]:
+    """Return every schema by its name."""
+    schemas = {name: record.schema() for name, record in _REQUESTS.items()}
+    names = {answer: name for name, answer in _ANSWERS.items()}
+    return schemas | {
+        name: _of_typed_dict(answer, names) for name, answer in _ANSWERS.items()
+    }
+
+
+def _of_typed_dict(answer: type, names: dict[type, str]) -> dict[str, Any]:
+    hints = get_type_hints(answer, include_extras=True)
+    is_total = getattr(answer, "__total__", True)
+    required = [
+        name
+        for name, hint in hints.items()
+        if is_total and get_origin(hint) is not NotRequired
+    ]
+    schema: dict[str, Any] = {
+        "type": "object",
+        "description": (answer.__doc__ or "").strip(),
+        "properties": {name: _of(hint, names) for name, hint in hints.items()},
+    }
+    return {**schema, "required": required} if required else schema
+
+
+def _of(hint: Any, names: dict[type, str]) -> dict[str, Any]:
+    """Return the schema of a type: of the kinds that answers are made of."""
+    if hint in _SCALARS:
+        return {"type": _SCALARS[hint]}
+    if hint is type(None):
+        return {"type": "null"}
+    if is_typeddict(hint):
+        return ref(names[hint]) if hint in names else _of_typed_dict(hint, names)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is NotRequired:
+        return _of(arguments[0], names)
+    if origin is Literal:
+        return {"type": "string", "enum": list(arguments)}
+    if origin is list:
+        return {"type": "array", "items": _of(arguments[0], names)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _of(arguments[1], names)}
+    if origin in (Union, types.UnionType):
+        return {"oneOf": [_of(argument, names) for argument in arguments]}
+    raise TypeError(f"no schema for {hint!r}")

@@ -1,0 +1,27 @@
+"""The routes of the API."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from inference.openai.catalog import LoadView, ModelsView, ModelView, UnloadView
+from inference.openai.document import DocsView, OpenApiView, RootView
+from inference.openai.health import DetailedHealthView, HealthView, MetricsView
+from inference.openai.nothing import NothingView
+from inference.openai.views import ChatCompletionsView, CompletionsView
+
+urlpatterns = [
+    path("v1/chat/completions", ChatCompletionsView.as_view()),
+    path("v1/completions", CompletionsView.as_view()),
+    path("v1/models", ModelsView.as_view()),
+    path("v1/models/<path:model_id>/load", LoadView.as_view()),
+    path("v1/models/<path:model_id>/unload", UnloadView.as_view()),
+    path("v1/models/<path:model_id>", ModelView.as_view()),
+    path("v1/<path:rest>", NothingView.as_view()),
+    path("health", HealthView.as_view()),
+    path("health/detailed", DetailedHealthView.as_view()),
+    path("metrics", MetricsView.as_view()),
+    path("openapi.json", OpenApiView.as_view(), name="openapi"),
+    path("docs", DocsView.as_view(), name="docs"),
+    path("", RootView.as_view()),
+]

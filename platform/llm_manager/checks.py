@@ -1,0 +1,125 @@
+"""Configurations that load and still are a mistake, each with a hint.
+
+Only what can be seen without asking another process: whether Redis or the
+database answers is not a matter of configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
+
+from llm_manager.config import (
+    ENVIRONMENT_PREFIX,
+    SCHEMA,
+    Config,
+    environment_name,
+)
+from llm_manager.listening import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.apps import AppConfig
+
+#: Variables that are read but are no keys of the schema.
+_OTHER_VARIABLES = {"LLM_MANAGER_CONFIG", "LLM_MANAGER_SECRET_KEY"}
+
+
+@register(Tags.files)
+def check_models_directories(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Return what is wrong with the directories that are to hold models."""
+    config: Config = settings.CONFIG
+    directories = [Path(name).expanduser() for name in config["models.extra_dirs"]]
+    if config["models.dir"] is not None:
+        directories.insert(0, config.models_dir)
+    elif config.models_dir.exists():
+        # The default one is made when there is something to put into it.
+        directories.insert(0, config.models_dir)
+    return [
+        message
+        for directory in directories
+        if (message := _check_directory(directory)) is not None
+    ]
+
+
+def _check_directory(directory: Path) -> CheckMessage | None:
+    if not directory.exists():
+        return CheckWarning(
+            f"The models directory {directory} does not exist.",
+            hint="Make it, or correct models.dir and models.extra_dirs.",
+            id="llm_manager.W001",
+        )
+    if not directory.is_dir():
+        return Error(
+            f"The models directory {directory} is a file.",
+            hint="Name the folder that holds the GGUF files.",
+            id="llm_manager.E001",
+        )
+    if not os.access(directory, os.R_OK | os.X_OK):
+        return Error(
+            f"The models directory {directory} cannot be read.",
+            hint="Let the user that runs the platform read and enter it.",
+            id="llm_manager.E002",
+        )
+    return None
+
+
+@register(Tags.security)
+def check_exposure(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Return what a server that other machines reach should not leave open."""
+    config: Config = settings.CONFIG
+    if is_loopback(config["server.host"]):
+        return []
+    messages: list[CheckMessage] = []
+    if "*" in config["server.allowed_hosts"]:
+        messages.append(
+            CheckWarning(
+                "Other machines reach the server, and it answers to any host name.",
+                hint="List its names in server.allowed_hosts.",
+                id="llm_manager.W002",
+            )
+        )
+    if not config["auth.required"]:
+        messages.append(
+            CheckWarning(
+                "Other machines reach the server, and it asks for no API key.",
+                hint="Set auth.required to true, or server.host to 127.0.0.1.",
+                id="llm_manager.W003",
+            )
+        )
+    return messages
+
+
+@register()
+def check_environment(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Return the variables that look like settings and are none."""
+    known = {environment_name(key) for key in SCHEMA} | _OTHER_VARIABLES
+    unknown = (
+        name
+        for name in sorted(os.environ)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known
+    )
+    messages: list[CheckMessage] = []
+    for name in unknown:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        messages.append(
+            CheckWarning(
+                f"The environment variable {name} is no setting.",
+                hint=f"Did you mean {nearest[0]}?" if nearest else None,
+                id="llm_manager.W004",
+            )
+        )
+    return messages

@@ -1,0 +1,72 @@
+"""Signals that stop the launcher, counted; and a sleep that they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType, TracebackType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopRequested(BaseException):
+    """A signal asked to stop while something else was being done."""
+
+
+class StopSignals:
+    """Counts SIGINT, SIGTERM and SIGHUP while it is entered, in the main thread.
+
+    While ``raising``, each of them also raises StopRequested where it finds the
+    program; so that a start-up that waits for a database can be left.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.raising = False
+        self._restore: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> StopSignals:
+        # Python writes a byte into the pipe at every signal that has a handler,
+        # also between a look at ``count`` and the sleep after it: none is missed.
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._old_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for signum in _STOPPING:
+            # nohup ignores the terminal's end for its command; so be it.
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
+                self._restore.append((signum, signal.signal(signum, self._stop)))
+        # Only to wake up: whoever waits looks which child has ended.
+        self._restore.append(
+            (signal.SIGCHLD, signal.signal(signal.SIGCHLD, lambda *_: None))
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for signum, handler in self._restore:
+            signal.signal(signum, handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def wait(self, timeout_s: float | None, readable: Sequence[int] = ()) -> None:
+        """Sleep until a signal comes, a child ends, or a descriptor can be read."""
+        select.select([self._reader, *readable], [], [], timeout_s)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.raising:
+            # Once: a second signal must not tear the stopping apart.
+            self.raising = False
+            raise StopRequested

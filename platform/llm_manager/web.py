@@ -1,0 +1,173 @@
+"""One web process: Daphne, with bounded bodies and a stop that cuts no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+# First: importing it installs Twisted's asyncio reactor.
+from daphne.server import Server, twisted_loop  # isort: skip
+from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+from twisted.internet import defer, reactor
+
+from llm_manager.listening import listen
+
+Application = Callable[..., Awaitable[None]]
+
+_POLL_S = 0.05
+_MAX_DESCRIPTORS = 65_536
+#: Beyond the engine's time, for the last tokens to reach their clients.
+_DRAIN_MARGIN_S = 5
+_STOPPING_BODY = (
+    b'{"error": {"message": "The server is stopping.", "type": "server_error", '
+    b'"param": null, "code": "server_stopping"}}'
+)
+
+
+class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
+    """A request whose body takes no more room than it may have.
+
+    Daphne keeps a body whole before anyone looks at it. One byte too many is
+    kept, so that whoever reads the body sees that it is too long.
+    """
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Keep what fits, and let the rest pass by."""
+        room = self.server.max_body_bytes + 1 - self.content.tell()
+        self.content.write(data[: max(room, 0)])
+
+
+class BoundedFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
+    """Makes connections of bounded requests."""
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
+        """Return the protocol of a new connection."""
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = BoundedRequest
+        return protocol
+
+
+class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
+    """Daphne on a listening socket that it was given.
+
+    The first SIGTERM or SIGINT closes the socket, and the process ends when the
+    answers under way have ended; the second one cuts them.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        sock: socket.socket,
+        *,
+        drain_timeout_s: float,
+        max_body_bytes: int,
+    ) -> None:
+        self.max_body_bytes = max_body_bytes
+        self._application = application
+        self._socket = sock
+        self._drain_timeout_s = drain_timeout_s
+        self._deadline: float | None = None
+        self._port: Any = None
+        super().__init__(
+            application=self._answer,
+            endpoints=["the socket"],
+            signal_handlers=False,
+        )
+        # Daphne's own endpoint for a descriptor knows only IPv4.
+        self.endpoints: list[str] = []
+
+    def run(self) -> None:
+        """Serve until a signal comes."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            twisted_loop.add_signal_handler(signum, self.drain)
+        reactor.callWhenRunning(self._adopt)
+        super().run()
+
+    def drain(self) -> None:
+        """Accept nothing more, and end with the last answer; again: end now."""
+        if self._deadline is not None:
+            self.stop()
+            return
+        self._deadline = time.monotonic() + self._drain_timeout_s
+        if self._port is not None:
+            self._port.stopListening()
+        self._end_when_idle()
+
+    def kill_all_applications(self) -> defer.Deferred[Any]:
+        """Cancel what still runs; Daphne's own trips over an idle connection."""
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if not _is_done(details)
+        ]
+        for task in running:
+            task.cancel()
+        return defer.Deferred.fromFuture(
+            asyncio.gather(*running, return_exceptions=True)
+        )
+
+    def _adopt(self) -> None:
+        self._socket.setblocking(False)  # noqa: FBT003
+        self._port = reactor.adoptStreamPort(
+            self._socket.fileno(), self._socket.family, BoundedFactory(self)
+        )
+        self._socket.close()  # Twisted has made its own copy.
+
+    def _end_when_idle(self) -> None:
+        assert self._deadline is not None  # noqa: S101  # drain() has set it
+        busy = any(
+            "disconnected" not in details or not _is_done(details)
+            for details in self.connections.values()
+        )
+        if not busy or time.monotonic() > self._deadline:
+            self.stop()
+        else:
+            twisted_loop.call_later(_POLL_S, self._end_when_idle)
+
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Hand a request on; refuse it when it comes over an old connection."""
+        if self._deadline is None:
+            await self._application(scope, receive, send)
+            return
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"retry-after", b"1"),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": _STOPPING_BODY})
+
+
+def _is_done(details: dict[str, Any]) -> bool:
+    task = details.get("application_instance")
+    return task is None or task.done()
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit on descriptors as far as this process may by itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # RLIM_INFINITY is negative.
+    reachable = _MAX_DESCRIPTORS if hard < 0 else min(_MAX_DESCRIPTORS, hard)
+    if 0 <= soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+
+
+def run(*, fd: int | None, host: str, port: int) -> None:
+    """Serve the project on an inherited socket, or on an address of its own."""
+    from llm_manager.asgi import application
+
+    sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    _allow_many_connections()
+    config = settings.CONFIG
+    WebServer(
+        application,
+        sock,
+        drain_timeout_s=config["engine.drain_timeout"] + _DRAIN_MARGIN_S,
+        max_body_bytes=config["limits.max_body_mb"] * 1024 * 1024,
+    ).run()

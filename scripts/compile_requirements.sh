@@ -1,0 +1,12 @@
+#!/bin/sh
+# Pin base.txt and dev.txt again. No index and no path of this machine gets into them.
+set -eu
+cd "$(dirname "$0")/.."
+
+export CUSTOM_COMPILE_COMMAND="make requirements"
+compile() {
+    .venv/bin/pip-compile --quiet --upgrade --strip-extras --allow-unsafe \
+        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links "$@"
+}
+compile --output-file requirements/base.txt pyproject.toml requirements/base.in
+compile --output-file requirements/dev.txt requirements/dev.in

@@ -1,0 +1,113 @@
+#!/bin/sh
+# Make or complete the virtual environment .venv: `scripts/install.sh run` for what
+# the platform needs, `scripts/install.sh dev` for tests and checks as well.
+# A second call is instant: the stamp names what has been installed.
+set -eu
+cd "$(dirname "$0")/.."
+
+VENV=.venv
+NO_AMX="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+NEEDED_MIB=2048
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+find_python() {
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or later is needed (apt install python3), or name one: make PYTHON=/path/to/python3."
+}
+
+check_tools() {
+    "$1" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "Python's venv module is missing: apt install python3-venv."
+    free_mib=$(df -Pm . | awk 'NR == 2 { print $4 }')
+    [ "$free_mib" -ge "$NEEDED_MIB" ] ||
+        fail "The disk is full: $NEEDED_MIB MiB are needed here to install, $free_mib MiB are free."
+}
+
+check_compilers() {
+    missing=
+    command -v "${CC:-cc}" >/dev/null || missing="${CC:-cc}"
+    command -v "${CXX:-c++}" >/dev/null || missing="$missing ${CXX:-c++}"
+    [ -z "$missing" ] ||
+        fail "A C and a C++ compiler are needed to build llama-cpp-python; missing:" \
+            "${missing# }. apt install build-essential."
+}
+
+# Print what the environment would be made of; what differs is another environment.
+wanted() {
+    echo "$1 in $PWD"
+    cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh
+    if [ "$1" = dev ]; then cat requirements/dev.txt; fi
+    # Without CMAKE_ARGS whatever was built before is kept.
+    if [ -n "${CMAKE_ARGS:-}" ]; then echo "CMAKE_ARGS=$CMAKE_ARGS"; fi
+}
+
+# llama.cpp's AMX kernels die of SIGSEGV when GCC builds them (docs/adr/0003), so
+# they are left out wherever the compiler knows of AMX at all.
+default_cmake_args() {
+    without_amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+    args="-DLLAVA_BUILD=OFF"
+    if "${CC:-cc}" $without_amx -fsyntax-only -x c /dev/null 2>/dev/null; then
+        args="$args -DCMAKE_C_FLAGS='$without_amx' -DCMAKE_CXX_FLAGS='$without_amx'"
+    fi
+    echo "$args"
+}
+
+install_llama() {
+    requirement=$(grep '^llama-cpp-python==' requirements/base.txt)
+    built_with=$(cat "$VENV/.cmake_args" 2>/dev/null || true)
+    if "$VENV/bin/python" -m pip freeze 2>/dev/null | tr _ - | grep -qxF "$requirement" &&
+        [ "${CMAKE_ARGS:-$built_with}" = "$built_with" ]; then
+        return
+    fi
+    check_compilers
+    set -- install --no-deps
+    # pip's cache does not know which arguments a wheel was built with.
+    if [ -n "${CMAKE_ARGS:-}" ]; then set -- "$@" --no-cache-dir --force-reinstall; fi
+    export CMAKE_ARGS="${CMAKE_ARGS:-$(default_cmake_args)}"
+    echo "Building llama-cpp-python with CMAKE_ARGS=\"$CMAKE_ARGS\": 5 to 15 minutes on two" \
+        "cores, seconds if pip has built it before."
+    "$VENV/bin/python" -m pip "$@" "$requirement"
+    echo "$CMAKE_ARGS" >"$VENV/.cmake_args"
+}
+
+install() {
+    python=$(find_python)
+    # One that was moved, or whose Python is gone, cannot be repaired.
+    if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1 ||
+        [ "$(cat "$VENV/.place" 2>/dev/null || pwd)" != "$PWD" ]; then
+        check_tools "$python"
+        check_compilers
+        "$python" -m venv --clear "$VENV"
+    fi
+    pwd >"$VENV/.place"
+    install_llama
+    echo "Installing the other packages."
+    pip="$VENV/bin/python -m pip install --quiet"
+    $pip -r requirements/base.txt
+    $pip --no-deps -r requirements/sample.txt
+    if [ "$1" = dev ]; then $pip -r requirements/dev.txt; fi
+    $pip --no-deps --editable .
+}
+
+case "${1:-}" in
+    run | dev) ;;
+    *) fail "usage: scripts/install.sh run|dev" ;;
+esac
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+stamp=$(wanted "$1" | sha256sum)
+# What the tests need includes what the platform needs.
+if grep -qxsF -e "$stamp" -e "$(wanted dev | sha256sum)" "$VENV/.installed"; then
+    exit
+fi
+install "$1"
+echo "$stamp" >"$VENV/.installed"

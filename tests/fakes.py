@@ -1,0 +1,113 @@
+"""An engine that does what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inference.protocol import Accepted, Event, Finished, TokensGenerated, Usage
+
+if TYPE_CHECKING:
+    from inference.client import Job
+
+#: What a script is made of: events that arrive together, a pause in seconds, or
+#: the error that ends it. A script without an end is a sequence that hangs.
+Step = Sequence[Event] | float | Exception
+
+
+def accepted(prompt_tokens: int = 5) -> Accepted:
+    """Return the event of a sequence that begins."""
+    return Accepted("", prompt_tokens)
+
+
+def tokens(text: str, count: int = 1) -> TokensGenerated:
+    """Return the event of tokens that were sampled."""
+    return TokensGenerated("", tuple(range(count)), text)
+
+
+def finished(
+    reason: str = "stop",
+    text: str = "",
+    *,
+    prompt: int = 5,
+    completion: int = 2,
+    cached: int = 0,
+) -> Finished:
+    """Return the event of a sequence that has ended."""
+    return Finished("", reason, text, Usage(prompt, completion, cached))
+
+
+def hello() -> list[Step]:
+    """Return the script of a short answer: "Hello world"."""
+    return [[accepted()], [tokens("Hello")], [tokens(" world"), finished()]]
+
+
+@dataclass(eq=False)
+class FakeStream:
+    """One sequence that plays its script."""
+
+    job: Job
+    script: deque[Step]
+    is_closed: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def events(self, timeout_s: float | None = None) -> list[Event]:
+        """Return the script's next events."""
+        if not self.script:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), timeout_s)
+            except TimeoutError:
+                return []
+        step = self.script.popleft()
+        if isinstance(step, (int, float)):
+            pause = step if timeout_s is None else min(step, timeout_s)
+            await asyncio.sleep(pause)
+            if pause < step:
+                self.script.appendleft(step - pause)
+                return []
+            return await self.events(timeout_s)
+        if isinstance(step, Exception):
+            raise step
+        return list(step)
+
+    def play(self, *steps: Step) -> None:
+        """Go on with these steps."""
+        self.script.extend(steps)
+        self._wake.set()
+
+    async def aclose(self) -> None:
+        """Note that nobody waits any more."""
+        self.is_closed = True
+
+
+class FakeEngineClient:
+    """Takes jobs and plays a script for each, "Hello world" if none is queued."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.streams: list[FakeStream] = []
+        self.scripts: deque[list[Step]] = deque()
+        self.refusals: deque[Exception | None] = deque()
+
+    def enqueue(self, *steps: Step) -> None:
+        """Script the next sequence."""
+        self.scripts.append(list(steps))
+
+    def refuse(self, error: Exception, *, after: int = 0) -> None:
+        """Refuse a job, when this many more have been taken."""
+        self.refusals.extend([*[None] * after, error])
+
+    async def submit(self, job: Job) -> FakeStream:
+        """Take a job."""
+        self.jobs.append(job)
+        refusal = self.refusals.popleft() if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        script = self.scripts.popleft() if self.scripts else hello()
+        stream = FakeStream(job, deque(script))
+        self.streams.append(stream)
+        return stream

@@ -1,0 +1,25 @@
+"""Run the launcher on stub parts: `launch_stubs.py LOG ENGINE WEB [--quickstart] …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from llm_manager.config import load_config
+from llm_manager.server import Parts, serve
+
+PARTS = str(Path(__file__).with_name("stub_parts.py"))
+
+
+def main() -> int:
+    log, engine, web, *rest = sys.argv[1:]
+    parts = Parts(
+        engine_command=[sys.executable, PARTS, engine, log, *rest],
+        web_command=[sys.executable, PARTS, web, log],
+        is_engine_ready=lambda pid: True,
+    )
+    return serve(load_config(), quickstart="--quickstart" in rest, parts=parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""System checks: each mistake has an id and a hint, and a good set-up has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import call_command
+
+from llm_manager.config import SCHEMA, Config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_django.fixtures import Settings
+
+
+def found(settings: Settings, **values: Any) -> list[CheckMessage]:
+    """Return our messages for a configuration that differs from the default so."""
+    defaults = {name: key.default for name, key in SCHEMA.items()}
+    changed = {name.replace("__", "."): value for name, value in values.items()}
+    assert changed.keys() <= defaults.keys()
+    settings.CONFIG = Config(defaults | changed)
+    return [
+        message for message in run_checks() if str(message.id).startswith("llm_manager")
+    ]
+
+
+def ids(settings: Settings, **values: Any) -> list[str]:
+    return [str(message.id) for message in found(settings, **values)]
+
+
+def test_project_passes_its_checks() -> None:
+    call_command("check")
+
+
+def test_default_configuration_has_no_message(settings: Settings) -> None:
+    assert ids(settings) == []
+
+
+def test_missing_models_directory(settings: Settings, tmp_path: Path) -> None:
+    missing = str(tmp_path / "nowhere")
+    assert ids(settings, models__dir=missing) == ["llm_manager.W001"]
+    assert ids(settings, models__extra_dirs=(missing,)) == ["llm_manager.W001"]
+
+
+def test_models_directory_that_is_a_file(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.touch()
+    assert ids(settings, models__dir=str(file)) == ["llm_manager.E001"]
+
+
+def test_unreadable_models_directory(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not by mode: root reads everything.
+    monkeypatch.setattr("llm_manager.checks.os.access", lambda *_: False)
+    assert ids(settings, models__dir=str(tmp_path)) == ["llm_manager.E002"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_may_be_open(settings: Settings, host: str) -> None:
+    assert ids(settings, server__host=host, auth__required=False) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104
+def test_reachable_server_should_not_be_open(settings: Settings, host: str) -> None:
+    assert ids(settings, server__host=host) == ["llm_manager.W002"]
+    assert ids(settings, server__host=host, auth__required=False) == [
+        "llm_manager.W002",
+        "llm_manager.W003",
+    ]
+    closed = ("example.org",)
+    assert ids(settings, server__host=host, server__allowed_hosts=closed) == []
+
+
+def test_variable_with_a_typing_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_MANAGER_SERVER_PROT", "1")
+    (message,) = found(settings)
+    assert message.id == "llm_manager.W004"
+    assert message.hint == "Did you mean LLM_MANAGER_SERVER_PORT?"

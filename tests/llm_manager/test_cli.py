@@ -1,0 +1,130 @@
+"""The command line: help, options over environment over file, one-sentence errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import llm_manager
+from llm_manager import cli
+from tests.llm_manager.conftest import clean_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(
+    *arguments: str, cwd: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `llm-manager` in a folder without a checkout around it."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "llm_manager", *arguments],
+        cwd=cwd,
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_no_arguments_give_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([]) == 0
+    printed = capsys.readouterr().out
+    for command in ("server", "engine", "scan", "key", "migrate"):
+        assert command in printed
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.run(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"llm-manager {llm_manager.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["server", "--help"], ["web", "--help"]])
+def test_commands_have_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.run(arguments)
+    assert caught.value.code == 0
+    assert f"usage: llm-manager {arguments[0]}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("alias", "command"),
+    [("engine", "run_engine"), ("scan", "scan_models"), ("key", "create_api_key")],
+)
+def test_short_words_run_management_commands(
+    tmp_path: Path, alias: str, command: str
+) -> None:
+    done = run(alias, "--help", cwd=tmp_path, LLM_MANAGER_DATA_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert f"usage: llm-manager {command}" in done.stdout
+
+
+def test_any_django_command_runs(tmp_path: Path) -> None:
+    done = run("--data-dir", "there", "check", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "secret_key").exists()
+
+
+def test_unknown_command_fails(tmp_path: Path) -> None:
+    done = run("scna", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Unknown command: 'scna'" in done.stderr
+
+
+def test_option_beats_environment_beats_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("server: {host: 127.0.0.3, port: 1, workers: 3}", encoding="utf-8")
+    monkeypatch.setenv("LLM_MANAGER_CONFIG", str(file))
+    monkeypatch.setenv("LLM_MANAGER_SERVER_HOST", "127.0.0.2")
+    monkeypatch.setenv("LLM_MANAGER_SERVER_PORT", "2")
+    options = cli.server_parser().parse_args(["--port", "3"])
+    config = cli.configure(options)
+    assert config["server.port"] == 3
+    assert config["server.host"] == "127.0.0.2"
+    assert config["server.workers"] == 3
+
+
+@pytest.mark.parametrize("command", [["server"], ["check"], ["run_engine"], ["web"]])
+def test_bad_file_is_one_sentence(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "llm_manager.yaml").write_text("server: {prot: 1}", encoding="utf-8")
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "llm-manager: llm_manager.yaml, line 1: unknown key server.prot; did you mean "
+        "server.port?\n"
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("option", [["--port", "99999"], ["--port=99999"]])
+def test_bad_option_is_named_as_it_was_given(tmp_path: Path, option: list[str]) -> None:
+    done = run("server", *option, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == ("llm-manager: --port: server.port must be at most 65535.\n")
+
+
+def test_unusable_database_url_is_one_sentence(tmp_path: Path) -> None:
+    done = run("check", cwd=tmp_path, DATABASE_URL="nosql://somewhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("llm-manager: database.url: Scheme 'nosql://'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_missing_tables_are_one_sentence(tmp_path: Path) -> None:
+    done = run("createsuperuser", "--noinput", "--username", "x", "--email", "x@x.org",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "llm-manager: The database is not set up (no such table: auth_user); run "
+        "`llm-manager migrate` first.\n"
+    )

@@ -1,0 +1,83 @@
+"""The layout holds: platform/ hides no standard library, the layers point one way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_python(code: str, cwd: Path = ROOT) -> str:
+    """Return what a fresh interpreter prints that finds the source roots."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_platform_is_the_standard_librarys() -> None:
+    assert platform.__file__ is not None
+    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+    assert Path(platform.__file__).resolve().parent == stdlib
+
+
+def test_platform_folder_is_no_package() -> None:
+    assert not list((ROOT / "platform").glob("*.py"))
+
+
+@pytest.mark.parametrize("folder", [".", "platform", "tests"])
+def test_standard_library_is_found_from_every_folder(folder: str) -> None:
+    code = "import platform, uuid; print(platform.system())"
+    assert run_python(code, ROOT / folder) == platform.system()
+
+
+def test_every_test_folder_is_a_package() -> None:
+    """One without __init__.py may hide the package that it is named after."""
+    folders = {path.parent for path in (ROOT / "tests").rglob("*.py")}
+    assert [
+        str(folder) for folder in folders if not (folder / "__init__.py").exists()
+    ] == []
+    assert not (ROOT / "tests" / "platform").exists()
+
+
+def test_engine_and_messages_need_no_django() -> None:
+    code = (
+        "import sys, inference.engine, inference.protocol; "
+        "print('django' in sys.modules, 'llama_cpp' in sys.modules)"
+    )
+    assert run_python(code) == "False False"
+
+
+def test_importing_the_project_package_loads_nothing() -> None:
+    code = "import sys, llm_manager; print('django' in sys.modules)"
+    assert run_python(code) == "False"
+
+
+def test_layers_point_one_way() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command as run; run()",
+            "--no-cache",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
