@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _NAME = Text(min_length=1, max_length=256)
 #: OpenAI joins nothing: it sees parts. What a template sees is one text.
 _PART_SEPARATOR = "\n"
+_MAX_PARTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,10 @@ class Content:
             return Text().parse(value, path)
         if not isinstance(value, list):
             raise wrong_type(path, "a string or an array of content parts", value)
-        if not value:
+        if not 1 <= len(value) <= _MAX_PARTS:
             raise InvalidRequest(
-                f"Invalid value for '{path}': it must have at least one part.",
+                f"Invalid value for '{path}': it must have from 1 to {_MAX_PARTS} "
+                "parts.",
                 param=path,
             )
         return _PART_SEPARATOR.join(
@@ -42,7 +44,12 @@ class Content:
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema."""
-        parts = {"type": "array", "minItems": 1, "items": _PART.schema()}
+        parts = {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": _MAX_PARTS,
+            "items": _PART.schema(),
+        }
         return {"oneOf": [{"type": "string"}, parts]}
 
 

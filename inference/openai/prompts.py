@@ -12,9 +12,33 @@ from inference.openai.messages import check_sizes
 MAX_PROMPTS = 100
 #: What a token id takes of the limits: about the text that it stands for.
 _TOKEN_BYTES = 4
-_TOKEN = Integer(0, 2**31 - 1)
-_TOKENS = ListOf(_TOKEN, min_items=1)
+_MAX_TOKEN = 2**31 - 1
 _EXPECTED = "a string, an array of strings, or an array of token ids"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A prompt as token ids."""
+
+    def parse(self, value: Any, path: str) -> list[int]:
+        """Return the token ids. Raises InvalidRequest."""
+        if not isinstance(value, list):
+            raise wrong_type(path, "an array of token ids", value)
+        if not value:
+            raise _empty(path)
+        # Before each is looked at: there may be millions.
+        check_sizes({path: len(value) * _TOKEN_BYTES}, path)
+        for index, token in enumerate(value):
+            if type(token) is not int or not 0 <= token <= _MAX_TOKEN:
+                _TOKEN.parse(token, f"{path}[{index}]")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema."""
+        return {"type": "array", "items": _TOKEN.schema(), "minItems": 1}
+
+
+_TOKEN = Integer(0, _MAX_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +47,15 @@ class Prompts:
 
     def parse(self, value: Any, path: str) -> tuple[str | list[int], ...]:
         """Return the prompts. Raises InvalidRequest."""
-        if isinstance(value, list) and not value:
-            raise InvalidRequest(
-                f"Invalid value for '{path}': it must not be empty.", param=path
-            )
         prompts = self._parse_each(value, path)
-        if len(prompts) > MAX_PROMPTS:
-            raise InvalidRequest(
-                f"Too many prompts: {len(prompts)}, and at most {MAX_PROMPTS} are "
-                "allowed.",
-                param=path,
-                code="too_many_prompts",
-            )
         check_sizes({where: _size(prompt) for where, prompt in prompts.items()}, path)
         return tuple(prompts.values())
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema."""
         texts = ListOf(Text(), 1, MAX_PROMPTS)
-        tokens = ListOf(_TOKENS, 1, MAX_PROMPTS)
-        kinds = (Text(), texts, _TOKENS, tokens)
+        tokens = ListOf(Tokens(), 1, MAX_PROMPTS)
+        kinds = (Text(), texts, Tokens(), tokens)
         return {"anyOf": [kind.schema() for kind in kinds]}
 
     def _parse_each(self, value: Any, path: str) -> dict[str, str | list[int]]:
@@ -51,18 +64,30 @@ class Prompts:
             return {path: Text().parse(value, path)}
         if not isinstance(value, list):
             raise wrong_type(path, _EXPECTED, value)
-        if isinstance(value[0], str):
-            kind: Text | ListOf = Text()
-        elif isinstance(value[0], list):
-            kind = _TOKENS
-        elif type(value[0]) is int:
-            return {path: _TOKENS.parse(value, path)}
-        else:
+        if not value:
+            raise _empty(path)
+        if type(value[0]) is int:
+            return {path: Tokens().parse(value, path)}
+        if not isinstance(value[0], (str, list)):
             raise wrong_type(f"{path}[0]", "a string or a token id", value[0])
+        if len(value) > MAX_PROMPTS:
+            raise InvalidRequest(
+                f"Too many prompts: {len(value)}, and at most {MAX_PROMPTS} are "
+                "allowed.",
+                param=path,
+                code="too_many_prompts",
+            )
+        kind: Text | Tokens = Text() if isinstance(value[0], str) else Tokens()
         return {
             f"{path}[{index}]": kind.parse(item, f"{path}[{index}]")
             for index, item in enumerate(value)
         }
+
+
+def _empty(path: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid value for '{path}': it must not be empty.", param=path
+    )
 
 
 def _size(prompt: str | list[int]) -> int:

@@ -70,6 +70,14 @@ def run(arguments: list[str]) -> int:
     except ConfigError as error:
         say(_in_words_of_options(str(error), arguments))
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        sentence = _explain(error)
+        if sentence is None or "--traceback" in arguments:
+            raise
+        say(sentence)
+        return 1
 
 
 def main_parser() -> argparse.ArgumentParser:
@@ -163,24 +171,12 @@ def _web(arguments: Sequence[str]) -> int:
 
 
 def _django(command: str, arguments: Sequence[str]) -> int:
-    config = load_config()
     _load_settings()
     from django.core.management import execute_from_command_line
 
-    from llm_manager.failures import explain
-
-    try:
-        execute_from_command_line(
-            ["llm-manager", ALIASES.get(command, command), *arguments]
-        )
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        known = explain(error, config.data_dir)
-        if known is None or "--traceback" in arguments:
-            raise
-        say(str(known))
-        return 1
+    execute_from_command_line(
+        ["llm-manager", ALIASES.get(command, command), *arguments]
+    )
     return 0
 
 
@@ -208,6 +204,14 @@ def _set_environment(options: argparse.Namespace) -> None:
         value = getattr(options, option, None)
         if value is not None:
             os.environ[variable] = value
+
+
+def _explain(error: Exception) -> str | None:
+    """Return a known failure as a sentence."""
+    from llm_manager.failures import explain
+
+    known = explain(error, load_config().data_dir)
+    return str(known) if known else None
 
 
 def _in_words_of_options(message: str, arguments: Sequence[str]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -17,6 +16,9 @@ from inference.supervisor import Supervisor
 from inference.worker_messages import WorkerReport, WorkerSpec
 from registry.models import Model
 from tests.factories import make_model, make_node, make_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,12 +76,12 @@ class Engine:
 
 
 @pytest.fixture
-async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+async def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     FakeProcess.made = []
     monkeypatch.setattr(supervisor, "WorkerProcess", FakeProcess)
     engine = Engine()
     await engine.start()
-    yield engine
+    return engine
 
 
 def small(name: str, **overrides: Any) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -128,3 +129,19 @@ def test_missing_tables_are_one_sentence(tmp_path: Path) -> None:
         "llm-manager: The database is not set up (no such table: auth_user); run "
         "`llm-manager migrate` first.\n"
     )
+
+
+def test_taken_port_of_a_lone_web_process_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = run("web", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"llm-manager: Port {port} on 127.0.0.1 is taken")
+    assert done.stderr.count("\n") == 1
+
+
+def test_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
+    done = run("clearsessions", "--traceback", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "no such table" in done.stderr

@@ -64,6 +64,11 @@ def call(**members: Any) -> dict[str, Any]:
         (message(role="function"), "messages[0].name", "missing_required_parameter"),
         (message(content=3), "messages[0].content", "invalid_type"),
         (message(content=[]), "messages[0].content", "invalid_value"),
+        (
+            message(content=[{"type": "text", "text": ""}] * 1025),
+            "messages[0].content",
+            "invalid_value",
+        ),
         (message(content=["Hi"]), "messages[0].content[0]", "invalid_type"),
         (message(content="\ud800"), "messages[0].content", "invalid_value"),
         (message(colour="red"), "messages[0].colour", "unknown_parameter"),
