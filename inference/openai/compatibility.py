@@ -15,6 +15,7 @@ CHAT = {
     "logprobs": Inert((False,)),
     "metadata": Inert(({},)),
     "modalities": Inert((["text"],)),
+    "moderation": Inert(),
     "parallel_tool_calls": Inert((True, False)),
     "prediction": Inert(),
     "prompt_cache_key": Inert(any_text=True),

@@ -11,12 +11,17 @@ from llm_manager.server import Parts, serve
 PARTS = str(Path(__file__).with_name("stub_parts.py"))
 
 
+def has_started(log: str, pid: int) -> bool:
+    lines = Path(log).read_text(encoding="utf-8") if Path(log).exists() else ""
+    return f"starts {pid}\n" in lines
+
+
 def main() -> int:
     log, engine, web, *rest = sys.argv[1:]
     parts = Parts(
         engine_command=[sys.executable, PARTS, engine, log, *rest],
         web_command=[sys.executable, PARTS, web, log],
-        is_engine_ready=lambda pid: True,
+        is_engine_ready=lambda pid: has_started(log, pid),
     )
     return serve(load_config(), quickstart="--quickstart" in rest, parts=parts)
 

@@ -18,27 +18,30 @@ _ANSWER = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 def main() -> None:
     kind, log, *rest = sys.argv[1:]
+    if kind == "stubborn":
+        signal.signal(signal.SIGTERM, lambda *_: note(log, "stubborn ignores SIGTERM"))
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: stop(kind, log))
+    if "--with-child" in rest:
+        note(log, f"grandchild starts {start_stubborn_child()}")
+    # Last: whoever reads it finds everything in place.
     note(log, f"{kind} starts {os.getpid()}")
-    signal.signal(signal.SIGTERM, lambda *_: stop(kind, log))
+    if kind == "broken":
+        sys.exit(3)
     if kind == "web":
         serve(socket.socket(fileno=int(rest[rest.index("--fd") + 1])))
-    elif kind == "broken":
-        sys.exit(3)
-    elif kind == "stubborn":
-        signal.signal(signal.SIGTERM, lambda *_: note(log, "stubborn ignores SIGTERM"))
+    while True:
+        signal.pause()
+
+
+def start_stubborn_child() -> int:
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.alarm(60)  # where nobody ends it, it is no test's concern
         while True:
             signal.pause()
-    else:
-        # What a part starts goes with it.
-        if "--with-child" in rest:
-            child = os.fork()
-            if child == 0:
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                signal.alarm(60)  # where nobody ends it, it is no test's concern
-                while True:
-                    signal.pause()
-            note(log, f"grandchild starts {child}")
-        signal.pause()
+    return child
 
 
 def serve(listening: socket.socket) -> None:

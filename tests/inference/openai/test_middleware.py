@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.test import Client
 
 from inference.openai import middleware
@@ -75,7 +76,7 @@ async def test_a_stream_is_logged_when_it_ends(
     response = await api.chat(stream=True)
     assert caplog.records == []
     await read_stream(response)
-    response.close()
+    await sync_to_async(response.close)()
 
     assert [record.getMessage()[:30] for record in caplog.records] == [
         "POST /v1/chat/completions 200 "

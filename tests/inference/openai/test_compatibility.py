@@ -1,0 +1,33 @@
+"""OpenAI's own client, as the measure of what its API has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openai.types import completion_create_params as text
+from openai.types.chat import completion_create_params as chat
+
+from inference.openai import requests
+
+if TYPE_CHECKING:
+    from inference.openai.records import Record
+
+#: What samplers here have and OpenAI's API has not.
+OURS = {"top_k", "min_p", "repeat_penalty"}
+
+
+def members_of(record: Record) -> set[str]:
+    """Return every member that a request may name without being unknown."""
+    return {*record.members, *record.inert}
+
+
+def test_every_member_of_a_chat_request_is_served_or_refused_by_name() -> None:
+    theirs = {*chat.CompletionCreateParamsBase.__annotations__, "stream"}
+
+    assert members_of(requests.CHAT) - OURS == theirs
+
+
+def test_every_member_of_a_completion_request_is_served_or_refused_by_name() -> None:
+    theirs = {*text.CompletionCreateParamsBase.__annotations__, "stream"}
+
+    assert members_of(requests.COMPLETION) - OURS == theirs
