@@ -48,7 +48,7 @@ from inference.protocol import (
     queue_name,
     to_wire,
 )
-from inference.threads import in_one_thread
+from inference.threads import in_thread
 
 if TYPE_CHECKING:
     from inference.engine.sampling_params import SamplingParams
@@ -57,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 #: How often workers hear that this process lives, and streams are looked after.
 _WATCH_EVERY_S = 1.0
+#: How long a model that serves is taken to go on serving without asking.
+_TRUST_S = 1.0
 #: A request that an idle worker has not taken for this long was lost with Redis.
 _LOST_AFTER_S = 5.0
 #: How often a stream may lose its worker: a request that kills workers ends here.
@@ -152,6 +154,7 @@ class EngineClient:
         self._reply_to = ""
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._serving: dict[int, float] = {}
 
     async def submit(self, job: Job) -> Stream:
         """Queue a job; return its stream.
@@ -159,7 +162,7 @@ class EngineClient:
         Raises QueueFull, EngineUnavailable, ModelLoadFailed.
         """
         await self._start()
-        await services.ensure_worker(job.model_id)
+        await self._ensure_worker(job.model_id)
         now = time.time()
         stream = Stream(
             client=self,
@@ -175,6 +178,16 @@ class EngineClient:
             del self._streams[stream.request_id]
             raise
         return stream
+
+    async def _ensure_worker(self, model_id: int) -> None:
+        """See to it that a worker serves, asking the database now and then.
+
+        If the worker dies meanwhile, the next look at the streams notices.
+        """
+        if time.monotonic() < self._serving.get(model_id, 0.0):
+            return
+        if await services.ensure_worker(model_id):
+            self._serving[model_id] = time.monotonic() + _TRUST_S
 
     async def close(self, stream: Stream) -> None:
         """Forget a stream; its worker drops the sequence within a step."""
@@ -299,7 +312,7 @@ class EngineClient:
         by_model: dict[int, list[Stream]] = {}
         for stream in self._streams.values():
             by_model.setdefault(stream.job.model_id, []).append(stream)
-        situations = await in_one_thread(services.model_situations, list(by_model))
+        situations = await in_thread(services.model_situations, list(by_model))
         for model_id, streams in by_model.items():
             situation = situations[model_id]
             for stream in streams:
@@ -315,6 +328,8 @@ class EngineClient:
         if stream.owner:
             gone = stream.owner not in now.incarnations
             if gone or self._inbox.is_broken(stream.owner):
+                self._inbox.forget(stream.owner)
+                self._serving.pop(stream.job.model_id, None)
                 await self._retry(stream)
             return
         waited = time.time() - stream.queued_at

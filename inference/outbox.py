@@ -26,6 +26,7 @@ class _Mailbox:
     pending: list[Event] = field(default_factory=list)
     sent: deque[Frame] = field(default_factory=lambda: deque(maxlen=_KEPT_FRAMES))
     seq: int = 0
+    is_expired: bool = False
 
 
 class Outbox:
@@ -50,6 +51,7 @@ class Outbox:
             self._boxes[reply_to] = _Mailbox(renewed_at=self._clock())
         else:
             box.renewed_at = self._clock()
+            box.is_expired = False
 
     def put(self, reply_to: str, event: Event) -> None:
         """Owe an event to a web process."""
@@ -77,11 +79,19 @@ class Outbox:
             yield from [frame for frame in box.sent if frame.seq >= seq]
 
     def expired(self) -> list[str]:
-        """Forget the web processes that are gone; return them."""
+        """Drop what is kept for web processes that are gone; return the new ones.
+
+        The count goes on: a process that was only idle takes frames up from where
+        it was.
+        """
         limit = self._clock() - LEASE_S
-        gone = [name for name, box in self._boxes.items() if box.renewed_at < limit]
-        for name in gone:
-            del self._boxes[name]
+        gone = []
+        for name, box in self._boxes.items():
+            if box.renewed_at < limit and not box.is_expired:
+                box.is_expired = True
+                box.pending = []
+                box.sent.clear()
+                gone.append(name)
         return gone
 
     def _frame(self, box: _Mailbox) -> Frame:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
-from inference.threads import in_one_thread
+from inference.threads import in_thread
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -110,27 +110,31 @@ async def _wake() -> None:
         return
 
 
-async def ensure_worker(model_id: int) -> None:
-    """See to it that a worker of the model serves or is on its way.
+async def ensure_worker(model_id: int) -> bool:
+    """See to it that a worker of the model is on its way; return if it serves already.
 
     Raises EngineUnavailable when no engine runs, ModelLoadFailed when the model
     has just failed to load.
     """
-    if await in_one_thread(_ensure, model_id):
+    serves = await in_thread(_ensure, model_id)
+    if serves is None:
         await _wake()
+    return bool(serves)
 
 
-def _ensure(model_id: int) -> bool:
-    """Do ``ensure_worker``'s part in the database; return whether a row changed."""
+def _ensure(model_id: int) -> bool | None:
+    """Do ``ensure_worker``'s part in the database; None if the engine is to look."""
     worker = Worker.objects.select_related("node").filter(model_id=model_id).first()
     if worker is not None and worker.node is not None and worker.node.is_alive:
-        if worker.state in (WorkerState.READY, WorkerState.LOADING) and worker.wanted:
+        if worker.wanted and worker.state == WorkerState.READY:
+            return True
+        if worker.wanted and worker.state == WorkerState.LOADING:
             return False
         _refuse_if_failed(worker)
     if not EngineNode.objects.alive().exists():
         raise _no_engine()
     _wish(Model.objects.get(pk=model_id))
-    return True
+    return None
 
 
 def _refuse_if_failed(worker: Worker) -> None:
@@ -186,7 +190,7 @@ async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:
-        worker = await in_one_thread(_ready_worker, model)
+        worker = await in_thread(_ready_worker, model)
         if worker is not None:
             return worker
         await asyncio.sleep(_POLL_S)
@@ -236,7 +240,7 @@ async def queue_depths() -> dict[str, int]:
 
     Raises OSError or redis.exceptions.RedisError.
     """
-    rows = await in_one_thread(
+    rows = await in_thread(
         lambda: list(Model.objects.servable().values_list("pk", "name"))
     )
     return {name: await queue_depth(pk) for pk, name in rows}

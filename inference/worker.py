@@ -221,6 +221,8 @@ class Worker:
         # The queue delivers at least once, so a request may come twice.
         if request.request_id in self._running or time.time() > request.deadline:
             return
+        assert self._outbox is not None  # noqa: S101 - run() sets it first
+        self._outbox.renew(request.reply_to)
         try:
             prompt = await self._tokenize(request)
         except EngineError as error:

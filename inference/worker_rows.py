@@ -85,7 +85,8 @@ def _version() -> str:
 
 def _is_engine(pid: int) -> bool:
     try:
-        return any("run_engine" in part for part in psutil.Process(pid).cmdline())
+        words = psutil.Process(pid).cmdline()
+        return not {"run_engine", "engine"}.isdisjoint(words)
     except psutil.Error:
         return False
 

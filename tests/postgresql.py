@@ -20,8 +20,11 @@ _USER = "postgres"
 
 
 @contextmanager
-def running_postgresql() -> Iterator[str]:
-    """Start a server on a Unix socket; yield its URL. Skips where there is none."""
+def running_postgresql(*databases: str) -> Iterator[str]:
+    """Start a server with these databases; yield its URL with {} for the name.
+
+    It listens on a Unix socket. Skips the test where there is no PostgreSQL.
+    """
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not binaries:
         pytest.skip("no PostgreSQL server: apt install postgresql")
@@ -33,7 +36,9 @@ def running_postgresql() -> Iterator[str]:
     log = folder / "log"
     run(folder, control, "start", "-w", "-s", "-D", cluster, "-l", log, "-o", options)
     try:
-        yield f"postgres://{_USER}@/postgres?host={folder}"
+        for name in databases:
+            run(folder, control.parent / "createdb", "-h", folder, "-U", _USER, name)
+        yield f"postgres://{_USER}@/{{}}?host={folder}"
     finally:
         run(folder, control, "stop", "-s", "-m", "immediate", "-D", cluster)
         shutil.rmtree(folder)

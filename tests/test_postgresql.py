@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from benchmarks.server import running
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Threads of a test's event loop may hold a connection to the end; the whole
-#: server is thrown away, so that its test database cannot be dropped is no matter.
-LEFT_OPEN = "ignore:Error when trying to teardown test databases:pytest.PytestWarning"
+#: The threads beside a test's event loop keep their connections when it ends, and
+#: psycopg warns of that; the whole server is thrown away, so it is no matter.
+LEFT_OPEN = (
+    "ignore:Error when trying to teardown test databases:pytest.PytestWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+    "ignore::ResourceWarning",
+)
 #: Where rows are claimed, counted, kept unique or compared under concurrency.
 DATABASE_TESTS = [
     "tests/accounts/test_authentication.py",
@@ -33,16 +38,20 @@ DATABASE_TESTS = [
 
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this module's own."""
-    with running_postgresql() as url:
+    """The URL of a PostgreSQL server of this module's own, {} for the database."""
+    with running_postgresql("rows", "server") as url:
         yield url
 
 
 def test_the_database_tests_pass_on_postgresql(postgresql_url: str) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-W", LEFT_OPEN, *DATABASE_TESTS],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-x"),
+            *(option for warning in LEFT_OPEN for option in ("-W", warning)),
+            *DATABASE_TESTS,
+        ],
         cwd=ROOT,
-        env={**os.environ, "TEST_DATABASE_URL": postgresql_url},
+        env={**os.environ, "TEST_DATABASE_URL": postgresql_url.format("rows")},
         capture_output=True,
         text=True,
         timeout=170,
@@ -53,13 +62,33 @@ def test_the_database_tests_pass_on_postgresql(postgresql_url: str) -> None:
 
 
 @pytest.mark.e2e
-def test_the_whole_server_runs_on_postgresql(
+@pytest.mark.model
+def test_the_whole_server_runs_on_postgresql_with_several_web_processes(
     postgresql_url: str, tmp_path: Path
 ) -> None:
-    with running(
-        tmp_path,
-        DJANGO_SETTINGS_MODULE="llm_manager.settings",
-        DATABASE_URL=postgresql_url,
-    ) as server:
-        assert server.key
+    with (
+        running(
+            tmp_path,
+            DJANGO_SETTINGS_MODULE="llm_manager.settings",
+            DATABASE_URL=postgresql_url.format("server"),
+            LLM_MANAGER_SERVER_WORKERS="2",
+        ) as server,
+        httpx.Client(
+            base_url=f"http://{server.host}:{server.port}",
+            headers={"Authorization": f"Bearer {server.key}"},
+            timeout=60,
+            trust_env=False,
+        ) as api,
+    ):
+        (model,) = (model["id"] for model in api.get("/v1/models").json()["data"])
+        answer = api.post(
+            "/v1/completions", json={"model": model, "prompt": "1, 2,", "max_tokens": 4}
+        )
+        assert answer.status_code == 200, answer.text
+        # A connection stays with its web process; a new one may meet the other.
+        for _ in range(8):
+            metrics = httpx.get(
+                api.base_url.join("/metrics"), headers=api.headers, trust_env=False
+            ).text
+            assert f'llm_requests_total{{model="{model}",status="200"}} 1.0' in metrics
     assert not (tmp_path / "db.sqlite3").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from llm_manager.stop_signals import StopRequested, StopSignals
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from llm_manager.config import Config
 
@@ -173,6 +175,8 @@ class Launcher:
     def _start_web(self, sock: socket.socket) -> None:
         command = [*self._parts.web_command, "--fd", str(sock.fileno())]
         count = self._config["server.workers"]
+        if count > 1:
+            _share_metrics(self._config.data_dir / "metrics")
         for number in range(1, count + 1):
             name = "web" if count == 1 else f"web {number}"
             child = Child(name, command, pass_fds=[sock.fileno()])
@@ -253,6 +257,14 @@ class Launcher:
             self._signals.wait(remaining)
         for child in children:
             child.kill()
+
+
+def _share_metrics(folder: Path) -> None:
+    """Let web processes count in files of a folder, so that any of them tells all."""
+    # What an earlier start has counted belongs to processes that are gone.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def _host_name(allowed_hosts: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import dj_database_url
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from llm_manager.config import ConfigError, load_config
@@ -172,6 +173,19 @@ CORS_ALLOWED_ORIGINS = [
     origin for origin in CONFIG["server.cors_origins"] if origin != "*"
 ]
 CORS_EXPOSE_HEADERS = ["x-request-id", "openai-processing-ms", "retry-after"]
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "x-api-key",
+    "x-request-id",
+    # What OpenAI's own clients send from a browser.
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            *("arch", "async", "helper-method", "lang", "os", "package-version"),
+            *("read-timeout", "retry-count", "runtime", "runtime-version", "timeout"),
+        )
+    ),
+]
 CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
 CSRF_TRUSTED_ORIGINS = list(CONFIG["server.csrf_trusted_origins"])
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -200,11 +200,16 @@ def test_a_prompt_over_the_context_is_an_error_with_both_numbers(
 
 
 def test_the_openai_package_works_against_it(server: Server) -> None:
-    client = openai.OpenAI(
+    with openai.OpenAI(
         base_url=f"http://{server.host}:{server.port}/v1",
         api_key=server.key,
         http_client=openai.DefaultHttpxClient(trust_env=False),
-    )
+    ) as client:
+        use(client)
+
+
+def use(client: openai.OpenAI) -> None:
+    """Do with a client what programs do."""
     assert Q4_0 in [model.id for model in client.models.list()]
     answer = client.chat.completions.create(
         model=Q4_0,

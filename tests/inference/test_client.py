@@ -81,8 +81,9 @@ class World:
         )
         self.wished = 0
 
-    async def ensure_worker(self, model_id: int) -> None:
+    async def ensure_worker(self, model_id: int) -> bool:
         self.wished += 1
+        return False
 
     def model_situations(self, ids: Iterable[int]) -> dict[int, ModelSituation]:
         return dict.fromkeys(ids, self.situation)
@@ -401,6 +402,21 @@ async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
     await world.client.aclose()
     await until(lambda: stepped_until_empty(backend, gate))
     assert len(backend.shapes) < 4000
+
+
+async def test_a_web_process_that_was_idle_for_long_is_served_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.outbox.LEASE_S", 0.1)
+    monkeypatch.setattr("inference.worker._REPORT_EVERY_S", 0.02)
+    backend = FakeBackend()
+    backend.script("hi", "hello")
+    worker = world.start_worker(backend)
+    assert text_of(await collect(await world.submit("hi"))) == "hello"
+    outbox = worker._outbox
+    assert outbox is not None
+    await until(lambda: all(box.is_expired for box in outbox._boxes.values()))
+    assert text_of(await collect(await world.submit("hi"))) == "hello"
 
 
 @pytest.fixture

@@ -73,6 +73,22 @@ def test_a_web_process_that_is_silent_is_forgotten() -> None:
     clock.now += 2
     assert outbox.expired() == ["silent"]
     assert outbox.expired() == []
+    assert list(outbox.again("silent", 1)) == []
+
+
+def test_a_web_process_that_was_only_idle_takes_the_count_up_again() -> None:
+    clock = Clock()
+    outbox = Outbox("life", "control", clock=clock)
+    inbox = Inbox(clock=clock)
+    for frame in frames(3, outbox):
+        inbox.put(frame)
+    clock.now += LEASE_S + 1
+    assert outbox.expired() == ["web"]
+    outbox.renew("web")
+    outbox.put("web", event(4))
+    ((_, frame),) = outbox.take()
+    assert numbers(inbox.put(frame)) == [4]
+    assert outbox.expired() == []
 
 
 def test_frames_in_order_pass_at_once() -> None:
