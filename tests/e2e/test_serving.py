@@ -273,10 +273,11 @@ def test_two_models_take_turns_under_traffic_where_one_fits(
     assert len(processes(server, "inference.worker")) == 1
 
 
-def test_a_killed_worker_costs_a_pause_and_no_token(
-    api: httpx.Client, server: Server
+@pytest.mark.parametrize("victim", ["inference.worker", "run_engine", "redis-server"])
+def test_a_killed_process_costs_a_pause_and_no_token(
+    api: httpx.Client, server: Server, victim: str
 ) -> None:
-    question = "Tell me a story about a fox."
+    question = f"Tell me a story about a fox and the {victim}."
     expected = content(api, question, max_tokens=96)
     body = chat(question, stream=True, max_tokens=96)
     text = ""
@@ -284,45 +285,13 @@ def test_a_killed_worker_costs_a_pause_and_no_token(
         for chunk in events(response):
             piece = chunk["choices"][0]["delta"].get("content", "")
             if piece and not text:
-                for worker in processes(server, "inference.worker"):
-                    worker.kill()
-            text += piece
-    assert text == expected
-
-
-def test_a_killed_engine_costs_a_pause_and_no_token(
-    api: httpx.Client, server: Server
-) -> None:
-    question = "Tell me a story about a cat."
-    expected = content(api, question, max_tokens=96)
-    body = chat(question, stream=True, max_tokens=96)
-    text = ""
-    with api.stream("POST", "/v1/chat/completions", json=body) as response:
-        for chunk in events(response):
-            piece = chunk["choices"][0]["delta"].get("content", "")
-            if piece and not text:
-                for engine in processes(server, "run_engine"):
-                    engine.kill()
+                killed = processes(server, victim)
+                assert killed
+                for process in killed:
+                    process.kill()
             text += piece
     assert text == expected
     until(lambda: len(processes(server, "inference.worker")) == 1, "one worker")
-
-
-def test_a_killed_redis_costs_a_pause_and_no_token(
-    api: httpx.Client, server: Server
-) -> None:
-    question = "Tell me a story about a dog."
-    expected = content(api, question, max_tokens=96)
-    body = chat(question, stream=True, max_tokens=96)
-    text = ""
-    with api.stream("POST", "/v1/chat/completions", json=body) as response:
-        for chunk in events(response):
-            piece = chunk["choices"][0]["delta"].get("content", "")
-            if piece and not text:
-                for redis in processes(server, "redis-server"):
-                    redis.kill()
-            text += piece
-    assert text == expected
 
 
 def test_a_killed_web_process_leaves_no_sequence_behind(
