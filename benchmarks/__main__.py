@@ -1,7 +1,8 @@
 """Measure output tokens per second, TTFT and ITL, by number of streams.
 
-Every round runs each number of streams once, one model after the other, so that
-a machine whose speed drifts is unfair to none; the medians are printed.
+Every round runs each number of streams once, one model after the other, over HTTP
+and on the bare engine loop, so that a machine whose speed drifts is unfair to
+none; the medians are printed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import asyncio
 import json
 import statistics
 import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +26,7 @@ from benchmarks.load import MAX_TOKENS, Round, run_round
 from benchmarks.server import SAMPLE, put_models, running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def main() -> None:
@@ -32,10 +35,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="llmm-bench-") as name:
         folder = Path(name)
         models = put_models(folder / "models")
-        with running(folder) as server:
+        with running(folder) as server, ExitStack() as stack:
+            bare = {}
+            for model, path in models.items():
+                bare[model] = BareEngine(path, max(options.streams))
+                stack.callback(bare[model].close)
 
-            def measure(model: str, streams: int) -> Round:
-                return asyncio.run(
+            def measure(model: str, streams: int) -> Pair:
+                over_http = asyncio.run(
                     run_round(
                         host=server.host,
                         port=server.port,
@@ -44,13 +51,11 @@ def main() -> None:
                         streams=streams,
                     )
                 )
+                return Pair(over_http, bare[model].tokens_per_s(streams))
 
-            rounds = collect(measure, sorted(models), options)
-        bare = {
-            model: bare_rates(path, options) for model, path in sorted(models.items())
-        }
+            pairs = collect(measure, sorted(models), options)
     rows = [
-        summary(model, streams, rounds, bare)
+        summary(model, streams, pairs)
         for model in sorted(models)
         for streams in options.streams
     ]
@@ -58,6 +63,14 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
     else:
         show(rows, options.rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same load over HTTP and, right after it, on the bare engine loop."""
+
+    http: Round
+    bare_tokens_per_s: float
 
 
 def parse() -> argparse.Namespace:
@@ -72,11 +85,12 @@ def parse() -> argparse.Namespace:
 
 
 def collect(
-    measure: object, models: Sequence[str], options: argparse.Namespace
-) -> dict[tuple[str, int], list[Round]]:
+    measure: Callable[[str, int], Pair],
+    models: Sequence[str],
+    options: argparse.Namespace,
+) -> dict[tuple[str, int], list[Pair]]:
     """Run all rounds, interleaved; return them by model and number of streams."""
-    assert callable(measure)
-    rounds: dict[tuple[str, int], list[Round]] = {}
+    pairs: dict[tuple[str, int], list[Pair]] = {}
     for model in models:
         measure(model, 1)  # loads the model
     plan = [
@@ -86,44 +100,32 @@ def collect(
         for model in models
     ]
     console = Console(stderr=True)
-    for case in track(plan, "Over HTTP", console=console, transient=True):
-        rounds.setdefault(case, []).append(measure(*case))
-    return rounds
-
-
-def bare_rates(path: Path, options: argparse.Namespace) -> dict[int, float]:
-    """Return the bare loop's median tokens per second by number of streams."""
-    engine = BareEngine(path, max(options.streams))
-    engine.tokens_per_s(1)
-    rates: dict[int, list[float]] = {}
-    for _ in range(options.rounds):
-        for streams in options.streams:
-            rates.setdefault(streams, []).append(engine.tokens_per_s(streams))
-    engine.close()
-    return {streams: statistics.median(values) for streams, values in rates.items()}
+    for case in track(plan, "Measuring", console=console, transient=True):
+        pairs.setdefault(case, []).append(measure(*case))
+    return pairs
 
 
 def summary(
-    model: str,
-    streams: int,
-    rounds: dict[tuple[str, int], list[Round]],
-    bare: dict[str, dict[int, float]],
+    model: str, streams: int, pairs: dict[tuple[str, int], list[Pair]]
 ) -> dict[str, float | str]:
-    """Return the medians of one case, with its ratios."""
-    here = rounds[model, streams]
-    one = rounds[model, min(count for name, count in rounds if name == model)]
-    rate = statistics.median(r.tokens_per_s for r in here)
+    """Return the medians of one case, with its ratios round by round."""
+    here = pairs[model, streams]
+    one = pairs[model, min(count for name, count in pairs if name == model)]
+    median = statistics.median
     return {
         "model": model,
         "streams": streams,
-        "tokens_per_s": rate,
-        "times_one_stream": statistics.median(
-            r.tokens_per_s / o.tokens_per_s for r, o in zip(here, one, strict=True)
+        "tokens_per_s": median(pair.http.tokens_per_s for pair in here),
+        "times_one_stream": median(
+            pair.http.tokens_per_s / first.http.tokens_per_s
+            for pair, first in zip(here, one, strict=True)
         ),
-        "bare_loop_tokens_per_s": bare[model][streams],
-        "of_bare_loop": rate / bare[model][streams],
-        "ttft_p50_ms": 1000 * statistics.median(r.ttft_p50_s for r in here),
-        "itl_p50_ms": 1000 * statistics.median(r.itl_p50_s for r in here),
+        "bare_loop_tokens_per_s": median(pair.bare_tokens_per_s for pair in here),
+        "of_bare_loop": median(
+            pair.http.tokens_per_s / pair.bare_tokens_per_s for pair in here
+        ),
+        "ttft_p50_ms": 1000 * median(pair.http.ttft_p50_s for pair in here),
+        "itl_p50_ms": 1000 * median(pair.http.itl_p50_s for pair in here),
     }
 
 

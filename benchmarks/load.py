@@ -15,7 +15,10 @@ from itertools import pairwise
 
 #: Long enough for a decode rate, short enough for many rounds.
 MAX_TOKENS = 96
-_QUESTION = "Write a long story about the number {}."
+QUESTION = "Write a long story about the number {}."
+#: The sample model's end tokens. Banned, so that every answer has all its tokens
+#: and every system under test does the same work.
+END_TOKENS = (0, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,12 @@ def body(model: str, number: int) -> bytes:
     return json.dumps(
         {
             "model": model,
-            "messages": [{"role": "user", "content": _QUESTION.format(number)}],
+            "messages": [{"role": "user", "content": QUESTION.format(number)}],
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
+            "logit_bias": {str(token): -100 for token in END_TOKENS},
         }
     ).encode()
 
@@ -110,6 +114,6 @@ def _checked(last: list[bytes]) -> int:
         raise WrongAnswer(f"the stream ends with {last!r}")
     reason = json.loads(last[0])["choices"][0]["finish_reason"]
     tokens = json.loads(last[1])["usage"]["completion_tokens"]
-    if reason not in ("length", "stop") or not 0 < tokens <= MAX_TOKENS:
+    if reason != "length" or tokens != MAX_TOKENS:
         raise WrongAnswer(f"finish_reason {reason}, {tokens} tokens")
     return int(tokens)
