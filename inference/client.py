@@ -59,6 +59,8 @@ logger = logging.getLogger(__name__)
 _WATCH_EVERY_S = 1.0
 #: How long a model that serves is taken to go on serving without asking.
 _TRUST_S = 1.0
+#: A worker of a machine without heartbeat is lost once it is silent for this long.
+_SILENT_AFTER_S = 5.0
 #: A request that an idle worker has not taken for this long was lost with Redis.
 _LOST_AFTER_S = 5.0
 #: How often a stream may lose its worker: a request that kills workers ends here.
@@ -93,6 +95,7 @@ class Stream:
     owner: str = ""
     control: str = ""
     attempts: int = 0
+    is_detached: bool = False
     tokens: list[int] = field(default_factory=list)
     is_done: bool = False
     _events: deque[Event] = field(default_factory=deque)
@@ -191,9 +194,9 @@ class EngineClient:
 
     async def close(self, stream: Stream) -> None:
         """Forget a stream; its worker drops the sequence within a step."""
-        if self._streams.pop(stream.request_id, None) is None:
-            return
-        if not stream.is_done and stream.control:
+        self._streams.pop(stream.request_id, None)
+        was_done, stream.is_done = stream.is_done, True
+        if not was_done and stream.control:
             await self._command(stream.control, Abort((stream.request_id,)))
 
     async def aclose(self) -> None:
@@ -206,7 +209,9 @@ class EngineClient:
     async def _start(self) -> None:
         """Open the reply channel and the tasks behind it, once."""
         async with self._starting:
-            if not self._tasks:
+            if not self._tasks or any(task.done() for task in self._tasks):
+                for task in self._tasks:
+                    task.cancel()
                 try:
                     self._reply_to = await self._replies.new_channel("reply.")
                 except (OSError, RedisError) as error:
@@ -253,18 +258,25 @@ class EngineClient:
         while True:
             try:
                 message = from_wire(await self._replies.receive(self._reply_to))
+                if isinstance(message, Frame):
+                    await self._handle(message)
             except ProtocolError:
                 logger.exception("A frame of another version is dropped")
-                continue
-            if not isinstance(message, Frame):
-                continue
-            for frame in self._inbox.put(message):
-                unwanted = self._take(frame)
-                if unwanted:
-                    await self._command(frame.control, Abort(unwanted))
-            missing = self._inbox.missing(message)
-            if missing is not None:
-                await self._command(message.control, Resend(self._reply_to, missing))
+            except Exception:
+                # Whatever one frame does, the next ones must come through.
+                logger.exception("A frame could not be handled")
+
+    async def _handle(self, message: Frame) -> None:
+        unwanted = {
+            request_id
+            for frame in self._inbox.put(message)
+            for request_id in self._take(frame)
+        }
+        missing = self._inbox.missing(message)
+        if unwanted:
+            await self._command(message.control, Abort(tuple(unwanted)))
+        if missing is not None:
+            await self._command(message.control, Resend(self._reply_to, missing))
 
     def _take(self, frame: Frame) -> tuple[str, ...]:
         """Hand a frame's events to their streams; return what nobody wants."""
@@ -298,41 +310,65 @@ class EngineClient:
         """Keep leases, notice dead workers, failed loads and lost requests."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
-            if not self._streams:
-                continue
-            for control in {s.control for s in self._streams.values() if s.control}:
-                await self._command(control, Renew(self._reply_to))
             try:
-                await self._look_after()
+                if self._streams:
+                    await self._look_after()
             except Exception:
                 # One failed look must not end the watching; the next may do.
                 logger.exception("Looking after the streams failed")
 
     async def _look_after(self) -> None:
-        by_model: dict[int, list[Stream]] = {}
-        for stream in self._streams.values():
-            by_model.setdefault(stream.job.model_id, []).append(stream)
-        situations = await in_thread(services.model_situations, list(by_model))
-        for model_id, streams in by_model.items():
-            situation = situations[model_id]
-            for stream in streams:
-                try:
-                    await self._look_at(stream, situation)
-                except InferenceError as error:
-                    stream.fail(error)
-                    self._streams.pop(stream.request_id, None)
+        for control in {s.control for s in self._streams.values() if s.control}:
+            await self._command(control, Renew(self._reply_to))
+        models = {stream.job.model_id for stream in self._streams.values()}
+        situations = await in_thread(services.model_situations, list(models))
+        self._detach(situations)
+        for stream in list(self._streams.values()):
+            situation = situations.get(stream.job.model_id)
+            if situation is None or stream.owner or stream.is_done:
+                continue
+            try:
+                await self._look_at(stream, situation)
+            except InferenceError as error:
+                stream.fail(error)
+                self._streams.pop(stream.request_id, None)
+
+    def _detach(self, situations: dict[int, services.ModelSituation]) -> None:
+        """Take the streams of every worker that is lost from it, all at once.
+
+        They get new ids: what still comes under the old ones is unwanted.
+        """
+        alive = {name for s in situations.values() for name in s.incarnations}
+        doubtful = {name for s in situations.values() for name in s.doubtful}
+        lost = set()
+        for owner in {s.owner for s in self._streams.values() if s.owner}:
+            silent = self._inbox.silent_for(owner) > _SILENT_AFTER_S
+            if owner not in alive and (owner not in doubtful or silent):
+                self._inbox.forget(owner)
+                lost.add(owner)
+            elif self._inbox.is_broken(owner):
+                self._inbox.resync(owner)
+                lost.add(owner)
+        for stream in [s for s in self._streams.values() if s.owner in lost]:
+            self._serving.pop(stream.job.model_id, None)
+            stream.owner = stream.control = ""
+            stream.attempts += 1
+            stream.is_detached = True
+            stream.deadline = time.time() + stream.job.timeout_s
+            self._rename(stream)
+
+    def _rename(self, stream: Stream) -> None:
+        self._streams.pop(stream.request_id, None)
+        stream.request_id = uuid.uuid4().hex
+        self._streams[stream.request_id] = stream
 
     async def _look_at(self, stream: Stream, now: services.ModelSituation) -> None:
-        if stream.is_done:
-            return
-        if stream.owner:
-            gone = stream.owner not in now.incarnations
-            if gone or self._inbox.is_broken(stream.owner):
-                self._inbox.forget(stream.owner)
-                self._serving.pop(stream.job.model_id, None)
-                await self._retry(stream)
-            return
-        waited = time.time() - stream.queued_at
+        """Look after a stream that no worker has."""
+        if stream.attempts > _MAX_ATTEMPTS:
+            raise EngineUnavailable(
+                f"The model '{stream.job.model_name}' crashed {stream.attempts} times "
+                "while it answered this request."
+            )
         if now.error:
             raise ModelLoadFailed(now.error, retry_after=_RETRY_AFTER_S)
         if time.time() > stream.deadline:
@@ -341,31 +377,32 @@ class EngineClient:
                 f"'{stream.job.model_name}' and was not started.",
                 retry_after=_RETRY_AFTER_S,
             )
+        waited = time.time() - stream.queued_at
         if not now.has_worker:
-            await services.ensure_worker(stream.job.model_id)
+            await self._wish(stream)
+        if stream.is_detached:
+            stream.is_detached = False
+            await self._enqueue_anew(stream)
         elif now.has_room and waited > _LOST_AFTER_S:
             await self._enqueue_anew(stream)
 
-    async def _retry(self, stream: Stream) -> None:
-        """Hand a stream whose worker is gone to the next one."""
-        stream.owner = stream.control = ""
-        stream.attempts += 1
-        if stream.attempts > _MAX_ATTEMPTS:
-            raise EngineUnavailable(
-                f"The model '{stream.job.model_name}' crashed {stream.attempts} times "
-                "while it answered this request."
-            )
-        stream.deadline = time.time() + stream.job.timeout_s
-        await services.ensure_worker(stream.job.model_id)
-        await self._enqueue_anew(stream)
+    async def _wish(self, stream: Stream) -> None:
+        try:
+            await services.ensure_worker(stream.job.model_id)
+        except EngineUnavailable:
+            # An answer that has begun waits for the engine to come back.
+            if not stream.attempts:
+                raise
 
     async def _enqueue_anew(self, stream: Stream) -> None:
-        """Queue a stream under a new id: what comes under the old is unwanted."""
-        self._streams.pop(stream.request_id, None)
-        stream.request_id = uuid.uuid4().hex
+        """Queue a stream once more, unless it was closed meanwhile."""
+        if stream.is_done:
+            return
+        self._rename(stream)
         stream.queued_at = time.time()
-        self._streams[stream.request_id] = stream
         await self._enqueue(stream)
+        if stream.is_done:
+            self._streams.pop(stream.request_id, None)
 
 
 def _error(event: Failed) -> InferenceError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ _GAP_S = 5.0
 class _Line:
     """How far the frames of one worker have been taken."""
 
+    heard_at: float
     taken: int = 0
+    highest: int = 0
     gap_since: float | None = None
     held: dict[int, Frame] = field(default_factory=dict)
     is_broken: bool = False
@@ -38,7 +41,10 @@ class Inbox:
 
     def put(self, frame: Frame) -> list[Frame]:
         """Take a frame; return those that are next in line, in order."""
-        line = self._lines.setdefault(frame.incarnation, _Line())
+        now = self._clock()
+        line = self._lines.setdefault(frame.incarnation, _Line(heard_at=now))
+        line.heard_at = now
+        line.highest = max(line.highest, frame.seq)
         if not frame.events:
             # The worker has begun to count anew: it had taken us for dead.
             line.is_broken |= frame.seq < line.taken
@@ -57,7 +63,9 @@ class Inbox:
         A gap is asked for when it opens, and with every heartbeat while it is
         open: the answer may be lost, too.
         """
-        line = self._lines[frame.incarnation]
+        line = self._lines.get(frame.incarnation)
+        if line is None:
+            return None
         if not line.held and frame.seq <= line.taken:
             line.gap_since = None
             return None
@@ -74,6 +82,20 @@ class Inbox:
             return False
         waited = 0.0 if line.gap_since is None else self._clock() - line.gap_since
         return line.is_broken or waited > _GAP_S
+
+    def silent_for(self, incarnation: str) -> float:
+        """Return the seconds since this worker was heard of."""
+        line = self._lines.get(incarnation)
+        return math.inf if line is None else self._clock() - line.heard_at
+
+    def resync(self, incarnation: str) -> None:
+        """Give up what is missing of a living worker, and take what comes next."""
+        line = self._lines.get(incarnation)
+        if line is not None:
+            line.taken = line.highest
+            line.held.clear()
+            line.gap_since = None
+            line.is_broken = False
 
     def forget(self, incarnation: str) -> None:
         """Drop what is known of a worker that is gone."""

@@ -34,12 +34,14 @@ _RETRY_AFTER_S = 5
 class ModelSituation:
     """How a model stands, as far as its requests care.
 
-    ``incarnations`` are the workers that may hold requests, ``has_worker``
-    whether one serves or is on its way, ``has_room`` whether one takes requests
-    now, ``error`` why it cannot be loaded.
+    ``incarnations`` are the workers that may hold requests, ``doubtful`` those of
+    a machine whose engine does not beat, ``has_worker`` whether one serves or is
+    on its way, ``has_room`` whether one takes requests now and nothing waits,
+    ``error`` why it cannot be loaded.
     """
 
     incarnations: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = frozenset()
     has_worker: bool = False
     has_room: bool = False
     error: str = ""
@@ -167,13 +169,13 @@ def _situation(workers: list[Worker]) -> ModelSituation:
         if w.wanted and (w in alive or w.node is None) and w not in failed
     ]
     return ModelSituation(
-        incarnations=frozenset(
-            w.incarnation
-            for w in alive
-            if w.state in (WorkerState.READY, WorkerState.DRAINING)
+        # Also one that loads: it may be ready, and its row not yet say so.
+        incarnations=frozenset(w.incarnation for w in alive if w.incarnation),
+        doubtful=frozenset(
+            w.incarnation for w in workers if w not in alive and w.incarnation
         ),
         has_worker=bool(coming),
-        has_room=any(w.running < (w.n_seq_max or 0) for w in ready),
+        has_room=any(w.running < (w.n_seq_max or 0) and not w.waiting for w in ready),
         error=(
             f"The model '{failed[0].model}' could not be loaded: {failed[0].error}"
             if failed and not coming

@@ -58,6 +58,10 @@ class _Slot:
     is_saved_ready: bool = False
 
     @property
+    def incarnation(self) -> str:
+        return self.process.spec.incarnation
+
+    @property
     def is_fresh(self) -> bool:
         ready_at = self.process.ready_at
         return ready_at is None or time.monotonic() - ready_at < _SERVES_AT_LEAST_S
@@ -94,8 +98,9 @@ class Supervisor:
                 self._look.clear()
                 try:
                     await self.reconcile()
-                except DatabaseError:
-                    logger.exception("The database failed; workers go on")
+                except Exception:
+                    # Whatever fails, the database most likely: the workers go on.
+                    logger.exception("A look at the rows failed")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
             await self._leave()
@@ -113,7 +118,11 @@ class Supervisor:
             await self._tend(self._slots[row_id], by_id.get(row_id))
         for row in rows:
             if row.pk not in self._slots and row.state == WorkerState.REQUESTED:
-                await self._try_start(row)
+                try:
+                    await self._try_start(row)
+                except Exception:
+                    # One model that cannot be started must not stop the others.
+                    logger.exception("%s could not be started", row.model)
 
     async def _tend(self, slot: _Slot, row: Worker | None) -> None:
         process = slot.process
@@ -135,7 +144,8 @@ class Supervisor:
             logger.info("Unloading %s: idle", slot.model)
             await in_one_thread(worker_rows.unwant, slot.row_id)
             await process.drain()
-        if row is not None:
+        # What has failed is about to end; then it is said whether it comes back.
+        if row is not None and process.report.state != "failed":
             await self._save(slot)
 
     def _load_takes_too_long(self, process: WorkerProcess) -> bool:
@@ -178,16 +188,17 @@ class Supervisor:
             more["memory_bytes"] = psutil.Process(process.pid).memory_info().rss
         with suppress(OSError, RedisError):
             more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
-        await in_one_thread(worker_rows.save_report, slot.row_id, report, **more)
+        await in_one_thread(
+            worker_rows.save_report, slot.row_id, slot.incarnation, report, **more
+        )
 
     async def _bury(self, slot: _Slot) -> None:
         """Clear up after a process that has ended."""
-        assert self._node is not None  # noqa: S101 - run() sets it first
         process = slot.process
         await process.close()
         del self._slots[slot.row_id]
         if process.is_draining:
-            await in_one_thread(worker_rows.worker_ended, slot.row_id)
+            await in_one_thread(worker_rows.worker_ended, slot.row_id, slot.incarnation)
             logger.info("%s is unloaded", slot.model)
             self._look.set()
             return
@@ -198,10 +209,15 @@ class Supervisor:
         if process.ready_at is None or self._crashes[slot.row_id] >= _MAX_CRASHES:
             self._crashes.pop(slot.row_id, None)
             await in_one_thread(
-                worker_rows.worker_failed, slot.row_id, self._death(slot), self._node
+                worker_rows.worker_failed,
+                slot.row_id,
+                slot.incarnation,
+                self._death(slot),
             )
         else:
-            await in_one_thread(worker_rows.worker_crashed, slot.row_id)
+            await in_one_thread(
+                worker_rows.worker_crashed, slot.row_id, slot.incarnation
+            )
             self._look.set()
 
     def _death(self, slot: _Slot) -> str:
@@ -234,7 +250,11 @@ class Supervisor:
         if decision.refusal:
             logger.error("%s cannot be loaded: %s", row.model, decision.refusal)
             await in_one_thread(
-                worker_rows.worker_failed, row.pk, decision.refusal, self._node
+                worker_rows.load_refused,
+                row.pk,
+                self._node,
+                plan.memory,
+                decision.refusal,
             )
         for row_id in decision.evict:
             slot = self._slots[row_id]
@@ -263,7 +283,12 @@ class Supervisor:
             process=process,
             last_used=time.monotonic(),
         )
-        await process.start()
+        try:
+            await process.start()
+        except OSError as error:
+            del self._slots[row.pk]
+            reason = f"The worker's process cannot be started: {error.strerror}."
+            await in_one_thread(worker_rows.worker_failed, row.pk, incarnation, reason)
 
     # Life ---------------------------------------------------------------------
 
@@ -277,8 +302,8 @@ class Supervisor:
                 while True:
                     await layer.receive(channel)
                     self._look.set()
-            except (OSError, RedisError):
-                logger.warning("Redis is away; looking once a second")
+            except Exception:
+                logger.warning("Redis is away; looking once a second", exc_info=True)
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _beat(self) -> None:
@@ -286,7 +311,7 @@ class Supervisor:
         while True:
             try:
                 await in_one_thread(worker_rows.node_beat, self._node)
-            except DatabaseError:
+            except Exception:
                 logger.exception("The heartbeat could not be written")
             await asyncio.sleep(_BEAT_EVERY_S)
 

@@ -288,7 +288,7 @@ class Worker:
     async def _send(self) -> None:
         """Send frames as events come; what comes meanwhile shares the next frame."""
         assert self._outbox is not None  # noqa: S101 - run() sets it first
-        while not self._finished.is_set():
+        while not self._finished.is_set() or self._outgoing.is_set():
             await self._outgoing.wait()
             self._outgoing.clear()
             for reply_to, frame in self._outbox.take():

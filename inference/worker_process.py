@@ -22,13 +22,15 @@ from inference.worker_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 logger = logging.getLogger(__name__)
 
 #: Lines of a worker's standard error that explain its death.
 _STDERR_LINES = 8
 _KILL_AFTER_S = 5.0
+#: Bytes of one line that a worker may write; what is longer is passed over.
+_LINE_LIMIT = 1024 * 1024
 
 
 class WorkerProcess:
@@ -59,6 +61,7 @@ class WorkerProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
+            limit=_LINE_LIMIT,
         )
         self._readers = [
             asyncio.create_task(self._read_reports()),
@@ -125,7 +128,7 @@ class WorkerProcess:
         except TimeoutError:
             self.kill()
             await self._process.wait()
-        await asyncio.gather(*self._readers)
+        await asyncio.gather(*self._readers, return_exceptions=True)
 
     async def _write(self, line: str) -> None:
         stdin = self._process.stdin if self._process else None
@@ -137,10 +140,11 @@ class WorkerProcess:
     async def _read_reports(self) -> None:
         assert self._process is not None  # noqa: S101 - start() set it
         assert self._process.stdout is not None  # noqa: S101 - a pipe
-        async for line in self._process.stdout:
+        async for line in _lines(self._process.stdout):
             report = report_from_line(line)
             if report is None:
-                logger.warning("worker %s: %s", self.spec.model_name, line.decode())
+                text = line.decode("utf-8", "replace").rstrip()
+                logger.warning("worker %s: %s", self.spec.model_name, text)
                 continue
             changed = report.state != self.report.state
             self.report = report
@@ -155,7 +159,19 @@ class WorkerProcess:
     async def _read_stderr(self) -> None:
         assert self._process is not None  # noqa: S101 - start() set it
         assert self._process.stderr is not None  # noqa: S101 - a pipe
-        async for line in self._process.stderr:
+        async for line in _lines(self._process.stderr):
             text = line.decode("utf-8", "replace").rstrip()
             self._stderr.append(text)
             logger.info("worker %s: %s", self.spec.model_name, text)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream to its end, without those that are too long."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            continue
+        if not line:
+            return
+        yield line

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from inference.engine.config import EngineConfig
-from inference.models import EngineNode, Worker, WorkerState
+from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
 from inference.sizing import ModelShape, memory_needed, sequences_that_fit
 from inference.worker_messages import WorkerSpec
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 0.85
 _MIB = 1024 * 1024
+#: A machine's rows are free for others after this long without a heartbeat: well
+#: beyond what requests take for dead, so that a short stall moves no model.
+_ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
+#: What a row says when no process is behind it and any engine may claim it.
+_FREED: dict[str, Any] = {
+    "node": None,
+    "state": WorkerState.REQUESTED,
+    "incarnation": "",
+    "pid": None,
+    "running": 0,
+    "waiting": 0,
+    "kv_cells_used": 0,
+    "progress": 0,
+    "memory_bytes": 0,
+}
 
 
 class NodeTaken(Exception):
@@ -98,9 +113,7 @@ def node_release(node: EngineNode) -> None:
     """
     rows = Worker.objects.filter(node=node)
     rows.filter(wanted=False).delete()
-    rows.exclude(state=WorkerState.FAILED).update(
-        node=None, state=WorkerState.REQUESTED, incarnation="", pid=None, running=0
-    )
+    rows.exclude(state=WorkerState.FAILED).update(**_FREED)
 
 
 def node_beat(node: EngineNode) -> None:
@@ -121,14 +134,28 @@ def node_stop(node: EngineNode) -> None:
 def rows_of(node: EngineNode) -> list[Worker]:
     """Return the rows that this node has claimed and those that anyone may claim.
 
-    The latter come in the order in which they were wished for.
+    The latter come in the order in which they were wished for. Rows of machines
+    that are gone are among them.
     """
+    _adopt_orphans()
     return [
         *Worker.objects.filter(node=node).select_related("model"),
         *Worker.objects.filter(node=None, wanted=True, state=WorkerState.REQUESTED)
         .select_related("model")
         .order_by("requested_at"),
     ]
+
+
+def _adopt_orphans() -> None:
+    """Free the rows whose machine is gone, or was deleted."""
+    long_ago = timezone.now() - _ORPHANED_AFTER
+    orphans = Worker.objects.filter(
+        Q(node__heartbeat_at__lt=long_ago)
+        | Q(node=None) & ~Q(state__in=(WorkerState.REQUESTED, WorkerState.FAILED))
+    )
+    if orphans.exists():
+        orphans.filter(wanted=False).delete()
+        orphans.update(**_FREED)
 
 
 def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
@@ -150,8 +177,12 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
     )
 
 
-def save_report(pk: int, report: WorkerReport, **more: Any) -> None:
-    """Write a worker's state and numbers; ``more`` columns win over the report's."""
+def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> None:
+    """Write a worker's state and numbers; ``more`` columns win over the report's.
+
+    Like every write of a worker's end, it is for that life of the row alone: an
+    engine that was thought dead must not overwrite what another made of the row.
+    """
     columns: dict[str, Any] = {
         **asdict(report),
         "n_ctx": report.n_ctx or None,
@@ -159,7 +190,7 @@ def save_report(pk: int, report: WorkerReport, **more: Any) -> None:
         "heartbeat_at": timezone.now(),
         **more,
     }
-    Worker.objects.filter(pk=pk).update(**columns)
+    Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
 
 
 def unwant(pk: int) -> None:
@@ -167,48 +198,47 @@ def unwant(pk: int) -> None:
     Worker.objects.filter(pk=pk).update(wanted=False)
 
 
-def worker_ended(pk: int) -> None:
+def worker_ended(pk: int, incarnation: str) -> None:
     """Free a row whose process is gone: deleted, or to be claimed anew if wanted."""
     with transaction.atomic():
-        Worker.objects.filter(pk=pk, wanted=False).delete()
-        Worker.objects.filter(pk=pk).update(
-            node=None,
-            state=WorkerState.REQUESTED,
-            incarnation="",
-            pid=None,
-            running=0,
-            waiting=0,
-            kv_cells_used=0,
-            progress=0,
-            memory_bytes=0,
-        )
+        rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
+        rows.filter(wanted=False).delete()
+        rows.update(**_FREED)
 
 
-def worker_crashed(pk: int) -> None:
+def worker_crashed(pk: int, incarnation: str) -> None:
     """Free the row of a worker that died in service, to be claimed anew at once."""
-    Worker.objects.filter(pk=pk).update(restarts=F("restarts") + 1)
-    worker_ended(pk)
+    rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
+    rows.update(restarts=F("restarts") + 1)
+    worker_ended(pk, incarnation)
+
+
+def worker_failed(pk: int, incarnation: str, error: str) -> None:
+    """Mark the row of a worker that is not started again, with the reason."""
+    Worker.objects.filter(pk=pk, incarnation=incarnation).update(
+        **{
+            **_FREED,
+            "node": F("node"),
+            "state": WorkerState.FAILED,
+            "error": error,
+            "failed_at": timezone.now(),
+        }
+    )
+
+
+def load_refused(pk: int, node: EngineNode, needed: int, error: str) -> None:
+    """Mark a requested row as failed, if no other machine could load it either."""
+    if EngineNode.objects.alive().filter(memory_limit__gte=needed).exists():
+        return
+    unclaimed = Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED)
+    unclaimed.update(
+        node=node, state=WorkerState.FAILED, error=error, failed_at=timezone.now()
+    )
 
 
 def now() -> datetime:
     """Return the time, as rows have it."""
     return timezone.now()
-
-
-def worker_failed(pk: int, error: str, node: EngineNode) -> None:
-    """Mark a row as failed, with the reason."""
-    Worker.objects.filter(pk=pk).update(
-        node=node,
-        state=WorkerState.FAILED,
-        error=error,
-        failed_at=timezone.now(),
-        incarnation="",
-        pid=None,
-        running=0,
-        waiting=0,
-        kv_cells_used=0,
-        memory_bytes=0,
-    )
 
 
 def load_plan(model: Model) -> LoadPlan:

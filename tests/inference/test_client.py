@@ -80,12 +80,14 @@ class World:
             queue=channel_layers["queue"], replies=channel_layers["default"]
         )
         self.wished = 0
+        self.looks = 0
 
     async def ensure_worker(self, model_id: int) -> bool:
         self.wished += 1
         return False
 
     def model_situations(self, ids: Iterable[int]) -> dict[int, ModelSituation]:
+        self.looks += 1
         return dict.fromkeys(ids, self.situation)
 
     def start_worker(self, backend: FakeBackend, name: str = "life-1") -> Worker:
@@ -417,6 +419,63 @@ async def test_a_web_process_that_was_idle_for_long_is_served_again(
     assert outbox is not None
     await until(lambda: all(box.is_expired for box in outbox._boxes.values()))
     assert text_of(await collect(await world.submit("hi"))) == "hello"
+
+
+async def test_a_worker_that_still_speaks_outlives_its_engines_heartbeat(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", "abc" * 30)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    gate.allow(5)
+    events = await stream.events(_WAIT_S)
+    world.situation = ModelSituation(doubtful=frozenset({"life-1"}))
+    looks = world.looks
+    await until(lambda: world.looks > looks + 3)
+    gate.open()
+    assert text_of(events + await collect(stream)) == "abc" * 30
+    assert stream.attempts == 0
+
+
+async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    for name in "ab":
+        first.script(name, "0123456789" * 4)
+    worker = world.start_worker(first)
+    streams = [await world.submit(name, max_tokens=40) for name in "ab"]
+    gate.allow(9)
+    events = [await stream.events(_WAIT_S) for stream in streams]
+    # The rows say that it is gone; it goes on sending what runs.
+    worker.drain()
+    second = FakeBackend(n_ctx=4096)
+    for name in "ab":
+        second.script(name, "0123456789" * 4)
+    world.situation = ModelSituation(has_worker=True)
+    await until(lambda: not any(stream.owner for stream in streams))
+    gate.open()
+    world.start_worker(second, "life-2")
+    for stream, seen in zip(streams, events, strict=True):
+        assert text_of(seen + await collect(stream)) == "0123456789" * 4
+
+
+async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_closed(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", "x" * 3000)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    await stream.events(_WAIT_S)
+    await world.kill_workers()
+    world.situation = ModelSituation(has_worker=True)
+    await until(lambda: not stream.owner)
+    await stream.aclose()
+    looks = world.looks
+    await until(lambda: world.looks > looks or not world.client._streams)
+    assert world.client._streams == {}
 
 
 @pytest.fixture

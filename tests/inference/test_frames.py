@@ -157,3 +157,36 @@ def test_a_worker_that_counts_anew_has_forgotten_us() -> None:
         inbox.put(frame)
     inbox.put(Frame("life", "control", 0, ()))
     assert inbox.is_broken("life")
+
+
+def test_a_broken_line_of_a_living_worker_takes_what_comes_next() -> None:
+    clock = Clock()
+    inbox = Inbox(clock=clock)
+    first, _lost, third, fourth, fifth = frames(5)
+    inbox.put(first)
+    inbox.put(third)
+    inbox.missing(third)
+    clock.now += 6
+    assert inbox.is_broken("life")
+    inbox.resync("life")
+    assert not inbox.is_broken("life")
+    assert numbers(inbox.put(fourth)) == [4]
+    assert inbox.missing(fourth) is None
+    assert numbers(inbox.put(fifth)) == [5]
+
+
+def test_a_forgotten_worker_is_asked_for_nothing() -> None:
+    inbox = Inbox()
+    _lost, second = frames(2)
+    inbox.put(second)
+    inbox.forget("life")
+    assert inbox.missing(second) is None
+
+
+def test_the_inbox_knows_how_long_a_worker_is_silent() -> None:
+    clock = Clock()
+    inbox = Inbox(clock=clock)
+    assert inbox.silent_for("life") == float("inf")
+    inbox.put(frames(1)[0])
+    clock.now += 3
+    assert inbox.silent_for("life") == 3

@@ -137,6 +137,25 @@ def test_a_situation_tells_what_requests_need_to_know() -> None:
     assert situations[idle.pk] == services.ModelSituation()
 
 
+def test_a_worker_with_a_queue_has_no_room() -> None:
+    model = make_model()
+    make_worker(model, make_node(), n_seq_max=2, running=1, waiting=50)
+    assert not services.model_situations([model.pk])[model.pk].has_room
+
+
+def test_a_worker_without_heartbeat_is_doubtful_and_one_that_loads_is_not() -> None:
+    stale = make_node("stale")
+    lost, loading = make_model(), make_model()
+    make_worker(lost, stale, incarnation="a")
+    make_worker(
+        loading, make_node(), incarnation="b", state=WorkerState.LOADING, progress=0.9
+    )
+    stop_beating(stale)
+    situations = services.model_situations([lost.pk, loading.pk])
+    assert situations[lost.pk].doubtful == {"a"}
+    assert situations[loading.pk].incarnations == {"b"}
+
+
 def test_waiting_for_a_load_ends_with_the_worker_or_its_error() -> None:
     node = make_node()
     good, bad = make_model(), make_model()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from inference import services, supervisor, worker_rows
 from inference.models import EngineNode, Worker, WorkerState
@@ -320,6 +323,57 @@ async def test_a_new_engine_takes_over_what_a_killed_one_left(engine: Engine) ->
     worker = await Worker.objects.select_related("model").aget()
     assert worker.model.name == "wanted"
     assert (worker.state, worker.node_id, worker.incarnation) == ("requested", None, "")
+
+
+async def test_the_models_of_a_dead_machine_are_loaded_elsewhere(
+    engine: Engine,
+) -> None:
+    dead = await sync_to_async(make_node)("dead")
+    model = await sync_to_async(small)("m")
+    await sync_to_async(make_worker)(model, dead, incarnation="old")
+    await engine.look()
+    assert FakeProcess.made == []
+    long_ago = timezone.now() - timedelta(minutes=1)
+    await EngineNode.objects.filter(pk=dead.pk).aupdate(heartbeat_at=long_ago)
+    await engine.look()
+    assert FakeProcess.made[0].spec.model_name == "m"
+    # The dead one comes back and reports: the row is not its own any more.
+    await sync_to_async(worker_rows.worker_ended)((await row("m")).pk, "old")
+    assert (await row("m")).incarnation == FakeProcess.made[0].spec.incarnation
+
+
+async def test_a_model_that_fits_another_machine_is_left_to_it(engine: Engine) -> None:
+    await limit(engine, memory_limit=50 * 2**20)
+    await sync_to_async(make_node)("bigger", memory_limit=2**40)
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    assert (await row("m")).state == WorkerState.REQUESTED
+
+
+async def test_a_process_that_cannot_be_started_fails_its_model_only(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_memory(_self: FakeProcess) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(FakeProcess, "start", no_memory)
+    await wish(await sync_to_async(small)("m"))
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "Cannot allocate memory" in worker.error
+
+
+async def test_a_worker_that_fails_in_service_is_not_shown_as_failed_to_load(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    process.become(state="failed", error="The engine loop failed")
+    await engine.look()
+    assert (await row("m")).state == WorkerState.READY
+    process.is_running = False
+    await engine.look()
+    assert (await row("m")).state != WorkerState.FAILED
 
 
 async def test_of_two_engines_one_gets_the_model(engine: Engine) -> None:
