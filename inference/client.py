@@ -178,7 +178,7 @@ class EngineClient:
         try:
             await self._enqueue(stream)
         except BaseException:
-            del self._streams[stream.request_id]
+            self._streams.pop(stream.request_id, None)
             raise
         return stream
 
@@ -380,10 +380,7 @@ class EngineClient:
         waited = time.time() - stream.queued_at
         if not now.has_worker:
             await self._wish(stream)
-        if stream.is_detached:
-            stream.is_detached = False
-            await self._enqueue_anew(stream)
-        elif now.has_room and waited > _LOST_AFTER_S:
+        if stream.is_detached or (now.has_room and waited > _LOST_AFTER_S):
             await self._enqueue_anew(stream)
 
     async def _wish(self, stream: Stream) -> None:
@@ -395,12 +392,21 @@ class EngineClient:
                 raise
 
     async def _enqueue_anew(self, stream: Stream) -> None:
-        """Queue a stream once more, unless it was closed meanwhile."""
+        """Queue a stream once more, unless it was closed meanwhile.
+
+        A full queue or an absent Redis is no end of what was accepted: the next
+        look tries again, until the deadline.
+        """
         if stream.is_done:
             return
         self._rename(stream)
-        stream.queued_at = time.time()
-        await self._enqueue(stream)
+        try:
+            await self._enqueue(stream)
+        except (QueueFull, EngineUnavailable) as error:
+            logger.warning("A stream cannot be queued again yet: %s", error)
+        else:
+            stream.is_detached = False
+            stream.queued_at = time.time()
         if stream.is_done:
             self._streams.pop(stream.request_id, None)
 

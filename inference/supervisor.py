@@ -248,14 +248,15 @@ class Supervisor:
             ],
         )
         if decision.refusal:
-            logger.error("%s cannot be loaded: %s", row.model, decision.refusal)
-            await in_one_thread(
+            is_final = await in_one_thread(
                 worker_rows.load_refused,
                 row.pk,
                 self._node,
                 plan.memory,
                 decision.refusal,
             )
+            if is_final:
+                logger.error("%s cannot be loaded: %s", row.model, decision.refusal)
         for row_id in decision.evict:
             slot = self._slots[row_id]
             logger.info("Unloading %s to make room for %s", slot.model, row.model)

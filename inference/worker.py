@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,14 +66,6 @@ _REPORT_EVERY_S = 1.0
 _RETRY_S = 0.5
 
 
-@dataclass(slots=True)
-class _Running:
-    """A request that this worker has taken."""
-
-    reply_to: str
-    prompt_tokens: int
-
-
 class Worker:
     """Pulls requests while it has room and sends what the engine makes of them."""
 
@@ -93,7 +85,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._status = WorkerReport(state="loading")
         self._backend: Backend | None = None
-        self._running: dict[str, _Running] = {}
+        #: The requests that this worker has taken, and whom they are for.
+        self._running: dict[str, str] = {}
         self._room = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._finished = asyncio.Event()
@@ -180,10 +173,10 @@ class Worker:
 
     def _stepped(self, outputs: list[SequenceOutput]) -> None:
         for output in outputs:
-            running = self._running.get(output.request_id)
-            if running is None:
+            reply_to = self._running.get(output.request_id)
+            if reply_to is None:
                 continue
-            self._put(running.reply_to, _event(output))
+            self._put(reply_to, _event(output))
             if output.finish_reason is not None:
                 del self._running[output.request_id]
         self._update_room()
@@ -229,7 +222,7 @@ class Worker:
             event = Failed(request.request_id, error.code, error.message, error.param)
             self._put(request.reply_to, event)
             return
-        self._running[request.request_id] = _Running(request.reply_to, len(prompt))
+        self._running[request.request_id] = request.reply_to
         self._put(request.reply_to, Accepted(request.request_id, len(prompt)))
         self._runner.send(
             Add(request.request_id, prompt, request.params, request.resume)
@@ -329,7 +322,7 @@ class Worker:
             gone = set(self._outbox.expired())
             if gone:
                 self._cancel(
-                    [r for r, run in self._running.items() if run.reply_to in gone]
+                    [r for r, reply_to in self._running.items() if reply_to in gone]
                 )
             self._set()
             await asyncio.sleep(_REPORT_EVERY_S)

@@ -13,7 +13,6 @@ from typing import Any
 from inference.engine.config import EngineConfig
 
 DRAIN = "drain"
-STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,14 +226,18 @@ def worker_failed(pk: int, incarnation: str, error: str) -> None:
     )
 
 
-def load_refused(pk: int, node: EngineNode, needed: int, error: str) -> None:
-    """Mark a requested row as failed, if no other machine could load it either."""
+def load_refused(pk: int, node: EngineNode, needed: int, error: str) -> bool:
+    """Mark a requested row as failed, if no other machine could load it either.
+
+    Returns whether it was marked.
+    """
     if EngineNode.objects.alive().filter(memory_limit__gte=needed).exists():
-        return
+        return False
     unclaimed = Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED)
-    unclaimed.update(
+    marked = unclaimed.update(
         node=node, state=WorkerState.FAILED, error=error, failed_at=timezone.now()
     )
+    return bool(marked)
 
 
 def now() -> datetime:

@@ -37,8 +37,6 @@ class EngineCore:
         self._requests_total = 0
         self._prompt_tokens_total = 0
         self._output_tokens_total = 0
-        self._steps = 0
-        self._decode_s = 0.0
 
     @property
     def has_work(self) -> bool:
@@ -67,7 +65,6 @@ class EngineCore:
                 num_prompt=len(prompt),
                 params=params,
                 detokenizer=detokenizer,
-                num_resumed=len(resume),
             )
         )
         self._requests_total += 1
@@ -106,8 +103,6 @@ class EngineCore:
         decodes = plan.num_decodes
         prefill = plan.num_tokens - decodes
         self._scheduler.pacer.observe(decodes, prefill, seconds)
-        self._steps += 1
-        self._decode_s += seconds
         self._prompt_tokens_total += prefill
 
     def _output(self, sequence: Sequence) -> SequenceOutput:
@@ -163,8 +158,6 @@ class EngineCore:
             requests_total=self._requests_total,
             prompt_tokens_total=self._prompt_tokens_total,
             output_tokens_total=self._output_tokens_total,
-            steps=self._steps,
-            decode_s=self._decode_s,
         )
 
     def check_integrity(self) -> None:

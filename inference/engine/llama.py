@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import threading
 from collections import deque
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import llama_cpp
 
@@ -66,6 +65,8 @@ def _has_broken_amx() -> bool:
 class LlamaLog:
     """Keeps the newest warnings and errors of llama.cpp, for error messages."""
 
+    _installed: ClassVar[LlamaLog | None] = None
+
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_LOG_LINES)
         self._keeping = False
@@ -74,6 +75,8 @@ class LlamaLog:
 
     def install(self) -> None:
         """Take over llama.cpp's log, which is one for the process."""
+        # C calls it until another is installed, whoever has made this one.
+        LlamaLog._installed = self
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, _data: object) -> None:
@@ -297,9 +300,6 @@ class LlamaBackend:
         self._owned.close()
 
 
-_quantize_lock = threading.Lock()
-
-
 def quantize(source: str, target: str, file_type: int) -> None:
     """Write ``source`` anew with another llama_ftype. Raises ModelLoadError.
 
@@ -308,9 +308,8 @@ def quantize(source: str, target: str, file_type: int) -> None:
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = file_type
     params.allow_requantize = True
-    with _quantize_lock:
-        log = LlamaLog()
-        log.install()
-        code = llama_cpp.llama_model_quantize(source.encode(), target.encode(), params)
+    log = LlamaLog()
+    log.install()
+    code = llama_cpp.llama_model_quantize(source.encode(), target.encode(), params)
     if code != 0:
         raise ModelLoadError(log.tail() or f"llama.cpp cannot quantise {source}.")

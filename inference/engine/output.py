@@ -28,11 +28,7 @@ class SequenceOutput:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """The engine's state and totals at one moment.
-
-    Cells and tokens are counts; ``steps`` counts calls of llama_decode and
-    ``decode_s`` the seconds spent in them.
-    """
+    """The engine's state and totals at one moment, all of them counts."""
 
     num_running: int = 0
     num_waiting: int = 0
@@ -41,5 +37,3 @@ class EngineStats:
     requests_total: int = 0
     prompt_tokens_total: int = 0
     output_tokens_total: int = 0
-    steps: int = 0
-    decode_s: float = 0.0

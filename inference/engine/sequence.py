@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Sequence:
     """A request's tokens and state; it knows no scheduler and no model.
 
     ``tokens`` is prompt and output in one list, ``num_computed`` how many of
-    them have their KV cell. ``num_resumed`` output tokens were delivered by an
-    earlier worker: they are prefilled, count as output, and are not sent again.
+    them have their KV cell. Output tokens that an earlier worker has delivered
+    are there from the start: they are prefilled and count as output.
     """
 
     request_id: str
@@ -42,12 +42,10 @@ class Sequence:
     num_prompt: int
     params: SamplingParams
     detokenizer: Detokenizer
-    num_resumed: int = 0
     num_computed: int = 0
     slot: int | None = None
     status: SequenceStatus = SequenceStatus.WAITING
     finish_reason: FinishReason | None = None
-    error: str = field(default="")
 
     @property
     def num_output(self) -> int:

@@ -461,6 +461,34 @@ async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
         assert text_of(seen + await collect(stream)) == "0123456789" * 4
 
 
+async def test_a_stream_outlives_a_redis_that_is_away_when_its_worker_dies(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "abc" * 20)
+    world.start_worker(first)
+    stream = await world.submit("go")
+    gate.allow(5)
+    events = await stream.events(_WAIT_S)
+    tries = 0
+    send = channel_layers["queue"].send
+
+    async def away_twice(channel: str, message: dict[str, Any]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise ConnectionError("Redis is away")
+        await send(channel, message)
+
+    monkeypatch.setattr(channel_layers["queue"], "send", away_twice)
+    await world.kill_workers()
+    second = FakeBackend(n_ctx=4096)
+    second.script("go", "abc" * 20)
+    world.start_worker(second, "life-2")
+    assert text_of(events + await collect(stream)) == "abc" * 20
+    assert tries == 3
+
+
 async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_closed(
     world: World, gate: Gate
 ) -> None:
