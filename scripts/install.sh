@@ -6,7 +6,6 @@ set -eu
 cd "$(dirname "$0")/.."
 
 VENV=.venv
-NO_AMX="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 NEEDED_MIB=2048
 
 fail() {
@@ -44,21 +43,11 @@ check_compilers() {
 # Print what the environment would be made of; what differs is another environment.
 wanted() {
     echo "$1 in $PWD"
-    cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh
+    cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh \
+        scripts/cmake_args.sh
     if [ "$1" = dev ]; then cat requirements/dev.txt; fi
     # Without CMAKE_ARGS whatever was built before is kept.
     if [ -n "${CMAKE_ARGS:-}" ]; then echo "CMAKE_ARGS=$CMAKE_ARGS"; fi
-}
-
-# llama.cpp's AMX kernels die of SIGSEGV when GCC builds them (docs/adr/0003), so
-# they are left out wherever the compiler knows of AMX at all.
-default_cmake_args() {
-    without_amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
-    args="-DLLAVA_BUILD=OFF"
-    if "${CC:-cc}" $without_amx -fsyntax-only -x c /dev/null 2>/dev/null; then
-        args="$args -DCMAKE_C_FLAGS='$without_amx' -DCMAKE_CXX_FLAGS='$without_amx'"
-    fi
-    echo "$args"
 }
 
 install_llama() {
@@ -72,7 +61,7 @@ install_llama() {
     set -- install --no-deps
     # pip's cache does not know which arguments a wheel was built with.
     if [ -n "${CMAKE_ARGS:-}" ]; then set -- "$@" --no-cache-dir --force-reinstall; fi
-    export CMAKE_ARGS="${CMAKE_ARGS:-$(default_cmake_args)}"
+    export CMAKE_ARGS="${CMAKE_ARGS:-$(scripts/cmake_args.sh)}"
     echo "Building llama-cpp-python with CMAKE_ARGS=\"$CMAKE_ARGS\": 5 to 15 minutes on two" \
         "cores, seconds if pip has built it before."
     "$VENV/bin/python" -m pip "$@" "$requirement"

@@ -21,6 +21,11 @@ import redis
 #: Short, because a Unix socket's path has at most 107 bytes.
 _DATA_DIR = Path(tempfile.mkdtemp(prefix="llmm-"))
 
+# Several test runs may share the cores: a computing thread that spins at a barrier
+# would keep the one that it waits for from running.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 
 def _start_redis() -> str:
     """Start a Redis for this test run before Django reads its settings."""

@@ -1,0 +1,29 @@
+"""What the engine is asked to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference.engine.sampling_params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sequence to generate.
+
+    ``resume`` are output tokens that an earlier worker has delivered: they are
+    prefilled with the prompt and not given out again. Cached prefixes are shared
+    within a ``tenant`` only. Capacity is shared fairly between ``flow`` s, by
+    ``weight``; within a flow a lower ``priority`` goes first.
+    """
+
+    request_id: str
+    prompt: list[int]
+    params: SamplingParams
+    resume: tuple[int, ...] = ()
+    tenant: str = ""
+    flow: str = ""
+    weight: float = 1.0
+    priority: int = 0
