@@ -3,11 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench docs requirements clean venv venv-dev
+.PHONY: help run test check fmt bench bench-peers docs requirements clean venv venv-dev
 
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
-DOCS := docs/cli.md docs/configuration.md docs/structure.md
+DOCS := docs/cli.md docs/configuration.md docs/metrics.md docs/structure.md
 
 # HOST counts only from the command line: some shells export it as the machine's name,
 # and the server would listen to the world.
@@ -42,8 +42,11 @@ fmt: venv-dev ## Format the code and repair what can be repaired.
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: venv-dev ## Measure. [ARGS=the benchmark's arguments]
+bench: venv-dev ## Measure, beside other systems if they are there. [ARGS="--quick", "--help", …]
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: venv-dev ## Build what `make bench` compares with: llama-server and others.
+	@scripts/build_peers.sh
 
 docs: venv-dev ## Write the generated pages again.
 	$(BIN)/cog -r -I platform $(DOCS)
@@ -52,7 +55,7 @@ requirements: venv-dev ## Pin the newest versions of everything again.
 	scripts/compile_requirements.sh
 
 clean: ## Remove what was built; data and models stay.
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 venv:

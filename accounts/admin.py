@@ -55,7 +55,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     warn_unsaved_form = True
     _limits: tuple[str, Any] = (
         "Limits",
-        {"fields": ("allowed_models", "rate_limit", "expires_at")},
+        {"fields": ("allowed_models", "rate_limit", "weight", "expires_at")},
     )
     add_fieldsets = (
         (None, {"fields": ("name", "owner", "scopes")}),
@@ -169,6 +169,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             models=form.cleaned_data["allowed_models"],
             expires_at=obj.expires_at,
             rate_limit=obj.rate_limit,
+            weight=obj.weight,
             created_by=request.user if isinstance(request.user, User) else None,
         )
         # The admin goes on with ``obj``, so it becomes the key that was made; the

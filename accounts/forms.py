@@ -59,6 +59,7 @@ class ApiKeyForm(ModelForm):
             "scopes",
             "allowed_models",
             "rate_limit",
+            "weight",
             "expires_at",
         )
 

@@ -26,6 +26,18 @@ def validate_scopes(value: Any) -> None:
         raise ValidationError(f"Choose from {', '.join(Scope.values)}.")
 
 
+#: The heaviest key gets ten thousand times the share of the lightest.
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
+
+
+def validate_weight(value: float) -> None:
+    """Refuse a weight out of bounds, or none at all (NaN). Raises ValidationError."""
+    if not MIN_WEIGHT <= value <= MAX_WEIGHT:
+        raise ValidationError(
+            f"Enter a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}; 1 is usual."
+        )
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> ApiKeyQuerySet:
         """Return the keys that are active and not expired."""
@@ -66,6 +78,11 @@ class ApiKey(models.Model):
         blank=True,
         help_text="Requests in a window; empty is the configuration's, 0 is no limit.",
     )
+    weight = models.FloatField(
+        default=1.0,
+        validators=[validate_weight],
+        help_text="Share of a busy model beside other keys: 2 gets twice as much as 1.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField("active", default=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -90,7 +107,11 @@ class ApiKey(models.Model):
                 condition=models.Q(is_active=True, revoked_at=None)
                 | models.Q(is_active=False, revoked_at__isnull=False),
                 name="accounts_apikey_inactive_is_revoked",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(weight__range=(MIN_WEIGHT, MAX_WEIGHT)),
+                name="accounts_apikey_weight_in_bounds",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ def api_key_create(
     models: Iterable[Model] = (),
     expires_at: datetime | None = None,
     rate_limit: int | None = None,
+    weight: float = 1.0,
     created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key with the models that it may use; none means all.
@@ -38,6 +39,7 @@ def api_key_create(
         scopes=list(scopes),
         expires_at=expires_at,
         rate_limit=rate_limit,
+        weight=weight,
         created_by=created_by,
     )
     key.allowed_models.set(models)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.db.models import QuerySet
+    from django.forms import BaseModelForm
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
@@ -57,6 +58,14 @@ class Told(NamedTuple):
     before: str
     model: str
     after: str = "."
+
+
+def _largest_node(model: Model) -> EngineNode | None:
+    """Return the largest machine, as far as the queryset has it."""
+    limit = getattr(model, "memory_limit", None)
+    if limit is None:
+        return None
+    return EngineNode(memory_limit=limit, hardware=getattr(model, "hardware", None))
 
 
 class LiveStateFilter(admin.SimpleListFilter):
@@ -100,12 +109,15 @@ class LiveModelAdmin(RegistryModelAdmin):
     actions = ("load_models", "unload_models")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
-        """Return the models with workers, nodes and the largest machine's limit."""
+        """Return the models with workers, nodes and what the largest machine has."""
         largest = EngineNode.objects.alive().order_by("-memory_limit")
         return (
             super()
             .get_queryset(request)
-            .annotate(memory_limit=Subquery(largest.values("memory_limit")[:1]))
+            .annotate(
+                memory_limit=Subquery(largest.values("memory_limit")[:1]),
+                hardware=Subquery(largest.values("hardware")[:1]),
+            )
             .prefetch_related(with_nodes())
         )
 
@@ -117,11 +129,25 @@ class LiveModelAdmin(RegistryModelAdmin):
             {"model": model, "state": model_state(model.workers.all())},
         )
 
+    def context_now(self, model: Model) -> int:
+        """Return the context of the model's workers, if it has any."""
+        found = (w.n_ctx for w in model.workers.all() if w.state == WorkerState.READY)
+        return next(filter(None, found), None) or super().context_now(model)
+
     @admin.display(description="memory")
     def memory(self, model: Model) -> SafeString | str:
-        """Return whether the model fits into the largest machine."""
-        found = fit(model, getattr(model, "memory_limit", None))
-        return badge(found.verdict, found.tone, found.detail) if found.verdict else "-"
+        """Return whether the model fits into the largest machine, and how."""
+        found = fit(model, _largest_node(model))
+        detail = f"{found.detail} {found.context}".strip()
+        return badge(found.verdict, found.tone, detail) if found.verdict else "-"
+
+    def save_model(
+        self, request: HttpRequest, obj: Model, form: BaseModelForm[Model], change: Any
+    ) -> None:
+        """Write the changed settings; as many workers as it is to have follow."""
+        super().save_model(request, obj, form, change)
+        if "replicas" in form.changed_data:
+            services.replicas_adjust(model=obj)
 
     # Pages ------------------------------------------------------------------
 
@@ -184,7 +210,7 @@ class LiveModelAdmin(RegistryModelAdmin):
         return {
             "state": model_state(workers),
             "workers": worker_views(workers),
-            "fit": fit(model, getattr(model, "memory_limit", None)),
+            "fit": fit(model, _largest_node(model)),
             "may_load": self.has_change_permission(request, model),
         }
 

@@ -4,60 +4,46 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError
-
+from inference.chat_template import ChatTemplate, ChatTemplateError
+from inference.dialects import DIALECTS, Dialect, detect
 from inference.errors import RequestRejected
-from inference.template_filters import TemplateRaised, make_environment
-from inference.template_sandbox import render_bounded
+from inference.reasoning_effort import effort_variables, reasons
+from inference.tool_text import with_calls_as_text, with_instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from inference.chat_messages import Message, Tool
+    from inference.dialects.reasoning import Reasoning
     from registry.models import Model
 
-_MAX_TEMPLATE_CHARS = 256 * 1024
-_PROBE = "a-probe-of-the-template"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a conversation; ``content`` is None only beside tool calls."""
-
-    role: str
-    content: str | None
-    name: str | None = None
-    tool_call_id: str | None = None
-    tool_calls: tuple[dict[str, Any], ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of what it adds to a prompt, in UTF-8."""
-        calls = [call["function"] for call in self.tool_calls]
-        texts = [self.content or "", self.name or ""]
-        texts += [call["name"] + call["arguments"] for call in calls]
-        return sum(len(text.encode()) for text in texts)
+_TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
+_PLAIN = DIALECTS["plain_json"]
+#: What the template gets from here, whatever a request says.
+_OURS = frozenset(
+    ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered conversation.
+    """A rendered conversation, and how what follows it is to be read.
 
     ``has_bos`` says that the template has put the BOS token's text in front, so
-    that the tokenizer must not add a second one.
+    that the tokenizer must not add a second one. ``reasons`` says that the model may
+    think before it answers, ``starts_in_reasoning`` that the prompt ends where it
+    does. ``takes_several_calls`` says that an answer may have more than one.
     """
 
     text: str
     has_bos: bool
-
-
-class ChatTemplateError(RequestRejected):
-    """The template cannot be used, or refuses the conversation."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="chat_template_error", param="messages")
+    dialect: Dialect = _PLAIN
+    reasons: bool = False
+    starts_in_reasoning: bool = False
+    takes_several_calls: bool = True
 
 
 class NoChatTemplate(RequestRejected):
@@ -72,110 +58,121 @@ class NoChatTemplate(RequestRejected):
         )
 
 
-class ChatTemplate:
-    """A compiled template and what it expects."""
+def prompt_render(
+    model: Model,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Tool] = (),
+    variables: Mapping[str, Any] | None = None,
+    effort: str | None = None,
+) -> Prompt:
+    """Return the conversation as a prompt.
 
-    def __init__(self, source: str) -> None:
-        """Compile. Raises ChatTemplateError."""
-        if len(source) > _MAX_TEMPLATE_CHARS:
-            raise ChatTemplateError("The model's chat template is too long.")
-        try:
-            self._template: Template = _environment().from_string(source)
-        except TemplateSyntaxError as error:
-            raise ChatTemplateError(
-                f"The model's chat template has an error in line {error.lineno}: "
-                f"{error.message}"
-            ) from None
-        except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
-            raise ChatTemplateError(
-                f"The model's chat template cannot be compiled: {error!r}"
-            ) from None
-        self._knows_developer = "developer" in source
-        self._wants_parts = not self._shows("text") and self._shows("parts")
-
-    def render(
-        self, messages: Sequence[Message], variables: dict[str, Any], *, max_chars: int
-    ) -> str:
-        """Return the prompt's text. Raises ChatTemplateError."""
-        return self._render(
-            [self._as_template_sees(message) for message in messages],
-            variables,
-            max_chars,
+    ``variables`` are the template's own, ``effort`` is how long the model is to
+    think. Raises NoChatTemplate, ChatTemplateError, or RequestRejected for a wish
+    that the template cannot fulfil.
+    """
+    has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
+    source = _source(model, is_for_tools=bool(tools) or has_calls)
+    template = _compiled(source)
+    dialect = detect(source, model.architecture)
+    wishes = _wishes(template, dialect, variables or {}, effort)
+    has_instructions = bool(tools) and not (
+        dialect is not _PLAIN and template.takes_tools
+    )
+    takes_several_calls = has_instructions or not tools or template.takes_several_calls
+    if has_instructions:
+        dialect = _plain(dialect.reasoning)
+    if has_calls and (has_instructions or template.call_shape is None):
+        messages = with_calls_as_text(
+            messages,
+            dialect.framing,
+            takes_results=dialect.name != _PLAIN.name and template.takes_results,
         )
-
-    def _render(
-        self, messages: list[dict[str, Any]], variables: dict[str, Any], max_chars: int
-    ) -> str:
-        context = {
-            "messages": messages,
-            "add_generation_prompt": True,
-            "tools": None,
-            "documents": None,
-            **variables,
-        }
-        try:
-            return render_bounded(
-                lambda: self._template.generate(context), max_chars=max_chars
-            )
-        except TemplateRaised as error:
-            raise ChatTemplateError(
-                f"The model's chat template refuses the messages: {error.message}"
-            ) from None
-        except TemplateError as error:
-            raise ChatTemplateError(
-                f"The model's chat template failed: {error.message}"
-            ) from None
-        # A template is a program; what it raises is its own fault.
-        except Exception as error:
-            raise ChatTemplateError(
-                f"The model's chat template failed: {error}"
-            ) from None
-
-    def _as_template_sees(self, message: Message) -> dict[str, Any]:
-        role, content = message.role, message.content
-        if role == "developer" and not self._knows_developer:
-            role = "system"
-        seen: dict[str, Any] = {
-            "role": role,
-            "content": _parts(content) if self._wants_parts else content,
-        }
-        if message.name is not None:
-            seen["name"] = message.name
-        if message.tool_call_id is not None:
-            seen["tool_call_id"] = message.tool_call_id
-        if message.tool_calls:
-            seen["tool_calls"] = [_with_object(call) for call in message.tool_calls]
-        return seen
-
-    def _shows(self, form: str) -> bool:
-        """Whether content in this form comes out of the template."""
-        content = _PROBE if form == "text" else _parts(_PROBE)
-        messages = [{"role": "user", "content": content}]
-        variables = {"bos_token": "", "eos_token": ""}
-        try:
-            prompt = self._render(messages, variables, max_chars=1024 * 1024)
-        except ChatTemplateError:
-            return False
-        # A list that is simply printed shows the probe too, in Python's brackets.
-        return _PROBE in prompt and "'text'" not in prompt
-
-
-def prompt_render(model: Model, messages: Sequence[Message]) -> Prompt:
-    """Return the conversation as a prompt. Raises NoChatTemplate, ChatTemplateError."""
-    if not model.chat_template:
-        raise NoChatTemplate(model.name)
-    template = _compiled(model.chat_template)
+    if has_instructions:
+        messages = with_instructions(
+            messages, tools, takes_system=template.takes_system
+        )
+        tools = ()
     bos = _token(model, "bos_token")
-    # Room for what a template adds to each message, and for its own preamble.
-    size = sum(message.size_bytes for message in messages)
     text = template.render(
         messages,
-        {"bos_token": bos, "eos_token": _token(model, "eos_token")},
-        max_chars=4 * size + 4096 * len(messages) + _MAX_TEMPLATE_CHARS,
+        {**wishes, "bos_token": bos, "eos_token": _token(model, "eos_token")},
+        max_chars=_room(messages, tools) + template.max_preamble_chars,
+        tools=tools,
     )
     if not text:
         raise ChatTemplateError("The model's chat template makes an empty prompt.")
-    return Prompt(text=text, has_bos=bool(bos) and text.startswith(bos))
+    starts_in_reasoning = dialect.reasoning.is_begun_by(text)
+    return Prompt(
+        text=text,
+        has_bos=bool(bos) and text.startswith(bos),
+        dialect=dialect,
+        reasons=starts_in_reasoning or reasons(template, dialect),
+        starts_in_reasoning=starts_in_reasoning,
+        takes_several_calls=takes_several_calls,
+    )
+
+
+def _source(model: Model, *, is_for_tools: bool) -> str:
+    """Return the model's template; some have another one for tools."""
+    tool_source = model.metadata.get(_TOOL_TEMPLATE)
+    if is_for_tools and isinstance(tool_source, str) and tool_source:
+        return tool_source
+    if not model.chat_template:
+        raise NoChatTemplate(model.name)
+    return model.chat_template
+
+
+def _plain(reasoning: Reasoning) -> Dialect:
+    """Return the dialect of a model that is told in words how to call."""
+    marks = (*reasoning.begin, *reasoning.end)
+    return replace(_PLAIN, reasoning=reasoning, marks=marks)
+
+
+def _wishes(
+    template: ChatTemplate,
+    dialect: Dialect,
+    variables: Mapping[str, Any],
+    effort: str | None,
+) -> dict[str, Any]:
+    """Return what the request tells the template. Raises RequestRejected."""
+    for name in variables:
+        param = f"chat_template_kwargs.{name}"
+        if name in _OURS:
+            raise RequestRejected(
+                f"'{param}' cannot be set: the server does.",
+                code="invalid_value",
+                param=param,
+            )
+        if name not in template.variables:
+            raise RequestRejected(
+                f"The model's chat template has no variable '{name}'.",
+                code="unsupported_parameter",
+                param=param,
+            )
+    if effort is None:
+        return dict(variables)
+    asked = effort_variables(effort, template, dialect)
+    for name in asked:
+        if name in variables and variables[name] != asked[name]:
+            raise RequestRejected(
+                f"'reasoning_effort' and 'chat_template_kwargs.{name}' contradict each "
+                "other; send one of them.",
+                code="invalid_value",
+                param=f"chat_template_kwargs.{name}",
+            )
+    return {**variables, **asked}
+
+
+def _room(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """Return the characters that a template may make of these.
+
+    Room for what it adds to each message, and for schemas in lines of their own.
+    """
+    size = sum(message.size_bytes for message in messages)
+    schemas = sum(len(json.dumps(tool.function())) for tool in tools)
+    return 4 * size + 8 * schemas + 4096 * (len(messages) + len(tools))
 
 
 @functools.lru_cache(maxsize=64)
@@ -183,27 +180,6 @@ def _compiled(source: str) -> ChatTemplate:
     return ChatTemplate(source)
 
 
-@functools.cache
-def _environment() -> Any:
-    return make_environment()
-
-
 def _token(model: Model, name: str) -> str:
     value = model.metadata.get(name, "")
     return value if isinstance(value, str) else ""
-
-
-def _parts(content: str | None) -> list[dict[str, str]] | None:
-    return None if content is None else [{"type": "text", "text": content}]
-
-
-def _with_object(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the tool call with its arguments as an object, as templates expect."""
-    function = call["function"]
-    try:
-        arguments = json.loads(function["arguments"])
-    except (ValueError, RecursionError):
-        return call
-    if not isinstance(arguments, dict):
-        return call
-    return {**call, "function": {**function, "arguments": arguments}}

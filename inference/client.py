@@ -12,23 +12,22 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
 from redis.exceptions import RedisError
 
-from inference import services
+from inference import request_queue, services
 from inference.errors import (
     EngineUnavailable,
     InferenceError,
     ModelLoadFailed,
     QueueFull,
     QueueTimeout,
-    RequestRejected,
+    queue_full_message,
 )
 from inference.inbox import Inbox
 from inference.protocol import (
@@ -37,21 +36,17 @@ from inference.protocol import (
     Command,
     Event,
     Failed,
-    Finished,
     Frame,
-    Generate,
     ProtocolError,
+    Released,
     Renew,
     Resend,
-    TokensGenerated,
     from_wire,
     queue_name,
     to_wire,
 )
+from inference.stream import RETRY_AFTER_S, AnyJob, Stream
 from inference.threads import in_thread
-
-if TYPE_CHECKING:
-    from inference.engine.sampling_params import SamplingParams
 
 logger = logging.getLogger(__name__)
 
@@ -61,89 +56,13 @@ _WATCH_EVERY_S = 1.0
 _TRUST_S = 1.0
 #: A worker of a machine without heartbeat is lost once it is silent for this long.
 _SILENT_AFTER_S = 5.0
-#: A request that an idle worker has not taken for this long was lost with Redis.
-_LOST_AFTER_S = 5.0
+#: A request that is in no queue and that no worker has taken for so long is lost.
+_LOST_AFTER_S = 2.0
 #: How often a stream may lose its worker: a request that kills workers ends here.
 _MAX_ATTEMPTS = 3
-#: Seconds after which a client may try again when no worker could be had.
-_RETRY_AFTER_S = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One sequence to generate. ``timeout_s`` bounds the wait for its start."""
-
-    model_id: int
-    model_name: str
-    prompt: str | list[int]
-    params: SamplingParams
-    special: bool
-    tenant: str
-    key: str
-    timeout_s: float
-
-
-@dataclass(eq=False)
-class Stream:
-    """The events of one job."""
-
-    client: EngineClient
-    job: Job
-    request_id: str
-    deadline: float
-    queued_at: float
-    owner: str = ""
-    control: str = ""
-    attempts: int = 0
-    is_detached: bool = False
-    tokens: list[int] = field(default_factory=list)
-    is_done: bool = False
-    _events: deque[Event] = field(default_factory=deque)
-    _error: InferenceError | None = None
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def events(self, timeout_s: float | None = None) -> list[Event]:
-        """Wait for events and return all that are there; [] after ``timeout_s``.
-
-        The last one is Finished. Raises InferenceError when the job cannot be
-        done.
-        """
-        if not self._events and self._error is None:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), timeout_s)
-            except TimeoutError:
-                return []
-        if self._events:
-            events = list(self._events)
-            self._events.clear()
-            return events
-        if self._error is not None:
-            raise self._error
-        return []
-
-    async def aclose(self) -> None:
-        """Give the job up if it is not done. Idempotent."""
-        await self.client.close(self)
-
-    def put(self, event: Event) -> None:
-        """Take an event of the worker that owns the stream."""
-        match event:
-            case TokensGenerated():
-                self.tokens.extend(event.tokens)
-            case Finished():
-                self.is_done = True
-            case Failed():
-                self.fail(_error(event))
-                return
-        self._events.append(event)
-        self._changed.set()
-
-    def fail(self, error: InferenceError) -> None:
-        """End the stream with an error."""
-        self.is_done = True
-        self._error = error
-        self._changed.set()
+#: An answer that has begun goes on before anything else of its key starts: below
+#: every priority that a request may have.
+_FIRST_OF_ALL = -1000
 
 
 class EngineClient:
@@ -158,8 +77,10 @@ class EngineClient:
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: dict[int, float] = {}
+        self._situations: dict[int, services.ModelSituation] = {}
+        self._detached = asyncio.Event()
 
-    async def submit(self, job: Job) -> Stream:
+    async def submit(self, job: AnyJob) -> Stream:
         """Queue a job; return its stream.
 
         Raises QueueFull, EngineUnavailable, ModelLoadFailed.
@@ -219,28 +140,23 @@ class EngineClient:
                 self._tasks = [
                     asyncio.create_task(self._receive()),
                     asyncio.create_task(self._watch()),
+                    asyncio.create_task(self._requeue()),
                 ]
 
     async def _enqueue(self, stream: Stream) -> None:
         job = stream.job
-        message = Generate(
-            request_id=stream.request_id,
-            reply_to=self._reply_to,
-            prompt=job.prompt,
-            params=job.params,
-            deadline=stream.deadline,
-            special=job.special,
-            resume=tuple(stream.tokens),
-            tenant=job.tenant,
-            key=job.key,
-        )
+        priority = _FIRST_OF_ALL if stream.attempts else job.priority
+        message = job.message(stream, self._reply_to, priority)
+        queue = queue_name(job.model_id)
         try:
-            await self._queue.send(queue_name(job.model_id), to_wire(message))
+            await self._queue.send(queue, to_wire(message))
         except ChannelFull:
+            situation = self._situations.get(job.model_id)
+            waiting = self._queue.get_capacity(queue)
+            waiting += situation.waiting if situation else 0
             raise QueueFull(
-                f"Too many requests wait for the model '{job.model_name}'. "
-                "Try again later.",
-                retry_after=_RETRY_AFTER_S,
+                queue_full_message(job.model_name, waiting),
+                retry_after=RETRY_AFTER_S,
             ) from None
         except (OSError, RedisError) as error:
             raise _no_redis() from error
@@ -286,8 +202,10 @@ class EngineClient:
             if stream is None or not self._is_for(stream, event, frame):
                 unwanted.add(event.request_id)
                 continue
-            if not (isinstance(event, Accepted) and stream.attempts):
-                stream.put(event)
+            if isinstance(event, Released):
+                self._let_go(stream)
+                continue
+            stream.put(event)
             if stream.is_done:
                 del self._streams[stream.request_id]
         return tuple(unwanted)
@@ -301,7 +219,8 @@ class EngineClient:
         if isinstance(event, Accepted) and not stream.owner:
             stream.owner = frame.incarnation
             stream.control = frame.control
-        refused = isinstance(event, Failed) and not stream.owner
+            stream.is_detached = False
+        refused = isinstance(event, Failed | Released) and not stream.owner
         return refused or stream.owner == frame.incarnation
 
     # Watching over streams ----------------------------------------------------
@@ -321,25 +240,27 @@ class EngineClient:
         for control in {s.control for s in self._streams.values() if s.control}:
             await self._command(control, Renew(self._reply_to))
         models = {stream.job.model_id for stream in self._streams.values()}
-        situations = await in_thread(services.model_situations, list(models))
-        self._detach(situations)
+        self._situations = await in_thread(services.model_situations, list(models))
+        self._leave_lost_workers()
+        lossy = await self._lossy_queues()
         for stream in list(self._streams.values()):
-            situation = situations.get(stream.job.model_id)
-            if situation is None or stream.owner or stream.is_done:
+            situation = self._situations.get(stream.job.model_id)
+            if situation is None or stream.is_started or stream.is_done:
                 continue
             try:
                 await self._look_at(stream, situation)
             except InferenceError as error:
+                await self.close(stream)
                 stream.fail(error)
-                self._streams.pop(stream.request_id, None)
+                continue
+            if stream.job.model_id in lossy and self._is_overdue(stream):
+                self._let_go(stream)
 
-    def _detach(self, situations: dict[int, services.ModelSituation]) -> None:
-        """Take the streams of every worker that is lost from it, all at once.
-
-        They get new ids: what still comes under the old ones is unwanted.
-        """
-        alive = {name for s in situations.values() for name in s.incarnations}
-        doubtful = {name for s in situations.values() for name in s.doubtful}
+    def _leave_lost_workers(self) -> None:
+        """Take the streams of every worker that is lost from it, all at once."""
+        situations = self._situations.values()
+        alive = {name for s in situations for name in s.incarnations}
+        doubtful = {name for s in situations for name in s.doubtful}
         lost = set()
         for owner in {s.owner for s in self._streams.values() if s.owner}:
             silent = self._inbox.silent_for(owner) > _SILENT_AFTER_S
@@ -351,76 +272,110 @@ class EngineClient:
                 lost.add(owner)
         for stream in [s for s in self._streams.values() if s.owner in lost]:
             self._serving.pop(stream.job.model_id, None)
-            stream.owner = stream.control = ""
-            stream.attempts += 1
-            stream.is_detached = True
-            stream.deadline = time.time() + stream.job.timeout_s
-            self._rename(stream)
-
-    def _rename(self, stream: Stream) -> None:
-        self._streams.pop(stream.request_id, None)
-        stream.request_id = uuid.uuid4().hex
-        self._streams[stream.request_id] = stream
+            self._let_go(stream)
+            if stream.attempts > _MAX_ATTEMPTS:
+                self._streams.pop(stream.request_id, None)
+                stream.fail(
+                    EngineUnavailable(
+                        f"The model '{stream.job.model_name}' crashed "
+                        f"{stream.attempts} times while it answered this request."
+                    )
+                )
 
     async def _look_at(self, stream: Stream, now: services.ModelSituation) -> None:
-        """Look after a stream that no worker has."""
-        if stream.attempts > _MAX_ATTEMPTS:
-            raise EngineUnavailable(
-                f"The model '{stream.job.model_name}' crashed {stream.attempts} times "
-                "while it answered this request."
-            )
-        if now.error:
-            raise ModelLoadFailed(now.error, retry_after=_RETRY_AFTER_S)
+        """Look after a stream that waits, in the queue or in a worker."""
+        job = stream.job
         if time.time() > stream.deadline:
+            place = f", at first as number {stream.position + 1} in line,"
             raise QueueTimeout(
-                f"The request waited {stream.job.timeout_s:.0f} s for the model "
-                f"'{stream.job.model_name}' and was not started.",
-                retry_after=_RETRY_AFTER_S,
+                f"The request waited {job.timeout_s:.0f} s for the model "
+                f"'{job.model_name}'{place if stream.was_accepted else ''} and was "
+                "not started.",
+                retry_after=RETRY_AFTER_S,
             )
-        waited = time.time() - stream.queued_at
+        if stream.owner:
+            return
+        if now.error:
+            raise ModelLoadFailed(now.error, retry_after=RETRY_AFTER_S)
         if not now.has_worker:
             await self._wish(stream)
-        if stream.is_detached or (now.has_room and waited > _LOST_AFTER_S):
-            await self._enqueue_anew(stream)
 
     async def _wish(self, stream: Stream) -> None:
         try:
             await services.ensure_worker(stream.job.model_id)
         except EngineUnavailable:
-            # An answer that has begun waits for the engine to come back.
-            if not stream.attempts:
+            # What a worker has had already waits for an engine to come back.
+            if not stream.was_accepted:
                 raise
 
-    async def _enqueue_anew(self, stream: Stream) -> None:
-        """Queue a stream once more, unless it was closed meanwhile.
+    # Queueing again -----------------------------------------------------------
 
-        A full queue or an absent Redis is no end of what was accepted: the next
-        look tries again, until the deadline.
+    def _is_overdue(self, stream: Stream) -> bool:
+        """Whether a stream is in the queue for longer than a worker needs."""
+        if stream.owner or stream.is_detached:
+            return False
+        return time.time() - stream.queued_at > _LOST_AFTER_S
+
+    async def _lossy_queues(self) -> set[int]:
+        """Return the models whose overdue requests are in no queue any more.
+
+        Redis was restarted, or a worker died with one in its hands.
         """
-        if stream.is_done:
-            return
-        self._rename(stream)
-        try:
-            await self._enqueue(stream)
-        except (QueueFull, EngineUnavailable) as error:
-            logger.warning("A stream cannot be queued again yet: %s", error)
-        else:
-            stream.is_detached = False
-            stream.queued_at = time.time()
-        if stream.is_done:
-            self._streams.pop(stream.request_id, None)
+        overdue = {
+            s.job.model_id for s in self._streams.values() if self._is_overdue(s)
+        }
+        lossy = set()
+        for model_id in overdue:
+            situation = self._situations.get(model_id)
+            if situation is not None and situation.is_serving:
+                with suppress(OSError, RedisError):
+                    queue = queue_name(model_id)
+                    if not await request_queue.depth(self._queue, queue):
+                        lossy.add(model_id)
+        return lossy
 
+    def _let_go(self, stream: Stream) -> None:
+        """Have a stream queued again, under a new id: nobody wants the old one's."""
+        stream.let_go(time.time())
+        self._streams.pop(stream.request_id, None)
+        stream.request_id = uuid.uuid4().hex
+        self._streams[stream.request_id] = stream
+        self._detached.set()
 
-def _error(event: Failed) -> InferenceError:
-    if event.code == "decode_failed":
-        return EngineUnavailable(event.message, retry_after=_RETRY_AFTER_S)
-    return RequestRejected(event.message, code=event.code, param=event.param)
+    async def _requeue(self) -> None:
+        """Queue what has no worker any more, at once; what fails, again later.
+
+        A full queue or an absent Redis is no end of what was accepted: only the
+        deadline is.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_EVERY_S):
+                    await self._detached.wait()
+            self._detached.clear()
+            full: set[int] = set()
+            for stream in [s for s in self._streams.values() if s.is_detached]:
+                if stream.job.model_id in full or stream.is_done:
+                    continue
+                request_id = stream.request_id
+                try:
+                    await self._enqueue(stream)
+                except InferenceError as error:
+                    logger.warning("Streams cannot be queued again yet: %s", error)
+                    full.add(stream.job.model_id)
+                except Exception:
+                    # One stream must not keep the others from going on.
+                    logger.exception("A stream could not be queued again")
+                else:
+                    stream.queued_at = time.time()
+                    # It may have been taken and released in the meantime.
+                    stream.is_detached = stream.request_id != request_id
 
 
 def _no_redis() -> EngineUnavailable:
     return EngineUnavailable(
         "Redis cannot be reached, so no request can be queued.",
-        retry_after=_RETRY_AFTER_S,
+        retry_after=RETRY_AFTER_S,
     )
 
 

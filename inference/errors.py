@@ -30,6 +30,14 @@ class QueueFull(InferenceError):
     code = "queue_full"
 
 
+def queue_full_message(model_name: str, waiting: int) -> str:
+    """Return what is said to a request that is one too many in line."""
+    return (
+        f"{waiting} requests wait for the model '{model_name}', as many as may; this "
+        f"one would have been number {waiting + 1} in line. Try again later."
+    )
+
+
 class QueueTimeout(InferenceError):
     """The request waited longer than it may."""
 

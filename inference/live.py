@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.db.models import Prefetch
 
+from accounts.models import ApiKey
 from inference.models import EngineNode, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from inference.backlog import KeyBacklog
     from registry.badges import Tone
 
 _TONES: dict[str, Tone] = {
@@ -59,9 +62,20 @@ def model_state(workers: Iterable[Worker]) -> State:
         return UNLOADED
     best = states[0]
     alike = sum(state.name == best.name for state in states)
-    if alike > 1:
-        return State(best.name, f"{best.label} \u00d7{alike}", best.tone, best.percent)
-    return best
+    if len(states) == 1:
+        return best
+    many = f"\u00d7{alike}" if alike == len(states) else f"{alike} of {len(states)}"
+    return State(best.name, f"{best.label} {many}", best.tone, best.percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits of one API key: how many, where the first is in line, since when."""
+
+    label: str
+    count: int
+    position: int
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +84,24 @@ class WorkerView:
 
     worker: Worker
     state: State
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def has_context(self) -> bool:
         """Whether it has got so far that there is something to measure."""
         in_memory = self.worker.state in (WorkerState.READY, WorkerState.DRAINING)
         return in_memory and self.worker.n_ctx is not None
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether a sequence may get more context than it has now."""
+        return (self.worker.n_ctx_max or 0) > (self.worker.n_ctx or 0)
+
+    @property
+    def waits_for(self) -> str:
+        """Why nothing is done about it now, if that may take longer."""
+        is_waiting = self.worker.state == WorkerState.REQUESTED
+        return self.worker.error if is_waiting else ""
 
     @property
     def memory(self) -> int:
@@ -136,8 +162,34 @@ def with_nodes() -> Prefetch[str]:
 
 
 def worker_views(workers: Iterable[Worker]) -> list[WorkerView]:
-    """Return workers with their states."""
-    return [WorkerView(worker, worker_state(worker)) for worker in workers]
+    """Return workers with their states; one query if any has requests that wait."""
+    rows = list(workers)
+    keys = {entry["key"] for worker in rows for entry in worker.waiting_by_key}
+    names = _key_names(keys - {None}) if keys else {}
+    return [
+        WorkerView(
+            worker,
+            worker_state(worker),
+            tuple(_waiting(entry, names) for entry in worker.waiting_by_key),
+        )
+        for worker in rows
+    ]
+
+
+def _key_names(prefixes: Iterable[str]) -> dict[str, str]:
+    return {key.prefix: str(key) for key in ApiKey.objects.filter(prefix__in=prefixes)}
+
+
+def _waiting(entry: KeyBacklog, names: dict[str, str]) -> Waiting:
+    key = entry["key"]
+    if key is None:
+        label = "Other keys"
+    elif key.startswith("ip:"):
+        label = f"{key.removeprefix('ip:')}, without a key"
+    else:
+        label = names.get(key, f"{key}…")
+    since = datetime.fromtimestamp(entry["since"], UTC)
+    return Waiting(label, entry["count"], entry["position"], since)
 
 
 def overview() -> Overview:

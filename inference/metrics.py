@@ -1,10 +1,12 @@
-"""What Prometheus is told: counted in the web processes, read from the rows."""
+"""What Prometheus is told: counted in the web processes, or read from the workers."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from prometheus_client import (
@@ -14,18 +16,32 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    REGISTRY,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+from redis.exceptions import RedisError
 
-from inference.models import Worker
+from inference import telemetry_store
+from inference.metric_table import COMPATIBLE, METRICS, NO_TELEMETRY
+from inference.models import Worker, WorkerState
 from inference.protocol import Accepted, Finished, TokensGenerated
-from inference.sizing import ModelShape, kv_bytes_per_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from prometheus_client.core import Metric as Family
+
+    from inference.engine.telemetry import HistogramData, Snapshot
+    from inference.metric_table import Metric, Value
     from inference.protocol import Event
+
+logger = logging.getLogger(__name__)
 
 #: The label of requests that named no model which there is. Names that clients
 #: make up never become labels: each would be a time series for ever.
@@ -53,6 +69,14 @@ FIRST_TOKEN = Histogram(
 )
 TOKENS_INPUT = Counter("llm_tokens_input", "Tokens of prompts.", ["model"])
 TOKENS_OUTPUT = Counter("llm_tokens_output", "Tokens of answers.", ["model"])
+#: Those above: what the web processes count, each for itself.
+WEB_METRICS = (REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT)
+
+_FAMILIES: dict[str, Any] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 class RequestMeter:
@@ -92,54 +116,60 @@ class RequestMeter:
         return time.perf_counter() - self._started
 
 
-def _context_bytes(worker: Worker) -> float | None:
-    model = worker.model
-    if model.kv_elements_per_token is None:
-        return None
-    shape = ModelShape(model.file_size, model.kv_elements_per_token, 0, 0)
-    kv_type = model.kv_cache_type or settings.CONFIG["gpu.kv_cache_type"]
-    return worker.kv_cells_total * kv_bytes_per_token(shape, kv_type)
-
-
-_GAUGES: tuple[tuple[str, str, Callable[[Worker], float | None]], ...] = (
-    (
-        "llm_model_load_duration_seconds",
-        "Time that loading the model took.",
-        lambda worker: worker.load_seconds,
-    ),
-    ("llm_context_size_bytes", "Memory of the KV cache.", _context_bytes),
-    (
-        "llm_context_size_tokens",
-        "Context of one sequence, in force.",
-        lambda worker: worker.n_ctx,
-    ),
-    ("llm_model_memory_bytes", "Resident memory.", lambda worker: worker.memory_bytes),
-    ("llm_requests_running", "Sequences that run.", lambda worker: worker.running),
-    ("llm_requests_waiting", "Sequences that wait.", lambda worker: worker.waiting),
-    ("llm_kv_cells_used", "KV cells in use.", lambda worker: worker.kv_cells_used),
-    ("llm_kv_cells", "KV cells that there are.", lambda worker: worker.kv_cells_total),
-)
-
-
 class WorkerCollector(Collector):
-    """Gauges of the workers, read from their rows when Prometheus asks. One query."""
+    """What the workers' rows and their own measurements say when Prometheus asks.
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the gauges."""
-        workers = list(Worker.objects.serving().select_related("model"))
+    One query and one round trip to Redis. What a worker counts begins at 0 when it
+    is loaded and is gone with it: to Prometheus that is a counter's reset.
+    """
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the metrics of the table under each of their names."""
+        workers = list(Worker.objects.in_service().select_related("model"))
         yield GaugeMetricFamily(
             "llm_active_models",
             "Models that are loaded and take requests.",
-            value=len({worker.model_id for worker in workers}),
+            value=len({w.model_id for w in workers if w.state == WorkerState.READY}),
         )
-        for name, text, value in _GAUGES:
-            family = GaugeMetricFamily(name, text, labels=["model", "replica"])
-            for worker in workers:
-                number = value(worker)
-                if number is not None:
-                    labels = [worker.model.name, str(worker.replica)]
-                    family.add_metric(labels, number)
-            yield family
+        measured = _measured(workers)
+        seen = [(w, measured.get(w.incarnation, NO_TELEMETRY)) for w in workers]
+        has_aliases = settings.CONFIG["metrics.aliases"]
+        for metric in METRICS + COMPATIBLE if has_aliases else METRICS:
+            values = [(worker, metric.read(worker, own)) for worker, own in seen]
+            yield _family(metric, metric.name, values)
+            for alias in metric.aliases if has_aliases else ():
+                yield _family(metric, alias, values)
+
+
+def _measured(workers: Iterable[Worker]) -> dict[str, Snapshot]:
+    """Return what the workers have measured, by their incarnation."""
+    try:
+        return telemetry_store.load(worker.incarnation for worker in workers)
+    except (OSError, RedisError):
+        # llm_engine_reporting tells of it, and everything else can still be told.
+        logger.warning("Redis is away; /metrics lacks what the workers measure")
+        return {}
+
+
+def _family(metric: Metric, name: str, values: Iterable[tuple[Worker, Value]]) -> Any:
+    """Return one metric of all workers under one of its names."""
+    family = _FAMILIES[metric.kind](name, metric.help, labels=metric.labels(name))
+    for worker, value in values:
+        labels = [worker.model.name, str(worker.replica)]
+        if isinstance(value, float | int):
+            family.add_metric(labels, value)
+        elif isinstance(value, list):
+            for label, number in value:
+                family.add_metric([*labels, label], number)
+        elif value is not None:
+            family.add_metric(labels, _cumulated(value), value["sum"])
+    return family
+
+
+def _cumulated(histogram: HistogramData) -> list[tuple[str, float]]:
+    """Return a histogram's buckets as Prometheus has them: each with those below."""
+    bounds = [*map(floatToGoString, histogram["bounds"]), "+Inf"]
+    return list(zip(bounds, accumulate(histogram["counts"]), strict=True))
 
 
 def metrics_text() -> bytes:

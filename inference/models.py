@@ -12,6 +12,8 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
+from inference.machine import Machine
+
 #: A heartbeat older than this belongs to a process that is gone.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)
 
@@ -35,6 +37,9 @@ class EngineNode(models.Model):
         default=0, help_text="Bytes that loaded models may take."
     )
     max_models = models.PositiveIntegerField(default=1)
+    hardware = models.JSONField(
+        default=dict, help_text="What llama.cpp finds there: GPUs and their memory."
+    )
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
 
@@ -51,6 +56,16 @@ class EngineNode(models.Model):
         """Whether its engine beats."""
         return self.heartbeat_at > timezone.now() - HEARTBEAT_EXPIRES
 
+    @property
+    def machine(self) -> Machine:
+        """What it offers to models besides its memory."""
+        return Machine.from_json(self.hardware) if self.hardware else Machine()
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """Bytes that models may take: of its memory, then of each GPU's."""
+        return (self.memory_limit, *(gpu.limit for gpu in self.machine.gpus))
+
 
 class WorkerState(models.TextChoices):
     """Where a worker is in its life."""
@@ -63,12 +78,16 @@ class WorkerState(models.TextChoices):
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
-    def serving(self) -> WorkerQuerySet:
-        """Return the workers that take requests now."""
+    def in_service(self) -> WorkerQuerySet:
+        """Return the workers that run requests now, those that drain among them."""
         return self.filter(
-            state=WorkerState.READY,
+            state__in=(WorkerState.READY, WorkerState.DRAINING),
             node__heartbeat_at__gt=timezone.now() - HEARTBEAT_EXPIRES,
         )
+
+    def serving(self) -> WorkerQuerySet:
+        """Return the workers that take requests now."""
+        return self.in_service().filter(state=WorkerState.READY)
 
 
 class Worker(models.Model):
@@ -91,7 +110,9 @@ class Worker(models.Model):
         max_length=32, blank=True, help_text="Changes each time the process starts."
     )
     progress = models.FloatField(default=0, help_text="Of loading, 0 to 1.")
-    error = models.TextField(blank=True)
+    error = models.TextField(
+        blank=True, help_text="Why it failed, or what it waits for."
+    )
     failed_at = models.DateTimeField(null=True)
     restarts = models.PositiveIntegerField(default=0)
     pid = models.PositiveIntegerField(null=True)
@@ -99,13 +120,20 @@ class Worker(models.Model):
     n_ctx = models.PositiveIntegerField(
         null=True, help_text="Tokens of one sequence, in force."
     )
+    n_ctx_max = models.PositiveIntegerField(
+        null=True, help_text="Tokens that one sequence may grow to."
+    )
     n_seq_max = models.PositiveIntegerField(null=True, help_text="Sequences, in force.")
+    kv_layout = models.CharField(max_length=8, blank=True)
     memory_bytes = models.BigIntegerField(default=0, help_text="Resident memory.")
     memory_estimate = models.BigIntegerField(
         default=0, help_text="Bytes reckoned before the load."
     )
     running = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
+    waiting_by_key = models.JSONField(
+        default=list, help_text="What waits in the worker, the longest backlog first."
+    )
     kv_cells_used = models.PositiveIntegerField(default=0)
     kv_cells_total = models.PositiveIntegerField(default=0)
     requests_total = models.BigIntegerField(default=0)

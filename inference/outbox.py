@@ -7,13 +7,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.protocol import Event, Frame
+from inference.protocol import Embedded, Event, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Frames kept per web process: at 30 steps a second more than half a minute.
 _KEPT_FRAMES = 1024
+#: Bytes of vectors kept per web process; beside them a token's event is nothing.
+_KEPT_BYTES = 64 * 2**20
 #: A web process that has not renewed for this long is gone.
 LEASE_S = 15.0
 
@@ -24,7 +26,8 @@ class _Mailbox:
 
     renewed_at: float
     pending: list[Event] = field(default_factory=list)
-    sent: deque[Frame] = field(default_factory=lambda: deque(maxlen=_KEPT_FRAMES))
+    sent: deque[Frame] = field(default_factory=deque)
+    sent_bytes: int = 0
     seq: int = 0
     is_expired: bool = False
 
@@ -91,6 +94,7 @@ class Outbox:
                 box.is_expired = True
                 box.pending = []
                 box.sent.clear()
+                box.sent_bytes = 0
                 gone.append(name)
         return gone
 
@@ -99,4 +103,17 @@ class Outbox:
         frame = Frame(self._incarnation, self._control, box.seq, tuple(box.pending))
         box.pending = []
         box.sent.append(frame)
+        box.sent_bytes += _num_bytes(frame)
+        while len(box.sent) > _KEPT_FRAMES or box.sent_bytes > _KEPT_BYTES:
+            box.sent_bytes -= _num_bytes(box.sent.popleft())
         return frame
+
+
+def _num_bytes(frame: Frame) -> int:
+    """Return the bytes of the vectors in a frame."""
+    return sum(
+        len(vector)
+        for event in frame.events
+        if isinstance(event, Embedded)
+        for vector in event.vectors
+    )

@@ -6,69 +6,89 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    #: Bytes by device, the machine's own memory first.
+    Memory = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A loaded model: its memory in bytes, when it was last used, what it runs.
+    """A worker: of which model, its memory, when it was last used, what it runs.
 
     ``last_used`` is any clock that grows; ``is_leaving`` says that it drains
-    already, ``is_fresh`` that it has not had the time to serve what it was
+    already, ``is_pinned`` that it never has to go, ``is_spare`` that its model has
+    another one, ``is_fresh`` that it has not had the time to serve what it was
     loaded for: it stays, or models in turn would be loaded and never serve.
     """
 
     key: int
-    memory: int
+    model: int
+    memory: Memory
     last_used: float
     running: int
     is_leaving: bool = False
+    is_pinned: bool = False
+    is_spare: bool = False
     is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``fits_now``, or what must be drained first; ``refusal`` if nothing helps."""
+    """``fits_now``, or what must be drained first.
 
-    fits_now: bool
+    Neither is to wait: something leaves, or has to serve for a while yet.
+    ``is_blocked`` says that not even that helps: the rest is pinned.
+    """
+
+    fits_now: bool = False
     evict: tuple[int, ...] = ()
-    refusal: str = ""
+    is_blocked: bool = False
 
 
 def place(
-    *, needed: int, memory_limit: int, max_models: int, loaded: Sequence[Loaded]
+    *,
+    model: int,
+    needed: Memory,
+    limits: Memory,
+    max_models: int,
+    loaded: Sequence[Loaded],
 ) -> Placement:
-    """Decide how a model of ``needed`` bytes gets room beside the loaded ones.
+    """Decide how a worker of ``model`` gets ``needed`` bytes beside the loaded ones.
 
-    Idle models go first, then the least recently used. What drains already
-    makes room by itself, so no more is evicted than is still needed.
+    Second workers of a model go first, then idle ones, then the least recently
+    used. What drains already makes room by itself, so no more is evicted than is
+    still needed.
     """
-    if needed > memory_limit:
-        return Placement(
-            fits_now=False,
-            refusal=(
-                f"It needs {_gib(needed)}, but all models together may take "
-                f"{_gib(memory_limit)} here (engine.memory_mb). A shorter context or "
-                "fewer sequences need less."
-            ),
+
+    def fits(others: Iterable[Loaded]) -> bool:
+        others = list(others)
+        memory = (*(each.memory for each in others), needed)
+        models = {each.model for each in others} | {model}
+        return len(models) <= max_models and all(
+            sum(device) <= limit
+            for device, limit in zip(zip(*memory, strict=True), limits, strict=True)
         )
-    memory = sum(model.memory for model in loaded)
-    count = len(loaded)
-    if memory + needed <= memory_limit and count < max_models:
+
+    if fits(loaded):
         return Placement(fits_now=True)
-    staying = [model for model in loaded if not model.is_leaving]
-    memory = sum(model.memory for model in staying)
-    count = len(staying)
-    evict = []
-    candidates = [model for model in staying if not model.is_fresh]
-    for model in sorted(candidates, key=lambda m: (m.running > 0, m.last_used)):
-        if memory + needed <= memory_limit and count < max_models:
-            break
-        evict.append(model.key)
-        memory -= model.memory
-        count -= 1
-    return Placement(fits_now=False, evict=tuple(evict))
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    staying = [each for each in loaded if not each.is_leaving]
+    if fits(staying):
+        return Placement()
+    if not fits(each for each in staying if each.is_pinned):
+        return Placement(is_blocked=True)
+    candidates = sorted(
+        (each for each in staying if not each.is_pinned and not each.is_fresh),
+        key=lambda each: (not each.is_spare, each.running > 0, each.last_used),
+    )
+    if not fits(each for each in staying if each not in candidates):
+        return Placement()
+    evict: list[Loaded] = []
+    while not fits(each for each in staying if each not in evict):
+        evict.append(candidates[len(evict)])
+    # One large worker may make those superfluous that were to go before it.
+    for each in evict[:-1]:
+        rest = [other for other in evict if other is not each]
+        if fits(other for other in staying if other not in rest):
+            evict = rest
+    return Placement(evict=tuple(each.key for each in evict))

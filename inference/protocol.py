@@ -5,9 +5,12 @@ and web process, with a sequence number, so that a lost one is noticed. What
 crosses the channel layer is the dict of ``to_wire``; ``from_wire`` is its
 inverse.
 
-    web    --Generate-->             queue.<model>         (queue layer)
-    web    --Abort, Renew, Resend--> the worker's channel  (default layer)
-    worker --Frame-->                the web's channel     (default layer)
+    web    --Generate, Embed,
+             Tokenize, Detokenize--> queue.<model>             (queue layer)
+    web    --Abort, Renew, Resend--> the worker's channel      (default layer)
+    worker --Frame-->                the web's channel         (default layer)
+    worker --Present-->              the group queue.<model>   (default layer)
+    worker --Hungry-->               another worker's channel  (default layer)
 """
 
 from __future__ import annotations
@@ -15,13 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from inference.engine.constraint import Constraint
+from inference.engine.probabilities import TokenLogprob, TokenLogprobs
 from inference.engine.sampling_params import SamplingParams
 
-VERSION = 1
+VERSION = 2
 
 
 def queue_name(model_id: int) -> str:
-    """Return the channel of the requests for a model (its primary key)."""
+    """Return the channel of the requests for a model (its primary key).
+
+    The model's workers are a group of the same name.
+    """
     return f"queue.{model_id}"
 
 
@@ -33,7 +41,8 @@ class Generate:
     puts the model's BOS before text (a rendered chat template has its own).
     ``resume`` are tokens that an earlier worker has already delivered: they are
     prefilled with the prompt and not sent again. ``deadline`` is in seconds
-    since the epoch; ``tenant`` names the key's owner, ``key`` the key.
+    since the epoch; ``tenant`` names the key's owner, ``key`` the key, which
+    weighs ``weight``; of one key's requests a lower ``priority`` starts earlier.
     """
 
     request_id: str
@@ -45,6 +54,54 @@ class Generate:
     resume: tuple[int, ...] = ()
     tenant: str = ""
     key: str = ""
+    weight: float = 1.0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Make a vector of each text or, with a ``query``, score each one for it.
+
+    ``inputs`` are texts, or token ids; ``paths`` is what the request calls each of
+    them. The rest is as in Generate.
+    """
+
+    request_id: str
+    reply_to: str
+    inputs: tuple[str | list[int], ...]
+    paths: tuple[str, ...]
+    deadline: float
+    query: str | None = None
+    key: str = ""
+    weight: float = 1.0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenize:
+    """Say which tokens a text is made of.
+
+    ``special`` puts those around it that the model wants, ``parse_special`` takes
+    special tokens that the text spells out for those.
+    """
+
+    request_id: str
+    reply_to: str
+    text: str
+    deadline: float
+    special: bool = False
+    parse_special: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Detokenize:
+    """Say which text tokens stand for; ``path`` is what the request calls them."""
+
+    request_id: str
+    reply_to: str
+    tokens: tuple[int, ...]
+    path: str
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +127,94 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """A worker serves at ``control``; ``surplus`` requests there cannot start yet."""
+
+    control: str
+    surplus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hungry:
+    """Another worker of the model could start so many requests at once."""
+
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """A worker has taken the request; prefill begins."""
+    """A worker has taken the request, behind ``position`` others that wait."""
 
     request_id: str
     prompt_tokens: int
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The sequence has got a slot; ``cached_tokens`` of its prompt were there."""
+
+    request_id: str
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker hands a request back that it has not started: queue it again."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptScored:
+    """How likely the prompt's tokens were, all of them, where that is asked for.
+
+    The first has nothing before it; its probability is told as 1. A worker that
+    takes a sequence over tells them again.
+    """
+
+    request_id: str
+    logprobs: tuple[TokenLogprobs, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TokensGenerated:
-    """Tokens were sampled; ``text`` is what became certain by them."""
+    """Tokens were sampled; ``text`` is what became certain by them.
+
+    ``logprobs`` has one entry for each token, or none unless it is asked for.
+    """
 
     request_id: str
     tokens: tuple[int, ...]
+    text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vectors of all inputs, in their order: float32, little-endian.
+
+    Those that rank have one number, the score.
+    """
+
+    request_id: str
+    vectors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """The tokens of a text, and the bytes that each stands for."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+    pieces: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detokenized:
+    """The text of tokens."""
+
+    request_id: str
     text: str
 
 
@@ -97,15 +229,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The sequence has ended; ``text`` is the last of it.
+    """The request has ended; ``text`` is the last of its answer.
 
-    ``reason`` is ``stop`` or ``length``.
+    ``reason`` is ``stop`` or ``length``. ``logprobs`` are those of the last tokens.
     """
 
     request_id: str
     reason: str
     text: str
     usage: Usage
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +266,51 @@ class Frame:
     events: tuple[Event, ...]
 
 
-Event = Accepted | TokensGenerated | Finished | Failed
-Command = Abort | Renew | Resend
-Message = Generate | Command | Event | Frame
+Request = Generate | Embed | Tokenize | Detokenize
+Event = (
+    Accepted
+    | Started
+    | Released
+    | PromptScored
+    | TokensGenerated
+    | Embedded
+    | Tokenized
+    | Detokenized
+    | Finished
+    | Failed
+)
+Command = Abort | Renew | Resend | Present | Hungry
+Message = Request | Command | Event | Frame
 
 _TYPES: dict[str, type] = {
     "engine.generate": Generate,
+    "engine.embed": Embed,
+    "engine.tokenize": Tokenize,
+    "engine.detokenize": Detokenize,
     "engine.abort": Abort,
     "engine.renew": Renew,
     "engine.resend": Resend,
+    "engine.present": Present,
+    "engine.hungry": Hungry,
     "engine.frame": Frame,
     "engine.accepted": Accepted,
+    "engine.started": Started,
+    "engine.released": Released,
+    "engine.prompt": PromptScored,
     "engine.tokens": TokensGenerated,
+    "engine.embedded": Embedded,
+    "engine.tokenized": Tokenized,
+    "engine.detokenized": Detokenized,
     "engine.finished": Finished,
     "engine.failed": Failed,
 }
 _NAMES = {message: name for name, message in _TYPES.items()}
 _FIELDS = {message: [field.name for field in fields(message)] for message in _NAMES}
 _PARAMS = [field.name for field in fields(SamplingParams)]
+#: Fields that are tuples of what msgpack carries as it is.
+_TUPLES = frozenset(
+    {"inputs", "paths", "pieces", "request_ids", "resume", "tokens", "vectors"}
+)
 
 
 class ProtocolError(Exception):
@@ -180,7 +340,9 @@ def from_wire(wire: dict[str, Any]) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SamplingParams):
-        return [getattr(value, name) for name in _PARAMS]
+        return [_plain(getattr(value, name)) for name in _PARAMS]
+    if isinstance(value, Constraint):
+        return [value.grammar, value.param, value.marks]
     if isinstance(value, Usage):
         return [value.prompt_tokens, value.completion_tokens, value.cached_tokens]
     if isinstance(value, tuple):
@@ -191,26 +353,42 @@ def _plain(value: Any) -> Any:
 def _event(item: Any) -> Any:
     """Return an event as a list, type first: most of what crosses is these."""
     kind = type(item)
+    if kind is TokenLogprobs:
+        return [_logprob(item.chosen), [_logprob(each) for each in item.top]]
     if kind not in _NAMES:
         return item
     return [_NAMES[kind], *(_plain(getattr(item, name)) for name in _FIELDS[kind])]
 
 
+def _logprob(item: TokenLogprob) -> list[Any]:
+    return [item.token, item.piece, item.logprob]
+
+
 def _rich(name: str, value: Any) -> Any:
     if name == "params":
-        params = dict(zip(_PARAMS, value, strict=True))
-        params["logit_bias"] = tuple(
-            (token, bias) for token, bias in params["logit_bias"]
-        )
-        params["stop"] = tuple(params["stop"])
+        params = {n: _tuples(v) for n, v in zip(_PARAMS, value, strict=True)}
+        if params["constraint"] is not None:
+            params["constraint"] = Constraint(*params["constraint"])
         return SamplingParams(**params)
     if name == "usage":
         return Usage(*value)
     if name == "events":
         return tuple(_event_of(item) for item in value)
-    if name in ("resume", "request_ids", "tokens"):
+    if name == "logprobs":
+        return tuple(
+            TokenLogprobs(
+                TokenLogprob(*chosen), tuple(TokenLogprob(*each) for each in top)
+            )
+            for chosen, top in value
+        )
+    if name in _TUPLES:
         return tuple(value)
     return value
+
+
+def _tuples(value: Any) -> Any:
+    """Return the value with its lists, which msgpack makes of tuples, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _event_of(item: list[Any]) -> Any:

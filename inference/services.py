@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from inference import request_queue
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
@@ -36,25 +37,46 @@ class ModelSituation:
 
     ``incarnations`` are the workers that may hold requests, ``doubtful`` those of
     a machine whose engine does not beat, ``has_worker`` whether one serves or is
-    on its way, ``has_room`` whether one takes requests now and nothing waits,
-    ``error`` why it cannot be loaded.
+    on its way, ``is_serving`` whether one takes requests now, ``waiting`` how many
+    wait in its workers, ``error`` why it cannot be loaded.
     """
 
     incarnations: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
     has_worker: bool = False
-    has_room: bool = False
+    is_serving: bool = False
+    waiting: int = 0
     error: str = ""
 
 
 def worker_request(*, model: Model) -> Worker:
-    """Wish for the model to be loaded; return its worker row. Idempotent.
+    """Wish for the model to be loaded; return its first worker row. Idempotent.
 
-    A worker that had failed is tried anew, one that drains comes back.
+    It gets as many rows as it is to have replicas. A worker that had failed is
+    tried anew, one that drains comes back.
     """
     worker = _wish(model)
     engine_wake()
     return worker
+
+
+def replicas_adjust(*, model: Model) -> None:
+    """Wish for as many workers of a loaded model as it is to have now."""
+    if Worker.objects.filter(model=model, wanted=True).exists():
+        _wish(model)
+        engine_wake()
+
+
+def models_preload() -> list[Model]:
+    """Wish for every model that is to be loaded when an engine starts; return them."""
+    models = [
+        model
+        for model in Model.objects.servable()
+        if model.setting_in_force("is_preloaded")
+    ]
+    for model in models:
+        worker_request(model=model)
+    return models
 
 
 def worker_release(*, model: Model) -> int:
@@ -73,18 +95,18 @@ def worker_release(*, model: Model) -> int:
 
 
 def _wish(model: Model) -> Worker:
-    try:
-        with transaction.atomic():
-            worker, _ = Worker.objects.get_or_create(model=model, replica=0)
-    except IntegrityError:
-        # Another request created it between our look and our insert.
-        worker = Worker.objects.get(model=model, replica=0)
+    """Make the model's rows wishes, one for each replica; return the first."""
+    replicas = model.setting_in_force("replicas")
+    workers = [_row(model, replica) for replica in range(replicas)]
+    rows = Worker.objects.filter(model=model)
+    surplus = rows.filter(replica__gte=replicas, wanted=True)
+    surplus.filter(node=None).delete()
+    surplus.update(wanted=False)
+    wished = rows.filter(replica__lt=replicas)
     now = timezone.now()
-    Worker.objects.filter(pk=worker.pk, wanted=False).update(
-        wanted=True, requested_at=now
-    )
+    wished.filter(wanted=False).update(wanted=True, requested_at=now)
     # Conditional, so that of many requests one restarts a failed load.
-    Worker.objects.filter(pk=worker.pk, state=WorkerState.FAILED).update(
+    wished.filter(state=WorkerState.FAILED).update(
         state=WorkerState.REQUESTED,
         wanted=True,
         node=None,
@@ -94,7 +116,17 @@ def _wish(model: Model) -> Worker:
         restarts=0,
         requested_at=now,
     )
-    worker.refresh_from_db()
+    workers[0].refresh_from_db()
+    return workers[0]
+
+
+def _row(model: Model, replica: int) -> Worker:
+    try:
+        with transaction.atomic():
+            worker, _ = Worker.objects.get_or_create(model=model, replica=replica)
+    except IntegrityError:
+        # Another request created it between our look and our insert.
+        worker = Worker.objects.get(model=model, replica=replica)
     return worker
 
 
@@ -126,12 +158,14 @@ async def ensure_worker(model_id: int) -> bool:
 
 def _ensure(model_id: int) -> bool | None:
     """Do ``ensure_worker``'s part in the database; None if the engine is to look."""
-    worker = Worker.objects.select_related("node").filter(model_id=model_id).first()
-    if worker is not None and worker.node is not None and worker.node.is_alive:
-        if worker.wanted and worker.state == WorkerState.READY:
-            return True
-        if worker.wanted and worker.state == WorkerState.LOADING:
-            return False
+    workers = Worker.objects.select_related("node").filter(model_id=model_id)
+    alive = [w for w in workers if w.node is not None and w.node.is_alive]
+    states = {worker.state for worker in alive if worker.wanted}
+    if WorkerState.READY in states:
+        return True
+    if WorkerState.LOADING in states:
+        return False
+    for worker in alive:
         _refuse_if_failed(worker)
     if not EngineNode.objects.alive().exists():
         raise _no_engine()
@@ -168,6 +202,9 @@ def _situation(workers: list[Worker]) -> ModelSituation:
         for w in workers
         if w.wanted and (w in alive or w.node is None) and w not in failed
     ]
+    if failed and all(w.node is None for w in coming):
+        # Further replicas wait for the first one, which does not come.
+        coming = []
     return ModelSituation(
         # Also one that loads: it may be ready, and its row not yet say so.
         incarnations=frozenset(w.incarnation for w in alive if w.incarnation),
@@ -175,7 +212,8 @@ def _situation(workers: list[Worker]) -> ModelSituation:
             w.incarnation for w in workers if w not in alive and w.incarnation
         ),
         has_worker=bool(coming),
-        has_room=any(w.running < (w.n_seq_max or 0) and not w.waiting for w in ready),
+        is_serving=any(worker.wanted for worker in ready),
+        waiting=sum(each["count"] for w in alive for each in w.waiting_by_key),
         error=(
             f"The model '{failed[0].model}' could not be loaded: {failed[0].error}"
             if failed and not coming
@@ -207,12 +245,14 @@ def _ready_worker(model: Model) -> Worker | None:
 
     Raises as ``worker_wait`` does.
     """
-    worker = Worker.objects.select_related("node").filter(model=model).first()
-    if worker is not None and worker.state == WorkerState.READY:
-        return worker
-    if worker is not None and worker.state == WorkerState.FAILED:
+    workers = list(Worker.objects.select_related("node").filter(model=model))
+    ready = [worker for worker in workers if worker.state == WorkerState.READY]
+    if ready:
+        return ready[0]
+    failed = [worker for worker in workers if worker.state == WorkerState.FAILED]
+    if failed and all(w in failed or w.node is None for w in workers):
         raise ModelLoadFailed(
-            f"The model '{model}' could not be loaded: {worker.error}",
+            f"The model '{model}' could not be loaded: {failed[0].error}",
             retry_after=_RETRY_AFTER_S,
         )
     if not EngineNode.objects.alive().exists():
@@ -232,9 +272,7 @@ async def queue_depth(model_id: int) -> int:
 
     Raises OSError or redis.exceptions.RedisError.
     """
-    layer = channel_layers["queue"]
-    key = layer.prefix + queue_name(model_id)
-    return int(await layer.connection(0).zcard(key))
+    return await request_queue.depth(channel_layers["queue"], queue_name(model_id))
 
 
 async def queue_depths() -> dict[str, int]:

@@ -12,7 +12,6 @@ import logging
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,15 +20,21 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from inference import worker_rows
+from inference import telemetry_store, worker_rows
+from inference.load_decision import decide
+from inference.load_plan import InvalidSettings, load_request
+from inference.machine_probe import machine_probe
 from inference.models import EngineNode, Worker, WorkerState
-from inference.placement import Loaded, place
-from inference.services import ENGINE_GROUP, queue_depth
+from inference.services import ENGINE_GROUP, models_preload, queue_depth
 from inference.threads import in_one_thread
 from inference.worker_process import WorkerProcess
+from inference.worker_slot import Slot, resident_memory, room_of
 
 if TYPE_CHECKING:
-    from registry.models import Model
+    from collections.abc import Sequence
+
+    from inference.load_plan import LoadPlan
+    from registry.load_settings import LoadSettings
 
 logger = logging.getLogger(__name__)
 
@@ -40,38 +45,13 @@ _SILENT_AFTER_S = 30.0
 #: A worker that dies this soon after it was ready counts towards a crash loop.
 _CRASH_WINDOW_S = 30.0
 _MAX_CRASHES = 3
-#: Time in which a loaded model takes the requests that wait for it, before
-#: another may take its place; those that run are finished in any case.
-_SERVES_AT_LEAST_S = 2.0
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A claimed row and its process."""
-
-    row_id: int
-    model: Model
-    memory: int
-    process: WorkerProcess
-    last_used: float
-    last_requests: int = 0
-    is_saved_ready: bool = False
-
-    @property
-    def incarnation(self) -> str:
-        return self.process.spec.incarnation
-
-    @property
-    def is_fresh(self) -> bool:
-        ready_at = self.process.ready_at
-        return ready_at is None or time.monotonic() - ready_at < _SERVES_AT_LEAST_S
 
 
 class Supervisor:
     """One engine node."""
 
     def __init__(self) -> None:
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot] = {}
         self._crashes: dict[int, int] = {}
         self._look = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -87,8 +67,10 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until stopped. Raises NodeTaken."""
-        self._node = await in_one_thread(worker_rows.node_register)
+        machine = await machine_probe()
+        self._node = await in_one_thread(worker_rows.node_register, machine)
         logger.info("Engine on %s is ready", self._node.name)
+        await in_one_thread(models_preload)
         tasks = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._beat()),
@@ -124,7 +106,7 @@ class Supervisor:
                     # One model that cannot be started must not stop the others.
                     logger.exception("%s could not be started", row.model)
 
-    async def _tend(self, slot: _Slot, row: Worker | None) -> None:
+    async def _tend(self, slot: Slot, row: Worker | None) -> None:
         process = slot.process
         if not process.is_running:
             await self._bury(slot)
@@ -136,11 +118,13 @@ class Supervisor:
         if self._load_takes_too_long(process):
             process.kill()
             return
+        if row is not None:
+            slot.follow(row.model)
         # A row that is gone was deleted with its model.
-        if row is None or not row.wanted:
+        if row is None or not row.wanted or process.is_draining:
             await process.drain()
             self._kill_after_drain(slot)
-        elif await self._is_idle_too_long(slot):
+        elif self._is_idle_too_long(slot):
             logger.info("Unloading %s: idle", slot.model)
             await in_one_thread(worker_rows.unwant, slot.row_id)
             await process.drain()
@@ -154,7 +138,7 @@ class Supervisor:
             process.ready_at is None and time.monotonic() - process.started_at > limit
         )
 
-    def _kill_after_drain(self, slot: _Slot) -> None:
+    def _kill_after_drain(self, slot: Slot) -> None:
         process = slot.process
         # A model that still loads has no requests to finish.
         if process.report.state == "loading":
@@ -163,16 +147,19 @@ class Supervisor:
             logger.warning("Worker of %s did not drain in time", slot.model)
             process.kill()
 
-    async def _is_idle_too_long(self, slot: _Slot) -> bool:
-        keep_alive = slot.model.keep_alive
-        if keep_alive is None:
-            keep_alive = settings.CONFIG["engine.keep_alive"]
-        idle = slot.process.report.running == 0 and slot.process.ready_at is not None
-        return bool(
-            keep_alive and idle and time.monotonic() - slot.last_used > keep_alive
-        )
+    def _is_idle_too_long(self, slot: Slot) -> bool:
+        """Whether nobody has used the model for its keep-alive: none of its workers."""
+        keep_alive = slot.settings.keep_alive
+        if slot.settings.is_pinned or not keep_alive:
+            return False
+        return all(each.is_idle(keep_alive) for each in self._alike(slot))
 
-    async def _save(self, slot: _Slot) -> None:
+    def _alike(self, slot: Slot) -> list[Slot]:
+        """Return the workers of the same model, the first of them first."""
+        alike = (s for s in self._slots.values() if s.model.pk == slot.model.pk)
+        return sorted(alike, key=lambda each: each.replica)
+
+    async def _save(self, slot: Slot) -> None:
         process = slot.process
         report = process.report
         more: dict[str, Any] = {"pid": process.pid}
@@ -185,14 +172,21 @@ class Supervisor:
             more["load_seconds"] = process.load_seconds
             logger.info("%s is ready after %.1f s", slot.model, process.load_seconds)
         with suppress(psutil.Error):
-            more["memory_bytes"] = psutil.Process(process.pid).memory_info().rss
-        with suppress(OSError, RedisError):
-            more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
+            more["memory_bytes"] = slot.rss = resident_memory(process.pid)
+        # The queue is one for all workers of a model: it counts with the first.
+        if self._alike(slot)[0] is slot:
+            with suppress(OSError, RedisError):
+                more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
+        if report.telemetry is not None:
+            with suppress(OSError, RedisError):
+                await asyncio.to_thread(
+                    telemetry_store.save, slot.incarnation, report.telemetry
+                )
         await in_one_thread(
             worker_rows.save_report, slot.row_id, slot.incarnation, report, **more
         )
 
-    async def _bury(self, slot: _Slot) -> None:
+    async def _bury(self, slot: Slot) -> None:
         """Clear up after a process that has ended."""
         process = slot.process
         await process.close()
@@ -220,7 +214,7 @@ class Supervisor:
             )
             self._look.set()
 
-    def _death(self, slot: _Slot) -> str:
+    def _death(self, slot: Slot) -> str:
         if self._load_takes_too_long(slot.process):
             limit = settings.CONFIG["engine.load_timeout"]
             return f"Loading took longer than {limit} s (engine.load_timeout)."
@@ -230,42 +224,44 @@ class Supervisor:
 
     async def _try_start(self, row: Worker) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
-        plan = await in_one_thread(worker_rows.load_plan, row.model)
-        decision = place(
-            needed=plan.memory,
-            memory_limit=self._node.memory_limit,
-            max_models=self._node.max_models,
-            loaded=[
-                Loaded(
-                    key=slot.row_id,
-                    memory=slot.memory,
-                    last_used=slot.last_used,
-                    running=slot.process.report.running,
-                    is_leaving=slot.process.is_draining,
-                    is_fresh=slot.is_fresh,
-                )
-                for slot in self._slots.values()
-            ],
+        if row.replica and not await in_one_thread(worker_rows.is_served, row.model):
+            # Several workers are of use once one can load the model at all.
+            return
+        try:
+            request = load_request(row.model)
+        except InvalidSettings as error:
+            await in_one_thread(
+                worker_rows.load_refused, row.pk, self._node, None, str(error)
+            )
+            return
+        room = room_of(self._node, self._slots.values())
+        decision = decide(
+            request, model=row.model.pk, is_spare=row.replica > 0, room=room
         )
-        if decision.refusal:
+        if decision.is_refused:
             is_final = await in_one_thread(
-                worker_rows.load_refused,
-                row.pk,
-                self._node,
-                plan.memory,
-                decision.refusal,
+                worker_rows.load_refused, row.pk, self._node, request, decision.reason
             )
             if is_final:
-                logger.error("%s cannot be loaded: %s", row.model, decision.refusal)
-        for row_id in decision.evict:
+                logger.error("%s cannot be loaded: %s", row.model, decision.reason)
+        elif decision.reason:
+            await in_one_thread(worker_rows.load_waits, row.pk, decision.reason)
+        await self._evict(decision.evict, row)
+        if decision.plan is not None:
+            await self._start(row, request.settings, decision.plan)
+
+    async def _evict(self, row_ids: Sequence[int], row: Worker) -> None:
+        """Drain workers that must make room; a spare one waits to come back."""
+        for row_id in row_ids:
             slot = self._slots[row_id]
             logger.info("Unloading %s to make room for %s", slot.model, row.model)
-            await in_one_thread(worker_rows.unwant, row_id)
+            if all(each.row_id in row_ids for each in self._alike(slot)):
+                await in_one_thread(worker_rows.unwant, row_id)
             await slot.process.drain()
-        if decision.fits_now:
-            await self._start(row, plan)
 
-    async def _start(self, row: Worker, plan: worker_rows.LoadPlan) -> None:
+    async def _start(
+        self, row: Worker, load_settings: LoadSettings, plan: LoadPlan
+    ) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
         incarnation = uuid.uuid4().hex
         if not await in_one_thread(
@@ -277,10 +273,12 @@ class Supervisor:
             worker_rows.worker_spec(row.model, plan.engine, incarnation),
             on_change=self._look.set,
         )
-        self._slots[row.pk] = _Slot(
+        self._slots[row.pk] = Slot(
             row_id=row.pk,
+            replica=row.replica,
             model=row.model,
-            memory=plan.memory,
+            settings=load_settings,
+            plan=plan,
             process=process,
             last_used=time.monotonic(),
         )

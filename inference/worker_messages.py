@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.engine.config import EngineConfig
+
+if TYPE_CHECKING:
+    from inference.backlog import KeyBacklog
+    from inference.engine.telemetry import Snapshot
 
 DRAIN = "drain"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker serves: which queue, as whom, and how to load the model."""
+    """What a worker serves: which queue, as whom, and how to load the model.
+
+    ``max_waiting`` requests may wait in it beside those that have a slot.
+    """
 
     queue: str
     incarnation: str
     model_name: str
+    max_waiting: int
     engine: EngineConfig
 
 
@@ -30,21 +38,28 @@ class WorkerReport:
     """A worker's state and numbers.
 
     ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress``
-    of loading goes from 0 to 1; the rest are counts.
+    of loading goes from 0 to 1; ``n_ctx_seen`` is the largest need of a request so
+    far, of its prompt and its answer; ``waiting_by_key`` is what waits here, by key;
+    ``telemetry`` is what the engine has measured since it was loaded; the rest are
+    counts.
     """
 
     state: str
     progress: float = 0.0
     error: str = ""
     n_ctx: int = 0
+    n_ctx_max: int = 0
+    n_ctx_seen: int = 0
     n_seq_max: int = 0
     running: int = 0
     waiting: int = 0
+    waiting_by_key: tuple[KeyBacklog, ...] = ()
     kv_cells_used: int = 0
     kv_cells_total: int = 0
     requests_total: int = 0
     prompt_tokens_total: int = 0
     output_tokens_total: int = 0
+    telemetry: Snapshot | None = None
 
 
 def spec_to_line(spec: WorkerSpec) -> str:
@@ -57,6 +72,7 @@ def spec_from_line(line: str) -> WorkerSpec:
     data = json.loads(line)
     engine = data.pop("engine")
     engine["paths"] = tuple(engine["paths"])
+    engine["tensor_split"] = tuple(engine["tensor_split"])
     return WorkerSpec(engine=EngineConfig(**engine), **data)
 
 

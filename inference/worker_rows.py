@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Least
 from django.utils import timezone
 
-from inference.engine.config import EngineConfig
+from inference.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
-from inference.sizing import ModelShape, memory_needed, sequences_that_fit
 from inference.worker_messages import WorkerSpec
+from registry.models import Model
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from inference.engine.config import EngineConfig
+    from inference.load_plan import LoadPlan, LoadRequest
+    from inference.machine import Machine
     from inference.worker_messages import WorkerReport
-    from registry.models import Model
 
 _MEMORY_SHARE = 0.85
 _MIB = 1024 * 1024
 #: A machine's rows are free for others after this long without a heartbeat: well
 #: beyond what requests take for dead, so that a short stall moves no model.
 _ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
+#: States of rows that have no process.
+_ENDED = (WorkerState.REQUESTED, WorkerState.FAILED)
 #: What a row says when no process is behind it and any engine may claim it.
 _FREED: dict[str, Any] = {
     "node": None,
@@ -38,6 +43,7 @@ _FREED: dict[str, Any] = {
     "pid": None,
     "running": 0,
     "waiting": 0,
+    "waiting_by_key": [],
     "kv_cells_used": 0,
     "progress": 0,
     "memory_bytes": 0,
@@ -48,18 +54,10 @@ class NodeTaken(Exception):
     """Another engine runs on this machine with the same database."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadPlan:
-    """How a model is to be loaded here and the bytes that it will take."""
-
-    engine: EngineConfig
-    memory: int
-
-
-def node_register() -> EngineNode:
+def node_register(machine: Machine | None = None) -> EngineNode:
     """Write this machine's row and take back what an earlier engine left.
 
-    Raises NodeTaken.
+    ``machine`` is what llama.cpp finds here. Raises NodeTaken.
     """
     config = settings.CONFIG
     memory = psutil.virtual_memory()
@@ -81,6 +79,7 @@ def node_register() -> EngineNode:
                 "memory_available": memory.available,
                 "memory_limit": limit,
                 "max_models": config["engine.max_models"],
+                "hardware": machine.as_json() if machine else {},
                 "started_at": now,
                 "heartbeat_at": now,
             },
@@ -134,15 +133,15 @@ def node_stop(node: EngineNode) -> None:
 def rows_of(node: EngineNode) -> list[Worker]:
     """Return the rows that this node has claimed and those that anyone may claim.
 
-    The latter come in the order in which they were wished for. Rows of machines
-    that are gone are among them.
+    The latter come in the order in which they were wished for, further replicas
+    last. Rows of machines that are gone are among them.
     """
     _adopt_orphans()
     return [
         *Worker.objects.filter(node=node).select_related("model"),
         *Worker.objects.filter(node=None, wanted=True, state=WorkerState.REQUESTED)
         .select_related("model")
-        .order_by("requested_at"),
+        .order_by(Least("replica", 1), "requested_at", "replica"),
     ]
 
 
@@ -170,7 +169,8 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
             incarnation=incarnation,
             progress=0,
             error="",
-            memory_estimate=plan.memory,
+            memory_estimate=plan.estimate.resident,
+            kv_layout=plan.engine.kv_layout,
             last_used_at=timezone.now(),
         )
         == 1
@@ -182,20 +182,44 @@ def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
 
     Like every write of a worker's end, it is for that life of the row alone: an
     engine that was thought dead must not overwrite what another made of the row.
+    The largest need of a request is the model's to remember.
     """
     columns: dict[str, Any] = {
         **asdict(report),
         "n_ctx": report.n_ctx or None,
+        "n_ctx_max": report.n_ctx_max or None,
         "n_seq_max": report.n_seq_max or None,
         "heartbeat_at": timezone.now(),
         **more,
     }
+    # It goes elsewhere: see telemetry_store.
+    del columns["telemetry"]
+    seen = columns.pop("n_ctx_seen")
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
+    if seen:
+        models = Model.objects.filter(workers=pk)
+        models.filter(Q(n_ctx_seen=None) | Q(n_ctx_seen__lt=seen)).update(
+            n_ctx_seen=seen
+        )
 
 
 def unwant(pk: int) -> None:
     """Wish for this worker to go: its memory is needed, or nobody uses it."""
-    Worker.objects.filter(pk=pk).update(wanted=False)
+    with transaction.atomic():
+        Worker.objects.filter(pk=pk).update(wanted=False)
+        _drop_spares(pk)
+
+
+def _drop_spares(pk: int) -> None:
+    """Forget replicas that wait, if no worker of their model is left to go on."""
+    alike = Worker.objects.filter(model__workers=pk)
+    if not alike.filter(wanted=True).exclude(state__in=_ENDED).exists():
+        alike.filter(node=None, state=WorkerState.REQUESTED, replica__gt=0).delete()
+
+
+def is_served(model: Model) -> bool:
+    """Return whether a worker of the model takes requests now, here or elsewhere."""
+    return Worker.objects.serving().filter(model=model).exists()
 
 
 def worker_ended(pk: int, incarnation: str) -> None:
@@ -224,67 +248,37 @@ def worker_failed(pk: int, incarnation: str, error: str) -> None:
             "failed_at": timezone.now(),
         }
     )
+    _drop_spares(pk)
 
 
-def load_refused(pk: int, node: EngineNode, needed: int, error: str) -> bool:
+def load_refused(
+    pk: int, node: EngineNode, request: LoadRequest | None, error: str
+) -> bool:
     """Mark a requested row as failed, if no other machine could load it either.
 
-    Returns whether it was marked.
+    Without a request none could. Returns whether it was marked.
     """
-    if EngineNode.objects.alive().filter(memory_limit__gte=needed).exists():
+    others = EngineNode.objects.alive().exclude(pk=node.pk)
+    if request and any(plan_within(request, n.machine, n.limits) for n in others):
         return False
     unclaimed = Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED)
     marked = unclaimed.update(
         node=node, state=WorkerState.FAILED, error=error, failed_at=timezone.now()
     )
+    _drop_spares(pk)
     return bool(marked)
+
+
+def load_waits(pk: int, reason: str) -> None:
+    """Say of a row that nobody has claimed what it waits for."""
+    Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED).exclude(
+        error=reason
+    ).update(error=reason)
 
 
 def now() -> datetime:
     """Return the time, as rows have it."""
     return timezone.now()
-
-
-def load_plan(model: Model) -> LoadPlan:
-    """Return how this model is to be loaded, by its row and the configuration."""
-    config = settings.CONFIG
-    n_ctx = model.context_in_force(config["models.default_ctx"])
-    kv_cache_type = model.kv_cache_type or config["gpu.kv_cache_type"]
-    shape = ModelShape(
-        file_size=model.file_size,
-        kv_elements_per_token=model.kv_elements_per_token or 0,
-        n_embd=model.embedding_length or 0,
-        n_vocab=model.vocab_size or 0,
-    )
-    n_seq_max = model.n_seq_max or sequences_that_fit(
-        shape,
-        n_ctx=n_ctx,
-        kv_cache_type=kv_cache_type,
-        budget=config["engine.kv_memory_mb"] * _MIB,
-        maximum=config["engine.n_seq_max"],
-    )
-    n_gpu_layers = model.n_gpu_layers
-    engine = EngineConfig(
-        paths=tuple(str(path) for path in model.paths),
-        n_ctx=n_ctx,
-        n_seq_max=n_seq_max,
-        # A step has room for a token of every sequence.
-        n_batch=max(config["engine.n_batch"], n_seq_max),
-        n_gpu_layers=(
-            config["gpu.n_gpu_layers"] if n_gpu_layers is None else n_gpu_layers
-        ),
-        n_threads=model.n_threads or config["engine.n_threads"],
-        kv_cache_type=kv_cache_type,
-        flash_attention=model.flash_attention or config["gpu.flash_attention"],
-    )
-    memory = memory_needed(
-        shape,
-        n_ctx=n_ctx,
-        n_seq_max=n_seq_max,
-        n_batch=engine.n_batch,
-        kv_cache_type=kv_cache_type,
-    )
-    return LoadPlan(engine, memory)
 
 
 def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerSpec:
@@ -293,5 +287,6 @@ def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerS
         queue=queue_name(model.pk),
         incarnation=incarnation,
         model_name=model.name,
+        max_waiting=settings.CONFIG["engine.max_waiting"],
         engine=engine,
     )

@@ -71,10 +71,42 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                 "fields": (
                     "is_enabled",
                     ("n_ctx", "n_seq_max"),
-                    ("keep_alive", "n_threads"),
-                    ("kv_cache_type", "flash_attention"),
-                    "n_gpu_layers",
+                    ("replicas", "keep_alive"),
+                    ("is_pinned", "is_preloaded"),
+                    "shares_prefixes",
                 )
+            },
+        ),
+        (
+            "KV cache",
+            {
+                "fields": (
+                    ("cache_type_k", "cache_type_v"),
+                    ("flash_attention", "kv_layout"),
+                    "swa_full",
+                )
+            },
+        ),
+        (
+            "Processor and memory",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("n_threads", "n_threads_batch"),
+                    ("n_batch", "n_ubatch"),
+                    ("use_mmap", "use_mlock"),
+                    "numa",
+                ),
+            },
+        ),
+        (
+            "GPUs",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("n_gpu_layers", "split_mode"),
+                    ("tensor_split", "main_gpu"),
+                ),
             },
         ),
         (
@@ -109,6 +141,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                     ("architecture", "size_label"),
                     ("parameters", "quantization"),
                     ("context_length", "sliding_window"),
+                    ("tested_ctx", "n_ctx_seen"),
                     ("block_count", "embedding_length"),
                     ("head_count", "head_count_kv"),
                     ("kv_elements_per_token", "expert_count"),
@@ -227,11 +260,15 @@ class RegistryModelAdmin(ModelAdmin[Model]):
         """Return the context in force, with the trained one below."""
         if model.kind in (Kind.PROJECTOR, Kind.LORA):
             return "-"
-        in_force = model.context_in_force(settings.CONFIG["models.default_ctx"])
         trained = model.context_length
         return _two_lines(
-            f"{in_force:,}", f"of {trained:,}" if trained else "trained: unknown"
+            f"{self.context_now(model):,}",
+            f"of {trained:,}" if trained else "trained: unknown",
         )
+
+    def context_now(self, model: Model) -> int:
+        """Return the context in force, or the one that it would be loaded with."""
+        return model.context_in_force(settings.CONFIG["models.default_ctx"])
 
     @admin.display(description="capabilities")
     def capabilities(self, model: Model) -> SafeString | str:

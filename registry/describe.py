@@ -13,14 +13,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from registry.architecture_keys import ArchitectureKeys
 from registry.errors import InvalidGGUF
 from registry.gguf import LongValue
+from registry.memory_shape import memory_shape
 from registry.quantization import TENSOR_TYPES, file_type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from registry.gguf import GGUFHeader, TensorInfo, Value
+
+#: Counts up when more is read off a header: rows of an earlier version are read anew.
+VERSION = 2
 
 Kind = Literal["chat", "completion", "embedding", "reranker", "projector", "lora"]
 
@@ -52,8 +57,6 @@ _ENCODERS = {
     "nomic-bert-moe",
     "t5encoder",
 }
-# Hybrids whose first conversions do not say which layers have attention.
-_FULL_ATTENTION_INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4}
 _TEMPLATE = "tokenizer.chat_template"
 # Strings and blocks of Jinja. Each takes what it can and gives nothing back
 # (``*+``), and an open string goes to the end: so the search is linear in the
@@ -97,6 +100,7 @@ class ModelDescription:
     supports_tools: bool = False
     chat_template: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    memory_shape: dict[str, Any] | None = None
 
 
 def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
@@ -109,7 +113,8 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
     tensors = [tensor for each in headers for tensor in each.tensors]
     architecture = clean_text(header.text("general.architecture"), 64)
     kind = _kind(header, tensors, architecture)
-    keys = _Keys(header, architecture)
+    keys = ArchitectureKeys(header, architecture)
+    shape = memory_shape(headers, architecture)
     template = clean_text(header.text(_TEMPLATE))
     return ModelDescription(
         kind=kind,
@@ -118,23 +123,24 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
         size_label=clean_text(header.text("general.size_label"), 64),
         parameter_count=_parameter_count(header, tensors),
         quantization=_quantization(header, tensors),
-        context_length=keys.largest("context_length"),
-        block_count=keys.largest("block_count"),
-        embedding_length=keys.largest("embedding_length"),
-        head_count=keys.largest("attention.head_count"),
-        head_count_kv=_largest(_heads_kv(keys)),
-        kv_elements_per_token=_kv_elements_per_token(keys),
+        context_length=_largest(keys.numbers("context_length")),
+        block_count=_largest(keys.numbers("block_count")),
+        embedding_length=_largest(keys.numbers("embedding_length")),
+        head_count=_largest(keys.numbers("attention.head_count")),
+        head_count_kv=_largest(keys.heads_kv()),
+        kv_elements_per_token=_column(shape.kv_elements_per_token) if shape else None,
         vocab_size=_vocab_size(header, keys, tensors),
         tokenizer=_tokenizer(header),
         pooling=POOLING.get(keys.integer("pooling_type", -1), ""),
-        sliding_window=keys.largest("attention.sliding_window"),
-        expert_count=keys.largest("expert_count"),
+        sliding_window=_largest(keys.numbers("attention.sliding_window")),
+        expert_count=_largest(keys.numbers("expert_count")),
         license=clean_text(header.text("general.license"), 255),
         supports_tools=any(
             names_tools(text) for text in (template, *_named_templates(header).values())
         ),
         chat_template=template,
         metadata=_metadata(header, architecture),
+        memory_shape=shape.as_json() if shape else None,
     )
 
 
@@ -154,35 +160,6 @@ def names_tools(template: str) -> bool:
     return any(
         _TOOLS.search(_STRING.sub("''", code)) for code in _CODE.findall(template)
     )
-
-
-class _Keys:
-    """The keys of a header that begin with its architecture."""
-
-    def __init__(self, header: GGUFHeader, architecture: str) -> None:
-        self.architecture = architecture
-        self._fields = header.fields
-
-    def get(self, name: str) -> Value | None:
-        """Return the value of ``<architecture>.<name>``."""
-        return self._fields.get(f"{self.architecture}.{name}")
-
-    def numbers(self, name: str) -> list[int] | None:
-        """Return one number, or one per layer; None where there is none."""
-        value = self.get(name)
-        numbers = list(value) if isinstance(value, tuple) else [value]
-        if numbers and all(type(number) is int and number >= 0 for number in numbers):
-            return [number for number in numbers if isinstance(number, int)]
-        return None
-
-    def largest(self, name: str) -> int | None:
-        """Return the number, or the largest of all layers, if a column takes it."""
-        return _largest(self.numbers(name))
-
-    def integer(self, name: str, default: int = 0) -> int:
-        """Return the number, or ``default`` where there is none."""
-        numbers = self.numbers(name)
-        return numbers[0] if numbers and len(numbers) == 1 else default
 
 
 def _largest(numbers: Sequence[int] | None) -> int | None:
@@ -214,7 +191,7 @@ def _kind(header: GGUFHeader, tensors: Sequence[TensorInfo], architecture: str) 
 
 
 def _model_kind(header: GGUFHeader, architecture: str) -> Kind:
-    keys = _Keys(header, architecture)
+    keys = ArchitectureKeys(header, architecture)
     pooling = POOLING.get(keys.integer("pooling_type"), "none")
     if pooling == "rank" or keys.get("classifier.output_labels") is not None:
         return "reranker"
@@ -245,49 +222,15 @@ def _quantization(header: GGUFHeader, tensors: Iterable[TensorInfo]) -> str:
     return TENSOR_TYPES[weights.most_common(1)[0][0]].name if weights else ""
 
 
-def _heads_kv(keys: _Keys) -> list[int] | None:
-    """Return the KV heads, one number or one per layer; unsaid, as many as heads."""
-    numbers = keys.numbers("attention.head_count_kv")
-    return numbers or keys.numbers("attention.head_count")
-
-
-def _kv_elements_per_token(keys: _Keys) -> int | None:
-    """Return the elements of K and V that one token takes over all layers.
-
-    Layers without attention (recurrent ones) take none, however long the
-    context; that is 0 heads, or all but each n-th layer. Some models store
-    less than this, by sliding windows or by sharing between layers.
-    """
-    layers = keys.largest("block_count")
-    heads = keys.numbers("attention.head_count")
-    heads_kv = _heads_kv(keys)
-    if layers is None or heads is None or heads_kv is None:
-        return None
-    if len(heads_kv) == 1:
-        interval = keys.integer(
-            "full_attention_interval",
-            _FULL_ATTENTION_INTERVALS.get(keys.architecture, 0),
-        )
-        heads_kv = [heads_kv[0] * (layers // interval if interval else layers)]
-    if sum(heads_kv) == 0:
-        return 0
-    width = keys.largest("embedding_length")
-    first = next((number for number in heads if number), 0)
-    default = width // first if width is not None and first else -1
-    key = keys.integer("attention.key_length", default)
-    value = keys.integer("attention.value_length", default)
-    return _column(sum(heads_kv) * (key + value)) if min(key, value) >= 0 else None
-
-
 def _vocab_size(
-    header: GGUFHeader, keys: _Keys, tensors: Iterable[TensorInfo]
+    header: GGUFHeader, keys: ArchitectureKeys, tensors: Iterable[TensorInfo]
 ) -> int | None:
     tokens = header.fields.get("tokenizer.ggml.tokens")
     if isinstance(tokens, LongValue):
         return _column(tokens.count)
     if isinstance(tokens, tuple):
         return len(tokens)
-    stated = keys.largest("vocab_size")
+    stated = _largest(keys.numbers("vocab_size"))
     if stated is not None:
         return stated
     for tensor in tensors:

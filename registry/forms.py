@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from registry.models import FlashAttention, KVType, Model
+from registry.load_settings import CONFIG_KEYS, default_of
+from registry.models import Model
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Model]
 else:
     ModelForm = forms.ModelForm
 
-_CHOICES = {"kv_cache_type": KVType, "flash_attention": FlashAttention}
+#: What a default says that does not explain itself.
+_MEANINGS = {
+    ("n_gpu_layers", -1): "-1 (all)",
+    ("n_threads", 0): "one per physical core",
+    ("n_threads_batch", 0): "as many as threads",
+    ("keep_alive", 0): "0 (never unloaded)",
+    ("tensor_split", None): "by free memory",
+}
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "max_tokens",
+)
 
 
 def defaults_in_force(model: Model) -> dict[str, str]:
     """Return what an empty setting of this model means, by field."""
     config = settings.CONFIG
-    context = config["models.default_ctx"]
-    if model.context_length:
-        context = min(context, model.context_length)
-    layers = config["gpu.n_gpu_layers"]
-    return {
-        "n_ctx": f"{context}",
-        "n_seq_max": f"up to {config['engine.n_seq_max']}, as memory allows",
-        "n_gpu_layers": f"{layers} (all)" if layers == -1 else f"{layers}",
-        "kv_cache_type": f"Default: {config['gpu.kv_cache_type']}",
-        "flash_attention": f"Default: {config['gpu.flash_attention']}",
-        "n_threads": f"{config['engine.n_threads'] or 'one per physical core'}",
-        "keep_alive": f"{config['engine.keep_alive'] or '0 (never unloaded)'}",
+    loading = {name: default_of(name, config) for name in CONFIG_KEYS}
+    return {name: _text(name, value) for name, value in loading.items()} | {
+        "n_ctx": f"from {model.context_in_force(config['models.default_ctx'])}",
+        "n_seq_max": f"up to {loading['n_seq_max']}, as memory allows",
         "max_tokens": f"{config['generation.max_tokens']}",
         "temperature": f"{config['generation.temperature']}",
         "top_p": f"{config['generation.top_p']}",
@@ -42,34 +50,33 @@ def defaults_in_force(model: Model) -> dict[str, str]:
     }
 
 
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    return _MEANINGS.get((name, value), str(value))
+
+
 class ModelSettingsForm(ModelForm):
     """A model's settings; an empty field shows the default that it stands for."""
 
     class Meta:
         model = Model
-        fields = (
-            "is_enabled",
-            "n_ctx",
-            "n_seq_max",
-            "keep_alive",
-            "n_gpu_layers",
-            "kv_cache_type",
-            "flash_attention",
-            "n_threads",
-            "temperature",
-            "top_p",
-            "top_k",
-            "min_p",
-            "repeat_penalty",
-            "max_tokens",
-        )
+        fields = ("is_enabled", "n_ctx", *CONFIG_KEYS, *_SAMPLING)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, default in defaults_in_force(self.instance).items():
             field = self.fields.get(name)
-            if isinstance(field, forms.ChoiceField):
-                field.choices = [("", default), *_CHOICES[name].choices]
+            if isinstance(field, forms.NullBooleanField):
+                widget = cast("forms.NullBooleanSelect", field.widget)
+                widget.choices = [
+                    ("unknown", f"Default: {default}"),
+                    ("true", "Yes"),
+                    ("false", "No"),
+                ]
+            elif isinstance(field, forms.ChoiceField):
+                choices = cast("list[tuple[str, str]]", field.choices)
+                field.choices = [("", f"Default: {default}"), *choices[1:]]
             elif field is not None:
                 field.widget.attrs["placeholder"] = default
 

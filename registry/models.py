@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from registry.errors import ModelNotFound
+from registry.load_settings import (
+    CACHE_TYPES,
+    FLASH_ATTENTION,
+    KV_LAYOUTS,
+    MAX_DEVICES,
+    NUMA_STRATEGIES,
+    SPLIT_MODES,
+    LoadSettings,
+    conflicts,
+    setting_in_force,
+    settings_in_force,
+)
+from registry.memory_shape import MemoryShape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Kind(models.TextChoices):
@@ -34,25 +51,8 @@ class FileState(models.TextChoices):
     UNREADABLE = "unreadable", "Unreadable"
 
 
-class KVType(models.TextChoices):
-    """Types that llama.cpp stores KV cells in."""
-
-    F32 = "f32"
-    F16 = "f16"
-    BF16 = "bf16"
-    Q8_0 = "q8_0"
-    Q5_1 = "q5_1"
-    Q5_0 = "q5_0"
-    Q4_1 = "q4_1"
-    Q4_0 = "q4_0"
-
-
-class FlashAttention(models.TextChoices):
-    """When llama.cpp uses flash attention."""
-
-    AUTO = "auto"
-    ON = "on"
-    OFF = "off"
+def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
+    return [(value, value) for value in values]
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -119,6 +119,9 @@ class Model(models.Model):
     file_size = models.BigIntegerField("size", help_text="Bytes, all shards.")
     mtime_ns = models.BigIntegerField(help_text="Modification time of the file, ns.")
     fingerprint = models.CharField(max_length=64, db_index=True)
+    description_version = models.PositiveIntegerField(
+        default=1, help_text="Of the release that has read the header."
+    )
     found_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(auto_now=True)
 
@@ -153,8 +156,26 @@ class Model(models.Model):
     metadata = models.JSONField(
         default=dict, blank=True, help_text="Every other scalar of the header."
     )
+    memory_shape = models.JSONField(
+        null=True, blank=True, help_text="What decides its memory, layer by layer."
+    )
 
-    # Settings: edited by an administrator. Empty means the configuration's default.
+    # From experience: written by the engine.
+    tested_ctx = models.PositiveIntegerField(
+        "tested context",
+        null=True,
+        blank=True,
+        help_text="The longest context that a test found good.",
+    )
+    n_ctx_seen = models.PositiveIntegerField(
+        "context needed",
+        null=True,
+        blank=True,
+        help_text="The largest need of a request so far, in tokens.",
+    )
+
+    # Settings: edited by an administrator. Empty means the configuration's default;
+    # load_settings.py has the keys.
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Requests may use it."
     )
@@ -163,14 +184,88 @@ class Model(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(64)],
-        help_text="Tokens of one sequence, at most the trained context.",
+        help_text="Tokens of one sequence, fixed. Empty: as much as requests need, "
+        "memory allows and the model was trained on.",
     )
     n_seq_max = models.PositiveIntegerField(
         "sequences",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(256)],
-        help_text="Requests that run at once.",
+        help_text="Requests that run at once. Empty: as many as fit.",
+    )
+    kv_layout = models.CharField(
+        "KV layout",
+        max_length=8,
+        choices=_choices(KV_LAYOUTS),
+        blank=True,
+        help_text="Split is faster: every sequence has its own cells. Unified lets a "
+        "long one take what the others leave.",
+    )
+    cache_type_k = models.CharField(
+        "K type", max_length=8, choices=_choices(CACHE_TYPES), blank=True
+    )
+    cache_type_v = models.CharField(
+        "V type",
+        max_length=8,
+        choices=_choices(CACHE_TYPES),
+        blank=True,
+        help_text="A quantised one needs flash attention.",
+    )
+    flash_attention = models.CharField(
+        max_length=8, choices=_choices(FLASH_ATTENTION), blank=True
+    )
+    swa_full = models.BooleanField(
+        "whole context in sliding windows",
+        null=True,
+        blank=True,
+        help_text="Layers with a sliding window keep what has left it: prefixes can "
+        "be used again from any position, for more memory.",
+    )
+    n_batch = models.PositiveIntegerField(
+        "batch",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(32), MaxValueValidator(8192)],
+        help_text="Tokens decoded in one step, at most.",
+    )
+    n_ubatch = models.PositiveIntegerField(
+        "micro-batch",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(32), MaxValueValidator(8192)],
+        help_text="Tokens computed at once; more take more memory.",
+    )
+    n_threads = models.PositiveIntegerField(
+        "threads",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(512)],
+    )
+    n_threads_batch = models.PositiveIntegerField(
+        "threads for prompts",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(512)],
+    )
+    numa = models.CharField(
+        "NUMA",
+        max_length=16,
+        choices=_choices(NUMA_STRATEGIES),
+        blank=True,
+        help_text="How threads are spread over the memory nodes of a large machine.",
+    )
+    use_mmap = models.BooleanField(
+        "map the file",
+        null=True,
+        blank=True,
+        help_text="Replicas of a mapped file share its memory.",
+    )
+    use_mlock = models.BooleanField(
+        "lock in memory",
+        null=True,
+        blank=True,
+        help_text="Never swapped out; the user needs the right (ulimit -l).",
     )
     n_gpu_layers = models.IntegerField(
         "GPU layers",
@@ -179,19 +274,51 @@ class Model(models.Model):
         validators=[MinValueValidator(-1)],
         help_text="-1 is all layers, 0 is none.",
     )
-    kv_cache_type = models.CharField(
-        "KV type", max_length=8, choices=KVType.choices, blank=True
+    split_mode = models.CharField(
+        max_length=8,
+        choices=_choices(SPLIT_MODES),
+        blank=True,
+        help_text="Over several GPUs: not at all, by layers or by rows.",
     )
-    flash_attention = models.CharField(
-        max_length=8, choices=FlashAttention.choices, blank=True
+    tensor_split = models.CharField(
+        "shares of the GPUs",
+        max_length=255,
+        blank=True,
+        help_text="As in 3,1. Empty: by their free memory.",
     )
-    n_threads = models.PositiveIntegerField(
-        "threads", null=True, blank=True, validators=[MinValueValidator(1)]
+    main_gpu = models.PositiveIntegerField(
+        "main GPU",
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MAX_DEVICES - 1)],
+        help_text="The one that the split mode none uses; the first is 0.",
+    )
+    replicas = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text="Workers that share the model's queue, as far as memory goes.",
     )
     keep_alive = models.PositiveIntegerField(
         null=True,
         blank=True,
         help_text="Seconds after the last request until it is unloaded; 0 is never.",
+    )
+    is_pinned = models.BooleanField(
+        "pinned",
+        null=True,
+        blank=True,
+        help_text="Never unloaded to make room, nor by its keep-alive.",
+    )
+    is_preloaded = models.BooleanField(
+        "preload", null=True, blank=True, help_text="Loaded when an engine starts."
+    )
+    shares_prefixes = models.BooleanField(
+        "share cached prefixes",
+        null=True,
+        blank=True,
+        help_text="Between the owners of API keys: faster, but who measures times can "
+        "tell what others have asked.",
     )
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]
@@ -235,8 +362,31 @@ class Model(models.Model):
                     "a longer context gives nonsense."
                 }
             )
+        try:
+            in_force = self.settings_in_force()
+        except ValueError as error:
+            raise ValidationError({"tensor_split": str(error)}) from None
+        found = dict(conflicts(in_force, self.shape))
+        if found:
+            raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():
             raise ValidationError({"name": "An alias has this name."})
+
+    def setting_in_force(self, name: str) -> Any:
+        """Return one setting, the configuration's if it is empty here."""
+        return setting_in_force(name, settings.CONFIG, self)
+
+    def settings_in_force(self) -> LoadSettings:
+        """Return its settings, and the configuration's for those that are empty.
+
+        Raises ValueError for shares of GPUs that are none.
+        """
+        return settings_in_force(settings.CONFIG, self)
+
+    @property
+    def shape(self) -> MemoryShape | None:
+        """What decides its memory; None if its header does not say."""
+        return MemoryShape.from_json(self.memory_shape) if self.memory_shape else None
 
     @property
     def is_generative(self) -> bool:
@@ -249,9 +399,13 @@ class Model(models.Model):
         return [Path(shard) for shard in self.shards] or [Path(self.path)]
 
     def context_in_force(self, default: int) -> int:
-        """Return the tokens of one sequence, given the configuration's default."""
-        wanted = self.n_ctx or default
-        return min(wanted, self.context_length) if self.context_length else wanted
+        """Return the tokens of one sequence at load, given the configuration's default.
+
+        As far as memory allows; its own setting holds whatever was seen or tested.
+        """
+        wanted = max(default, self.n_ctx_seen or 0)
+        bounds = [bound for bound in (self.context_length, self.tested_ctx) if bound]
+        return self.n_ctx or min([wanted, *bounds])
 
 
 class Alias(models.Model):

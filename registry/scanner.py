@@ -42,7 +42,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """What is remembered of a model. ``size`` is in bytes."""
+    """What is remembered of a model. ``size`` is in bytes.
+
+    ``is_current`` says that this release has read its header, not one that knew less.
+    """
 
     pk: int
     name: str
@@ -51,6 +54,7 @@ class KnownModel:
     mtime_ns: int
     fingerprint: str
     is_found: bool
+    is_current: bool = True
 
     @property
     def path(self) -> str:
@@ -183,11 +187,12 @@ def scan(
 
 
 def looks_unchanged(known: Mapping[str, KnownModel], files: ModelFiles) -> bool:
-    """Return whether files have the paths, the size and the time they had."""
+    """Return whether files are those that were read: paths, size and time."""
     model = known.get(files.path)
     return (
         model is not None
         and model.is_found
+        and model.is_current
         and model.paths == files.paths
         and model.size == files.size
         and model.mtime_ns == files.mtime_ns
@@ -256,6 +261,8 @@ def _difference(model: KnownModel, found: ReadModel) -> str:
         return "the content changed"
     if not model.is_found:
         return "it is back"
+    if not model.is_current:
+        return "an earlier release had read less of it"
     return "the content is the same, its time is not"
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from registry.describe import ModelDescription
+from registry.describe import VERSION, ModelDescription
 from registry.folders import printable_path, resolve_root
 from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
 from registry.naming import choose_name
@@ -218,6 +218,7 @@ def _known(row: Model) -> KnownModel:
         mtime_ns=row.mtime_ns,
         fingerprint=row.fingerprint,
         is_found=row.state == FileState.FOUND,
+        is_current=row.description_version == VERSION,
     )
 
 
@@ -233,6 +234,7 @@ def _columns(found: ReadModel) -> dict[str, Any]:
         "fingerprint": found.fingerprint,
         "state": FileState.FOUND,
         "checked_at": timezone.now(),
+        "description_version": VERSION,
     } | {name: getattr(found.description, name) for name in _DESCRIBED}
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pin base.txt and dev.txt again. No index and no path of this machine gets into them.
+# Pin base.txt, dev.txt and peers.txt again. No index and no path of this machine gets into them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,3 +10,4 @@ compile() {
 }
 compile --output-file requirements/base.txt pyproject.toml requirements/base.in
 compile --output-file requirements/dev.txt requirements/dev.in
+compile --output-file requirements/peers.txt requirements/peers.in

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +34,22 @@ def q4_0_model_path(
 
     path = tmp_path_factory.mktemp("models") / "SmolLM2-135M-Instruct.Q4_0.gguf"
     quantize(str(sample_model_path), str(path), 2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Where a tiny model of a kind is; it is written when it is first asked for."""
+    from tests.tiny_models import write_tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+
+    @cache
+    def path(kind: str) -> Path:
+        path = folder / f"{kind}.gguf"
+        write_tiny_model(kind, path)
+        return path
+
     return path
 
 

@@ -1,4 +1,4 @@
-"""An engine that does what a test tells it to."""
+"""An engine that does what a test tells it to, and a clock."""
 
 from __future__ import annotations
 
@@ -6,21 +6,48 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from inference.protocol import Accepted, Event, Finished, TokensGenerated, Usage
+from inference.protocol import (
+    Accepted,
+    Event,
+    Finished,
+    Started,
+    TokensGenerated,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from inference.client import Job
+    from inference.stream import AnyJob
 
 #: What a script is made of: events that arrive together, a pause in seconds, or
 #: the error that ends it. A script without an end is a sequence that hangs.
 Step = Sequence[Event] | float | Exception
 
 
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def accepted(prompt_tokens: int = 5) -> Accepted:
-    """Return the event of a sequence that begins."""
+    """Return the event of a sequence that a worker has taken."""
     return Accepted("", prompt_tokens)
+
+
+def started(cached_tokens: int = 0) -> Started:
+    """Return the event of a sequence that begins."""
+    return Started("", cached_tokens)
+
+
+def begun(prompt_tokens: int = 5) -> list[Event]:
+    """Return the events of a sequence that begins as soon as it is taken."""
+    return [accepted(prompt_tokens), started()]
 
 
 def tokens(text: str, count: int = 1) -> TokensGenerated:
@@ -42,14 +69,14 @@ def finished(
 
 def hello() -> list[Step]:
     """Return the script of a short answer: "Hello world"."""
-    return [[accepted()], [tokens("Hello")], [tokens(" world"), finished()]]
+    return [begun(), [tokens("Hello")], [tokens(" world"), finished()]]
 
 
 @dataclass(eq=False)
 class FakeStream:
     """One sequence that plays its script."""
 
-    job: Job
+    job: AnyJob
     script: deque[Step]
     is_closed: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,7 +115,7 @@ class FakeEngineClient:
     """Takes jobs and plays a script for each, "Hello world" if none is queued."""
 
     def __init__(self) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[Any] = []
         self.streams: list[FakeStream] = []
         self.scripts: deque[list[Step]] = deque()
         self.refusals: deque[Exception | None] = deque()
@@ -101,7 +128,7 @@ class FakeEngineClient:
         """Refuse a job, when this many more have been taken."""
         self.refusals.extend([*[None] * after, error])
 
-    async def submit(self, job: Job) -> FakeStream:
+    async def submit(self, job: AnyJob) -> FakeStream:
         """Take a job."""
         self.jobs.append(job)
         refusal = self.refusals.popleft() if self.refusals else None

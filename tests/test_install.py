@@ -104,7 +104,7 @@ def test_unknown_word(checkout: Checkout) -> None:
     assert done.stderr == "usage: scripts/install.sh run|dev\n"
 
 
-@pytest.mark.parametrize("name", ["base.txt", "dev.txt", "sample.txt"])
+@pytest.mark.parametrize("name", ["base.txt", "dev.txt", "peers.txt", "sample.txt"])
 def test_compiled_requirements_name_no_index_and_no_machine(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     for trace in ("://", "--index", "--extra-index", "--find-links", "/home/", "/tmp/"):  # noqa: S108

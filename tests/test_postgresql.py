@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from benchmarks.server import running
 from tests.postgresql import running_postgresql
+from tests.whole_server import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

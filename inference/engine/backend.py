@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.plan import StepPlan
+    from inference.engine.plan import Sampled, StepPlan
     from inference.engine.sampling_params import SamplingParams
+    from inference.engine.slots import Layout
 
 
 class Tokenizer(Protocol):
@@ -16,40 +17,111 @@ class Tokenizer(Protocol):
 
     n_vocab: int
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Return the tokens; ``special`` puts BOS where the model wants one."""
+    def tokenize(
+        self, text: str, *, special: bool, parse_special: bool = True
+    ) -> list[int]:
+        """Return the tokens; ``special`` puts BOS, EOS and SEP where the model wants.
+
+        ``parse_special`` takes special tokens that the text spells out for those.
+        """
+
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of tokens that there are, control tokens by their names."""
 
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; control tokens have none."""
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of a token; those of a control token are its name."""
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""
 
 
 class Backend(Protocol):
-    """A loaded model with a KV cache of slots. Used by the engine thread only."""
+    """A loaded model with a KV cache of slots. Used by the engine thread only.
 
-    n_ctx: int
-    n_seq_max: int
+    ``layout`` is the cache as it is now; ``n_ctx_max`` and ``n_cells_max`` are how
+    far it may grow. A step has at most ``n_batch`` tokens, and the logits of
+    ``n_outputs_max``. ``can_cut`` says whether a sequence's end can be dropped at
+    all: not in recurrent models; ``needs_even_batches`` that a batch must have as many
+    tokens of each of its sequences. ``drafts_by_lookup`` says whether sequences guess
+    their next tokens from what they have.
+    """
+
+    layout: Layout
+    n_ctx_max: int
+    n_cells_max: int
     n_batch: int
+    n_outputs_max: int
+    can_cut: bool
+    needs_even_batches: bool
+    drafts_by_lookup: bool
+    shares_prefixes: bool
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
 
-    def open_slot(self, slot: int, params: SamplingParams, output: list[int]) -> None:
-        """Empty the slot's KV cells and give it a sampler.
+    def resize(self, layout: Layout) -> None:
+        """Make the cache anew, empty, in another shape; the weights stay.
 
-        The sampler has seen ``output``, the tokens of an earlier worker.
+        Raises ModelLoadError if there is no memory for it; then the cache is as
+        it was, but empty.
         """
 
-    def close_slot(self, slot: int) -> None:
-        """Empty the slot's KV cells and free its sampler. Idempotent."""
+    def clear(self, slot: int) -> None:
+        """Empty a slot."""
 
-    def decode(self, plan: StepPlan) -> Mapping[int, int]:
-        """Compute a step; return the sampled token of each slot that samples.
+    def keep(self, slot: int, length: int) -> bool:
+        """Keep the first ``length`` cells of a slot.
 
-        Raises DecodeError; the KV cells of the plan's slots are then undefined.
+        False if what is left could not be continued, as with a sliding window
+        that has moved on; then the slot is empty.
+        """
+
+    def fork(self, source: int, target: int, length: int) -> bool:
+        """Give an empty slot the first ``length`` cells of another.
+
+        False, with the target empty, where ``keep`` would be.
+        """
+
+    def move(self, source: int, target: int) -> None:
+        """Bring all cells of a slot to an empty one."""
+
+    def save(self, slot: int) -> bytes:
+        """Return a copy of a slot's cells."""
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Fill an empty slot with saved cells; False, with it empty, if it fails."""
+
+    def length(self, slot: int) -> int:
+        """Return how many positions the slot really has."""
+
+    def prepare(self, params: SamplingParams) -> None:
+        """Do ahead what takes long in making a sampler. On any thread.
+
+        Raises InvalidRequest if there can be none.
+        """
+
+    def open(
+        self,
+        request_id: str,
+        params: SamplingParams,
+        *,
+        prompt: list[int],
+        output: list[int],
+    ) -> None:
+        """Give a sequence a sampler that has seen its ``output`` so far."""
+
+    def close_sequence(self, request_id: str) -> None:
+        """Free a sequence's sampler. Idempotent."""
+
+    def decode(self, plan: StepPlan) -> Mapping[int, Sampled]:
+        """Compute a step; return what each slot gained whose logits it needed.
+
+        Raises CellsExhausted, with nothing changed, or DecodeError; then the KV
+        cells of the plan's slots are undefined.
         """
 
     def close(self) -> None:

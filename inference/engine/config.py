@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Logits that a step has room for beyond one of each sequence: for a prompt's
+#: probabilities and for drafts. Each takes a vocabulary's width of floats.
+_OUTPUTS = 64
+
+#: What a model is loaded for: to write text, to make vectors, to rank texts.
+TASKS = ("generate", "embed", "rank")
+#: How a text's vector is made of its tokens'; "" is as the model's file says.
+POOLINGS = ("", "mean", "cls", "last", "rank")
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -14,10 +23,13 @@ class EngineConfig:
     ``n_ctx``), as long as all sequences together have at most ``n_cells_max``
     cells (0 is ``n_ctx * n_seq_max``). ``kv_layout`` ``split`` gives each of
     ``n_seq_max`` sequences its own cells, ``unified`` shares ``n_cells`` between
-    them (0 is ``n_ctx * n_seq_max``). ``n_gpu_layers`` -1 is all. ``n_threads`` 0
-    is one per physical core. ``shares_prefixes`` lets tenants use each other's
-    cached prefixes. Raises ValueError if a step of ``n_batch`` tokens could not
-    carry one of every sequence.
+    them (0 is ``n_ctx * n_seq_max``). ``swa_full`` keeps what has left a sliding
+    window. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs'
+    free memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
+    many. ``shares_prefixes`` lets tenants use each other's cached prefixes.
+    ``draft`` ``lookup`` guesses that a sequence repeats itself. ``task`` is what the
+    model is for; vectors are made by ``pooling``. Raises ValueError for settings
+    that exclude each other.
     """
 
     paths: tuple[str, ...]
@@ -27,16 +39,62 @@ class EngineConfig:
     kv_layout: str = "split"
     n_cells: int = 0
     n_cells_max: int = 0
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    flash_attention: str = "auto"
+    swa_full: bool = False
     n_batch: int = 512
     n_ubatch: int = 512
-    n_gpu_layers: int = -1
     n_threads: int = 0
-    kv_cache_type: str = "f16"
-    flash_attention: str = "auto"
+    n_threads_batch: int = 0
+    numa: str = "disabled"
+    use_mmap: bool = True
+    use_mlock: bool = False
+    n_gpu_layers: int = -1
+    split_mode: str = "layer"
+    tensor_split: tuple[float, ...] = ()
+    main_gpu: int = 0
     shares_prefixes: bool = False
+    draft: str = "off"
+    task: str = "generate"
+    pooling: str = ""
 
     def __post_init__(self) -> None:
         if self.n_batch < self.n_seq_max:
             raise ValueError(
                 f"n_batch {self.n_batch} is less than n_seq_max {self.n_seq_max}"
             )
+        if self.kv_layout not in ("split", "unified"):
+            raise ValueError(f"kv_layout {self.kv_layout} is neither split nor unified")
+        if self.task not in TASKS:
+            raise ValueError(f"task {self.task} is none of {', '.join(TASKS)}")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling {self.pooling} is unknown")
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether the model writes text."""
+        return self.task == "generate"
+
+    @property
+    def n_tokens_max(self) -> int:
+        """How many tokens are computed at once, at most.
+
+        A text is pooled in one piece, also one that is longer than a batch.
+        """
+        if self.is_generative:
+            return min(self.n_batch, self.n_ubatch)
+        # llama.cpp reserves as many tokens for each sequence; it aborts if that
+        # leaves a rest.
+        most = max(self.n_batch, self.n_ctx)
+        return -(-most // self.n_seq_max) * self.n_seq_max
+
+    @property
+    def n_outputs_max(self) -> int:
+        """How many tokens of a step may have their logits read.
+
+        Where vectors are made llama.cpp has room for the logits of all.
+        """
+        if not self.is_generative:
+            return self.n_tokens_max
+        return min(self.n_batch, max(self.n_seq_max, _OUTPUTS))

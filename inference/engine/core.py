@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
+from inference.engine.context_size import grown
 from inference.engine.detokenizer import Detokenizer
-from inference.engine.errors import ContextExceeded, DecodeError, InvalidRequest
+from inference.engine.drafts import PromptLookup
+from inference.engine.errors import (
+    CellsExhausted,
+    ContextExceeded,
+    DecodeError,
+    EngineError,
+    InvalidRequest,
+    ModelLoadError,
+)
+from inference.engine.kv_ops import Clear, Evict, Fork, KVOp, Move, Restore, Reuse, Save
 from inference.engine.output import EngineStats, SequenceOutput
-from inference.engine.scheduler import Scheduler
+from inference.engine.scheduler import Gain, Scheduler
 from inference.engine.sequence import FinishReason, Sequence
+from inference.engine.telemetry import Telemetry
+from inference.engine.warm_up import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.backend import Backend
     from inference.engine.plan import StepPlan
+    from inference.engine.request import Request
     from inference.engine.sampling_params import SamplingParams
+    from inference.engine.slots import Layout
 
 
 class EngineCore:
@@ -28,43 +43,52 @@ class EngineCore:
         self._backend = backend
         self._tokenizer = backend.tokenizer
         self._clock = clock
+        self._base = backend.layout
+        for slot in range(backend.layout.n_seq_max):
+            backend.clear(slot)
         self._scheduler = Scheduler(
-            n_seq_max=backend.n_seq_max,
-            n_ctx=backend.n_ctx,
+            layout=backend.layout,
+            n_ctx_max=backend.n_ctx_max,
             n_batch=backend.n_batch,
+            n_outputs_max=backend.n_outputs_max,
             tokenizer=backend.tokenizer,
+            can_cut=backend.can_cut,
+            shares_prefixes=backend.shares_prefixes,
         )
+        self.times = self._scheduler.times
+        self.telemetry = Telemetry(
+            n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
+        )
+        self._arrivals = count()
         self._requests_total = 0
         self._prompt_tokens_total = 0
         self._output_tokens_total = 0
+        #: Why the context could not be made longer, if that was tried.
+        self._shortage = ""
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do something."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
-    def add(
-        self,
-        request_id: str,
-        prompt: list[int],
-        params: SamplingParams,
-        resume: tuple[int, ...] = (),
-    ) -> None:
-        """Queue a sequence; ``check_request`` has been asked before.
-
-        ``resume`` are output tokens of an earlier worker: the text that they
-        made is not given out again.
-        """
-        detokenizer = Detokenizer(params.stop)
-        for token in resume:
-            detokenizer.push(self._tokenizer.piece(token))
+    def add(self, request: Request) -> None:
+        """Queue a sequence; ``check_request`` has been asked before."""
+        params = request.params
+        detokenizer = Detokenizer(
+            params.stop,
+            min_tokens=params.min_tokens,
+            includes_stop=params.include_stop_str_in_output,
+        )
+        for token in request.resume:
+            detokenizer.push(self._piece(params, token))
         self._scheduler.add(
             Sequence(
-                request_id=request_id,
-                tokens=[*prompt, *resume],
-                num_prompt=len(prompt),
-                params=params,
+                request=request,
+                tokens=[*request.prompt, *request.resume],
                 detokenizer=detokenizer,
+                arrival=next(self._arrivals),
+                queued_at=self._clock(),
+                lookup=PromptLookup() if self._backend.drafts_by_lookup else None,
             )
         )
         self._requests_total += 1
@@ -74,114 +98,342 @@ class EngineCore:
         if self._scheduler.abort(request_ids):
             self._release()
 
+    # A step -------------------------------------------------------------------
+
     def step(self) -> list[SequenceOutput]:
-        """Compute one step; return what every sequence in it gained."""
-        self._open_slots()
+        """Compute one step; return what every sequence in it gained.
+
+        A step in which sequences start, or fail, only says so.
+        """
+        outputs = self._fit_context()
+        preparation = self._scheduler.prepare()
+        self._apply(preparation.ops)
+        for _ in range(preparation.num_preempted):
+            self.telemetry.preempted()
+        outputs += self._start(preparation.admitted)
+        if outputs:
+            # Told before the decode, which takes a while, or the process with it.
+            return outputs
         plan = self._scheduler.schedule()
         if not plan.items:
-            return []
+            return outputs
+        for part in plan.even() if self._backend.needs_even_batches else [plan]:
+            try:
+                outputs += self._compute(part)
+            except CellsExhausted:
+                # The books said otherwise: the real cache has other cells. Make room.
+                return outputs + self._give_way(part)
+            except DecodeError as error:
+                outputs += self._fail((i.sequence for i in part.items), error)
+        return outputs
+
+    def _compute(self, plan: StepPlan) -> list[SequenceOutput]:
+        """Decode a plan and apply what comes of it."""
         start = self._clock()
-        try:
-            sampled = self._backend.decode(plan)
-        except DecodeError as error:
-            return self._fail(plan, error)
+        sampled = self._backend.decode(plan)
         self._account(plan, self._clock() - start)
-        outputs = [
-            self._output(sequence) for sequence in self._scheduler.update(plan, sampled)
-        ]
+        gains, ops = self._scheduler.update(plan, sampled)
+        self._apply(ops)
+        for gain in gains:
+            if gain.num_draft:
+                self.telemetry.drafted(gain.num_draft, gain.num_accepted)
+        outputs = list(map(self._output, gains))
         if any(output.finish_reason is not None for output in outputs):
             self._release()
         return outputs
 
-    def _open_slots(self) -> None:
-        for sequence in self._scheduler.admit():
-            self._backend.open_slot(
-                sequence.slot or 0, sequence.params, sequence.output
+    def _start(self, admitted: list[Sequence]) -> list[SequenceOutput]:
+        """Give sequences that got a slot what they need besides."""
+        outputs = []
+        for sequence in admitted:
+            if sequence.started_at is not None:
+                continue
+            sequence.started_at = self._clock()
+            self._backend.open(
+                sequence.request_id,
+                sequence.params,
+                prompt=sequence.request.prompt,
+                output=sequence.output,
             )
+            self.telemetry.started(
+                queued_s=sequence.started_at - sequence.queued_at,
+                prompt_tokens=sequence.num_prompt,
+                cached_tokens=sequence.num_cached,
+            )
+            self.telemetry.prefix_lookup(
+                queried=sequence.num_prompt, hit=sequence.num_cached
+            )
+            outputs.append(_about(sequence, is_start=True))
+        return outputs
 
     def _account(self, plan: StepPlan, seconds: float) -> None:
         decodes = plan.num_decodes
-        prefill = plan.num_tokens - decodes
-        self._scheduler.pacer.observe(decodes, prefill, seconds)
+        prefill = plan.num_tokens - plan.num_decode_tokens
+        self.times.observe(plan.num_decode_tokens, prefill, seconds)
         self._prompt_tokens_total += prefill
-
-    def _output(self, sequence: Sequence) -> SequenceOutput:
-        """Return what the newest token of a sequence adds."""
-        token = sequence.tokens[-1]
-        self._output_tokens_total += 1
-        text = ""
-        if sequence.finish_reason is not FinishReason.STOP:
-            text = sequence.detokenizer.push(self._tokenizer.piece(token))
-            if sequence.detokenizer.is_stopped:
-                self._scheduler.finish(sequence, FinishReason.STOP)
-        if sequence.is_finished:
-            text += sequence.detokenizer.flush()
-        return SequenceOutput(
-            request_id=sequence.request_id,
-            tokens=(token,),
-            text=text,
-            finish_reason=sequence.finish_reason,
-            num_prompt=sequence.num_prompt,
-            num_output=sequence.num_output,
+        self.telemetry.step(
+            seconds=seconds,
+            num_decodes=decodes,
+            num_prefill=len(plan.items) - decodes,
+            batch_tokens=plan.num_tokens,
         )
 
-    def _fail(self, plan: StepPlan, error: DecodeError) -> list[SequenceOutput]:
-        """End the sequences of a step that could not be computed."""
-        outputs = []
-        for item in plan.items:
-            self._scheduler.finish(item.sequence, FinishReason.FAILED)
-            outputs.append(
-                SequenceOutput(
-                    request_id=item.sequence.request_id,
-                    tokens=(),
-                    text="",
-                    finish_reason=FinishReason.FAILED,
-                    num_prompt=item.sequence.num_prompt,
-                    num_output=item.sequence.num_output,
-                    error=error.message,
-                )
+    def _output(self, gain: Gain) -> SequenceOutput:
+        """Return what the newest tokens of a sequence add."""
+        sequence = gain.sequence
+        tokens = sequence.tokens[len(sequence.tokens) - gain.count :]
+        text = self._text(sequence, tokens)
+        more: dict[str, Any] = {}
+        if sequence.prompt_logprobs:
+            more["prompt_logprobs"] = sequence.prompt_logprobs
+            sequence.prompt_logprobs = ()
+        if sequence.error is not None:
+            more |= {"error": sequence.error.message, "code": sequence.error.code}
+        if tokens:
+            self._output_tokens_total += len(tokens)
+            self._time(sequence, len(tokens))
+        return _about(
+            sequence, tokens=tuple(tokens), text=text, logprobs=gain.logprobs, **more
+        )
+
+    def _text(self, sequence: Sequence, tokens: list[int]) -> str:
+        """Return the text that became certain; a stop string ends the sequence."""
+        detokenizer = sequence.detokenizer
+        params = sequence.params
+        if tokens and self._scheduler.ends(sequence, tokens[-1]):
+            # The token that ends an answer is no part of its text, unless it is asked
+            # for, or a mark.
+            is_asked_for = params.include_stop_str_in_output
+            if not is_asked_for and not self._is_mark(params, tokens[-1]):
+                tokens = tokens[:-1]
+        text = ""
+        for token in tokens:
+            text += detokenizer.push(self._piece(params, token))
+            if detokenizer.is_stopped:
+                self._scheduler.finish(sequence, FinishReason.STOP)
+                break
+        if sequence.is_finished:
+            text += detokenizer.flush()
+        return text
+
+    def _piece(self, params: SamplingParams, token: int) -> bytes:
+        """Return the bytes of a token; those of a mark are its name."""
+        is_mark = self._is_mark(params, token)
+        tokenizer = self._tokenizer
+        return tokenizer.spelling(token) if is_mark else tokenizer.piece(token)
+
+    def _is_mark(self, params: SamplingParams, token: int) -> bool:
+        """Whether it is a control token that the request wants to see."""
+        if not params.marks or self._tokenizer.piece(token):
+            return False
+        return (
+            self._tokenizer.spelling(token).decode("utf-8", "replace") in params.marks
+        )
+
+    def _time(self, sequence: Sequence, count: int) -> None:
+        now = self._clock()
+        if sequence.last_token_at is None:
+            sequence.first_token_at = now
+            started_at = sequence.started_at
+            self.telemetry.first_token(
+                ttft_s=now - sequence.queued_at,
+                prefill_s=now - started_at if started_at is not None else 0.0,
             )
+        else:
+            self.telemetry.token_gap(now - sequence.last_token_at, count)
+        sequence.last_token_at = now
+
+    def _fail(
+        self, sequences: Iterable[Sequence], error: EngineError
+    ) -> list[SequenceOutput]:
+        """End sequences that cannot be computed."""
+        outputs = []
+        for sequence in sequences:
+            self._scheduler.finish(sequence, FinishReason.FAILED)
+            outputs.append(_about(sequence, error=error.message, code=error.code))
         self._release()
         return outputs
 
+    def _give_way(self, plan: StepPlan) -> list[SequenceOutput]:
+        """Empty a part of the cache; what cannot run in all of it fails."""
+        ops = self._scheduler.give_way()
+        if not ops:
+            error = DecodeError("llama.cpp finds no KV cells for this sequence alone.")
+            return self._fail((item.sequence for item in plan.items), error)
+        self._apply(ops)
+        return []
+
     def _release(self) -> None:
-        for slot, _ in self._scheduler.release():
-            self._backend.close_slot(slot)
+        ended, ops = self._scheduler.release()
+        self._apply(ops)
+        now = self._clock()
+        for sequence in ended:
+            self._backend.close_sequence(sequence.request_id)
+            self.telemetry.finished(
+                reason=sequence.finish_reason or FinishReason.FAILED,
+                e2e_s=now - sequence.queued_at,
+                decode_s=sequence.decode_s,
+                prompt_tokens=sequence.num_prompt,
+                output_tokens=sequence.num_output - len(sequence.request.resume),
+                max_tokens=sequence.params.max_tokens,
+            )
+
+    # The KV cache -------------------------------------------------------------
+
+    def _apply(self, ops: Iterable[KVOp]) -> None:
+        """Do to the real cache what the scheduler's books say, in order.
+
+        Where the cache says no, it is believed: the sequence is computed anew.
+        """
+        backend, slots = self._backend, self._scheduler.slots
+        for op in ops:
+            match op:
+                case Clear(slot):
+                    backend.clear(slot)
+                case Evict(slot, cells):
+                    backend.clear(slot)
+                    self.telemetry.evicted(cells)
+                case Move(source, target):
+                    backend.move(source, target)
+                case Reuse(sequence, slot, length):
+                    if not backend.keep(slot, length):
+                        slots.forget(sequence)
+                case Fork(sequence, source, slot, length):
+                    # The source may itself have lost its cells a moment ago.
+                    is_there = backend.length(source) >= length
+                    if not is_there or not backend.fork(source, slot, length):
+                        slots.forget(sequence)
+                case Save(sequence, slot):
+                    sequence.saved = backend.save(slot)
+                case Restore(sequence, slot):
+                    state, sequence.saved = sequence.saved or b"", None
+                    if not backend.restore(slot, state):
+                        slots.forget(sequence)
+
+    def _fit_context(self) -> list[SequenceOutput]:
+        """Make the cache larger if a sequence needs a longer context than it has.
+
+        What runs is set aside and comes back. If there is no memory, the context
+        stays as it is, until the engine rests.
+        """
+        needed = self._scheduler.context_needed()
+        layout = self._scheduler.layout
+        if needed > layout.n_ctx:
+            larger = grown(
+                layout,
+                needed,
+                n_ctx_max=self._backend.n_ctx_max,
+                n_cells_max=self._backend.n_cells_max,
+            )
+            try:
+                self._resize(larger)
+            except ModelLoadError as error:
+                self._scheduler.limit_context(layout.n_ctx)
+                self._shortage = error.message
+        return self._end_too_long() if self._shortage else []
+
+    def _end_too_long(self) -> list[SequenceOutput]:
+        """End what would need a longer context than there is memory for."""
+        limit = self._scheduler.n_ctx_max
+        outputs = []
+        for sequence in self._scheduler.unfinished():
+            if len(sequence.tokens) < limit:
+                continue
+            if sequence.num_output:
+                self._scheduler.finish(sequence, FinishReason.LENGTH)
+                outputs.append(_about(sequence, text=sequence.detokenizer.flush()))
+                continue
+            error = ContextExceeded(
+                f"This model's context in force is {limit} tokens, but the prompt has "
+                f"{sequence.num_prompt} tokens, and there is no memory for a longer "
+                f"context: {self._shortage}"
+            )
+            outputs += self._fail([sequence], error)
+        if outputs:
+            self._release()
+        return outputs
+
+    def rest(self) -> None:
+        """Give back what a longer context took; to be called after a while idle."""
+        if self._shortage:
+            self._shortage = ""
+            self._scheduler.limit_context(self._backend.n_ctx_max)
+        if not self.has_work and self._scheduler.layout != self._base:
+            self._resize(self._base)
+
+    def _resize(self, layout: Layout) -> None:
+        self._apply(self._scheduler.set_aside())
+        try:
+            self._backend.resize(layout)
+        finally:
+            self._scheduler.resized(self._backend.layout)
+        self.telemetry.context_resized(layout.n_ctx)
+
+    def warm_up(self) -> None:
+        """Learn what steps take here, and bring the weights into memory."""
+        warm_up(self._backend, self.times, self._clock)
 
     def stats(self) -> EngineStats:
         """Return the state and the totals."""
+        cells = self._scheduler.slots.cells
         return EngineStats(
             num_running=self._scheduler.num_running,
             num_waiting=self._scheduler.num_waiting,
-            kv_cells_used=self._scheduler.num_cells,
-            kv_cells_total=self._backend.n_ctx * self._backend.n_seq_max,
+            kv_cells_used=cells.used,
+            kv_cells_total=cells.total,
+            n_ctx=self._scheduler.layout.n_ctx,
+            n_ctx_max=self._scheduler.n_ctx_max,
             requests_total=self._requests_total,
             prompt_tokens_total=self._prompt_tokens_total,
             output_tokens_total=self._output_tokens_total,
         )
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless the books balance."""
+        """Raise AssertionError unless the books balance, and agree with the cache."""
         self._scheduler.check_integrity()
+        for slot, length in self._scheduler.slots.held().items():
+            real = self._backend.length(slot)
+            if real != length:
+                raise AssertionError(f"slot {slot} has {real} cells, not {length}")
 
     def close(self) -> None:
         """Free the backend. Idempotent."""
         self._backend.close()
 
 
+def _about(sequence: Sequence, **more: Any) -> SequenceOutput:
+    return SequenceOutput(
+        request_id=sequence.request_id,
+        num_prompt=sequence.num_prompt,
+        num_output=sequence.num_output,
+        num_cached=sequence.num_cached,
+        num_drafted=sequence.num_drafted,
+        num_accepted=sequence.num_accepted,
+        finish_reason=sequence.finish_reason,
+        **more,
+    )
+
+
 def check_request(
-    *, prompt: list[int], params: SamplingParams, n_ctx: int, n_vocab: int
+    *,
+    prompt: list[int],
+    params: SamplingParams,
+    n_ctx: int,
+    n_vocab: int,
+    resume: tuple[int, ...] = (),
 ) -> None:
     """Raise InvalidRequest if the request can never run on this model.
 
-    Pure, so that it can be asked on any thread before the request is queued.
+    ``n_ctx`` is the most positions that a sequence may get. Pure, so that it can
+    be asked on any thread before the request is queued.
     """
     if not prompt:
         raise InvalidRequest("The prompt has no tokens.", param="prompt")
-    if len(prompt) >= n_ctx:
+    if len(prompt) + len(resume) >= n_ctx:
+        so_far = f" and {len(resume)} tokens of the answer so far" if resume else ""
         raise ContextExceeded(
             f"This model's context in force is {n_ctx} tokens, but the prompt has "
-            f"{len(prompt)} tokens, which leaves no room for an answer. "
+            f"{len(prompt)} tokens{so_far}, which leaves no room for an answer. "
             "Shorten the prompt.",
             param="prompt",
         )
@@ -192,10 +444,4 @@ def check_request(
                 f"{n_vocab - 1}.",
                 param="prompt",
             )
-    for token, _ in params.logit_bias:
-        if not 0 <= token < n_vocab:
-            raise InvalidRequest(
-                f"logit_bias has the token id {token}; this model's are 0 to "
-                f"{n_vocab - 1}.",
-                param="logit_bias",
-            )
+    params.check_tokens(n_vocab)

@@ -8,14 +8,24 @@ import codecs
 class Detokenizer:
     """Turns the bytes of one sequence's tokens into text that is certain.
 
-    Text is certain once its UTF-8 is complete and it cannot be the beginning of
-    a stop string any more; until then it is held back. A stop string itself is
-    never given out.
+    Text is certain once its UTF-8 is complete and it cannot be the beginning of a
+    stop string any more; until then it is held back. The stop string that is
+    complete first ends the text, and of those that end together the longest: how
+    the text is cut into tokens changes nothing. It is given out only with
+    ``includes_stop``. In the first ``min_tokens`` tokens none is looked for.
     """
 
-    def __init__(self, stop: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        stop: tuple[str, ...] = (),
+        *,
+        min_tokens: int = 0,
+        includes_stop: bool = False,
+    ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stop = stop
+        self._stops = [_StopString(text) for text in stop]
+        self._unwatched = min_tokens
+        self._includes_stop = includes_stop
         self._held = ""
         self.is_stopped = False
 
@@ -24,7 +34,11 @@ class Detokenizer:
 
         Sets ``is_stopped`` when a stop string is complete.
         """
-        return self._release(self._decoder.decode(piece))
+        text = self._decoder.decode(piece)
+        if self._unwatched:
+            self._unwatched -= 1
+            return text
+        return self._release(text)
 
     def flush(self) -> str:
         """Return what is held back: the sequence ends here.
@@ -38,22 +52,44 @@ class Detokenizer:
     def _release(self, text: str) -> str:
         if self.is_stopped:
             return ""
-        if not self._stop:
+        if not self._stops:
             return text
-        held = self._held + text
-        found = [at for at in (held.find(stop) for stop in self._stop) if at >= 0]
-        if found:
-            self.is_stopped = True
-            self._held = ""
-            return held[: min(found)]
-        keep = max(_overlap(held, stop) for stop in self._stop)
-        self._held = held[len(held) - keep :]
-        return held[: len(held) - keep]
+        certain = self._held + text
+        for end, character in enumerate(text, start=len(self._held) + 1):
+            length = max(stop.take(character) for stop in self._stops)
+            if length:
+                self.is_stopped = True
+                self._held = ""
+                return certain[: end if self._includes_stop else end - length]
+        border = len(certain) - max(stop.matched for stop in self._stops)
+        self._held = certain[border:]
+        return certain[:border]
 
 
-def _overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of ``text`` that begins ``stop``."""
-    for length in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0
+class _StopString:
+    """Looks for one string in characters that come one by one.
+
+    Knuth, Morris and Pratt's algorithm: a character costs the same however long
+    and however repetitive the string is.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        #: For each beginning of the text, the longest that also ends it.
+        self._shorter = [0]
+        #: How much of the text the characters so far end with.
+        self.matched = 0
+        for character in text[1:]:
+            self.take(character)
+            self._shorter.append(self.matched)
+        self.matched = 0
+
+    def take(self, character: str) -> int:
+        """Take a character; return the text's length if it is complete, or 0."""
+        while self.matched and self._text[self.matched] != character:
+            self.matched = self._shorter[self.matched - 1]
+        if self._text[self.matched] == character:
+            self.matched += 1
+        if self.matched == len(self._text):
+            return self.matched
+        return 0

@@ -34,3 +34,15 @@ class DecodeError(EngineError):
     """llama_decode failed; the sequences of the step are lost, the engine is not."""
 
     code = "decode_failed"
+
+
+class CellsExhausted(DecodeError):
+    """llama.cpp finds no KV cells for the batch; nothing was computed."""
+
+    code = "kv_cells_exhausted"
+
+
+class ConstraintError(EngineError):
+    """A sequence cannot go on within its grammar; the others of the step can."""
+
+    code = "constraint_failed"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
+    from inference.engine.errors import EngineError
+    from inference.engine.probabilities import TokenLogprobs
     from inference.engine.sequence import Sequence
 
 
@@ -16,13 +18,30 @@ class StepItem:
     """The tokens of one sequence in a step.
 
     They go to the positions from ``start`` on. ``samples`` says whether the last
-    of them yields a token: true for a decode and for the end of a prefill.
+    of them yields a token: true for a decode and for the end of a prefill. The
+    newest ``num_draft`` tokens are guesses: as far as the sampler comes to the same
+    ones, each yields a token, too. ``tells_prompt`` asks how likely each of the
+    tokens after the first was.
     """
 
     sequence: Sequence
     tokens: Tokens[int]
     start: int
     samples: bool
+    num_draft: int = 0
+    tells_prompt: bool = False
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether the sequence only goes on."""
+        return self.samples and len(self.tokens) == 1 + self.num_draft
+
+    @property
+    def num_outputs(self) -> int:
+        """Tokens of the item whose logits are needed."""
+        if self.tells_prompt:
+            return len(self.tokens)
+        return 1 + self.num_draft if self.samples else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +62,33 @@ class StepPlan:
     @property
     def num_decodes(self) -> int:
         """Sequences that only continue."""
-        return sum(len(item.tokens) == 1 and item.samples for item in self.items)
+        return sum(item.is_decode for item in self.items)
+
+    @property
+    def num_decode_tokens(self) -> int:
+        """Tokens of the sequences that only continue, with their drafts."""
+        return sum(len(item.tokens) for item in self.items if item.is_decode)
+
+    def even(self) -> list[StepPlan]:
+        """Return plans in each of which all sequences have as many tokens."""
+        by_length: dict[int, list[StepItem]] = {}
+        for item in self.items:
+            by_length.setdefault(len(item.tokens), []).append(item)
+        return [StepPlan(tuple(items)) for _, items in sorted(by_length.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What a step gave a sequence.
+
+    ``tokens`` in order, more than one if drafts were right; ``logprobs`` of each,
+    if asked for. ``prompt_logprobs`` are those of the prompt's tokens in the step.
+    ``is_complete`` says that nothing may follow them. ``error`` is why its sampler
+    could not choose: the sequence ends by it.
+    """
+
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    is_complete: bool = False
+    error: EngineError | None = None

@@ -27,3 +27,8 @@ class Request:
     flow: str = ""
     weight: float = 1.0
     priority: int = 0
+
+    @property
+    def num_prompt(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt)

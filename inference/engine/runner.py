@@ -6,28 +6,30 @@ import logging
 import queue
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.engine.core import EngineCore
-from inference.engine.output import EngineStats, SequenceOutput
+from inference.engine.output import EngineStats
+from inference.engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from inference.engine.backend import Backend
-    from inference.engine.sampling_params import SamplingParams
+    from inference.engine.embedding import EmbeddingRequest
+    from inference.engine.request import Request
 
 logger = logging.getLogger(__name__)
 
 
+#: A longer context is given back after so many idle seconds.
+_REST_AFTER_S = 300.0
+
+
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Queue a sequence."""
+    """Queue a request."""
 
-    request_id: str
-    prompt: list[int]
-    params: SamplingParams
-    resume: tuple[int, ...] = ()
+    request: Request | EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,40 @@ class _Stop:
     """Leave the loop."""
 
 
+class Core(Protocol):
+    """What runs requests on a loaded model, step by step: EngineCore, for one."""
+
+    telemetry: Telemetry
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do something."""
+
+    def add(self, request: Any, /) -> None:
+        """Queue a request."""
+
+    def abort(self, request_ids: Iterable[str]) -> None:
+        """End these requests before the next step."""
+
+    def step(self) -> list[Any]:
+        """Compute one step; return what comes of it."""
+
+    def warm_up(self) -> None:
+        """Do ahead what would make the first request slow."""
+
+    def rest(self) -> None:
+        """Give back what is not needed; to be called after a while idle."""
+
+    def stats(self) -> EngineStats:
+        """Return the state and the totals."""
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless the books balance."""
+
+    def close(self) -> None:
+        """Free the model. Idempotent."""
+
+
 class EngineRunner:
     """Owns the thread that loads the model and does nothing but steps.
 
@@ -49,17 +85,20 @@ class EngineRunner:
     engine needs no lock and a step never waits for anyone. The callbacks are
     called on the engine thread: ``on_ready`` with the loaded backend,
     ``on_outputs`` once per step, ``on_failed`` with the error that ended it.
+    ``make_core`` makes of the backend what runs requests on it.
     """
 
     def __init__(
         self,
-        load: Callable[[], Backend],
+        load: Callable[[], Any],
         *,
-        on_ready: Callable[[Backend], None],
-        on_outputs: Callable[[list[SequenceOutput]], None],
+        on_ready: Callable[[Any], None],
+        on_outputs: Callable[[list[Any]], None],
         on_failed: Callable[[BaseException], None],
+        make_core: Callable[[Any], Core] = EngineCore,
     ) -> None:
         self._load = load
+        self._make_core = make_core
         self._on_ready = on_ready
         self._on_outputs = on_outputs
         self._on_failed = on_failed
@@ -67,6 +106,8 @@ class EngineRunner:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         #: The newest statistics; replaced whole, so any thread may read it.
         self.stats = EngineStats()
+        #: The engine's measurements, once the model is loaded.
+        self.telemetry = Telemetry()
 
     def start(self) -> None:
         """Start the thread; it loads the model first."""
@@ -87,8 +128,10 @@ class EngineRunner:
         except BaseException as error:
             self._on_failed(error)
             return
-        core = EngineCore(backend)
+        core = self._make_core(backend)
+        self.telemetry = core.telemetry
         try:
+            core.warm_up()
             self.stats = core.stats()
             self._on_ready(backend)
             while self._take_commands(core):
@@ -102,24 +145,23 @@ class EngineRunner:
         finally:
             core.close()
 
-    def _take_commands(self, core: EngineCore) -> bool:
+    def _take_commands(self, core: Core) -> bool:
         """Apply what has come in, waiting only if there is no work; False to stop."""
         block = not core.has_work
         if block:
             core.check_integrity()
         while True:
             try:
-                command = self._commands.get(block=block)
+                command = self._commands.get(block, _REST_AFTER_S)
             except queue.Empty:
-                return True
+                if not block:
+                    return True
+                core.rest()
+                self.stats = core.stats()
+                continue
             match command:
-                case Add():
-                    core.add(
-                        command.request_id,
-                        command.prompt,
-                        command.params,
-                        command.resume,
-                    )
+                case Add(request):
+                    core.add(request)
                     block = False
                 case Cancel():
                     core.abort(command.request_ids)

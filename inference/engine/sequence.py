@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from inference.engine.drafts import Acceptance
 
 if TYPE_CHECKING:
     from inference.engine.detokenizer import Detokenizer
+    from inference.engine.drafts import PromptLookup
+    from inference.engine.errors import EngineError
+    from inference.engine.probabilities import TokenLogprobs
+    from inference.engine.request import Request
     from inference.engine.sampling_params import SamplingParams
+
+
+#: Tokens of an answer that a context has room for before it begins.
+_ANSWER = 256
 
 
 class SequenceStatus(enum.Enum):
@@ -34,18 +44,52 @@ class Sequence:
 
     ``tokens`` is prompt and output in one list, ``num_computed`` how many of
     them have their KV cell. Output tokens that an earlier worker has delivered
-    are there from the start: they are prefilled and count as output.
+    are there from the start: they are prefilled and count as output. ``arrival``
+    orders sequences. ``saved`` are the cells of a preempted one, outside of the
+    cache. ``waits_for`` is a running sequence that computes, up to
+    ``waits_until``, the prefix that this one will take over. ``prompt_logprobs``
+    tell how likely the prompt's tokens after the first were, if asked. ``lookup``
+    guesses tokens, ``acceptance`` tells how well. Times are seconds of the engine's
+    clock.
     """
 
-    request_id: str
+    request: Request
     tokens: list[int]
-    num_prompt: int
-    params: SamplingParams
     detokenizer: Detokenizer
+    arrival: int
+    queued_at: float
     num_computed: int = 0
+    num_cached: int = 0
     slot: int | None = None
     status: SequenceStatus = SequenceStatus.WAITING
     finish_reason: FinishReason | None = None
+    error: EngineError | None = None
+    saved: bytes | None = None
+    waits_for: Sequence | None = None
+    waits_until: int = 0
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    lookup: PromptLookup | None = None
+    acceptance: Acceptance = field(default_factory=Acceptance)
+    num_drafted: int = 0
+    num_accepted: int = 0
+    started_at: float | None = None
+    first_token_at: float | None = None
+    last_token_at: float | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return self.request.request_id
+
+    @property
+    def params(self) -> SamplingParams:
+        """How its tokens are chosen."""
+        return self.request.params
+
+    @property
+    def num_prompt(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.request.prompt)
 
     @property
     def num_output(self) -> int:
@@ -66,3 +110,26 @@ class Sequence:
     def is_finished(self) -> bool:
         """Whether nothing more comes of it."""
         return self.status is SequenceStatus.FINISHED
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a slot."""
+        return self.status is SequenceStatus.RUNNING
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds from its first token to its newest."""
+        if self.first_token_at is None or self.last_token_at is None:
+            return 0.0
+        return self.last_token_at - self.first_token_at
+
+    @property
+    def context_needed(self) -> int:
+        """Positions that it will need: its tokens, and some for an answer.
+
+        A limit of the answer's length is often set high, to be safe; the cache
+        need not be made for that.
+        """
+        limit = self.params.max_tokens
+        answer = _ANSWER if limit is None else min(limit, _ANSWER)
+        return max(self.num_prompt + answer, len(self.tokens) + 1)

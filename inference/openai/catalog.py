@@ -11,6 +11,7 @@ from accounts.models import Scope
 from accounts.permissions import allowed_model_ids
 from inference import services
 from inference.live import model_state, with_nodes
+from inference.load_plan import context_wish
 from inference.models import Worker, WorkerState
 from inference.openai.answers import json_response
 from inference.openai.asyncview import ApiView
@@ -47,10 +48,15 @@ _STATES: dict[str, ModelState] = {
 
 
 class Context(TypedDict):
-    """Tokens that one sequence may have."""
+    """Tokens that one sequence may have: now, once it has grown, by its training.
+
+    ``tested`` is the longest that a test found good.
+    """
 
     in_force: int
+    max: int
     trained: int | None
+    tested: int | None
 
 
 class ModelObject(TypedDict):
@@ -160,7 +166,7 @@ def model_object(model: Model) -> ModelObject:
     workers: list[Worker] = list(model.workers.all())
     state = model_state(workers)
     ready = [worker for worker in workers if worker.state == WorkerState.READY]
-    in_force = ready[0].n_ctx if ready and state.name == "ready" else None
+    serving = ready[0] if ready and state.name == "ready" else None
     errors = [worker.error for worker in workers if worker.error]
     return {
         "id": model.name,
@@ -170,16 +176,24 @@ def model_object(model: Model) -> ModelObject:
         "state": _STATES[state.name],
         "progress": _progress(workers, _STATES[state.name]),
         "error": errors[0] if errors and state.name == "failed" else None,
-        "context": {
-            "in_force": in_force
-            or model.context_in_force(settings.CONFIG["models.default_ctx"]),
-            "trained": model.context_length,
-        },
+        "context": _context(model, serving),
         "capabilities": _capabilities(model),
         "aliases": [alias.name for alias in model.aliases.all()],
         "size_bytes": model.file_size,
         "quantization": model.quantization,
         "architecture": model.architecture,
+    }
+
+
+def _context(model: Model, serving: Worker | None) -> Context:
+    wish = context_wish(model)
+    in_force = (serving.n_ctx if serving else None) or wish.at_load
+    most = serving.n_ctx_max if serving else wish.ceiling
+    return {
+        "in_force": in_force,
+        "max": max(most or 0, in_force),
+        "trained": model.context_length,
+        "tested": model.tested_ctx,
     }
 
 

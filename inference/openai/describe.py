@@ -207,6 +207,106 @@ completion_schema = _completion(
     "Completion",
     _TEXT_ANSWER,
 )
+
+
+def _plain(
+    operation: str,
+    summary: str,
+    tag: str,
+    request: str,
+    example: dict[str, Any],
+    answer: str,
+    shown: Any,
+) -> Description:
+    """Describe a route that answers all at once."""
+    return extend_schema(
+        operation_id=operation,
+        summary=summary,
+        tags=[tag],
+        request={
+            JSON: OpenApiRequest(
+                ref(request), examples=[OpenApiExample("Short", example)]
+            )
+        },
+        responses={
+            (200, JSON): OpenApiResponse(
+                ref(answer),
+                description="The answer.",
+                examples=[OpenApiExample("Whole", shown, media_type=JSON)],
+            ),
+            **_errors(*_ERRORS_OF_COMPLETIONS),
+        },
+    )
+
+
+_EMBEDDER = "all-minilm-l6-v2"
+_RANKER = "bge-reranker-v2-m3"
+embedding_schema = _plain(
+    "createEmbedding",
+    "Make vectors of texts",
+    "Embeddings",
+    "EmbeddingRequest",
+    {"model": _EMBEDDER, "input": ["The cat sits on the mat.", "A feline rests."]},
+    "EmbeddingList",
+    {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": 0, "embedding": [0.6, -0.8]},
+            {"object": "embedding", "index": 1, "embedding": [0.8, -0.6]},
+        ],
+        "model": _EMBEDDER,
+        "usage": {"prompt_tokens": 15, "total_tokens": 15},
+    },
+)
+rerank_schema = _plain(
+    "createRerank",
+    "Order documents by a query",
+    "Embeddings",
+    "RerankRequest",
+    {
+        "model": _RANKER,
+        "query": "What do cats eat?",
+        "documents": ["Interest rates rose.", "Cats eat fish."],
+    },
+    "Ranking",
+    {
+        "id": "rerank-0f4c1c2b",
+        "object": "list",
+        "model": _RANKER,
+        "results": [
+            {"index": 1, "relevance_score": 4.2},
+            {"index": 0, "relevance_score": -9.8},
+        ],
+        "usage": {"prompt_tokens": 25, "total_tokens": 25},
+    },
+)
+tokenize_schema = _plain(
+    "tokenize",
+    "Turn a text into tokens",
+    "Tokens",
+    "TokenizeRequest",
+    {"model": _HEAD["model"], "content": "Once upon"},
+    "TokenList",
+    {"tokens": [10576, 4299], "count": 2},
+)
+detokenize_schema = _plain(
+    "detokenize",
+    "Turn tokens into text",
+    "Tokens",
+    "DetokenizeRequest",
+    {"model": _HEAD["model"], "tokens": [10576, 4299]},
+    "TokenText",
+    {"content": "Once upon", "prompt": "Once upon"},
+)
+template_schema = _plain(
+    "applyTemplate",
+    "Write a conversation as the model's chat template does",
+    "Tokens",
+    "ApplyTemplateRequest",
+    {key: _CHAT_REQUEST[key] for key in ("model", "messages")},
+    "TemplatePrompt",
+    {"prompt": "<|im_start|>user\nName three colours.<|im_end|>\n"},
+)
 model_list_schema: Description = extend_schema(
     operation_id="listModels",
     summary="List the models",

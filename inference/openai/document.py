@@ -16,7 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings
 
 from inference.openai.asyncview import OpenView
-from inference.openai.describe import JSON, hidden
+from inference.openai.describe import JSON, hidden, ref
 from inference.openai.schemas import component_schemas
 from inference.threads import in_thread
 
@@ -29,6 +29,7 @@ Send your key as `Authorization: Bearer <key>`. Every answer that is no success
 is `{"error": {"message", "type", "param", "code"}}`. A parameter that is not
 served is refused by name, never ignored.
 """
+_TAGS = ("Completions", "Embeddings", "Tokens", "Models", "Operation")
 _SWAGGER_UI = "drf_spectacular_sidecar/swagger-ui-dist/"
 
 
@@ -54,7 +55,7 @@ def openapi_document() -> bytes:
         "VERSION": _version(),
         "OAS_VERSION": "3.1.0",
         "SCHEMA_PATH_PREFIX": "",
-        "TAGS": [{"name": name} for name in ("Completions", "Models", "Operation")],
+        "TAGS": [{"name": name} for name in _TAGS],
     }
     with patched_settings(settings):
         generator: Any = SchemaGenerator(patterns=urlpatterns)  # type: ignore[no-untyped-call]
@@ -62,7 +63,7 @@ def openapi_document() -> bytes:
     document["components"]["schemas"] = component_schemas()
     for operations in document["paths"].values():
         body = operations.get("post", {}).get("requestBody")
-        if body and body["content"][JSON]["schema"]["$ref"].endswith("onRequest"):
+        if body and body["content"][JSON]["schema"] != ref("LoadRequest"):
             body["required"] = True
     return json.dumps(document, ensure_ascii=False).encode()
 

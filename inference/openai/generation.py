@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from inference.protocol import Event, Finished
+from inference.protocol import Accepted, Event, Finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inference.client import Job
+    from inference.stream import AnyJob
 
 
 class EventStream(Protocol):
@@ -26,7 +26,7 @@ class EventStream(Protocol):
 class Client(Protocol):
     """What hands sequences to a worker."""
 
-    async def submit(self, job: Job) -> EventStream:
+    async def submit(self, job: AnyJob) -> EventStream:
         """Queue a job."""
 
 
@@ -50,7 +50,7 @@ class Generation:
         )
         self._pumps: list[asyncio.Task[None]] = []
 
-    async def start(self, client: Client, jobs: Sequence[Job]) -> None:
+    async def start(self, client: Client, jobs: Sequence[AnyJob]) -> None:
         """Submit the jobs. Raises InferenceError, with some submitted perhaps."""
         for job in jobs:
             self._unfinished.add(len(self._streams))
@@ -66,10 +66,11 @@ class Generation:
         """Whether every sequence has finished and its events were read."""
         return not self._unfinished and not self._early
 
-    async def accepted(self, within_s: float) -> bool:
+    async def started(self, within_s: float) -> bool:
         """Wait until every sequence has begun; return False if that takes longer.
 
-        Raises what a sequence fails with. The events stay to be read.
+        One that a worker has accepted may still wait there, and be refused. Raises
+        what a sequence fails with. The events stay to be read.
         """
         waiting = set(self._unfinished)
         deadline = asyncio.get_running_loop().time() + within_s
@@ -79,7 +80,9 @@ class Generation:
             if not events:
                 return False
             self._early.extend(events)
-            waiting.difference_update(index for index, _ in events)
+            waiting.difference_update(
+                index for index, event in events if not isinstance(event, Accepted)
+            )
         return True
 
     async def events(self, timeout_s: float | None = None) -> list[Numbered]:
@@ -91,6 +94,13 @@ class Generation:
             early, self._early = self._early, []
             return early
         return await self._next(timeout_s)
+
+    async def give_up(self, index: int) -> None:
+        """End one sequence; what it has sent already may still come."""
+        self._unfinished.discard(index)
+        if self._pumps:
+            self._pumps[index].cancel()
+        await self._streams[index].aclose()
 
     async def aclose(self) -> None:
         """Give up every sequence that is not done. Idempotent."""

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accounts.errors import ModelNotAllowed
 from accounts.models import ApiKey
 from accounts.permissions import allowed_model_ids
+from accounts.throttling import request_ip
 from inference.openai.errors import InvalidRequest
 from inference.openai.fields import quote
 from registry.errors import ModelNotFound
-from registry.models import Kind, Model
+from registry.models import GENERATIVE, Kind, Model
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What a route needs of a model; ``code`` is the error of one that has it not."""
+
+    verb: str
+    kinds: tuple[Kind, ...]
+    code: str
+
+
+WRITES = Ability("write text", GENERATIVE, "model_not_generative")
+EMBEDS = Ability("make embeddings", (Kind.EMBEDDING,), "model_not_embedding")
+RANKS = Ability("rank documents", (Kind.RERANKER,), "model_not_reranker")
+
+#: What the kinds are for.
 _HINTS = {
-    Kind.EMBEDDING: "It makes embeddings; chat with a model of the kind chat.",
-    Kind.RERANKER: "It ranks texts; chat with a model of the kind chat.",
+    Kind.CHAT: "It is for chats: POST /v1/chat/completions.",
+    Kind.COMPLETION: "It goes on with texts: POST /v1/completions.",
+    Kind.EMBEDDING: "It makes embeddings: POST /v1/embeddings.",
+    Kind.RERANKER: "It ranks documents: POST /v1/rerank.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Where a request waits its turn: with those of its key, by the key's weight."""
+
+    key: str
+    weight: float
 
 
 def key_of(request: Request) -> ApiKey | None:
@@ -45,12 +72,20 @@ def model_find(name: str, key: ApiKey | None) -> Model:
     return model
 
 
-def require_generative(model: Model) -> None:
-    """Refuse a model that answers no prompts. Raises InvalidRequest."""
-    if not model.is_generative:
-        hint = _HINTS.get(Kind(model.kind), "GET /v1/models tells what each can do.")
+def require(model: Model, ability: Ability) -> None:
+    """Refuse a model that cannot do what is asked. Raises InvalidRequest."""
+    if model.kind not in ability.kinds:
         raise InvalidRequest(
-            f"The model '{model.name}' cannot write text. {hint}",
+            f"The model '{model.name}' cannot {ability.verb}. "
+            f"{_HINTS[Kind(model.kind)]} GET /v1/models tells what each can do.",
             param="model",
-            code="model_not_generative",
+            code=ability.code,
         )
+
+
+def line_of(request: Request) -> Line:
+    """Return where a request waits: by its address, if it has no key."""
+    key = key_of(request)
+    if key is None:
+        return Line(f"ip:{request_ip(request)}", 1.0)
+    return Line(key.prefix, key.weight)

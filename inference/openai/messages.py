@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from inference.chat import Message
+from inference.chat_messages import Message
 from inference.openai import compatibility
+from inference.openai.constraints import Name
 from inference.openai.errors import InvalidRequest
 from inference.openai.fields import Choice, Field, ListOf, Text, quote, wrong_type
 from inference.openai.records import Record, missing
@@ -69,12 +70,9 @@ def _part_text(part: Any, path: str) -> str:
     return text
 
 
+_FUNCTION = Record({"name": Name(), "arguments": Text()}, ("name", "arguments"))
 _TOOL_CALL = Record(
-    {
-        "id": _NAME,
-        "type": Choice(("function",)),
-        "function": Record({"name": _NAME, "arguments": Text()}, ("name", "arguments")),
-    },
+    {"id": _NAME, "type": Choice(("function",)), "function": _FUNCTION},
     ("id", "type", "function"),
 )
 
@@ -91,10 +89,14 @@ _ROLES = {
     "system": _role("system", "content"),
     "developer": _role("developer", "content"),
     "user": _role("user", "content"),
-    # Content or tool_calls: checked beyond the record.
-    "assistant": _role("assistant", tool_calls=ListOf(_TOOL_CALL, 1, 128)),
+    # Content, a refusal or tool_calls: checked beyond the record.
+    "assistant": _role(
+        "assistant",
+        tool_calls=ListOf(_TOOL_CALL, 1, 128),
+        refusal=Text(),
+        reasoning_content=Text(),
+    ),
     "tool": _role("tool", "content", "tool_call_id", tool_call_id=_NAME),
-    "function": _role("function", "content", "name"),
 }
 
 
@@ -123,7 +125,7 @@ class Messages:
         )
         sizes = [message.size_bytes for message in messages]
         check_sizes({f"{path}[{i}]": size for i, size in enumerate(sizes)}, path)
-        return messages
+        return _answered(messages, path)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema."""
@@ -166,6 +168,13 @@ def _parse_message(value: Any, path: str) -> Message:
         raise missing(f"{path}.role")
     if not isinstance(role, str):
         raise wrong_type(f"{path}.role", "a string", role)
+    if role in compatibility.ROLES:
+        raise InvalidRequest(
+            f"Unsupported value: '{path}.role' is '{role}', which is not served here."
+            f"{compatibility.ROLES[role]}",
+            param=f"{path}.role",
+            code="unsupported_parameter",
+        )
     if role not in _ROLES:
         raise InvalidRequest(
             f"Invalid value for '{path}.role': '{quote(role)}' is none of "
@@ -173,12 +182,65 @@ def _parse_message(value: Any, path: str) -> Message:
             param=f"{path}.role",
         )
     members = _ROLES[role].parse(value, path)
-    if role == "assistant" and "content" not in members and "tool_calls" not in members:
+    content = members.get("content")
+    if "refusal" in members:
+        if content:
+            raise InvalidRequest(
+                f"'{path}' has content and a refusal; an answer has one of them.",
+                param=f"{path}.refusal",
+            )
+        content = members["refusal"]
+    if content is None and "tool_calls" not in members:
         raise missing(f"{path}.content")
     return Message(
         role=role,
-        content=members.get("content"),
+        content=content,
         name=members.get("name"),
         tool_call_id=members.get("tool_call_id"),
         tool_calls=tuple(members.get("tool_calls", ())),
+        reasoning=members.get("reasoning_content"),
     )
+
+
+def _answered(messages: tuple[Message, ...], path: str) -> tuple[Message, ...]:
+    """Return the messages, each tool's with the name of the function.
+
+    Every call is answered by a tool's message before anything else is said, and
+    nothing else is answered. Raises InvalidRequest.
+    """
+    named = []
+    calls: dict[str, str] = {}
+    caller = ""
+    for index, message in enumerate(messages):
+        where = f"{path}[{index}]"
+        if message.role == "tool":
+            call_id = message.tool_call_id or ""
+            if call_id not in calls:
+                raise InvalidRequest(
+                    f"'{where}.tool_call_id' is '{quote(call_id)}', and the assistant "
+                    "has no call of this id right before it that is not answered yet.",
+                    param=f"{where}.tool_call_id",
+                )
+            function = calls.pop(call_id)
+            named.append(replace(message, name=message.name or function))
+            continue
+        _check_all_answered(calls, caller)
+        caller = f"{where}.tool_calls"
+        calls = {call["id"]: call["function"]["name"] for call in message.tool_calls}
+        if len(calls) < len(message.tool_calls):
+            raise InvalidRequest(
+                f"Two calls of '{caller}' have the same id.", param=caller
+            )
+        named.append(message)
+    _check_all_answered(calls, caller)
+    return tuple(named)
+
+
+def _check_all_answered(calls: Mapping[str, str], path: str) -> None:
+    if calls:
+        ids = ", ".join(quote(call_id) for call_id in calls)
+        raise InvalidRequest(
+            f"Each call of '{path}' must be answered by a message of role 'tool' with "
+            f"its 'tool_call_id' before anything else is said. Not answered: {ids}.",
+            param=path,
+        )

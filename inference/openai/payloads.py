@@ -7,18 +7,32 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from inference.dialects import Content, Reasoning, ToolCallArguments, ToolCallBegin
+from inference.openai.logprobs import ChatLogprobs, TextLogprobs, chat_logprobs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inference.dialects import Delta as Read
+    from inference.engine.probabilities import TokenLogprobs
     from inference.protocol import Usage as SequenceUsage
 
 FinishReason = Literal["stop", "length"]
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
+#: The engine's words are OpenAI's.
+REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 class PromptTokensDetails(TypedDict):
     """Where the prompt's tokens came from."""
 
     cached_tokens: int
+
+
+class CompletionTokensDetails(TypedDict):
+    """What the answer's tokens were for."""
+
+    reasoning_tokens: int
 
 
 class Usage(TypedDict):
@@ -28,14 +42,32 @@ class Usage(TypedDict):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: NotRequired[CompletionTokensDetails]
+
+
+class FunctionCall(TypedDict):
+    """What is called; ``arguments`` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """One call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
 
 
 class ChatAnswer(TypedDict):
-    """The message of one choice."""
+    """The message of one choice; ``content`` is null where there are only calls."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
 
 
 class ChatChoice(TypedDict):
@@ -43,8 +75,8 @@ class ChatChoice(TypedDict):
 
     index: int
     message: ChatAnswer
-    logprobs: None
-    finish_reason: FinishReason
+    logprobs: ChatLogprobs | None
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(TypedDict):
@@ -59,11 +91,29 @@ class ChatCompletion(TypedDict):
     usage: Usage
 
 
+class FunctionDelta(TypedDict, total=False):
+    """What a chunk adds to what is called: first the name, then its arguments."""
+
+    name: str
+    arguments: str
+
+
+class ToolCallDelta(TypedDict):
+    """What a chunk adds to a call; ``index`` counts the answer's calls from 0."""
+
+    index: int
+    id: NotRequired[str]
+    type: NotRequired[Literal["function"]]
+    function: FunctionDelta
+
+
 class Delta(TypedDict, total=False):
     """What a chunk adds to a message."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
+    reasoning_content: str
+    tool_calls: list[ToolCallDelta]
 
 
 class ChatChunkChoice(TypedDict):
@@ -71,8 +121,8 @@ class ChatChunkChoice(TypedDict):
 
     index: int
     delta: Delta
-    logprobs: None
-    finish_reason: FinishReason | None
+    logprobs: ChatLogprobs | None
+    finish_reason: ChatFinishReason | None
 
 
 class ChatChunk(TypedDict):
@@ -92,7 +142,7 @@ class TextChoice(TypedDict):
 
     index: int
     text: str
-    logprobs: None
+    logprobs: TextLogprobs | None
     finish_reason: FinishReason | None
 
 
@@ -130,17 +180,30 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One finished sequence."""
+    """One finished sequence.
+
+    ``logprobs`` are of its tokens, None if nobody asks; ``prompt`` of its prompt's.
+    ``parts`` is what the text was read as, None if it is content as it is.
+    """
 
     text: str
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+    prompt: tuple[TokenLogprobs, ...] = ()
+    parts: tuple[Read, ...] | None = None
 
 
-def usage(sequences: Mapping[int, SequenceUsage], *, n: int) -> Usage:
+def usage(
+    sequences: Mapping[int, SequenceUsage],
+    *,
+    n: int,
+    reasoning_tokens: int | None = None,
+) -> Usage:
     """Return the usage of a request whose prompts have n sequences each.
 
     A prompt is counted once, however many answers it gets. Of its tokens those
-    were cached that no sequence had to compute.
+    were cached that no sequence had to compute. ``reasoning_tokens`` None says
+    that nobody has told reasoning from the rest.
     """
     prompts = [
         [sequences[index] for index in range(first, first + n)]
@@ -149,12 +212,15 @@ def usage(sequences: Mapping[int, SequenceUsage], *, n: int) -> Usage:
     prompt_tokens = sum(prompt[0].prompt_tokens for prompt in prompts)
     completion_tokens = sum(each.completion_tokens for each in sequences.values())
     cached = sum(min(each.cached_tokens for each in prompt) for prompt in prompts)
-    return {
+    counted: Usage = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
+    if reasoning_tokens is not None:
+        counted["completion_tokens_details"] = {"reasoning_tokens": reasoning_tokens}
+    return counted
 
 
 def chat_completion(
@@ -170,18 +236,77 @@ def chat_completion(
         "choices": [
             {
                 "index": index,
-                "message": {
-                    "role": "assistant",
-                    "content": answer.text,
-                    "refusal": None,
-                },
-                "logprobs": None,
+                "message": _message(answer),
+                "logprobs": (
+                    None if answer.logprobs is None else chat_logprobs(answer.logprobs)
+                ),
                 "finish_reason": answer.finish_reason,
             }
             for index, answer in enumerate(answers)
         ],
         "usage": usage,
     }
+
+
+def _message(answer: Answer) -> ChatAnswer:
+    if answer.parts is None:
+        return {"role": "assistant", "content": answer.text, "refusal": None}
+    content: list[str] = []
+    reasoning: list[str] = []
+    begun: list[ToolCallBegin] = []
+    arguments: list[list[str]] = []
+    for part in answer.parts:
+        match part:
+            case Content(text):
+                content.append(text)
+            case Reasoning(text):
+                reasoning.append(text)
+            case ToolCallBegin():
+                begun.append(part)
+                arguments.append([])
+            case ToolCallArguments(index, fragment):
+                arguments[index].append(fragment)
+    calls: list[ToolCall] = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": "".join(texts)},
+        }
+        for call, texts in zip(begun, arguments, strict=True)
+    ]
+    message: ChatAnswer = {
+        "role": "assistant",
+        "content": "".join(content) if content or not calls else None,
+        "refusal": None,
+    }
+    if reasoning:
+        message["reasoning_content"] = "".join(reasoning)
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def delta_of(part: Read) -> Delta:
+    """Return what a chunk says of a part of an answer."""
+    match part:
+        case Content(text):
+            return {"content": text}
+        case Reasoning(text):
+            return {"reasoning_content": text}
+        case ToolCallBegin(index, id_, name):
+            call: ToolCallDelta = {
+                "index": index,
+                "id": id_,
+                "type": "function",
+                "function": {"name": name, "arguments": ""},
+            }
+            return {"tool_calls": [call]}
+        case ToolCallArguments(index, fragment):
+            more: ToolCallDelta = {
+                "index": index,
+                "function": {"arguments": fragment},
+            }
+            return {"tool_calls": [more]}
 
 
 def chat_chunk(head: Head, choices: list[ChatChunkChoice]) -> ChatChunk:
@@ -197,13 +322,16 @@ def chat_chunk(head: Head, choices: list[ChatChunkChoice]) -> ChatChunk:
 
 
 def chat_delta(
-    index: int, delta: Delta, finish_reason: FinishReason | None = None
+    index: int,
+    delta: Delta,
+    finish_reason: ChatFinishReason | None = None,
+    logprobs: ChatLogprobs | None = None,
 ) -> ChatChunkChoice:
     """Return what a chunk adds to an answer."""
     return {
         "index": index,
         "delta": delta,
-        "logprobs": None,
+        "logprobs": logprobs,
         "finish_reason": finish_reason,
     }
 
@@ -221,12 +349,15 @@ def text_completion(head: Head, choices: list[TextChoice]) -> TextCompletion:
 
 
 def text_choice(
-    index: int, text: str, finish_reason: FinishReason | None = None
+    index: int,
+    text: str,
+    finish_reason: FinishReason | None = None,
+    logprobs: TextLogprobs | None = None,
 ) -> TextChoice:
     """Return one text answer, or what an event adds to it."""
     return {
         "index": index,
         "text": text,
-        "logprobs": None,
+        "logprobs": logprobs,
         "finish_reason": finish_reason,
     }

@@ -1,4 +1,4 @@
-"""The prompts of a text completion request."""
+"""The prompts of a text completion request, and the inputs of embeddings."""
 
 from __future__ import annotations
 
@@ -45,23 +45,32 @@ _TOKEN = Integer(0, _MAX_TOKEN)
 class Prompts:
     """One prompt or several, each a text or an array of token ids."""
 
+    max_items: int = MAX_PROMPTS
+    #: Of a text, in characters.
+    min_length: int = 0
+
     def parse(self, value: Any, path: str) -> tuple[str | list[int], ...]:
         """Return the prompts. Raises InvalidRequest."""
+        return tuple(self.by_path(value, path).values())
+
+    def by_path(self, value: Any, path: str) -> dict[str, str | list[int]]:
+        """Return each prompt under its path. Raises InvalidRequest."""
         prompts = self._parse_each(value, path)
-        check_sizes({where: _size(prompt) for where, prompt in prompts.items()}, path)
-        return tuple(prompts.values())
+        check_sizes({where: size_of(prompt) for where, prompt in prompts.items()}, path)
+        return prompts
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema."""
-        texts = ListOf(Text(), 1, MAX_PROMPTS)
-        tokens = ListOf(Tokens(), 1, MAX_PROMPTS)
-        kinds = (Text(), texts, Tokens(), tokens)
+        text = Text(self.min_length)
+        texts = ListOf(text, 1, self.max_items)
+        tokens = ListOf(Tokens(), 1, self.max_items)
+        kinds = (text, texts, Tokens(), tokens)
         return {"anyOf": [kind.schema() for kind in kinds]}
 
     def _parse_each(self, value: Any, path: str) -> dict[str, str | list[int]]:
-        """Return each prompt under its path."""
+        text = Text(self.min_length)
         if isinstance(value, str):
-            return {path: Text().parse(value, path)}
+            return {path: text.parse(value, path)}
         if not isinstance(value, list):
             raise wrong_type(path, _EXPECTED, value)
         if not value:
@@ -70,14 +79,14 @@ class Prompts:
             return {path: Tokens().parse(value, path)}
         if not isinstance(value[0], (str, list)):
             raise wrong_type(f"{path}[0]", "a string or a token id", value[0])
-        if len(value) > MAX_PROMPTS:
+        if len(value) > self.max_items:
             raise InvalidRequest(
-                f"Too many prompts: {len(value)}, and at most {MAX_PROMPTS} are "
+                f"Too many {path}s: {len(value)}, and at most {self.max_items} are "
                 "allowed.",
                 param=path,
-                code="too_many_prompts",
+                code=f"too_many_{path}s",
             )
-        kind: Text | Tokens = Text() if isinstance(value[0], str) else Tokens()
+        kind: Text | Tokens = text if isinstance(value[0], str) else Tokens()
         return {
             f"{path}[{index}]": kind.parse(item, f"{path}[{index}]")
             for index, item in enumerate(value)
@@ -90,7 +99,8 @@ def _empty(path: str) -> InvalidRequest:
     )
 
 
-def _size(prompt: str | list[int]) -> int:
+def size_of(prompt: str | list[int]) -> int:
+    """Return what a prompt takes of the limits, in bytes."""
     if isinstance(prompt, str):
         return len(prompt.encode())
     return len(prompt) * _TOKEN_BYTES

@@ -15,26 +15,36 @@ from typing import (
     is_typeddict,
 )
 
-from inference.openai import payloads, requests
+from inference.openai import embeddings, payloads, requests, rerank, tokenizing
 from inference.openai.catalog import ModelList, ModelObject
 from inference.openai.describe import ref
 from inference.openai.errors import ErrorBody
 from inference.openai.health import DetailedHealth, Health
 
 _REQUESTS = {
+    "ApplyTemplateRequest": tokenizing.APPLY_TEMPLATE,
     "ChatCompletionRequest": requests.CHAT,
     "CompletionRequest": requests.COMPLETION,
+    "DetokenizeRequest": tokenizing.DETOKENIZE,
+    "EmbeddingRequest": embeddings.EMBEDDINGS,
     "LoadRequest": requests.LOAD,
+    "RerankRequest": rerank.RERANK,
+    "TokenizeRequest": tokenizing.TOKENIZE,
 }
 _ANSWERS: dict[str, type] = {
     "ChatCompletion": payloads.ChatCompletion,
     "ChatCompletionChunk": payloads.ChatChunk,
     "Completion": payloads.TextCompletion,
     "DetailedHealth": DetailedHealth,
+    "EmbeddingList": embeddings.EmbeddingList,
     "Error": ErrorBody,
     "Health": Health,
     "Model": ModelObject,
     "ModelList": ModelList,
+    "Ranking": rerank.Ranking,
+    "TemplatePrompt": tokenizing.TemplatePrompt,
+    "TokenList": tokenizing.TokenList,
+    "TokenText": tokenizing.TokenText,
 }
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 

@@ -3,61 +3,176 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inference.errors import RequestRejected, RequestTimeout
 from inference.metrics import CLIENT_GONE, RequestMeter
 from inference.openai import payloads, sse
 from inference.openai.errors import failure_of
-from inference.openai.payloads import Answer, FinishReason
-from inference.protocol import Accepted, Finished, TokensGenerated, Usage
+from inference.openai.logprobs import mean_logprob
+from inference.openai.payloads import REASONS, Answer
+from inference.openai.reading import Reader, merged
+from inference.protocol import (
+    Finished,
+    PromptScored,
+    Started,
+    TokensGenerated,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from inference.dialects import Delta
+    from inference.engine.probabilities import TokenLogprobs
     from inference.openai.formats import AnyFormat
     from inference.openai.generation import Generation, Numbered
+    from inference.openai.payloads import ChatFinishReason
+    from inference.protocol import Event
 
 #: A client waits no longer than this for the status line of its stream.
 FIRST_SIGN_S = 2.0
 #: In longer silence a stream sends a comment.
 KEEP_ALIVE_S = 10.0
 
-_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a request has agreed to: n answers a prompt, until a deadline.
+    """What a request has agreed to: n sequences a prompt, until a deadline.
 
-    ``deadline`` is the event loop's time, ``timeout_s`` what it was set to.
+    ``deadline`` is the event loop's time, ``timeout_s`` what it was set to. Of the
+    sequences the ``best`` likeliest are the answers; 0 is all.
     """
 
     n: int
     timeout_s: float
     deadline: float
+    best: int = 0
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """What a sequence has given that nobody was told yet.
+
+    ``reader`` reads its text, if it is to be read.
+    """
+
+    reader: Reader | None
+    texts: list[str] = field(default_factory=list)
+    parts: list[Delta] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt: tuple[TokenLogprobs, ...] = ()
+    reason: ChatFinishReason | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    def take(self, event: Event) -> None:
+        """Take an event; ``reason`` is set by the last that counts."""
+        if isinstance(event, PromptScored):
+            self.prompt = event.logprobs
+        elif isinstance(event, (TokensGenerated, Finished)):
+            self.logprobs += event.logprobs
+        if self.reader is not None:
+            self.parts += self.reader.take(event)
+            self.reason, self.usage = self.reader.finish_reason, self.reader.usage
+        elif isinstance(event, TokensGenerated):
+            self.texts.append(event.text)
+        elif isinstance(event, Finished):
+            self.texts.append(event.text)
+            self.reason, self.usage = REASONS[event.reason], event.usage
+
+    def told(self, index: int, format_: AnyFormat) -> bytes:
+        """Return what there is as events, and forget it."""
+        text = "".join(self.texts)
+        parts, logprobs = merged(self.parts), tuple(self.logprobs)
+        self.texts.clear()
+        self.parts.clear()
+        self.logprobs.clear()
+        # Text may be held back, and a token may have none.
+        if not (text or parts or logprobs):
+            return b""
+        if self.reader is not None:
+            return format_.parts(index, parts, logprobs)
+        return format_.text(index, text, logprobs)
+
+
+class _Sequences:
+    """All sequences of a request, by their number."""
+
+    def __init__(self, generation: Generation, format_: AnyFormat) -> None:
+        self._generation = generation
+        self._reading = format_.reading
+        self._complete: list[int] = []
+        self.by_index: dict[int, _Sequence] = {}
+
+    def take(self, index: int, event: Event) -> _Sequence | None:
+        """Hand an event on; None says that its sequence has ended before."""
+        sequence = self.by_index.get(index)
+        if sequence is None:
+            reader = None if self._reading is None else Reader(self._reading)
+            sequence = self.by_index[index] = _Sequence(reader)
+        elif sequence.reason is not None:
+            return None
+        sequence.take(event)
+        if sequence.reason is not None and not isinstance(event, Finished):
+            self._complete.append(index)
+        return sequence
+
+    async def give_up_complete(self) -> None:
+        """End the sequences that go on and whose answer is complete."""
+        while self._complete:
+            await self._generation.give_up(self._complete.pop())
+
+    def usage(self, *, n: int) -> payloads.Usage:
+        """Return what all of them have cost."""
+        readers = [sequence.reader for sequence in self.by_index.values()]
+        reasoning = [reader.reasoning_tokens for reader in readers if reader]
+        return payloads.usage(
+            {index: sequence.usage for index, sequence in self.by_index.items()},
+            n=n,
+            reasoning_tokens=sum(reasoning) if reasoning else None,
+        )
 
 
 async def collect(
     generation: Generation, format_: AnyFormat, terms: Terms, meter: RequestMeter
 ) -> object:
     """Return the whole answer, however long it takes. Raises InferenceError."""
-    texts: dict[int, list[str]] = {}
-    reasons: dict[int, FinishReason] = {}
-    usages: dict[int, Usage] = {}
+    sequences = _Sequences(generation, format_)
     while not generation.is_done:
         events = await generation.events()
         meter.observe(events, n=terms.n)
         for index, event in events:
-            if isinstance(event, TokensGenerated):
-                texts.setdefault(index, []).append(event.text)
-            elif isinstance(event, Finished):
-                texts.setdefault(index, []).append(event.text)
-                reasons[index] = _REASONS[event.reason]
-                usages[index] = event.usage
-    answers = [Answer("".join(texts[i]), reasons[i]) for i in range(len(usages))]
-    return format_.whole(answers, payloads.usage(usages, n=terms.n))
+            sequences.take(index, event)
+        await sequences.give_up_complete()
+    by_index = sequences.by_index
+    answers = _best([by_index[index] for index in range(len(by_index))], terms)
+    return format_.whole(
+        [_answer(sequence, format_) for sequence in answers],
+        sequences.usage(n=terms.n),
+    )
+
+
+def _best(sequences: list[_Sequence], terms: Terms) -> list[_Sequence]:
+    """Return the likeliest sequences of each prompt, if some are to be left out."""
+    if not terms.best:
+        return sequences
+    kept: list[_Sequence] = []
+    for first in range(0, len(sequences), terms.n):
+        of_prompt = sequences[first : first + terms.n]
+        of_prompt.sort(key=lambda each: mean_logprob(each.logprobs), reverse=True)
+        kept += of_prompt[: terms.best]
+    return kept
+
+
+def _answer(sequence: _Sequence, format_: AnyFormat) -> Answer:
+    return Answer(
+        text="".join(sequence.texts),
+        finish_reason=sequence.reason or "stop",
+        logprobs=tuple(sequence.logprobs) if format_.tells_logprobs else None,
+        prompt=sequence.prompt,
+        parts=None if sequence.reader is None else tuple(sequence.parts),
+    )
 
 
 async def stream(
@@ -66,7 +181,7 @@ async def stream(
     terms: Terms,
     meter: RequestMeter,
     *,
-    is_accepted: bool,
+    is_started: bool,
 ) -> AsyncIterator[bytes]:
     """Yield the answer as server-sent events.
 
@@ -74,20 +189,21 @@ async def stream(
     also that nobody reads it any more, its sequences are given up.
     """
     status = CLIENT_GONE
-    usages: dict[int, Usage] = {}
+    sequences = _Sequences(generation, format_)
     try:
-        if not is_accepted:
+        if not is_started:
             yield sse.KEEP_ALIVE
         while not generation.is_done:
             events = await generation.events(min(KEEP_ALIVE_S, _time_left(terms)))
             meter.observe(events, n=terms.n)
-            chunk = _encode(events, format_, usages)
+            chunk = _encode(events, format_, sequences)
+            await sequences.give_up_complete()
             if chunk:
                 yield chunk
             elif not events:
                 yield sse.KEEP_ALIVE
         status = 200
-        yield format_.end(payloads.usage(usages, n=terms.n))
+        yield format_.end(sequences.usage(n=terms.n))
     except Exception as error:
         failure = failure_of(in_words_of(format_, error))
         status = failure.status
@@ -98,25 +214,25 @@ async def stream(
 
 
 def _encode(
-    events: Iterable[Numbered], format_: AnyFormat, usages: dict[int, Usage]
+    events: Iterable[Numbered], format_: AnyFormat, sequences: _Sequences
 ) -> bytes:
     """Return all events as one piece; an answer's texts become one event."""
-    parts: list[bytes] = []
-    texts: dict[int, str] = {}
+    out: list[bytes] = []
+    changed: dict[int, _Sequence] = {}
     for index, event in events:
-        if isinstance(event, TokensGenerated):
-            if event.text:
-                texts[index] = texts.get(index, "") + event.text
-        elif isinstance(event, Accepted):
-            parts.append(format_.start(index))
-        elif isinstance(event, Finished):
-            text = texts.pop(index, "") + event.text
-            if text:
-                parts.append(format_.text(index, text))
-            parts.append(format_.finish(index, _REASONS[event.reason]))
-            usages[index] = event.usage
-    parts += [format_.text(index, text) for index, text in texts.items()]
-    return b"".join(parts)
+        sequence = sequences.take(index, event)
+        if sequence is None:
+            continue
+        if isinstance(event, Started):
+            out.append(format_.start(index))
+        elif isinstance(event, PromptScored):
+            format_.scored(index, event.logprobs)
+        changed[index] = sequence
+        if sequence.reason is not None:
+            out.append(changed.pop(index).told(index, format_))
+            out.append(format_.finish(index, sequence.reason))
+    out += [sequence.told(index, format_) for index, sequence in changed.items()]
+    return b"".join(out)
 
 
 def in_words_of(format_: AnyFormat, error: Exception) -> Exception:

@@ -6,13 +6,39 @@ from django.urls import path
 
 from inference.openai.catalog import LoadView, ModelsView, ModelView, UnloadView
 from inference.openai.document import DocsView, OpenApiView, RootView
+from inference.openai.embeddings import EmbeddingsView
 from inference.openai.health import DetailedHealthView, HealthView, MetricsView
 from inference.openai.nothing import NothingView
+from inference.openai.rerank import RerankView
+from inference.openai.tokenizing import (
+    ApplyTemplateView,
+    DetokenizeView,
+    TokenizeView,
+)
 from inference.openai.views import ChatCompletionsView, CompletionsView
+
+#: Where the clients of other servers look for a route: the same views once more,
+#: which /openapi.json tells of once.
+_ALIASES = {
+    RerankView: ("rerank", "reranking", "v1/reranking", "v2/rerank"),
+    TokenizeView: ("tokenize",),
+    DetokenizeView: ("detokenize",),
+    ApplyTemplateView: ("apply-template",),
+}
 
 urlpatterns = [
     path("v1/chat/completions", ChatCompletionsView.as_view()),
     path("v1/completions", CompletionsView.as_view()),
+    path("v1/embeddings", EmbeddingsView.as_view()),
+    path("v1/rerank", RerankView.as_view()),
+    path("v1/tokenize", TokenizeView.as_view()),
+    path("v1/detokenize", DetokenizeView.as_view()),
+    path("v1/apply-template", ApplyTemplateView.as_view()),
+    *(
+        path(alias, view.as_view(schema=None))
+        for view, aliases in _ALIASES.items()
+        for alias in aliases
+    ),
     path("v1/models", ModelsView.as_view()),
     path("v1/models/<path:model_id>/load", LoadView.as_view()),
     path("v1/models/<path:model_id>/unload", UnloadView.as_view()),

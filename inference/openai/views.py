@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from accounts.models import Scope
-from accounts.throttling import InferenceThrottle, request_ip
 from inference import chat
-from inference.client import Job, get_client
 from inference.errors import RequestRejected
-from inference.metrics import CLIENT_GONE, RequestMeter
 from inference.openai import streaming
 from inference.openai.answers import EventStreamResponse, json_response
-from inference.openai.asyncview import ApiView
+from inference.openai.call_grammar import answer_constraint
 from inference.openai.describe import chat_schema, completion_schema
+from inference.openai.engineview import EngineView
 from inference.openai.formats import AnyFormat, ChatFormat, TextFormat
-from inference.openai.generation import Client, Generation
-from inference.openai.lookup import key_of, model_find, require_generative
+from inference.openai.generation import Generation
+from inference.openai.lookup import WRITES, key_of, line_of
 from inference.openai.payloads import Head
+from inference.openai.reading import reading_of
 from inference.openai.requests import (
     COMPLETION_MAX_TOKENS,
     Options,
@@ -30,11 +28,11 @@ from inference.openai.requests import (
 )
 from inference.openai.sampling import sampling_params
 from inference.openai.streaming import Terms
+from inference.stream import Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
@@ -50,31 +48,16 @@ class Plan:
     options: Options
 
 
-class CompletionView(ApiView):
+class CompletionView(EngineView):
     """What both endpoints have in common."""
-
-    required_scope = Scope.INFERENCE
-    throttle_classes = [InferenceThrottle]
-
-    async def dispatch(  # type: ignore[override]
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
-        """Answer the request and measure it; a stream measures its own end."""
-        self.meter = RequestMeter()
-        try:
-            response = await super().dispatch(request, *args, **kwargs)
-        except asyncio.CancelledError:
-            self.meter.finish(CLIENT_GONE)
-            raise
-        if not response.streaming:
-            self.meter.finish(response.status_code)
-        return response
 
     async def run(self, plan: Plan) -> HttpResponseBase:
         """Run the plan's jobs and answer with what they give."""
         timeout_s = settings.CONFIG["server.request_timeout"]
         deadline = asyncio.get_running_loop().time() + timeout_s
-        terms = Terms(plan.options.n, timeout_s, deadline)
+        options = plan.options
+        best = options.n if options.best_of > options.n else 0
+        terms = Terms(options.best_of, timeout_s, deadline, best)
         generation = Generation()
         is_streaming = False
         try:
@@ -86,7 +69,7 @@ class CompletionView(ApiView):
                         generation, plan.format, terms, self.meter
                     )
                     return json_response(answer)
-                is_accepted = await generation.accepted(streaming.FIRST_SIGN_S)
+                is_started = await generation.started(streaming.FIRST_SIGN_S)
             is_streaming = True
         except TimeoutError:
             raise streaming.timed_out(terms) from None
@@ -98,20 +81,9 @@ class CompletionView(ApiView):
         # From here on the stream closes the generation.
         return EventStreamResponse(
             streaming.stream(
-                generation, plan.format, terms, self.meter, is_accepted=is_accepted
+                generation, plan.format, terms, self.meter, is_started=is_started
             )
         )
-
-    def get_client(self) -> Client:
-        """Return what runs jobs; a seam for tests."""
-        return get_client()
-
-    def find_model(self, request: Request, name: str) -> Model:
-        """Return the model that a request names. Raises what model_find raises."""
-        model = model_find(name, key_of(request))
-        self.meter.model = model.name
-        require_generative(model)
-        return model
 
 
 class ChatCompletionsView(CompletionView):
@@ -121,8 +93,20 @@ class ChatCompletionsView(CompletionView):
         """Return the plan of a chat request."""
         wanted = parse_chat(request.data)
         options = wanted.options
-        model = self.find_model(request, options.model)
-        prompt = chat.prompt_render(model, wanted.messages)
+        model = self.find_model(request, options.model, WRITES)
+        use = wanted.tool_use
+        prompt = chat.prompt_render(
+            model,
+            wanted.messages,
+            tools=use.tools,
+            variables=wanted.template_variables,
+            effort=wanted.effort,
+        )
+        reading = reading_of(prompt, use, shows_reasoning=wanted.shows_reasoning)
+        constraint = answer_constraint(prompt, use, options.sampling.get("constraint"))
+        marks = reading.dialect.marks if reading else ()
+        sampled = {**options.sampling, "constraint": constraint, "marks": marks}
+        options = replace(options, sampling=sampled)
         max_tokens = (
             options.max_tokens
             or model.max_tokens
@@ -139,7 +123,10 @@ class ChatCompletionsView(CompletionView):
                 special=not prompt.has_bos,
             ),
             format=ChatFormat(
-                _head("chatcmpl", model), include_usage=options.include_usage
+                _head("chatcmpl", model),
+                include_usage=options.include_usage,
+                tells_logprobs=options.logprobs is not None,
+                reading=reading,
             ),
             options=options,
         )
@@ -157,18 +144,30 @@ class CompletionsView(CompletionView):
         """Return the plan of a text completion request."""
         wanted = parse_completion(request.data)
         options = wanted.options
-        model = self.find_model(request, options.model)
+        model = self.find_model(request, options.model, WRITES)
         return Plan(
             jobs=_jobs(
                 wanted.prompts,
                 request,
                 model=model,
                 options=options,
-                max_tokens=options.max_tokens or COMPLETION_MAX_TOKENS,
+                max_tokens=(
+                    COMPLETION_MAX_TOKENS
+                    if options.max_tokens is None
+                    else options.max_tokens
+                ),
                 special=True,
+                echo=wanted.echo,
             ),
             format=TextFormat(
-                _head("cmpl", model), include_usage=options.include_usage
+                _head("cmpl", model),
+                include_usage=options.include_usage,
+                tells_logprobs=options.logprobs is not None,
+                prompts=(
+                    [each for each in wanted.prompts for _ in range(options.n)]
+                    if wanted.echo
+                    else ()
+                ),
             ),
             options=options,
         )
@@ -191,26 +190,50 @@ def _jobs(
     options: Options,
     max_tokens: int,
     special: bool,
+    echo: bool = False,
 ) -> list[Job]:
-    """Return the sequences of a request: n of each prompt, in OpenAI's order."""
+    """Return the sequences of a request: those of a prompt together."""
     key = key_of(request)
-    # Without a key there is no owner to keep a prefix for; the address still
-    # tells clients apart where they wait in line.
+    # Without a key there is no owner to keep a prefix for.
     tenant = "" if key is None else str(key.owner_id)
-    line = f"ip:{request_ip(request)}" if key is None else key.prefix
+    line = line_of(request)
     return [
         Job(
             model_id=model.pk,
             model_name=model.name,
             prompt=prompt,
             params=sampling_params(
-                options.sampling, model=model, max_tokens=max_tokens, choice=choice
+                options.sampling,
+                model=model,
+                max_tokens=max_tokens,
+                choice=choice,
+                logprobs=_logprobs(options),
+                prompt_logprobs=_prompt_logprobs(prompt, options) if echo else None,
             ),
             special=special,
             tenant=tenant,
-            key=line,
+            key=line.key,
             timeout_s=settings.CONFIG["engine.queue_timeout"],
+            weight=line.weight,
+            priority=options.priority,
         )
         for prompt in prompts
-        for choice in range(options.n)
+        for choice in range(options.best_of)
     ]
+
+
+def _logprobs(options: Options) -> int | None:
+    """Return how many are to be told; the best of several is found by its own."""
+    if options.logprobs is None and options.best_of > options.n:
+        return 0
+    return options.logprobs
+
+
+def _prompt_logprobs(prompt: str | list[int], options: Options) -> int | None:
+    """Return how many are to be told of a prompt that is echoed.
+
+    The text of token ids comes with their probabilities: only a worker knows it.
+    """
+    if options.logprobs is None and isinstance(prompt, list):
+        return 0
+    return options.logprobs

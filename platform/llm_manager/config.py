@@ -17,13 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from registry.load_settings import (
+    CACHE_TYPES,
+    CONFIG_KEYS,
+    FLASH_ATTENTION,
+    KV_LAYOUTS,
+    MAX_DEVICES,
+    NUMA_STRATEGIES,
+    SPLIT_MODES,
+    conflicts,
+    settings_in_force,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ENVIRONMENT_PREFIX = "LLM_MANAGER_"
 #: Names that the ecosystem already has for two of the keys.
 ENVIRONMENT_ALIASES = {"DATABASE_URL": "database.url", "REDIS_URL": "redis.url"}
-KV_CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 
 class ConfigError(Exception):
@@ -77,11 +88,34 @@ SCHEMA: dict[str, Key] = {
     "gpu.n_gpu_layers": Key(
         int, -1, "Layers put on the GPU; -1 is all, 0 is none.", minimum=-1
     ),
+    "gpu.split_mode": Key(
+        str,
+        "layer",
+        "How a model is spread over several GPUs: not at all, by layers or by rows.",
+        choices=SPLIT_MODES,
+    ),
+    "gpu.tensor_split": Key(
+        str, None, "Each GPU's share of a model, as in `3,1`. Unset: by free memory."
+    ),
+    "gpu.main_gpu": Key(
+        int,
+        0,
+        "The GPU that the split mode `none` uses; the first is 0.",
+        minimum=0,
+        maximum=MAX_DEVICES - 1,
+    ),
     "gpu.kv_cache_type": Key(
-        str, "f16", "Type of the KV cache's cells.", choices=KV_CACHE_TYPES
+        str, "f16", "Type of the KV cache's cells.", choices=CACHE_TYPES
+    ),
+    "gpu.kv_cache_type_v": Key(
+        str,
+        None,
+        "Type of V's cells; a quantised one needs flash attention. "
+        "Unset: as `gpu.kv_cache_type`.",
+        choices=CACHE_TYPES,
     ),
     "gpu.flash_attention": Key(
-        str, "auto", "Flash attention.", choices=("auto", "on", "off")
+        str, "auto", "Flash attention.", choices=FLASH_ATTENTION
     ),
     "engine.max_models": Key(
         int, 4, "Models loaded at once on one machine.", minimum=1, maximum=256
@@ -96,8 +130,21 @@ SCHEMA: dict[str, Key] = {
     "engine.kv_memory_mb": Key(
         int,
         2048,
-        "KV cache of one model, in MiB, from which the number of sequences follows.",
+        "KV cache of one worker, in MiB, from which its context and its sequences "
+        "follow.",
         minimum=16,
+    ),
+    "engine.kv_layout": Key(
+        str,
+        "auto",
+        "`split` gives every sequence its own KV cells, `unified` shares them; `auto` "
+        "splits if that leaves enough sequences.",
+        choices=KV_LAYOUTS,
+    ),
+    "engine.swa_full": Key(
+        bool,
+        default=False,
+        help="Layers with a sliding window keep what has left it, for cached prefixes.",
     ),
     "engine.n_seq_max": Key(
         int, 32, "Sequences of one model that run at once.", minimum=1, maximum=256
@@ -105,11 +152,58 @@ SCHEMA: dict[str, Key] = {
     "engine.n_batch": Key(
         int, 512, "Tokens decoded in one step, at most.", minimum=32, maximum=8192
     ),
+    "engine.n_ubatch": Key(
+        int,
+        512,
+        "Tokens computed at once, at most; more take more memory.",
+        minimum=32,
+        maximum=8192,
+    ),
     "engine.n_threads": Key(
-        int, 0, "Threads of one worker; 0 is one per physical core.", minimum=0
+        int,
+        0,
+        "Threads of one worker; 0 is one per physical core.",
+        minimum=0,
+        maximum=512,
+    ),
+    "engine.n_threads_batch": Key(
+        int,
+        0,
+        "Threads that compute prompts; 0 is as many as `engine.n_threads`.",
+        minimum=0,
+        maximum=512,
+    ),
+    "engine.numa": Key(
+        str,
+        "disabled",
+        "How threads are spread over the memory nodes of a large machine.",
+        choices=NUMA_STRATEGIES,
+    ),
+    "engine.mmap": Key(
+        bool,
+        default=True,
+        help="Map model files: replicas share their memory, and loading is quicker.",
+    ),
+    "engine.mlock": Key(
+        bool,
+        default=False,
+        help="Lock models in memory, so that they are never swapped out.",
     ),
     "engine.queue_size": Key(
-        int, 256, "Requests that may wait for one model.", minimum=1, maximum=100_000
+        int,
+        256,
+        "Requests that may wait for one model outside of its workers, most of all "
+        "while it is loaded.",
+        minimum=1,
+        maximum=100_000,
+    ),
+    "engine.max_waiting": Key(
+        int,
+        1024,
+        "Requests that may wait in one worker; of more, the API key with the largest "
+        "backlog for its weight loses its last.",
+        minimum=1,
+        maximum=100_000,
     ),
     "engine.queue_timeout": Key(
         int, 300, "Seconds that a request may wait to start.", minimum=1, maximum=86_400
@@ -129,6 +223,27 @@ SCHEMA: dict[str, Key] = {
         0,
         "Seconds after its last request that an idle model is unloaded; 0 is never.",
         minimum=0,
+    ),
+    "engine.replicas": Key(
+        int,
+        1,
+        "Workers of one model that share its queue, as far as memory goes.",
+        minimum=1,
+        maximum=64,
+    ),
+    "engine.pinned": Key(
+        bool,
+        default=False,
+        help="Never unload a model by itself: not to make room, nor by its keep-alive.",
+    ),
+    "engine.preload": Key(
+        bool, default=False, help="Load models when an engine starts."
+    ),
+    "engine.shares_prefixes": Key(
+        bool,
+        default=False,
+        help="Share cached prefixes between the owners of API keys; who measures times "
+        "can then tell what others have asked.",
     ),
     "auth.required": Key(
         bool, default=True, help="Refuse inference requests that carry no API key."
@@ -181,6 +296,11 @@ SCHEMA: dict[str, Key] = {
         str, None, "Database URL. Unset: SQLite in data_dir (`postgres://…`)."
     ),
     "redis.url": Key(str, None, "Redis URL. Unset: a private Redis in data_dir."),
+    "metrics.aliases": Key(
+        bool,
+        default=True,
+        help="Export metrics under the names of vLLM and llama-server as well.",
+    ),
     "logging.level": Key(
         str,
         "info",
@@ -233,7 +353,19 @@ def load_config(
     if named or file.exists():
         values.update(_read_file(file))
     values.update(_read_environment(environ))
-    return Config(values)
+    config = Config(values)
+    _check_combinations(config)
+    return config
+
+
+def _check_combinations(config: Config) -> None:
+    """Refuse settings that exclude each other. Raises ConfigError."""
+    try:
+        found = dict(conflicts(settings_in_force(config)))
+    except ValueError as error:
+        found = {"tensor_split": str(error)}
+    for setting, reason in found.items():
+        raise ConfigError(f"{CONFIG_KEYS[setting]}: {reason}")
 
 
 def _read_file(file: Path) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def new_form(client: Client, user: User, **changes: Any) -> dict[str, Any]:
         "name": "Search",
         "owner": user.pk,
         "scopes": [Scope.INFERENCE],
+        "weight": 1,
         "form_id": form["form_id"].value(),
         **changes,
     }
@@ -101,6 +102,7 @@ def test_secret_is_shown_once_and_kept_nowhere(
         admin_user,
         allowed_models=[model.pk],
         rate_limit=7,
+        weight=2.5,
         scopes=["inference", "models"],
     )
     response = admin_client.post(ADD, body)
@@ -112,6 +114,7 @@ def test_secret_is_shown_once_and_kept_nowhere(
     assert secret[0].startswith(key.prefix)
     assert (key.owner, key.created_by) == (admin_user, admin_user)
     assert (key.scopes, key.rate_limit) == (["inference", "models"], 7)
+    assert key.weight == 2.5
     assert list(key.allowed_models.all()) == [model]
 
     hidden = secret[0].removeprefix(key.prefix)
@@ -202,6 +205,10 @@ def test_a_form_sent_back_for_correction_is_not_used_up(
         ({"scopes": ["root"]}, "Select a valid choice"),
         ({"allowed_models": [999]}, "Select a valid choice"),
         ({"rate_limit": -1}, "greater than or equal to 0"),
+        ({"weight": 0}, "Enter a number from 0.01 to 100"),
+        ({"weight": 1e9}, "Enter a number from 0.01 to 100"),
+        ({"weight": "nan"}, "Enter a number."),
+        ({"weight": ""}, "This field is required"),
         ({"expires_at_0": "2001-01-01", "expires_at_1": "10:00"}, "has passed"),
         ({"owner": ""}, "This field is required"),
     ],
@@ -245,19 +252,19 @@ def test_hostile_names_are_escaped(admin_client: Client) -> None:
 
 
 def change_form(**changes: Any) -> dict[str, Any]:
-    return {"name": "Renamed", "scopes": ["inference"], **changes}
+    return {"name": "Renamed", "scopes": ["inference"], "weight": 1, **changes}
 
 
 def test_change_is_saved_and_recorded(admin_client: Client) -> None:
     key, _ = make_api_key(name="Search")
     model = make_model()
-    body = change_form(allowed_models=[model.pk], rate_limit=5)
+    body = change_form(allowed_models=[model.pk], rate_limit=5, weight=0.5)
     assert admin_client.post(page_of(key), body).status_code == 302
     key.refresh_from_db()
-    assert (key.name, key.rate_limit) == ("Renamed", 5)
+    assert (key.name, key.rate_limit, key.weight) == ("Renamed", 5, 0.5)
     assert list(key.allowed_models.all()) == [model]
     assert LogEntry.objects.get().get_change_message() == (
-        "Changed Name, Allowed models and Rate limit."
+        "Changed Name, Allowed models, Rate limit and Weight."
     )
 
 

@@ -37,7 +37,7 @@ def test_the_secret_is_all_that_is_printed_and_it_fits_the_key() -> None:
     key = ApiKey.objects.get()
     assert keys.matches(secret, key.key_hash)
     assert (key.name, key.owner, key.scopes) == ("laptop", alice, ["inference"])
-    assert (key.expires_at, key.rate_limit) == (None, None)
+    assert (key.expires_at, key.rate_limit, key.weight) == (None, None, 1)
     assert not key.allowed_models.exists()
 
 
@@ -48,7 +48,7 @@ def test_everything_can_be_set_and_told_as_json() -> None:
     told: dict[str, Any] = json.loads(
         create(
             *("--scopes", "inference, models,inference", "--models", "org/tiny"),
-            *("--expires-days", "30", "--rate-limit", "5", "--json"),
+            *("--expires-days", "30", "--rate-limit", "5", "--weight", "2", "--json"),
         )
     )
 
@@ -65,6 +65,7 @@ def test_everything_can_be_set_and_told_as_json() -> None:
         "models": ["org/tiny"],
         "expires_at": key.expires_at.isoformat(),
         "rate_limit": 5,
+        "weight": 2,
     }
 
 
@@ -78,6 +79,8 @@ def test_everything_can_be_set_and_told_as_json() -> None:
         (["--models", "nothing"], "There is no model 'nothing'"),
         (["--expires-days", "0"], "must be from 1 to 36500"),
         (["--rate-limit", "-1"], "rate_limit: Ensure this value is greater"),
+        (["--weight", "0"], "weight: Enter a number from 0.01 to 100"),
+        (["--weight", "nan"], "weight: Enter a number from 0.01 to 100"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_created(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from benchmarks.server import Server, put_models, running
+from tests.whole_server import Server, put_models, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,19 +6,21 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import openai
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Q4_0, Q4_1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from benchmarks.server import Server
+    from tests.whole_server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model]
 
@@ -294,6 +296,30 @@ def test_a_killed_process_costs_a_pause_and_no_token(
     until(lambda: len(processes(server, "inference.worker")) == 1, "one worker")
 
 
+def test_what_waits_in_a_killed_worker_is_answered_all_the_same(
+    api: httpx.Client, server: Server
+) -> None:
+    questions = [f"Name the {n}th planet." for n in range(1, 5)]
+    expected = [content(api, question, max_tokens=24) for question in questions]
+    victims = processes(server, "inference.worker")
+
+    def streamed(question: str) -> str:
+        text = ""
+        body = chat(question, stream=True, max_tokens=24)
+        with api.stream("POST", "/v1/chat/completions", json=body) as response:
+            for chunk in events(response):
+                text += chunk["choices"][0]["delta"].get("content", "")
+                if text:
+                    # The first of them to begin ends the worker; half of them wait.
+                    with suppress(IndexError):
+                        victims.pop().kill()
+        return text
+
+    # Twice as many as there are slots.
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(streamed, questions * 4)) == expected * 4
+
+
 def test_a_killed_web_process_leaves_no_sequence_behind(
     api: httpx.Client, server: Server
 ) -> None:
@@ -341,3 +367,24 @@ def test_health_and_metrics_tell_of_the_worker(api: httpx.Client) -> None:
     metrics = api.get("/metrics").text
     assert f'llm_requests_total{{model="{Q4_0}"' in metrics
     assert "llm_active_models 1" in metrics
+
+
+def test_what_the_worker_measures_reaches_prometheus(api: httpx.Client) -> None:
+    content(api, "Say hello.")
+
+    def counted() -> set[str]:
+        """Return the metrics of the model that are not 0."""
+        return {
+            sample.name
+            for family in text_string_to_metric_families(api.get("/metrics").text)
+            for sample in family.samples
+            if Q4_0 in sample.labels.values() and sample.value > 0
+        }
+
+    # A worker reports once a second, and the engine looks as often.
+    expected = {
+        "llm_engine_request_seconds_count",
+        "vllm:e2e_request_latency_seconds_count",
+        "llamacpp:tokens_predicted_total",
+    }
+    until(lambda: expected <= counted(), "the sequence is counted")

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from inference import services
 from inference.errors import EngineUnavailable
+from inference.machine import Gpu, Machine
 from inference.models import Worker, WorkerState
 from registry.models import FileState, Kind, Model
 from tests.admin_pages import count_queries, said
@@ -37,6 +38,13 @@ LOAD = "/admin/registry/model/load/"
 UNLOAD = "/admin/registry/model/unload/"
 STATES = "/admin/registry/model/states/"
 HOSTILE = "<script>alert(1)</script>"
+
+
+EMPTY_ALIASES = {"aliases-TOTAL_FORMS": 0, "aliases-INITIAL_FORMS": 0}
+
+
+def page_of(model: Model) -> str:
+    return reverse("admin:registry_model_change", args=[model.pk])
 
 
 def live_of(model: Model) -> str:
@@ -113,6 +121,34 @@ def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) 
     assert count_queries(admin_client, ENGINE) == 5
     # The same without the models that could be loaded.
     assert count_queries(admin_client, LIVE) == 4
+
+
+def test_what_waits_is_shown_by_key(admin_client: Client) -> None:
+    key, _ = make_api_key(name="<b>Search</b>")
+    since = (timezone.now() - timedelta(minutes=3)).timestamp()
+    waiting = [
+        {"key": name, "count": count, "position": position, "since": since}
+        for name, count, position in (
+            (key.prefix, 412, 7),
+            ("ip:10.0.0.9", 3, 1),
+            ("deleted", 2, 2),
+            (None, 9, 4),
+        )
+    ]
+    model = make_model()
+    make_worker(model, make_node(), n_ctx=4096, waiting_by_key=waiting)
+    page = reverse("admin:registry_model_change", args=[model.pk])
+    for url in (ENGINE, LIVE, page):
+        html = admin_client.get(url).content.decode()
+        for cells in (
+            (f"&lt;b&gt;Search&lt;/b&gt; ({key.prefix}…)", "412", "7", "3 min ago"),
+            ("10.0.0.9, without a key", "3", "1", "3 min ago"),
+            ("deleted…", "2", "2", "3 min ago"),
+            ("Other keys", "9", "4", "3 min ago"),
+        ):
+            assert "".join(f"<td>{cell}</td>" for cell in cells) in html
+    # One query for the names of the keys.
+    assert count_queries(admin_client, ENGINE) == 6
 
 
 def test_engine_page_without_an_engine_says_what_to_do(admin_client: Client) -> None:
@@ -460,3 +496,49 @@ def test_bulk_deletion_does_not_widen_a_key(admin_client: Client) -> None:
     key.revoke()
     admin_client.post(LIST, body)
     assert Model.objects.count() == 0
+
+
+def test_more_replicas_of_a_loaded_model_are_wished_for_at_once(
+    admin_client: Client,
+) -> None:
+    model = make_model()
+    make_worker(model, make_node())
+    body = {"is_enabled": "on", "replicas": 2, **EMPTY_ALIASES}
+    admin_client.post(page_of(model), body)
+    assert [w.replica for w in Worker.objects.filter(model=model)] == [0, 1]
+    unloaded = make_model()
+    admin_client.post(page_of(unloaded), body)
+    assert not Worker.objects.filter(model=unloaded).exists()
+
+
+def test_the_page_of_a_model_says_what_its_memory_goes_to(admin_client: Client) -> None:
+    model = make_model()
+    make_node(memory_limit=64 * GIB)
+    html = admin_client.get(page_of(model)).content.decode()
+    assert "(weights 5.0 GiB, KV cache 2.0 GiB, compute" in html
+    assert "4 sequences of 4,096 tokens, up to 16,384" in html
+
+
+def test_a_replica_that_waits_says_so_on_the_pages(admin_client: Client) -> None:
+    model, node = make_model(), make_node()
+    make_worker(model, node, n_ctx=4096, n_ctx_max=8192, n_seq_max=4, kv_layout="split")
+    make_worker(
+        model,
+        None,
+        replica=1,
+        state=WorkerState.REQUESTED,
+        error="It waits for memory: it needs 5.0 GiB, 1.0 GiB are free.",
+    )
+    for url in (page_of(model), ENGINE):
+        html = admin_client.get(url).content.decode()
+        assert "It waits for memory: it needs 5.0 GiB, 1.0 GiB are free." in html
+        assert "Last error" not in html
+        assert "split, up to 8,192" in html
+    assert "Ready 1 of 2" in admin_client.get(LIST).content.decode()
+
+
+def test_the_gpus_of_a_machine_are_shown(admin_client: Client) -> None:
+    gpu = Gpu("CUDA0", "NVIDIA H200", 141 * GIB, 140 * GIB)
+    make_node(hardware=Machine((gpu,)).as_json())
+    html = admin_client.get(ENGINE).content.decode()
+    assert "NVIDIA H200, <b>133 GiB</b> of 141 GiB for models" in html

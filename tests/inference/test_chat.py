@@ -9,13 +9,9 @@ from typing import Any
 import pytest
 
 from inference import chat, template_sandbox
-from inference.chat import (
-    ChatTemplate,
-    ChatTemplateError,
-    Message,
-    NoChatTemplate,
-    prompt_render,
-)
+from inference.chat import NoChatTemplate, prompt_render
+from inference.chat_messages import Message
+from inference.chat_template import ChatTemplate, ChatTemplateError
 from registry.models import Model
 
 HELLO = (Message("user", "Hello"),)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from channels.layers import channel_layers
 
-from inference import client as client_module
-from inference import services
-from inference.client import EngineClient, Job, Stream
-from inference.engine import EngineConfig, SamplingParams
+from inference.engine import SamplingParams
 from inference.errors import (
     EngineUnavailable,
     ModelLoadFailed,
@@ -21,163 +17,22 @@ from inference.errors import (
     QueueTimeout,
     RequestRejected,
 )
-from inference.protocol import Accepted, Event, Finished, TokensGenerated, queue_name
+from inference.protocol import Accepted, Event, Finished, Started, TokensGenerated
 from inference.services import ModelSituation
-from inference.worker import Worker
-from inference.worker_messages import WorkerReport, WorkerSpec
 from tests.inference.engine.fakes import FakeBackend
+from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-
-    from inference.engine.backend import Backend
-    from inference.engine.plan import StepPlan
+    from tests.inference.world import World
 
 #: Only to let the client ask; what it would learn is scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-_WAIT_S = 20.0
-
-
-class Gate:
-    """Lets the steps of a model through, some or all."""
-
-    def __init__(self) -> None:
-        self._steps = threading.Semaphore(0)
-
-    def allow(self, steps: int) -> None:
-        self._steps.release(steps)
-
-    def open(self) -> None:
-        self._steps.release(1_000_000)
-
-    def wait(self) -> None:
-        assert self._steps.acquire(timeout=_WAIT_S)
-
-
-class GatedBackend(FakeBackend):
-    """A scripted model whose steps wait for the test's word."""
-
-    def __init__(self, gate: Gate) -> None:
-        super().__init__(n_seq_max=2, n_ctx=4096)
-        self._gate = gate
-
-    def decode(self, plan: StepPlan) -> dict[int, int]:
-        self._gate.wait()
-        return super().decode(plan)
-
-
-class World:
-    """One model with its queue, its workers, and the web side's view of them."""
-
-    model_id = 7
-
-    def __init__(self) -> None:
-        self.situation = ModelSituation(has_worker=True)
-        self.workers: list[asyncio.Task[int]] = []
-        self.reports: dict[str, WorkerReport] = {}
-        self.client = EngineClient(
-            queue=channel_layers["queue"], replies=channel_layers["default"]
-        )
-        self.wished = 0
-        self.looks = 0
-
-    async def ensure_worker(self, model_id: int) -> bool:
-        self.wished += 1
-        return False
-
-    def model_situations(self, ids: Iterable[int]) -> dict[int, ModelSituation]:
-        self.looks += 1
-        return dict.fromkeys(ids, self.situation)
-
-    def start_worker(self, backend: FakeBackend, name: str = "life-1") -> Worker:
-        def load(progress: Callable[[float], None]) -> Backend:
-            progress(1.0)
-            return backend
-
-        def report(status: WorkerReport) -> None:
-            self.reports[name] = status
-
-        spec = WorkerSpec(
-            queue=queue_name(self.model_id),
-            incarnation=name,
-            model_name="fake",
-            engine=EngineConfig(paths=(), n_ctx=64, n_seq_max=2),
-        )
-        worker = Worker(
-            spec,
-            queue=channel_layers["queue"],
-            replies=channel_layers["default"],
-            report=report,
-            load=load,
-        )
-        self.workers.append(asyncio.create_task(worker.run()))
-        self.situation = ModelSituation(
-            incarnations=frozenset({name}), has_worker=True, has_room=True
-        )
-        return worker
-
-    async def kill_workers(self) -> None:
-        for task in self.workers:
-            task.cancel()
-        await asyncio.gather(*self.workers, return_exceptions=True)
-        self.workers = []
-
-    async def submit(self, prompt: str, **params: Any) -> Stream:
-        return await self.client.submit(self.job(prompt, **params))
-
-    def job(self, prompt: str, **params: Any) -> Job:
-        return Job(
-            model_id=self.model_id,
-            model_name="fake",
-            prompt=prompt,
-            params=SamplingParams(**params),
-            special=False,
-            tenant="t",
-            key="k",
-            timeout_s=30,
-        )
-
-
-@pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    world = World()
-    monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
-    monkeypatch.setattr(services, "model_situations", world.model_situations)
-    monkeypatch.setattr(client_module, "_WATCH_EVERY_S", 0.05)
-    monkeypatch.setattr(client_module, "_LOST_AFTER_S", 0.3)
-    yield world
-    await world.client.aclose()
-    await world.kill_workers()
-    await channel_layers["queue"].flush()
-    await channel_layers["default"].flush()
-
-
-async def collect(stream: Stream) -> list[Event]:
-    """Read a stream to its end."""
-    events: list[Event] = []
-    while not events or not isinstance(events[-1], Finished):
-        batch = await stream.events(_WAIT_S)
-        assert batch, "the stream is silent"
-        events += batch
-    await stream.aclose()
-    return events
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(e.text for e in events if isinstance(e, TokensGenerated | Finished))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def stepped_until_empty(backend: FakeBackend, gate: Gate) -> bool:
     """Let one more step through; whether no sequence is left."""
     gate.allow(1)
-    return not backend.open
+    return not backend.samplers
 
 
 async def test_a_job_becomes_a_stream_of_events(world: World) -> None:
@@ -187,6 +42,7 @@ async def test_a_job_becomes_a_stream_of_events(world: World) -> None:
     events = await collect(await world.submit("hi"))
     assert isinstance(events[0], Accepted)
     assert events[0].prompt_tokens == 2
+    assert isinstance(events[1], Started)
     assert text_of(events) == "hello"
     last = events[-1]
     assert isinstance(last, Finished)
@@ -203,21 +59,6 @@ async def test_a_job_waits_in_the_queue_until_a_worker_comes(world: World) -> No
     assert world.wished >= 1
 
 
-async def test_a_worker_takes_no_more_than_it_has_slots(
-    world: World, gate: Gate
-) -> None:
-    backend = GatedBackend(gate)
-    for name in "abc":
-        backend.script(name, "x")
-    world.start_worker(backend)
-    streams = [await world.submit(name) for name in "abc"]
-    first = [await stream.events(_WAIT_S) for stream in streams[:2]]
-    assert all(isinstance(events[0], Accepted) for events in first)
-    assert await streams[2].events(0.3) == []
-    gate.open()
-    assert text_of(await collect(streams[2])) == "x"
-
-
 async def test_a_closed_stream_leaves_the_worker(world: World, gate: Gate) -> None:
     backend = GatedBackend(gate)
     backend.script("go", "x" * 3000)
@@ -225,7 +66,7 @@ async def test_a_closed_stream_leaves_the_worker(world: World, gate: Gate) -> No
     stream = await world.submit("go")
     gate.allow(5)
     while not any(
-        isinstance(event, TokensGenerated) for event in await stream.events(_WAIT_S)
+        isinstance(event, TokensGenerated) for event in await stream.events(WAIT_S)
     ):
         pass
     await stream.aclose()
@@ -241,7 +82,7 @@ async def test_a_stream_closed_before_it_started_does_not_run_on(
     backend = GatedBackend(gate)
     backend.script("go", "x" * 3000)
     world.start_worker(backend)
-    await until(lambda: bool(backend.open))
+    await until(lambda: bool(backend.samplers))
     await until(lambda: stepped_until_empty(backend, gate))
     assert len(backend.shapes) < 3000
 
@@ -252,9 +93,25 @@ async def test_a_request_that_cannot_run_is_refused_with_its_field(
     world.start_worker(FakeBackend(n_ctx=8))
     stream = await world.submit("123456789")
     with pytest.raises(RequestRejected) as caught:
-        await stream.events(_WAIT_S)
+        await stream.events(WAIT_S)
     assert caught.value.code == "context_length_exceeded"
     assert caught.value.param == "prompt"
+
+
+async def test_an_answer_that_the_next_worker_has_no_room_for_ends_with_the_numbers(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "0123456789" * 5)
+    world.start_worker(first)
+    stream = await world.submit("go")
+    gate.allow(12)
+    await until(lambda: len(stream.tokens) == 12)
+    await world.kill("life-1")
+    world.start_worker(FakeBackend(n_ctx=10), "life-2")
+    with pytest.raises(RequestRejected, match=r"10 tokens.* 2 tokens and 12") as caught:
+        await collect(stream)
+    assert caught.value.code == "context_length_exceeded"
 
 
 async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
@@ -263,11 +120,11 @@ async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
     first = GatedBackend(gate)
     first.script("go", "0123456789" * 5)
     world.start_worker(first)
-    stream = await world.submit("go", max_tokens=50)
+    stream = await world.submit("go", params=SamplingParams(max_tokens=50))
     gate.allow(7)
     events: list[Event] = []
     while not any(isinstance(event, TokensGenerated) for event in events):
-        events += await stream.events(_WAIT_S)
+        events += await stream.events(WAIT_S)
     await world.kill_workers()
     gate.open()
     second = FakeBackend(n_ctx=4096)
@@ -275,31 +132,53 @@ async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
     world.start_worker(second, "life-2")
     events += await collect(stream)
     assert text_of(events) == "0123456789" * 5
-    assert sum(isinstance(event, Accepted) for event in events) == 1
+    for kind in (Accepted, Started):
+        assert sum(isinstance(event, kind) for event in events) == 1
     last = events[-1]
     assert isinstance(last, Finished)
     assert last.usage.completion_tokens == 50
     assert last.usage.prompt_tokens == 2
 
 
-async def test_a_request_that_kills_every_worker_is_given_up(
-    world: World, gate: Gate
-) -> None:
+async def test_a_request_that_kills_every_worker_is_given_up(world: World) -> None:
     stream = await world.submit("go")
+    gates = []
     for life in range(10):
-        backend = GatedBackend(gate)
+        gates.append(Gate())
+        backend = GatedBackend(gates[-1])
         backend.script("go", "x" * 4000)
         world.start_worker(backend, f"life-{life}")
-        try:
-            await until(lambda: bool(stream.owner) or stream.is_done)
-        finally:
-            await world.kill_workers()
-        world.situation = ModelSituation(has_worker=True)
-        await until(lambda: not stream.owner)
+        gates[-1].allow(1)
+        await until(lambda: stream.is_started or stream.is_done)
         if stream.is_done:
             break
-    with pytest.raises(EngineUnavailable, match="crashed"):
+        await world.kill(f"life-{life}")
+        await until(lambda: not stream.owner)
+    for gate in gates:
+        gate.open()
+    with pytest.raises(EngineUnavailable, match="crashed 4 times"):
         await collect(stream)
+
+
+async def test_a_request_that_only_waited_is_no_reason_for_a_crash(
+    world: World, gate: Gate
+) -> None:
+    class NeverStarts(GatedBackend):
+        def open(self, request_id: str, *args: Any, **options: Any) -> None:
+            if not request_id.startswith("warm-up"):
+                gate.wait()
+            super().open(request_id, *args, **options)
+
+    stream = await world.submit("go")
+    for life in range(6):
+        world.start_worker(NeverStarts(gate), f"life-{life}")
+        await until(lambda: bool(stream.owner))
+        await world.kill(f"life-{life}")
+        await until(lambda: not stream.owner)
+    last = FakeBackend()
+    last.script("go", "done")
+    world.start_worker(last, "last")
+    assert text_of(await collect(stream)) == "done"
 
 
 async def test_a_lost_frame_is_sent_again(
@@ -344,13 +223,16 @@ async def test_a_request_lost_with_redis_is_queued_again(world: World) -> None:
     assert text_of(await collect(stream)) == "yo"
 
 
-async def test_a_full_queue_refuses_with_a_time_to_retry(
+async def test_a_full_queue_refuses_with_numbers_and_a_time_to_retry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world.situation = replace(world.situation, waiting=40)
     monkeypatch.setattr(channel_layers["queue"], "capacity", 2)
     monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
     streams = [await world.submit("a"), await world.submit("b")]
-    with pytest.raises(QueueFull) as caught:
+    looks = world.looks
+    await until(lambda: world.looks > looks + 1)
+    with pytest.raises(QueueFull, match=r"42 requests wait .* number 43 in") as caught:
         await world.submit("c")
     assert caught.value.retry_after
     for stream in streams:
@@ -363,13 +245,13 @@ async def test_a_model_that_cannot_be_loaded_fails_its_waiting_requests(
     stream = await world.submit("hi")
     world.situation = ModelSituation(error="unknown architecture 'x'")
     with pytest.raises(ModelLoadFailed, match="unknown architecture"):
-        await stream.events(_WAIT_S)
+        await stream.events(WAIT_S)
 
 
 async def test_a_request_waits_no_longer_than_it_may(world: World) -> None:
     stream = await world.client.submit(replace(world.job("hi"), timeout_s=0.2))
-    with pytest.raises(QueueTimeout):
-        await stream.events(_WAIT_S)
+    with pytest.raises(QueueTimeout, match="'fake' and was not started"):
+        await stream.events(WAIT_S)
 
 
 async def test_a_draining_worker_finishes_what_runs_and_takes_nothing_new(
@@ -379,12 +261,13 @@ async def test_a_draining_worker_finishes_what_runs_and_takes_nothing_new(
     backend.script("a", "done")
     worker = world.start_worker(backend)
     running = await world.submit("a")
-    await running.events(_WAIT_S)
+    gate.allow(1)
+    await until(lambda: running.is_started)
     worker.drain()
     late = await world.submit("b")
     gate.open()
     assert text_of(await collect(running)) == "done"
-    assert await asyncio.wait_for(world.workers[0], _WAIT_S) == 0
+    assert await asyncio.wait_for(world.workers["life-1"], WAIT_S) == 0
     second = FakeBackend()
     second.script("b", "next")
     world.start_worker(second, "life-2")
@@ -400,7 +283,7 @@ async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
     backend.script("go", "x" * 4000)
     world.start_worker(backend)
     stream = await world.submit("go")
-    await stream.events(_WAIT_S)
+    await stream.events(WAIT_S)
     await world.client.aclose()
     await until(lambda: stepped_until_empty(backend, gate))
     assert len(backend.shapes) < 4000
@@ -429,7 +312,7 @@ async def test_a_worker_that_still_speaks_outlives_its_engines_heartbeat(
     world.start_worker(backend)
     stream = await world.submit("go")
     gate.allow(5)
-    events = await stream.events(_WAIT_S)
+    events = await stream.events(WAIT_S)
     world.situation = ModelSituation(doubtful=frozenset({"life-1"}))
     looks = world.looks
     await until(lambda: world.looks > looks + 3)
@@ -445,9 +328,11 @@ async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
     for name in "ab":
         first.script(name, "0123456789" * 4)
     worker = world.start_worker(first)
-    streams = [await world.submit(name, max_tokens=40) for name in "ab"]
+    streams = [
+        await world.submit(name, params=SamplingParams(max_tokens=40)) for name in "ab"
+    ]
     gate.allow(9)
-    events = [await stream.events(_WAIT_S) for stream in streams]
+    events = [await stream.events(WAIT_S) for stream in streams]
     # The rows say that it is gone; it goes on sending what runs.
     worker.drain()
     second = FakeBackend(n_ctx=4096)
@@ -469,7 +354,7 @@ async def test_a_stream_outlives_a_redis_that_is_away_when_its_worker_dies(
     world.start_worker(first)
     stream = await world.submit("go")
     gate.allow(5)
-    events = await stream.events(_WAIT_S)
+    events = await stream.events(WAIT_S)
     tries = 0
     send = channel_layers["queue"].send
 
@@ -496,7 +381,7 @@ async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_clo
     backend.script("go", "x" * 3000)
     world.start_worker(backend)
     stream = await world.submit("go")
-    await stream.events(_WAIT_S)
+    await stream.events(WAIT_S)
     await world.kill_workers()
     world.situation = ModelSituation(has_worker=True)
     await until(lambda: not stream.owner)
@@ -504,11 +389,3 @@ async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_clo
     looks = world.looks
     await until(lambda: world.looks > looks or not world.client._streams)
     assert world.client._streams == {}
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """What holds every step of a GatedBackend."""
-    gate = Gate()
-    yield gate
-    gate.open()

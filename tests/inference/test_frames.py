@@ -7,16 +7,7 @@ import random
 from inference.inbox import Inbox
 from inference.outbox import LEASE_S, Outbox
 from inference.protocol import Frame, TokensGenerated
-
-
-class Clock:
-    """A clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fakes import Clock
 
 
 def event(number: int) -> TokensGenerated:

@@ -9,9 +9,16 @@ import pytest
 from django.utils import timezone
 
 from inference.fit import fit
-from inference.live import UNLOADED, model_state, overview, worker_state
+from inference.live import (
+    UNLOADED,
+    model_state,
+    overview,
+    worker_state,
+    worker_views,
+)
+from inference.load_plan import load_plan, load_request
+from inference.machine import Gpu, Machine
 from inference.models import EngineNode, Worker, WorkerState
-from inference.worker_rows import load_plan
 from registry.models import Kind
 from tests.factories import GIB, make_model, make_node, make_worker
 
@@ -65,9 +72,9 @@ def test_the_best_replica_speaks_for_the_model(model: Model) -> None:
     make_worker(model, node, replica=1, state=WorkerState.LOADING)
     assert model_state(model.workers.all()).name == "loading"
     make_worker(model, node, replica=2)
-    assert model_state(model.workers.all()).label == "Ready"
+    assert model_state(model.workers.all()).label == "Ready 1 of 3"
     make_worker(model, node, replica=3)
-    assert model_state(model.workers.all()).label == "Ready \u00d72"
+    assert model_state(model.workers.all()).label == "Ready 2 of 4"
 
 
 def test_overview_counts_requests_models_and_memory() -> None:
@@ -92,31 +99,72 @@ def test_overview_of_nothing_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "verdict"),
-    [(2, "fits"), (1.1, "tight"), (1, "tight"), (0.9, "does not fit")],
+    ("share", "verdict"), [(2, "fits"), (1.1, "tight"), (0.5, "does not fit")]
 )
 def test_fit_is_the_engines_own_reckoning(
     model: Model, share: float, verdict: str
 ) -> None:
-    needed = load_plan(model).memory
-    assert fit(model, int(needed * share)).verdict == verdict
+    needed = load_plan(load_request(model), Machine()).estimate.host.total
+    found = fit(model, make_node(memory_limit=int(needed * share)))
+    assert found.verdict == verdict
+    assert "weights 5.0 GiB, KV cache" in found.detail
 
 
-@pytest.mark.parametrize("limit", [None, 0])
-def test_fit_without_an_engine_is_unknown(model: Model, limit: int | None) -> None:
-    assert fit(model, limit).verdict == "unknown"
+def test_fit_says_how_the_model_would_be_loaded(model: Model) -> None:
+    found = fit(model, make_node(memory_limit=64 * GIB))
+    assert found.context == "4 sequences of 4,096 tokens, up to 16,384"
+    model.kv_layout = "unified"
+    assert fit(model, make_node("b", memory_limit=64 * GIB)).context == (
+        "32 sequences share 16,384 tokens, 16,384 at most each"
+    )
+
+
+def test_fit_counts_what_lies_on_gpus(model: Model) -> None:
+    machine = Machine(gpus=(Gpu("CUDA0", "a card", 16 * GIB, 15 * GIB),))
+    node = make_node(memory_limit=2 * GIB, hardware=machine.as_json())
+    found = fit(model, node)
+    assert found.verdict == "fits"
+    assert "on GPU 0 (weights 5.0 GiB, KV cache 2.0 GiB" in found.detail
+
+
+def test_fit_without_an_engine_is_unknown(model: Model) -> None:
+    assert fit(model, None).verdict == "unknown"
 
 
 def test_fit_without_the_size_of_a_token_is_unknown() -> None:
-    assert fit(make_model(kv_elements_per_token=None), 64 * GIB).verdict == "unknown"
+    model = make_model(kv_elements_per_token=None)
+    assert fit(model, make_node(memory_limit=64 * GIB)).verdict == "unknown"
 
 
 def test_embedding_model_needs_no_size_of_a_token() -> None:
     model = make_model(
         kind=Kind.EMBEDDING, kv_elements_per_token=None, context_length=512
     )
-    assert fit(model, 64 * GIB).verdict == "fits"
+    assert fit(model, make_node(memory_limit=64 * GIB)).verdict == "fits"
 
 
 def test_projector_is_not_loaded_by_itself() -> None:
-    assert fit(make_model(kind=Kind.PROJECTOR), GIB).verdict == ""
+    assert fit(make_model(kind=Kind.PROJECTOR), make_node()).verdict == ""
+
+
+def test_fit_names_settings_that_exclude_each_other(model: Model) -> None:
+    model.cache_type_v, model.flash_attention = "q8_0", "off"
+    found = fit(model, make_node(memory_limit=64 * GIB))
+    assert found.verdict == "cannot be loaded"
+    assert "flash attention" in found.detail
+
+
+def test_replicas_that_all_serve_are_counted(model: Model) -> None:
+    node = make_node()
+    for replica in range(2):
+        make_worker(model, node, replica=replica)
+    assert model_state(model.workers.all()).label == "Ready \u00d72"
+
+
+def test_a_replica_that_waits_says_what_for(model: Model) -> None:
+    waiting = make_worker(
+        model, None, state=WorkerState.REQUESTED, error="It waits for memory."
+    )
+    failed = make_worker(model, make_node(), replica=1, state=WorkerState.FAILED)
+    views = worker_views([waiting, failed])
+    assert [view.waits_for for view in views] == ["It waits for memory.", ""]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,6 +15,9 @@ from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
 from registry.models import FileState
 from tests.factories import make_model, make_node, make_worker
+
+if TYPE_CHECKING:
+    from registry.models import Model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,23 +129,29 @@ def test_unloading_what_no_engine_has_taken_yet_forgets_it() -> None:
 def test_a_situation_tells_what_requests_need_to_know() -> None:
     node = make_node()
     ready, full, failed, idle = (make_model() for _ in range(4))
-    make_worker(ready, node, incarnation="a", n_seq_max=2, running=1)
-    make_worker(full, node, incarnation="b", n_seq_max=2, running=2)
+    make_worker(ready, node, incarnation="a")
+    backlog = [
+        {"key": key, "count": count, "position": 1, "since": 0.0}
+        for key, count in (("a", 30), (None, 12))
+    ]
+    make_worker(full, node, incarnation="b", waiting_by_key=backlog)
     make_worker(failed, node, state=WorkerState.FAILED, error="bad file")
     situations = services.model_situations([m.pk for m in (ready, full, failed, idle)])
     assert situations[ready.pk] == services.ModelSituation(
-        incarnations=frozenset({"a"}), has_worker=True, has_room=True
+        incarnations=frozenset({"a"}), has_worker=True, is_serving=True
     )
-    assert situations[full.pk].has_worker
-    assert not situations[full.pk].has_room
+    assert situations[full.pk].is_serving
+    assert situations[full.pk].waiting == 42
     assert "bad file" in situations[failed.pk].error
     assert situations[idle.pk] == services.ModelSituation()
 
 
-def test_a_worker_with_a_queue_has_no_room() -> None:
+def test_a_worker_that_is_to_go_serves_no_more() -> None:
     model = make_model()
-    make_worker(model, make_node(), n_seq_max=2, running=1, waiting=50)
-    assert not services.model_situations([model.pk])[model.pk].has_room
+    make_worker(model, make_node(), incarnation="a", wanted=False)
+    situation = services.model_situations([model.pk])[model.pk]
+    assert situation.incarnations == {"a"}
+    assert not situation.is_serving
 
 
 def test_a_worker_without_heartbeat_is_doubtful_and_one_that_loads_is_not() -> None:
@@ -187,3 +198,79 @@ def test_queue_depths_count_what_waits_in_redis() -> None:
         return depths
 
     assert async_to_sync(fill)() == {"busy": 3}
+
+
+# Replicas ------------------------------------------------------------------------
+
+
+def replicas(model: Model) -> list[tuple[int, str, bool]]:
+    rows = Worker.objects.filter(model=model).order_by("replica")
+    return list(rows.values_list("replica", "state", "wanted"))
+
+
+def test_a_model_gets_as_many_rows_as_it_is_to_have_replicas() -> None:
+    model = make_model(replicas=3)
+    assert services.worker_request(model=model).replica == 0
+    services.worker_request(model=model)
+    assert replicas(model) == [(n, "requested", True) for n in range(3)]
+
+
+def test_the_configurations_replicas_are_those_of_a_model_without_its_own(
+    settings: Any,
+) -> None:
+    values = {**settings.CONFIG.values, "engine.replicas": 2}
+    settings.CONFIG = dataclasses.replace(settings.CONFIG, values=values)
+    model, single = make_model(), make_model(replicas=1)
+    services.worker_request(model=model)
+    services.worker_request(model=single)
+    assert (len(replicas(model)), len(replicas(single))) == (2, 1)
+
+
+def test_unloading_concerns_every_replica() -> None:
+    model = make_model(replicas=3)
+    services.worker_request(model=model)
+    Worker.objects.filter(replica__lt=2).update(node=make_node(), state="ready")
+    assert services.worker_release(model=model) == 3
+    assert replicas(model) == [(0, "ready", False), (1, "ready", False)]
+
+
+def test_one_replica_that_serves_is_enough() -> None:
+    model, node = make_model(replicas=2), make_node()
+    make_worker(model, node, state=WorkerState.FAILED, failed_at=timezone.now())
+    make_worker(model, node, replica=1, incarnation="b")
+    assert async_to_sync(services.ensure_worker)(model.pk)
+    situation = services.model_situations([model.pk])[model.pk]
+    assert situation.is_serving
+    assert situation.has_worker
+    assert situation.error == ""
+    wait = async_to_sync(services.worker_wait)
+    assert wait(model, timeout_s=5).replica == 1
+
+
+def test_requests_of_all_replicas_are_looked_after() -> None:
+    model, node, silent = make_model(), make_node(), make_node("silent")
+    make_worker(model, node, incarnation="a", waiting_by_key=[{"count": 2}])
+    make_worker(model, node, replica=1, incarnation="b")
+    make_worker(model, silent, replica=2, incarnation="c")
+    stop_beating(silent)
+    situation = services.model_situations([model.pk])[model.pk]
+    assert situation.incarnations == {"a", "b"}
+    assert situation.doubtful == {"c"}
+    assert situation.waiting == 2
+
+
+def test_replicas_that_wait_do_not_hide_that_the_first_one_failed() -> None:
+    model = make_model()
+    make_worker(
+        model,
+        make_node(),
+        state=WorkerState.FAILED,
+        error="bad magic",
+        failed_at=timezone.now(),
+    )
+    make_worker(model, None, replica=1, state=WorkerState.REQUESTED)
+    situation = services.model_situations([model.pk])[model.pk]
+    assert not situation.has_worker
+    assert "bad magic" in situation.error
+    with pytest.raises(ModelLoadFailed, match="bad magic"):
+        async_to_sync(services.worker_wait)(model, timeout_s=5)

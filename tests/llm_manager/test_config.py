@@ -185,6 +185,36 @@ def test_bad_value_is_one_sentence_with_its_line(
         assert said == f"llm_manager.yaml, line 1: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "gpu: {kv_cache_type: q8_0, flash_attention: off}",
+            "gpu.kv_cache_type_v: V can be q8_0 only with flash attention, which is "
+            "off.",
+        ),
+        (
+            "engine: {n_ubatch: 1024}",
+            "engine.n_ubatch: A micro-batch of 1024 tokens is larger than the batch "
+            "of 512 that it is a part of.",
+        ),
+        (
+            "engine: {n_seq_max: 64, n_batch: 32, n_ubatch: 32}",
+            "engine.n_seq_max: A batch of 32 tokens has no room for a token of each of "
+            "64 sequences.",
+        ),
+        (
+            "gpu: {tensor_split: half}",
+            "gpu.tensor_split: The shares of the GPUs are numbers, as in 3,1.",
+        ),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(
+    folder: Path, text: str, reason: str
+) -> None:
+    assert refusal(text, folder) == reason
+
+
 def test_bad_variable_is_named(folder: Path) -> None:
     assert refusal("", folder, LLM_MANAGER_SERVER_PORT="http") == (
         "LLM_MANAGER_SERVER_PORT: server.port must be a whole number, not 'http'."

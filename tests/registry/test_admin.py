@@ -156,10 +156,16 @@ def test_page_shows_template_metadata_and_file(admin_client: Client) -> None:
 def test_empty_settings_show_the_defaults_in_force(admin_client: Client) -> None:
     model = make_model(context_length=2048)
     html = admin_client.get(page_of(model)).content.decode()
-    for default in ("2048", "0.7", "0.9", "4096", "-1 (all)", "0 (never unloaded)"):
+    for default in (
+        *("from 2048", "up to 32, as memory allows", "512", "0", "1"),
+        *("-1 (all)", "0 (never unloaded)", "one per physical core", "by free memory"),
+        *("0.7", "0.9", "4096"),
+    ):
         assert f'placeholder="{default}"' in html
-    assert '<option value="" selected>Default: f16</option>' in html
-    assert '<option value="" selected>Default: auto</option>' in html
+    for default in ("f16", "auto", "layer", "disabled"):
+        assert f'<option value="" selected>Default: {default}</option>' in html
+    for default in ("Yes", "No"):
+        assert f'<option value="unknown" selected>Default: {default}</option>' in html
 
 
 def test_settings_and_aliases_are_saved_and_recorded(admin_client: Client) -> None:
@@ -168,17 +174,23 @@ def test_settings_and_aliases_are_saved_and_recorded(admin_client: Client) -> No
         model,
         n_ctx=8192,
         temperature="0.3",
-        kv_cache_type="q8_0",
+        cache_type_k="q8_0",
+        is_pinned="true",
+        use_mmap="false",
+        tensor_split="3, 1",
         **{"aliases-TOTAL_FORMS": 1, "aliases-0-name": "gpt-4o"},
     )
     response = admin_client.post(page_of(model), body)
     assert response.status_code == 302
     model.refresh_from_db()
-    assert (model.n_ctx, model.temperature, model.kv_cache_type) == (8192, 0.3, "q8_0")
+    assert (model.n_ctx, model.temperature, model.cache_type_k) == (8192, 0.3, "q8_0")
+    assert (model.is_pinned, model.use_mmap, model.is_preloaded) == (True, False, None)
+    assert model.settings_in_force().tensor_split == (3, 1)
     assert [alias.name for alias in model.aliases.all()] == ["gpt-4o"]
     message = LogEntry.objects.get().get_change_message()
     assert message == (
-        "Changed Context, KV type and Temperature. Added alias “gpt-4o”."
+        "Changed Context, Pinned, K type, Map the file, Shares of the GPUs and "
+        "Temperature. Added alias “gpt-4o”."
     )
     history = admin_client.get(reverse("admin:registry_model_history", args=[model.pk]))
     assert message in history.content.decode()
@@ -207,7 +219,14 @@ def test_saving_leaves_what_a_scan_wrote_meanwhile(
         ({"n_gpu_layers": -2}, "greater than or equal to -1"),
         ({"temperature": 3}, "less than or equal to 2"),
         ({"top_p": "much"}, "Enter a number"),
-        ({"kv_cache_type": "q3"}, "Select a valid choice"),
+        ({"cache_type_k": "q3"}, "Select a valid choice"),
+        ({"n_batch": 8}, "greater than or equal to 32"),
+        ({"n_ubatch": 1024}, "A micro-batch of 1024 tokens is larger than the batch"),
+        ({"cache_type_v": "q8_0", "flash_attention": "off"}, "only with flash"),
+        ({"tensor_split": "a,b"}, "The shares of the GPUs are numbers"),
+        ({"tensor_split": "3,1", "split_mode": "none"}, "there is nothing to share"),
+        ({"main_gpu": 3}, "The main GPU counts with the split mode none only"),
+        ({"replicas": 0}, "greater than or equal to 1"),
         ({"aliases-TOTAL_FORMS": 1, "aliases-0-name": "other"}, "A model has this id"),
     ],
 )

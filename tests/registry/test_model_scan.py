@@ -63,6 +63,29 @@ def test_a_new_file_becomes_a_model_with_what_its_header_says(tmp_path: Path) ->
     assert report.entries[0].summary == "chat llama, 4,672, Q4_0"
 
 
+def test_what_decides_a_models_memory_is_kept(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny-Q4_0.gguf")
+    model_scan(roots=[tmp_path])
+    shape = Model.objects.get().shape
+    assert shape is not None
+    assert [(block.k, block.v) for block in shape.blocks] == [(16, 16)] * 4
+    assert shape.blocks[0].weights.total == 64 * 64 // 32 * 18
+
+
+def test_a_row_of_an_earlier_release_is_read_again(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny-Q4_0.gguf")
+    model_scan(roots=[tmp_path])
+    Model.objects.update(description_version=1, memory_shape=None, n_ctx=512)
+    report = model_scan(roots=[tmp_path])
+    assert [entry.reason for entry in report.entries] == [
+        "an earlier release had read less of it"
+    ]
+    model = Model.objects.get()
+    assert model.memory_shape is not None
+    assert model.n_ctx == 512
+    assert model_scan(roots=[tmp_path]).unchanged == 1
+
+
 def test_a_set_of_shards_is_one_row_with_all_paths(tmp_path: Path) -> None:
     paths = write_shards(tmp_path, "big", 3)
     model_scan(roots=[tmp_path])

@@ -53,6 +53,12 @@ class Command(BaseCommand):
             help="Requests in a window, 0 is no limit. Default: the configuration's.",
         )
         parser.add_argument(
+            "--weight",
+            type=float,
+            default=1.0,
+            help="Share of a busy model beside other keys. Default: 1.",
+        )
+        parser.add_argument(
             "--json", action="store_true", help="Print the key as a JSON object."
         )
 
@@ -68,6 +74,7 @@ class Command(BaseCommand):
                 models=models,
                 expires_at=_expiry(options["expires_days"]),
                 rate_limit=options["rate_limit"],
+                weight=options["weight"],
             )
         except ValidationError as error:
             problems = [
@@ -85,6 +92,7 @@ class Command(BaseCommand):
                 "models": [model.name for model in models],
                 "expires_at": key.expires_at and key.expires_at.isoformat(),
                 "rate_limit": key.rate_limit,
+                "weight": key.weight,
             }
             self.stdout.write(json.dumps(answer))
         else:

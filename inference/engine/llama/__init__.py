@@ -5,6 +5,7 @@ codes become errors at once.
 """
 
 from inference.engine.llama.backend import LlamaBackend
+from inference.engine.llama.embedding import LlamaEmbedder
 from inference.engine.llama.quantize import quantize
 
-__all__ = ["LlamaBackend", "quantize"]
+__all__ = ["LlamaBackend", "LlamaEmbedder", "quantize"]

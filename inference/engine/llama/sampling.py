@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
+import numpy as np
 
-from inference.engine.sampler import sampler_steps
+from inference.engine.errors import ConstraintError, EngineError
+from inference.engine.llama.logprobs import likeliest, log_softmax
+from inference.engine.llama.nucleus import nucleus
+from inference.engine.probabilities import TokenLogprob, TokenLogprobs
+from inference.engine.sampler import SamplerStep, sampler_steps
+from inference.engine.sampling_params import BAN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from inference.engine.guidance.guide import Guide
     from inference.engine.llama.tokenizer import LlamaTokenizer
     from inference.engine.sampling_params import SamplingParams
 
+#: struct llama_token_data
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+def prepare(params: SamplingParams, *, tokenizer: LlamaTokenizer, n_ctx: int) -> None:
+    """Do ahead what takes long in making a sampler. On any thread.
+
+    Raises InvalidRequest if the model's vocabulary has not what a grammar names.
+    """
+    for step in sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx):
+        if step.name == "dry":
+            tokenizer.dry.prepare(step.arguments)
+    if params.constraint is not None:
+        tokenizer.guidance.compile(params.constraint)
+
 
 class SequenceSampler:
-    """Chooses the tokens of one sequence from the logits of a step."""
+    """Chooses the tokens of one sequence from the logits of a step.
+
+    llama.cpp's chain does it, with two short cuts: the likeliest of all tokens is
+    found without it, and a top-p that comes first hands it the few tokens that
+    are left. Biases are added to the logits where they lie.
+    """
 
     def __init__(
         self,
@@ -24,37 +54,208 @@ class SequenceSampler:
         *,
         tokenizer: LlamaTokenizer,
         n_ctx: int,
-        output: Iterable[int] = (),
+        prompt: Sequence[int] = (),
+        output: Sequence[int] = (),
     ) -> None:
-        """Build the chain; it has seen ``output``, the tokens generated so far."""
-        self._chain = _chain(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
-        for token in output:
-            llama_cpp.llama_sampler_accept(self._chain, token)
+        """Build the chain; it has seen ``output``, the tokens generated so far.
+
+        With a seed it goes on as if it had drawn them itself; mirostat and
+        adaptive-p begin anew, and XTC counts as if it had always had a choice.
+        A constraint that cannot be kept shows when a token is asked for.
+        """
+        self._tokenizer = tokenizer
+        self._params = params
+        self._guide: Guide | None = None
+        self._error: EngineError | None = None
+        if params.constraint is not None:
+            try:
+                self._guide = tokenizer.guidance.guide(params.constraint, output)
+            except EngineError as error:
+                self._error = error
+        self._biased, self._biases = _biases(params, tokenizer)
+        self._ends = np.array([*tokenizer.ends, *params.stop_token_ids], np.intp)
+        self._left_to_min = max(params.min_tokens - len(output), 0)
+        self._told: NDArray[np.float64] | None = None
+        steps = sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
+        self._is_greedy = steps == [SamplerStep("greedy")]
+        self._top_p = 1.0
+        if steps[0].name == "top_p" and params.min_keep <= 1:
+            self._top_p = params.top_p
+            del steps[0]
+        self._chain = _new_chain()
+        self._drawing = []
+        for step in steps:
+            sampler = _new_sampler(step, tokenizer)
+            llama_cpp.llama_sampler_chain_add(self._chain, sampler)
+            if step.window:
+                _remind(sampler, step, prompt, output)
+            if step.draws:
+                self._drawing.append(sampler)
+        for _ in output:
+            self._draw()
 
     def sample(self, context: Any, index: int) -> int:
-        """Return the token that follows the batch's token ``index``; it counts."""
+        """Return the token that follows the batch's token ``index``; it counts.
+
+        Raises EngineError if the constraint lets none follow, or never could.
+        """
+        if self._error is not None:
+            raise self._error
+        logits = self._logits(context, index)
+        if self._params.logprobs is not None:
+            self._told = log_softmax(logits)
+        allowed = None if self._guide is None else self._guide.restrict(logits)
+        if len(self._biased):
+            logits[self._biased] += self._biases
+        if self._left_to_min:
+            self._left_to_min -= 1
+            logits[self._ends] = BAN
+        token = self._choose(logits, allowed, context, index)
+        if self._guide is not None:
+            if logits[token] == BAN:
+                raise ConstraintError("Every token that may come next is banned.")
+            self._guide.accept(token)
+        return token
+
+    def _choose(
+        self,
+        logits: NDArray[np.float32],
+        allowed: NDArray[np.bool_] | None,
+        context: Any,
+        index: int,
+    ) -> int:
+        if self._is_greedy:
+            return int(logits.argmax())
+        if self._top_p < 1:
+            return self._sample_of(nucleus(logits, self._top_p), logits)
+        if allowed is not None and np.count_nonzero(allowed) < len(allowed) // 2:
+            tokens = np.flatnonzero(allowed)
+            return self._sample_of(tokens, logits, is_sorted=False)
         return int(llama_cpp.llama_sampler_sample(self._chain, context, index))
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the constraint lets nothing follow any more but the end."""
+        return self._guide is not None and self._guide.is_done
+
+    def forced(self) -> list[int]:
+        """Return the tokens that the constraint leaves no choice about.
+
+        Instead of being sampled they may be taken, each by ``take``.
+        """
+        return [] if self._guide is None else self._guide.forced()
+
+    def take(self, token: int) -> None:
+        """Go on by a token that was not sampled. Raises ConstraintError."""
+        self._left_to_min = max(self._left_to_min - 1, 0)
+        self._draw()
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        if self._guide is not None:
+            self._guide.accept(token)
+
+    def _draw(self) -> None:
+        """Draw the random numbers of a token, whichever it is."""
+        for sampler in self._drawing:
+            # Of two candidates each draws one, as it does of many.
+            candidates = np.zeros(2, _CANDIDATE)
+            array = _token_data_array(candidates, is_sorted=False)
+            llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
+
+    def logprobs_of(self, token: int) -> TokenLogprobs | None:
+        """Return what the sampled token's probability was, if that is asked for."""
+        if self._told is None or self._params.logprobs is None:
+            return None
+        return self._describe(self._told, token, self._params.logprobs)
+
+    def prompt_logprobs_of(self, context: Any, index: int, token: int) -> TokenLogprobs:
+        """Return how likely a prompt's token was after the batch's ``index``."""
+        logprobs = log_softmax(self._logits(context, index))
+        return self._describe(logprobs, token, self._params.prompt_logprobs or 0)
+
+    def first_of_prompt(self, token: int) -> TokenLogprobs:
+        """Return a prompt's first token; its probability is told as 1."""
+        return TokenLogprobs(TokenLogprob(token, self._tokenizer.spelling(token), 0.0))
+
     def close(self) -> None:
-        """Free the chain. Once."""
+        """Free the chain and the constraint's state. Once."""
+        if self._guide is not None:
+            self._guide.close()
         llama_cpp.llama_sampler_free(self._chain)
 
+    def _logits(self, context: Any, index: int) -> NDArray[np.float32]:
+        """Return the logits after the batch's token ``index``, as llama.cpp has them.
 
-def _chain(params: SamplingParams, *, n_vocab: int, n_ctx: int) -> Any:
+        What is written there is what its samplers see.
+        """
+        pointer = llama_cpp.llama_get_logits_ith(context, index)
+        return np.ctypeslib.as_array(pointer, shape=(self._tokenizer.n_vocab,))
+
+    def _sample_of(
+        self,
+        tokens: NDArray[np.intp],
+        logits: NDArray[np.float32],
+        *,
+        is_sorted: bool = True,
+    ) -> int:
+        """Return one of these tokens; ``is_sorted`` with the likeliest first."""
+        candidates = np.zeros(len(tokens), _CANDIDATE)
+        candidates["id"] = tokens
+        candidates["logit"] = logits[tokens]
+        array = _token_data_array(candidates, is_sorted=is_sorted)
+        llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = array.data[array.selected].id
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        return int(token)
+
+    def _describe(
+        self, logprobs: NDArray[np.float64], token: int, top: int
+    ) -> TokenLogprobs:
+        def describe(token: int) -> TokenLogprob:
+            spelling = self._tokenizer.spelling(token)
+            return TokenLogprob(token, spelling, float(logprobs[token]))
+
+        best = tuple(describe(each) for each in likeliest(logprobs, top))
+        return TokenLogprobs(describe(token), best)
+
+
+def _biases(
+    params: SamplingParams, tokenizer: LlamaTokenizer
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the tokens whose logits change, each once, and by how much."""
+    total: dict[int, float] = dict.fromkeys(tokenizer.suppressed, BAN)
+    if params.ignore_eos:
+        total |= dict.fromkeys(tokenizer.ends, BAN)
+    for token, bias in params.logit_bias:
+        total[token] = total.get(token, 0.0) + bias
+    for text, bias in params.logit_bias_text:
+        for token in tokenizer.tokenize(text, special=False):
+            total[token] = total.get(token, 0.0) + bias
+    tokens = np.fromiter(total.keys(), np.intp, len(total))
+    return tokens, np.fromiter(total.values(), np.float32, len(total))
+
+
+def _new_chain() -> Any:
     chain_params = llama_cpp.llama_sampler_chain_default_params()
     chain_params.no_perf = True
-    chain = llama_cpp.llama_sampler_chain_init(chain_params)
-    for step in sampler_steps(params, n_vocab=n_vocab, n_ctx=n_ctx):
-        if step.name == "logit_bias":
-            sampler = _logit_bias(params, n_vocab)
-        else:
-            make = getattr(llama_cpp, f"llama_sampler_init_{step.name}")
-            sampler = make(*step.arguments)
-        llama_cpp.llama_sampler_chain_add(chain, sampler)
-    return chain
+    return llama_cpp.llama_sampler_chain_init(chain_params)
 
 
-def _logit_bias(params: SamplingParams, n_vocab: int) -> Any:
-    biases = [llama_cpp.llama_logit_bias(*pair) for pair in params.logit_bias]
-    array = (llama_cpp.llama_logit_bias * len(biases))(*biases)
-    return llama_cpp.llama_sampler_init_logit_bias(n_vocab, len(biases), array)
+def _new_sampler(step: SamplerStep, tokenizer: LlamaTokenizer) -> Any:
+    if step.name == "dry":
+        return tokenizer.dry.new(step.arguments)
+    return getattr(llama_cpp, f"llama_sampler_init_{step.name}")(*step.arguments)
+
+
+def _remind(
+    sampler: Any, step: SamplerStep, prompt: Sequence[int], output: Sequence[int]
+) -> None:
+    """Let a sampler that looks back see what there is."""
+    seen = [*prompt, *output] if step.sees_prompt else output
+    for token in seen[-step.window :]:
+        llama_cpp.llama_sampler_accept(sampler, token)
+
+
+def _token_data_array(candidates: NDArray[np.void], *, is_sorted: bool) -> Any:
+    """Return llama.cpp's view of the candidates, which must outlive it."""
+    data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
+    return llama_cpp.llama_token_data_array(data, len(candidates), -1, is_sorted)

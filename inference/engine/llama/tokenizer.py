@@ -3,55 +3,107 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
 from inference.engine.errors import InvalidRequest
+from inference.engine.llama.dry import DrySamplers
+from inference.engine.llama.guidance import guidance_of
+
+if TYPE_CHECKING:
+    from inference.engine.guidance.guide import Guidance
 
 
 class LlamaTokenizer:
     """The vocabulary of a model. Thread-safe: llama.cpp's is read-only."""
 
     def __init__(self, vocab: Any) -> None:
-        self._vocab = vocab
+        self.vocab = vocab
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(vocab)
         self._pieces: dict[int, bytes] = {}
+        #: Every token that ends a generation.
+        self.ends = tuple(filter(self.is_end, range(self.n_vocab)))
+        #: Tokens that the model's file says must not be sampled.
+        self.suppressed = self._read_suppressed()
+        #: The samplers whose making goes through the whole vocabulary.
+        self.dry = DrySamplers(vocab)
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Return the tokens; ``special`` puts BOS where the model wants one.
+    @cached_property
+    def guidance(self) -> Guidance:
+        """The grammars on this vocabulary. The first use takes up to a second."""
+        return guidance_of(self)
 
-        Special tokens that the text spells out are taken for what they are: the
-        chat template writes its marks that way.
+    def tokenize(
+        self, text: str, *, special: bool, parse_special: bool = True
+    ) -> list[int]:
+        """Return the tokens; ``special`` puts BOS, EOS and SEP where the model wants.
+
+        With ``parse_special`` special tokens that the text spells out are taken for
+        what they are: the chat template writes its marks that way.
         """
         data = text.encode("utf-8", "replace")
-        size = len(data) + 8
+        # A space is up to three tokens where the vocabulary has none for it.
+        size = 3 * len(data) + 8
         buffer = (llama_cpp.llama_token * size)()
         count = llama_cpp.llama_tokenize(
-            self._vocab, data, len(data), buffer, size, special, True
+            self.vocab, data, len(data), buffer, size, special, parse_special
         )
         if count < 0:
             raise InvalidRequest("The prompt cannot be tokenized.", param="prompt")
         return buffer[:count]  # type: ignore[no-any-return]
 
+    def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of tokens that there are, control tokens by their names.
+
+        A character that is not whole becomes U+FFFD.
+        """
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
+        size = 8 * len(tokens) + 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_detokenize(
+                self.vocab, array, len(tokens), buffer, size, False, True
+            )
+            if count >= 0:
+                return buffer.raw[:count].decode("utf-8", "replace")
+            size = -count
+
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; control tokens have none."""
         piece = self._pieces.get(token)
         if piece is None:
-            piece = self._pieces[token] = self._read_piece(token)
+            piece = self._pieces[token] = self._read_piece(token, special=False)
         return piece
 
-    def _read_piece(self, token: int) -> bytes:
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes of a token; those of a control token are its name."""
+        return self.piece(token) or self._read_piece(token, special=True)
+
+    def _read_piece(self, token: int, *, special: bool) -> bytes:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
             count = llama_cpp.llama_token_to_piece(
-                self._vocab, token, buffer, size, 0, False
+                self.vocab, token, buffer, size, 0, special
             )
             if count >= 0:
                 return buffer.raw[:count]
             size = -count
 
+    def _read_suppressed(self) -> tuple[int, ...]:
+        count = ctypes.c_int32()
+        tokens = llama_cpp.llama_vocab_get_suppress_tokens(
+            self.vocab, ctypes.byref(count)
+        )
+        named = tokens[: count.value] if tokens else []
+        return tuple(token for token in named if 0 <= token < self.n_vocab)
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+
+    def close(self) -> None:
+        """Free what was made of the vocabulary. Idempotent."""
+        self.dry.close()

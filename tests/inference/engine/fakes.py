@@ -2,71 +2,191 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from inference.engine.errors import DecodeError
+from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
+from inference.engine.plan import Sampled
+from inference.engine.slots import Layout
 
 if TYPE_CHECKING:
-    from inference.engine.plan import StepPlan
+    from inference.engine.plan import StepItem, StepPlan
     from inference.engine.sampling_params import SamplingParams
 
 END = 0
+#: Control tokens: their names.
+CONTROL = {1: "<call>", 2: "</call>", END: "<end>"}
 
 
 class FakeTokenizer:
-    """Every character is a token: its code point. Token 0 ends a generation."""
+    """Every character is a token: its code point. Those below 3 are control tokens.
+
+    Token 0 ends a generation.
+    """
 
     n_vocab = 0x110000
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
+    def tokenize(
+        self, text: str, *, special: bool, parse_special: bool = True
+    ) -> list[int]:
         return [ord(character) for character in text]
 
+    def detokenize(self, tokens: list[int]) -> str:
+        return "".join(map(chr, tokens))
+
     def piece(self, token: int) -> bytes:
-        return b"" if token == END else chr(token).encode()
+        return b"" if token in CONTROL else chr(token).encode()
+
+    def spelling(self, token: int) -> bytes:
+        return CONTROL[token].encode() if token in CONTROL else self.piece(token)
 
     def is_end(self, token: int) -> bool:
         return token == END
 
 
+def oracle(text: str) -> str:
+    """Return the character that an unscripted model writes after ``text``."""
+    return "abcdefghijklmnopqrstuvwxyz"[sum(map(ord, text)) * 31 % 26]
+
+
 class FakeBackend:
     """Answers each sequence with the tokens scripted for its prompt.
 
-    The script is looked up by the tokens that the batch really carried, so an
-    engine that computes a prompt wrongly gets no answer. It records every plan.
+    The script is looked up by what the KV cells really hold, so an engine that
+    computes a prompt wrongly, or takes over the wrong cells, gets no answer.
+    Without any script it writes what ``oracle`` says. It records every plan.
+
+    ``window`` makes it a model with a sliding window, which cannot cut a sequence
+    that is longer; ``can_cut=False`` a recurrent one.
     """
 
     def __init__(
-        self, *, n_seq_max: int = 4, n_ctx: int = 64, n_batch: int = 16
+        self,
+        *,
+        n_seq_max: int = 4,
+        n_ctx: int = 64,
+        n_batch: int = 16,
+        n_cells: int = 0,
+        n_ctx_max: int = 0,
+        n_cells_max: int = 0,
+        is_split: bool = True,
+        can_cut: bool = True,
+        window: int = 0,
+        shares_prefixes: bool = False,
+        drafts_by_lookup: bool = False,
     ) -> None:
-        self.n_seq_max = n_seq_max
-        self.n_ctx = n_ctx
+        total = n_cells or n_ctx * n_seq_max
+        self.layout = Layout(n_ctx, n_seq_max, total, is_split)
+        self.n_ctx_max = n_ctx_max or n_ctx
+        self.n_cells_max = n_cells_max or total
         self.n_batch = n_batch
+        self.n_outputs_max = n_batch
+        self.can_cut = can_cut
+        self.needs_even_batches = window > 0
+        self.drafts_by_lookup = drafts_by_lookup and can_cut and not window
+        self.shares_prefixes = shares_prefixes
+        self.window = window
         self.tokenizer = FakeTokenizer()
         self.plans: list[StepPlan] = []
         self.shapes: list[dict[int, int]] = []
-        self.cells: dict[int, list[int]] = {}
-        self.open: set[int] = set()
+        #: What each slot's cells hold. A cell is (token, name); in a unified cache
+        #: slots may have cells of the same name.
+        self.cells: dict[int, list[tuple[int, int]]] = {}
+        self.samplers: dict[str, list[int]] = {}
+        self.prepared: list[SamplingParams] = []
         self.fail_next = False
+        self.exhaust_next = False
+        self.memory_for = 10**9
         self.is_closed = False
+        self.prefilled = 0
+        self._names = 0
         self._answers: dict[str, str] = {}
 
     def script(self, prompt: str, answer: str) -> None:
         """Answer ``prompt`` with ``answer``, then end."""
         self._answers[prompt] = answer
 
-    def open_slot(self, slot: int, params: SamplingParams, output: list[int]) -> None:
-        assert slot not in self.open
-        self.open.add(slot)
-        self.cells[slot] = []
+    # The cache ----------------------------------------------------------------
 
-    def close_slot(self, slot: int) -> None:
-        self.open.discard(slot)
+    def resize(self, layout: Layout) -> None:
+        self.cells = {}
+        if layout.n_cells > self.memory_for:
+            raise ModelLoadError(f"no memory for {layout.n_cells} cells")
+        self.layout = layout
+
+    def clear(self, slot: int) -> None:
         self.cells.pop(slot, None)
 
-    def decode(self, plan: StepPlan) -> dict[int, int]:
+    def keep(self, slot: int, length: int) -> bool:
+        cells = self.cells.get(slot, [])
+        assert length <= len(cells), "more kept than there is"
+        is_cut = length < len(cells)
+        if is_cut and (not self.can_cut or 0 < self.window < len(cells)):
+            self.clear(slot)
+            return False
+        self.cells[slot] = cells[:length]
+        return True
+
+    def fork(self, source: int, target: int, length: int) -> bool:
+        assert not self.cells.get(target), "the target is not empty"
+        self.cells[target] = list(self.cells[source])
+        if self.layout.is_split:
+            self.cells[target] = self._own(self.cells[target])
+        return self.keep(target, length)
+
+    def move(self, source: int, target: int) -> None:
+        assert not self.cells.get(target), "the target is not empty"
+        self.cells[target] = self.cells.pop(source)
+
+    def save(self, slot: int) -> bytes:
+        return json.dumps(self.cells[slot]).encode()
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        assert not self.cells.get(slot), "the target is not empty"
+        self.cells[slot] = self._own(json.loads(state))
+        return True
+
+    def length(self, slot: int) -> int:
+        return len(self.cells.get(slot, ()))
+
+    @property
+    def num_used(self) -> int:
+        """Cells that hold something, each counted once."""
+        return len({name for cells in self.cells.values() for _, name in cells})
+
+    def _own(self, cells: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [self._cell(token) for token, _ in cells]
+
+    def _cell(self, token: int) -> tuple[int, int]:
+        self._names += 1
+        return token, self._names
+
+    # Sequences ----------------------------------------------------------------
+
+    def prepare(self, params: SamplingParams) -> None:
+        self.prepared.append(params)
+
+    def open(
+        self,
+        request_id: str,
+        params: SamplingParams,
+        *,
+        prompt: list[int],
+        output: list[int],
+    ) -> None:
+        assert request_id not in self.samplers
+        self.samplers[request_id] = list(output)
+
+    def close_sequence(self, request_id: str) -> None:
+        self.samplers.pop(request_id, None)
+
+    def decode(self, plan: StepPlan) -> dict[int, Sampled]:
         if self.fail_next:
             self.fail_next = False
             raise DecodeError("llama_decode returned -3")
+        if self.exhaust_next and len(plan.items) > 1:
+            self.exhaust_next = False
+            raise CellsExhausted("llama_decode returned 1")
         assert plan.num_tokens <= self.n_batch
         self.plans.append(plan)
         self.shapes.append({i.sequence.slot or 0: len(i.tokens) for i in plan.items})
@@ -74,20 +194,38 @@ class FakeBackend:
         for item in plan.items:
             slot = item.sequence.slot
             assert slot is not None
-            cells = self.cells[slot]
+            cells = self.cells.setdefault(slot, [])
             assert item.start == len(cells), "a position twice or left out"
-            cells.extend(item.tokens)
-            assert len(cells) <= self.n_ctx
+            cells.extend(self._cell(token) for token in item.tokens)
+            assert len(cells) <= self.layout.n_ctx
+            if not item.is_decode:
+                self.prefilled += len(item.tokens)
             if item.samples:
-                sampled[slot] = self._next("".join(map(chr, cells)))
+                sampled[slot] = Sampled(self._sample(item, cells))
+        assert self.num_used <= self.layout.n_cells
         return sampled
 
+    def _sample(self, item: StepItem, cells: list[tuple[int, int]]) -> tuple[int, ...]:
+        """Return the next token, and another for each guess that came true."""
+        tokens = []
+        for position in range(len(cells) - item.num_draft, len(cells) + 1):
+            text = "".join(chr(token) for token, _ in cells[:position])
+            tokens.append(self._next(text))
+            self.samplers[item.sequence.request_id].append(tokens[-1])
+            if position < len(cells) and tokens[-1] != cells[position][0]:
+                break
+        return tuple(tokens)
+
     def _next(self, text: str) -> int:
+        if not self._answers:
+            return ord(oracle(text))
         for prompt, answer in self._answers.items():
             if text.startswith(prompt) and (prompt + answer).startswith(text):
                 rest = (prompt + answer)[len(text) :]
                 return ord(rest[0]) if rest else END
-        raise AssertionError(f"no script for {text!r}")
+        # Nothing but an "a" again and again is the warm-up's.
+        assert set(text) == {"a"}, f"no script for {text!r}"
+        return END
 
     def close(self) -> None:
         self.is_closed = True

@@ -11,6 +11,7 @@ from inference.engine import (
     EngineCore,
     FinishReason,
     ModelLoadError,
+    Request,
     SamplingParams,
 )
 from inference.engine.llama import LlamaBackend
@@ -59,7 +60,7 @@ def prompt(backend: LlamaBackend, question: str) -> list[int]:
 
 
 def test_it_answers_a_question(core: EngineCore, backend: LlamaBackend) -> None:
-    core.add("a", prompt(backend, QUESTIONS[0]), GREEDY)
+    core.add(Request("a", prompt(backend, QUESTIONS[0]), GREEDY))
     assert "Paris" in run(core)["a"]
 
 
@@ -68,10 +69,10 @@ def test_a_batch_of_eight_equals_one_at_a_time(
 ) -> None:
     alone = {}
     for number, question in enumerate(QUESTIONS):
-        core.add(str(number), prompt(backend, question), GREEDY)
+        core.add(Request(str(number), prompt(backend, question), GREEDY))
         alone.update(run(core))
     for number, question in enumerate(QUESTIONS):
-        core.add(str(number), prompt(backend, question), GREEDY)
+        core.add(Request(str(number), prompt(backend, question), GREEDY))
     assert run(core) == alone
 
 
@@ -79,10 +80,10 @@ def test_a_sequence_resumed_elsewhere_equals_one_that_was_not_interrupted(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
     tokens = prompt(backend, QUESTIONS[2])
-    core.add("whole", tokens, GREEDY)
+    core.add(Request("whole", tokens, GREEDY))
     whole = run_outputs(core)
     first = whole[:10]
-    core.add("rest", tokens, GREEDY, tuple(t for o in first for t in o.tokens))
+    core.add(Request("rest", tokens, GREEDY, tuple(t for o in first for t in o.tokens)))
     rest = run(core)["rest"]
     text = "".join(o.text for o in whole)
     assert "".join(o.text for o in first) + rest == text
@@ -94,17 +95,17 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(
     texts: list[str] = []
     for seed in (7, 7, 8):
         params = SamplingParams(temperature=1.5, seed=seed, max_tokens=24)
-        core.add(f"s{len(texts)}", prompt(backend, QUESTIONS[4]), params)
+        core.add(Request(f"s{len(texts)}", prompt(backend, QUESTIONS[4]), params))
         texts.append(next(iter(run(core).values())))
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_a_banned_token_never_comes(core: EngineCore, backend: LlamaBackend) -> None:
     tokens = prompt(backend, QUESTIONS[0])
-    core.add("free", tokens, GREEDY)
-    first = run_outputs(core)[0].tokens[0]
+    core.add(Request("free", tokens, GREEDY))
+    first = next(o for o in run_outputs(core) if o.tokens).tokens[0]
     banned = SamplingParams(temperature=0, max_tokens=24, logit_bias=((first, -100.0),))
-    core.add("banned", tokens, banned)
+    core.add(Request("banned", tokens, banned))
     outputs = run_outputs(core)
     assert first not in [token for output in outputs for token in output.tokens]
 
@@ -112,7 +113,7 @@ def test_a_banned_token_never_comes(core: EngineCore, backend: LlamaBackend) -> 
 def test_a_favoured_token_always_comes(core: EngineCore, backend: LlamaBackend) -> None:
     (token,) = backend.tokenizer.tokenize("!", special=False)
     params = SamplingParams(temperature=0, max_tokens=5, logit_bias=((token, 100.0),))
-    core.add("a", prompt(backend, QUESTIONS[0]), params)
+    core.add(Request("a", prompt(backend, QUESTIONS[0]), params))
     assert run(core)["a"] == "!!!!!"
 
 
@@ -128,7 +129,7 @@ def test_a_presence_penalty_makes_room_for_another_token(
         params = SamplingParams(
             temperature=0, max_tokens=2, logit_bias=bias, presence_penalty=penalty
         )
-        core.add(str(penalty), prompt(backend, QUESTIONS[0]), params)
+        core.add(Request(str(penalty), prompt(backend, QUESTIONS[0]), params))
         texts.update(run(core))
     assert texts == {"0.0": "!!", "100.0": "!?"}
 
@@ -139,7 +140,7 @@ def test_an_answer_ends_by_itself_with_stop(
     tokens = backend.tokenizer.tokenize(
         SYSTEM + CHAT.format(QUESTIONS[0]), special=True
     )
-    core.add("a", tokens, SamplingParams(temperature=0))
+    core.add(Request("a", tokens, SamplingParams(temperature=0)))
     last = run_outputs(core)[-1]
     assert last.finish_reason is FinishReason.STOP
     assert last.num_output < 400
@@ -157,13 +158,13 @@ def test_a_long_prompt_is_computed_right_in_chunks(
     facts = " ".join(f"Fact {n}: the sky is blue." for n in range(40))
     tokens = prompt(backend, f"{facts} What is the capital of France?")
     assert 400 < len(tokens) < 500
-    core.add("alone", tokens, GREEDY)
+    core.add(Request("alone", tokens, GREEDY))
     alone = run(core)["alone"]
     # Beside seven decodes the pacer cuts the same prompt into many chunks.
     for number in range(7):
-        core.add(str(number), prompt(backend, QUESTIONS[number]), GREEDY)
+        core.add(Request(str(number), prompt(backend, QUESTIONS[number]), GREEDY))
     core.step()
-    core.add("chunked", tokens, GREEDY)
+    core.add(Request("chunked", tokens, GREEDY))
     assert run(core)["chunked"] == alone
 
 
@@ -190,12 +191,13 @@ def test_the_kv_cache_can_be_of_other_types(
         paths=(str(sample_model_path),),
         n_ctx=256,
         n_seq_max=2,
-        kv_cache_type=kv_cache_type,
+        cache_type_k=kv_cache_type,
+        cache_type_v=kv_cache_type,
         flash_attention="on",
     )
     backend = LlamaBackend(config)
     core = EngineCore(backend)
-    core.add("a", prompt(backend, QUESTIONS[0]), GREEDY)
+    core.add(Request("a", prompt(backend, QUESTIONS[0]), GREEDY))
     text = run(core)["a"]
     core.close()
     assert len(text) > 20

@@ -11,7 +11,8 @@ from django.core.cache import cache
 from django.test import AsyncClient
 
 from accounts.models import ApiKey, Scope
-from inference.openai.views import ChatCompletionsView, CompletionView
+from inference.openai.engineview import EngineView
+from inference.openai.views import ChatCompletionsView
 from tests.factories import make_api_key, make_model
 from tests.fakes import FakeEngineClient
 
@@ -114,7 +115,7 @@ def configure(settings: Any) -> Callable[..., None]:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngineClient:
     """The engine that every request gets."""
     fake = FakeEngineClient()
-    monkeypatch.setattr(CompletionView, "get_client", lambda view: fake)
+    monkeypatch.setattr(EngineView, "get_client", lambda view: fake)
     return fake
 
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 ROUTES = [
     ("POST", "/v1/chat/completions", Scope.INFERENCE),
     ("POST", "/v1/completions", Scope.INFERENCE),
+    ("POST", "/v1/embeddings", Scope.INFERENCE),
+    ("POST", "/v1/rerank", Scope.INFERENCE),
+    ("POST", "/rerank", Scope.INFERENCE),
+    ("POST", "/tokenize", Scope.INFERENCE),
+    ("POST", "/detokenize", Scope.INFERENCE),
+    ("POST", "/apply-template", Scope.INFERENCE),
     ("GET", "/v1/models", Scope.INFERENCE),
     ("GET", "/v1/models/tiny", Scope.INFERENCE),
     ("POST", "/v1/models/tiny/load", Scope.MODELS),
@@ -65,12 +71,28 @@ async def test_where_no_key_is_asked_for_inference_is_open_and_nothing_else(
     settings.AUTH_REQUIRED = False
     nobody = Api(None)
 
-    for method, path, scope in ROUTES[2:]:
+    for method, path, scope in ROUTES:
         response = await call(nobody, method, path)
-        assert response.status_code == (200 if scope == Scope.INFERENCE else 401)
+        # What is posted is empty: who is let in is told so.
+        let_in = 200 if method == "GET" else 400
+        assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
     assert (await nobody.chat()).status_code == 200
     assert (engine.jobs[0].tenant, engine.jobs[0].key) == ("", "ip:127.0.0.1")
+    assert engine.jobs[0].weight == 1
     assert (await Api("sk-llmm-000000000000-wrong").chat()).status_code == 401
+
+
+async def test_the_keys_weight_and_the_requests_priority_go_with_the_job(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    key, secret = await sync_to_async(make_api_key)(weight=2.5)
+    heavy = Api(secret)
+
+    assert (await heavy.chat(priority=-3, n=2)).status_code == 200
+    assert (await heavy.complete(priority=7)).status_code == 200
+
+    assert {(job.key, job.weight) for job in engine.jobs} == {(key.prefix, 2.5)}
+    assert [job.priority for job in engine.jobs] == [-3, -3, 7]
 
 
 async def test_a_spent_limit_is_429_and_says_until_when(

@@ -36,7 +36,12 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
         "state": "unloaded",
         "progress": 0.0,
         "error": None,
-        "context": {"in_force": 4096, "trained": 131072},
+        "context": {
+            "in_force": 4096,
+            "max": 131072,
+            "trained": 131072,
+            "tested": None,
+        },
         "capabilities": ["chat", "completion"],
         "aliases": [],
         "size_bytes": 5 * 1024**3,

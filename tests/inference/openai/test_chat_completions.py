@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from inference.engine.sampling_params import SamplingParams
 from inference.openai.asyncview import ApiView
 from tests.factories import make_api_key, make_model
-from tests.fakes import accepted, finished, tokens
+from tests.fakes import begun, finished, tokens
 from tests.inference.openai.conftest import Api, call_view, chat_body
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ async def test_the_job_is_the_rendered_conversation_with_the_models_defaults(
     assert job.params == SamplingParams(temperature=0.7, top_p=0.9, max_tokens=4096)
     assert (job.model_id, job.model_name, job.special) == (model.pk, "tiny", True)
     assert (job.tenant, job.key) == (str(key[0].owner_id), key[0].prefix)
+    assert (job.weight, job.priority) == (1, 0)
     assert job.timeout_s == 300
     assert engine.streams[0].is_closed
 
@@ -127,8 +128,8 @@ async def test_the_models_row_comes_before_the_configuration(
 async def test_n_answers_come_in_order_and_the_prompt_is_counted_once(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([accepted()], [tokens("first")], 0.05, [finished(cached=0)])
-    engine.enqueue([accepted()], [tokens("second"), finished("length", cached=4)])
+    engine.enqueue(begun(), [tokens("first")], 0.05, [finished(cached=0)])
+    engine.enqueue(begun(), [tokens("second"), finished("length", cached=4)])
 
     body = (await api.chat(n=2, seed=7)).json()
 
@@ -165,8 +166,8 @@ async def test_a_chat_with_tool_calls_in_its_past_goes_to_the_template(
 ) -> None:
     template = (
         "{% for m in messages %}[{{ m.role }}|{{ m.content }}|{{ m.tool_call_id }}"
-        "{% for call in m.tool_calls %}{{ call.function.arguments.city }}{% endfor %}]"
-        "{% endfor %}"
+        "{% for call in m.tool_calls %}{{ call.function.arguments | tojson }}"
+        "{% endfor %}]{% endfor %}"
     )
     await sync_to_async(make_model)("tooled", chat_template=template)
     call = {
@@ -186,7 +187,7 @@ async def test_a_chat_with_tool_calls_in_its_past_goes_to_the_template(
     )
 
     assert engine.jobs[0].prompt == (
-        "[system|Be kind.|][user|Hi|][assistant|None|Paris][tool|sunny|call_1]"
+        '[system|Be kind.|][user|Hi|][assistant||{"city": "Paris"}][tool|sunny|call_1]'
     )
 
 
@@ -194,7 +195,7 @@ async def test_an_answer_that_takes_too_long_is_408_and_gives_its_sequence_up(
     api: Api, engine: FakeEngineClient, configure: Callable[..., None]
 ) -> None:
     configure(server__request_timeout=0.1)
-    engine.enqueue([accepted()])
+    engine.enqueue(begun())
 
     response = await api.chat()
 
@@ -206,8 +207,8 @@ async def test_an_answer_that_takes_too_long_is_408_and_gives_its_sequence_up(
 async def test_a_client_that_goes_away_closes_all_streams(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([accepted()])
-    engine.enqueue([accepted()])
+    engine.enqueue(begun())
+    engine.enqueue(begun())
     request = asyncio.create_task(api.chat(n=2))
     while len(engine.streams) < 2:
         await asyncio.sleep(0.01)
@@ -222,7 +223,7 @@ async def test_a_client_that_goes_away_closes_all_streams(
 async def test_a_sequence_that_fails_closes_the_others(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([accepted()])
+    engine.enqueue(begun())
     engine.refuse(RuntimeError("secret detail"), after=1)
 
     response = await api.chat(n=2)

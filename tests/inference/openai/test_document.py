@@ -16,6 +16,13 @@ from inference.openai import compatibility, requests
 from inference.openai.document import openapi_document
 from tests.factories import make_node, make_worker
 from tests.inference.openai.conftest import Api, chat_body, events_of, read_stream
+from tests.inference.openai.tool_models import (
+    THINK,
+    TOOLS,
+    make_tool_model,
+    script,
+    template_of,
+)
 
 if TYPE_CHECKING:
     from registry.models import Model
@@ -55,10 +62,15 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         ("get", "/metrics"),
         ("get", "/v1/models"),
         ("get", "/v1/models/{model_id}"),
+        ("post", "/v1/apply-template"),
         ("post", "/v1/chat/completions"),
         ("post", "/v1/completions"),
+        ("post", "/v1/detokenize"),
+        ("post", "/v1/embeddings"),
         ("post", "/v1/models/{model_id}/load"),
         ("post", "/v1/models/{model_id}/unload"),
+        ("post", "/v1/rerank"),
+        ("post", "/v1/tokenize"),
     }
 
 
@@ -163,6 +175,22 @@ async def test_the_answers_fit_their_schemas(
             check("ChatCompletionChunk", event)
         for event in events_of(text)[:-1]:
             check("Completion", event)
+
+
+async def test_answers_with_calls_and_thoughts_fit_their_schemas(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=THINK + template_of("hermes"))
+    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    for _ in range(2):
+        script(engine, f"<think>Hm.</think>Well. {call}")
+    body = {"model": "hermes", "tools": TOOLS}
+
+    check("ChatCompletionRequest", chat_body(**body))
+    check("ChatCompletion", (await api.chat(**body)).json())
+    stream = await read_stream(await api.chat(stream=True, **body))
+    for event in events_of(stream)[:-1]:
+        check("ChatCompletionChunk", event)
 
 
 async def test_the_page_needs_nothing_from_the_internet() -> None:

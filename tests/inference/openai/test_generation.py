@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.client import Job
 from inference.engine.sampling_params import SamplingParams
 from inference.errors import QueueFull
 from inference.openai.generation import Generation
-from tests.fakes import FakeEngineClient, accepted, finished, tokens
+from inference.stream import Job
+from tests.fakes import FakeEngineClient, accepted, begun, finished, started, tokens
 
 if TYPE_CHECKING:
     from inference.protocol import Event
@@ -21,7 +21,7 @@ JOB = Job(
 )
 
 
-async def started(engine: FakeEngineClient, count: int) -> Generation:
+async def start(engine: FakeEngineClient, count: int) -> Generation:
     """Return a generation of so many sequences."""
     generation = Generation()
     await generation.start(engine, [JOB] * count)
@@ -31,16 +31,16 @@ async def started(engine: FakeEngineClient, count: int) -> Generation:
 @pytest.mark.parametrize("count", [1, 3])
 async def test_all_events_come_once_and_then_it_is_done(count: int) -> None:
     engine = FakeEngineClient()
-    generation = await started(engine, count)
+    generation = await start(engine, count)
 
-    assert await generation.accepted(1.0)
+    assert await generation.started(1.0)
     read: dict[int, list[Event]] = {index: [] for index in range(count)}
     while not generation.is_done:
         for index, event in await generation.events():
             read[index].append(event)
     await generation.aclose()
 
-    hello = [accepted(), tokens("Hello"), tokens(" world"), finished()]
+    hello = [*begun(), tokens("Hello"), tokens(" world"), finished()]
     assert read == dict.fromkeys(range(count), hello)
 
 
@@ -49,23 +49,35 @@ async def test_a_wait_may_end_without_an_event(count: int) -> None:
     engine = FakeEngineClient()
     for _ in range(count):
         engine.enqueue()
-    generation = await started(engine, count)
+    generation = await start(engine, count)
 
-    assert not await generation.accepted(0.01)
+    assert not await generation.started(0.01)
     assert await generation.events(0.01) == []
     engine.streams[0].play([accepted()])
     assert await generation.events(1.0) == [(0, accepted())]
     await generation.aclose()
 
 
+async def test_a_sequence_that_waits_in_a_worker_has_not_begun() -> None:
+    engine = FakeEngineClient()
+    engine.enqueue([accepted()], 0.02, QueueFull("full"))
+    generation = await start(engine, 1)
+
+    assert not await generation.started(0.01)
+    with pytest.raises(QueueFull):
+        await generation.started(1.0)
+    await generation.aclose()
+
+
 async def test_waiting_for_the_start_loses_no_event() -> None:
     engine = FakeEngineClient()
-    engine.enqueue([accepted(), tokens("a")])
+    engine.enqueue([*begun(), tokens("a")])
     engine.enqueue()
-    generation = await started(engine, 2)
+    generation = await start(engine, 2)
 
-    assert not await generation.accepted(0.05)
-    assert await generation.events() == [(0, accepted()), (0, tokens("a"))]
+    assert not await generation.started(0.05)
+    early = [(0, accepted()), (0, started()), (0, tokens("a"))]
+    assert await generation.events() == early
     await generation.aclose()
 
 
@@ -73,12 +85,12 @@ async def test_waiting_for_the_start_loses_no_event() -> None:
 async def test_what_one_sequence_fails_with_is_raised(count: int) -> None:
     engine = FakeEngineClient()
     for _ in range(count - 1):
-        engine.enqueue([accepted()])
+        engine.enqueue(begun())
     engine.enqueue(0.02, QueueFull("full"))
-    generation = await started(engine, count)
+    generation = await start(engine, count)
 
     with pytest.raises(QueueFull):
-        await generation.accepted(1.0)
+        await generation.started(1.0)
     await generation.aclose()
 
     assert all(stream.is_closed for stream in engine.streams)
@@ -97,12 +109,27 @@ async def test_a_job_that_is_refused_leaves_the_others_to_be_closed() -> None:
     assert [stream.is_closed for stream in engine.streams] == [True, True]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_sequence_that_is_given_up_is_not_waited_for(count: int) -> None:
+    engine = FakeEngineClient()
+    engine.enqueue(begun())
+    engine.enqueue(begun(), [finished()])
+    generation = await start(engine, count)
+
+    await generation.give_up(0)
+    while not generation.is_done:
+        await generation.events()
+    await generation.aclose()
+
+    assert engine.streams[0].is_closed
+
+
 async def test_closing_ends_every_task() -> None:
     engine = FakeEngineClient()
     before = asyncio.all_tasks()
     for _ in range(3):
         engine.enqueue()
-    generation = await started(engine, 3)
+    generation = await start(engine, 3)
 
     await generation.aclose()
     await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from accounts.models import ApiKey
 from inference import services
 from inference.models import WorkerState
 from tests.factories import make_model, make_node, make_worker
-from tests.fakes import accepted, finished, tokens
+from tests.fakes import begun, finished, tokens
 from tests.inference.openai.conftest import Api, read_stream
 
 if TYPE_CHECKING:
@@ -123,12 +123,12 @@ async def test_requests_and_tokens_are_counted_by_model(
     for _ in range(2):
         # The third token comes with the end and not by itself.
         last = finished("length", "c", completion=3)
-        engine.enqueue([accepted(5), tokens("ab", 2)], [last])
+        engine.enqueue([*begun(5), tokens("ab", 2)], [last])
     await admin_api.chat(n=2)
     await read_stream(await admin_api.chat(stream=True))
     await admin_api.chat(temperature=9)
     await admin_api.chat(model="made-up-by-a-client")
-    engine.enqueue([accepted()], RuntimeError("x"))
+    engine.enqueue(begun(), RuntimeError("x"))
     await read_stream(await admin_api.chat(stream=True))
     after = await scrape(admin_api)
 

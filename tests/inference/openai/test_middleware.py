@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 
 from inference.openai import middleware
-from tests.fakes import accepted
+from tests.fakes import begun
 from tests.inference.openai.conftest import Api, read_stream
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def test_a_client_that_went_away_is_logged_as_499(
     import asyncio
 
     caplog.set_level(logging.INFO, "llm_manager.access")
-    engine.enqueue([accepted()])
+    engine.enqueue(begun())
     request = asyncio.create_task(api.chat())
     while not engine.streams:
         await asyncio.sleep(0.01)

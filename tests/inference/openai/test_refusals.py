@@ -61,7 +61,7 @@ def call(**members: Any) -> dict[str, Any]:
             "messages[0].tool_call_id",
             "missing_required_parameter",
         ),
-        (message(role="function"), "messages[0].name", "missing_required_parameter"),
+        (message(role="function"), "messages[0].role", "unsupported_parameter"),
         (message(content=3), "messages[0].content", "invalid_type"),
         (message(content=[]), "messages[0].content", "invalid_value"),
         (
@@ -147,9 +147,7 @@ def call(**members: Any) -> dict[str, Any]:
         ({"stop": 5}, "stop", "invalid_type"),
         ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
         ({"stop": ["a"] * 17}, "stop", "invalid_value"),
-        ({"logit_bias": []}, "logit_bias", "invalid_type"),
-        ({"logit_bias": {"x": 1}}, "logit_bias", "invalid_value"),
-        ({"logit_bias": {"١": 1}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": 1}, "logit_bias", "invalid_type"),
         ({"logit_bias": {"1": 101}}, "logit_bias.1", "invalid_value"),
         ({"logit_bias": {"9999999999": 1}}, "logit_bias.9999999999", "invalid_value"),
         (
@@ -166,12 +164,11 @@ def call(**members: Any) -> dict[str, Any]:
             "unsupported_parameter",
         ),
         ({"user": 1}, "user", "invalid_type"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-        ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", None),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"logprobs": 0}, "logprobs", "unsupported_parameter"),
-        ({"top_logprobs": False}, "top_logprobs", "unsupported_parameter"),
+        ({"priority": 1.5}, "priority", "invalid_type"),
+        ({"priority": -101}, "priority", "invalid_value"),
+        ({"priority": 101}, "priority", "invalid_value"),
+        ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
+        ({"function_call": {"name": "f"}}, "function_call", "unsupported_parameter"),
         ({"store": True}, "store", "unsupported_parameter"),
         ({"metadata": {"a": "b"}}, "metadata", "unsupported_parameter"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
@@ -185,13 +182,13 @@ async def test_a_bad_body_is_400_and_names_the_field(
     engine: FakeEngineClient,
     body: dict[str, Any],
     param: str,
-    code: str | None,
+    code: str,
 ) -> None:
     response = await api.chat(**body)
 
     error = response.json()["error"]
     assert (response.status_code, error["param"]) == (400, param)
-    assert error["code"] == (code or "unsupported_parameter")
+    assert error["code"] == code
     assert error["type"] == "invalid_request_error"
     assert engine.jobs == []
 

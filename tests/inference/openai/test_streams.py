@@ -10,7 +10,7 @@ import pytest
 from inference.errors import QueueFull, RequestRejected
 from inference.openai import streaming
 from inference.openai.answers import EventStreamResponse
-from tests.fakes import accepted, finished, tokens
+from tests.fakes import accepted, begun, finished, started, tokens
 from tests.inference.openai.conftest import Api, events_of, read_stream
 
 if TYPE_CHECKING:
@@ -46,13 +46,17 @@ async def test_a_chat_stream_is_role_text_reason_and_done(api: Api) -> None:
     assert all("usage" not in chunk for chunk in chunks)
 
 
-async def test_the_usage_comes_last_and_alone_when_asked_for(api: Api) -> None:
+async def test_the_usage_comes_last_and_alone_when_asked_for(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue(begun(), [tokens("Hi"), finished(cached=3)])
     response = await api.chat(stream=True, stream_options={"include_usage": True})
     *chunks, usage, done = events_of(await read_stream(response))
 
     assert done == "[DONE]"
     assert usage["choices"] == []
     assert usage["usage"]["total_tokens"] == 7
+    assert usage["usage"]["prompt_tokens_details"] == {"cached_tokens": 3}
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
@@ -60,7 +64,7 @@ async def test_events_that_are_there_go_out_in_one_piece(
     api: Api, engine: FakeEngineClient
 ) -> None:
     text = 'a "quoted"\n line · 日本 \u2028'
-    engine.enqueue([accepted(), tokens("x"), tokens(text), tokens(""), finished()])
+    engine.enqueue([*begun(), tokens("x"), tokens(text), tokens(""), finished()])
 
     pieces = await read_stream(await api.chat(stream=True))
 
@@ -71,8 +75,8 @@ async def test_events_that_are_there_go_out_in_one_piece(
 async def test_several_answers_come_under_their_index(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([accepted()], [tokens("a")], 0.05, [tokens("c"), finished()])
-    engine.enqueue([accepted()], [tokens("b")], [finished("length", "!")])
+    engine.enqueue(begun(), [tokens("a")], 0.05, [tokens("c"), finished()])
+    engine.enqueue(begun(), [tokens("b")], [finished("length", "!")])
 
     events = events_of(await read_stream(await api.chat(stream=True, n=2)))
 
@@ -125,7 +129,7 @@ async def test_a_failure_before_the_first_event_has_its_own_status(
 async def test_a_failure_in_the_stream_is_an_event_and_then_done(
     api: Api, engine: FakeEngineClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine.enqueue([accepted()], [tokens("Hel")], RuntimeError("secret detail"))
+    engine.enqueue(begun(), [tokens("Hel")], RuntimeError("secret detail"))
 
     response = await api.chat(stream=True)
     events = events_of(await read_stream(response))
@@ -137,12 +141,15 @@ async def test_a_failure_in_the_stream_is_an_event_and_then_done(
     assert engine.streams[0].is_closed
 
 
+@pytest.mark.parametrize(
+    "wait", [[0.2, begun()], [[accepted()], 0.2, [started()]]], ids=["queue", "worker"]
+)
 async def test_a_request_that_waits_gets_comments_until_it_starts(
-    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch, wait: list[Any]
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_SIGN_S", 0.02)
     monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
-    engine.enqueue(0.2, [accepted()], [finished("stop", "late")])
+    engine.enqueue(*wait, [finished("stop", "late")])
 
     response = await api.chat(stream=True)
     pieces = await read_stream(response)
@@ -170,7 +177,7 @@ async def test_a_stream_that_takes_too_long_ends_with_an_error(
     api: Api, engine: FakeEngineClient, configure: Callable[..., None]
 ) -> None:
     configure(server__request_timeout=0.1)
-    engine.enqueue([accepted()], [tokens("and")], 0.15, [tokens("so")])
+    engine.enqueue(begun(), [tokens("and")], 0.15, [tokens("so")])
 
     events = events_of(await read_stream(await api.chat(stream=True)))
 
@@ -181,8 +188,8 @@ async def test_a_stream_that_takes_too_long_ends_with_an_error(
 async def test_a_client_that_stops_reading_closes_all_streams(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([accepted()], [tokens("a")])
-    engine.enqueue([accepted()], [tokens("b")])
+    engine.enqueue(begun(), [tokens("a")])
+    engine.enqueue(begun(), [tokens("b")])
     response = await api.chat(stream=True, n=2)
     iterator: AsyncIterator[bytes] = aiter(response)
     await anext(iterator)

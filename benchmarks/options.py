@@ -1,0 +1,213 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.model import QUANTIZATIONS
+from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS
+from benchmarks.workloads import (
+    QUICK_WORKLOADS,
+    SCALING_WORKLOADS,
+    WORKLOADS,
+    Burst,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.workloads import Workload
+
+COMMANDS = ("compare", "scaling", "profile", "soak")
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What is measured, how often, and where the figures go."""
+
+    systems: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    rounds: int
+    quantization: str
+    json: bool
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """Of how many streams the steps are taken apart."""
+
+    streams: tuple[int, ...]
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoakOptions:
+    """How long, how hard."""
+
+    minutes: float
+    clients: int
+    seed: int
+    quantization: str
+
+
+Options = CompareOptions | ProfileOptions | SoakOptions
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Return the options of a command line. Raises SystemExit.
+
+    The command may be left out; then it is ``compare``.
+    """
+    command, rest = "compare", list(arguments)
+    if rest and not rest[0].startswith("-"):
+        command = rest.pop(0)
+    match command:
+        case "compare":
+            return _compare(rest)
+        case "scaling":
+            return _scaling(rest)
+        case "profile":
+            return _profile(rest)
+        case "soak":
+            return _soak(rest)
+    raise SystemExit(
+        f"There is no command {command}: choose from {', '.join(COMMANDS)}."
+    )
+
+
+def _compare(arguments: list[str]) -> CompareOptions:
+    parser = _parser("compare", "Compare systems under the same workloads.")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a few short workloads, one round: under two minutes",
+    )
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        metavar="NAME",
+        choices=[workload.name for workload in WORKLOADS],
+        help=f"of {', '.join(workload.name for workload in WORKLOADS)}",
+    )
+    parser.add_argument(
+        "--streams",
+        type=_positive,
+        nargs="+",
+        metavar="N",
+        help="decode with these numbers of streams, and nothing else",
+    )
+    _add_common(parser, systems=DEFAULT_SYSTEMS)
+    options = parser.parse_args(arguments)
+    if options.quick + bool(options.workloads) + bool(options.streams) > 1:
+        parser.error("--quick, --workloads and --streams exclude each other")
+    workloads: tuple[Workload, ...] = WORKLOADS
+    if options.quick:
+        workloads = QUICK_WORKLOADS
+    elif options.workloads:
+        workloads = tuple(w for w in WORKLOADS if w.name in options.workloads)
+    elif options.streams:
+        workloads = tuple(Burst(f"decode-{n}", streams=n) for n in options.streams)
+    return _common(options, workloads, 1 if options.quick else _ROUNDS)
+
+
+def _scaling(arguments: list[str]) -> CompareOptions:
+    parser = _parser(
+        "scaling", "Throughput and ITL by streams, prompt length and context depth."
+    )
+    _add_common(parser, systems=("ours",))
+    return _common(parser.parse_args(arguments), SCALING_WORKLOADS, _ROUNDS)
+
+
+def _profile(arguments: list[str]) -> ProfileOptions:
+    parser = _parser("profile", "Where the time of a step of the bare engine goes.")
+    parser.add_argument(
+        "--streams", type=_positive, nargs="+", metavar="N", default=[1, 16]
+    )
+    _add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return ProfileOptions(tuple(options.streams), options.quantization)
+
+
+def _soak(arguments: list[str]) -> SoakOptions:
+    parser = _parser(
+        "soak", "A random load on the whole server; fails on errors and on leaks."
+    )
+    parser.add_argument(
+        "--minutes", type=_minutes, default=30.0, help="at least 0.5 (default: 30)"
+    )
+    parser.add_argument(
+        "--clients", type=_positive, default=24, help="requests at once (default: 24)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    _add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return SoakOptions(
+        options.minutes, options.clients, options.seed, options.quantization
+    )
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m benchmarks {command}",
+        description=description,
+        epilog=f"Commands: {', '.join(COMMANDS)}.",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser, *, systems: tuple[str, ...]) -> None:
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        metavar="NAME",
+        choices=[system.name for system in SYSTEMS],
+        default=systems,
+        help=f"of {', '.join(system.name for system in SYSTEMS)} "
+        f"(default: {' '.join(systems)})",
+    )
+    parser.add_argument("--rounds", type=_positive, metavar="N")
+    _add_quantization(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, no tables")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON")
+
+
+def _add_quantization(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quantization",
+        choices=list(QUANTIZATIONS),
+        default=next(iter(QUANTIZATIONS)),
+        help="of the sample model (default: %(default)s)",
+    )
+
+
+def _common(
+    options: argparse.Namespace, workloads: tuple[Workload, ...], rounds: int
+) -> CompareOptions:
+    return CompareOptions(
+        systems=tuple(options.systems),
+        workloads=workloads,
+        rounds=options.rounds or rounds,
+        quantization=options.quantization,
+        json=options.json,
+        output=options.output,
+    )
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    # Memory is compared between parts of the time, each with samples in it.
+    if not 0.5 <= minutes < math.inf:
+        raise ValueError(text)
+    return minutes
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

@@ -1,0 +1,63 @@
+"""DRY samplers, made ahead: a new one compares its breakers with the vocabulary."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import llama_cpp
+
+#: Prototypes that are kept. One of eight breakers may take ten megabytes.
+_KEPT = 8
+
+
+class DrySamplers:
+    """Copies of samplers that were made once. Thread-safe.
+
+    Making one takes from ten milliseconds to seconds, in which a step would wait;
+    copying it takes less than one.
+    """
+
+    def __init__(self, vocab: Any) -> None:
+        self._vocab = vocab
+        self._lock = threading.Lock()
+        self._prototypes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+    def prepare(self, arguments: tuple[Any, ...]) -> None:
+        """Make the sampler with these arguments of a SamplerStep, to be copied."""
+        with self._lock:
+            if arguments in self._prototypes:
+                self._prototypes.move_to_end(arguments)
+                return
+        # Not under the lock: the engine thread copies others meanwhile.
+        prototype = self._make(arguments)
+        with self._lock:
+            unwanted = self._prototypes.pop(arguments, None)
+            self._prototypes[arguments] = prototype
+            if len(self._prototypes) > _KEPT:
+                unwanted = self._prototypes.popitem(last=False)[1]
+            llama_cpp.llama_sampler_free(unwanted)
+
+    def new(self, arguments: tuple[Any, ...]) -> Any:
+        """Return a sampler, which the caller owns; quick if it was prepared."""
+        self.prepare(arguments)
+        with self._lock:
+            if arguments in self._prototypes:
+                return llama_cpp.llama_sampler_clone(self._prototypes[arguments])
+        return self._make(arguments)
+
+    def close(self) -> None:
+        """Free what is kept. Idempotent."""
+        with self._lock:
+            while self._prototypes:
+                llama_cpp.llama_sampler_free(self._prototypes.popitem()[1])
+
+    def _make(self, arguments: tuple[Any, ...]) -> Any:
+        *numbers, breakers = arguments
+        texts = [text.encode() for text in breakers]
+        array = (ctypes.c_char_p * len(texts))(*texts)
+        return llama_cpp.llama_sampler_init_dry(
+            self._vocab, *numbers, array, len(texts)
+        )

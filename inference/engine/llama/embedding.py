@@ -1,0 +1,166 @@
+"""A loaded model that makes vectors of texts, or ranks them, batch by batch."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp
+import numpy as np
+
+from inference.engine.errors import DecodeError, ModelLoadError
+from inference.engine.llama.loading import load_model, make_context
+from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.slots import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from inference.engine.config import EngineConfig
+
+
+#: Where a model's own template has the texts of a pair.
+_PLACE = re.compile(r"\{query\}|\{document\}")
+
+
+class LlamaEmbedder:
+    """A model and its context. Every text of a batch is a sequence; none is kept.
+
+    Encoders have no KV cache: llama_decode encodes with them. Where there is one it
+    is emptied before each batch.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        on_progress: Callable[[float], None] = lambda _progress: None,
+        log: LlamaLog | None = None,
+    ) -> None:
+        """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
+        self._log = log or LlamaLog()
+        self._log.install()
+        self.layout = Layout(
+            config.n_ctx, config.n_seq_max, config.n_tokens_max, is_split=False
+        )
+        self.n_ctx_max = config.n_ctx
+        self.n_batch = config.n_batch
+        self.is_ranking = config.task == "rank"
+        with ExitStack() as stack:
+            llama_cpp.llama_backend_init()
+            self._model = load_model(config, on_progress, self._log)
+            stack.callback(llama_cpp.llama_model_free, self._model)
+            self._check_model()
+            self._batch = llama_cpp.llama_batch_init(config.n_tokens_max, 0, 1)
+            stack.callback(llama_cpp.llama_batch_free, self._batch)
+            self._context = make_context(self._model, config, self.layout, self._log)
+            stack.callback(llama_cpp.llama_free, self._context)
+            self._check_pooling()
+            self._owned = stack.pop_all()
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._width = (
+            1 if self.is_ranking else llama_cpp.llama_model_n_embd_out(self._model)
+        )
+        self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
+        self._owned.callback(self.tokenizer.close)
+
+    def _check_model(self) -> None:
+        has_encoder = llama_cpp.llama_model_has_encoder(self._model)
+        if has_encoder and llama_cpp.llama_model_has_decoder(self._model):
+            raise ModelLoadError("An encoder with a decoder makes no embeddings.")
+        self._run = llama_cpp.llama_encode if has_encoder else llama_cpp.llama_decode
+
+    def _check_pooling(self) -> None:
+        pooling = llama_cpp.llama_pooling_type(self._context)
+        if pooling == llama_cpp.LLAMA_POOLING_TYPE_NONE:
+            raise ModelLoadError(
+                "The model's file names no pooling: nobody knows how a text's vector "
+                "is made of those of its tokens."
+            )
+        if (pooling == llama_cpp.LLAMA_POOLING_TYPE_RANK) != self.is_ranking:
+            kind = "no scores" if self.is_ranking else "scores and no vectors"
+            raise ModelLoadError(f"By its pooling the model gives {kind}.")
+
+    # Pairs --------------------------------------------------------------------
+
+    @cached_property
+    def _pair_template(self) -> str:
+        """The model's own form of a query with a document; "" if it has none."""
+        template = llama_cpp.llama_model_chat_template(self._model, b"rerank")
+        return template.decode("utf-8", "replace") if template else ""
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of a query with each document, as the model ranks them.
+
+        Without a template of the model's own that is BOS query EOS SEP document EOS,
+        as far as the model has them. Any thread may ask.
+        """
+        if self._pair_template:
+            return [self._filled(query, document) for document in documents]
+        vocab = self.tokenizer.vocab
+        end = llama_cpp.llama_vocab_eos(vocab)
+        if end == llama_cpp.LLAMA_TOKEN_NULL:
+            end = llama_cpp.llama_vocab_sep(vocab)
+        begin = (
+            [llama_cpp.llama_vocab_bos(vocab)]
+            if llama_cpp.llama_vocab_get_add_bos(vocab)
+            else []
+        )
+        ends = [end] if llama_cpp.llama_vocab_get_add_eos(vocab) else []
+        between = list(ends)
+        if llama_cpp.llama_vocab_get_add_sep(vocab):
+            between.append(llama_cpp.llama_vocab_sep(vocab))
+        first = [*begin, *self._plain(query), *between]
+        return [[*first, *self._plain(document), *ends] for document in documents]
+
+    def _plain(self, text: str) -> list[int]:
+        return self.tokenizer.tokenize(text, special=False, parse_special=False)
+
+    def _filled(self, query: str, document: str) -> list[int]:
+        # In one go: what one text brings must not be taken for the other's place.
+        parts = {"{query}": query, "{document}": document}
+        text = _PLACE.sub(lambda place: parts[place[0]], self._pair_template)
+        return self.tokenizer.tokenize(text, special=False)
+
+    # A batch ------------------------------------------------------------------
+
+    def embed(self, inputs: Sequence[list[int]]) -> NDArray[np.float32]:
+        """Return a row for each input. Raises DecodeError."""
+        if self._memory:
+            llama_cpp.llama_memory_clear(self._memory, False)
+        self._fill(inputs)
+        code = self._run(self._context, self._batch)
+        if code != 0:
+            raise DecodeError(
+                f"llama.cpp returned {code} for {self._batch.n_tokens} tokens. "
+                + self._log.tail()
+            )
+        return np.stack([self._row(sequence) for sequence in range(len(inputs))])
+
+    def _fill(self, inputs: Sequence[list[int]]) -> None:
+        batch = self._batch
+        index = 0
+        for sequence, tokens in enumerate(inputs):
+            for position, token in enumerate(tokens):
+                batch.token[index] = token
+                batch.pos[index] = position
+                batch.n_seq_id[index] = 1
+                batch.seq_id[index][0] = sequence
+                batch.logits[index] = True
+                index += 1
+        batch.n_tokens = index
+
+    def _row(self, sequence: int) -> NDArray[np.float32]:
+        values: Any = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
+        if not values:
+            raise DecodeError(f"llama.cpp has no vector of sequence {sequence}.")
+        return np.ctypeslib.as_array(values, (self._width,)).copy()
+
+    def close(self) -> None:
+        """Free everything, the context before its model. Idempotent."""
+        self._owned.close()

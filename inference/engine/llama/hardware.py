@@ -1,0 +1,89 @@
+"""What llama.cpp finds on this machine: its GPUs, and what its processor repacks.
+
+``python -m inference.engine.llama.hardware`` prints it as JSON, for a process that
+must not import llama.cpp itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import sys
+from typing import Any
+
+import llama_cpp
+from llama_cpp._ggml import libggml
+
+from inference.engine.llama.cpu import has_broken_amx
+
+#: enum ggml_backend_dev_type
+_GPU, _INTEGRATED_GPU = 1, 2
+#: What ggml_repack_get_optimal_repack_type takes, by the processor's features.
+_REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
+    (frozenset({"AVX2"}), ("IQ4_NL", "MXFP4", "Q4_0", "Q4_K")),
+    (frozenset({"AVX512"}), ("Q2_K",)),
+    (
+        frozenset({"NEON", "DOTPROD"}),
+        ("IQ4_NL", "MXFP4", "Q1_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0"),
+    ),
+)
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Return the GPUs that llama.cpp would use, in its order; sizes in bytes."""
+    for name, result in (
+        ("ggml_backend_dev_count", ctypes.c_size_t),
+        ("ggml_backend_dev_get", ctypes.c_void_p),
+        ("ggml_backend_dev_type", ctypes.c_int),
+        ("ggml_backend_dev_name", ctypes.c_char_p),
+        ("ggml_backend_dev_description", ctypes.c_char_p),
+    ):
+        getattr(libggml, name).restype = result
+    devices = [
+        ctypes.c_void_p(libggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
+        for index in range(libggml.ggml_backend_dev_count())
+    ]
+    # Integrated GPUs are used only where there are no others.
+    for kind in (_GPU, _INTEGRATED_GPU):
+        found = [
+            _gpu(device)
+            for device in devices
+            if libggml.ggml_backend_dev_type(device) == kind
+        ]
+        if found:
+            return found
+    return []
+
+
+def _gpu(device: ctypes.c_void_p) -> dict[str, Any]:
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    libggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+    return {
+        "name": libggml.ggml_backend_dev_name(device).decode(),
+        "description": libggml.ggml_backend_dev_description(device).decode(),
+        "total": total.value,
+        "free": free.value,
+    }
+
+
+def repacked_types(system_info: str) -> list[str]:
+    """Return the tensor types that llama.cpp repacks, given what it says of itself."""
+    features = set(re.findall(r"(\w+) = 1", system_info))
+    if "REPACK" not in features:
+        return []
+    return sorted(
+        {name for needed, names in _REPACKS if needed <= features for name in names}
+    )
+
+
+def main() -> None:
+    """Print what is found."""
+    llama_cpp.llama_backend_init()
+    info = llama_cpp.llama_print_system_info().decode()
+    repacks = [] if has_broken_amx() else repacked_types(info)
+    json.dump({"gpus": gpus(), "repacks": repacks}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

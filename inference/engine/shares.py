@@ -1,0 +1,75 @@
+"""How many sequences of each flow may run beside the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: A step that carries heavy flows takes at most this multiple of a step that
+#: carries the light ones alone. Where a bigger batch costs little (a GPU below
+#: saturation), nobody is held back; where it costs its share (a CPU), the heavy
+#: flow is.
+MAX_INTERFERENCE = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a flow wants: ``count`` sequences, waiting and running; its weight."""
+
+    count: int
+    weight: float = 1.0
+
+
+def shares(
+    demands: Mapping[str, Demand],
+    *,
+    n_seq_max: int,
+    step_seconds: Callable[[int], float] | None,
+) -> dict[str, int]:
+    """Return how many sequences of each flow may run at once.
+
+    Slots are shared out max-min fairly by weight. A flow that wants less than its
+    even share is light; beside light flows the heavy ones run only as many
+    sequences as keep the step short, yet never less than an even share.
+    ``step_seconds`` tells what a decode of n sequences takes, None if unknown.
+    """
+    granted = _water_fill(demands, n_seq_max)
+    total = sum(granted.values())
+    weights = sum(demand.weight for demand in demands.values())
+    light = {
+        name
+        for name, demand in demands.items()
+        if demand.count < total * demand.weight / weights
+    }
+    if not light or step_seconds is None:
+        return granted
+    n_light = sum(granted[name] for name in light)
+    unit = max(granted[name] / demands[name].weight for name in light)
+    entitled = {
+        name: granted[name] if name in light else _even(unit, demands[name])
+        for name in demands
+    }
+    bound = MAX_INTERFERENCE * step_seconds(n_light)
+    count = max(n_light, min(total, sum(entitled.values())))
+    while count < total and step_seconds(count + 1) <= bound:
+        count += 1
+    return _water_fill(demands, count)
+
+
+def _even(unit: float, demand: Demand) -> int:
+    return min(demand.count, max(1, round(unit * demand.weight)))
+
+
+def _water_fill(demands: Mapping[str, Demand], count: int) -> dict[str, int]:
+    """Give ``count`` places away one by one, each to whom has least by weight."""
+    granted = dict.fromkeys(demands, 0)
+    for _ in range(min(count, sum(demand.count for demand in demands.values()))):
+        name = min(
+            (name for name in demands if granted[name] < demands[name].count),
+            key=lambda name: (granted[name] + 1) / demands[name].weight,
+        )
+        granted[name] += 1
+    return granted

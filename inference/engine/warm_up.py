@@ -1,0 +1,73 @@
+"""Steps for their own sake, before the first request: what do steps take here?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.engine.detokenizer import Detokenizer
+from inference.engine.plan import StepItem, StepPlan
+from inference.engine.request import Request
+from inference.engine.sampling_params import SamplingParams
+from inference.engine.sequence import Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.engine.backend import Backend
+    from inference.engine.step_times import StepTimes
+
+#: Enough for the slope of a step's time; a model on a slow machine pays for each.
+_SEQUENCES = 16
+#: Of these the quickest counts: the first ones bring weights into memory.
+_STEPS = 3
+_PREFILL = 64
+
+
+def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> None:
+    """Teach ``times`` a decode of one and of several sequences, and a prefill.
+
+    The weights are in memory afterwards, so that the first request need not wait
+    for them; the KV cache is as empty as before.
+    """
+    token = (backend.tokenizer.tokenize("a", special=False) or [0])[0]
+    most = min(backend.layout.n_seq_max, _SEQUENCES)
+    sequences = [_sequence(slot, token) for slot in range(most)]
+    for sequence in sequences:
+        backend.open(sequence.request_id, sequence.params, prompt=[token], output=[])
+
+    def step(members: list[Sequence], size: int) -> float:
+        items = (
+            StepItem(
+                sequence=sequence,
+                tokens=[token] * size,
+                start=sequence.num_computed,
+                samples=True,
+            )
+            for sequence in members
+        )
+        start = clock()
+        backend.decode(StepPlan(tuple(items)))
+        for sequence in members:
+            sequence.num_computed += size
+        return clock() - start
+
+    for count in dict.fromkeys((1, most)):
+        members = sequences[:count]
+        times.calibrate(count, min(step(members, 1) for _ in range(_STEPS)))
+    size = min(_PREFILL, backend.n_batch, backend.layout.n_ctx - 2 * _STEPS)
+    times.observe(0, size, step(sequences[:1], size))
+    for sequence in sequences:
+        backend.close_sequence(sequence.request_id)
+        backend.clear(sequence.slot or 0)
+
+
+def _sequence(slot: int, token: int) -> Sequence:
+    params = SamplingParams(temperature=0)
+    return Sequence(
+        request=Request(f"warm-up {slot}", [token], params),
+        tokens=[token],
+        detokenizer=Detokenizer(),
+        arrival=slot,
+        queued_at=0.0,
+        slot=slot,
+    )

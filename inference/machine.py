@@ -1,0 +1,50 @@
+"""What a machine offers to models, as llama.cpp sees it: GPUs, and its processor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: Types that llama.cpp repacks on a processor of today: x86-64 with AVX2.
+COMMON_REPACKS = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_K"})
+
+#: Of a GPU's free memory; the rest is left to fragments and to other programs.
+_GPU_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU. Sizes in bytes; ``free`` when the engine started."""
+
+    name: str
+    description: str
+    total: int
+    free: int
+
+    @property
+    def limit(self) -> int:
+        """Bytes that models may take on it."""
+        return int(self.free * _GPU_SHARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """GPUs in llama.cpp's order, and the tensor types that its processor repacks."""
+
+    gpus: tuple[Gpu, ...] = ()
+    repacks: frozenset[str] = COMMON_REPACKS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "gpus": [asdict(gpu) for gpu in self.gpus],
+            "repacks": sorted(self.repacks),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Machine:
+        """Return the machine that ``as_json`` wrote."""
+        return cls(
+            gpus=tuple(Gpu(**gpu) for gpu in data["gpus"]),
+            repacks=frozenset(data["repacks"]),
+        )

@@ -1,0 +1,227 @@
+"""POST /tokenize, /detokenize and /apply-template: what a model would be given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from django.conf import settings
+
+from inference import chat
+from inference.jobs import DetokenizeJob, TokenizeJob
+from inference.openai.answers import json_response
+from inference.openai.describe import (
+    detokenize_schema,
+    template_schema,
+    tokenize_schema,
+)
+from inference.openai.engineview import EngineView
+from inference.openai.errors import InvalidRequest
+from inference.openai.fields import Boolean, Text
+from inference.openai.lookup import WRITES
+from inference.openai.messages import Messages, check_sizes
+from inference.openai.prompts import Tokens
+from inference.openai.records import Record, missing
+from inference.protocol import Detokenized, Tokenized
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from inference.protocol import Event
+    from registry.models import Model
+
+_MODEL_HELP = "Id, alias or file name of a model."
+TOKENIZE = Record(
+    {
+        "model": Text(1, 255),
+        "content": Text(),
+        "prompt": Text(),
+        "messages": Messages(),
+        "add_special": Boolean(),
+        "add_special_tokens": Boolean(),
+        "parse_special": Boolean(),
+        "with_pieces": Boolean(),
+    },
+    ("model",),
+    help={
+        "model": _MODEL_HELP,
+        "content": "A text.",
+        "prompt": "The same, by vLLM's name.",
+        "messages": "Or a conversation, as the model's chat template writes it.",
+        "add_special": "Put BOS, EOS and SEP where the model wants them. Default: as "
+        "llama-server for content (false), as vLLM for prompt and messages (true).",
+        "add_special_tokens": "The same, by vLLM's name.",
+        "parse_special": "Take special tokens that the text spells out for those. "
+        "Default: true.",
+        "with_pieces": "Tell the text of each token; bytes where that is none.",
+    },
+)
+DETOKENIZE = Record(
+    {"model": Text(1, 255), "tokens": Tokens()},
+    ("model", "tokens"),
+    help={"model": _MODEL_HELP},
+)
+APPLY_TEMPLATE = Record(
+    {"model": Text(1, 255), "messages": Messages()},
+    ("model", "messages"),
+    help={"model": _MODEL_HELP, "messages": "The conversation."},
+)
+
+
+class TokenPiece(TypedDict):
+    """A token and what it stands for: text, or bytes where that is none."""
+
+    id: int
+    piece: str | list[int]
+
+
+class TokenList(TypedDict):
+    """The answer of POST /tokenize."""
+
+    tokens: list[int] | list[TokenPiece]
+    count: int
+
+
+class TokenText(TypedDict):
+    """The answer of POST /detokenize: the text under both of its names."""
+
+    content: str
+    prompt: str
+
+
+class TemplatePrompt(TypedDict):
+    """The answer of POST /apply-template."""
+
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request, understood."""
+
+    job: TokenizeJob
+    with_pieces: bool
+
+
+class TokenizeView(EngineView):
+    """POST /tokenize."""
+
+    def prepare(self, request: Request) -> Plan:
+        """Return the plan of a request."""
+        given = TOKENIZE.parse(request.data)
+        _check_text(given)
+        model = self.find_model(request, given["model"])
+        text, special = _text(given, model)
+        return Plan(
+            TokenizeJob(
+                **_common(model),
+                text=text,
+                special=special,
+                parse_special=given.get("parse_special", True),
+            ),
+            with_pieces=given.get("with_pieces", False),
+        )
+
+    @tokenize_schema
+    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+        """Turn a text into tokens."""
+        (events,) = await self.run_whole([plan.job])
+        said = _of_kind(Tokenized, events)
+        answer: TokenList = {
+            "tokens": _with_pieces(said) if plan.with_pieces else list(said.tokens),
+            "count": len(said.tokens),
+        }
+        return json_response(answer)
+
+
+class DetokenizeView(EngineView):
+    """POST /detokenize."""
+
+    def prepare(self, request: Request) -> DetokenizeJob:
+        """Return the job of a request."""
+        given = DETOKENIZE.parse(request.data)
+        model = self.find_model(request, given["model"])
+        return DetokenizeJob(
+            **_common(model), tokens=tuple(given["tokens"]), path="tokens"
+        )
+
+    @detokenize_schema
+    async def post(self, request: Request, job: DetokenizeJob) -> HttpResponseBase:
+        """Turn tokens into text."""
+        (events,) = await self.run_whole([job])
+        text = _of_kind(Detokenized, events).text
+        answer: TokenText = {"content": text, "prompt": text}
+        return json_response(answer)
+
+
+class ApplyTemplateView(EngineView):
+    """POST /apply-template."""
+
+    def prepare(self, request: Request) -> TemplatePrompt:
+        """Return the prompt. Raises what prompt_render raises."""
+        given = APPLY_TEMPLATE.parse(request.data)
+        model = self.find_model(request, given["model"], WRITES)
+        return {"prompt": chat.prompt_render(model, given["messages"]).text}
+
+    @template_schema
+    async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
+        """Write a conversation as the model's chat template does."""
+        return json_response(answer)
+
+
+def _common(model: Model) -> dict[str, Any]:
+    return {
+        "model_id": model.pk,
+        "model_name": model.name,
+        "timeout_s": settings.CONFIG["engine.queue_timeout"],
+    }
+
+
+def _check_text(given: dict[str, Any]) -> None:
+    """Refuse no text, and several; and one option under two names."""
+    texts = [name for name in ("content", "prompt", "messages") if name in given]
+    if not texts:
+        raise missing("content")
+    if len(texts) > 1:
+        raise InvalidRequest(
+            f"Send one of '{texts[0]}' and '{texts[1]}'.", param=texts[1]
+        )
+    if "add_special" in given and "add_special_tokens" in given:
+        raise InvalidRequest(
+            "'add_special' and 'add_special_tokens' mean the same; send one of them.",
+            param="add_special_tokens",
+        )
+
+
+def _text(given: dict[str, Any], model: Model) -> tuple[str, bool]:
+    """Return the text, and whether the model's special tokens go around it."""
+    special = given.get("add_special", given.get("add_special_tokens"))
+    if "messages" in given:
+        prompt = chat.prompt_render(model, given["messages"])
+        # Where the template has put BOS there must not be a second one.
+        return prompt.text, (not prompt.has_bos if special is None else special)
+    name = "content" if "content" in given else "prompt"
+    text: str = given[name]
+    check_sizes({name: len(text.encode())}, name)
+    return text, (name == "prompt" if special is None else special)
+
+
+def _of_kind(kind: type[Any], events: Sequence[Event]) -> Any:
+    return next(event for event in events if isinstance(event, kind))
+
+
+def _with_pieces(said: Tokenized) -> list[TokenPiece]:
+    return [
+        {"id": token, "piece": _piece(piece)}
+        for token, piece in zip(said.tokens, said.pieces, strict=True)
+    ]
+
+
+def _piece(piece: bytes) -> str | list[int]:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)

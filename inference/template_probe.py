@@ -1,0 +1,127 @@
+"""What a chat template expects of tools and calls, found by trying.
+
+Templates agree on the names of things and on little else: whether arguments are
+an object or JSON text, and what an assistant says that only calls. So a short
+conversation is rendered in each way, and what comes out tells which works.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+#: Renders messages and tools; None if the template fails.
+Try = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str | None]
+
+_TEXT = "a-probe-of-the-template"
+_TOOL = "probe_of_tools"
+_OTHER_TOOL = "probe_of_more_tools"
+_ARGUMENT = "probed_argument"
+_RESULT = "probed-result"
+_USER = {"role": "user", "content": _TEXT}
+_TOOLS: list[dict[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": _TEXT,
+            "parameters": {"type": "object", "properties": {}},
+        },
+    }
+    for name in (_TOOL, _OTHER_TOOL)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """How a template takes an assistant's calls.
+
+    ``has_text`` says that arguments are JSON text, not an object; ``content`` is
+    what stands beside calls where nothing is said.
+    """
+
+    has_text: bool = False
+    content: str | None = None
+
+
+def wants_parts(attempt: Try) -> bool:
+    """Return whether content is to be a list of parts, and not text."""
+    parts = [{"type": "text", "text": _TEXT}]
+    if _TEXT in (attempt([_USER], []) or ""):
+        return False
+    shown = attempt([{"role": "user", "content": parts}], []) or ""
+    # A list that is simply printed shows the text too, in Python's brackets.
+    return _TEXT in shown and "'text'" not in shown
+
+
+def takes_system(attempt: Try) -> bool:
+    """Return whether a system message is heard."""
+    messages = [{"role": "system", "content": _RESULT}, _USER]
+    return _RESULT in (attempt(messages, []) or "")
+
+
+def takes_tools(attempt: Try) -> bool:
+    """Return whether tools are told to the model."""
+    return _TOOL in (attempt([_USER], _TOOLS) or "")
+
+
+def call_shape(attempt: Try) -> CallShape | None:
+    """Return how calls are shown to the model, None if they are not."""
+    shown = {}
+    for has_text, content in product((False, True), (None, "")):
+        shape = CallShape(has_text, content)
+        text = attempt(_conversation(shape, _TOOL), _TOOLS)
+        if text is not None and _ARGUMENT in text and _RESULT in text:
+            shown[shape] = text
+    # Arguments as Python prints them, or JSON in JSON, are better than none.
+    fair = {shape: text for shape, text in shown.items() if not _is_garbled(text)}
+    shown = fair or shown
+    fewest = min((text.count("None") for text in shown.values()), default=0)
+    return next((s for s, text in shown.items() if text.count("None") == fewest), None)
+
+
+def takes_results(attempt: Try) -> bool:
+    """Return whether what a tool has returned is told, after a call that is text."""
+    messages = _conversation(CallShape(), _TOOL)
+    messages[1] = {"role": "assistant", "content": _TEXT}
+    return _RESULT in (attempt(messages, _TOOLS) or "")
+
+
+def takes_several_calls(attempt: Try, shape: CallShape) -> bool:
+    """Return whether an assistant may have called more than once in a message."""
+    return _OTHER_TOOL in (
+        attempt(_conversation(shape, _TOOL, _OTHER_TOOL), _TOOLS[:1]) or ""
+    )
+
+
+def _is_garbled(text: str) -> bool:
+    return f"'{_ARGUMENT}'" in text or f'\\"{_ARGUMENT}' in text
+
+
+def _conversation(shape: CallShape, *names: str) -> list[dict[str, Any]]:
+    arguments: Any = {_ARGUMENT: _TEXT}
+    if shape.has_text:
+        arguments = json.dumps(arguments)
+    calls = [
+        # Mistral's templates insist on ids of nine letters and digits.
+        {
+            "id": f"callprob{index}",
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for index, name in enumerate(names)
+    ]
+    results = [
+        {
+            "role": "tool",
+            "content": _RESULT,
+            "name": name,
+            "tool_call_id": call["id"],
+        }
+        for name, call in zip(names, calls, strict=True)
+    ]
+    said = {"role": "assistant", "content": shape.content, "tool_calls": calls}
+    return [_USER, said, *results]

@@ -1,0 +1,73 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.options import CompareOptions, ProfileOptions, SoakOptions, parse
+from benchmarks.systems import DEFAULT_SYSTEMS
+from benchmarks.workloads import QUICK_WORKLOADS, SCALING_WORKLOADS, WORKLOADS
+
+
+def compared(line: str) -> CompareOptions:
+    options = parse(line.split())
+    assert isinstance(options, CompareOptions)
+    return options
+
+
+def test_without_a_word_everything_is_compared() -> None:
+    options = compared("")
+    assert options.workloads == WORKLOADS
+    assert options.systems == DEFAULT_SYSTEMS
+    assert options.rounds == 3
+
+
+def test_quick_is_one_round_of_few() -> None:
+    options = compared("--quick")
+    assert options.workloads == QUICK_WORKLOADS
+    assert options.rounds == 1
+    assert compared("--quick --rounds 2").rounds == 2
+
+
+def test_workloads_and_systems_by_name() -> None:
+    options = compared("--workloads chat mixed --systems ours llama-server")
+    assert [workload.name for workload in options.workloads] == ["chat", "mixed"]
+    assert options.systems == ("ours", "llama-server")
+
+
+def test_streams_are_decode_workloads() -> None:
+    options = compared("--streams 3 5")
+    assert [workload.name for workload in options.workloads] == ["decode-3", "decode-5"]
+
+
+def test_scaling_measures_ours_by_its_own_table() -> None:
+    options = compared("scaling --rounds 1")
+    assert options.workloads == SCALING_WORKLOADS
+    assert options.systems == ("ours",)
+    assert options.rounds == 1
+
+
+def test_profile_and_soak() -> None:
+    assert parse(["profile", "--streams", "4"]) == ProfileOptions((4,), "Q4_0")
+    assert parse(["soak", "--minutes", "0.5"]) == SoakOptions(0.5, 24, 1, "Q4_0")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--workloads nothing",
+        "--systems nobody",
+        "--rounds 0",
+        "--streams 0",
+        "--quick --streams 1",
+        "soak --minutes 0.1",
+        "soak --minutes nan",
+        "measure",
+    ],
+)
+def test_what_is_not_there_is_refused(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        parse(line.split())
+    assert refusal.value.code

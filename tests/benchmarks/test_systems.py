@@ -1,0 +1,45 @@
+"""Which process of ours does what, and which peers are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.systems import BASELINES, DEFAULT_SYSTEMS, SYSTEMS
+from benchmarks.systems.llama_server import LlamaServer
+from benchmarks.systems.ours import role
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python -m llm_manager server --quickstart", "launcher"),
+        ("/usr/bin/redis-server unixsocket:/data/redis.sock", "redis"),
+        ("python -m llm_manager web --fd 3", "web"),
+        ("python -m llm_manager run_engine", "engine"),
+        ("python -m inference.worker", "worker"),
+    ],
+)
+def test_role_by_command_line(command: str, expected: str) -> None:
+    assert role(command.split()) == expected
+
+
+def test_every_named_system_is_there() -> None:
+    names = {system.name for system in SYSTEMS}
+    assert set(DEFAULT_SYSTEMS) <= names
+    assert set(BASELINES) <= names
+
+
+def test_a_server_that_is_not_there_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLAMA_SERVER", str(tmp_path / "llama-server"))
+    how = LlamaServer("llama-server", ()).missing()
+    assert how is not None
+    assert "make bench-peers" in how
+    (tmp_path / "llama-server").touch()
+    assert LlamaServer("llama-server", ()).missing() is None

@@ -1,0 +1,37 @@
+"""A world of workers and a web process, and what holds a model's steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from channels.layers import channel_layers
+
+from inference import client as client_module
+from inference import services
+from tests.inference.world import Gate, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    world = World()
+    monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
+    monkeypatch.setattr(services, "model_situations", world.model_situations)
+    monkeypatch.setattr(client_module, "_WATCH_EVERY_S", 0.05)
+    monkeypatch.setattr(client_module, "_LOST_AFTER_S", 0.3)
+    yield world
+    await world.client.aclose()
+    await world.kill_workers()
+    await channel_layers["queue"].flush()
+    await channel_layers["default"].flush()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """What holds every step of a GatedBackend."""
+    gate = Gate()
+    yield gate
+    gate.open()

@@ -1,0 +1,377 @@
+"""What models of each dialect write, and what it means."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Calls = tuple[tuple[str, dict[str, Any]], ...]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """A text and its parts."""
+
+    dialect: str
+    text: str
+    calls: Calls = ()
+    content: str = ""
+    reasoning: str = ""
+    in_reasoning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.dialect} {self.text[:30]!r}"
+
+
+PARIS = ("get_weather", {"city": "Paris"})
+LYON = ("get_weather", {"city": "Lyon", "days": 3})
+NOW: tuple[str, dict[str, Any]] = ("now", {})
+MARKS = (
+    'He said "hi" \\ <tool_call></tool_call> [TOOL_CALLS] >>>all\n <|call|> </function>'
+)
+TRICKY = (
+    "save",
+    {
+        "note": {"title": MARKS, "nested": {"list": [1, -2.5e3, True, None, [], {}]}},
+        "tags": ["é", "日本語", "😀", "}{][", "```", "<｜tool▁call▁end｜>"],
+    },
+)
+#: As templates write it, and as json.dumps does by default.
+TRICKY_JSON = json.dumps(TRICKY[1], ensure_ascii=False)
+TRICKY_ASCII = json.dumps(TRICKY[1], indent=2)
+TEXT = "Just text, with <b>tags</b> & {braces}, [links] and\n\n>>> prompts.\n"
+
+HERMES = [
+    Transcript(
+        "hermes",
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n'
+        "</tool_call>",
+        (PARIS,),
+    ),
+    Transcript(
+        "hermes",
+        "<think>\nParis. I could <tool_call> now.\n</think>\n\n"
+        "I'll look that up.\n\n<tool_call>\n"
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>\n'
+        '<tool_call>\n{"arguments": {"city": "Lyon", "days": 3}, '
+        '"name": "get_weather"}\n</tool_call>\n',
+        (PARIS, LYON),
+        content="I'll look that up.",
+        reasoning="Paris. I could <tool_call> now.",
+    ),
+    Transcript(
+        "hermes",
+        f'<tool_call>{{"name": "save", "arguments": {TRICKY_JSON}}}</tool_call>'
+        f'<tool_call>{{"name": "save", "arguments": {TRICKY_ASCII}}}</tool_call>',
+        (TRICKY, TRICKY),
+    ),
+    Transcript(
+        "hermes",
+        "so it goes</think>Done.",
+        content="Done.",
+        reasoning="so it goes",
+        in_reasoning=True,
+    ),
+]
+
+QWEN3_CODER = [
+    Transcript(
+        "qwen3_coder",
+        "Let me see.\n\n<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n"
+        "</parameter>\n</function>\n</tool_call>",
+        (PARIS,),
+        content="Let me see.",
+    ),
+    Transcript(
+        "qwen3_coder",
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\nLyon\n</parameter>\n"
+        "<parameter=days>\n3\n</parameter>\n</function>\n</tool_call>\n"
+        "<tool_call>\n<function=now>\n</function>\n</tool_call>",
+        (LYON, NOW),
+    ),
+    Transcript(
+        "qwen3_coder",
+        "<tool_call>\n<function=python>\n<parameter=code>\n\n"
+        'print("</parameter>", \'<parameter=x>\')\n\treturn """\\n"""\n'
+        "\n</parameter>\n</function>\n</tool_call>",
+        (
+            (
+                "python",
+                {
+                    "code": "\nprint(\"</parameter>\", '<parameter=x>')\n"
+                    '\treturn """\\n"""\n'
+                },
+            ),
+        ),
+    ),
+    Transcript(
+        "qwen3_coder",
+        f"<tool_call>\n<function=save>\n<parameter=note>\n{json.dumps(TRICKY[1]['note'])}"
+        f"\n</parameter>\n<parameter=tags>\n{json.dumps(TRICKY[1]['tags'], indent=1)}\n"
+        "</parameter>\n</function>\n</tool_call>",
+        (TRICKY,),
+    ),
+]
+
+SEED_OSS = [
+    Transcript(
+        "seed_oss",
+        "<seed:think>\nhm</seed:think>\n<seed:tool_call>\n<function=get_weather>\n"
+        "<parameter=city>Lyon</parameter>\n<parameter=days>3</parameter>\n</function>\n"
+        "</seed:tool_call>",
+        (LYON,),
+        reasoning="hm",
+    ),
+]
+
+LLAMA3 = [
+    Transcript(
+        "llama3",
+        '{"name": "get_weather", "parameters": {"city": "Paris"}}',
+        (PARIS,),
+    ),
+    Transcript(
+        "llama3",
+        '<|python_tag|>{"type": "function", "name": "get_weather", "parameters": '
+        '{"city": "Paris"}}; {"name": "now", "parameters": {}}',
+        (PARIS, NOW),
+    ),
+    Transcript(
+        "llama3",
+        "Sure, let me look.\n\n"
+        f'{{"name": "save", "parameters": {TRICKY_JSON}}}\n'
+        f'{{"name": "save", "parameters": {TRICKY_ASCII}}}\nThat is all.',
+        (TRICKY, TRICKY),
+        content="Sure, let me look.\nThat is all.",
+    ),
+    Transcript(
+        "llama3",
+        '<|python_tag|>get_weather.call(city="Lyon", days=3)',
+        (LYON,),
+    ),
+    Transcript(
+        "llama3",
+        '<|python_tag|>import math\nprint("\\n", 2)',
+        (("python", {"code": 'import math\nprint("\\n", 2)'}),),
+    ),
+]
+
+MISTRAL = [
+    Transcript(
+        "mistral",
+        '[TOOL_CALLS] [{"name": "get_weather", "arguments": {"city": "Paris"}, '
+        '"id": "abcDEF123"}, {"name": "now", "arguments": {}}]',
+        (PARIS, NOW),
+    ),
+    Transcript(
+        "mistral",
+        f'Saving.[TOOL_CALLS][{{"name": "save", "arguments": {TRICKY_ASCII}}}]',
+        (TRICKY,),
+        content="Saving.",
+    ),
+]
+
+MISTRAL_V11 = [
+    Transcript(
+        "mistral_v11",
+        "[THINK]Paris [TOOL_CALLS]?[/THINK]One moment. "
+        '[TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}'
+        "[TOOL_CALLS]now[CALL_ID]abcDEF123[ARGS]{}",
+        (PARIS, NOW),
+        content="One moment.",
+        reasoning="Paris [TOOL_CALLS]?",
+    ),
+    Transcript("mistral_v11", f"[TOOL_CALLS]save[ARGS]{TRICKY_JSON}", (TRICKY,)),
+    Transcript("mistral_v11", '[TOOL_CALLS]get_weather{"city": "Paris"}', (PARIS,)),
+]
+
+FUNCTIONARY = [
+    Transcript(
+        "functionary_v31",
+        'Look:\n<function=get_weather>{"city": "Paris"}</function>\n'
+        "<function=now>{}</function>",
+        (PARIS, NOW),
+        content="Look:",
+    ),
+    Transcript(
+        "functionary_v31", f"<function=save>{TRICKY_JSON}</function>", (TRICKY,)
+    ),
+    Transcript(
+        "functionary_v31",
+        "<|python_tag|>print(1)\n",
+        (("python", {"code": "print(1)\n"}),),
+    ),
+    Transcript(
+        "functionary_v32",
+        "all\nLook:\n>>> print(1)\n1\n>>>get_weather\n"
+        '{"city": "Paris"}>>>get_weather\n{"city": "Lyon", "days": 3}',
+        (PARIS, LYON),
+        content="Look:\n>>> print(1)\n1",
+    ),
+    Transcript("functionary_v32", f"save\n{TRICKY_ASCII}\n", (TRICKY,)),
+]
+
+COMMAND_R = [
+    Transcript(
+        "command_r",
+        "<|START_THINKING|>I will look.<|END_THINKING|><|START_ACTION|>[\n"
+        '    {"tool_call_id": "0", "tool_name": "get_weather", "parameters": '
+        '{"city": "Paris"}},\n    {"tool_call_id": "1", "tool_name": "save", '
+        f'"parameters": {TRICKY_JSON}}}\n]<|END_ACTION|>',
+        (PARIS, TRICKY),
+        reasoning="I will look.",
+    ),
+    Transcript(
+        "command_r",
+        "<|START_RESPONSE|>It is warm.<|END_RESPONSE|>",
+        content="It is warm.",
+    ),
+]
+
+DEEPSEEK = [
+    Transcript(
+        "deepseek_v3",
+        "Okay.\n</think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function"
+        '<｜tool▁sep｜>get_weather\n```json\n{"city": "Paris"}\n```'
+        "<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>save\n```json\n"
+        f"{TRICKY_ASCII}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        (PARIS, TRICKY),
+        reasoning="Okay.",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "deepseek_v31",
+        "Let me see<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>"
+        '{"city": "Paris"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>now<｜tool▁sep｜>{}'
+        "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        (PARIS, NOW),
+        content="Let me see",
+    ),
+]
+
+GLM45 = [
+    Transcript(
+        "glm45",
+        "\n<think>Lyon.</think>\nI'll check.\n<tool_call>get_weather\n"
+        "<arg_key>city</arg_key>\n<arg_value>Lyon</arg_value>\n"
+        "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n"
+        "<tool_call>now\n</tool_call>",
+        (LYON, NOW),
+        content="I'll check.",
+        reasoning="Lyon.",
+    ),
+    Transcript(
+        "glm45",
+        "</think><tool_call>python<arg_key>code</arg_key><arg_value>\n"
+        'print("</arg_value>")\n</arg_value></tool_call>',
+        (("python", {"code": '\nprint("</arg_value>")\n'}),),
+        in_reasoning=True,
+    ),
+]
+
+KIMI_K2 = [
+    Transcript(
+        "kimi_k2",
+        "<think>Look.</think>Looking.<|tool_calls_section_begin|><|tool_call_begin|>"
+        'functions.get_weather:0<|tool_call_argument_begin|>{"city": "Paris"}'
+        "<|tool_call_end|><|tool_call_begin|>functions.save:1"
+        f"<|tool_call_argument_begin|>{TRICKY_JSON}<|tool_call_end|>"
+        "<|tool_calls_section_end|>",
+        (PARIS, TRICKY),
+        content="Looking.",
+        reasoning="Look.",
+    ),
+]
+
+HARMONY = [
+    Transcript(
+        "harmony",
+        "<|channel|>analysis<|message|>2 + 2, to=functions.now?<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>2 + 2 = 4.<|return|>",
+        content="2 + 2 = 4.",
+        reasoning="2 + 2, to=functions.now?",
+    ),
+    Transcript(
+        "harmony",
+        "<|channel|>analysis<|message|>Need Paris.<|end|><|start|>assistant<|channel|>"
+        "commentary<|message|>**Plan**: look.<|end|><|start|>assistant<|channel|>"
+        "commentary to=functions.get_weather <|constrain|>json<|message|>"
+        '{"city": "Paris"}<|call|><|start|>assistant to=functions.now<|channel|>'
+        "commentary json<|message|>{}",
+        (PARIS, NOW),
+        content="**Plan**: look.",
+        reasoning="Need Paris.",
+    ),
+    Transcript(
+        "harmony",
+        " to=functions.save<|channel|>commentary <|constrain|>json<|message|>"
+        f"{TRICKY_JSON}<|call|>",
+        (TRICKY,),
+    ),
+    Transcript(
+        "harmony",
+        "<|channel|>analysis to=get_weather code<|message|>\n"
+        '{"city": "Lyon", "days": 3}',
+        (LYON,),
+    ),
+]
+
+GRANITE = [
+    Transcript(
+        "granite",
+        '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Paris"}}, '
+        f'{{"name": "save", "arguments": {TRICKY_ASCII}}}]',
+        (PARIS, TRICKY),
+    ),
+    Transcript(
+        "granite",
+        "Here is my thought process:\nHm. Here is my response:\n\nIt is warm.",
+        content="It is warm.",
+        reasoning="Hm.",
+    ),
+    Transcript(
+        "granite",
+        "<think>Hm.</think>\n<response>Warm, <b>not</b> hot.</response>",
+        content="Warm, <b>not</b> hot.",
+        reasoning="Hm.",
+    ),
+]
+
+PLAIN_JSON = [
+    Transcript(
+        "plain_json",
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}\n'
+        '{"name": "now", "arguments": {}}\n',
+        (PARIS, NOW),
+    ),
+    Transcript(
+        "plain_json",
+        "I'll save it:\n```json\n"
+        f'{{"name": "save", "arguments": {TRICKY_ASCII}}}\n```\nSaved.',
+        (TRICKY,),
+        content="I'll save it:\nSaved.",
+    ),
+    Transcript(
+        "plain_json",
+        '```json\n{"name": "Bob"}\n```\n{"answer": [1, {"name": "now"}]}',
+        content='```json\n{"name": "Bob"}\n```\n{"answer": [1, {"name": "now"}]}',
+    ),
+]
+
+TRANSCRIPTS = [
+    *HERMES,
+    *QWEN3_CODER,
+    *SEED_OSS,
+    *LLAMA3,
+    *MISTRAL,
+    *MISTRAL_V11,
+    *FUNCTIONARY,
+    *COMMAND_R,
+    *DEEPSEEK,
+    *GLM45,
+    *KIMI_K2,
+    *HARMONY,
+    *GRANITE,
+    *PLAIN_JSON,
+]

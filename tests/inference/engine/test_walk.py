@@ -1,0 +1,170 @@
+"""Any order of adding, stepping and aborting keeps the books balanced."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from inference.engine import EngineCore, Request, SamplingParams
+from tests.inference.engine.fakes import FakeBackend, oracle
+
+#: Caches of every kind, small enough to be full all the time.
+SHAPES: dict[str, dict[str, Any]] = {
+    "split": {"n_seq_max": 3, "n_ctx": 128},
+    "one slot": {"n_seq_max": 1, "n_ctx": 128},
+    "unified": {"n_seq_max": 4, "n_ctx": 128, "n_cells": 200, "is_split": False},
+    "unified, scarce": {
+        "n_seq_max": 4,
+        "n_ctx": 128,
+        "n_cells": 128,
+        "is_split": False,
+    },
+    "sliding window": {"n_seq_max": 3, "n_ctx": 128, "window": 20},
+    "recurrent": {"n_seq_max": 3, "n_ctx": 128, "can_cut": False},
+    "growing": {"n_seq_max": 4, "n_ctx": 32, "n_ctx_max": 128, "n_cells_max": 256},
+    "growing, unified": {
+        "n_seq_max": 4,
+        "n_ctx": 32,
+        "n_cells": 64,
+        "n_ctx_max": 128,
+        "n_cells_max": 128,
+        "is_split": False,
+    },
+    "growing, no memory": {
+        "n_seq_max": 2,
+        "n_ctx": 96,
+        "n_ctx_max": 128,
+        "n_cells_max": 512,
+    },
+}
+SHAPES |= {
+    f"{name}, with drafts": SHAPES[name] | {"drafts_by_lookup": True}
+    for name in ("split", "unified, scarce", "growing")
+}
+SYSTEMS = ("", "S" * 40, "S" * 40 + "T" * 30, "U" * 50)
+
+
+def written(prompt: str, count: int) -> str:
+    """Return what the unscripted model answers."""
+    text = prompt
+    for _ in range(count):
+        text += oracle(text)
+    return text[len(prompt) :]
+
+
+class Walk(RuleBasedStateMachine):
+    shape: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend = FakeBackend(n_batch=16, **self.shape)
+        self.core = EngineCore(self.backend)
+        # Larger batches cost next to nothing, so every guess is tried.
+        self.core.times.calibrate(1, 0.010)
+        self.core.times.calibrate(4, 0.011)
+        self.expected: dict[str, str] = {}
+        self.got: dict[str, str] = {}
+        self.prompts = [""]
+        self.count = 0
+
+    @rule(
+        data=st.data(),
+        tail=st.integers(1, 20),
+        limit=st.integers(1, 12),
+        tenant=st.sampled_from("xy"),
+        flow=st.sampled_from("AB"),
+        priority=st.integers(0, 1),
+    )
+    def add(
+        self,
+        data: st.DataObject,
+        tail: int,
+        limit: int,
+        tenant: str,
+        flow: str,
+        priority: int,
+    ) -> None:
+        self.count += 1
+        name = f"r{self.count}"
+        # A conversation goes on, or one begins on a system prompt that others have.
+        before = data.draw(st.sampled_from([*SYSTEMS, *self.prompts]))
+        prompt = (before + chr(0x1000 + self.count) * tail)[-110:]
+        self.core.add(
+            Request(
+                name,
+                [ord(character) for character in prompt],
+                SamplingParams(max_tokens=limit),
+                tenant=tenant,
+                flow=flow,
+                priority=priority,
+            )
+        )
+        self.expected[name] = written(prompt, limit)
+        self.prompts = [*self.prompts[-3:], prompt + self.expected[name]]
+        self.got[name] = ""
+
+    @rule()
+    def step(self) -> None:
+        for output in self.core.step():
+            self.got[output.request_id] += output.text
+            if output.finish_reason is not None:
+                name = output.request_id
+                assert not output.error
+                assert self.got.pop(name) == self.expected.pop(name)
+
+    @rule()
+    def run_out_of_cells(self) -> None:
+        running = self.core.stats().num_running
+        self.backend.exhaust_next = running > 1
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def abort(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.expected)))
+        self.core.abort([name])
+        del self.expected[name], self.got[name]
+
+    @rule()
+    def rest(self) -> None:
+        self.core.rest()
+
+    @invariant()
+    def books_balance(self) -> None:
+        self.core.check_integrity()
+        stats = self.core.stats()
+        assert stats.kv_cells_used == self.backend.num_used
+        assert stats.num_running + stats.num_waiting == len(self.expected)
+
+    def teardown(self) -> None:
+        for _ in range(5000):
+            if not self.core.has_work:
+                break
+            self.step()
+            self.core.check_integrity()
+        assert self.expected == {}
+        assert self.backend.samplers == {}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_answer_is_right_whatever_happens_to_the_cache(shape: str) -> None:
+    walk = type("Walk", (Walk,), {"shape": SHAPES[shape]})
+    run_state_machine_as_test(
+        walk,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=50,
+            deadline=None,
+            # A shorter walk to the same failure takes minutes to find.
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        ),
+    )

@@ -1,0 +1,185 @@
+"""One model with its queue, its workers and one web process, over a real Redis.
+
+The models are scripted, and what the database would tell is the test's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+from channels.layers import channel_layers
+
+from inference.client import EngineClient
+from inference.engine import EngineConfig, SamplingParams
+from inference.protocol import Event, Finished, TokensGenerated, queue_name
+from inference.services import ModelSituation
+from inference.stream import Job, Stream
+from inference.worker import Worker
+from inference.worker_messages import WorkerReport, WorkerSpec
+from tests.inference.engine.fakes import FakeBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from inference.engine.backend import Backend
+    from inference.engine.embedding import EmbeddingBackend
+    from inference.engine.plan import Sampled, StepPlan
+    from tests.inference.engine.fake_embedder import FakeEmbedder
+
+WAIT_S = 20.0
+
+
+class Gate:
+    """Lets the steps of a model through, some or all."""
+
+    def __init__(self) -> None:
+        self._steps = threading.Semaphore(0)
+        self._is_open = False
+
+    def allow(self, steps: int) -> None:
+        self._steps.release(steps)
+
+    def open(self) -> None:
+        self._is_open = True
+        self._steps.release()
+
+    def wait(self) -> None:
+        assert self._steps.acquire(timeout=WAIT_S)
+        if self._is_open:
+            self._steps.release()
+
+
+class GatedBackend(FakeBackend):
+    """A scripted model whose steps wait for the test's word."""
+
+    def __init__(self, gate: Gate, *, n_seq_max: int = 2) -> None:
+        super().__init__(n_seq_max=n_seq_max, n_ctx=4096)
+        self._gate = gate
+
+    def decode(self, plan: StepPlan) -> dict[int, Sampled]:
+        if not plan.items[0].sequence.request_id.startswith("warm-up"):
+            self._gate.wait()
+        return super().decode(plan)
+
+    def computed(self) -> str:
+        """Return every token that was computed, as text."""
+        items = [item for plan in self.plans for item in plan.items]
+        return "".join(chr(token) for item in items for token in item.tokens)
+
+
+class World:
+    """One model with its queue, its workers, and the web side's view of them."""
+
+    model_id = 7
+    max_waiting = 100
+
+    def __init__(self) -> None:
+        self.situation = ModelSituation(has_worker=True)
+        self.workers: dict[str, asyncio.Task[int]] = {}
+        self.reports: dict[str, WorkerReport] = {}
+        self.client = EngineClient(
+            queue=channel_layers["queue"], replies=channel_layers["default"]
+        )
+        self.wished = 0
+        self.looks = 0
+
+    async def ensure_worker(self, model_id: int) -> bool:
+        self.wished += 1
+        return False
+
+    def model_situations(self, ids: Iterable[int]) -> dict[int, ModelSituation]:
+        self.looks += 1
+        return dict.fromkeys(ids, self.situation)
+
+    def start_worker(
+        self,
+        backend: FakeBackend | FakeEmbedder,
+        name: str = "life-1",
+        *,
+        task: str = "generate",
+    ) -> Worker:
+        def load(progress: Callable[[float], None]) -> Backend | EmbeddingBackend:
+            progress(1.0)
+            return backend
+
+        def report(status: WorkerReport) -> None:
+            self.reports[name] = status
+
+        spec = WorkerSpec(
+            queue=queue_name(self.model_id),
+            incarnation=name,
+            model_name="fake",
+            max_waiting=self.max_waiting,
+            engine=EngineConfig(paths=(), n_ctx=64, n_seq_max=2, task=task),
+        )
+        worker = Worker(
+            spec,
+            # As in a process of its own: in one layer, receivers wait for each other.
+            queue=channel_layers.make_backend("queue"),
+            replies=channel_layers["default"],
+            report=report,
+            load=load,
+        )
+        self.workers[name] = asyncio.create_task(worker.run())
+        self._tell_rows()
+        return worker
+
+    async def kill(self, name: str) -> None:
+        """End a worker without a word, as a signal would."""
+        await self._end(name)
+        self._tell_rows()
+
+    async def kill_workers(self) -> None:
+        """End all workers; their rows say so later, or the test does."""
+        for name in list(self.workers):
+            await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        task = self.workers.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    def _tell_rows(self) -> None:
+        self.situation = ModelSituation(
+            incarnations=frozenset(self.workers),
+            has_worker=True,
+            is_serving=bool(self.workers),
+        )
+
+    async def submit(self, prompt: str, key: str = "k", **job: Any) -> Stream:
+        return await self.client.submit(self.job(prompt, key=key, **job))
+
+    def job(self, prompt: str, **fields: Any) -> Job:
+        defaults: dict[str, Any] = {
+            "model_id": self.model_id,
+            "model_name": "fake",
+            "params": SamplingParams(),
+            "special": False,
+            "tenant": "t",
+            "key": "k",
+            "timeout_s": 30,
+        }
+        return Job(prompt=prompt, **{**defaults, **fields})
+
+
+async def collect(stream: Stream) -> list[Event]:
+    """Read a stream to its end."""
+    events: list[Event] = []
+    while not events or not isinstance(events[-1], Finished):
+        batch = await stream.events(WAIT_S)
+        assert batch, "the stream is silent"
+        events += batch
+    await stream.aclose()
+    return events
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(e.text for e in events if isinstance(e, TokensGenerated | Finished))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.01)

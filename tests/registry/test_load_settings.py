@@ -1,0 +1,144 @@
+"""Settings in force, and those that exclude each other."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llm_manager.config import SCHEMA
+from registry.load_settings import (
+    CONFIG_KEYS,
+    LoadSettings,
+    conflicts,
+    parse_split,
+    settings_in_force,
+)
+from registry.memory_shape import MemoryShape, Weights, Widths
+from registry.models import Model
+
+CONFIG = {name: key.default for name, key in SCHEMA.items()}
+
+
+def in_force(config: dict[str, Any] | None = None, **own: Any) -> LoadSettings:
+    return settings_in_force(CONFIG | (config or {}), SimpleNamespace(**own))
+
+
+def refused(shape: MemoryShape | None = None, **own: Any) -> dict[str, str]:
+    return dict(conflicts(in_force(**own), shape))
+
+
+def test_every_setting_is_a_column_and_a_configuration_key() -> None:
+    names = {field.name for field in fields(LoadSettings)}
+    assert names == CONFIG_KEYS.keys()
+    assert names <= {field.name for field in Model._meta.get_fields()}
+    assert set(CONFIG_KEYS.values()) <= SCHEMA.keys()
+
+
+def test_a_models_own_setting_beats_the_configurations() -> None:
+    found = in_force({"engine.n_batch": 1024}, n_ubatch=64, is_pinned=False, numa="")
+    assert (found.n_batch, found.n_ubatch, found.numa) == (1024, 64, "disabled")
+    assert in_force({"engine.pinned": True}).is_pinned
+    assert not in_force({"engine.pinned": True}, is_pinned=False).is_pinned
+
+
+def test_v_is_as_k_unless_the_configuration_has_a_type_for_it() -> None:
+    assert in_force({"gpu.kv_cache_type": "q8_0"}).cache_type_v == "q8_0"
+    both = {"gpu.kv_cache_type": "q8_0", "gpu.kv_cache_type_v": "q4_0"}
+    assert in_force(both).cache_type_v == "q4_0"
+    assert in_force(cache_type_k="q8_0").cache_type_v == "f16"
+
+
+def test_the_defaults_exclude_nothing() -> None:
+    assert refused() == {}
+
+
+@pytest.mark.parametrize(
+    ("own", "field", "reason"),
+    [
+        (
+            {"cache_type_v": "q8_0", "flash_attention": "off"},
+            "cache_type_v",
+            "V can be q8_0 only with flash attention, which is off.",
+        ),
+        ({"n_ubatch": 1024}, "n_ubatch", "A micro-batch of 1024 tokens is larger"),
+        (
+            {"n_seq_max": 64, "n_batch": 32, "n_ubatch": 32},
+            "n_seq_max",
+            "no room for a token of each of 64 sequences",
+        ),
+        (
+            {"tensor_split": "3,1", "split_mode": "none"},
+            "tensor_split",
+            "there is nothing to share",
+        ),
+        ({"main_gpu": 1}, "main_gpu", "counts with the split mode none only"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_named(
+    own: dict[str, Any], field: str, reason: str
+) -> None:
+    found = refused(**own)
+    assert list(found) == [field]
+    assert reason in found[field]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"cache_type_v": "q8_0", "flash_attention": "auto"},
+        {"cache_type_v": "bf16", "flash_attention": "off"},
+        {"cache_type_k": "q4_0", "flash_attention": "off"},
+        {"n_ubatch": 1024, "n_batch": 1024},
+        {"main_gpu": 1, "split_mode": "none"},
+        {"tensor_split": "3,1", "split_mode": "row"},
+    ],
+)
+def test_settings_that_go_together_are_not_refused(own: dict[str, Any]) -> None:
+    assert refused(**own) == {}
+
+
+def shape(head: int = 128, *, is_mla: bool = False) -> MemoryShape:
+    widths = Widths(head_k=head, head_v=head)
+    return MemoryShape(Weights(), Weights(), (), widths, is_mla=is_mla)
+
+
+def test_a_model_that_keeps_v_in_k_has_one_type() -> None:
+    found = refused(shape(is_mla=True), cache_type_k="q8_0")
+    assert "V cannot be f16" in found["cache_type_v"]
+    both = {"cache_type_k": "q8_0", "cache_type_v": "q8_0"}
+    assert refused(shape(is_mla=True), **both) == {}
+
+
+def test_blocks_of_a_quantised_type_must_divide_a_head() -> None:
+    assert (
+        "a head of this model has 80 elements"
+        in (refused(shape(80), cache_type_k="q8_0")["cache_type_k"])
+    )
+    assert refused(shape(80)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "split"), [("", ()), ("3,1", (3, 1)), (" 0.5 , 0, 2 ", (0.5, 0, 2))]
+)
+def test_shares_of_gpus_are_numbers(text: str, split: tuple[float, ...]) -> None:
+    assert parse_split(text) == split
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("half", "are numbers"),
+        ("1;2", "are numbers"),
+        ("-1,2", "0 or more"),
+        ("nan", "0 or more"),
+        ("inf", "0 or more"),
+        ("0,0", "above 0"),
+        (",".join(["1"] * 17), "16 GPUs at most"),
+    ],
+)
+def test_other_shares_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_split(text)
