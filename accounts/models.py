@@ -15,7 +15,7 @@ from accounts import keys
 class Scope(models.TextChoices):
     """What a key may do."""
 
-    INFERENCE = "inference", "Inference: completions and the list of models"
+    INFERENCE = "inference", "Inference: use models, list them"
     MODELS = "models", "Models: load and unload"
     ADMIN = "admin", "Admin: detailed health and metrics"
 

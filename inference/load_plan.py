@@ -148,13 +148,20 @@ def shape_of(model: Model) -> MemoryShape:
 def kv_cache_bytes(
     model: Model, *, n_cells: int, n_seq_max: int, kv_layout: str
 ) -> int:
-    """Return the bytes of a KV cache with ``n_cells``. Raises InvalidSettings."""
-    request = load_request(model)
+    """Return the bytes of a model's KV cache with ``n_cells``."""
     streams = 1 if kv_layout == "unified" else max(n_seq_max, 1)
+    shape = shape_of(model)
+    types = EngineConfig(
+        paths=(),
+        n_ctx=1,
+        n_seq_max=1,
+        cache_type_k=model.setting_in_force("cache_type_k"),
+        cache_type_v=model.setting_in_force("cache_type_v"),
+        swa_full=model.setting_in_force("swa_full"),
+        n_ubatch=model.setting_in_force("n_ubatch"),
+    )
     cache = Cache(n_cells, streams, n_seq_max)
-    engine = _engine(request, _NO_CONTEXT)
-    kept = kept_by(request.shape.blocks)
-    return kv_bytes(kept, engine, cache, request.shape.window)
+    return kv_bytes(kept_by(shape.blocks), types, cache, shape.window)
 
 
 def load_plan(
@@ -209,6 +216,7 @@ def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
         tensor_split=in_force.tensor_split,
         main_gpu=in_force.main_gpu,
         shares_prefixes=in_force.shares_prefixes,
+        draft=in_force.draft,
         task=request.task,
     )
 

@@ -73,7 +73,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                     ("n_ctx", "n_seq_max"),
                     ("replicas", "keep_alive"),
                     ("is_pinned", "is_preloaded"),
-                    "shares_prefixes",
+                    ("shares_prefixes", "draft"),
                 )
             },
         ),

@@ -17,6 +17,7 @@ QUANTIZED_CACHE_TYPES = frozenset({"q8_0", "q5_1", "q5_0", "q4_1", "q4_0"})
 FLASH_ATTENTION = ("auto", "on", "off")
 KV_LAYOUTS = ("auto", "split", "unified")
 SPLIT_MODES = ("none", "layer", "row")
+DRAFTS = ("off", "lookup")
 NUMA_STRATEGIES = ("disabled", "distribute", "isolate", "numactl", "mirror")
 #: Elements of one block of these types.
 _BLOCK_ELEMENTS = 32
@@ -47,6 +48,7 @@ CONFIG_KEYS = {
     "is_pinned": "engine.pinned",
     "is_preloaded": "engine.preload",
     "shares_prefixes": "engine.shares_prefixes",
+    "draft": "engine.draft",
 }
 
 
@@ -86,6 +88,7 @@ class LoadSettings:
     is_pinned: bool
     is_preloaded: bool
     shares_prefixes: bool
+    draft: str
 
 
 def _cannot_store(

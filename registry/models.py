@@ -13,6 +13,7 @@ from django.db import models
 from registry.errors import ModelNotFound
 from registry.load_settings import (
     CACHE_TYPES,
+    DRAFTS,
     FLASH_ATTENTION,
     KV_LAYOUTS,
     MAX_DEVICES,
@@ -319,6 +320,13 @@ class Model(models.Model):
         blank=True,
         help_text="Between the owners of API keys: faster, but who measures times can "
         "tell what others have asked.",
+    )
+    draft = models.CharField(
+        "drafts",
+        max_length=8,
+        choices=_choices(DRAFTS),
+        blank=True,
+        help_text="`lookup` guesses that an answer repeats its prompt, where it pays.",
     )
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]

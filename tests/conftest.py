@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
+#: all-MiniLM-L6-v2, which no clone has.
+EMBEDDING_MODEL = ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +58,6 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 @pytest.fixture(scope="session")
 def embedding_model_path() -> Path:
     """all-MiniLM-L6-v2 in Q8_0; it lies beside the checkout, or the test is skipped."""
-    path = ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
-    if not path.exists():
-        pytest.skip(f"no {path.name} beside the checkout")
-    return path
+    if not EMBEDDING_MODEL.exists():
+        pytest.skip(f"no {EMBEDDING_MODEL.name} beside the checkout")
+    return EMBEDDING_MODEL

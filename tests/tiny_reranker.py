@@ -20,7 +20,9 @@ WORDS = ("what", "do", "cats", "eat", "fish", "dogs", "rates", "rose")
 _WIDTH, _HEADS, _FEED_FORWARD, _LAYERS, _CONTEXT = 32, 4, 64, 2, 64
 
 
-def write_tiny_reranker(path: Path, *, template: str = "") -> None:
+def write_tiny_reranker(
+    path: Path, *, template: str = "", names_pooling: bool = True
+) -> None:
     """Write the model, always the same one; ``template`` is its form of a pair."""
     writer = gguf.GGUFWriter(path, "bert")
     writer.add_context_length(_CONTEXT)
@@ -30,7 +32,8 @@ def write_tiny_reranker(path: Path, *, template: str = "") -> None:
     writer.add_head_count(_HEADS)
     writer.add_layer_norm_eps(1e-12)
     writer.add_causal_attention(value=False)
-    writer.add_pooling_type(gguf.PoolingType.RANK)
+    if names_pooling:
+        writer.add_pooling_type(gguf.PoolingType.RANK)
     if template:
         writer.add_chat_template([{"name": "rerank", "template": template}])
     _add_vocabulary(writer)

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from inference import chat
 from inference.jobs import DetokenizeJob, TokenizeJob
+from inference.openai import reasoning, tools
 from inference.openai.answers import json_response
 from inference.openai.describe import (
     detokenize_schema,
@@ -17,7 +18,7 @@ from inference.openai.describe import (
 )
 from inference.openai.engineview import EngineView
 from inference.openai.errors import InvalidRequest
-from inference.openai.fields import Boolean, Text
+from inference.openai.fields import Boolean, Field, Text
 from inference.openai.lookup import WRITES
 from inference.openai.messages import Messages, check_sizes
 from inference.openai.prompts import Tokens
@@ -30,16 +31,26 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.chat import Prompt
     from inference.protocol import Event
     from registry.models import Model
 
 _MODEL_HELP = "Id, alias or file name of a model."
+#: What of a chat request has to do with its prompt.
+_TEMPLATE: dict[str, Field] = {
+    name: (tools.FIELDS | reasoning.FIELDS)[name]
+    for name in ("tools", "chat_template_kwargs", "reasoning_effort")
+}
+_TEMPLATE_HELP = {
+    name: f"As in a chat. {(tools.HELP | reasoning.HELP)[name]}" for name in _TEMPLATE
+}
 TOKENIZE = Record(
     {
         "model": Text(1, 255),
         "content": Text(),
         "prompt": Text(),
         "messages": Messages(),
+        **_TEMPLATE,
         "add_special": Boolean(),
         "add_special_tokens": Boolean(),
         "parse_special": Boolean(),
@@ -51,6 +62,7 @@ TOKENIZE = Record(
         "content": "A text.",
         "prompt": "The same, by vLLM's name.",
         "messages": "Or a conversation, as the model's chat template writes it.",
+        **_TEMPLATE_HELP,
         "add_special": "Put BOS, EOS and SEP where the model wants them. Default: as "
         "llama-server for content (false), as vLLM for prompt and messages (true).",
         "add_special_tokens": "The same, by vLLM's name.",
@@ -65,9 +77,9 @@ DETOKENIZE = Record(
     help={"model": _MODEL_HELP},
 )
 APPLY_TEMPLATE = Record(
-    {"model": Text(1, 255), "messages": Messages()},
+    {"model": Text(1, 255), "messages": Messages(), **_TEMPLATE},
     ("model", "messages"),
-    help={"model": _MODEL_HELP, "messages": "The conversation."},
+    help={"model": _MODEL_HELP, "messages": "The conversation.", **_TEMPLATE_HELP},
 )
 
 
@@ -164,7 +176,7 @@ class ApplyTemplateView(EngineView):
         """Return the prompt. Raises what prompt_render raises."""
         given = APPLY_TEMPLATE.parse(request.data)
         model = self.find_model(request, given["model"], WRITES)
-        return {"prompt": chat.prompt_render(model, given["messages"]).text}
+        return {"prompt": _prompt(given, model).text}
 
     @template_schema
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
@@ -180,8 +192,18 @@ def _common(model: Model) -> dict[str, Any]:
     }
 
 
+def _prompt(given: dict[str, Any], model: Model) -> Prompt:
+    return chat.prompt_render(
+        model,
+        given["messages"],
+        tools=given.get("tools", ()),
+        variables=given.get("chat_template_kwargs"),
+        effort=given.get("reasoning_effort"),
+    )
+
+
 def _check_text(given: dict[str, Any]) -> None:
-    """Refuse no text, and several; and one option under two names."""
+    """Refuse no text, and several, and what goes with another kind of text."""
     texts = [name for name in ("content", "prompt", "messages") if name in given]
     if not texts:
         raise missing("content")
@@ -189,6 +211,11 @@ def _check_text(given: dict[str, Any]) -> None:
         raise InvalidRequest(
             f"Send one of '{texts[0]}' and '{texts[1]}'.", param=texts[1]
         )
+    for name in _TEMPLATE:
+        if name in given and "messages" not in given:
+            raise InvalidRequest(
+                f"'{name}' is only allowed with 'messages'.", param=name
+            )
     if "add_special" in given and "add_special_tokens" in given:
         raise InvalidRequest(
             "'add_special' and 'add_special_tokens' mean the same; send one of them.",
@@ -200,7 +227,7 @@ def _text(given: dict[str, Any], model: Model) -> tuple[str, bool]:
     """Return the text, and whether the model's special tokens go around it."""
     special = given.get("add_special", given.get("add_special_tokens"))
     if "messages" in given:
-        prompt = chat.prompt_render(model, given["messages"])
+        prompt = _prompt(given, model)
         # Where the template has put BOS there must not be a second one.
         return prompt.text, (not prompt.has_bos if special is None else special)
     name = "content" if "content" in given else "prompt"

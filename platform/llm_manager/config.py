@@ -20,6 +20,7 @@ import yaml
 from registry.load_settings import (
     CACHE_TYPES,
     CONFIG_KEYS,
+    DRAFTS,
     FLASH_ATTENTION,
     KV_LAYOUTS,
     MAX_DEVICES,
@@ -244,6 +245,13 @@ SCHEMA: dict[str, Key] = {
         default=False,
         help="Share cached prefixes between the owners of API keys; who measures times "
         "can then tell what others have asked.",
+    ),
+    "engine.draft": Key(
+        str,
+        "off",
+        "Speculative decoding: `lookup` guesses that an answer repeats what came "
+        "before, as many tokens as pay at the current batch.",
+        choices=DRAFTS,
     ),
     "auth.required": Key(
         bool, default=True, help="Refuse inference requests that carry no API key."

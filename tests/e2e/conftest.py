@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.conftest import EMBEDDING_MODEL
+from tests.tiny_reranker import write_tiny_reranker
 from tests.whole_server import Server, put_models, running
 
 if TYPE_CHECKING:
@@ -16,13 +19,18 @@ if TYPE_CHECKING:
 
 Q4_0 = "SmolLM2-135M-Instruct.Q4_0"
 Q4_1 = "SmolLM2-135M-Instruct.Q4_1"
+EMBEDDER = EMBEDDING_MODEL.stem
+RERANKER = "tiny-reranker"
 
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with two models in it."""
+    """A data directory with models in it: two for chats, and for vectors and scores."""
     folder = tmp_path_factory.mktemp("server")
     put_models(folder / "models")
+    write_tiny_reranker(folder / "models" / f"{RERANKER}.gguf")
+    if EMBEDDING_MODEL.exists():
+        shutil.copy(EMBEDDING_MODEL, folder / "models")
     return folder
 
 

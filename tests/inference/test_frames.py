@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
+from inference import outbox as outbox_module
 from inference.inbox import Inbox
 from inference.outbox import LEASE_S, Outbox
-from inference.protocol import Frame, TokensGenerated
+from inference.protocol import Embedded, Frame, TokensGenerated
 from tests.fakes import Clock
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def event(number: int) -> TokensGenerated:
@@ -52,6 +57,15 @@ def test_frames_can_be_had_again() -> None:
     frames(5, outbox)
     assert numbers(list(outbox.again("web", 3))) == [3, 4, 5]
     assert list(outbox.again("nobody", 1)) == []
+
+
+def test_of_vectors_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "_KEPT_BYTES", 100)
+    outbox = Outbox("life", "control")
+    for _ in range(9):
+        outbox.put("web", Embedded("r", (b"x" * 20, b"x" * 20)))
+        outbox.take()
+    assert [frame.seq for frame in outbox.again("web", 1)] == [8, 9]
 
 
 def test_a_web_process_that_is_silent_is_forgotten() -> None:

@@ -9,12 +9,21 @@ import pytest
 
 from inference.context_policy import ContextWish
 from inference.load_decision import Decision, Room, decide
-from inference.load_plan import LoadRequest, load_plan, plan_within
+from inference.load_plan import (
+    LoadRequest,
+    kv_cache_bytes,
+    load_plan,
+    load_request,
+    plan_within,
+    shape_of,
+)
 from inference.machine import Gpu, Machine
 from inference.placement import Loaded
 from inference.refusal import alternatives, least_plan, refusal
 from registry.load_settings import LoadSettings
 from registry.memory_shape import Block, MemoryShape, Weights, Widths
+from registry.models import Kind
+from tests.factories import make_model
 
 MIB = 2**20
 GIB = 2**30
@@ -41,6 +50,7 @@ SETTINGS = LoadSettings(
     is_pinned=False,
     is_preloaded=False,
     shares_prefixes=False,
+    draft="off",
 )
 #: 32 layers of 128 MiB; a token takes 128 KiB of K and V.
 SHAPE = MemoryShape(
@@ -244,3 +254,45 @@ def test_the_count_of_models_is_said_if_it_is_the_reason() -> None:
 def test_the_least_plan_is_the_smallest() -> None:
     least = least_plan(wanted(), Machine())
     assert (least.engine.n_ctx, least.engine.n_seq_max) == (512, 2)
+
+
+# Rows ----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_row_without_a_shape_is_taken_for_one_layer() -> None:
+    model = make_model(file_size=1000, kv_elements_per_token=11, head_count=4)
+    shape = shape_of(model)
+    assert [(block.k, block.v) for block in shape.blocks] == [(6, 5)]
+    assert shape.blocks[0].weights.total == 1000
+    model.memory_shape = SHAPE.as_json()
+    assert shape_of(model) == SHAPE
+
+
+@pytest.mark.django_db
+def test_the_bytes_of_a_cache_follow_the_models_types() -> None:
+    model = make_model(memory_shape=SHAPE.as_json(), cache_type_v="q8_0")
+    sizes = [
+        kv_cache_bytes(model, n_cells=4096, n_seq_max=4, kv_layout=layout)
+        for layout in ("split", "unified")
+    ]
+    assert sizes == [4096 * 32 * 1024 * (2 + 34 / 32)] * 2
+    # Settings that have come to exclude each other do not break what only reads.
+    model.flash_attention = "off"
+    assert kv_cache_bytes(model, n_cells=256, n_seq_max=1, kv_layout="split") > 0
+
+
+@pytest.mark.django_db
+def test_embedding_models_have_a_longest_text_and_no_more() -> None:
+    model = make_model(
+        kind=Kind.EMBEDDING, memory_shape=SHAPE.as_json(), context_length=8192
+    )
+    plan = load_plan(load_request(model), Machine())
+    engine = plan.engine
+    assert (engine.task, engine.n_ctx, engine.n_ctx_max) == ("embed", 3328, 3328)
+    # A row of logits for every token of a text: that is what bounds it.
+    logits = 3328 * 128_256 * 4
+    assert plan.estimate.host.process > logits
+    assert 2 * GIB - 200 * MIB < logits + plan.estimate.host.kv <= 2 * GIB
+    model.n_ctx = 512
+    assert load_plan(load_request(model), Machine()).engine.n_ctx == 512

@@ -170,6 +170,7 @@ async def test_the_models_own_settings_reach_the_worker(engine: Engine) -> None:
         "split_mode": "none",
         "main_gpu": 2,
         "shares_prefixes": True,
+        "draft": "lookup",
     }
     process = await load(engine, "m", **settings)
     config = asdict(process.spec.engine)

@@ -120,7 +120,9 @@ def make_context(
     params.swa_full = config.swa_full
     params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
     params.embeddings = not config.is_generative
-    params.pooling_type = _POOLINGS[config.pooling]
+    params.pooling_type = _POOLINGS[
+        config.pooling or ("rank" if config.task == "rank" else "")
+    ]
     params.no_perf = True
     params.n_threads = config.n_threads or physical_cores()
     params.n_threads_batch = config.n_threads_batch or params.n_threads

@@ -201,3 +201,25 @@ def test_the_kv_cache_can_be_of_other_types(
     text = run(core)["a"]
     core.close()
     assert len(text) > 20
+
+
+def test_guesses_change_the_speed_and_not_the_answer(sample_model_path: Path) -> None:
+    text = "The quick brown fox jumps over the lazy dog near the old stone bridge. " * 2
+    answers = {}
+    for draft in ("off", "lookup"):
+        config = EngineConfig(
+            paths=(str(sample_model_path),), n_ctx=512, n_seq_max=1, draft=draft
+        )
+        backend = LlamaBackend(config)
+        core = EngineCore(backend)
+        # As if a larger batch cost nothing, so that every guess is tried.
+        core.times.calibrate(1, 0.010)
+        core.times.calibrate(16, 0.011)
+        tokens = backend.tokenizer.tokenize(text * 2, special=True)
+        core.add(Request("a", tokens, SamplingParams(temperature=0, max_tokens=48)))
+        outputs = run_outputs(core)
+        answers[draft] = [token for output in outputs for token in output.tokens]
+        core.check_integrity()
+        core.close()
+    assert answers["lookup"] == answers["off"]
+    assert outputs[-1].num_accepted > 12

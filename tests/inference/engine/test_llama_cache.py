@@ -86,14 +86,14 @@ def test_a_cached_prefix_changes_no_token(
     request: pytest.FixtureRequest, model: str, layout: str
 ) -> None:
     backend = load(request.getfixturevalue(model), kv_layout=layout)
-    begin = tokens(backend, system(6))
-    prompts = [[*begin, *tokens(backend, turn(first))] for first in (20, 30, 40)]
-    cold = [Driver(backend).answer("cold", prompt, 24) for prompt in prompts]
+    begin = tokens(backend, system(3))
+    prompts = [[*begin, *tokens(backend, turn(first))] for first in (30, 80)]
+    cold = [Driver(backend).answer("cold", prompt, 12) for prompt in prompts]
     warm = Driver(backend)
     for number, prompt in enumerate(prompts):
-        assert warm.answer(str(number), prompt, 24) == cold[number]
+        assert warm.answer(str(number), prompt, 12) == cold[number]
     assert warm.cached["0"] == 0
-    assert min(warm.cached["1"], warm.cached["2"]) >= len(begin)
+    assert warm.cached["1"] >= len(begin)
     backend.close()
 
 

@@ -13,7 +13,6 @@ from inference.engine.embedder import EmbeddingCore, normalized
 from inference.engine.embedding import EmbeddingRequest
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama import LlamaEmbedder
-from tests.tiny_models import write_tiny_model
 from tests.tiny_reranker import SPECIAL_TOKENS, WORDS, write_tiny_reranker
 
 if TYPE_CHECKING:
@@ -79,10 +78,12 @@ def test_vectors_are_those_of_the_original_model(
     "kind", ["llama", "sliding window", "recurrent", "hybrid", "hybrid in each layer"]
 )
 def test_a_batch_gives_what_each_input_gives_alone(
-    tmp_path: Path, load: Callable[..., LlamaEmbedder], kind: str, pooling: str
+    tiny_model_path: Callable[[str], Path],
+    load: Callable[..., LlamaEmbedder],
+    kind: str,
+    pooling: str,
 ) -> None:
-    write_tiny_model(kind, tmp_path / "tiny.gguf")
-    model = load(tmp_path / "tiny.gguf", task="embed", pooling=pooling)
+    model = load(tiny_model_path(kind), task="embed", pooling=pooling)
     texts = ["a", "a sentence of some length", "another one", "a"]
     inputs = [model.tokenizer.tokenize(text, special=True) for text in texts]
     together = model.embed(inputs)
@@ -93,15 +94,13 @@ def test_a_batch_gives_what_each_input_gives_alone(
 
 
 def test_a_text_that_is_longer_than_a_batch_is_pooled_in_one_piece(
-    tmp_path: Path, load: Callable[..., LlamaEmbedder]
+    tiny_model_path: Callable[[str], Path], load: Callable[..., LlamaEmbedder]
 ) -> None:
-    write_tiny_model("llama", tmp_path / "tiny.gguf")
+    path = tiny_model_path("llama")
     # No multiple of the number of sequences, which llama.cpp does not like.
     tokens = [5 + number % 200 for number in range(301)]
-    small = load(tmp_path / "tiny.gguf", task="embed", pooling="mean", n_ctx=301)
-    large = load(
-        tmp_path / "tiny.gguf", task="embed", pooling="mean", n_ctx=301, n_batch=512
-    )
+    small = load(path, task="embed", pooling="mean", n_ctx=301)
+    large = load(path, task="embed", pooling="mean", n_ctx=301, n_batch=512)
     np.testing.assert_allclose(
         small.embed([tokens]), large.embed([tokens]), rtol=1e-3, atol=1e-4
     )
@@ -119,7 +118,20 @@ def test_documents_get_one_score_each_alone_as_in_a_batch(
     for pair, score in zip(pairs, scores, strict=True):
         np.testing.assert_allclose(model.embed([pair])[0], score, rtol=1e-4, atol=1e-5)
     others = model.embed(model.pairs("what do dogs eat", DOCUMENTS))
-    assert not np.allclose(scores, others, rtol=1e-2)
+    assert not np.isclose(scores, others, rtol=1e-3).any()
+
+
+def test_a_reranker_ranks_also_where_its_file_names_no_pooling(
+    tmp_path: Path, load: Callable[..., LlamaEmbedder]
+) -> None:
+    scores = []
+    for names_pooling in (True, False):
+        path = tmp_path / f"{names_pooling}.gguf"
+        write_tiny_reranker(path, names_pooling=names_pooling)
+        model = load(path, task="rank")
+        scores.append(model.embed(model.pairs(QUERY, DOCUMENTS)))
+    named, unnamed = scores
+    np.testing.assert_array_equal(named, unnamed)
 
 
 def test_a_pair_is_begun_parted_and_ended_as_the_model_was_taught(
@@ -155,12 +167,11 @@ def test_a_models_own_form_of_a_pair_is_used(
     ],
 )
 def test_a_model_that_cannot_do_it_is_not_loaded(
-    tmp_path: Path,
+    tiny_model_path: Callable[[str], Path],
     load: Callable[..., LlamaEmbedder],
     task: str,
     pooling: str,
     words: str,
 ) -> None:
-    write_tiny_model("llama", tmp_path / "tiny.gguf")
     with pytest.raises(ModelLoadError, match=words):
-        load(tmp_path / "tiny.gguf", task=task, pooling=pooling)
+        load(tiny_model_path("llama"), task=task, pooling=pooling)

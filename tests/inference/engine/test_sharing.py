@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from inference.engine import EngineCore, Request, SamplingParams, SequenceOutput
+from inference.engine.errors import CellsExhausted
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.engine.test_core import run, run_outputs, tokens
 from tests.inference.engine.test_walk import written
+
+if TYPE_CHECKING:
+    from inference.engine.plan import Sampled, StepPlan
 
 SYSTEM = "S" * 100
 
@@ -206,3 +210,74 @@ def test_an_answer_may_be_asked_to_have_no_tokens(limit: int) -> None:
     outputs = run_outputs(core)
     assert outputs[-1].finish_reason == "length"
     assert outputs[-1].num_output == limit
+
+
+def test_a_sequence_that_is_moved_in_its_first_step_keeps_its_prefix() -> None:
+    core, _ = make(n_seq_max=16, n_batch=1000)
+    prompts = [chr(0x1000 + n) * 40 for n in range(12)]
+    # Slots 5 and 6 end first, then 10 and 11: what is left of the upper group is
+    # small enough to be moved, in the very step in which slot 6 is taken over.
+    for n, prompt in enumerate(prompts):
+        add(core, str(n), prompt, {5: 1, 6: 1, 10: 4, 11: 4}.get(n, 30))
+    early = core.step()
+    while core.stats().num_running > 8:
+        early += core.step()
+    begin = prompts[6][:35]
+    add(core, "next", begin + "more", 5)
+    outputs = run_outputs(core)
+    texts = run_texts([*early, *outputs])
+    assert texts["next"] == written(begin + "more", 5)
+    assert texts["9"] == written(prompts[9], 30)
+    assert cached(outputs)["next"] == 35
+
+
+def test_one_that_is_in_the_way_twice_gives_way_once() -> None:
+    core, _ = make(n_seq_max=2, n_cells=60, n_ctx=60, is_split=False)
+    for n in range(2):
+        add(core, f"A{n}", chr(0x1000 + n) * 20, limit=30, flow="A")
+    early: list[SequenceOutput] = []
+    while core.stats().kv_cells_used < 59:
+        early += core.step()
+    # There is no cell for the younger one, and another key wants its slot.
+    add(core, "B", "b" * 5, limit=3, flow="B")
+    texts = run_texts([*early, *run_outputs(core)])
+    assert texts == {
+        "A0": written(chr(0x1000) * 20, 30),
+        "A1": written(chr(0x1001) * 20, 30),
+        "B": written("b" * 5, 3),
+    }
+
+
+class Fragmented(FakeBackend):
+    """Finds no cells for more than two sequences, whatever the books say."""
+
+    def decode(self, plan: StepPlan) -> dict[int, Sampled]:
+        if len(plan.items) > 2:
+            raise CellsExhausted("llama_decode returned 1")
+        return super().decode(plan)
+
+
+def test_who_found_no_cells_does_not_come_back_to_find_none_again() -> None:
+    core = EngineCore(Fragmented(n_seq_max=4, n_ctx=256, n_batch=64))
+    for n in range(6):
+        add(core, str(n), chr(0x1000 + n) * 20, limit=30)
+    assert run(core) == {str(n): written(chr(0x1000 + n) * 20, 30) for n in range(6)}
+
+
+def test_a_context_that_cannot_grow_is_tried_again_after_a_rest() -> None:
+    core, backend = make(n_ctx=64, n_ctx_max=512, n_cells_max=4096)
+    backend.memory_for = 300
+    add(core, "grows", "abc", limit=100)
+    (*_, last) = run_outputs(core)
+    # What has got so far ends as one that reaches the end of its context does.
+    assert (last.finish_reason, last.num_output) == ("length", 61)
+    for n in range(2):
+        add(core, f"long {n}", "x" * 300)
+        (failed,) = run_outputs(core)
+        assert failed.code == "context_length_exceeded"
+        assert "64 tokens" in failed.error
+        assert "300 tokens" in failed.error
+    core.rest()
+    backend.memory_for = 10**9
+    add(core, "long", "x" * 300)
+    assert run(core) == {"long": written("x" * 300, 4)}

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineConfig, Request, SamplingParams
+from inference.engine import (
+    EngineConfig,
+    EngineCore,
+    Request,
+    SamplingParams,
+    SequenceOutput,
+)
 from inference.engine.llama import LlamaBackend
 from tests.inference.engine.driver import Driver
 from tests.tiny_models import KINDS, SPECIAL_TOKENS, WINDOW
@@ -382,20 +388,27 @@ def test_a_prefix_is_shared_between_tenants_only_if_the_model_says_so(
         backend.close()
 
 
-def test_a_sliding_window_keeps_its_cells_though_many_share_a_prefix(
+@pytest.mark.parametrize(
+    ("n_seq_max", "n_batch", "length", "more"), [(6, 64, 100, 10), (4, 128, 150, 20)]
+)
+def test_a_shared_prefix_that_left_the_window_is_in_nobodys_way(
     tiny_model_path: Callable[[str], Path],
+    n_seq_max: int,
+    n_batch: int,
+    length: int,
+    more: int,
 ) -> None:
-    # Cells that several sequences share cannot be taken by one of them, though
-    # they have left its window: llama.cpp runs out of cells before the books do.
+    # Cells that several sequences share are not given to others though they have
+    # left the window, so llama.cpp runs out of cells before the books do.
     path = tiny_model_path("sliding window")
     alone = Alone(path)
-    backend = load(path, kv_layout="unified", n_seq_max=4, n_batch=64, n_ubatch=64)
+    backend = load(path, kv_layout="unified", n_seq_max=n_seq_max, n_batch=n_batch)
     driver = Driver(backend, ignores_end=True)
-    prefix = words("prefix", 100)
-    prompts = {str(n): [*prefix, *words(n, 30 + 20 * n)] for n in range(8)}
+    prefix = words("prefix", length)
+    prompts = {str(n): [*prefix, *words(n, 30 + more * n)] for n in range(8)}
     for name, prompt in prompts.items():
         driver.add(name, prompt, 60)
-        driver.step(3)
+        driver.step()
     driver.run()
     assert driver.tokens == {
         name: alone(prompt, 60) for name, prompt in prompts.items()
@@ -404,27 +417,29 @@ def test_a_sliding_window_keeps_its_cells_though_many_share_a_prefix(
     alone.backend.close()
 
 
+@pytest.mark.parametrize("output", [0, 3])
 def test_a_prompts_probabilities_are_told_once_though_it_is_computed_twice(
-    tiny_model_path: Callable[[str], Path],
+    tiny_model_path: Callable[[str], Path], output: int
 ) -> None:
     # In the larger context there is one sequence less, so the cells that were saved
     # do not fit, and what ran is computed anew.
     backend = load(
         tiny_model_path("llama"), n_ctx=256, n_seq_max=2, n_ctx_max=512, n_batch=64
     )
-    driver = Driver(backend, ignores_end=True)
-    params = SamplingParams(temperature=0, max_tokens=40, prompt_logprobs=0)
-    prompt = words("prompt", 100)
-    told: list[int] = []
-    for steps in (1, 5):
-        driver.core.add(Request(f"told {steps}", prompt, params))
-        driver.tokens[f"told {steps}"] = []
-        outputs = [o for _ in range(steps) for o in driver.core.step()]
-        driver.add(f"long {steps}", words("long", 300), 2)
-        while driver.core.has_work:
-            outputs += driver.core.step()
-        ours = [o for o in outputs if o.request_id == f"told {steps}"]
-        told += [len(o.prompt_logprobs) for o in ours if o.prompt_logprobs]
-        driver.core.rest()
-    assert told == [100, 100]
+    core = EngineCore(backend)
+    params = SamplingParams(temperature=0, max_tokens=8, prompt_logprobs=0)
+    core.add(Request("told", words("prompt", 100), params))
+    outputs: list[SequenceOutput] = []
+    # In the middle of the prompt, or of the answer.
+    while not core.stats().prompt_tokens_total or (
+        core.stats().output_tokens_total < output
+    ):
+        outputs += core.step()
+    core.add(Request("long", words("long", 300), params))
+    while core.has_work:
+        outputs += core.step()
+    assert backend.layout.n_seq_max == 1
+    ours = [o for o in outputs if o.request_id == "told"]
+    assert [len(o.prompt_logprobs) for o in ours if o.prompt_logprobs] == [100]
+    assert [o.num_output for o in ours if o.tokens] == list(range(1, 9))
     backend.close()

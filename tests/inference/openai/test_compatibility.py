@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openai.types import completion_create_params as text
+from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
 
 from inference.openai import requests
+from inference.openai.embeddings import EMBEDDINGS
 
 if TYPE_CHECKING:
     from inference.openai.records import Record
@@ -32,3 +34,9 @@ def test_every_member_of_a_completion_request_is_served_or_refused_by_name() -> 
 
     # OpenAI's text completions know no formats; everybody else's do.
     assert members_of(requests.COMPLETION) - OURS - {"response_format"} == theirs
+
+
+def test_every_member_of_an_embedding_request_is_served() -> None:
+    theirs = {*embedding.EmbeddingCreateParams.__annotations__}
+
+    assert members_of(EMBEDDINGS) - OURS == theirs

@@ -12,7 +12,13 @@ from asgiref.sync import sync_to_async
 from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from inference.openai import compatibility, requests
+from inference.openai import (
+    compatibility,
+    embeddings,
+    requests,
+    rerank,
+    tokenizing,
+)
 from inference.openai.document import openapi_document
 from tests.factories import make_node, make_worker
 from tests.inference.openai.conftest import Api, chat_body, events_of, read_stream
@@ -213,6 +219,10 @@ def test_the_page_in_the_docs_names_every_member() -> None:
     names = {
         *requests.CHAT.members,
         *requests.COMPLETION.members,
+        *embeddings.EMBEDDINGS.members,
+        *rerank.RERANK.members,
+        *tokenizing.TOKENIZE.members,
+        *tokenizing.DETOKENIZE.members,
         *(compatibility.CHAT | compatibility.COMPLETION),
         *compatibility.STREAM_OPTIONS,
         *compatibility.ASSISTANT_MESSAGE,

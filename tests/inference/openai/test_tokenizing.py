@@ -123,6 +123,25 @@ async def test_a_template_is_applied_without_any_worker(
     check("TemplatePrompt", answer)
 
 
+async def test_a_template_gets_what_a_chat_gives_it(api: Api) -> None:
+    await sync_to_async(make_model)(
+        "knows-tools",
+        chat_template="{% if tools %}{{ tools[0].function.name }} {% endif %}"
+        "{{ style }}: {% for m in messages %}{{ m.content }}{% endfor %}",
+    )
+    function = {"name": "clock", "description": "Tells the time.", "parameters": {}}
+    body = {
+        "model": "knows-tools",
+        "messages": MESSAGES,
+        "tools": [{"type": "function", "function": function}],
+        "chat_template_kwargs": {"style": "short"},
+    }
+    prompt = (await api.post("/apply-template", body)).json()["prompt"]
+    assert "clock" in prompt
+    assert "short: " in prompt
+    assert fits("ApplyTemplateRequest", body)
+
+
 async def test_an_embedding_model_has_tokens_but_no_template(
     api: Api, engine: FakeEngineClient
 ) -> None:
@@ -146,6 +165,7 @@ async def test_an_embedding_model_has_tokens_but_no_template(
             "add_special_tokens",
         ),
         ("/tokenize", {"content": 5}, "invalid_type", "content"),
+        ("/tokenize", {"content": "x", "tools": []}, "invalid_value", "tools"),
         ("/tokenize", {"content": "x" * 200_000}, "message_too_long", "content"),
         ("/detokenize", {"tokens": []}, "invalid_value", "tokens"),
         ("/detokenize", {"tokens": ["a"]}, "invalid_type", "tokens[0]"),
