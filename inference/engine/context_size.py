@@ -14,15 +14,16 @@ CELL_PADDING = 256
 
 
 def first_layout(config: EngineConfig) -> Layout:
-    """Return the KV cache that a model is loaded with."""
-    is_split = config.kv_layout == "split"
-    whole = config.n_ctx * config.n_seq_max
-    return Layout(
-        n_ctx=config.n_ctx,
-        n_seq_max=config.n_seq_max,
-        n_cells=whole if is_split else config.n_cells or whole,
-        is_split=is_split,
-    )
+    """Return the KV cache that a model is loaded with.
+
+    Of shared cells a sequence has at most all.
+    """
+    n_ctx, n_seq_max = config.n_ctx, config.n_seq_max
+    whole = n_ctx * n_seq_max
+    if config.kv_layout == "split":
+        return Layout(n_ctx, n_seq_max, whole)
+    n_cells = config.n_cells or whole
+    return Layout(min(n_ctx, n_cells), n_seq_max, n_cells, is_split=False)
 
 
 def grown(layout: Layout, needed: int, *, n_ctx_max: int, n_cells_max: int) -> Layout:

@@ -55,8 +55,10 @@ class LlamaBackend:
         self._samplers: dict[str, SequenceSampler] = {}
         self._saved: tuple[int, bytes] | None = None
         self.layout = first_layout(config)
-        self.n_ctx_max = config.n_ctx_max or config.n_ctx
         self.n_cells_max = max(config.n_cells_max, self.layout.n_cells)
+        self.n_ctx_max = config.n_ctx_max or config.n_ctx
+        if not self.layout.is_split:
+            self.n_ctx_max = min(self.n_ctx_max, self.n_cells_max)
         self.n_batch = config.n_batch
         self.n_outputs_max = config.n_outputs_max
         self.shares_prefixes = config.shares_prefixes

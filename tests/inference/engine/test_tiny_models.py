@@ -388,6 +388,20 @@ def test_a_prefix_is_shared_between_tenants_only_if_the_model_says_so(
         backend.close()
 
 
+def test_a_sequence_is_never_promised_more_cells_than_there_are(
+    tiny_model_path: Callable[[str], Path],
+) -> None:
+    path = tiny_model_path("llama")
+    shape = {"kv_layout": "unified", "n_seq_max": 2, "n_ctx_max": 1024}
+    for n_ctx in (256, 1024):
+        backend = load(path, n_ctx=n_ctx, n_cells=512, **shape)
+        assert backend.n_ctx_max == 512
+        driver = Driver(backend, ignores_end=True)
+        answer = driver.answer("long", words("prompt", 400), 1000)
+        assert len(answer) == 512 - 400
+        backend.close()
+
+
 @pytest.mark.parametrize(
     ("n_seq_max", "n_batch", "length", "more"), [(6, 64, 100, 10), (4, 128, 150, 20)]
 )
