@@ -86,6 +86,8 @@ class Scheduler:
         self._queue: FairQueue[Sequence] = FairQueue()
         self._granted: dict[str, int] | None = None
         self._demands: dict[str, Demand] | None = None
+        #: What has a slot and does not go on, because its flow has its share.
+        self._held_back: set[Sequence] = set()
         self._use(layout)
 
     def _use(self, layout: Layout) -> None:
@@ -190,6 +192,8 @@ class Scheduler:
         ops += self._reclaim_for_decodes()
         if num_preempted or not self.slots.running:
             self._is_full = False
+        active = set(self._active())
+        self._held_back = {s for s in self.slots.running if s not in active}
         admitted: list[Sequence] = []
         while self.slots.num_free and not self._is_full:
             first = self._queue.first(self._is_ready)
@@ -229,10 +233,10 @@ class Scheduler:
             return True
         leader = sequence.waits_for
         if leader and leader.is_running and leader.num_computed < sequence.waits_until:
-            return False
+            return leader in self._held_back
         found = self.slots.find(sequence).length
         pending = self.slots.pending(sequence, found)
-        if pending is None:
+        if pending is None or pending[0] in self._held_back:
             return True
         sequence.waits_for, sequence.waits_until = pending
         return False

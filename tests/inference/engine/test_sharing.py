@@ -127,6 +127,19 @@ def run_steps(core: EngineCore, count: int) -> list[SequenceOutput]:
     return [output for _ in range(count) for output in core.step()]
 
 
+def test_nobody_waits_for_a_prefix_of_one_that_is_held_back() -> None:
+    core, _ = make(n_seq_max=4, n_batch=16, shares_prefixes=True)
+    # Every sequence more costs as much as the first, so each key runs one.
+    for count, seconds in ((1, 0.01), (4, 0.04)):
+        core.times.calibrate(count, seconds)
+    for n, prompt in enumerate(("a", "b", SYSTEM)):
+        add(core, f"A{n}", prompt, limit=100, flow="A")
+    run_steps(core, 3)
+    add(core, "B", SYSTEM + "B", limit=3, flow="B")
+    outputs = run_steps(core, 20)
+    assert run_texts(outputs)["B"] == written(SYSTEM + "B", 3)
+
+
 def test_the_lower_priority_number_of_a_flow_runs_first() -> None:
     core, _ = make(n_seq_max=1)
     for name, priority in (("a", 0), ("late", 5), ("b", 0), ("early", -5)):
