@@ -136,7 +136,7 @@ class FakeBackend:
 
     def move(self, source: int, target: int) -> None:
         assert not self.cells.get(target), "the target is not empty"
-        self.cells[target] = self.cells.pop(source)
+        self.cells[target] = self.cells.pop(source, [])
 
     def save(self, slot: int) -> bytes:
         return json.dumps(self.cells[slot]).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, ClassVar
 
 import pytest
@@ -68,7 +69,8 @@ class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.backend = FakeBackend(n_batch=16, **self.shape)
-        self.core = EngineCore(self.backend)
+        ticks = count()
+        self.core = EngineCore(self.backend, clock=lambda: next(ticks) / 1000)
         # Larger batches cost next to nothing, so every guess is tried.
         self.core.times.calibrate(1, 0.010)
         self.core.times.calibrate(4, 0.011)
