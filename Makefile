@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench bench-peers docs requirements clean venv venv-dev
+.PHONY: help run test test-clients check fmt bench bench-peers docs requirements clean venv venv-dev
 
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
@@ -26,6 +26,10 @@ run: venv ## Install, start everything, print how to use it. [HOST=] [PORT=] [DA
 test: venv-dev ## Install what the tests need and run them. [ARGS=pytest's arguments]
 	@scripts/missing_for_tests.sh
 	@$(BIN)/pytest $(ARGS)
+
+test-clients: venv-dev ## Put other people's clients before a real server; write docs/clients.md. [ARGS=]
+	@scripts/install_clients.sh
+	@scripts/test_clients.sh $(ARGS)
 
 check: venv-dev ## Lint, types, layers, spelling, Django's checks, generated pages.
 	$(BIN)/ruff check $(SOURCES)
@@ -55,8 +59,8 @@ requirements: venv-dev ## Pin the newest versions of everything again.
 	scripts/compile_requirements.sh
 
 clean: ## Remove what was built; data and models stay.
-	rm -rf .venv .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	rm -rf .venv .venv-clients tests/clients/node/node_modules .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 venv:
 	@scripts/install.sh run

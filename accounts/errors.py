@@ -19,8 +19,9 @@ class InvalidApiKey(AccountsError, AuthenticationFailed):
     """A key was presented, and it is none that may be used."""
 
     default_code = "invalid_api_key"
+    # OpenAI's first words: LiteLLM tells a wrong key from a bad request by them.
     default_detail = (
-        "The API key is not valid: it is unknown, revoked or expired, or its owner "
+        "Incorrect API key provided: it is unknown, revoked or expired, or its owner "
         "is inactive."
     )
 

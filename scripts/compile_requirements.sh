@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pin base.txt, dev.txt and peers.txt again. No index and no path of this machine gets into them.
+# Pin base.txt, dev.txt, peers.txt and the clients' again. No index and no path of this machine gets into them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,3 +11,5 @@ compile() {
 compile --output-file requirements/base.txt pyproject.toml requirements/base.in
 compile --output-file requirements/dev.txt requirements/dev.in
 compile --output-file requirements/peers.txt requirements/peers.in
+compile --output-file requirements/clients.txt requirements/clients.in
+compile --output-file requirements/clients-older.txt requirements/clients-older.in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: `make test-clients` runs these, in environments of their own.
+collect_ignore = ["clients"]
+
 ROOT = Path(__file__).resolve().parents[1]
-#: all-MiniLM-L6-v2, which no clone has.
-EMBEDDING_MODEL = ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
+#: all-MiniLM-L6-v2.Q8_0, which no clone has.
+EMBEDDING_MODEL = Path(
+    os.environ.get("TEST_EMBEDDING_MODEL")
+    or ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
+)
 
 
 @pytest.fixture(scope="session")

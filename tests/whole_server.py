@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SAMPLE = "SmolLM2-135M-Instruct"
 _Q4_0 = 2
@@ -50,11 +50,13 @@ def put_models(folder: Path) -> None:
 
 
 @contextmanager
-def running(data_dir: Path, **settings: str) -> Iterator[Server]:
+def running(
+    data_dir: Path, *, launcher: Sequence[str] = (), **settings: str
+) -> Iterator[Server]:
     """Start the whole server on a free port; stop it at the end.
 
-    ``settings`` are further variables of its environment. Its log is
-    ``data_dir/log``.
+    ``launcher`` is `llm-manager` of another environment than this one; ``settings``
+    are further variables of its environment. Its log is ``data_dir/log``.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -65,9 +67,11 @@ def running(data_dir: Path, **settings: str) -> Iterator[Server]:
         if not name.startswith("LLM_MANAGER_")
         and name not in ("DATABASE_URL", "REDIS_URL")
     }
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    if not launcher:
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        launcher = [sys.executable, "-m", "llm_manager"]
     environment.update({"LLM_MANAGER_LOGGING_LEVEL": "warning", **settings})
-    command = [sys.executable, "-m", "llm_manager", "server", "--quickstart"]
+    command = [*launcher, "server", "--quickstart"]
     with (data_dir / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port), "--data-dir", str(data_dir)],

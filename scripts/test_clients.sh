@@ -1,0 +1,29 @@
+#!/bin/sh
+# Put the clients before a real server; what is given names files and options of pytest.
+# Without them all clients run, and docs/clients.md is written from their outcomes.
+set -eu
+cd "$(dirname "$0")/.."
+
+CLIENTS=.venv-clients
+TESTS=tests/clients
+
+run() {
+    environment=$1
+    shift
+    "$CLIENTS/$environment/bin/pytest" -c "$TESTS/pytest.ini" \
+        --results "$CLIENTS/$environment.json" "$@"
+}
+
+# The first two want an older `openai` than the others; that one is proven, too.
+older="$TESTS/test_instructor.py $TESTS/test_litellm.py $TESTS/test_openai.py"
+if [ $# -gt 0 ]; then
+    case " $* " in
+        *instructor* | *litellm*) run older "$@" ;;
+        *) run newest "$@" ;;
+    esac
+    exit
+fi
+# shellcheck disable=SC2086
+run older $older
+run newest "$TESTS" --ignore "$TESTS/test_instructor.py" --ignore "$TESTS/test_litellm.py"
+.venv/bin/python -m tests.clients.page "$CLIENTS/older.json" "$CLIENTS/newest.json"
