@@ -36,7 +36,7 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the value. Raises InvalidRequest or UnsupportedMediaType."""
-        _check_charset(media_type or "")
+        _check_type(media_type or "")
         try:
             return json.loads(
                 stream.read().decode("utf-8"),
@@ -82,8 +82,12 @@ def _int(text: str) -> int:
     return int(text)
 
 
-def _check_charset(media_type: str) -> None:
-    for parameter in media_type.split(";")[1:]:
+def _check_type(media_type: str) -> None:
+    kind, *parameters = media_type.split(";")
+    # REST framework gives any parser a body that is declared as */*.
+    if kind.strip().lower() != StrictJSONParser.media_type:
+        raise UnsupportedMediaType(media_type)
+    for parameter in parameters:
         name, _, value = parameter.partition("=")
         charset = value.strip().strip('"').lower()
         if name.strip().lower() == "charset" and charset not in _UTF8:

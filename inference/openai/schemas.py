@@ -92,5 +92,6 @@ def _of(hint: Any, names: dict[type, str]) -> dict[str, Any]:
     if origin is dict:
         return {"type": "object", "additionalProperties": _of(arguments[1], names)}
     if origin in (Union, types.UnionType):
-        return {"oneOf": [_of(argument, names) for argument in arguments]}
+        # Not oneOf: an empty list is one of each kind.
+        return {"anyOf": [_of(argument, names) for argument in arguments]}
     raise TypeError(f"no schema for {hint!r}")

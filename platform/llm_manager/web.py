@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import signal
 import socket
@@ -24,9 +25,17 @@ _POLL_S = 0.05
 _MAX_DESCRIPTORS = 65_536
 #: Beyond the engine's time, for the last tokens to reach their clients.
 _DRAIN_MARGIN_S = 5
-_STOPPING_BODY = (
-    b'{"error": {"message": "The server is stopping.", "type": "server_error", '
-    b'"param": null, "code": "server_stopping"}}'
+#: There is nothing to upgrade to, and where the routes begin is no client's to say.
+_UNHEARD_HEADERS = (b"upgrade", b"daphne-root-path")
+
+
+def _error_body(message: str, *, kind: str, code: str) -> bytes:
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return json.dumps({"error": error}).encode()
+
+
+_STOPPING_BODY = _error_body(
+    "The server is stopping.", kind="server_error", code="server_stopping"
 )
 
 
@@ -36,6 +45,29 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
     Daphne keeps a body whole before anyone looks at it. One byte too many is
     kept, so that whoever reads the body sees that it is too long.
     """
+
+    def __init__(self, *args: Any) -> None:
+        # Twisted would read forms too, which Django does where one is wanted.
+        super().__init__(*args, parsePOSTFormSubmission=False)
+
+    def process(self) -> Any:
+        """Hand the request on, without what is not for clients to say."""
+        for name in _UNHEARD_HEADERS:
+            self.requestHeaders.removeHeader(name)
+        return super().process()
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Answer in JSON what goes wrong outside of any view; Daphne has a page."""
+        kind, code = (
+            ("invalid_request_error", "bad_request")
+            if status < 500
+            else ("server_error", "internal_error")
+        )
+        headers = [(b"content-type", b"application/json")]
+        content = _error_body(f"{body}.", kind=kind, code=code)
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        self.handle_reply(start)
+        self.handle_reply({"type": "http.response.body", "body": content})
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Keep what fits, and let the rest pass by."""

@@ -12,7 +12,7 @@ from django.test import Client
 
 from inference.openai import middleware
 from tests.fakes import begun
-from tests.inference.openai.conftest import Api, read_stream
+from tests.inference.openai.conftest import Api, chat_body, read_stream
 
 if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
@@ -145,6 +145,22 @@ async def test_browsers_may_call_from_the_configured_origins_only(
             allowed = response.get("access-control-allow-origin")
             assert (allowed == origin) == is_allowed
             assert response["x-request-id"]
+
+
+async def test_a_page_of_another_origin_reads_streams_and_ids(
+    api: Api, settings: Any
+) -> None:
+    origin = "https://app.example"
+    closed = await api.post("/v1/chat/completions", {}, Origin=origin)
+    settings.CORS_ALLOWED_ORIGINS = [origin]
+    body = {**chat_body(), "stream": True}
+    stream = await api.post("/v1/chat/completions", body, Origin=origin)
+    await read_stream(stream)
+
+    assert "access-control-allow-origin" not in closed
+    assert stream["content-type"] == "text/event-stream; charset=utf-8"
+    assert stream["access-control-allow-origin"] == origin
+    assert "x-request-id" in stream["access-control-expose-headers"]
 
 
 @pytest.mark.django_db

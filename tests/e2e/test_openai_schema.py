@@ -1,0 +1,51 @@
+"""What the real server answers, held against the schemas that OpenAI publishes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.test_serving import chat, events
+from tests.openai_schema import check
+
+if TYPE_CHECKING:
+    import httpx
+
+pytestmark = [pytest.mark.e2e, pytest.mark.model]
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris"]}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 2, "logprobs": True, "top_logprobs": 3, "max_tokens": 8},
+        {"tools": [_TOOL], "tool_choice": "required"},
+        {"response_format": {"type": "json_object"}, "max_tokens": 8},
+    ],
+    ids=["logprobs", "tools", "json"],
+)
+def test_chats_and_their_streams_are_openais(
+    api: httpx.Client, fields: dict[str, Any]
+) -> None:
+    whole = api.post("/v1/chat/completions", json=chat("Hi.", **fields))
+    assert whole.status_code == 200, whole.text
+    check("CreateChatCompletionResponse", whole.json())
+    body = chat("Hi.", stream=True, stream_options={"include_usage": True}, **fields)
+    with api.stream("POST", "/v1/chat/completions", json=body) as response:
+        chunks = list(events(response))
+    for chunk in chunks:
+        check("CreateChatCompletionStreamResponse", chunk)
+    assert chunks[-1]["usage"]["completion_tokens"] > 0
+
+
+def test_models_and_errors_are_openais(api: httpx.Client) -> None:
+    check("ListModelsResponse", api.get("/v1/models").json())
+    check("ErrorResponse", api.get("/v1/models/nobody").json())
