@@ -5,8 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 
+from benchmarks import embeddings
 from benchmarks.compare import compare
-from benchmarks.options import CompareOptions, ProfileOptions, SoakOptions, parse
+from benchmarks.options import (
+    CompareOptions,
+    EmbeddingOptions,
+    ProfileOptions,
+    SoakOptions,
+    parse,
+)
 from benchmarks.soak import soak
 from benchmarks.step_profile import profile
 
@@ -25,6 +32,8 @@ def _run() -> int:
     match parse(sys.argv[1:]):
         case CompareOptions() as options:
             return compare(options)
+        case EmbeddingOptions() as options:
+            return embeddings.measure(options)
         case ProfileOptions() as options:
             return profile(options)
         case SoakOptions() as options:

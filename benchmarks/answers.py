@@ -51,7 +51,8 @@ class Answer:
 
     ``arrivals_s`` are the events that carried text; one may carry several tokens.
     A system that reports no usage has None for the prompt's tokens, and None for
-    the cached ones if it does not tell.
+    the cached ones if it does not tell. ``logprobs`` is of how many tokens the
+    probabilities are told.
     """
 
     call: Call
@@ -61,6 +62,7 @@ class Answer:
     completion_tokens: int
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    logprobs: int = 0
 
     @property
     def ttft_s(self) -> float:
@@ -117,6 +119,7 @@ def parse_stream(
     texts: list[str] = []
     reasons: list[str] = []
     usage: dict[str, Any] = {}
+    logprobs = 0
     for arrival, data in chunks:
         chunk = json.loads(data)
         if "error" in chunk:
@@ -127,6 +130,7 @@ def parse_stream(
             if text:
                 arrivals.append(arrival)
                 texts.append(text)
+            logprobs += len((choice.get("logprobs") or {}).get("content") or ())
             if choice.get("finish_reason"):
                 reasons.append(choice["finish_reason"])
     if has_usage and not usage:
@@ -142,6 +146,7 @@ def parse_stream(
             completion_tokens=usage.get("completion_tokens", call.max_tokens),
             prompt_tokens=usage.get("prompt_tokens"),
             cached_tokens=details.get("cached_tokens"),
+            logprobs=logprobs,
         ),
         reasons,
     )

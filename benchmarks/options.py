@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.feature_workloads import FEATURE_WORKLOADS
 from benchmarks.model import QUANTIZATIONS
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS
 from benchmarks.workloads import (
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmarks.workloads import Workload
 
-COMMANDS = ("compare", "scaling", "profile", "soak")
+COMMANDS = ("compare", "scaling", "features", "embeddings", "profile", "soak")
 _ROUNDS = 3
 
 
@@ -56,7 +57,17 @@ class SoakOptions:
     quantization: str
 
 
-Options = CompareOptions | ProfileOptions | SoakOptions
+@dataclass(frozen=True, slots=True)
+class EmbeddingOptions:
+    """How many requests at once, of how many texts, how long each, how often."""
+
+    requests: int
+    batch: int
+    tokens: int
+    rounds: int
+
+
+Options = CompareOptions | EmbeddingOptions | ProfileOptions | SoakOptions
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -72,6 +83,10 @@ def parse(arguments: Sequence[str]) -> Options:
             return _compare(rest)
         case "scaling":
             return _scaling(rest)
+        case "features":
+            return _features(rest)
+        case "embeddings":
+            return _embeddings(rest)
         case "profile":
             return _profile(rest)
         case "soak":
@@ -122,6 +137,32 @@ def _scaling(arguments: list[str]) -> CompareOptions:
     )
     _add_common(parser, systems=("ours",))
     return _common(parser.parse_args(arguments), SCALING_WORKLOADS, _ROUNDS)
+
+
+def _features(arguments: list[str]) -> CompareOptions:
+    parser = _parser(
+        "features", "Grammars, probabilities and drafts, beside plain requests."
+    )
+    parser.add_argument(
+        "--workloads",
+        nargs="+",
+        metavar="NAME",
+        choices=[workload.name for workload in FEATURE_WORKLOADS],
+        help=f"of {', '.join(workload.name for workload in FEATURE_WORKLOADS)}",
+    )
+    _add_common(parser, systems=("ours", "llama-server"))
+    options = parser.parse_args(arguments)
+    names = options.workloads or [workload.name for workload in FEATURE_WORKLOADS]
+    chosen = tuple(w for w in FEATURE_WORKLOADS if w.name in names)
+    return _common(options, chosen, _ROUNDS)
+
+
+def _embeddings(arguments: list[str]) -> EmbeddingOptions:
+    parser = _parser("embeddings", "Vectors of many texts, beside llama-server.")
+    for name, default in (("requests", 8), ("batch", 16), ("tokens", 64)):
+        parser.add_argument(f"--{name}", type=_positive, default=default, metavar="N")
+    parser.add_argument("--rounds", type=_positive, default=_ROUNDS, metavar="N")
+    return EmbeddingOptions(**vars(parser.parse_args(arguments)))
 
 
 def _profile(arguments: list[str]) -> ProfileOptions:
