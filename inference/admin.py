@@ -29,10 +29,12 @@ from inference.live import (
     worker_views,
 )
 from inference.models import EngineNode, Worker, WorkerState
+from inference.template_admin import template_view
+from inference.template_forms import ServedModelForm
 from registry.admin import RegistryModelAdmin
 from registry.badges import badge
 from registry.errors import RegistryError
-from registry.models import Model
+from registry.models import GENERATIVE, Model
 from registry.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ class LiveStateFilter(admin.SimpleListFilter):
 class LiveModelAdmin(RegistryModelAdmin):
     """Models with their live state, and the actions that change it."""
 
+    form = ServedModelForm
     list_display = (
         "identity",
         "live",
@@ -118,7 +121,7 @@ class LiveModelAdmin(RegistryModelAdmin):
                 memory_limit=Subquery(largest.values("memory_limit")[:1]),
                 hardware=Subquery(largest.values("hardware")[:1]),
             )
-            .prefetch_related(with_nodes())
+            .prefetch_related(with_nodes(), "attachments__adapter")
         )
 
     @admin.display(description="state")
@@ -165,6 +168,11 @@ class LiveModelAdmin(RegistryModelAdmin):
             ),
             path("states/", view(self.states_view), name="registry_model_states"),
             path("<int:pk>/live/", view(self.live_view), name="registry_model_live"),
+            path(
+                "<int:pk>/template/",
+                view(self.template_view),
+                name="registry_model_template",
+            ),
             *super().get_urls(),
         ]
 
@@ -185,6 +193,13 @@ class LiveModelAdmin(RegistryModelAdmin):
             "admin/registry/model/live.html",
             {"original": model, **self._panel(request, model)},
         )
+
+    def template_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Return the preview of a model's chat template."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        models = Model.objects.filter(kind__in=GENERATIVE)
+        return template_view(request, get_object_or_404(models, pk=pk), self)
 
     def states_view(self, request: HttpRequest) -> HttpResponse:
         """Return the live states of the models in ``id``, for the list."""

@@ -7,21 +7,22 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from inference.chat_messages import Message
 from inference.chat_template import ChatTemplate, ChatTemplateError
 from inference.dialects import DIALECTS, Dialect, detect
 from inference.errors import RequestRejected
-from inference.reasoning_effort import effort_variables, reasons
-from inference.tool_text import with_calls_as_text, with_instructions
+from inference.reasoning_effort import budget_variables, effort_variables, reasons
+from inference.tool_text import begin_answer, with_calls_as_text, with_instructions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inference.chat_messages import Message, Tool
+    from inference.chat_messages import Tool
     from inference.dialects.reasoning import Reasoning
     from registry.models import Model
 
-_TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
 _PLAIN = DIALECTS["plain_json"]
+_NOTHING = Message("assistant", "")
 #: What the template gets from here, whatever a request says.
 _OURS = frozenset(
     ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")
@@ -65,18 +66,27 @@ def prompt_render(
     tools: Sequence[Tool] = (),
     variables: Mapping[str, Any] | None = None,
     effort: str | None = None,
+    budget: int | None = None,
+    continues: bool = False,
 ) -> Prompt:
     """Return the conversation as a prompt.
 
     ``variables`` are the template's own, ``effort`` is how long the model is to
-    think. Raises NoChatTemplate, ChatTemplateError, or RequestRejected for a wish
-    that the template cannot fulfil.
+    think, ``budget`` how many tokens at most. With ``continues`` the last message is
+    the beginning of the answer. Raises NoChatTemplate, ChatTemplateError, or
+    RequestRejected for a wish that the template cannot fulfil.
     """
+    begun = messages[-1] if continues else _NOTHING
+    messages = messages[:-1] if continues else messages
     has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
-    source = _source(model, is_for_tools=bool(tools) or has_calls)
-    template = _compiled(source)
-    dialect = detect(source, model.architecture)
+    source = model.template_in_force(is_for_tools=bool(tools) or has_calls)
+    if not source:
+        raise NoChatTemplate(model.name)
+    template = compiled(source)
+    dialect = dialect_of(model, source)
     wishes = _wishes(template, dialect, variables or {}, effort)
+    if budget is not None:
+        wishes = {**budget_variables(budget, template), **wishes}
     has_instructions = bool(tools) and not (
         dialect is not _PLAIN and template.takes_tools
     )
@@ -103,9 +113,9 @@ def prompt_render(
     )
     if not text:
         raise ChatTemplateError("The model's chat template makes an empty prompt.")
-    starts_in_reasoning = dialect.reasoning.is_begun_by(text)
+    beginning, starts_in_reasoning = begin_answer(begun, text, dialect)
     return Prompt(
-        text=text,
+        text=text + beginning,
         has_bos=bool(bos) and text.startswith(bos),
         dialect=dialect,
         reasons=starts_in_reasoning or reasons(template, dialect),
@@ -114,14 +124,27 @@ def prompt_render(
     )
 
 
-def _source(model: Model, *, is_for_tools: bool) -> str:
-    """Return the model's template; some have another one for tools."""
-    tool_source = model.metadata.get(_TOOL_TEMPLATE)
-    if is_for_tools and isinstance(tool_source, str) and tool_source:
-        return tool_source
-    if not model.chat_template:
-        raise NoChatTemplate(model.name)
-    return model.chat_template
+def can_continue(messages: Sequence[Message]) -> bool:
+    """Return whether the last message may be an answer's beginning."""
+    return len(messages) > 1 and messages[-1].role == "assistant"
+
+
+def dialect_of(model: Model, source: str) -> Dialect:
+    """Return the dialect of a model with this template.
+
+    Raises RequestRejected for one that its settings name and that is not known.
+    """
+    name = model.dialect_override
+    if not name:
+        return detect(source, model.architecture)
+    if name not in DIALECTS:
+        raise RequestRejected(
+            f"The settings of the model '{model.name}' name the format '{name}', which "
+            "there is not.",
+            code="chat_template_error",
+            param="model",
+        )
+    return DIALECTS[name]
 
 
 def _plain(reasoning: Reasoning) -> Dialect:
@@ -176,7 +199,8 @@ def _room(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(source: str) -> ChatTemplate:
+def compiled(source: str) -> ChatTemplate:
+    """Return the template, compiled once. Raises ChatTemplateError."""
     return ChatTemplate(source)
 
 

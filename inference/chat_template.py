@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, meta
 
 from inference import template_probe
+from inference.chat_messages import Message
 from inference.errors import RequestRejected
 from inference.template_filters import TemplateRaised, make_environment
 from inference.template_probe import CallShape
@@ -18,10 +19,11 @@ from inference.template_sandbox import render_bounded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from inference.chat_messages import Message, Tool
+    from inference.chat_messages import Tool
 
 _MAX_SOURCE_CHARS = 256 * 1024
 _MAX_PROBE_CHARS = 1024 * 1024
+_NO_TOKENS = {"bos_token": "", "eos_token": ""}
 
 
 class ChatTemplateError(RequestRejected):
@@ -92,6 +94,13 @@ class ChatTemplate:
         shape = self.call_shape
         return shape is None or template_probe.takes_several_calls(self._try, shape)
 
+    def check(self) -> None:
+        """Raise ChatTemplateError unless it shows what a user says."""
+        said = Message("user", template_probe.TEXT)
+        text = self.render([said], _NO_TOKENS, max_chars=_MAX_PROBE_CHARS)
+        if template_probe.TEXT not in text:
+            raise ChatTemplateError("The template does not show what a user says.")
+
     def mentions(self, texts: Iterable[str]) -> bool:
         """Return whether any of the texts stands in the template."""
         return any(text in self._source for text in texts)
@@ -150,9 +159,8 @@ class ChatTemplate:
     def _try(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]
     ) -> str | None:
-        variables = {"bos_token": "", "eos_token": ""}
         try:
-            return self._render(messages, tools, variables, _MAX_PROBE_CHARS)
+            return self._render(messages, tools, _NO_TOKENS, _MAX_PROBE_CHARS)
         except ChatTemplateError:
             return None
 

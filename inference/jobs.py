@@ -57,11 +57,17 @@ class TokenizeJob:
 
     def message(self, stream: Stream, reply_to: str, priority: int) -> Tokenize:
         """Return what is put into the model's queue."""
+        return self.question(stream.request_id, reply_to, stream.deadline)
+
+    def question(
+        self, request_id: str = "", reply_to: str = "", deadline: float = 0
+    ) -> Tokenize:
+        """Return what is asked, of whomever."""
         return Tokenize(
-            request_id=stream.request_id,
+            request_id=request_id,
             reply_to=reply_to,
             text=self.text,
-            deadline=stream.deadline,
+            deadline=deadline,
             special=self.special,
             parse_special=self.parse_special,
         )
@@ -80,10 +86,16 @@ class DetokenizeJob:
 
     def message(self, stream: Stream, reply_to: str, priority: int) -> Detokenize:
         """Return what is put into the model's queue."""
+        return self.question(stream.request_id, reply_to, stream.deadline)
+
+    def question(
+        self, request_id: str = "", reply_to: str = "", deadline: float = 0
+    ) -> Detokenize:
+        """Return what is asked, of whomever."""
         return Detokenize(
-            request_id=stream.request_id,
+            request_id=request_id,
             reply_to=reply_to,
             tokens=self.tokens,
             path=self.path,
-            deadline=stream.deadline,
+            deadline=deadline,
         )

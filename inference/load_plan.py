@@ -13,6 +13,7 @@ from inference.context_policy import (
     choose_context,
     choose_text_length,
 )
+from inference.engine.adapters import AdapterFile
 from inference.engine.config import EngineConfig
 from inference.sizing import (
     Cache,
@@ -22,10 +23,12 @@ from inference.sizing import (
     kv_bytes,
     recurrent_bytes,
     unified_cache,
+    with_adapters,
+    with_draft_model,
 )
 from registry.load_settings import conflicts
 from registry.memory_shape import Block, MemoryShape, Weights, Widths
-from registry.models import Kind, Model
+from registry.models import FileState, Kind, Model
 
 if TYPE_CHECKING:
     from inference.machine import Machine
@@ -46,6 +49,15 @@ class InvalidSettings(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class DraftModel:
+    """The model that guesses for another one, in the same process."""
+
+    paths: tuple[str, ...]
+    shape: MemoryShape
+    n_vocab: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRequest:
     """A model and what is wanted of it. ``kv_budget`` is in bytes."""
 
@@ -56,6 +68,12 @@ class LoadRequest:
     wish: ContextWish
     kv_budget: int
     task: str = "generate"
+    pooling: str = ""
+    adapters: tuple[AdapterFile, ...] = ()
+    draft: DraftModel | None = None
+    cache_dir: str = ""
+    cache_bytes: int = 0
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,41 @@ def load_request(model: Model) -> LoadRequest:
         wish=context_wish(model),
         kv_budget=config["engine.kv_memory_mb"] * _MIB,
         task=_TASKS.get(model.kind, "generate"),
+        pooling=model.pooling_in_force,
+        adapters=adapter_files(model),
+        draft=_draft_of(model) if in_force.draft == "model" else None,
+        cache_dir=str(settings.CACHE_DIR) if config["cache.enabled"] else "",
+        cache_bytes=config["cache.max_size_mb"] * _MIB,
+        fingerprint=model.fingerprint,
+    )
+
+
+def _draft_of(model: Model) -> DraftModel:
+    """Return a model's draft model. Raises InvalidSettings."""
+    other = model.draft_model
+    if other is None:
+        raise InvalidSettings(
+            "It is to be drafted for by a model, but none is chosen, or it was deleted."
+        )
+    if other.state != FileState.FOUND:
+        raise InvalidSettings(f"The file of its draft model {other.name} is missing.")
+    return DraftModel(
+        paths=tuple(str(path) for path in other.paths),
+        shape=shape_of(other),
+        n_vocab=other.vocab_size or 0,
+    )
+
+
+def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
+    """Return the adapters that a model is to be loaded with."""
+    return tuple(
+        AdapterFile(
+            name=adapter.name,
+            path=adapter.path,
+            fingerprint=adapter.fingerprint,
+            size=adapter.file_size,
+        )
+        for adapter in model.adapters()
     )
 
 
@@ -156,7 +209,7 @@ def kv_cache_bytes(
         n_ctx=1,
         n_seq_max=1,
         cache_type_k=model.setting_in_force("cache_type_k"),
-        cache_type_v=model.setting_in_force("cache_type_v"),
+        cache_type_v=model.settings_in_force().type_v,
         swa_full=model.setting_in_force("swa_full"),
         n_ubatch=model.setting_in_force("n_ubatch"),
     )
@@ -174,6 +227,8 @@ def load_plan(
 
     def cache_bytes(cache: Cache) -> int:
         kv = kv_bytes(kept, some, cache, window)
+        if request.draft is not None:
+            kv += kv_bytes(kept_by(request.draft.shape.blocks), some, cache, 0)
         return kv + recurrent_bytes(kept, cache.n_seq_max)
 
     def text_bytes(n_ctx: int) -> int:
@@ -187,7 +242,20 @@ def load_plan(
         context = choose_text_length(request.wish, text_bytes, budget)
     engine = _engine(request, context)
     taken = estimate(request.shape, engine, machine, n_vocab=request.n_vocab)
+    taken = with_adapters(taken, request.adapters)
+    drafting = engine.of_draft_model
+    if request.draft is not None and drafting is not None:
+        draft = estimate(
+            request.draft.shape, drafting, machine, n_vocab=request.draft.n_vocab
+        )
+        taken = with_draft_model(taken, draft)
     return LoadPlan(engine, taken)
+
+
+def _type_v(in_force: LoadSettings) -> str:
+    """Return V's type; "auto" where the worker knows best."""
+    is_free = (in_force.cache_type_k, in_force.cache_type_v) == ("f16", "auto")
+    return "auto" if is_free else in_force.type_v
 
 
 def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
@@ -201,7 +269,7 @@ def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
         n_cells=context.n_cells,
         n_cells_max=context.n_cells_max,
         cache_type_k=in_force.cache_type_k,
-        cache_type_v=in_force.cache_type_v,
+        cache_type_v=_type_v(in_force),
         flash_attention=in_force.flash_attention,
         swa_full=in_force.swa_full,
         n_batch=in_force.n_batch,
@@ -217,7 +285,13 @@ def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
         main_gpu=in_force.main_gpu,
         shares_prefixes=in_force.shares_prefixes,
         draft=in_force.draft,
+        draft_paths=request.draft.paths if request.draft is not None else (),
         task=request.task,
+        pooling=request.pooling,
+        adapters=request.adapters,
+        cache_dir=request.cache_dir,
+        cache_bytes=request.cache_bytes,
+        fingerprint=request.fingerprint,
     )
 
 

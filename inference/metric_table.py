@@ -313,6 +313,10 @@ _ENGINE = (
         "vllm:spec_decode_num_accepted_tokens_total",
         "llamacpp:spec_decode_num_accepted_tokens_total",
     ),
+    _counter("stored_prefix_hits", "Prefixes that came from disk."),
+    _counter("stored_prefix_tokens", "Prompt tokens that disk saved computing."),
+    _counter("stored_prefix_read_bytes", "KV state read from disk."),
+    _counter("stored_prefix_written_bytes", "KV state written to disk."),
     _counter("context_resizes", "Contexts made anew, larger."),
 )
 

@@ -15,12 +15,16 @@ inverse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from inference.engine.constraint import Constraint
 from inference.engine.probabilities import TokenLogprob, TokenLogprobs
 from inference.engine.sampling_params import SamplingParams
+from inference.engine.thinking import ThinkingBudget
+
+if TYPE_CHECKING:
+    from inference.engine.adapters import Adapters
 
 VERSION = 2
 
@@ -37,10 +41,13 @@ def queue_name(model_id: int) -> str:
 class Generate:
     """Run one sequence.
 
-    ``prompt`` is text, or token ids. ``special`` says whether the tokenizer
+    ``prompt`` is text, or token ids; the answer comes between it and ``suffix``, if
+    there is one. ``special`` says whether the tokenizer
     puts the model's BOS before text (a rendered chat template has its own).
     ``resume`` are tokens that an earlier worker has already delivered: they are
-    prefilled with the prompt and not sent again. ``deadline`` is in seconds
+    prefilled with the prompt and not sent again. ``prediction`` is text that the
+    answer may be: where it is, it comes faster. ``adapters`` are what it runs under.
+    ``deadline`` is in seconds
     since the epoch; ``tenant`` names the key's owner, ``key`` the key, which
     weighs ``weight``; of one key's requests a lower ``priority`` starts earlier.
     """
@@ -51,7 +58,10 @@ class Generate:
     params: SamplingParams
     deadline: float
     special: bool = True
+    suffix: str = ""
     resume: tuple[int, ...] = ()
+    prediction: str = ""
+    adapters: Adapters = ()
     tenant: str = ""
     key: str = ""
     weight: float = 1.0
@@ -220,11 +230,16 @@ class Detokenized:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The engine's own count of one sequence."""
+    """The engine's own count of one sequence.
+
+    ``accepted`` and ``rejected`` are tokens that were guessed, rightly or not.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    accepted: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +322,7 @@ _TYPES: dict[str, type] = {
 _NAMES = {message: name for name, message in _TYPES.items()}
 _FIELDS = {message: [field.name for field in fields(message)] for message in _NAMES}
 _PARAMS = [field.name for field in fields(SamplingParams)]
+_USAGE = [field.name for field in fields(Usage)]
 #: Fields that are tuples of what msgpack carries as it is.
 _TUPLES = frozenset(
     {"inputs", "paths", "pieces", "request_ids", "resume", "tokens", "vectors"}
@@ -343,8 +359,10 @@ def _plain(value: Any) -> Any:
         return [_plain(getattr(value, name)) for name in _PARAMS]
     if isinstance(value, Constraint):
         return [value.grammar, value.param, value.marks]
+    if isinstance(value, ThinkingBudget):
+        return list(astuple(value))
     if isinstance(value, Usage):
-        return [value.prompt_tokens, value.completion_tokens, value.cached_tokens]
+        return [getattr(value, name) for name in _USAGE]
     if isinstance(value, tuple):
         return [_event(item) for item in value]
     return value
@@ -369,6 +387,8 @@ def _rich(name: str, value: Any) -> Any:
         params = {n: _tuples(v) for n, v in zip(_PARAMS, value, strict=True)}
         if params["constraint"] is not None:
             params["constraint"] = Constraint(*params["constraint"])
+        if params["thinking"] is not None:
+            params["thinking"] = ThinkingBudget(*params["thinking"])
         return SamplingParams(**params)
     if name == "usage":
         return Usage(*value)
@@ -381,6 +401,8 @@ def _rich(name: str, value: Any) -> Any:
             )
             for chosen, top in value
         )
+    if name == "adapters":
+        return _tuples(value)
     if name in _TUPLES:
         return tuple(value)
     return value

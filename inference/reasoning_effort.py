@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: OpenAI's words for it.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LEVEL = "reasoning_effort"
+#: The variable in which Seed-OSS, as an example, reads how many tokens it may think.
+BUDGET = "thinking_budget"
 #: Qwen, GLM and others have the first, DeepSeek and Granite the second.
 _SWITCHES = ("enable_thinking", "thinking")
 
@@ -20,6 +22,13 @@ _SWITCHES = ("enable_thinking", "thinking")
 def reasons(template: ChatTemplate, dialect: Dialect) -> bool:
     """Return whether the template knows of reasoning."""
     return template.mentions((*dialect.reasoning.begin, *dialect.reasoning.end))
+
+
+def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
+    """Return the variables that tell of a budget of tokens, if there are any."""
+    told: dict[str, Any] = {BUDGET: budget, **dict.fromkeys(_SWITCHES, False)}
+    names = (BUDGET,) if budget else told
+    return {name: told[name] for name in names if name in template.variables}
 
 
 def effort_variables(

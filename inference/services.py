@@ -267,6 +267,11 @@ def _no_engine() -> EngineUnavailable:
     )
 
 
+def is_served(model: Model) -> bool:
+    """Return whether a worker of the model takes requests now, on any machine."""
+    return Worker.objects.serving().filter(model=model).exists()
+
+
 async def queue_depth(model_id: int) -> int:
     """Return how many requests wait in a model's queue.
 

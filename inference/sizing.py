@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from inference.engine.config import STAGE_SEQUENCES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from inference.engine.adapters import AdapterFile
     from inference.engine.config import EngineConfig
     from inference.machine import Machine
     from registry.memory_shape import Block, MemoryShape, Weights, Widths
@@ -186,7 +189,7 @@ def kv_bytes(kept: Kept, config: EngineConfig, cache: Cache, window: int) -> int
     whole, windowed = cells_per_stream(config, cache, window)
     k = kept.k * whole + kept.windowed_k * windowed
     v = kept.v * whole + kept.windowed_v * windowed
-    size = k * KV_BYTES[config.cache_type_k] + v * KV_BYTES[config.cache_type_v]
+    size = k * KV_BYTES[config.cache_type_k] + v * KV_BYTES[config.type_v]
     return int(size) * cache.n_streams
 
 
@@ -307,7 +310,39 @@ def estimate(
                 process=_GPU_CONTEXT_BYTES if number else 0,
             )
         )
-    return _with_ends(shape, config, machine, n_vocab, devices, owners[-1], held[0])
+    taken = _with_ends(shape, config, machine, n_vocab, devices, owners[-1], held[0])
+    if not _prefills_apart(shape, config, machine):
+        return taken
+    return _with_stage(taken, shape, config, n_vocab=n_vocab)
+
+
+def _with_stage(
+    taken: Estimate, shape: MemoryShape, config: EngineConfig, *, n_vocab: int
+) -> Estimate:
+    """Return an estimate with a context for long prompts: see ``llama/stage.py``.
+
+    It goes when the cache comes to have few sequences.
+    """
+    at_load, grown = caches(config)
+    host = taken.host
+    kv, compute = host.kv, 0
+    for cache in (at_load, grown):
+        if cache.n_streams >= STAGE_SEQUENCES:
+            one = split_cache(cache.cells_per_stream, 1)
+            kept = kept_by(shape.blocks)
+            both = kv_bytes(kept, config, cache, 0) + kv_bytes(kept, config, one, 0)
+            kv = max(kv, both)
+            compute = max(compute, compute_bytes(shape, config, one, n_vocab=n_vocab))
+    return replace(taken, host=replace(host, kv=kv, compute=host.compute + compute))
+
+
+def _prefills_apart(shape: MemoryShape, config: EngineConfig, machine: Machine) -> bool:
+    return (
+        config.may_prefill_apart
+        and (config.n_gpu_layers == 0 or not machine.gpus)
+        and not (shape.window or shape.is_mla)
+        and not any(block.state for block in shape.blocks)
+    )
 
 
 def _with_ends(
@@ -352,6 +387,43 @@ def _with_ends(
         + (_GPU_HOST_BYTES if any(gpu.total for gpu in gpus) else 0),
     )
     return Estimate(host, tuple(gpus), file - stale if is_mapped else 0, stale)
+
+
+def with_adapters(taken: Estimate, adapters: Iterable[AdapterFile]) -> Estimate:
+    """Return an estimate with adapters, whose matrices lie beside the model's own."""
+    size = sum(adapter.size for adapter in adapters)
+    devices = (taken.host, *taken.gpus)
+    weights = sum(device.weights for device in devices) or 1
+    host, *gpus = (
+        replace(each, weights=each.weights + size * each.weights // weights)
+        for each in devices
+    )
+    return replace(taken, host=host, gpus=tuple(gpus))
+
+
+def with_draft_model(taken: Estimate, draft: Estimate) -> Estimate:
+    """Return an estimate with that of a draft model, which is in the same process."""
+    gpus = zip(taken.gpus, draft.gpus, strict=True)
+    host_process = taken.host.process + draft.host.process - _PROCESS_BYTES
+    return Estimate(
+        host=replace(_sum(taken.host, draft.host), process=host_process),
+        gpus=tuple(
+            replace(_sum(one, other), process=max(one.process, other.process))
+            for one, other in gpus
+        ),
+        mapped=taken.mapped + draft.mapped,
+        stale=taken.stale + draft.stale,
+    )
+
+
+def _sum(one: DeviceMemory, other: DeviceMemory) -> DeviceMemory:
+    return DeviceMemory(
+        weights=one.weights + other.weights,
+        kv=one.kv + other.kv,
+        recurrent=one.recurrent + other.recurrent,
+        compute=one.compute + other.compute,
+        process=one.process + other.process,
+    )
 
 
 def _by_rows(

@@ -26,6 +26,7 @@ from inference.protocol import (
 
 if TYPE_CHECKING:
     from inference.client import EngineClient
+    from inference.engine.adapters import Adapters
     from inference.engine.sampling_params import SamplingParams
     from inference.protocol import Request
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 RETRY_AFTER_S = 5
 #: What a worker may fail with that is no fault of the request.
 _FAILURES: dict[str, type[InferenceError]] = {
+    "adapter_not_loaded": EngineUnavailable,
     "decode_failed": EngineUnavailable,
     "kv_cells_exhausted": EngineUnavailable,
     ModelLoadFailed.code: ModelLoadFailed,
@@ -78,6 +80,9 @@ class Job:
     tenant: str
     key: str
     timeout_s: float
+    suffix: str = ""
+    prediction: str = ""
+    adapters: Adapters = ()
     weight: float = 1.0
     priority: int = 0
 
@@ -90,7 +95,10 @@ class Job:
             params=self.params,
             deadline=stream.deadline,
             special=self.special,
+            suffix=self.suffix,
             resume=tuple(stream.tokens),
+            prediction=self.prediction,
+            adapters=self.adapters,
             tenant=self.tenant,
             key=self.key,
             weight=self.weight,

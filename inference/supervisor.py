@@ -25,7 +25,7 @@ from inference.load_decision import decide
 from inference.load_plan import InvalidSettings, load_request
 from inference.machine_probe import machine_probe
 from inference.models import EngineNode, Worker, WorkerState
-from inference.services import ENGINE_GROUP, models_preload, queue_depth
+from inference.services import ENGINE_GROUP, is_served, models_preload, queue_depth
 from inference.threads import in_one_thread
 from inference.worker_process import WorkerProcess
 from inference.worker_slot import Slot, resident_memory, room_of
@@ -124,6 +124,10 @@ class Supervisor:
         if row is None or not row.wanted or process.is_draining:
             await process.drain()
             self._kill_after_drain(slot)
+        elif slot.is_outdated and self._may_reload(slot):
+            logger.info("Loading %s anew: it has other adapters now", slot.model)
+            # Its row is still wanted, so it is claimed again.
+            await process.drain()
         elif self._is_idle_too_long(slot):
             logger.info("Unloading %s: idle", slot.model)
             await in_one_thread(worker_rows.unwant, slot.row_id)
@@ -153,6 +157,11 @@ class Supervisor:
         if slot.settings.is_pinned or not keep_alive:
             return False
         return all(each.is_idle(keep_alive) for each in self._alike(slot))
+
+    def _may_reload(self, slot: Slot) -> bool:
+        """Whether all workers of the model are there: one at a time is loaded anew."""
+        processes = [each.process for each in self._alike(slot)]
+        return all(p.report.state == "ready" and not p.is_draining for p in processes)
 
     def _alike(self, slot: Slot) -> list[Slot]:
         """Return the workers of the same model, the first of them first."""
@@ -224,7 +233,7 @@ class Supervisor:
 
     async def _try_start(self, row: Worker) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
-        if row.replica and not await in_one_thread(worker_rows.is_served, row.model):
+        if row.replica and not await in_one_thread(is_served, row.model):
             # Several workers are of use once one can load the model at all.
             return
         try:

@@ -16,18 +16,19 @@ from typing import Any
 #: Renders messages and tools; None if the template fails.
 Try = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str | None]
 
-_TEXT = "a-probe-of-the-template"
+#: What is said in a probe.
+TEXT = "a-probe-of-the-template"
 _TOOL = "probe_of_tools"
 _OTHER_TOOL = "probe_of_more_tools"
 _ARGUMENT = "probed_argument"
 _RESULT = "probed-result"
-_USER = {"role": "user", "content": _TEXT}
+_USER = {"role": "user", "content": TEXT}
 _TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {
             "name": name,
-            "description": _TEXT,
+            "description": TEXT,
             "parameters": {"type": "object", "properties": {}},
         },
     }
@@ -49,12 +50,12 @@ class CallShape:
 
 def wants_parts(attempt: Try) -> bool:
     """Return whether content is to be a list of parts, and not text."""
-    parts = [{"type": "text", "text": _TEXT}]
-    if _TEXT in (attempt([_USER], []) or ""):
+    parts = [{"type": "text", "text": TEXT}]
+    if TEXT in (attempt([_USER], []) or ""):
         return False
     shown = attempt([{"role": "user", "content": parts}], []) or ""
     # A list that is simply printed shows the text too, in Python's brackets.
-    return _TEXT in shown and "'text'" not in shown
+    return TEXT in shown and "'text'" not in shown
 
 
 def takes_system(attempt: Try) -> bool:
@@ -86,7 +87,7 @@ def call_shape(attempt: Try) -> CallShape | None:
 def takes_results(attempt: Try) -> bool:
     """Return whether what a tool has returned is told, after a call that is text."""
     messages = _conversation(CallShape(), _TOOL)
-    messages[1] = {"role": "assistant", "content": _TEXT}
+    messages[1] = {"role": "assistant", "content": TEXT}
     return _RESULT in (attempt(messages, _TOOLS) or "")
 
 
@@ -102,7 +103,7 @@ def _is_garbled(text: str) -> bool:
 
 
 def _conversation(shape: CallShape, *names: str) -> list[dict[str, Any]]:
-    arguments: Any = {_ARGUMENT: _TEXT}
+    arguments: Any = {_ARGUMENT: TEXT}
     if shape.has_text:
         arguments = json.dumps(arguments)
     calls = [

@@ -28,10 +28,11 @@ async def tokenizing_events(
     asked: Tokenize | Detokenize, tokenizer: Tokenizer
 ) -> list[Event]:
     """Return the whole answer. Raises EngineError."""
+    said: Event
     if len(asked.text if isinstance(asked, Tokenize) else asked.tokens) > _LONG:
-        said = await asyncio.to_thread(_answer, asked, tokenizer)
+        said = await asyncio.to_thread(tokenizing_answer, asked, tokenizer)
     else:
-        said = _answer(asked, tokenizer)
+        said = tokenizing_answer(asked, tokenizer)
     return [
         Accepted(asked.request_id, 0),
         said,
@@ -39,7 +40,10 @@ async def tokenizing_events(
     ]
 
 
-def _answer(asked: Tokenize | Detokenize, tokenizer: Tokenizer) -> Event:
+def tokenizing_answer(
+    asked: Tokenize | Detokenize, tokenizer: Tokenizer
+) -> Tokenized | Detokenized:
+    """Return the answer to one question. Raises EngineError."""
     if isinstance(asked, Tokenize):
         tokens = tokenizer.tokenize(
             asked.text, special=asked.special, parse_special=asked.parse_special

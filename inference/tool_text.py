@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from inference.chat_messages import Tool
-    from inference.dialects import Framing
+    from inference.dialects import Dialect, Framing
 
 _SYSTEM = ("system", "developer")
 
@@ -59,6 +59,24 @@ def with_calls_as_text(
             told.append(message)
         was_result = is_result
     return told
+
+
+def begin_answer(begun: Message, prompt: str, dialect: Dialect) -> tuple[str, bool]:
+    """Return an answer's beginning as the model writes it, and whether it is a thought.
+
+    ``prompt`` is what comes before it; it may begin a thought itself.
+    """
+    reasoning, framing = dialect.reasoning, dialect.framing
+    is_thought = reasoning.is_begun_by(prompt)
+    text = ""
+    if begun.reasoning:
+        text = ("" if is_thought else reasoning.opening) + begun.reasoning
+        is_thought = True
+    if not begun.content:
+        return text, is_thought
+    if is_thought:
+        text += reasoning.closing + framing.after_reasoning
+    return text + framing.before_content + begun.content, False
 
 
 def _written(calls: Iterable[dict[str, Any]], framing: Framing) -> str:

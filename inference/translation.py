@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from inference.embedding_translation import embedding_events, embedding_request
+from inference.engine.adapters import check_loaded
 from inference.engine.core import check_request
 from inference.engine.embedding import EmbeddingOutput
 from inference.engine.errors import InvalidRequest
+from inference.engine.infill import infill_prompt
 from inference.engine.request import Request
 from inference.engine.sequence import FinishReason
 from inference.protocol import (
@@ -63,6 +66,10 @@ async def _generation_request(asked: Generate, backend: Backend) -> Request:
         n_vocab=backend.tokenizer.n_vocab,
         resume=asked.resume,
     )
+    check_loaded(asked.adapters, backend.adapters)
+    prediction: list[int] = []
+    if asked.prediction:
+        prediction = await _tokens_of(asked.prediction, backend, special=False)
     if asked.params.needs_preparation:
         await asyncio.to_thread(backend.prepare, asked.params)
     return Request(
@@ -70,6 +77,9 @@ async def _generation_request(asked: Generate, backend: Backend) -> Request:
         prompt=prompt,
         params=asked.params,
         resume=asked.resume,
+        # What is beyond the context cannot come true.
+        prediction=tuple(prediction[: backend.n_ctx_max]),
+        adapters=asked.adapters,
         tenant=asked.tenant,
         flow=asked.key,
         weight=asked.weight,
@@ -78,12 +88,29 @@ async def _generation_request(asked: Generate, backend: Backend) -> Request:
 
 
 async def _tokenized(asked: Generate, backend: Backend) -> list[int]:
+    if asked.suffix:
+        return await _infill(asked, backend)
     if isinstance(asked.prompt, list):
         return asked.prompt
-    tokenize = backend.tokenizer.tokenize
-    if len(asked.prompt) > _LONG_PROMPT:
-        return await asyncio.to_thread(tokenize, asked.prompt, special=asked.special)
-    return tokenize(asked.prompt, special=asked.special)
+    return await _tokens_of(asked.prompt, backend, special=asked.special)
+
+
+async def _infill(asked: Generate, backend: Backend) -> list[int]:
+    before = asked.prompt
+    if isinstance(before, str):
+        before = await _tokens_of(before, backend, special=False, is_plain=True)
+    after = await _tokens_of(asked.suffix, backend, special=False, is_plain=True)
+    return infill_prompt(backend.tokenizer.infill, before, after)
+
+
+async def _tokens_of(
+    text: str, backend: Backend, *, special: bool, is_plain: bool = False
+) -> list[int]:
+    """Return the tokens of a text; in a plain one marks are no control tokens."""
+    tokenize = partial(
+        backend.tokenizer.tokenize, text, special=special, parse_special=not is_plain
+    )
+    return await asyncio.to_thread(tokenize) if len(text) > _LONG_PROMPT else tokenize()
 
 
 def events_of(output: SequenceOutput | EmbeddingOutput) -> list[Event]:
@@ -101,7 +128,13 @@ def events_of(output: SequenceOutput | EmbeddingOutput) -> list[Event]:
             TokensGenerated(request_id, output.tokens, output.text, output.logprobs)
         )
     else:
-        usage = Usage(output.num_prompt, output.num_output, output.num_cached)
+        usage = Usage(
+            output.num_prompt,
+            output.num_output,
+            output.num_cached,
+            accepted=output.num_accepted,
+            rejected=output.num_drafted - output.num_accepted,
+        )
         events.append(
             Finished(request_id, str(reason), output.text, usage, output.logprobs)
         )

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from inference import request_queue
 from inference.backlog import Backlog
 from inference.engine.core import EngineCore
+from inference.engine.disk_cache import open_disk_cache
 from inference.engine.embedder import EmbeddingCore
 from inference.engine.errors import EngineError
 from inference.engine.runner import Add, Cancel, EngineRunner
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
     from inference.backlog import Held
     from inference.engine.backend import Backend
+    from inference.engine.config import EngineConfig
     from inference.engine.embedding import (
         EmbeddingBackend,
         EmbeddingOutput,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     )
     from inference.engine.output import SequenceOutput
     from inference.engine.request import Request
+    from inference.engine.runner import Core
     from inference.protocol import Request as Asked
 
 logger = logging.getLogger(__name__)
@@ -126,7 +129,7 @@ class Worker:
             on_ready=self._in_loop(self._loaded),
             on_outputs=self._in_loop(self._stepped),
             on_failed=self._in_loop(self._failed),
-            make_core=EngineCore if spec.engine.is_generative else EmbeddingCore,
+            make_core=partial(_core_of, spec.engine),
         )
 
     async def run(self) -> int:
@@ -459,6 +462,14 @@ class Worker:
             **changes,
         )
         self._report(self._status)
+
+
+def _core_of(config: EngineConfig, backend: Any) -> Core:
+    """Return what runs requests on a loaded model."""
+    if not config.is_generative:
+        return EmbeddingCore(backend)
+    disk = open_disk_cache(config, can_cut=backend.can_cut)
+    return EngineCore(backend, disk=disk)
 
 
 async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:

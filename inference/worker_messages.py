@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from inference.engine.adapters import AdapterFile
 from inference.engine.config import EngineConfig
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def spec_from_line(line: str) -> WorkerSpec:
     engine = data.pop("engine")
     engine["paths"] = tuple(engine["paths"])
     engine["tensor_split"] = tuple(engine["tensor_split"])
+    engine["draft_paths"] = tuple(engine["draft_paths"])
+    engine["adapters"] = tuple(AdapterFile(**each) for each in engine["adapters"])
     return WorkerSpec(engine=EngineConfig(**engine), **data)
 
 

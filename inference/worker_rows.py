@@ -137,11 +137,14 @@ def rows_of(node: EngineNode) -> list[Worker]:
     last. Rows of machines that are gone are among them.
     """
     _adopt_orphans()
+    workers = Worker.objects.select_related("model").prefetch_related(
+        "model__attachments__adapter"
+    )
     return [
-        *Worker.objects.filter(node=node).select_related("model"),
-        *Worker.objects.filter(node=None, wanted=True, state=WorkerState.REQUESTED)
-        .select_related("model")
-        .order_by(Least("replica", 1), "requested_at", "replica"),
+        *workers.filter(node=node),
+        *workers.filter(node=None, wanted=True, state=WorkerState.REQUESTED).order_by(
+            Least("replica", 1), "requested_at", "replica"
+        ),
     ]
 
 
@@ -215,11 +218,6 @@ def _drop_spares(pk: int) -> None:
     alike = Worker.objects.filter(model__workers=pk)
     if not alike.filter(wanted=True).exclude(state__in=_ENDED).exists():
         alike.filter(node=None, state=WorkerState.REQUESTED, replica__gt=0).delete()
-
-
-def is_served(model: Model) -> bool:
-    """Return whether a worker of the model takes requests now, here or elsewhere."""
-    return Worker.objects.serving().filter(model=model).exists()
 
 
 def worker_ended(pk: int, incarnation: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from inference.load_decision import Room
+from inference.load_plan import adapter_files
 from inference.placement import Loaded
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Slot:
     def incarnation(self) -> str:
         """This life of the row."""
         return self.process.spec.incarnation
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model has other adapters now than it was loaded with."""
+        return adapter_files(self.model) != self.plan.engine.adapters
 
     @property
     def is_fresh(self) -> bool:

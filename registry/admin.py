@@ -19,7 +19,7 @@ from registry import services
 from registry.badges import badge, chips
 from registry.errors import RegistryError
 from registry.forms import ModelSettingsForm
-from registry.models import Alias, FileState, Kind, Model, ScanRun
+from registry.models import Alias, Attachment, FileState, Kind, Model, ScanRun
 from registry.unfold_types import ModelAdmin, TabularInline
 from registry.units import human_bytes, human_count
 
@@ -40,12 +40,23 @@ class AliasInline(TabularInline[Alias, Model]):
     verbose_name_plural = "aliases: further names that requests may use"
 
 
+class AttachmentInline(TabularInline[Attachment, Model]):
+    """The LoRA adapters that a model is loaded with."""
+
+    model = Attachment
+    fk_name = "model"
+    extra = 0
+    hide_title = True
+    verbose_name = "adapter"
+    verbose_name_plural = "LoRA adapters that are loaded with the model"
+
+
 @admin.register(Model)
 class RegistryModelAdmin(ModelAdmin[Model]):
     """Models as scans found them; only their settings can be edited."""
 
     form = ModelSettingsForm
-    inlines = (AliasInline,)
+    inlines = (AliasInline, AttachmentInline)
     search_fields = ("name", "title", "architecture", "aliases__name")
     search_help_text = "Id, title, architecture or alias"
     list_display: tuple[str, ...] = (
@@ -73,7 +84,9 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                     ("n_ctx", "n_seq_max"),
                     ("replicas", "keep_alive"),
                     ("is_pinned", "is_preloaded"),
-                    ("shares_prefixes", "draft"),
+                    ("draft", "draft_model"),
+                    "shares_prefixes",
+                    "pooling_type",
                 )
             },
         ),
@@ -120,6 +133,13 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             },
         ),
         (
+            "Chat template, where it is not to be the file's own",
+            {
+                "classes": ("collapse",),
+                "fields": ("template_override", "dialect_override"),
+            },
+        ),
+        (
             "Identity",
             {
                 "classes": ("tab",),
@@ -145,6 +165,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                     ("block_count", "embedding_length"),
                     ("head_count", "head_count_kv"),
                     ("kv_elements_per_token", "expert_count"),
+                    ("lora_rank", "lora_alpha"),
                 ),
             },
         ),
@@ -183,6 +204,11 @@ class RegistryModelAdmin(ModelAdmin[Model]):
         editable = ModelSettingsForm.Meta.fields
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name not in editable]
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[type[Any]]:
+        """Return the tables below the settings: adapters where there can be some."""
+        takes_adapters = obj is not None and obj.is_generative
+        return [AliasInline, *([AttachmentInline] if takes_adapters else [])]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: models come from scans."""

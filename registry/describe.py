@@ -13,9 +13,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from registry.adapters import lora_alpha, lora_rank
 from registry.architecture_keys import ArchitectureKeys
 from registry.errors import InvalidGGUF
 from registry.gguf import LongValue
+from registry.infill import supports_infill
 from registry.memory_shape import memory_shape
 from registry.quantization import TENSOR_TYPES, file_type_name
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from registry.gguf import GGUFHeader, TensorInfo, Value
 
 #: Counts up when more is read off a header: rows of an earlier version are read anew.
-VERSION = 2
+VERSION = 3
 
 Kind = Literal["chat", "completion", "embedding", "reranker", "projector", "lora"]
 
@@ -98,9 +100,12 @@ class ModelDescription:
     expert_count: int | None = None
     license: str = ""
     supports_tools: bool = False
+    supports_infill: bool = False
     chat_template: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     memory_shape: dict[str, Any] | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
 
 
 def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
@@ -116,6 +121,7 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
     keys = ArchitectureKeys(header, architecture)
     shape = memory_shape(headers, architecture)
     template = clean_text(header.text(_TEMPLATE))
+    rank = lora_rank(tensors)
     return ModelDescription(
         kind=kind,
         architecture=architecture,
@@ -138,9 +144,12 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
         supports_tools=any(
             names_tools(text) for text in (template, *_named_templates(header).values())
         ),
+        supports_infill=supports_infill(header),
         chat_template=template,
         metadata=_metadata(header, architecture),
         memory_shape=shape.as_json() if shape else None,
+        lora_rank=_column(rank) if rank else None,
+        lora_alpha=lora_alpha(header),
     )
 
 

@@ -32,6 +32,7 @@ _SAMPLING = (
     "repeat_penalty",
     "max_tokens",
 )
+_TEMPLATE = ("template_override", "dialect_override")
 
 
 def defaults_in_force(model: Model) -> dict[str, str]:
@@ -61,7 +62,14 @@ class ModelSettingsForm(ModelForm):
 
     class Meta:
         model = Model
-        fields = ("is_enabled", "n_ctx", *CONFIG_KEYS, *_SAMPLING)
+        fields = (
+            "is_enabled",
+            "n_ctx",
+            "draft_model",
+            *CONFIG_KEYS,
+            *_SAMPLING,
+            *_TEMPLATE,
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -15,6 +15,7 @@ from math import prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
+from registry import infill
 from registry.errors import InvalidGGUF
 from registry.header_reader import (
     MAX_KEPT_BYTES,
@@ -82,11 +83,13 @@ _IMPOSTORS = {
 class LongValue:
     """A value that was passed over: an array's items or a string's bytes, counted.
 
-    ``marks`` are positions in the file of every 1,024th string of an array.
+    ``marks`` are positions in the file of every 1,024th string of an array, ``end``
+    is where it ends.
     """
 
     count: int
     marks: tuple[int, ...] = ()
+    end: int = 0
 
 
 Value = Scalar | tuple[Scalar, ...] | LongValue
@@ -121,13 +124,14 @@ class GGUFHeader:
     """The header of one file.
 
     ``token_texts`` has the texts of those of ``SPECIAL_TOKENS`` whose ids the
-    header names.
+    header names, ``known_tokens`` those of ``infill.TEXTS`` that are tokens.
     """
 
     version: int
     fields: Mapping[str, Value]
     tensors: tuple[TensorInfo, ...]
     token_texts: Mapping[str, str]
+    known_tokens: frozenset[str]
     file_size: int
 
     def text(self, key: str) -> str:
@@ -162,6 +166,7 @@ def parse_header(stream: BinaryIO, size: int) -> GGUFHeader:
         fields=MappingProxyType(fields),
         tensors=tensors,
         token_texts=MappingProxyType(_read_token_texts(reader, fields)),
+        known_tokens=_find_tokens(reader, fields),
         file_size=size,
     )
 
@@ -221,7 +226,7 @@ def _read_array(reader: HeaderReader, key: str) -> Value:
     if kind == _STRING:
         reader.count_strings(count)
         if count > MAX_KEPT_ITEMS or not reader.keep(count * _VALUE_BYTES):
-            return LongValue(count, reader.skip_strings(count))
+            return LongValue(count, reader.skip_strings(count), reader.position)
         items = _read_strings(reader, count)
         texts = tuple(item for item in items if isinstance(item, str))
         return texts if len(texts) == count else LongValue(count)
@@ -349,6 +354,23 @@ def _token_text(
             reader.skip(reader.number(U64))
         return reader.string(MAX_TOKEN_BYTES)
     return None
+
+
+def _find_tokens(reader: HeaderReader, fields: Mapping[str, Value]) -> frozenset[str]:
+    """Return which of the texts of infill tokens the vocabulary seems to have.
+
+    The bytes of a token, length first, are searched for: fast, and only a file made
+    for it could have them elsewhere.
+    """
+    tokens = fields.get("tokenizer.ggml.tokens")
+    if isinstance(tokens, tuple):
+        return infill.TEXTS.intersection(map(str, tokens))
+    if not isinstance(tokens, LongValue) or not tokens.marks:
+        return frozenset()
+    encoded = {text: text.encode() for text in infill.TEXTS}
+    needles = {text: U64.pack(len(data)) + data for text, data in encoded.items()}
+    found = reader.search(needles.values(), tokens.marks[0], tokens.end)
+    return frozenset(text for text, needle in needles.items() if needle in found)
 
 
 def _quoted(name: str) -> str:

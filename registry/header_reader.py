@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from registry.errors import InvalidGGUF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import BinaryIO
 
 #: Largest header. The largest vocabularies of today make headers of 20 MB.
@@ -37,6 +38,7 @@ U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
 
 _WINDOW_BYTES = 64 * 1024
+_SEARCH_BYTES = 1024 * 1024
 
 Scalar = int | float | bool | str
 
@@ -145,6 +147,18 @@ class HeaderReader:
         self._at = at
         self.skip(0)
         return tuple(marks)
+
+    def search(self, needles: Iterable[bytes], start: int, end: int) -> set[bytes]:
+        """Return which of the needles stand between two positions."""
+        wanted = set(needles)
+        overlap = max(map(len, wanted))
+        found: set[bytes] = set()
+        for position in range(start, end, _SEARCH_BYTES):
+            self._stream.seek(position)
+            size = min(_SEARCH_BYTES + overlap, end - position)
+            part = self._stream.read(size)
+            found |= {needle for needle in wanted - found if needle in part}
+        return found
 
     def _require(self, count: int) -> None:
         """Put the next ``count`` bytes into the window."""

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 #: Types that llama.cpp stores K and V in.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+#: V's may be left to the engine.
+CACHE_TYPES_V = ("auto", *CACHE_TYPES)
 QUANTIZED_CACHE_TYPES = frozenset({"q8_0", "q5_1", "q5_0", "q4_1", "q4_0"})
 FLASH_ATTENTION = ("auto", "on", "off")
 KV_LAYOUTS = ("auto", "split", "unified")
 SPLIT_MODES = ("none", "layer", "row")
-DRAFTS = ("off", "lookup")
+#: How the vector of a text is made of those of its tokens. "auto" is as the file says;
+#: "none" would give one vector for each token, which no route answers with.
+POOLINGS = ("auto", "mean", "cls", "last", "rank")
+#: What guesses the tokens of an answer. A draft model is chosen for one model; the
+#: configuration has none.
+CONFIGURED_DRAFTS = ("off", "lookup")
+DRAFTS = (*CONFIGURED_DRAFTS, "model")
 NUMA_STRATEGIES = ("disabled", "distribute", "isolate", "numactl", "mirror")
 #: Elements of one block of these types.
 _BLOCK_ELEMENTS = 32
@@ -48,6 +56,7 @@ CONFIG_KEYS = {
     "is_pinned": "engine.pinned",
     "is_preloaded": "engine.preload",
     "shares_prefixes": "engine.shares_prefixes",
+    "pooling_type": "engine.pooling",
     "draft": "engine.draft",
 }
 
@@ -88,21 +97,34 @@ class LoadSettings:
     is_pinned: bool
     is_preloaded: bool
     shares_prefixes: bool
+    pooling_type: str
     draft: str
+
+    @property
+    def type_v(self) -> str:
+        """V's type; if that is left to us, K's, where that can be had."""
+        if self.cache_type_v != "auto":
+            return self.cache_type_v
+        is_quantized = self.cache_type_k in QUANTIZED_CACHE_TYPES
+        return (
+            "f16"
+            if is_quantized and self.flash_attention == "off"
+            else self.cache_type_k
+        )
 
 
 def _cannot_store(
     settings: LoadSettings, shape: MemoryShape
 ) -> Iterator[tuple[str, str]]:
-    if shape.is_mla and settings.cache_type_k != settings.cache_type_v:
+    if shape.is_mla and settings.cache_type_k != settings.type_v:
         yield (
             "cache_type_v",
             f"This model keeps V in K, which is {settings.cache_type_k}; "
-            f"V cannot be {settings.cache_type_v}.",
+            f"V cannot be {settings.type_v}.",
         )
     heads = {
         "cache_type_k": ("K", settings.cache_type_k, shape.widths.head_k),
-        "cache_type_v": ("V", settings.cache_type_v, shape.widths.head_v),
+        "cache_type_v": ("V", settings.type_v, shape.widths.head_v),
     }
     for field, (name, kind, size) in heads.items():
         if kind in QUANTIZED_CACHE_TYPES and size % _BLOCK_ELEMENTS:
@@ -115,10 +137,7 @@ def _cannot_store(
 
 def default_of(setting: str, config: Configuration) -> Any:
     """Return what the configuration says of a setting."""
-    value = config[CONFIG_KEYS[setting]]
-    if setting == "cache_type_v" and value is None:
-        return config[CONFIG_KEYS["cache_type_k"]]
-    return value
+    return config[CONFIG_KEYS[setting]]
 
 
 def setting_in_force(setting: str, config: Configuration, model: object = None) -> Any:
@@ -164,14 +183,10 @@ def conflicts(
     """
     if shape is not None:
         yield from _cannot_store(settings, shape)
-    if (
-        settings.cache_type_v in QUANTIZED_CACHE_TYPES
-        and settings.flash_attention == "off"
-    ):
+    if settings.type_v in QUANTIZED_CACHE_TYPES and settings.flash_attention == "off":
         yield (
             "cache_type_v",
-            f"V can be {settings.cache_type_v} only with flash attention, which is "
-            "off.",
+            f"V can be {settings.type_v} only with flash attention, which is off.",
         )
     if settings.n_ubatch > settings.n_batch:
         yield (

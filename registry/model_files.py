@@ -139,6 +139,16 @@ def read_model(files: ModelFiles) -> ReadModel:
     )
 
 
+def read_headers(paths: Sequence[Path]) -> list[GGUFHeader]:
+    """Return the header of each file. Raises InvalidGGUF and OSError."""
+    headers = []
+    for path in paths:
+        with _open(str(path)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            headers.append(parse_header(stream, size))
+    return headers
+
+
 def _open(path: str) -> BinaryIO:
     # Not to wait for a writer, should a pipe have taken the file's place.
     stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)

@@ -9,15 +9,20 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Concat
 
-from registry.errors import ModelNotFound
+from registry.adapters import misfit
+from registry.draft_models import can_go_back, vocabulary_difference
+from registry.errors import InvalidGGUF, ModelNotFound
 from registry.load_settings import (
     CACHE_TYPES,
+    CACHE_TYPES_V,
     DRAFTS,
     FLASH_ATTENTION,
     KV_LAYOUTS,
     MAX_DEVICES,
     NUMA_STRATEGIES,
+    POOLINGS,
     SPLIT_MODES,
     LoadSettings,
     conflicts,
@@ -25,9 +30,10 @@ from registry.load_settings import (
     settings_in_force,
 )
 from registry.memory_shape import MemoryShape
+from registry.model_files import read_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class Kind(models.TextChoices):
@@ -42,6 +48,15 @@ class Kind(models.TextChoices):
 
 
 GENERATIVE = (Kind.CHAT, Kind.COMPLETION)
+#: Among the metadata: the template of conversations with tools, where there is one.
+TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
+
+
+#: The poolings that models of these kinds can have.
+_POOLINGS: dict[str, tuple[str, ...]] = {
+    Kind.EMBEDDING: ("mean", "cls", "last"),
+    Kind.RERANKER: ("rank",),
+}
 
 
 class FileState(models.TextChoices):
@@ -66,7 +81,8 @@ class ModelQuerySet(models.QuerySet["Model"]):
     def resolve(self, name: str) -> Model:
         """Return the model with this id, alias or file name.
 
-        Raises ModelNotFound: a name is never completed, corrected or replaced.
+        An id may be followed by an adapter's, as in ``model:adapter``. Raises
+        ModelNotFound: a name is never completed, corrected or replaced.
         """
         matches = list(
             self.filter(
@@ -86,6 +102,9 @@ class ModelQuerySet(models.QuerySet["Model"]):
             raise ModelNotFound(
                 f"The name '{name}' fits several models; use an id: {ids}."
             )
+        for attachment in Attachment.objects.named(name):
+            for model in self.filter(pk=attachment.model_id):
+                return model
         raise ModelNotFound(
             f"The model '{name}' does not exist. GET /v1/models lists the models."
         )
@@ -153,10 +172,15 @@ class Model(models.Model):
     expert_count = models.PositiveIntegerField(null=True, blank=True)
     license = models.CharField(max_length=255, blank=True)
     supports_tools = models.BooleanField(default=False)
+    supports_infill = models.BooleanField(
+        default=False, help_text="Its vocabulary has tokens to fill in a middle."
+    )
     chat_template = models.TextField(blank=True)
     metadata = models.JSONField(
         default=dict, blank=True, help_text="Every other scalar of the header."
     )
+    lora_rank = models.PositiveIntegerField("LoRA rank", null=True, blank=True)
+    lora_alpha = models.FloatField("LoRA alpha", null=True, blank=True)
     memory_shape = models.JSONField(
         null=True, blank=True, help_text="What decides its memory, layer by layer."
     )
@@ -209,7 +233,7 @@ class Model(models.Model):
     cache_type_v = models.CharField(
         "V type",
         max_length=8,
-        choices=_choices(CACHE_TYPES),
+        choices=_choices(CACHE_TYPES_V),
         blank=True,
         help_text="A quantised one needs flash attention.",
     )
@@ -321,12 +345,39 @@ class Model(models.Model):
         help_text="Between the owners of API keys: faster, but who measures times can "
         "tell what others have asked.",
     )
+    pooling_type = models.CharField(
+        "pooling in force",
+        max_length=8,
+        choices=_choices(POOLINGS),
+        blank=True,
+        help_text="Of an embedding model: how a text's vector is made of its tokens'.",
+    )
     draft = models.CharField(
         "drafts",
         max_length=8,
         choices=_choices(DRAFTS),
         blank=True,
-        help_text="`lookup` guesses that an answer repeats its prompt, where it pays.",
+        help_text="Tokens guessed and then verified, where it pays: `lookup` guesses "
+        "that an answer repeats its prompt, `model` has the draft model guess.",
+    )
+    draft_model = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="drafts_for",
+        limit_choices_to={"kind__in": GENERATIVE},
+        help_text="A smaller model of the same vocabulary, loaded beside this one.",
+    )
+    template_override = models.TextField(
+        "chat template", blank=True, help_text="Jinja. Empty: the file's own."
+    )
+    dialect_override = models.CharField(
+        "format of calls",
+        max_length=32,
+        blank=True,
+        help_text="How the model writes reasoning and tool calls. Empty: told by its "
+        "template.",
     )
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]
@@ -375,10 +426,50 @@ class Model(models.Model):
         except ValueError as error:
             raise ValidationError({"tensor_split": str(error)}) from None
         found = dict(conflicts(in_force, self.shape))
+        if self.pooling_type not in ("", "auto", *_POOLINGS.get(self.kind, ())):
+            found["pooling_type"] = (
+                f"A {self.get_kind_display().lower()} model cannot have the pooling "
+                f"{self.pooling_type}."
+            )
+        found |= dict(self._draft_conflicts(in_force.draft))
         if found:
             raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():
             raise ValidationError({"name": "An alias has this name."})
+
+    def _draft_conflicts(self, draft: str) -> Iterator[tuple[str, str]]:
+        """Yield why a draft model cannot be had. Reads the headers of both."""
+        other = self.draft_model
+        if other is None:
+            if draft == "model":
+                yield "draft", "Choose the draft model that is to guess."
+            return
+        if draft == "model" and not can_go_back(self.shape):
+            yield (
+                "draft",
+                "This model has a recurrent state or a sliding window: it cannot take "
+                "back guesses that were wrong.",
+            )
+        if reason := self._draft_misfit(other):
+            yield "draft_model", reason
+
+    def _draft_misfit(self, other: Model) -> str:
+        if other.pk == self.pk:
+            return "A model cannot guess for itself."
+        if not other.is_generative:
+            return "It writes no text."
+        if not can_go_back(other.shape):
+            return (
+                "It has a recurrent state or a sliding window: it cannot take back "
+                "guesses that were wrong."
+            )
+        if _weight(other) >= _weight(self):
+            return "It is not smaller than this model, so its guesses cost too much."
+        try:
+            difference = vocabulary_difference(self.paths[0], other.paths[0])
+        except (InvalidGGUF, OSError) as error:
+            return f"Its vocabulary cannot be read: {error}."
+        return f"It has another vocabulary: {difference}." if difference else ""
 
     def setting_in_force(self, name: str) -> Any:
         """Return one setting, the configuration's if it is empty here."""
@@ -401,6 +492,33 @@ class Model(models.Model):
         """Whether it answers chat and completion requests."""
         return self.kind in GENERATIVE
 
+    def template_in_force(self, *, is_for_tools: bool = False) -> str:
+        """Return the chat template: its own setting, else the file's; "" is none.
+
+        Some files have another template for conversations with tools.
+        """
+        if self.template_override:
+            return self.template_override
+        for_tools = self.metadata.get(TOOL_TEMPLATE) if is_for_tools else None
+        if isinstance(for_tools, str) and for_tools:
+            return for_tools
+        return self.chat_template
+
+    @property
+    def pooling_in_force(self) -> str:
+        """Its pooling where the file is not to decide, else ""."""
+        wanted = self.setting_in_force("pooling_type")
+        return wanted if wanted in _POOLINGS.get(self.kind, ()) else ""
+
+    def adapters(self) -> list[Model]:
+        """Return the adapters that it is loaded with, by name."""
+        adapters = [attachment.adapter for attachment in self.attachments.all()]
+        return [
+            adapter
+            for adapter in adapters
+            if adapter.is_enabled and adapter.state == FileState.FOUND
+        ]
+
     @property
     def paths(self) -> list[Path]:
         """Every file of the model, first shard first."""
@@ -414,6 +532,11 @@ class Model(models.Model):
         wanted = max(default, self.n_ctx_seen or 0)
         bounds = [bound for bound in (self.context_length, self.tested_ctx) if bound]
         return self.n_ctx or min([wanted, *bounds])
+
+
+def _weight(model: Model) -> tuple[int, int]:
+    """Return what makes a model slow: its parameters, else its bytes."""
+    return model.parameter_count or 0, model.file_size
 
 
 class Alias(models.Model):
@@ -433,6 +556,65 @@ class Alias(models.Model):
         """Refuse a name that a model has as its id. Raises ValidationError."""
         if Model.objects.filter(name=self.name).exists():
             raise ValidationError({"name": "A model has this id."})
+
+
+class AttachmentQuerySet(models.QuerySet["Attachment"]):
+    def named(self, name: str) -> AttachmentQuerySet:
+        """Return those that a request names, as in ``model:adapter``."""
+        full_name = Concat("model__name", models.Value(":"), "adapter__name")
+        return self.annotate(full_name=full_name).filter(
+            full_name=name, adapter__is_enabled=True, adapter__state=FileState.FOUND
+        )
+
+
+class Attachment(models.Model):
+    """A LoRA adapter that is loaded with a model, for requests that name it."""
+
+    model = models.ForeignKey(
+        Model, on_delete=models.CASCADE, related_name="attachments"
+    )
+    adapter = models.ForeignKey(
+        Model,
+        on_delete=models.CASCADE,
+        related_name="attached_to",
+        limit_choices_to={"kind": Kind.LORA},
+    )
+
+    objects = AttachmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["adapter__name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "adapter"], name="registry_attached_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return attached_name(self.model.name, self.adapter.name)
+
+    def clean(self) -> None:
+        """Refuse an adapter that does not fit the model. Raises ValidationError.
+
+        Reads the headers of both.
+        """
+        if not (self.adapter_id and self.model_id):
+            # Another field's error says so.
+            return
+        if not self.model.is_generative:
+            raise ValidationError("Adapters are for models that write text.")
+        try:
+            headers = read_headers(self.adapter.paths)
+            reason = misfit(headers, read_headers(self.model.paths))
+        except (InvalidGGUF, OSError) as error:
+            reason = f"Its fit cannot be told: {error}."
+        if reason:
+            raise ValidationError({"adapter": reason})
+
+
+def attached_name(model: str, adapter: str) -> str:
+    """Return the name by which a request asks for a model with an adapter of it."""
+    return f"{model}:{adapter}"
 
 
 class ScanRun(models.Model):

@@ -22,6 +22,7 @@ from inference.engine.context_size import first_layout
 from inference.engine.llama import LlamaEmbedder
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.stage import PrefillStage, can_stage, pays
 
 #: Tokens of a made-up text; which they are does not matter.
 _TOKENS = range(1000, 6000)
@@ -53,10 +54,13 @@ def _generate(config: EngineConfig) -> Any:
     llama_cpp.llama_backend_init()
     model = load_model(config, lambda _: None, log)
     layout = first_layout(config)
-    context = make_context(model, config, layout, log)
-    for start in range(0, layout.n_ctx, config.n_tokens_max):
-        _decode(context, start, min(config.n_tokens_max, layout.n_ctx - start))
-    return context
+    contexts = [make_context(model, config, layout, log)]
+    if can_stage(model, config) and pays(layout):
+        contexts.append(PrefillStage(model, config, layout, log).context)
+    for context in contexts:
+        for start in range(0, layout.n_ctx, config.n_tokens_max):
+            _decode(context, start, min(config.n_tokens_max, layout.n_ctx - start))
+    return contexts
 
 
 def _decode(context: Any, start: int, count: int) -> None:

@@ -41,6 +41,7 @@ COMMAND_R = Dialect(
         Slots('{"tool_call_id": "0", "tool_name": "', '", "parameters": ', "}"),
         begin="<|START_ACTION|>[\n    ",
         end="\n]<|END_ACTION|>",
+        openers=("<|START_ACTION|>",),
     ),
     reasoning=Reasoning(("<|START_THINKING|>",), ("<|END_THINKING|>",)),
 )

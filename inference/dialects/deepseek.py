@@ -61,7 +61,13 @@ def _dialect(name: str, call: Slots, separator: str) -> Dialect:
         name,
         _read,
         marks=(*_MARKS, "<think>", "</think>"),
-        framing=Framing(call, begin=_CALLS_BEGIN, separator=separator, end=_CALLS_END),
+        framing=Framing(
+            call,
+            begin=_CALLS_BEGIN,
+            separator=separator,
+            end=_CALLS_END,
+            openers=(_CALLS_BEGIN, _BEGIN),
+        ),
     )
 
 

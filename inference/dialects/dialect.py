@@ -39,14 +39,17 @@ class Dialect:
         *,
         starts_in_reasoning: bool = False,
         max_calls: int | None = None,
+        names_first: bool = False,
     ) -> Parser:
         """Return a parser for one answer.
 
         ``tools`` maps names to the JSON schemas of their parameters; what calls
         anything else is content. ``starts_in_reasoning`` is what
-        ``reasoning.is_begun_by`` says of the prompt.
+        ``reasoning.is_begun_by`` says of the prompt. With ``names_first`` an object is
+        only a call if its first member is the name.
         """
-        scanner, writer = Scanner(), Writer(tools, self.new_id, max_calls)
+        scanner = Scanner()
+        writer = Writer(tools, self.new_id, max_calls, names_first=names_first)
         machine = self._machine(scanner, writer, is_begun=starts_in_reasoning)
         return Parser(scanner, writer, machine)
 

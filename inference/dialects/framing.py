@@ -14,7 +14,9 @@ ARGUMENTS is a JSON object. Where ``parameter`` is set, it is instead one piece
 
 for each argument, and a VALUE is the bare text of a string, or JSON. In these
 texts a dialect's marks stand for control tokens, where the model's vocabulary
-has them. With reasoning before it, the text begins ``after_reasoning``. An answer
+has them. In content a parser takes each of ``openers`` for the beginning of a call;
+the first is how one begins in fact. Where there are none, no mark announces a call.
+With reasoning before it, the text begins ``after_reasoning``. An answer
 without calls is its text, ``before_content`` before it.
 """
 
@@ -50,6 +52,7 @@ class Framing:
     separator: str | None = None
     end: str = ""
     parameter: Slots | None = None
+    openers: tuple[str, ...] = ()
     after_reasoning: str = ""
     before_content: str = ""
 

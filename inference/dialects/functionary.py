@@ -74,7 +74,11 @@ FUNCTIONARY_V31 = Dialect(
     "functionary_v31",
     _read_v31,
     marks=("<function=", _END, PYTHON_TAG, "<think>", "</think>"),
-    framing=Framing(Slots("<function=", ">", _END), separator=""),
+    framing=Framing(
+        Slots("<function=", ">", _END),
+        separator="",
+        openers=("<function=", PYTHON_TAG),
+    ),
 )
 FUNCTIONARY_V32 = Dialect(
     "functionary_v32",

@@ -61,5 +61,6 @@ GLM45 = Dialect(
         Slots("<tool_call>", "\n", "</tool_call>"),
         separator="\n",
         parameter=Slots("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
+        openers=("<tool_call>",),
     ),
 )

@@ -48,6 +48,7 @@ GRANITE = Dialect(
         begin="<|tool_call|>[",
         separator=", ",
         end="]",
+        openers=("<|tool_call|>", "<tool_call>"),
     ),
     reasoning=_REASONING,
 )

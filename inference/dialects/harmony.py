@@ -102,5 +102,7 @@ HARMONY = Dialect(
         after_reasoning=f"{_START}assistant",
         before_content=f"{_CHANNEL}final{_MESSAGE}",
     ),
-    reasoning=Reasoning((f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START)),
+    reasoning=Reasoning(
+        (f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START), returns=True
+    ),
 )

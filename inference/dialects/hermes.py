@@ -26,5 +26,6 @@ HERMES = Dialect(
     framing=Framing(
         Slots('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>"),
         separator="\n",
+        openers=_BEGIN,
     ),
 )

@@ -85,6 +85,8 @@ def _read_call(scanner: Scanner, writer: Writer, keys: Keys) -> Step[Outcome]:
             scanner.forget()
             writer.begin(name)
             writer.arguments("".join(early))
+        elif writer.names_first and not is_begun:
+            return Outcome.NO_CALL
         elif key in keys.arguments and not has_arguments:
             has_arguments = True
             sink = writer.arguments if is_begun else early.append

@@ -64,6 +64,7 @@ KIMI_K2 = Dialect(
         Slots(f"{_BEGIN}functions.", f":0{_ARGUMENTS}", _END),
         begin=_SECTION_BEGIN,
         end=_SECTION_END,
+        openers=(_SECTION_BEGIN, _BEGIN),
     ),
     new_id=kimi_id,
 )

@@ -77,8 +77,10 @@ MISTRAL = _dialect(
         begin=_BEGIN + "[",
         separator=", ",
         end="]",
+        openers=(_BEGIN,),
     ),
 )
 MISTRAL_V11 = _dialect(
-    "mistral_v11", Framing(Slots(_BEGIN, "[ARGS]", ""), separator="")
+    "mistral_v11",
+    Framing(Slots(_BEGIN, "[ARGS]", ""), separator="", openers=(_BEGIN,)),
 )

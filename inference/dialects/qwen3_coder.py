@@ -70,6 +70,7 @@ def _dialect(name: str, begin: str, end: str, reasoning: Reasoning) -> Dialect:
             Slots(f"{begin}\n<function=", ">\n", f"</function>\n{end}"),
             separator="\n",
             parameter=Slots("<parameter=", ">\n", "\n</parameter>\n"),
+            openers=(begin, "<function="),
         ),
         reasoning=reasoning,
     )

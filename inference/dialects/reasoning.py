@@ -20,10 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The marks that begin reasoning, and those that end it."""
+    """The marks that begin reasoning, and those that end it.
+
+    ``has_lines``: they stand on lines of their own. ``returns``: there may be more of
+    it after other parts of the answer.
+    """
 
     begin: tuple[str, ...]
     end: tuple[str, ...]
+    has_lines: bool = False
+    returns: bool = False
+
+    @property
+    def opening(self) -> str:
+        """How a model writes the beginning."""
+        return self.begin[0] + "\n" * self.has_lines
+
+    @property
+    def closing(self) -> str:
+        """How a model writes the end."""
+        return f"\n{self.end[0]}\n\n" if self.has_lines else self.end[0]
 
     def read(self, scanner: Scanner, writer: Writer, *, is_begun: bool) -> Step[None]:
         """Read the reasoning, if there is any."""
@@ -48,4 +64,4 @@ class Reasoning:
 
 
 #: DeepSeek R1's marks, which most have taken over.
-THINK = Reasoning(("<think>",), ("</think>",))
+THINK = Reasoning(("<think>",), ("</think>",), has_lines=True)

@@ -31,8 +31,17 @@ _SPACE = " \t\r\n"
 class Writer:
     """Collects deltas until they are drained."""
 
-    def __init__(self, tools: Tools, new_id: NewId, max_calls: int | None) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        new_id: NewId,
+        max_calls: int | None,
+        *,
+        names_first: bool = False,
+    ) -> None:
         self.tools = tools
+        #: A call in JSON is one only if it begins with its name.
+        self.names_first = names_first
         #: As many calls as there may be are complete; what follows is dropped.
         self.is_full = False
         #: What comes now is reasoning, or a mark of it.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.engine.infill import InfillTokens
     from inference.engine.plan import Sampled, StepPlan
     from inference.engine.sampling_params import SamplingParams
+    from inference.engine.sequence import Sequence
     from inference.engine.slots import Layout
 
 
@@ -34,8 +36,34 @@ class Tokenizer(Protocol):
     def spelling(self, token: int) -> bytes:
         """Return the bytes of a token; those of a control token are its name."""
 
+    @property
+    def infill(self) -> InfillTokens | None:
+        """What fills in a middle; None if there are no such tokens."""
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""
+
+
+class Drafter(Protocol):
+    """A smaller model of the same vocabulary that guesses what the larger one says.
+
+    Its KV cache follows the larger one's by itself. Used by the engine thread only.
+    """
+
+    def can_follow(self, sequence: Sequence) -> bool:
+        """Whether its own context is long enough for the sequence."""
+
+    def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
+        """Return what may follow each sequence's tokens, up to so many tokens.
+
+        One that it has much to read of comes later. Raises DecodeError.
+        """
+
+    def pass_s(self, num_sequences: int) -> float:
+        """Return the seconds in which it computes a token of so many sequences."""
+
+    def warm_up(self, sequences: list[Sequence]) -> None:
+        """Learn what passes take with one of these sequences, and with all."""
 
 
 class Backend(Protocol):
@@ -44,9 +72,13 @@ class Backend(Protocol):
     ``layout`` is the cache as it is now; ``n_ctx_max`` and ``n_cells_max`` are how
     far it may grow. A step has at most ``n_batch`` tokens, and the logits of
     ``n_outputs_max``. ``can_cut`` says whether a sequence's end can be dropped at
-    all: not in recurrent models; ``needs_even_batches`` that a batch must have as many
-    tokens of each of its sequences. ``drafts_by_lookup`` says whether sequences guess
-    their next tokens from what they have.
+    all: not in recurrent models; ``can_draft`` whether it can be right after it was
+    computed. ``needs_even_batches`` says that a batch must have as many tokens of each
+    of its sequences; ``drafts_by_lookup`` that sequences guess their next tokens from
+    what they have, else ``drafter`` may do it. ``prefill_tile`` is how many tokens of a
+    sequence a micro-batch needs for their attention to be computed in tiles, which is
+    much faster; 1 where that makes no difference. ``adapters`` are the names of those
+    that are loaded with it.
     """
 
     layout: Layout
@@ -55,13 +87,20 @@ class Backend(Protocol):
     n_batch: int
     n_outputs_max: int
     can_cut: bool
+    can_draft: bool
     needs_even_batches: bool
     drafts_by_lookup: bool
+    prefill_tile: int
     shares_prefixes: bool
+    adapters: tuple[str, ...]
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
+
+    @property
+    def drafter(self) -> Drafter | None:
+        """The draft model, if there is one."""
 
     def resize(self, layout: Layout) -> None:
         """Make the cache anew, empty, in another shape; the weights stay.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference.engine.adapters import AdapterFile
 
 #: Logits that a step has room for beyond one of each sequence: for a prompt's
 #: probabilities and for drafts. Each takes a vocabulary's width of floats.
@@ -12,6 +17,11 @@ _OUTPUTS = 64
 TASKS = ("generate", "embed", "rank")
 #: How a text's vector is made of its tokens'; "" is as the model's file says.
 POOLINGS = ("", "mean", "cls", "last", "rank")
+#: ggml-cpu computes the flash attention of so many rows at once (GGML_FA_TILE_Q); of
+#: fewer, one by one. At a depth of 1,400 tokens 64 rows take 0.18 s and 63 take 1.0 s.
+CPU_TILE = 64
+#: With fewer sequences a context for prompts takes too much memory beside theirs.
+STAGE_SEQUENCES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +33,17 @@ class EngineConfig:
     ``n_ctx``), as long as all sequences together have at most ``n_cells_max``
     cells (0 is ``n_ctx * n_seq_max``). ``kv_layout`` ``split`` gives each of
     ``n_seq_max`` sequences its own cells, ``unified`` shares ``n_cells`` between
-    them (0 is ``n_ctx * n_seq_max``). ``swa_full`` keeps what has left a sliding
+    them (0 is ``n_ctx * n_seq_max``). ``cache_type_v`` ``auto`` is K's type, or on a
+    processor what is faster. ``swa_full`` keeps what has left a sliding
     window. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs'
     free memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
     many. ``shares_prefixes`` lets tenants use each other's cached prefixes.
-    ``draft`` ``lookup`` guesses that a sequence repeats itself. ``task`` is what the
-    model is for; vectors are made by ``pooling``. Raises ValueError for settings
-    that exclude each other.
+    ``draft`` ``lookup`` guesses that a sequence repeats itself, ``model`` has a smaller
+    model guess, whose shards are ``draft_paths``. ``adapters`` are
+    loaded beside the model. Prefixes are kept in ``cache_dir``, unless it is empty, in
+    at most ``cache_bytes`` for all models; ``fingerprint`` tells the model's file from
+    others. ``task`` is what the model is for; vectors are made by ``pooling``. Raises
+    ValueError for settings that exclude each other.
     """
 
     paths: tuple[str, ...]
@@ -40,7 +54,7 @@ class EngineConfig:
     n_cells: int = 0
     n_cells_max: int = 0
     cache_type_k: str = "f16"
-    cache_type_v: str = "f16"
+    cache_type_v: str = "auto"
     flash_attention: str = "auto"
     swa_full: bool = False
     n_batch: int = 512
@@ -56,6 +70,11 @@ class EngineConfig:
     main_gpu: int = 0
     shares_prefixes: bool = False
     draft: str = "off"
+    draft_paths: tuple[str, ...] = ()
+    adapters: tuple[AdapterFile, ...] = ()
+    cache_dir: str = ""
+    cache_bytes: int = 0
+    fingerprint: str = ""
     task: str = "generate"
     pooling: str = ""
 
@@ -66,15 +85,46 @@ class EngineConfig:
             )
         if self.kv_layout not in ("split", "unified"):
             raise ValueError(f"kv_layout {self.kv_layout} is neither split nor unified")
+        if self.draft == "model" and not self.draft_paths:
+            raise ValueError("draft model, but no draft_paths")
         if self.task not in TASKS:
             raise ValueError(f"task {self.task} is none of {', '.join(TASKS)}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling} is unknown")
 
     @property
+    def of_draft_model(self) -> EngineConfig | None:
+        """How the draft model is loaded, if there is one: with a cache of its own."""
+        if self.draft != "model":
+            return None
+        return replace(
+            self, paths=self.draft_paths, draft="off", draft_paths=(), adapters=()
+        )
+
+    @property
     def is_generative(self) -> bool:
         """Whether the model writes text."""
         return self.task == "generate"
+
+    @property
+    def type_v(self) -> str:
+        """V's type; if that is left to the engine, one of the same size."""
+        return self.cache_type_k if self.cache_type_v == "auto" else self.cache_type_v
+
+    @property
+    def may_prefill_apart(self) -> bool:
+        """Whether a processor may compute long prompts in a context of their own.
+
+        ``llama/stage.py`` says why. The model has a say, too.
+        """
+        return (
+            platform.machine() in ("x86_64", "AMD64")
+            and self.is_generative
+            and self.kv_layout == "split"
+            and (self.cache_type_k, self.cache_type_v) == ("f16", "auto")
+            and self.flash_attention != "off"
+            and self.n_tokens_max > 2 * CPU_TILE
+        )
 
     @property
     def n_tokens_max(self) -> int:

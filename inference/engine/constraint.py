@@ -15,8 +15,8 @@ class Constraint:
 
     ``marks`` are texts that may be control tokens, which only the model's vocabulary
     tells. The grammar can say ``mark_0`` for one of the first entry's texts,
-    ``until_0`` for any text and then the first of them, and ``without_0`` for any
-    text in which none is.
+    ``until_0`` for any text and then the first of them, ``without_0`` for any text in
+    which none is, and ``open_0`` for such a text and then the entry's first.
     """
 
     grammar: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engine.context_size import grown
 from inference.engine.detokenizer import Detokenizer
-from inference.engine.drafts import PromptLookup
+from inference.engine.drafting import Drafting
 from inference.engine.errors import (
     CellsExhausted,
     ContextExceeded,
@@ -17,33 +17,57 @@ from inference.engine.errors import (
     InvalidRequest,
     ModelLoadError,
 )
-from inference.engine.kv_ops import Clear, Evict, Fork, KVOp, Move, Restore, Reuse, Save
+from inference.engine.kv_ops import (
+    Clear,
+    Evict,
+    Fork,
+    KVOp,
+    Load,
+    Move,
+    Restore,
+    Reuse,
+    Save,
+)
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.scheduler import Gain, Scheduler
 from inference.engine.sequence import FinishReason, Sequence
+from inference.engine.step_times import StepTimes
 from inference.engine.telemetry import Telemetry
 from inference.engine.warm_up import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Sequence as Tokens
 
+    from inference.engine.adapters import Realm
     from inference.engine.backend import Backend
+    from inference.engine.disk_cache import DiskCache, StoredPrefix
     from inference.engine.plan import StepPlan
     from inference.engine.request import Request
     from inference.engine.sampling_params import SamplingParams
     from inference.engine.slots import Layout
+
+#: How long a step that has nothing else to do waits for a prefix from disk.
+_READ_WAIT_S = 0.01
+#: How soon to look again whether a prefix is written, to write the next one.
+_WRITE_WAIT_S = 0.05
 
 
 class EngineCore:
     """Runs sequences on one backend. Not thread-safe: one thread owns it."""
 
     def __init__(
-        self, backend: Backend, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        backend: Backend,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        disk: DiskCache | None = None,
     ) -> None:
         self._backend = backend
         self._tokenizer = backend.tokenizer
         self._clock = clock
         self._base = backend.layout
+        self._disk = disk
         for slot in range(backend.layout.n_seq_max):
             backend.clear(slot)
         self._scheduler = Scheduler(
@@ -54,8 +78,15 @@ class EngineCore:
             tokenizer=backend.tokenizer,
             can_cut=backend.can_cut,
             shares_prefixes=backend.shares_prefixes,
+            times=StepTimes(backend.prefill_tile),
         )
         self.times = self._scheduler.times
+        self._drafting = Drafting(
+            self.times,
+            can_draft=backend.can_draft,
+            looks_up=backend.drafts_by_lookup,
+            drafter=backend.drafter,
+        )
         self.telemetry = Telemetry(
             n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
         )
@@ -81,16 +112,16 @@ class EngineCore:
         )
         for token in request.resume:
             detokenizer.push(self._piece(params, token))
-        self._scheduler.add(
-            Sequence(
-                request=request,
-                tokens=[*request.prompt, *request.resume],
-                detokenizer=detokenizer,
-                arrival=next(self._arrivals),
-                queued_at=self._clock(),
-                lookup=PromptLookup() if self._backend.drafts_by_lookup else None,
-            )
+        sequence = Sequence(
+            request=request,
+            tokens=[*request.prompt, *request.resume],
+            detokenizer=detokenizer,
+            arrival=next(self._arrivals),
+            queued_at=self._clock(),
+            lookup=self._drafting.lookup_for(request),
         )
+        sequence.stored = self._look_on_disk(sequence)
+        self._scheduler.add(sequence)
         self._requests_total += 1
 
     def abort(self, request_ids: Iterable[str]) -> None:
@@ -114,8 +145,16 @@ class EngineCore:
         if outputs:
             # Told before the decode, which takes a while, or the process with it.
             return outputs
-        plan = self._scheduler.schedule()
+        room = self._scheduler.draft_room()
+        try:
+            guesses = self._drafting.guesses(room)
+        except DecodeError as error:
+            return self._fail(room.limits, error)
+        plan = self._scheduler.schedule(guesses)
         if not plan.items:
+            if self._disk is not None:
+                # Nothing else is to be done than to wait for it.
+                self._disk.wait(_READ_WAIT_S)
             return outputs
         for part in plan.even() if self._backend.needs_even_batches else [plan]:
             try:
@@ -169,7 +208,7 @@ class EngineCore:
     def _account(self, plan: StepPlan, seconds: float) -> None:
         decodes = plan.num_decodes
         prefill = plan.num_tokens - plan.num_decode_tokens
-        self.times.observe(plan.num_decode_tokens, prefill, seconds)
+        self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
         self._prompt_tokens_total += prefill
         self.telemetry.step(
             seconds=seconds,
@@ -290,7 +329,8 @@ class EngineCore:
             match op:
                 case Clear(slot):
                     backend.clear(slot)
-                case Evict(slot, cells):
+                case Evict(slot, cells, tokens, realm):
+                    self._to_disk(slot, tokens, realm)
                     backend.clear(slot)
                     self.telemetry.evicted(cells)
                 case Move(source, target):
@@ -303,12 +343,75 @@ class EngineCore:
                     is_there = backend.length(source) >= length
                     if not is_there or not backend.fork(source, slot, length):
                         slots.forget(sequence)
+                case Load(sequence, slot, length):
+                    if not self._load(sequence, slot, length):
+                        slots.forget(sequence)
                 case Save(sequence, slot):
                     sequence.saved = backend.save(slot)
                 case Restore(sequence, slot):
                     state, sequence.saved = sequence.saved or b"", None
                     if not backend.restore(slot, state):
                         slots.forget(sequence)
+
+    # Prefixes on disk ---------------------------------------------------------
+
+    def _look_on_disk(self, sequence: Sequence) -> StoredPrefix | None:
+        """Begin to read what there is of a sequence, if it is more than in memory."""
+        if self._disk is None or sequence.params.prompt_logprobs is not None:
+            return None
+        slots = self._scheduler.slots
+        return self._disk.look_up(
+            sequence.tokens,
+            slots.realm(sequence),
+            self._scheduler.layout,
+            beyond=slots.find(sequence).length,
+        )
+
+    def _load(self, sequence: Sequence, slot: int, length: int) -> bool:
+        """Fill an empty slot with a prefix from disk; False, with it empty, if not."""
+        stored, sequence.stored = sequence.stored, None
+        state = stored.state if stored is not None else b""
+        if not state or not self._backend.restore(slot, state):
+            return False
+        if self._backend.length(slot) < length:
+            self._backend.clear(slot)
+            return False
+        if not self._backend.keep(slot, length):
+            return False
+        self.telemetry.prefix_loaded(tokens=length, size=len(state))
+        return True
+
+    def _to_disk(
+        self, slot: int, tokens: Tokens[int], realm: Realm, *, is_idle: bool = False
+    ) -> bool:
+        """Have a cached prefix written, if it is worth it; return whether it is."""
+        if self._disk is None:
+            return False
+        layout = self._scheduler.layout
+        size = self._disk.offer(
+            tokens,
+            realm,
+            layout,
+            lambda: self._backend.save(slot),
+            is_idle=is_idle,
+        )
+        if size:
+            self.telemetry.prefix_stored(size)
+        return bool(size)
+
+    def tidy(self) -> float | None:
+        """Do a piece of what can wait; return in how many seconds to come again.
+
+        None if there is nothing to do until the next request.
+        """
+        if self._disk is None:
+            return None
+        if self._disk.is_writing or any(
+            self._to_disk(*each, is_idle=True)
+            for each in self._scheduler.slots.cached()
+        ):
+            return _WRITE_WAIT_S
+        return None
 
     def _fit_context(self) -> list[SequenceOutput]:
         """Make the cache larger if a sequence needs a longer context than it has.
@@ -344,9 +447,9 @@ class EngineCore:
                 outputs.append(_about(sequence, text=sequence.detokenizer.flush()))
                 continue
             error = ContextExceeded(
-                f"This model's context in force is {limit} tokens, but the prompt has "
-                f"{sequence.num_prompt} tokens, and there is no memory for a longer "
-                f"context: {self._shortage}"
+                f"This model's maximum context length is {limit} tokens, but the "
+                f"prompt has {sequence.num_prompt} tokens, and there is no memory for "
+                f"a longer context: {self._shortage}"
             )
             outputs += self._fail([sequence], error)
         if outputs:
@@ -398,6 +501,8 @@ class EngineCore:
 
     def close(self) -> None:
         """Free the backend. Idempotent."""
+        if self._disk is not None:
+            self._disk.close()
         self._backend.close()
 
 
@@ -432,8 +537,8 @@ def check_request(
     if len(prompt) + len(resume) >= n_ctx:
         so_far = f" and {len(resume)} tokens of the answer so far" if resume else ""
         raise ContextExceeded(
-            f"This model's context in force is {n_ctx} tokens, but the prompt has "
-            f"{len(prompt)} tokens{so_far}, which leaves no room for an answer. "
+            f"This model's maximum context length is {n_ctx} tokens, but the prompt "
+            f"has {len(prompt)} tokens{so_far}, which leaves no room for an answer. "
             "Shorten the prompt.",
             param="prompt",
         )

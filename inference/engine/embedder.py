@@ -226,6 +226,10 @@ class EmbeddingCore:
         tokenize = self._backend.tokenizer.tokenize
         self._backend.embed([tokenize("a", special=True) or [0]])
 
+    def tidy(self) -> float | None:
+        """Do nothing: nothing waits for the engine to be idle."""
+        return None
+
     def rest(self) -> None:
         """Do nothing: there is nothing to give back."""
 

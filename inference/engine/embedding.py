@@ -105,8 +105,8 @@ def check_inputs(
             raise InvalidRequest(f"'{path}' has no tokens.", param=path)
         if len(tokens) > n_ctx:
             raise ContextExceeded(
-                f"This model's context in force is {n_ctx} tokens, but '{path}' has "
-                f"{len(tokens)} tokens{' with the query' if with_query else ''}. "
+                f"This model's maximum context length is {n_ctx} tokens, but '{path}' "
+                f"has {len(tokens)} tokens{' with the query' if with_query else ''}. "
                 "Shorten it, or split it.",
                 param=path,
             )

@@ -5,10 +5,13 @@ Slots are named by number: a sequence may be moved on by a later operation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence as Tokens
+
+    from inference.engine.adapters import Realm
     from inference.engine.sequence import Sequence
 
 
@@ -21,10 +24,12 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """Empty a slot of a cached prefix; ``cells`` become free."""
+    """Empty a slot of a cached prefix, ``tokens``; ``cells`` become free."""
 
     slot: int
     cells: int
+    tokens: Tokens[int] = field(default=(), compare=False)
+    realm: Realm = field(default=("", ()), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +75,16 @@ class Restore:
     slot: int
 
 
-KVOp = Clear | Evict | Reuse | Fork | Move | Save | Restore
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Bring a prefix from disk into the sequence's slot, which is empty.
+
+    ``length`` of its tokens are the sequence's.
+    """
+
+    sequence: Sequence
+    slot: int
+    length: int
+
+
+KVOp = Clear | Evict | Reuse | Fork | Move | Save | Restore | Load

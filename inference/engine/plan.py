@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
+    from inference.engine.adapters import Adapters
     from inference.engine.errors import EngineError
     from inference.engine.probabilities import TokenLogprobs
     from inference.engine.sequence import Sequence
@@ -20,7 +21,8 @@ class StepItem:
     They go to the positions from ``start`` on. ``samples`` says whether the last
     of them yields a token: true for a decode and for the end of a prefill. The
     newest ``num_draft`` tokens are guesses: as far as the sampler comes to the same
-    ones, each yields a token, too. ``tells_prompt`` asks how likely each of the
+    ones, each yields a token, too. ``num_forced`` of those of a decode were not
+    sampled: a grammar left no choice. ``tells_prompt`` asks how likely each of the
     tokens after the first was.
     """
 
@@ -29,12 +31,13 @@ class StepItem:
     start: int
     samples: bool
     num_draft: int = 0
+    num_forced: int = 0
     tells_prompt: bool = False
 
     @property
     def is_decode(self) -> bool:
         """Whether the sequence only goes on."""
-        return self.samples and len(self.tokens) == 1 + self.num_draft
+        return self.samples and len(self.tokens) == 1 + self.num_forced + self.num_draft
 
     @property
     def num_outputs(self) -> int:
@@ -46,13 +49,18 @@ class StepItem:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """The batch of one step, ordered by slot.
+    """The batch of one step, ordered by slot. All have the same adapters.
 
     Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of
     order it falls back to one sequence per micro-batch.
     """
 
     items: tuple[StepItem, ...]
+
+    @property
+    def adapters(self) -> Adapters:
+        """The adapters of all its sequences."""
+        return self.items[0].sequence.request.adapters
 
     @property
     def num_tokens(self) -> int:
@@ -69,6 +77,13 @@ class StepPlan:
         """Tokens of the sequences that only continue, with their drafts."""
         return sum(len(item.tokens) for item in self.items if item.is_decode)
 
+    @property
+    def prefills(self) -> list[tuple[int, int]]:
+        """Of each piece of a prompt its tokens, and the tokens before it."""
+        return [
+            (len(item.tokens), item.start) for item in self.items if not item.is_decode
+        ]
+
     def even(self) -> list[StepPlan]:
         """Return plans in each of which all sequences have as many tokens."""
         by_length: dict[int, list[StepItem]] = {}
@@ -81,13 +96,15 @@ class StepPlan:
 class Sampled:
     """What a step gave a sequence.
 
-    ``tokens`` in order, more than one if drafts were right; ``logprobs`` of each,
-    if asked for. ``prompt_logprobs`` are those of the prompt's tokens in the step.
+    ``tokens`` in order: those as drafted, ``num_accepted`` of them, the one after
+    them, and what a grammar leaves no choice about. ``logprobs`` of each, if asked
+    for. ``prompt_logprobs`` are those of the prompt's tokens in the step.
     ``is_complete`` says that nothing may follow them. ``error`` is why its sampler
     could not choose: the sequence ends by it.
     """
 
     tokens: tuple[int, ...] = ()
+    num_accepted: int = 0
     logprobs: tuple[TokenLogprobs, ...] = ()
     prompt_logprobs: tuple[TokenLogprobs, ...] = ()
     is_complete: bool = False

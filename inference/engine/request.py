@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inference.engine.adapters import Adapters
     from inference.engine.sampling_params import SamplingParams
 
 
@@ -14,15 +15,19 @@ class Request:
     """One sequence to generate.
 
     ``resume`` are output tokens that an earlier worker has delivered: they are
-    prefilled with the prompt and not given out again. Cached prefixes are shared
-    within a ``tenant`` only. Capacity is shared fairly between ``flow`` s, by
-    ``weight``; within a flow a lower ``priority`` goes first.
+    prefilled with the prompt and not given out again. ``prediction`` is what the
+    client thinks the answer will be: it is guessed from. Cached prefixes are shared
+    within a ``tenant`` only, and between requests with the same ``adapters``.
+    Capacity is shared fairly between ``flow`` s, by ``weight``; within a flow a lower
+    ``priority`` goes first.
     """
 
     request_id: str
     prompt: list[int]
     params: SamplingParams
     resume: tuple[int, ...] = ()
+    prediction: tuple[int, ...] = ()
+    adapters: Adapters = ()
     tenant: str = ""
     flow: str = ""
     weight: float = 1.0

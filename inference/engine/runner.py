@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+#: What can wait is done after so many idle seconds.
+_TIDY_AFTER_S = 1.0
 #: A longer context is given back after so many idle seconds.
 _REST_AFTER_S = 300.0
 
@@ -64,6 +66,12 @@ class Core(Protocol):
 
     def warm_up(self) -> None:
         """Do ahead what would make the first request slow."""
+
+    def tidy(self) -> float | None:
+        """Do a piece of what can wait; return in how many seconds to come again.
+
+        None if there is nothing to do until the next request.
+        """
 
     def rest(self) -> None:
         """Give back what is not needed; to be called after a while idle."""
@@ -150,13 +158,17 @@ class EngineRunner:
         block = not core.has_work
         if block:
             core.check_integrity()
+        patience: float | None = _TIDY_AFTER_S
         while True:
             try:
-                command = self._commands.get(block, _REST_AFTER_S)
+                command = self._commands.get(block, patience or _REST_AFTER_S)
             except queue.Empty:
                 if not block:
                     return True
-                core.rest()
+                if patience is not None:
+                    patience = core.tidy()
+                else:
+                    core.rest()
                 self.stats = core.stats()
                 continue
             match command:

@@ -10,6 +10,7 @@ from inference.engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from inference.engine.constraint import Constraint
+    from inference.engine.thinking import ThinkingBudget
 
 #: llama.cpp's own order; mirostat and adaptive-p choose, so they come last.
 DEFAULT_ORDER = (
@@ -44,8 +45,8 @@ class SamplingParams:
     end token comes nor a stop. ``logprobs`` is how many of the likeliest tokens
     are told beside each sampled one, ``prompt_logprobs`` beside each of the
     prompt's; None is no probabilities at all. ``constraint`` is what the whole
-    answer must be. ``marks`` are the names of control tokens that are part of the
-    answer's text; others have none.
+    answer must be, ``thinking`` limits what is thought before it. ``marks`` are the
+    names of control tokens that are part of the answer's text; others have none.
     """
 
     temperature: float = 1.0
@@ -87,6 +88,7 @@ class SamplingParams:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     constraint: Constraint | None = None
+    thinking: ThinkingBudget | None = None
     marks: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.engine.drafts import MAX_DRAFT, draft_length
+from inference.engine.adapters import Turns
+from inference.engine.drafting import DraftRoom
+from inference.engine.drafts import Acceptance
 from inference.engine.fair_queue import FairQueue
 from inference.engine.kv_ops import KVOp, Reuse, Save
 from inference.engine.plan import Sampled, StepItem, StepPlan
@@ -84,6 +86,10 @@ class Scheduler:
         self._shares_prefixes = shares_prefixes
         self._by_id: dict[str, Sequence] = {}
         self._queue: FairQueue[Sequence] = FairQueue()
+        #: How good guesses are here, for sequences of which it is not known yet.
+        self._acceptance = Acceptance()
+        #: Which sequences of those with a slot go into one batch: see adapters.py.
+        self._turns = Turns()
         self._granted: dict[str, int] | None = None
         self._demands: dict[str, Demand] | None = None
         #: What has a slot and does not go on, because its flow has its share.
@@ -116,6 +122,8 @@ class Scheduler:
         if sequence.request_id in self._by_id:
             raise ValueError(f"request {sequence.request_id} is already here")
         self._by_id[sequence.request_id] = sequence
+        self._acceptance.rest()
+        sequence.acceptance.rate = self._acceptance.rate
         self._queue.enter(sequence)
 
     def abort(self, request_ids: Iterable[str]) -> list[Sequence]:
@@ -204,11 +212,15 @@ class Scheduler:
                 break
             ops += [*more, *self._admit(first)]
             admitted.append(first)
-        ops += self.slots.compact(self._active())
+        active_now = self._active()
+        ops += self.slots.compact(active_now)
+        self._turns.prepare(s.request.adapters for s in active_now)
         return Preparation(ops, admitted, num_preempted)
 
     def _admit(self, sequence: Sequence) -> list[KVOp]:
         match = Match() if sequence.saved else self.slots.find(sequence)
+        if sequence.stored and match.length >= sequence.stored.length:
+            sequence.stored = None
         self._queue.take(sequence)
         ops = self.slots.take(sequence, match)
         sequence.status = SequenceStatus.RUNNING
@@ -231,10 +243,14 @@ class Scheduler:
                 return False
         if sequence.saved is not None:
             return True
+        if sequence.stored is not None and not sequence.stored.is_done:
+            return False
         leader = sequence.waits_for
         if leader and leader.is_running and leader.num_computed < sequence.waits_until:
             return leader in self._held_back
         found = self.slots.find(sequence).length
+        if sequence.stored is not None:
+            found = max(found, sequence.stored.length)
         pending = self.slots.pending(sequence, found)
         if pending is None or pending[0] in self._held_back:
             return True
@@ -366,27 +382,41 @@ class Scheduler:
             active += members[: self._granted[flow]]
         return active
 
-    def schedule(self) -> StepPlan:
-        """Return the next step; changes nothing."""
-        active = self._active()
-        items = self._decodes([s for s in active if s.num_uncomputed == 1])
-        prefills = [s for s in active if s.num_uncomputed > 1]
+    def _in_turn(self) -> list[Sequence]:
+        """Return the sequences of the next step: those under the same adapters."""
+        adapters = self._turns.current
+        return [s for s in self._active() if s.request.adapters == adapters]
+
+    def schedule(self, guesses: Mapping[Sequence, list[int]] | None = None) -> StepPlan:
+        """Return the next step; changes nothing.
+
+        ``guesses`` are what sequences that decode may say next; they keep to
+        ``draft_room``.
+        """
+        active = self._in_turn()
+        decodes = self._decodes(guesses or {})
+        items = list(decodes)
+        prefills = [s for s in active if not s.is_decoding]
         prefills.sort(key=self._order)
-        used = sum(len(item.tokens) for item in items)
+        used = sum(len(item.tokens) for item in decodes)
         outputs = self._n_outputs_max - used
-        budget = min(self._n_batch, self.slots.cells.free) - used
-        room = self.times.chunk(used, max(budget, 0))
+        budget = max(min(self._n_batch, self.slots.cells.free) - used, 0)
+        depth = prefills[0].num_computed if prefills else 0
+        chunk = self.times.chunk(used, budget, depth)
         awaited = self._awaited()
         for sequence in prefills:
             end = awaited.get(sequence.request_id, len(sequence.tokens))
-            size = min(end - sequence.num_computed, room)
+            rest = end - sequence.num_computed
+            size = chunk.piece(rest, budget)
             if sequence.params.prompt_logprobs is not None:
                 size = min(size, outputs)
-            if size <= 0 or outputs <= 0:
+            is_crumb = size < min(rest, chunk.least) and len(items) > len(decodes)
+            if size <= 0 or outputs <= 0 or is_crumb:
                 continue
             item = _item(sequence, size)
             outputs -= item.num_outputs
-            room -= size
+            budget -= size
+            chunk = chunk.without(size)
             items.append(item)
         return StepPlan(tuple(sorted(items, key=_slot_of)))
 
@@ -403,28 +433,40 @@ class Scheduler:
                 ends[name] = min(end, ends.get(name, end))
         return ends
 
-    def _decodes(self, sequences: list[Sequence]) -> list[StepItem]:
-        """Return the decodes of a step, with guesses where they pay."""
-        count = len(sequences)
-        expected = float(count)
-        room = min(self._n_outputs_max, self._n_batch, self.slots.cells.free) - count
-        items = []
+    def _decodes(self, guesses: Mapping[Sequence, list[int]]) -> list[StepItem]:
+        return [
+            _item(sequence, size, guesses.get(sequence, ()))
+            for sequence, size in self._decode_sizes().items()
+        ]
+
+    def _decode_sizes(self) -> dict[Sequence, int]:
+        """Return how many tokens of each sequence that decodes go into the step.
+
+        The newest, and before it those that were forced, as far as there is room.
+        """
+        sequences = [s for s in self._in_turn() if s.is_decoding]
+        room = min(self._n_batch, self.slots.cells.free) - len(sequences)
+        sizes = {}
         for sequence in sequences:
-            draft: list[int] = []
-            if sequence.lookup is not None and self.times.knows_batches and room > 0:
-                length, gain = draft_length(
-                    sequence.acceptance.rate,
-                    min(MAX_DRAFT, room, self._room_for_draft(sequence)),
-                    tokens=count,
-                    expected=expected,
-                    step_seconds=_seconds(self.times),
-                )
-                draft = sequence.lookup.propose(sequence.tokens, length)
-                room -= len(draft)
-                count += len(draft)
-                expected += gain if draft else 0.0
-            items.append(_item(sequence, 1, draft))
-        return items
+            sizes[sequence] = min(sequence.num_uncomputed, 1 + max(room, 0))
+            room -= sizes[sequence] - 1
+        return sizes
+
+    def draft_room(self) -> DraftRoom:
+        """Return which sequences of the next step may have guesses."""
+        sizes = self._decode_sizes()
+        tokens = sum(sizes.values())
+        total = min(
+            self._n_outputs_max - len(sizes),
+            self._n_batch - tokens,
+            self.slots.cells.free - tokens,
+        )
+        limits = {
+            sequence: self._room_for_draft(sequence)
+            for sequence, size in sizes.items()
+            if size == sequence.num_uncomputed
+        }
+        return DraftRoom(tokens, limits, total)
 
     def _room_for_draft(self, sequence: Sequence) -> int:
         """Return how many guesses may come true before the sequence ends."""
@@ -445,6 +487,7 @@ class Scheduler:
         cache. Those that have ended by it are finished and keep their slot until
         ``release``.
         """
+        self._turns.count()
         gains = []
         ops: list[KVOp] = []
         for item in plan.items:
@@ -462,7 +505,9 @@ class Scheduler:
                 self.finish(sequence, FinishReason.FAILED)
             if item.samples:
                 count = self._append(sequence, result)
-                accepted = max(min(len(result.tokens) - 1, count), 0)
+                accepted = min(result.num_accepted, count)
+                forced = len(result.tokens) - result.num_accepted - 1
+                sequence.num_forced = max(forced, 0)
                 ops += self._settle_draft(item, accepted)
                 logprobs = result.logprobs[:count]
                 gains.append(Gain(sequence, count, logprobs, item.num_draft, accepted))
@@ -472,13 +517,13 @@ class Scheduler:
         """Drop the cells of guesses that were wrong, and learn from them."""
         sequence = item.sequence
         if not item.num_draft:
-            if sequence.lookup is not None:
-                sequence.acceptance.rest()
+            sequence.acceptance.rest()
             return []
-        sequence.acceptance.observe(item.num_draft, accepted)
+        for acceptance in (sequence.acceptance, self._acceptance):
+            acceptance.observe(item.num_draft, accepted)
         sequence.num_drafted += item.num_draft
         sequence.num_accepted += accepted
-        length = item.start + 1 + accepted
+        length = item.start + len(item.tokens) - item.num_draft + accepted
         if length == sequence.num_computed:
             return []
         self.slots.cut(sequence, length)
@@ -537,6 +582,7 @@ def _item(sequence: Sequence, size: int, draft: Iterable[int] = ()) -> StepItem:
         start=start,
         samples=size == sequence.num_uncomputed,
         num_draft=len(tokens) - size,
+        num_forced=size - 1 if sequence.is_decoding else 0,
         tells_prompt=(
             sequence.params.prompt_logprobs is not None
             and start < sequence.num_prompt

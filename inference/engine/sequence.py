@@ -10,6 +10,7 @@ from inference.engine.drafts import Acceptance
 
 if TYPE_CHECKING:
     from inference.engine.detokenizer import Detokenizer
+    from inference.engine.disk_cache import StoredPrefix
     from inference.engine.drafts import PromptLookup
     from inference.engine.errors import EngineError
     from inference.engine.probabilities import TokenLogprobs
@@ -46,11 +47,12 @@ class Sequence:
     them have their KV cell. Output tokens that an earlier worker has delivered
     are there from the start: they are prefilled and count as output. ``arrival``
     orders sequences. ``saved`` are the cells of a preempted one, outside of the
-    cache. ``waits_for`` is a running sequence that computes, up to
-    ``waits_until``, the prefix that this one will take over. ``prompt_logprobs``
-    tell how likely the prompt's tokens after the first were, if asked. ``lookup``
-    guesses tokens, ``acceptance`` tells how well. Times are seconds of the engine's
-    clock.
+    cache, ``stored`` those of its prefix that come from disk. ``waits_for`` is a
+    running sequence that computes, up to ``waits_until``, the prefix that this one
+    will take over. ``prompt_logprobs`` tell how likely the prompt's tokens after the
+    first were, if asked. The newest ``num_forced`` tokens were not sampled: a grammar
+    left no choice. ``lookup`` finds guesses, ``acceptance`` tells how good they are.
+    Times are seconds of the engine's clock.
     """
 
     request: Request
@@ -65,9 +67,11 @@ class Sequence:
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
     saved: bytes | None = None
+    stored: StoredPrefix | None = None
     waits_for: Sequence | None = None
     waits_until: int = 0
     prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    num_forced: int = 0
     lookup: PromptLookup | None = None
     acceptance: Acceptance = field(default_factory=Acceptance)
     num_drafted: int = 0
@@ -105,6 +109,11 @@ class Sequence:
     def num_uncomputed(self) -> int:
         """Tokens that still need their KV cell: 1 for a sequence that decodes."""
         return len(self.tokens) - self.num_computed
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether it only goes on: by its newest token, and those forced after it."""
+        return self.num_uncomputed <= 1 + self.num_forced
 
     @property
     def is_finished(self) -> bool:

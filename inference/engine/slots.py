@@ -7,12 +7,22 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from inference.engine.cells import Cells
-from inference.engine.kv_ops import Clear, Evict, Fork, KVOp, Move, Restore, Reuse
+from inference.engine.kv_ops import (
+    Clear,
+    Evict,
+    Fork,
+    KVOp,
+    Load,
+    Move,
+    Restore,
+    Reuse,
+)
 from inference.engine.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from inference.engine.adapters import Realm
     from inference.engine.sequence import Sequence
 
 #: A copied prefix shorter than this is not worth the copying.
@@ -53,7 +63,7 @@ class _Cached:
     """What a finished sequence left in its slot."""
 
     tokens: list[int]
-    tenant: str
+    realm: Realm
     used_at: int
 
 
@@ -98,8 +108,8 @@ class Slots:
             # Every position's logits are wanted, so every position is computed.
             return best
         limit = len(sequence.tokens) - 1
-        tenant = self._tenant(sequence)
-        for depth, slots in self._tree.match(sequence.tokens, tenant):
+        realm = self.realm(sequence)
+        for depth, slots in self._tree.match(sequence.tokens, realm):
             for slot in slots:
                 held = self._length(slot)
                 length = min(depth, held, limit)
@@ -118,8 +128,8 @@ class Slots:
         limit = len(sequence.tokens) - 1
         best: tuple[Sequence, int] | None = None
         promised = found + MIN_WAIT - 1
-        tenant = self._tenant(sequence)
-        for depth, slots in self._tree.match(sequence.tokens, tenant):
+        realm = self.realm(sequence)
+        for depth, slots in self._tree.match(sequence.tokens, realm):
             length = min(depth, limit)
             for slot in slots:
                 runner = self._running.get(slot)
@@ -127,8 +137,10 @@ class Slots:
                     best, promised = (runner, length), length
         return best
 
-    def _tenant(self, sequence: Sequence) -> str:
-        return "" if self._shares_prefixes else sequence.request.tenant
+    def realm(self, sequence: Sequence) -> Realm:
+        """Return where the sequence may find cells, and where it leaves its own."""
+        request = sequence.request
+        return ("" if self._shares_prefixes else request.tenant, request.adapters)
 
     def _length(self, slot: int) -> int:
         runner = self._running.get(slot)
@@ -146,6 +158,11 @@ class Slots:
         if sequence.saved is not None:
             ops += [*self._vacate(slot), Restore(sequence, slot)]
             self.cells.append(slot, sequence.num_computed)
+        elif sequence.stored is not None:
+            length = sequence.stored.length
+            ops += [*self._vacate(slot), Load(sequence, slot, length)]
+            self.cells.append(slot, length)
+            sequence.num_computed = length
         elif slot == match.source:
             del self._cached[slot]
             ops.append(Reuse(sequence, slot, match.length))
@@ -159,7 +176,7 @@ class Slots:
                 self.cells.share(match.source, slot, match.length)
                 self._touch(match.source)
         self._running[slot] = sequence
-        self._tree.put(slot, list(sequence.tokens), self._tenant(sequence))
+        self._tree.put(slot, list(sequence.tokens), self.realm(sequence))
         return ops
 
     def forget(self, sequence: Sequence) -> None:
@@ -186,10 +203,10 @@ class Slots:
         del self._running[slot]
         sequence.slot = None
         tokens = sequence.tokens[: sequence.num_computed]
-        tenant = self._tenant(sequence)
-        self._tree.put(slot, tokens, tenant)
+        realm = self.realm(sequence)
+        self._tree.put(slot, tokens, realm)
         if tokens:
-            self._cached[slot] = _Cached(tokens, tenant, next(self._ticks))
+            self._cached[slot] = _Cached(tokens, realm, next(self._ticks))
 
     def drop(self, sequence: Sequence) -> list[KVOp]:
         """Take the slot of a sequence and empty it."""
@@ -211,6 +228,11 @@ class Slots:
         """Return how many cells are free if only these sequences keep theirs."""
         return self.cells.total - self.cells.used_by(map(_slot, sequences))
 
+    def cached(self) -> list[tuple[int, list[int], Realm]]:
+        """Return slot, tokens and realm of each prefix that is left, newest first."""
+        newest = sorted(self._cached.items(), key=lambda each: -each[1].used_at)
+        return [(slot, cached.tokens, cached.realm) for slot, cached in newest]
+
     def _touch(self, slot: int) -> None:
         if slot in self._cached:
             self._cached[slot].used_at = next(self._ticks)
@@ -220,10 +242,10 @@ class Slots:
 
     def _evict(self, slot: int) -> KVOp:
         gained = self.cells.gained_by_clearing(slot)
-        del self._cached[slot]
+        cached = self._cached.pop(slot)
         self._tree.remove(slot)
         self.cells.clear(slot)
-        return Evict(slot, gained)
+        return Evict(slot, gained, cached.tokens, cached.realm)
 
     # Which slot ---------------------------------------------------------------
 
@@ -272,7 +294,7 @@ class Slots:
         ops: list[KVOp] = [self._evict(spare)] if spare in self._cached else []
         self._cached[spare] = cached = self._cached.pop(slot)
         self._tree.remove(slot)
-        self._tree.put(spare, cached.tokens, cached.tenant)
+        self._tree.put(spare, cached.tokens, cached.realm)
         self.cells.move(slot, spare)
         return [*ops, Move(slot, spare)]
 
@@ -311,7 +333,7 @@ class Slots:
         self._running[target] = sequence
         sequence.slot = target
         self._tree.remove(slot)
-        self._tree.put(target, list(sequence.tokens), self._tenant(sequence))
+        self._tree.put(target, list(sequence.tokens), self.realm(sequence))
         self.cells.move(slot, target)
         return [Move(slot, target)] if sequence.num_computed else []
 

@@ -2,18 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 #: A step with prefill takes at most this multiple of a step without.
 MAX_SLOWDOWN = 2.5
 #: Below this a chunk costs more in overhead than it spares the decodes.
 MIN_CHUNK = 16
 #: The chunk while nothing is known.
 _FIRST_CHUNK = 64
+#: Short chunks are for the decodes' sake; above this multiple of what a token of a
+#: whole tile takes, they cost everybody more than they spare.
+_MAX_WASTE = 1.25
 #: What a measurement of the warm-up weighs beside one of a step.
 _WARM_UP_WEIGHT = 4.0
 #: What older steps weigh after one more: a memory of some fifty steps.
 _DECAY = 0.98
-#: Weight of the newest measurement in a running mean.
-_NEWEST = 0.2
+#: The same for steps with prefill: a memory of some ten.
+_PREFILL_DECAY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What may be prefilled in a step: up to ``size`` tokens in all.
+
+    A piece of a prompt with fewer than ``least`` tokens is computed alone only if
+    there is no other way: at the end of a short prompt.
+    """
+
+    size: int
+    least: int = 1
+
+    def piece(self, rest: int, budget: int) -> int:
+        """Return how many of a prompt's ``rest`` tokens are computed in the step.
+
+        At most ``budget``; what is left for later is ``least`` tokens, or nothing.
+        """
+        size = max(min(rest, self.size, budget), 0)
+        if not size:
+            return 0
+        if 0 < rest - size < self.least:
+            return rest if rest <= budget else max(rest - self.least, 1)
+        return size
+
+    def without(self, tokens: int) -> Chunk:
+        """Return what is left when so many tokens are taken."""
+        return replace(self, size=max(self.size - tokens, 0))
 
 
 class StepTimes:
@@ -21,33 +58,46 @@ class StepTimes:
 
     A decode of n sequences reads the weights once and does n sequences'
     arithmetic, so its time is fitted by a straight line: least squares over the
-    newest decode steps and the warm-up, which has seen both ends of the line.
+    newest decode steps and the warm-up, which has seen both ends of the line. A
+    token of prefill takes longer the more there is before it: a line again, one for
+    pieces of at least ``tile`` tokens, where attention is computed in tiles, and
+    one for shorter ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tile: int = 1) -> None:
+        self._tile = tile
         self._warm_up = _Sums()
         self._steps = _Sums()
-        self._prefill_token_s: float | None = None
+        self._short = _Sums()
+        self._tiled = _Sums()
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
         """Learn from a decode step of the warm-up; this is never forgotten."""
         self._warm_up.add(num_decodes, seconds, _WARM_UP_WEIGHT)
 
-    def observe(self, num_decodes: int, num_prefill: int, seconds: float) -> None:
-        """Learn from a step that took ``seconds``."""
+    def observe(
+        self, num_decodes: int, prefills: Iterable[tuple[int, int]], seconds: float
+    ) -> None:
+        """Learn from a step; of each piece of prefill its tokens and those before."""
+        pieces = list(prefills)
+        num_prefill = sum(size for size, _ in pieces)
         if num_prefill == 0:
             self._steps.decay(_DECAY)
             self._steps.add(num_decodes, seconds, 1.0)
             return
         beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
-        added = seconds - beside
         # A short prefill is mostly the fixed cost of a step, not its tokens'.
-        if num_prefill >= MIN_CHUNK and added > 0:
-            token_s = added / num_prefill
-            old = self._prefill_token_s
-            self._prefill_token_s = (
-                token_s if old is None else old + _NEWEST * (token_s - old)
-            )
+        if num_prefill < MIN_CHUNK or seconds <= beside:
+            return
+        if all(size >= self._tile for size, _ in pieces):
+            line = self._tiled
+        elif all(size < self._tile for size, _ in pieces):
+            line = self._short
+        else:
+            return
+        depth = sum(size * (start + size / 2) for size, start in pieces) / num_prefill
+        line.decay(_PREFILL_DECAY)
+        line.add(depth, (seconds - beside) / num_prefill, 1.0)
 
     def decode_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step that decodes so many sequences, if known."""
@@ -58,18 +108,26 @@ class StepTimes:
         """Whether batches of different sizes have been seen."""
         return self._warm_up.plus(self._steps).has_slope
 
-    def chunk(self, num_decodes: int, budget: int) -> int:
-        """Return how many tokens may be prefilled beside ``num_decodes`` decodes.
+    def chunk(self, num_decodes: int, budget: int, depth: float = 0.0) -> Chunk:
+        """Return what may be prefilled beside ``num_decodes`` decodes.
 
-        Without decodes nobody waits, so the whole ``budget`` is free.
+        Without decodes nobody waits, so the whole ``budget`` is free. ``depth`` is
+        how many tokens there are before those of the prefill.
         """
         if num_decodes == 0:
-            return budget
+            return Chunk(budget, self._tile)
         decode_s = self.decode_s(num_decodes)
-        if decode_s is None or self._prefill_token_s is None:
-            return min(_FIRST_CHUNK, budget)
+        tiled_s = self._tiled.at(depth)
+        if decode_s is None or not tiled_s:
+            return Chunk(min(max(_FIRST_CHUNK, self._tile), budget), self._tile)
         extra_s = (MAX_SLOWDOWN - 1) * decode_s
-        return min(max(int(extra_s / self._prefill_token_s), MIN_CHUNK), budget)
+        if self._tile == 1:
+            return Chunk(min(max(int(extra_s / tiled_s), MIN_CHUNK), budget))
+        tiles = int(extra_s / tiled_s / self._tile)
+        short_s = self._short.at(depth)
+        if tiles or not short_s or short_s > _MAX_WASTE * tiled_s:
+            return Chunk(min(max(tiles, 1) * self._tile, budget), self._tile)
+        return Chunk(min(max(int(extra_s / short_s), MIN_CHUNK), budget))
 
 
 class _Sums:

@@ -68,6 +68,10 @@ _COUNTERS = (
     "draft_tokens",
     "accepted_draft_tokens",
     "context_resizes",
+    "stored_prefix_hits",
+    "stored_prefix_tokens",
+    "stored_prefix_read_bytes",
+    "stored_prefix_written_bytes",
 )
 
 
@@ -224,6 +228,16 @@ class Telemetry:
         self._counters["drafts"] += 1
         self._counters["draft_tokens"] += tokens
         self._counters["accepted_draft_tokens"] += accepted
+
+    def prefix_loaded(self, *, tokens: int, size: int) -> None:
+        """Count a prefix that came from disk: its tokens, and the bytes read."""
+        self._counters["stored_prefix_hits"] += 1
+        self._counters["stored_prefix_tokens"] += tokens
+        self._counters["stored_prefix_read_bytes"] += size
+
+    def prefix_stored(self, size: int) -> None:
+        """Count a prefix that goes to disk, by its bytes."""
+        self._counters["stored_prefix_written_bytes"] += size
 
     def context_resized(self, n_ctx: int) -> None:
         """Count a context made anew, with ``n_ctx`` tokens of one sequence."""

@@ -55,7 +55,10 @@ def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> N
         members = sequences[:count]
         times.calibrate(count, min(step(members, 1) for _ in range(_STEPS)))
     size = min(_PREFILL, backend.n_batch, backend.layout.n_ctx - 2 * _STEPS)
-    times.observe(0, size, step(sequences[:1], size))
+    depth = sequences[0].num_computed
+    times.observe(0, [(size, depth)], step(sequences[:1], size))
+    if backend.drafter is not None:
+        backend.drafter.warm_up(sequences)
     for sequence in sequences:
         backend.close_sequence(sequence.request_id)
         backend.clear(sequence.slot or 0)

@@ -26,10 +26,16 @@ if TYPE_CHECKING:
     from inference.engine.guidance.json_schema import PreparedSchema
     from inference.openai.tools import ToolUse
 
-_PARAM = "tools"
-_SPACE = r"/[ \t\r\n]{0,8}/"
+PARAM = "tools"
+#: White space between parts of an answer.
+SPACE = r"/[ \t\r\n]{0,8}/"
 #: What the arguments' schema may say where each stands in tags of its own.
 _OF_OBJECTS = {"type", "properties", "required", "additionalProperties"}
+#: Where the arguments' schema says no more than this, it names all of them.
+_OF_CLOSED = {
+    *("$schema", "$defs", "definitions", "title", "description"),
+    *("type", "properties", "required"),
+}
 #: What can be enforced of a string that is written without quotes.
 _OF_BARE_STRINGS = {"type", "enum", "const"}
 #: What cannot be in a key that stands in a tag.
@@ -50,7 +56,7 @@ def answer_constraint(
     is_framed = prompt.reasons or bool(prompt.dialect.framing.before_content)
     if answer is not None and not use.may_call and not is_framed:
         return answer
-    writer = _Writer(prompt)
+    writer = GrammarWriter(prompt)
     options = []
     if use.may_call:
         options.append(writer.calls(use))
@@ -59,11 +65,17 @@ def answer_constraint(
     else:
         answer = None
     lark = writer.lark(options)
-    constraint = Constraint(
-        lark if answer is None else _around(lark, answer.grammar),
-        _PARAM if answer is None else answer.param,
-        tuple(writer.marks),
+    return checked(
+        Constraint(
+            lark if answer is None else _around(lark, answer.grammar),
+            PARAM if answer is None else answer.param,
+            tuple(writer.marks),
+        )
     )
+
+
+def checked(constraint: Constraint) -> Constraint:
+    """Return the constraint if it can be enforced. Raises InvalidRequest."""
     try:
         return grammars.checked(constraint)
     except grammars.InvalidGrammar as error:
@@ -84,66 +96,78 @@ def _around(lark: str, answer: str) -> str:
     )
 
 
-class _Writer:
+class GrammarWriter:
     """Writes one grammar in Lark; what may be control tokens goes to ``marks``."""
 
     def __init__(self, prompt: Prompt) -> None:
-        self._prompt = prompt
-        self._dialect = prompt.dialect
-        self._framing = prompt.dialect.framing
-        self._rules: list[str] = []
+        self.prompt = prompt
+        self.dialect = prompt.dialect
+        self.framing = prompt.dialect.framing
+        self.rules: list[str] = []
         self.marks: list[tuple[str, ...]] = []
-        longest_first = sorted(self._dialect.marks, key=len, reverse=True)
+        longest_first = sorted(self.dialect.marks, key=len, reverse=True)
         self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
     def lark(self, options: list[str]) -> str:
         """Return the grammar of an answer that is one of these."""
-        start = f"{self._thinking()} ({' | '.join(options)})"
-        return "\n".join([f"start: {start}", *self._rules, ""])
+        start = f"{self.thinking()} ({' | '.join(options)})"
+        return "\n".join([f"start: {start}", *self.rules, ""])
 
     def content(self) -> str:
         """Return the rule of an answer that is a text."""
-        return f"{self._text(self._framing.before_content)} @answer"
+        return f"{self.text(self.framing.before_content)} @answer"
 
     def calls(self, use: ToolUse) -> str:
         """Return the rule of an answer that is calls."""
-        framing = self._framing
+        framing = self.framing
+        call = self.one_call(use)
+        takes_several = framing.separator is not None
+        if takes_several and use.max_calls is None and self.prompt.takes_several_calls:
+            call = f"{call} ({self.text(framing.separator or '')} call)*"
+        return f"{self.text(framing.begin)} {call} {self.text(framing.end)}"
+
+    def one_call(self, use: ToolUse) -> str:
+        """Return the rule of a call of any of the tools."""
         names = [
-            self._rule(f"call_{index}", self._call(index, tool))
+            self.rule(f"call_{index}", self._call(index, tool))
             for index, tool in enumerate(use.may_call)
         ]
-        call = self._rule("call", " | ".join(names))
-        takes_several = framing.separator is not None
-        if takes_several and use.max_calls is None and self._prompt.takes_several_calls:
-            call = f"{call} ({self._text(framing.separator or '')} call)*"
-        return f"{self._text(framing.begin)} {call} {self._text(framing.end)}"
+        return self.rule("call", " | ".join(names))
 
-    def _thinking(self) -> str:
+    def thinking(self) -> str:
         """Return what comes before the answer: a thought, if the model wants one."""
-        if not self._prompt.reasons:
+        if not self.prompt.reasons:
             return ""
-        reasoning = self._dialect.reasoning
-        after = self._text(self._framing.after_reasoning) or _SPACE
-        thought = f"{self._until(*reasoning.end)} {after}"
-        if self._prompt.starts_in_reasoning:
+        reasoning = self.dialect.reasoning
+        after = self.text(self.framing.after_reasoning) or SPACE
+        thought = f"{self.until(*reasoning.end)} {after}"
+        if self.prompt.starts_in_reasoning:
             return thought
-        return f"({self._text(reasoning.begin[0])} {thought})?"
+        return f"({self.text(reasoning.begin[0])} {thought})?"
+
+    def arguments(self, index: int, tool: Tool) -> str:
+        """Return what matches the arguments of a tool's calls."""
+        prepared = prepare_schema(_closed(tool.parameters))
+        slots = self.framing.parameter
+        if slots is None:
+            return self.json(f"arguments_{index}", prepared.document())
+        return " ".join(self._tagged(index, tool, prepared, slots))
 
     def _call(self, index: int, tool: Tool) -> str:
-        slots = self._framing.call
-        prepared = prepare_schema(tool.parameters)
-        if (self._framing.begin + slots.before_name).startswith("{"):
+        slots = self.framing.call
+        if (self.framing.begin + slots.before_name).startswith("{"):
             # All of it in one schema: a lexer that waits for '{"name": ' would not
             # see the beginning of an answer that is JSON, too.
+            prepared = prepare_schema(_closed(tool.parameters))
             body = _object_of_call(slots, tool.name, prepared.body)
-            return self._json(f"whole_{index}", prepared.document(body))
-        if self._framing.parameter is None:
-            arguments = self._json(f"arguments_{index}", prepared.document())
-        else:
-            parameter = self._framing.parameter
-            arguments = " ".join(self._tagged(index, tool, prepared, parameter))
-        head = self._text(slots.before_name + tool.name + slots.between)
-        return f"{head} {arguments} {self._text(slots.after)}"
+            return self.json(f"whole_{index}", prepared.document(body))
+        head = self.text(self.head(tool))
+        return f"{head} {self.arguments(index, tool)} {self.text(slots.after)}"
+
+    def head(self, tool: Tool) -> str:
+        """Return what comes before the arguments of a tool's calls."""
+        slots = self.framing.call
+        return slots.before_name + tool.name + slots.between
 
     # Arguments that stand in tags ----------------------------------------------
 
@@ -171,10 +195,10 @@ class _Writer:
                 value = self._bare(_resolved(schema, prepared), slots.after, tool, path)
             else:
                 document = prepared.document({} if schema is True else schema)
-                value = f"{self._json(f'{name}_value', document)} "
-                value += self._text(slots.after)
-            head = self._text(slots.before_name + key + slots.between)
-            argument = self._rule(name, f"{head} {value}")
+                value = f"{self.json(f'{name}_value', document)} "
+                value += self.text(slots.after)
+            head = self.text(slots.before_name + key + slots.between)
+            argument = self.rule(name, f"{head} {value}")
             yield argument if key in required else f"{argument}?"
 
     def _bare(
@@ -188,35 +212,43 @@ class _Writer:
         if "enum" in schema or "const" in schema:
             values = schema.get("enum", [schema.get("const")])
             texts = [value for value in values if isinstance(value, str)]
-            return f"({' | '.join(self._text(text + after) for text in texts)})"
+            return f"({' | '.join(self.text(text + after) for text in texts)})"
+        return self.up_to(after)
+
+    def up_to(self, after: str) -> str:
+        """Return what matches a text without quotes, and what follows it."""
         end = after.strip()
         space = after[after.index(end) + len(end) :]
-        return f"{self._until(end)} {self._text(space)}"
+        return f"{self.until(end)} {self.text(space)}"
 
     # Pieces ---------------------------------------------------------------------
 
-    def _rule(self, name: str, body: str) -> str:
-        self._rules.append(f"{name}: {body}")
+    def rule(self, name: str, body: str) -> str:
+        """Add a rule; return its name."""
+        self.rules.append(f"{name}: {body}")
         return name
 
-    def _json(self, name: str, schema: dict[str, Any]) -> str:
-        return self._rule(name, f"%json {json.dumps(schema, ensure_ascii=False)}")
+    def json(self, name: str, schema: dict[str, Any]) -> str:
+        """Add the rule of a schema's values; return its name."""
+        return self.rule(name, f"%json {json.dumps(schema, ensure_ascii=False)}")
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
         """Return what matches a text, its marks as control tokens where they are."""
         parts = []
         for part in filter(None, self._mark.split(text)):
             if self._mark.fullmatch(part):
-                parts.append(f"mark_{self._number((part,))}")
+                parts.append(f"mark_{self.number((part,))}")
             else:
                 literal = json.dumps(part, ensure_ascii=False)
                 parts.append(literal.replace("\x7f", "\\u007f"))
         return " ".join(parts)
 
-    def _until(self, *ends: str) -> str:
-        return f"until_{self._number(ends)}"
+    def until(self, *ends: str) -> str:
+        """Return what matches any text up to the first of these, and that."""
+        return f"until_{self.number(ends)}"
 
-    def _number(self, texts: tuple[str, ...]) -> int:
+    def number(self, texts: tuple[str, ...]) -> int:
+        """Return the number of an entry in ``marks``."""
         if texts not in self.marks:
             self.marks.append(texts)
         return self.marks.index(texts)
@@ -235,6 +267,19 @@ def _object_of_call(slots: Slots, name: str, arguments: Any) -> dict[str, Any]:
         "required": list(members),
         "additionalProperties": False,
     }
+
+
+def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with no other arguments than it names, unless it tells of any.
+
+    JSON Schema would let a model make some up, which no function takes. Formats in
+    tags have no place for them.
+    """
+    properties = parameters.get("properties", {})
+    is_whole = parameters.keys() <= _OF_CLOSED and properties
+    if not is_whole or not set(parameters.get("required", ())) <= set(properties):
+        return parameters
+    return {**parameters, "additionalProperties": False}
 
 
 def _resolved(schema: Any, prepared: PreparedSchema) -> dict[str, Any]:

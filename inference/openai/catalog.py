@@ -24,14 +24,16 @@ from inference.openai.describe import (
 from inference.openai.lookup import key_of, model_find
 from inference.openai.requests import LOAD, UNLOAD
 from inference.threads import in_thread
-from registry.models import Kind, Model
+from registry.models import Kind, Model, attached_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpResponse
     from rest_framework.request import Request
 
 ModelState = Literal["unloaded", "requested", "loading", "ready", "draining", "failed"]
-Capability = Literal["chat", "completion", "embedding", "reranking"]
+Capability = Literal["chat", "completion", "infill", "embedding", "reranking"]
 
 #: States of a row as clients know them. A worker whose machine is silent holds
 #: nothing that a request could use.
@@ -47,6 +49,10 @@ _STATES: dict[str, ModelState] = {
 }
 
 
+#: What is told of a model besides its row.
+_RELATED = ("aliases", "attachments__adapter")
+
+
 class Context(TypedDict):
     """Tokens that one sequence may have: now, once it has grown, by its training.
 
@@ -60,12 +66,18 @@ class Context(TypedDict):
 
 
 class ModelObject(TypedDict):
-    """A model: OpenAI's members first, then what it is and how it stands."""
+    """A model: OpenAI's members first, then what it is and how it stands.
+
+    One with an adapter is listed as a model whose ``parent`` is the one without, as
+    vLLM does. ``adapters`` are those that a request may name.
+    """
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    parent: str | None
+    adapters: list[str]
     state: ModelState
     progress: float
     error: str | None
@@ -90,13 +102,14 @@ class ModelsView(ApiView):
     required_scope = Scope.INFERENCE
 
     def prepare(self, request: Request) -> ModelList:
-        """Return the models that the key may use, by name. Four queries."""
+        """Return the models that the key may use, by name. Six queries at most."""
         models = Model.objects.servable()
         allowed = allowed_model_ids(key_of(request))
         if allowed is not None:
             models = models.filter(pk__in=allowed)
-        rows = models.prefetch_related("aliases", with_nodes())
-        return {"object": "list", "data": [model_object(model) for model in rows]}
+        rows = models.prefetch_related(*_RELATED, with_nodes())
+        found = (model_object(model) for model in rows)
+        return {"object": "list", "data": [o for m in found for o in _with_adapters(m)]}
 
     @model_list_schema
     async def get(self, request: Request, models: ModelList) -> HttpResponse:
@@ -111,7 +124,10 @@ class ModelView(ApiView):
 
     def prepare(self, request: Request) -> ModelObject:
         """Return the model. Raises what model_find raises."""
-        return model_object(model_find(self.kwargs["model_id"], key_of(request)))
+        name = self.kwargs["model_id"]
+        found = model_object(model_find(name, key_of(request)))
+        listed = {each["id"]: each for each in _with_adapters(found)}
+        return listed.get(name, found)
 
     @model_schema
     async def get(self, request: Request, model: ModelObject) -> HttpResponse:
@@ -160,9 +176,23 @@ class UnloadView(ApiView):
         return json_response(model)
 
 
+def _with_adapters(model: ModelObject) -> Iterator[ModelObject]:
+    """Yield a model, and what it is with each of its adapters."""
+    yield model
+    for adapter in model["adapters"]:
+        name = attached_name(model["id"], adapter)
+        yield {
+            **model,
+            "id": name,
+            "parent": model["id"],
+            "adapters": [],
+            "aliases": [],
+        }
+
+
 def model_object(model: Model) -> ModelObject:
-    """Return a model as clients see it. Two queries, unless they are prefetched."""
-    prefetch_related_objects([model], "aliases", with_nodes())
+    """Return a model as clients see it. Four queries, unless they are prefetched."""
+    prefetch_related_objects([model], *_RELATED, with_nodes())
     workers: list[Worker] = list(model.workers.all())
     state = model_state(workers)
     ready = [worker for worker in workers if worker.state == WorkerState.READY]
@@ -173,6 +203,8 @@ def model_object(model: Model) -> ModelObject:
         "object": "model",
         "created": int(model.found_at.timestamp()),
         "owned_by": "llm-manager",
+        "parent": None,
+        "adapters": [adapter.name for adapter in model.adapters()],
         "state": _STATES[state.name],
         "progress": _progress(workers, _STATES[state.name]),
         "error": errors[0] if errors and state.name == "failed" else None,
@@ -206,11 +238,13 @@ def _progress(workers: list[Worker], state: ModelState) -> float:
 def _capabilities(model: Model) -> list[Capability]:
     """Return what the model can be asked for here."""
     match model.kind:
-        case Kind.CHAT if model.chat_template:
-            return ["chat", "completion"]
-        case Kind.CHAT | Kind.COMPLETION:
-            return ["completion"]
         case Kind.EMBEDDING:
             return ["embedding"]
-        case _:
+        case Kind.RERANKER:
             return ["reranking"]
+    able: dict[Capability, bool] = {
+        "chat": bool(model.template_in_force()),
+        "completion": True,
+        "infill": model.supports_infill,
+    }
+    return [name for name, is_able in able.items() if is_able]

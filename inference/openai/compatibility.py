@@ -15,7 +15,6 @@ CHAT = {
     "metadata": Inert(({},)),
     "modalities": Inert((["text"],)),
     "moderation": Inert(),
-    "prediction": Inert(),
     "prompt_cache_key": Inert(any_text=True),
     "prompt_cache_options": Inert(),
     "prompt_cache_retention": Inert(),
@@ -25,15 +24,15 @@ CHAT = {
     "verbosity": Inert(),
     "web_search_options": Inert(),
 }
-COMPLETION = {
-    "suffix": Inert(("",)),
-}
+COMPLETION: dict[str, Inert] = {}
 STREAM_OPTIONS = {"include_obfuscation": Inert((False,))}
 #: An assistant's message comes back as an earlier answer gave it.
 ASSISTANT_MESSAGE = {
     "annotations": Inert(([],)),
     "audio": Inert(),
     "function_call": Inert(hint=" Use 'tool_calls'."),
+    # LiteLLM's, in what it gives its callers to send back.
+    "provider_specific_fields": Inert(({}, {"refusal": None})),
 }
 #: Roles that OpenAI has given up, and what is to be used instead.
 ROLES = {"function": " Use 'tool', with the 'tool_call_id' of the call."}

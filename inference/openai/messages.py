@@ -25,7 +25,12 @@ _MAX_PARTS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The text of a message: a string, or an array of parts of type text."""
+    """The text of a message: a string, or an array of parts of type text.
+
+    An assistant's may have refused: then the refusal is what was said.
+    """
+
+    has_refusals: bool = False
 
     def parse(self, value: Any, path: str) -> str:
         """Return the text. Raises InvalidRequest."""
@@ -40,7 +45,8 @@ class Content:
                 param=path,
             )
         return _PART_SEPARATOR.join(
-            _part_text(part, f"{path}[{index}]") for index, part in enumerate(value)
+            _part_text(part, f"{path}[{index}]", has_refusals=self.has_refusals)
+            for index, part in enumerate(value)
         )
 
     def schema(self) -> dict[str, Any]:
@@ -51,14 +57,23 @@ class Content:
             "maxItems": _MAX_PARTS,
             "items": _PART.schema(),
         }
+        if self.has_refusals:
+            parts["items"] = {"oneOf": [_PART.schema(), _REFUSAL.schema()]}
         return {"oneOf": [{"type": "string"}, parts]}
 
 
 _PART = Record({"type": Choice(("text",)), "text": Text()}, ("type", "text"))
+_REFUSAL = Record(
+    {"type": Choice(("refusal",)), "refusal": Text()}, ("type", "refusal")
+)
 
 
-def _part_text(part: Any, path: str) -> str:
+def _part_text(part: Any, path: str, *, has_refusals: bool) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
+    text: str
+    if kind == "refusal" and has_refusals:
+        text = _REFUSAL.parse(part, path)["refusal"]
+        return text
     if kind in compatibility.CONTENT_PARTS:
         raise InvalidRequest(
             f"Unsupported content: '{path}' is of type '{kind}', and only text is "
@@ -66,7 +81,7 @@ def _part_text(part: Any, path: str) -> str:
             param=f"{path}.type",
             code="unsupported_parameter",
         )
-    text: str = _PART.parse(part, path)["text"]
+    text = _PART.parse(part, path)["text"]
     return text
 
 
@@ -92,6 +107,7 @@ _ROLES = {
     # Content, a refusal or tool_calls: checked beyond the record.
     "assistant": _role(
         "assistant",
+        content=Content(has_refusals=True),
         tool_calls=ListOf(_TOOL_CALL, 1, 128),
         refusal=Text(),
         reasoning_content=Text(),

@@ -29,10 +29,12 @@ class PromptTokensDetails(TypedDict):
     cached_tokens: int
 
 
-class CompletionTokensDetails(TypedDict):
-    """What the answer's tokens were for."""
+class CompletionTokensDetails(TypedDict, total=False):
+    """What the answer's tokens were for, and how many were guessed."""
 
     reasoning_tokens: int
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
 
 
 class Usage(TypedDict):
@@ -203,7 +205,8 @@ def usage(
 
     A prompt is counted once, however many answers it gets. Of its tokens those
     were cached that no sequence had to compute. ``reasoning_tokens`` None says
-    that nobody has told reasoning from the rest.
+    that nobody has told reasoning from the rest. Guessed tokens are told where there
+    were some, whoever guessed them.
     """
     prompts = [
         [sequences[index] for index in range(first, first + n)]
@@ -218,8 +221,16 @@ def usage(
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
+    details: CompletionTokensDetails = {}
     if reasoning_tokens is not None:
-        counted["completion_tokens_details"] = {"reasoning_tokens": reasoning_tokens}
+        details["reasoning_tokens"] = reasoning_tokens
+    accepted = sum(each.accepted for each in sequences.values())
+    rejected = sum(each.rejected for each in sequences.values())
+    if accepted or rejected:
+        details["accepted_prediction_tokens"] = accepted
+        details["rejected_prediction_tokens"] = rejected
+    if details:
+        counted["completion_tokens_details"] = details
     return counted
 
 

@@ -25,13 +25,15 @@ class Reading:
     """How the answers of a request are to be read.
 
     ``tools`` are the schemas of what may be called, by name; ``max_calls`` None is
-    any number. ``shows_reasoning`` leaves reasoning in the content.
+    any number. ``names_first``: only JSON that begins with a name is a call.
+    ``shows_reasoning`` leaves reasoning in the content.
     """
 
     dialect: Dialect
     tools: Mapping[str, Mapping[str, Any]]
     starts_in_reasoning: bool = False
     max_calls: int | None = None
+    names_first: bool = False
     shows_reasoning: bool = False
 
 
@@ -47,6 +49,7 @@ def reading_of(
         tools={tool.name: tool.parameters for tool in use.may_call},
         starts_in_reasoning=prompt.starts_in_reasoning,
         max_calls=use.max_calls if prompt.takes_several_calls else 1,
+        names_first=use.is_strict,
         shows_reasoning=shows_reasoning,
     )
 
@@ -63,6 +66,7 @@ class Reader:
             reading.tools,
             starts_in_reasoning=reading.starts_in_reasoning,
             max_calls=reading.max_calls,
+            names_first=reading.names_first,
         )
         self._marks = reading.dialect.reasoning if reading.shows_reasoning else None
         self._is_shown = False

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inference.openai import compatibility, constraints, reasoning, sampling, tools
+from inference.chat import can_continue
+from inference.openai import (
+    adapters,
+    compatibility,
+    constraints,
+    reasoning,
+    sampling,
+    tools,
+)
 from inference.openai.errors import InvalidRequest
-from inference.openai.fields import Boolean, Field, Integer, Text
-from inference.openai.messages import Messages
+from inference.openai.fields import Boolean, Choice, Field, Integer, Text
+from inference.openai.messages import Content, Messages, check_sizes
 from inference.openai.prompts import Prompts
 from inference.openai.records import Record
+from inference.reasoning_effort import BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +27,8 @@ if TYPE_CHECKING:
     from inference.chat_messages import Message
     from inference.openai.tools import ToolUse
 
+#: An id, and perhaps an adapter's after it.
+MODEL_NAME = Text(1, 511)
 MAX_CHOICES = 16
 MAX_SEQUENCES = 128
 MAX_PRIORITY = 100
@@ -26,9 +37,14 @@ MAX_LOGPROBS = 20
 #: OpenAI's own default for text completions.
 COMPLETION_MAX_TOKENS = 16
 
+#: vLLM's names.
+_CONTINUE = "continue_final_message"
+_ANEW = "add_generation_prompt"
+
 _COMMON: dict[str, Field] = {
     **sampling.FIELDS,
     **constraints.FIELDS,
+    **adapters.FIELDS,
     "max_tokens": Integer(1, sampling.MAX_TOKENS),
     "n": Integer(1, MAX_CHOICES),
     "stream": Boolean(),
@@ -41,6 +57,7 @@ _COMMON: dict[str, Field] = {
 _HELP = {
     **sampling.HELP,
     **constraints.HELP,
+    **adapters.HELP,
     "model": "Id, alias or file name of a model, as GET /v1/models lists them.",
     "n": "Answers to each prompt. Its tokens are counted once.",
     "stream": "Send the answer as server-sent events while it is made.",
@@ -52,12 +69,17 @@ _HELP = {
 }
 CHAT = Record(
     {
-        "model": Text(1, 255),
+        "model": MODEL_NAME,
         "messages": Messages(),
         **_COMMON,
         "max_completion_tokens": Integer(1, sampling.MAX_TOKENS),
+        _CONTINUE: Boolean(),
+        _ANEW: Boolean(),
         "logprobs": Boolean(),
         "top_logprobs": Integer(0, MAX_LOGPROBS),
+        "prediction": Record(
+            {"type": Choice(("content",)), "content": Content()}, ("type", "content")
+        ),
         **tools.FIELDS,
         **reasoning.FIELDS,
     },
@@ -69,16 +91,22 @@ CHAT = Record(
         "max_tokens": "Tokens of the answer, at most. Default: the model's own, else "
         "the configuration's.",
         "max_completion_tokens": "The same as max_tokens.",
+        _CONTINUE: "Go on with the last message instead of answering it. Default: "
+        "true where it is the assistant's. Not in OpenAI's API.",
+        _ANEW: "The opposite. Not in OpenAI's API.",
         "logprobs": "Tell how likely each token was, before any sampler.",
         "top_logprobs": "Tell so many of the likeliest tokens too; with logprobs.",
+        "prediction": "Text that the answer may repeat. It changes no answer: where "
+        "the answer is that text, it comes faster.",
         **tools.HELP,
         **reasoning.HELP,
     },
 )
 COMPLETION = Record(
     {
-        "model": Text(1, 255),
+        "model": MODEL_NAME,
         "prompt": Prompts(),
+        "suffix": Text(),
         **_COMMON,
         "max_tokens": Integer(0, sampling.MAX_TOKENS),
         "logprobs": Integer(0, MAX_LOGPROBS),
@@ -91,6 +119,8 @@ COMPLETION = Record(
         **_HELP,
         "prompt": f"One prompt or up to 100; prompts times n is at most "
         f"{MAX_SEQUENCES}.",
+        "suffix": "What comes after the answer, which then fills in the middle; for "
+        "models of the capability infill. Not with echo.",
         "max_tokens": f"Tokens of the answer, at most; 0 only with echo. Default: "
         f"{COMPLETION_MAX_TOKENS}.",
         "logprobs": "Tell how likely each token was, before any sampler, and so many "
@@ -125,14 +155,17 @@ class Options:
     priority: int
     logprobs: int | None
     best_of: int
+    prediction: str = ""
+    lora: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """POST /v1/chat/completions.
 
-    ``effort`` is how long the model is to think; ``shows_reasoning`` leaves what it
-    thinks in its content.
+    ``effort`` is how long the model is to think, ``budget`` how many tokens at most;
+    ``shows_reasoning`` leaves what it thinks in its content. With ``continues`` the
+    last message is the answer's beginning.
     """
 
     options: Options
@@ -140,7 +173,9 @@ class ChatRequest:
     tool_use: ToolUse
     template_variables: Mapping[str, Any]
     effort: str | None
+    budget: int | None
     shows_reasoning: bool
+    continues: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +184,7 @@ class CompletionRequest:
 
     options: Options
     prompts: tuple[str | list[int], ...]
+    suffix: str
     echo: bool
 
 
@@ -171,14 +207,47 @@ def parse_chat(body: Any) -> ChatRequest:
             param="top_logprobs",
         )
     options = _options(given, max_tokens=next(iter(limits), None), logprobs=logprobs)
+    use = tools.tool_use(given, options.sampling.get("constraint"))
     return ChatRequest(
         options,
         given["messages"],
-        tools.tool_use(given, options.sampling.get("constraint")),
-        given.get("chat_template_kwargs", {}),
-        given.get("reasoning_effort"),
+        use,
+        {
+            name: value
+            for name, value in given.get("chat_template_kwargs", {}).items()
+            if name != BUDGET
+        },
+        reasoning.effort_of(given),
+        reasoning.budget_of(given),
         given.get("reasoning_format") == "none",
+        _continues(given, options, use),
     )
+
+
+def _continues(given: dict[str, Any], options: Options, use: ToolUse) -> bool:
+    """Return whether the last message is to be continued. Raises InvalidRequest."""
+    messages: tuple[Message, ...] = given["messages"]
+    begins_anew = given.get(_ANEW)
+    continues: bool = given.get(_CONTINUE, can_continue(messages) and not begins_anew)
+    if continues and not can_continue(messages):
+        raise InvalidRequest(
+            f"'{_CONTINUE}' needs a last message of the assistant's, after others.",
+            param=_CONTINUE,
+        )
+    if begins_anew is not None and begins_anew == continues:
+        raise InvalidRequest(
+            f"'{_ANEW}' is the opposite of '{_CONTINUE}'; send one of them.",
+            param=_ANEW,
+        )
+    is_bound = "constraint" in options.sampling or use.must_call or use.is_strict
+    if continues and messages[-1].content and is_bound:
+        raise InvalidRequest(
+            "An answer that has begun cannot be made to match anything: its beginning "
+            f"is given. Leave the last message, or '{_CONTINUE}': false, or what it is "
+            "to match.",
+            param=_CONTINUE,
+        )
+    return continues
 
 
 def parse_completion(body: Any) -> CompletionRequest:
@@ -202,7 +271,18 @@ def parse_completion(body: Any) -> CompletionRequest:
             "are allowed.",
             param=several,
         )
-    return CompletionRequest(options, prompts, echo)
+    return CompletionRequest(options, prompts, _suffix_of(given), echo)
+
+
+def _suffix_of(given: dict[str, Any]) -> str:
+    suffix: str = given.get("suffix", "")
+    check_sizes({"suffix": len(suffix.encode())}, "suffix")
+    if suffix and given.get("echo"):
+        raise InvalidRequest(
+            "'echo' cannot be had with 'suffix': the answer comes between the two.",
+            param="echo",
+        )
+    return suffix
 
 
 def _check_best_of(options: Options) -> None:
@@ -242,4 +322,6 @@ def _options(
         priority=given.get("priority", 0),
         logprobs=logprobs,
         best_of=given.get("best_of", given.get("n", 1)),
+        prediction=given.get("prediction", {}).get("content", ""),
+        lora=tuple(given.get("lora", ())),
     )

@@ -24,15 +24,14 @@ from inference.openai.messages import Messages, check_sizes
 from inference.openai.prompts import Tokens
 from inference.openai.records import Record, missing
 from inference.protocol import Detokenized, Tokenized
+from inference.services import is_served
+from inference.vocabulary_process import get_vocabulary_process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from inference.chat import Prompt
-    from inference.protocol import Event
     from registry.models import Model
 
 _MODEL_HELP = "Id, alias or file name of a model."
@@ -112,13 +111,26 @@ class TemplatePrompt(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request, understood."""
+    """A request, understood. ``paths`` are the files of a model that is not loaded."""
 
-    job: TokenizeJob
-    with_pieces: bool
+    job: TokenizeJob | DetokenizeJob
+    paths: tuple[str, ...]
+    with_pieces: bool = False
 
 
-class TokenizeView(EngineView):
+class TokenizingView(EngineView):
+    """What tokenizing and its inverse have in common."""
+
+    async def say(self, plan: Plan) -> Any:
+        """Return the answer: a worker's, or of a vocabulary that is read for it."""
+        if not plan.paths:
+            (events,) = await self.run_whole([plan.job])
+            kinds = (Tokenized, Detokenized)
+            return next(event for event in events if isinstance(event, kinds))
+        return await get_vocabulary_process().ask(plan.paths, plan.job.question())
+
+
+class TokenizeView(TokenizingView):
     """POST /tokenize."""
 
     def prepare(self, request: Request) -> Plan:
@@ -134,14 +146,14 @@ class TokenizeView(EngineView):
                 special=special,
                 parse_special=given.get("parse_special", True),
             ),
+            _unloaded_paths(model),
             with_pieces=given.get("with_pieces", False),
         )
 
     @tokenize_schema
     async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
         """Turn a text into tokens."""
-        (events,) = await self.run_whole([plan.job])
-        said = _of_kind(Tokenized, events)
+        said = await self.say(plan)
         answer: TokenList = {
             "tokens": _with_pieces(said) if plan.with_pieces else list(said.tokens),
             "count": len(said.tokens),
@@ -149,22 +161,21 @@ class TokenizeView(EngineView):
         return json_response(answer)
 
 
-class DetokenizeView(EngineView):
+class DetokenizeView(TokenizingView):
     """POST /detokenize."""
 
-    def prepare(self, request: Request) -> DetokenizeJob:
-        """Return the job of a request."""
+    def prepare(self, request: Request) -> Plan:
+        """Return the plan of a request."""
         given = DETOKENIZE.parse(request.data)
         model = self.find_model(request, given["model"])
-        return DetokenizeJob(
-            **_common(model), tokens=tuple(given["tokens"]), path="tokens"
-        )
+        tokens = tuple(given["tokens"])
+        job = DetokenizeJob(**_common(model), tokens=tokens, path="tokens")
+        return Plan(job, _unloaded_paths(model))
 
     @detokenize_schema
-    async def post(self, request: Request, job: DetokenizeJob) -> HttpResponseBase:
+    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
         """Turn tokens into text."""
-        (events,) = await self.run_whole([job])
-        text = _of_kind(Detokenized, events).text
+        text = (await self.say(plan)).text
         answer: TokenText = {"content": text, "prompt": text}
         return json_response(answer)
 
@@ -192,6 +203,11 @@ def _common(model: Model) -> dict[str, Any]:
     }
 
 
+def _unloaded_paths(model: Model) -> tuple[str, ...]:
+    """Return a model's files if no worker has it: it is not loaded for this."""
+    return () if is_served(model) else tuple(map(str, model.paths))
+
+
 def _prompt(given: dict[str, Any], model: Model) -> Prompt:
     return chat.prompt_render(
         model,
@@ -199,6 +215,7 @@ def _prompt(given: dict[str, Any], model: Model) -> Prompt:
         tools=given.get("tools", ()),
         variables=given.get("chat_template_kwargs"),
         effort=given.get("reasoning_effort"),
+        continues=chat.can_continue(given["messages"]),
     )
 
 
@@ -234,10 +251,6 @@ def _text(given: dict[str, Any], model: Model) -> tuple[str, bool]:
     text: str = given[name]
     check_sizes({name: len(text.encode())}, name)
     return text, (name == "prompt" if special is None else special)
-
-
-def _of_kind(kind: type[Any], events: Sequence[Event]) -> Any:
-    return next(event for event in events if isinstance(event, kind))
 
 
 def _with_pieces(said: Tokenized) -> list[TokenPiece]:

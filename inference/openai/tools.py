@@ -39,6 +39,11 @@ class ToolUse:
     must_call: bool = False
     max_calls: int | None = None
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether calls of some tool must match its schema, if there are any."""
+        return any(tool.strict for tool in self.may_call)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:

@@ -11,6 +11,8 @@ from django.conf import settings
 from inference import chat
 from inference.errors import RequestRejected
 from inference.openai import streaming
+from inference.openai.adapters import adapters_of, served_name
+from inference.openai.admission import check_length
 from inference.openai.answers import EventStreamResponse, json_response
 from inference.openai.call_grammar import answer_constraint
 from inference.openai.describe import chat_schema, completion_schema
@@ -20,6 +22,7 @@ from inference.openai.generation import Generation
 from inference.openai.lookup import WRITES, key_of, line_of
 from inference.openai.payloads import Head
 from inference.openai.reading import reading_of
+from inference.openai.reasoning import thinking_budget
 from inference.openai.requests import (
     COMPLETION_MAX_TOKENS,
     Options,
@@ -28,6 +31,7 @@ from inference.openai.requests import (
 )
 from inference.openai.sampling import sampling_params
 from inference.openai.streaming import Terms
+from inference.openai.strict_calls import strict_constraint
 from inference.stream import Job
 
 if TYPE_CHECKING:
@@ -101,11 +105,21 @@ class ChatCompletionsView(CompletionView):
             tools=use.tools,
             variables=wanted.template_variables,
             effort=wanted.effort,
+            budget=wanted.budget,
+            continues=wanted.continues,
         )
+        check_length([prompt.text], model, "messages")
         reading = reading_of(prompt, use, shows_reasoning=wanted.shows_reasoning)
         constraint = answer_constraint(prompt, use, options.sampling.get("constraint"))
+        if constraint is None:
+            constraint = strict_constraint(prompt, use)
         marks = reading.dialect.marks if reading else ()
-        sampled = {**options.sampling, "constraint": constraint, "marks": marks}
+        sampled = {
+            **options.sampling,
+            "constraint": constraint,
+            "thinking": thinking_budget(prompt, wanted.budget),
+            "marks": marks,
+        }
         options = replace(options, sampling=sampled)
         max_tokens = (
             options.max_tokens
@@ -123,7 +137,7 @@ class ChatCompletionsView(CompletionView):
                 special=not prompt.has_bos,
             ),
             format=ChatFormat(
-                _head("chatcmpl", model),
+                _head("chatcmpl", model, options),
                 include_usage=options.include_usage,
                 tells_logprobs=options.logprobs is not None,
                 reading=reading,
@@ -145,6 +159,14 @@ class CompletionsView(CompletionView):
         wanted = parse_completion(request.data)
         options = wanted.options
         model = self.find_model(request, options.model, WRITES)
+        check_length(wanted.prompts, model, "prompt")
+        if wanted.suffix and not model.supports_infill:
+            raise RequestRejected(
+                f"'suffix' cannot be had: the vocabulary of the model '{model.name}' "
+                "has no tokens to fill in a middle.",
+                code="unsupported_parameter",
+                param="suffix",
+            )
         return Plan(
             jobs=_jobs(
                 wanted.prompts,
@@ -157,10 +179,11 @@ class CompletionsView(CompletionView):
                     else options.max_tokens
                 ),
                 special=True,
+                suffix=wanted.suffix,
                 echo=wanted.echo,
             ),
             format=TextFormat(
-                _head("cmpl", model),
+                _head("cmpl", model, options),
                 include_usage=options.include_usage,
                 tells_logprobs=options.logprobs is not None,
                 prompts=(
@@ -178,8 +201,9 @@ class CompletionsView(CompletionView):
         return await self.run(plan)
 
 
-def _head(prefix: str, model: Model) -> Head:
-    return Head.new(prefix, model=model.name, fingerprint=model.fingerprint)
+def _head(prefix: str, model: Model, options: Options) -> Head:
+    name = served_name(model, options.model)
+    return Head.new(prefix, model=name, fingerprint=model.fingerprint)
 
 
 def _jobs(
@@ -190,6 +214,7 @@ def _jobs(
     options: Options,
     max_tokens: int,
     special: bool,
+    suffix: str = "",
     echo: bool = False,
 ) -> list[Job]:
     """Return the sequences of a request: those of a prompt together."""
@@ -197,6 +222,7 @@ def _jobs(
     # Without a key there is no owner to keep a prefix for.
     tenant = "" if key is None else str(key.owner_id)
     line = line_of(request)
+    adapters = adapters_of(model, options.model, options.lora)
     return [
         Job(
             model_id=model.pk,
@@ -211,6 +237,9 @@ def _jobs(
                 prompt_logprobs=_prompt_logprobs(prompt, options) if echo else None,
             ),
             special=special,
+            suffix=suffix,
+            prediction=options.prediction,
+            adapters=adapters,
             tenant=tenant,
             key=line.key,
             timeout_s=settings.CONFIG["engine.queue_timeout"],

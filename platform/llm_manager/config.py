@@ -19,12 +19,14 @@ import yaml
 
 from registry.load_settings import (
     CACHE_TYPES,
+    CACHE_TYPES_V,
     CONFIG_KEYS,
-    DRAFTS,
+    CONFIGURED_DRAFTS,
     FLASH_ATTENTION,
     KV_LAYOUTS,
     MAX_DEVICES,
     NUMA_STRATEGIES,
+    POOLINGS,
     SPLIT_MODES,
     conflicts,
     settings_in_force,
@@ -110,10 +112,10 @@ SCHEMA: dict[str, Key] = {
     ),
     "gpu.kv_cache_type_v": Key(
         str,
-        None,
-        "Type of V's cells; a quantised one needs flash attention. "
-        "Unset: as `gpu.kv_cache_type`.",
-        choices=CACHE_TYPES,
+        "auto",
+        "Type of V's cells; a quantised one needs flash attention. `auto`: as "
+        "`gpu.kv_cache_type`, but bf16 where that makes a processor's decodes faster.",
+        choices=CACHE_TYPES_V,
     ),
     "gpu.flash_attention": Key(
         str, "auto", "Flash attention.", choices=FLASH_ATTENTION
@@ -246,12 +248,34 @@ SCHEMA: dict[str, Key] = {
         help="Share cached prefixes between the owners of API keys; who measures times "
         "can then tell what others have asked.",
     ),
+    "engine.pooling": Key(
+        str,
+        "auto",
+        "How embedding models make a text's vector of those of its tokens; `auto` is "
+        "as each model's file says.",
+        choices=POOLINGS,
+    ),
     "engine.draft": Key(
         str,
         "off",
         "Speculative decoding: `lookup` guesses that an answer repeats what came "
-        "before, as many tokens as pay at the current batch.",
-        choices=DRAFTS,
+        "before, as many tokens as pay at the current batch. A draft model is chosen "
+        "for each model, in the admin.",
+        choices=CONFIGURED_DRAFTS,
+    ),
+    "cache.enabled": Key(
+        bool,
+        default=False,
+        help="Keep the KV state of long prompts on disk, so that it need not be "
+        "computed again after it made room for others, or after a restart. It tells "
+        "what was said: only the server's user can read it.",
+    ),
+    "cache.dir": Key(str, None, "Folder of that cache. Unset: `cache` in data_dir."),
+    "cache.max_size_mb": Key(
+        int,
+        5120,
+        "Size of that cache, in MiB; the least recently used make room.",
+        minimum=16,
     ),
     "auth.required": Key(
         bool, default=True, help="Refuse inference requests that carry no API key."
@@ -338,6 +362,14 @@ class Config:
         configured = self.values["models.dir"]
         if configured is None:
             return self.data_dir / "models"
+        return Path(configured).expanduser().absolute()
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of prefixes on disk, absolute."""
+        configured = self.values["cache.dir"]
+        if configured is None:
+            return self.data_dir / "cache"
         return Path(configured).expanduser().absolute()
 
 

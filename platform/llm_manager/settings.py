@@ -26,6 +26,7 @@ except ConfigError as error:
 PACKAGE_DIR = Path(__file__).resolve().parent
 DATA_DIR = CONFIG.data_dir
 MODELS_DIR = CONFIG.models_dir
+CACHE_DIR = CONFIG.cache_dir
 
 
 # Secret key -----------------------------------------------------------------

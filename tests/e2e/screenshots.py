@@ -140,6 +140,7 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
             ("scan", "registry/scanrun/1/change/"),
             ("users", "auth/user/"),
             ("user", "auth/user/1/change/"),
+            ("model-chat-template", "registry/model/2/template/"),
             ("model-failed", "registry/model/5/change/"),
             ("model-history", "registry/model/2/history/"),
             ("model-delete", "registry/model/2/delete/"),

@@ -296,8 +296,8 @@ def test_a_long_conversation_is_no_greedy_template() -> None:
 def test_a_template_is_compiled_once() -> None:
     model = Model(name="m", chat_template="once {{ messages | length }}")
     prompt_render(model, HELLO)
-    hits = chat._compiled.cache_info().hits
+    hits = chat.compiled.cache_info().hits
 
     prompt_render(model, HELLO)
 
-    assert chat._compiled.cache_info().hits == hits + 1
+    assert chat.compiled.cache_info().hits == hits + 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from inference.context_policy import ContextWish
+from inference.engine.adapters import AdapterFile
 from inference.load_decision import Decision, Room, decide
 from inference.load_plan import (
     LoadRequest,
@@ -50,6 +51,7 @@ SETTINGS = LoadSettings(
     is_pinned=False,
     is_preloaded=False,
     shares_prefixes=False,
+    pooling_type="auto",
     draft="off",
 )
 #: 32 layers of 128 MiB; a token takes 128 KiB of K and V.
@@ -114,6 +116,56 @@ def test_a_mapped_file_counts_once() -> None:
     memory = (800 * MIB,)
     assert plan_within(wanted(), Machine(), memory) is None
     assert plan_within(wanted(), Machine(), memory, is_mapped=True) is not None
+
+
+# Adapters, pooling, prefixes on disk ----------------------------------------------
+
+
+def test_adapters_lie_beside_the_weights_that_they_change() -> None:
+    adapter = AdapterFile("pirate", "/a.gguf", "f", 340 * MIB)
+    host = load_plan(replace(wanted(), adapters=(adapter,)), Machine())
+    assert host.engine.adapters == (adapter,)
+    assert host.estimate.host.weights == WEIGHTS + 340 * MIB
+    assert host.estimate.mapped == WEIGHTS, "workers do not share an adapter's memory"
+    machine = Machine(gpus=(Gpu("a", "A", 80 * GIB, 80 * GIB),))
+    plain = load_plan(wanted(), machine).estimate
+    gpu = load_plan(replace(wanted(), adapters=(adapter,)), machine).estimate
+    added = [more - less for more, less in zip(gpu.totals, plain.totals, strict=True)]
+    assert sum(added) == pytest.approx(340 * MIB, abs=2)
+    assert added[1] > 10 * added[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kind", "own", "configured", "expected"),
+    [
+        (Kind.EMBEDDING, "", "auto", ""),
+        (Kind.EMBEDDING, "", "mean", "mean"),
+        (Kind.EMBEDDING, "cls", "mean", "cls"),
+        (Kind.EMBEDDING, "auto", "mean", ""),
+        (Kind.CHAT, "", "mean", ""),
+        (Kind.RERANKER, "", "mean", ""),
+    ],
+)
+def test_a_models_own_pooling_wins_where_it_can_have_one(
+    settings: Any, kind: Kind, own: str, configured: str, expected: str
+) -> None:
+    values = {**settings.CONFIG.values, "engine.pooling": configured}
+    settings.CONFIG = replace(settings.CONFIG, values=values)
+    model = make_model(kind=kind, pooling_type=own, context_length=512)
+    assert load_plan(load_request(model), Machine()).engine.pooling == expected
+
+
+@pytest.mark.django_db
+def test_prefixes_go_to_disk_only_where_that_is_wanted(settings: Any) -> None:
+    model = make_model()
+    assert load_plan(load_request(model), Machine()).engine.cache_dir == ""
+    values = {**settings.CONFIG.values, "cache.enabled": True, "cache.max_size_mb": 32}
+    settings.CONFIG = replace(settings.CONFIG, values=values)
+    engine = load_plan(load_request(model), Machine()).engine
+    assert engine.cache_dir == str(settings.CACHE_DIR)
+    assert engine.cache_bytes == 32 * MIB
+    assert engine.fingerprint == model.fingerprint
 
 
 # Refusals ------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from inference.machine import Machine
 from inference.models import EngineNode, Worker, WorkerState
 from inference.supervisor import Supervisor
 from inference.worker_messages import WorkerReport, WorkerSpec
-from registry.models import Model
+from registry.models import Attachment, Kind, Model
 from tests.factories import make_model, make_node, make_worker
 
 if TYPE_CHECKING:
@@ -440,7 +440,7 @@ async def test_of_two_engines_one_gets_the_model(engine: Engine) -> None:
     await wish(model)
     other = await sync_to_async(make_node)("other")
     worker = await row("m")
-    plan = load_plan(load_request(model), Machine())
+    plan = load_plan(await sync_to_async(load_request)(model), Machine())
 
     @sync_to_async
     def claim(node: EngineNode, incarnation: str) -> bool:
@@ -572,7 +572,8 @@ async def test_the_largest_need_of_a_request_is_remembered_for_the_next_load(
     model = await Model.objects.aget(name="m")
     assert model.n_ctx_seen == 5000
     assert (await row("m")).n_ctx_max == 8192
-    assert load_request(model).wish.at_load == 5000
+    request = await sync_to_async(load_request)(model)
+    assert request.wish.at_load == 5000
 
 
 # Replicas ------------------------------------------------------------------------
@@ -729,3 +730,46 @@ async def test_the_queue_counts_with_the_first_replica(
     await ready(engine)
     await engine.look()
     assert [worker.waiting for worker in await replicas("m")] == [5, 0]
+
+
+async def attach(name: str, adapter: str) -> None:
+    def write() -> None:
+        row = make_model(adapter, kind=Kind.LORA, file_size=2**20)
+        Attachment.objects.create(model=Model.objects.get(name=name), adapter=row)
+
+    await sync_to_async(write)()
+
+
+async def test_a_model_is_loaded_anew_when_it_gets_an_adapter(engine: Engine) -> None:
+    first = await load(engine, "a")
+    assert first.spec.engine.adapters == ()
+    await attach("a", "pirate")
+    await engine.look()
+    assert first.is_draining
+    assert (await row("a")).wanted, "what waits there goes on in the next worker"
+    first.is_running = False
+    await engine.look()
+    await engine.look()
+    second = FakeProcess.made[-1]
+    assert second is not first
+    assert [each.name for each in second.spec.engine.adapters] == ["pirate"]
+    second.become(state="ready")
+    await engine.look()
+    assert not second.is_draining
+    await sync_to_async(Attachment.objects.all().delete)()
+    await engine.look()
+    assert second.is_draining
+
+
+async def test_replicas_are_loaded_anew_one_after_the_other(engine: Engine) -> None:
+    await load(engine, "a", replicas=2)
+    await engine.look()
+    first, second = FakeProcess.made
+    second.become(state="ready")
+    await engine.look()
+    await attach("a", "pirate")
+    await engine.look()
+    assert [first.is_draining, second.is_draining] == [True, False]
+    first.become(state="draining")
+    await engine.look()
+    assert not second.is_draining

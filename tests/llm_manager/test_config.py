@@ -189,7 +189,7 @@ def test_bad_value_is_one_sentence_with_its_line(
     ("text", "reason"),
     [
         (
-            "gpu: {kv_cache_type: q8_0, flash_attention: off}",
+            "gpu: {kv_cache_type_v: q8_0, flash_attention: off}",
             "gpu.kv_cache_type_v: V can be q8_0 only with flash attention, which is "
             "off.",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,9 +12,14 @@ from django.utils import timezone
 
 from registry import services
 from registry.errors import RegistryError
-from registry.models import Alias, FileState, Kind, Model, ScanRun
+from registry.models import Alias, Attachment, FileState, Kind, Model, ScanRun
 from tests.admin_pages import count_queries, said
 from tests.factories import make_model, make_user
+from tests.gguf_files import Tensor, write_gguf
+from tests.tiny_adapters import write_adapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +39,8 @@ def settings_of(model: Model, **changes: Any) -> dict[str, Any]:
         "is_enabled": "on",
         "aliases-TOTAL_FORMS": len(aliases),
         "aliases-INITIAL_FORMS": len(aliases),
+        "attachments-TOTAL_FORMS": 0,
+        "attachments-INITIAL_FORMS": 0,
     }
     for i, alias in enumerate(aliases):
         body |= {
@@ -123,16 +130,16 @@ def test_filters_narrow_the_list(admin_client: Client, query: dict[str, str]) ->
     assert [model.name for model in response.context["cl"].result_list] == ["wanted"]
 
 
-def test_list_costs_eight_queries_however_long_it_is(admin_client: Client) -> None:
+def test_list_costs_nine_queries_however_long_it_is(admin_client: Client) -> None:
     projector = make_model("mmproj", kind=Kind.PROJECTOR)
     make_model(projector=projector)
     # Session, user, architectures and quantizations for their filters, number of
     # the models found and of all, the models with the largest machine's limit, their
-    # workers with nodes.
-    assert count_queries(admin_client, LIST) == 8
+    # workers with nodes, their adapters.
+    assert count_queries(admin_client, LIST) == 9
     for _ in range(20):
         make_model(projector=projector)
-    assert count_queries(admin_client, LIST) == 8
+    assert count_queries(admin_client, LIST) == 9
 
 
 # A model's page ---------------------------------------------------------------
@@ -416,3 +423,35 @@ def test_viewer_reads_but_neither_edits_nor_scans(viewer: Client) -> None:
     assert viewer.post(SCAN).status_code == 403
     model.refresh_from_db()
     assert model.n_ctx == 4096
+
+
+# Adapters -----------------------------------------------------------------------
+
+
+def test_an_adapter_is_attached_on_a_models_page_if_it_fits(
+    admin_client: Client, tmp_path: Path
+) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf")
+    write_adapter(tmp_path / "pirate.gguf", path)
+    other = write_gguf(
+        tmp_path / "other.gguf", tensors=[Tensor("blk.0.attn_q.weight", (32, 32))]
+    )
+    write_adapter(tmp_path / "misfit.gguf", other)
+    services.model_scan(roots=[tmp_path])
+    model = Model.objects.get(name="tiny")
+
+    def attach(name: str) -> Any:
+        adapter = Model.objects.get(name=name)
+        assert f">{name}</option>" in admin_client.get(page_of(model)).content.decode()
+        body = settings_of(model) | {
+            "attachments-TOTAL_FORMS": 1,
+            "attachments-0-model": model.pk,
+            "attachments-0-adapter": adapter.pk,
+        }
+        return admin_client.post(page_of(model), body)
+
+    assert attach("pirate").status_code == 302
+    assert [str(each) for each in Attachment.objects.all()] == ["tiny:pirate"]
+    Attachment.objects.all().delete()
+    assert "other shapes" in attach("misfit").content.decode()
+    assert not Attachment.objects.exists()

@@ -139,22 +139,30 @@ class Guide:
 
     def accept(self, token: int) -> None:
         """Go on by a token. Raises ConstraintError if it may not come here."""
+        if self._consume(token):
+            self._advance()
+
+    def follow(self, token: int) -> list[int]:
+        """Go on by a token, and by those that then must come; return these.
+
+        There the mask would have one token each, so they need no sampling. Raises
+        ConstraintError if the token may not come here.
+        """
+        if not self._consume(token):
+            return []
+        forced = self._matcher.compute_ff_tokens()
+        if forced and not self._matcher.consume_tokens(forced):
+            raise self._failed()
+        self._advance()
+        return forced
+
+    def _consume(self, token: int) -> bool:
+        """Go on by a token; return whether something may follow."""
         self._wait()
         if not self._matcher.consume_token(token):
             raise self._failed()
-        if token in self._ends:
-            self.is_done = True
-        else:
-            self._advance()
-
-    def forced(self) -> list[int]:
-        """Return the tokens that must come next, as the tokenizer would have them.
-
-        They may be computed in one step, without sampling; each is to be accepted.
-        Raises ConstraintError.
-        """
-        self._wait()
-        return [] if self.is_done else self._matcher.compute_ff_tokens()
+        self.is_done = token in self._ends
+        return not self.is_done
 
     def close(self) -> None:
         """Wait until no other thread works for it. Idempotent."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from inference.engine.constraint import Constraint
 
-_RULE = re.compile(r"\b(mark|until|without)_(\d+)\b")
+_RULE = re.compile(r"\b(mark|until|without|open)_(\d+)\b")
 _SPECIAL = re.compile(r"[.*+?()\[\]{}|^$\\/#&~-]")
 _ANYTHING = "/(?s:.*)/"
 _NOTHING = '""'
@@ -43,7 +43,11 @@ def _with_rules(
         ids = [controls[text] for text in texts if text in controls]
         tokens = [f"<[{token}]>" for token in ids if token is not None]
         plain = [text for text in texts if text not in controls]
-        rules.append(_WRITERS[kind](f"{kind}_{number}", tokens, plain))
+        name = f"{kind}_{number}"
+        if kind == "open":
+            rules.append(_open(name, plain, texts[0], controls))
+        else:
+            rules.append(_WRITERS[kind](name, tokens, plain))
     return "\n".join([lark, *rules, ""])
 
 
@@ -68,9 +72,28 @@ def _without(name: str, tokens: list[str], plain: list[str]) -> str:
     if not plain:
         return f"{name}: {_ANYTHING}"
     terminal = name.upper()
+    return f"{name}: {terminal}\n{terminal}: {_text_without(plain)}"
+
+
+def _open(
+    name: str, plain: list[str], opener: str, controls: Mapping[str, int | None]
+) -> str:
+    terminal = name.upper()
+    if controls.get(opener) is not None:
+        text = _without(f"{name}_text", [], plain)
+        return f"{name}: {name}_text <[{controls[opener]}]>\n{text}"
+    return "\n".join(
+        [
+            f"{name}[lazy]: {terminal}",
+            f"{terminal}: {terminal}_TEXT {json.dumps(opener, ensure_ascii=False)}",
+            f"{terminal}_TEXT: {_text_without(plain)}",
+        ]
+    )
+
+
+def _text_without(plain: list[str]) -> str:
     # What is not something is also what is no text, such as control tokens.
-    excluded = f"~/(?s:.*)({_one_of(plain)})(?s:.*)/"
-    return f"{name}: {terminal}\n{terminal}: {_ANYTHING} & {excluded}"
+    return f"{_ANYTHING} & ~/(?s:.*)({_one_of(plain)})(?s:.*)/"
 
 
 def _one_of(texts: list[str]) -> str:

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+import struct
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
+import numpy as np
 
 from inference.engine.context_size import first_layout
+from inference.engine.drafts import num_agreed, verified
 from inference.engine.errors import (
     CellsExhausted,
     DecodeError,
     EngineError,
     ModelLoadError,
 )
-from inference.engine.llama.loading import load_model, make_context
+from inference.engine.llama.adapters import LlamaAdapters
+from inference.engine.llama.draft_model import LlamaDraftModel
+from inference.engine.llama.loading import load_model, make_context, prefill_tile
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.sampling import SequenceSampler, prepare
+from inference.engine.llama.stage import DECODE_TYPE, PrefillStage, can_stage, pays
 from inference.engine.llama.tokenizer import LlamaTokenizer
 from inference.engine.plan import Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.engine.adapters import Adapters
     from inference.engine.config import EngineConfig
     from inference.engine.plan import StepItem, StepPlan
     from inference.engine.probabilities import TokenLogprobs
     from inference.engine.sampling_params import SamplingParams
     from inference.engine.slots import Layout
 
+logger = logging.getLogger(__name__)
+
+_BYTES = ctypes.POINTER(ctypes.c_uint8)
 #: What llama_decode returns if it finds no cells; the context is as it was.
 _NO_CELLS = 1
 
@@ -50,6 +62,9 @@ class LlamaBackend:
     ) -> None:
         """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
         self._config = config
+        self._context: Any = None
+        self._stage: PrefillStage | None = None
+        self.drafter: LlamaDraftModel | None = None
         self._log = log or LlamaLog()
         self._log.install()
         self._samplers: dict[str, SequenceSampler] = {}
@@ -62,15 +77,17 @@ class LlamaBackend:
         self.n_batch = config.n_batch
         self.n_outputs_max = config.n_outputs_max
         self.shares_prefixes = config.shares_prefixes
+        self.adapters = tuple(adapter.name for adapter in config.adapters)
         with ExitStack() as stack:
             llama_cpp.llama_backend_init()
             self._model = load_model(config, on_progress, self._log)
             stack.callback(llama_cpp.llama_model_free, self._model)
+            self._adapters = LlamaAdapters(self._model, config.adapters, self._log)
             # More tokens than n_batch never come: the scheduler's budget.
             self._batch = llama_cpp.llama_batch_init(config.n_batch, 0, 1)
             stack.callback(llama_cpp.llama_batch_free, self._batch)
-            self._use(make_context(self._model, config, self.layout, self._log))
             stack.callback(self._free_context)
+            self._open_first_context(config)
             stack.callback(self._free_samplers)
             self._owned = stack.pop_all()
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
@@ -88,10 +105,76 @@ class LlamaBackend:
         if self.needs_even_batches:
             self.n_batch = min(config.n_batch, config.n_ubatch)
         # A sliding window has moved on when a draft turns out wrong.
-        can_draft = self.can_cut and not self._n_swa
-        self.drafts_by_lookup = can_draft and config.draft == "lookup"
+        self.can_draft = self.can_cut and not self._n_swa
+        self.drafts_by_lookup = config.draft == "lookup"
+        tile = prefill_tile(config)
+        #: What fits into a batch but once leaves nothing to choose.
+        self.prefill_tile = tile if self.n_batch > 2 * tile else 1
+        self._load_draft_model()
+
+    def _load_draft_model(self) -> None:
+        """Load the model that drafts, if there is one. Raises ModelLoadError."""
+        config = self._config.of_draft_model
+        if config is None:
+            return
+        try:
+            if not self.can_draft:
+                raise ModelLoadError(
+                    "No draft model can be used: this model has a recurrent state or a "
+                    "sliding window, which cannot take back guesses that were wrong."
+                )
+            self.drafter = LlamaDraftModel(
+                config, self.layout, tokenizer=self.tokenizer, log=self._log
+            )
+        except ModelLoadError:
+            self.close()
+            raise
+        self._owned.callback(self.drafter.close)
 
     # The context --------------------------------------------------------------
+
+    def _open_first_context(self, config: EngineConfig) -> None:
+        """Make the context, and see whether prompts can be computed apart.
+
+        Raises ModelLoadError.
+        """
+        self._can_stage = can_stage(self._model, config)
+        self._open_contexts(self.layout)
+        if self._stage is not None and not self._rehearse(self._stage):
+            logger.warning("Prompts are not computed apart: %s", self._log.tail())
+            self._can_stage = False
+            self._free_context()
+            self._open_contexts(self.layout)
+
+    def _rehearse(self, stage: PrefillStage) -> bool:
+        """Whether cells get from the stage to the cache and back. Leaves both empty.
+
+        Some architectures keep other things than K and V.
+        """
+        token = (llama_cpp.llama_token * 1)(0)
+        try:
+            llama_cpp.llama_decode(
+                stage.context, llama_cpp.llama_batch_get_one(token, 1)
+            )
+            stage.slot = 0
+            self._settle()
+            stage.fill(0, self.save(0))
+            return stage.length == 1
+        except (DecodeError, struct.error, ValueError):
+            return False
+        finally:
+            self.clear(0)
+
+    def _open_contexts(self, layout: Layout) -> None:
+        is_staged = self._can_stage and pays(layout)
+        type_v = DECODE_TYPE if is_staged else self._config.type_v
+        config = replace(self._config, cache_type_v=type_v)
+        self._context = make_context(self._model, config, layout, self._log)
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        if is_staged:
+            self._stage = PrefillStage(self._model, config, layout, self._log)
+        if self.drafter is not None:
+            self.drafter.resize(layout)
 
     def resize(self, layout: Layout) -> None:
         """Make the KV cache anew, empty, in another shape; the weights stay.
@@ -102,34 +185,62 @@ class LlamaBackend:
         """
         self._free_context()
         try:
-            context = make_context(self._model, self._config, layout, self._log)
+            self._open_contexts(layout)
         except ModelLoadError:
-            self._use(self._make_again())
+            self._free_context()
+            self._open_again()
             raise
         self.layout = layout
-        self._use(context)
 
-    def _make_again(self) -> Any:
+    def _open_again(self) -> None:
         try:
-            return make_context(self._model, self._config, self.layout, self._log)
+            self._open_contexts(self.layout)
         except ModelLoadError as error:
             raise EngineError(f"The context is lost: {error.message}") from error
 
-    def _use(self, context: Any) -> None:
-        self._context = context
-        self._memory = llama_cpp.llama_get_memory(context)
-
     def _free_context(self) -> None:
         self._saved = None
+        self._adapters.forget_contexts()
+        if self._stage is not None:
+            self._stage.close()
+        self._stage = None
         if self._context is not None:
             llama_cpp.llama_free(self._context)
         self._context = None
+        if self.drafter is not None:
+            self.drafter.free_context()
+
+    # Prompts apart ------------------------------------------------------------
+
+    def _decode_apart(
+        self, stage: PrefillStage, item: StepItem, adapters: Adapters
+    ) -> dict[int, Sampled]:
+        slot = item.sequence.slot or 0
+        if stage.slot != slot:
+            self._settle()
+            stage.fill(slot, self.save(slot) if item.start else b"")
+        stage.keep(item.start)
+        self._adapters.apply(stage.context, adapters)
+        return self._run(stage.context, [item], in_slot=0)
+
+    def _settle(self, slot: int | None = None) -> None:
+        """Bring what was computed apart, for this slot or any, to where it belongs."""
+        stage = self._stage
+        if stage is None or stage.slot is None or slot not in (None, stage.slot):
+            return
+        target, state = stage.slot, stage.state()
+        stage.clear()
+        self.clear(target)
+        if not self.restore(target, state):
+            raise DecodeError("llama.cpp cannot take a prefill. " + self._log.tail())
 
     # KV cells -----------------------------------------------------------------
 
     def clear(self, slot: int) -> None:
         """Empty a slot."""
         self._saved = None
+        if self._stage is not None and self._stage.slot == slot:
+            self._stage.clear()
         llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
 
     def keep(self, slot: int, length: int) -> bool:
@@ -139,6 +250,7 @@ class LlamaBackend:
         what the next token needs to see: llama.cpp says so, or the oldest position
         that is left does.
         """
+        self._settle(slot)
         self._saved = None
         memory = self._memory
         if llama_cpp.llama_memory_seq_rm(memory, slot, length, -1):
@@ -174,22 +286,27 @@ class LlamaBackend:
 
     def save(self, slot: int) -> bytes:
         """Return a copy of a slot's cells."""
+        self._settle(slot)
         size = llama_cpp.llama_state_seq_get_size(self._context, slot)
-        buffer = (ctypes.c_uint8 * size)()
-        used = llama_cpp.llama_state_seq_get_data(self._context, buffer, size, slot)
-        return memoryview(buffer)[:used].tobytes()
+        # Not ctypes' arrays: they are filled with zeros first.
+        buffer = np.empty(size, np.uint8)
+        target = buffer.ctypes.data_as(_BYTES)
+        used = llama_cpp.llama_state_seq_get_data(self._context, target, size, slot)
+        return buffer[:used].tobytes()
 
-    def restore(self, slot: int, state: bytes) -> bool:
+    def restore(self, slot: int, state: bytes | bytearray) -> bool:
         """Fill an empty slot with saved cells; False, with it empty, if it fails."""
         self._saved = None
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        if llama_cpp.llama_state_seq_set_data(self._context, buffer, len(state), slot):
+        source = np.frombuffer(state, np.uint8).ctypes.data_as(_BYTES)
+        if llama_cpp.llama_state_seq_set_data(self._context, source, len(state), slot):
             return True
         self.clear(slot)
         return False
 
     def length(self, slot: int) -> int:
         """Return how many positions the slot really has."""
+        if self._stage is not None and self._stage.slot == slot:
+            return self._stage.length
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot)) + 1
 
     # Sequences ----------------------------------------------------------------
@@ -237,29 +354,61 @@ class LlamaBackend:
         cells of the plan's slots are undefined.
         """
         self._saved = None
-        ends = self._fill(plan)
-        code = llama_cpp.llama_decode(self._context, self._batch)
+        gained: dict[int, Sampled] = {}
+        together = []
+        for item in plan.items:
+            if self._stage is not None and self._is_tiled(item):
+                gained |= self._decode_apart(self._stage, item, plan.adapters)
+            else:
+                self._settle(item.sequence.slot)
+                together.append(item)
+        for items in self._batches(together):
+            self._adapters.apply(self._context, plan.adapters)
+            gained |= self._run(self._context, items)
+        return gained
+
+    def _is_tiled(self, item: StepItem) -> bool:
+        return len(item.tokens) >= self.prefill_tile > 1
+
+    def _batches(self, items: list[StepItem]) -> list[list[StepItem]]:
+        """Return the batches of items: in a split cache tiles are by themselves.
+
+        Else their first tokens would be in the micro-batch of the decodes, where
+        each sequence has one token, and what is left might be less than a tile.
+        """
+        if not self.layout.is_split:
+            return [items]
+        tiled = [item for item in items if self._is_tiled(item)]
+        others = [item for item in items if not self._is_tiled(item)]
+        return [batch for batch in (others, tiled) if batch]
+
+    def _run(
+        self, context: Any, items: list[StepItem], *, in_slot: int | None = None
+    ) -> dict[int, Sampled]:
+        """Compute one batch, in the items' slots or in this one."""
+        ends = self._fill(items, in_slot)
+        code = llama_cpp.llama_decode(context, self._batch)
         if code != 0:
             kind = CellsExhausted if code == _NO_CELLS else DecodeError
             raise kind(
-                f"llama_decode returned {code} for {plan.num_tokens} tokens. "
+                f"llama_decode returned {code} for {ends[-1]} tokens. "
                 + self._log.tail()
             )
         return {
-            item.sequence.slot or 0: self._sample(item, end)
-            for item, end in zip(plan.items, ends, strict=True)
+            item.sequence.slot or 0: self._sample(context, item, end)
+            for item, end in zip(items, ends, strict=True)
             if item.num_outputs
         }
 
-    def _fill(self, plan: StepPlan) -> list[int]:
-        """Write the plan into the batch; return where in it each item ends."""
+    def _fill(self, items: list[StepItem], in_slot: int | None) -> list[int]:
+        """Write items into the batch; return where in it each ends."""
         batch = self._batch
         tokens, positions, outputs = batch.token, batch.pos, batch.logits
         slots, slot_counts = batch.seq_id, batch.n_seq_id
         index = 0
         ends = []
-        for item in plan.items:
-            slot = item.sequence.slot or 0
+        for item in items:
+            slot = (item.sequence.slot or 0) if in_slot is None else in_slot
             first_output = len(item.tokens) - item.num_outputs
             for offset, token in enumerate(item.tokens):
                 tokens[index] = token
@@ -272,10 +421,9 @@ class LlamaBackend:
         batch.n_tokens = index
         return ends
 
-    def _sample(self, item: StepItem, end: int) -> Sampled:
+    def _sample(self, context: Any, item: StepItem, end: int) -> Sampled:
         """Return what an item's logits say; its tokens end at the batch's ``end``."""
         sampler = self._samplers[item.sequence.request_id]
-        context = self._context
         told: list[TokenLogprobs] = []
         if item.tells_prompt:
             start = end - len(item.tokens)
@@ -287,21 +435,28 @@ class LlamaBackend:
                 told.append(sampler.prompt_logprobs_of(context, offset, token))
         if not item.samples:
             return Sampled(prompt_logprobs=tuple(told))
-        drafts = [*item.tokens[len(item.tokens) - item.num_draft :], None]
-        tokens, logprobs = [], []
+        draft = list(item.tokens[len(item.tokens) - item.num_draft :])
+        logprobs = []
+
+        def say(place: int) -> list[int]:
+            if place and sampler.is_done:
+                return []
+            token = sampler.sample(context, end - 1 - len(draft) + place)
+            logprob = sampler.logprobs_of(token)
+            if logprob is not None:
+                logprobs.append(logprob)
+            return [token, *sampler.forced]
+
         try:
-            for offset, draft in enumerate(drafts):
-                token = sampler.sample(context, end - len(drafts) + offset)
-                tokens.append(token)
-                logprob = sampler.logprobs_of(token)
-                if logprob is not None:
-                    logprobs.append(logprob)
-                if token != draft:
-                    break
+            tokens = verified(draft, say)
         except EngineError as error:
             return Sampled(error=error)
         return Sampled(
-            tuple(tokens), tuple(logprobs), tuple(told), is_complete=sampler.is_done
+            tuple(tokens),
+            num_agreed(draft, tokens),
+            tuple(logprobs),
+            tuple(told),
+            is_complete=sampler.is_done,
         )
 
     def close(self) -> None:

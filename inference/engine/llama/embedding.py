@@ -80,7 +80,7 @@ class LlamaEmbedder:
         if pooling == llama_cpp.LLAMA_POOLING_TYPE_NONE:
             raise ModelLoadError(
                 "The model's file names no pooling: nobody knows how a text's vector "
-                "is made of those of its tokens."
+                "is made of those of its tokens. Set the model's pooling."
             )
         if (pooling == llama_cpp.LLAMA_POOLING_TYPE_RANK) != self.is_ranking:
             kind = "no scores" if self.is_ranking else "scores and no vectors"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
+from inference.engine.config import CPU_TILE
 from inference.engine.cores import physical_cores
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.cpu import has_broken_amx
@@ -32,6 +33,7 @@ _GGML_TYPES = {
     "bf16": 30,
 }
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+_TILED_TYPES = ("f16", "f32")
 _SPLIT_MODES = {
     "none": llama_cpp.LLAMA_SPLIT_MODE_NONE,
     "layer": llama_cpp.LLAMA_SPLIT_MODE_LAYER,
@@ -116,7 +118,7 @@ def make_context(
     params.n_outputs_max = config.n_outputs_max
     params.kv_unified = not layout.is_split
     params.type_k = _GGML_TYPES[config.cache_type_k]
-    params.type_v = _GGML_TYPES[config.cache_type_v]
+    params.type_v = _GGML_TYPES[config.type_v]
     params.swa_full = config.swa_full
     params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
     params.embeddings = not config.is_generative
@@ -133,3 +135,18 @@ def make_context(
             or f"llama.cpp cannot create a context of {layout.n_cells} KV cells."
         )
     return context
+
+
+def prefill_tile(config: EngineConfig) -> int:
+    """Return how many tokens of a sequence make attention fast; 1 if any do."""
+    is_tiled = (
+        config.flash_attention != "off"
+        and config.type_v == config.cache_type_k
+        and config.cache_type_k in _TILED_TYPES
+    )
+    return CPU_TILE if is_on_cpu(config) and is_tiled else 1
+
+
+def is_on_cpu(config: EngineConfig) -> bool:
+    """Whether no GPU takes part."""
+    return config.n_gpu_layers == 0 or not llama_cpp.llama_supports_gpu_offload()

@@ -14,6 +14,7 @@ from inference.engine.llama.nucleus import nucleus
 from inference.engine.probabilities import TokenLogprob, TokenLogprobs
 from inference.engine.sampler import SamplerStep, sampler_steps
 from inference.engine.sampling_params import BAN
+from inference.engine.thinking import ThinkingWatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,12 @@ class SequenceSampler:
         self._ends = np.array([*tokenizer.ends, *params.stop_token_ids], np.intp)
         self._left_to_min = max(params.min_tokens - len(output), 0)
         self._told: NDArray[np.float64] | None = None
+        #: What the constraint leaves no choice about after the newest sampled token.
+        #: None where the logits of each token are asked for, or some are banned.
+        self.forced: list[int] = []
+        self._takes_forced = (
+            params.logprobs is None and not np.isneginf(self._biases).any()
+        )
         steps = sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
         self._is_greedy = steps == [SamplerStep("greedy")]
         self._top_p = 1.0
@@ -91,19 +98,47 @@ class SequenceSampler:
                 _remind(sampler, step, prompt, output)
             if step.draws:
                 self._drawing.append(sampler)
-        for _ in output:
+        self._thinking: ThinkingWatch | None = None
+        if params.thinking is not None:
+            self._thinking = ThinkingWatch(
+                params.thinking, lambda text: tokenizer.tokenize(text, special=False)
+            )
+        for token in output:
             self._draw()
+            self._watch(token)
 
     def sample(self, context: Any, index: int) -> int:
         """Return the token that follows the batch's token ``index``; it counts.
 
-        Raises EngineError if the constraint lets none follow, or never could.
+        So do those that are ``forced`` then. Raises EngineError if the constraint lets
+        none follow, or never could.
         """
         if self._error is not None:
             raise self._error
         logits = self._logits(context, index)
         if self._params.logprobs is not None:
             self._told = log_softmax(logits)
+        closing = None if self._thinking is None else self._thinking.forced
+        if closing is None:
+            token = self._sample(logits, context, index)
+            self._watch(token)
+        else:
+            token = closing
+            self.take(token)
+        if self._guide is not None:
+            self._go_on(self._guide, token)
+        return token
+
+    def _go_on(self, guide: Guide, token: int) -> None:
+        if not self._takes_forced:
+            guide.accept(token)
+            return
+        self.forced = guide.follow(token)
+        for each in self.forced:
+            self.take(each)
+
+    def _sample(self, logits: NDArray[np.float32], context: Any, index: int) -> int:
+        """Return one of the tokens that may come. Raises ConstraintError for none."""
         allowed = None if self._guide is None else self._guide.restrict(logits)
         if len(self._biased):
             logits[self._biased] += self._biases
@@ -111,11 +146,14 @@ class SequenceSampler:
             self._left_to_min -= 1
             logits[self._ends] = BAN
         token = self._choose(logits, allowed, context, index)
-        if self._guide is not None:
-            if logits[token] == BAN:
-                raise ConstraintError("Every token that may come next is banned.")
-            self._guide.accept(token)
+        if self._guide is not None and logits[token] == BAN:
+            raise ConstraintError("Every token that may come next is banned.")
         return token
+
+    def _watch(self, token: int) -> None:
+        """Count a token of a thought that has a budget."""
+        if self._thinking is not None:
+            self._thinking.accept(self._tokenizer.spelling(token))
 
     def _choose(
         self,
@@ -138,20 +176,12 @@ class SequenceSampler:
         """Whether the constraint lets nothing follow any more but the end."""
         return self._guide is not None and self._guide.is_done
 
-    def forced(self) -> list[int]:
-        """Return the tokens that the constraint leaves no choice about.
-
-        Instead of being sampled they may be taken, each by ``take``.
-        """
-        return [] if self._guide is None else self._guide.forced()
-
     def take(self, token: int) -> None:
-        """Go on by a token that was not sampled. Raises ConstraintError."""
+        """Go on by a token that was not sampled."""
         self._left_to_min = max(self._left_to_min - 1, 0)
         self._draw()
         llama_cpp.llama_sampler_accept(self._chain, token)
-        if self._guide is not None:
-            self._guide.accept(token)
+        self._watch(token)
 
     def _draw(self) -> None:
         """Draw the random numbers of a token, whichever it is."""

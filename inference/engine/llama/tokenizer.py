@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 
 from inference.engine.errors import InvalidRequest
+from inference.engine.infill import InfillTokens
 from inference.engine.llama.dry import DrySamplers
 from inference.engine.llama.guidance import guidance_of
 
@@ -27,6 +28,8 @@ class LlamaTokenizer:
         self.ends = tuple(filter(self.is_end, range(self.n_vocab)))
         #: Tokens that the model's file says must not be sampled.
         self.suppressed = self._read_suppressed()
+        #: What fills in a middle; None if there are no such tokens.
+        self.infill = self._read_infill()
         #: The samplers whose making goes through the whole vocabulary.
         self.dry = DrySamplers(vocab)
 
@@ -99,6 +102,16 @@ class LlamaTokenizer:
         )
         named = tokens[: count.value] if tokens else []
         return tuple(token for token in named if 0 <= token < self.n_vocab)
+
+    def _read_infill(self) -> InfillTokens | None:
+        prefix = llama_cpp.llama_vocab_fim_pre(self.vocab)
+        suffix = llama_cpp.llama_vocab_fim_suf(self.vocab)
+        middle = llama_cpp.llama_vocab_fim_mid(self.vocab)
+        if min(prefix, suffix, middle) < 0:
+            return None
+        has_bos = llama_cpp.llama_vocab_get_add_bos(self.vocab)
+        bos = llama_cpp.llama_vocab_bos(self.vocab) if has_bos else None
+        return InfillTokens(prefix, suffix, middle, bos)
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""

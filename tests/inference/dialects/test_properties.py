@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.dialects import DIALECTS
@@ -33,6 +33,13 @@ HEADERS = {
     | {"to=functions.now"},
     "functionary_v32": {"all"},
 }
+#: The same examples each time, however long a busy machine takes for one.
+QUIET = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30)
 CUTS = st.lists(st.integers(0, 400), max_size=6)
 
@@ -63,7 +70,7 @@ ARGUMENTS = st.tuples(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=30)
+@QUIET
 @given(calls=st.lists(ARGUMENTS, min_size=1, max_size=3))
 def test_calls_written_as_the_framing_says_are_read_back(
     dialect: str, calls: list[tuple[str, dict[str, Any]]]
@@ -83,7 +90,7 @@ def test_no_mark_begins_another(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=30)
+@QUIET
 @given(pieces=TEXTS)
 def test_text_that_calls_nothing_is_all_there(dialect: str, pieces: list[str]) -> None:
     text = "".join(piece for piece in pieces if piece not in HEADERS.get(dialect, ()))
@@ -96,7 +103,7 @@ def test_text_that_calls_nothing_is_all_there(dialect: str, pieces: list[str]) -
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=30)
+@QUIET
 @given(pieces=TEXTS, cuts=CUTS, in_reasoning=st.booleans())
 def test_any_text_cut_anywhere_gives_the_same_deltas(
     dialect: str, pieces: list[str], cuts: list[int], in_reasoning: bool
@@ -104,6 +111,7 @@ def test_any_text_cut_anywhere_gives_the_same_deltas(
     _assert_same_deltas(dialect, "".join(pieces), cuts, in_reasoning=in_reasoning)
 
 
+@settings(QUIET, max_examples=100)
 @given(
     transcript=st.sampled_from(TRANSCRIPTS),
     edits=st.lists(

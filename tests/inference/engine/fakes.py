@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inference.engine.drafts import num_agreed, verified
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
 from inference.engine.plan import Sampled
 from inference.engine.slots import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.engine.adapters import Adapters
+    from inference.engine.infill import InfillTokens
     from inference.engine.plan import StepItem, StepPlan
     from inference.engine.sampling_params import SamplingParams
+    from inference.engine.sequence import Sequence
+
+#: A token, the cell's name, and the adapters under which it was computed.
+Cell = tuple[int, int, "Adapters"]
 
 END = 0
 #: Control tokens: their names.
@@ -25,6 +34,7 @@ class FakeTokenizer:
     """
 
     n_vocab = 0x110000
+    infill: InfillTokens | None = None
 
     def tokenize(
         self, text: str, *, special: bool, parse_special: bool = True
@@ -44,9 +54,42 @@ class FakeTokenizer:
         return token == END
 
 
-def oracle(text: str) -> str:
+def oracle(text: str, adapters: Adapters = ()) -> str:
     """Return the character that an unscripted model writes after ``text``."""
+    text += "".join(f"{name}{scale}" for name, scale in adapters)
     return "abcdefghijklmnopqrstuvwxyz"[sum(map(ord, text)) * 31 % 26]
+
+
+class FakeDrafter:
+    """Guesses what the unscripted model says; every ``wrong_every``-th token wrongly.
+
+    A pass takes ``seconds``. It records what it was asked for.
+    """
+
+    def __init__(self, *, wrong_every: int = 0, seconds: float = 0.0) -> None:
+        self.wanted: list[dict[str, int]] = []
+        self._wrong_every = wrong_every
+        self._seconds = seconds
+
+    def can_follow(self, sequence: Sequence) -> bool:
+        return True
+
+    def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
+        self.wanted.append({s.request_id: count for s, count in wanted.items()})
+        return {s: self._guess(s.tokens, count) for s, count in wanted.items()}
+
+    def _guess(self, tokens: list[int], count: int) -> list[int]:
+        text = "".join(map(chr, tokens))
+        for _ in range(count):
+            wrong = self._wrong_every and len(text) % self._wrong_every == 0
+            text += "?" if wrong else oracle(text)
+        return [ord(character) for character in text[len(tokens) :]]
+
+    def pass_s(self, num_sequences: int) -> float:
+        return self._seconds
+
+    def warm_up(self, sequences: list[Sequence]) -> None:
+        pass
 
 
 class FakeBackend:
@@ -57,7 +100,8 @@ class FakeBackend:
     Without any script it writes what ``oracle`` says. It records every plan.
 
     ``window`` makes it a model with a sliding window, which cannot cut a sequence
-    that is longer; ``can_cut=False`` a recurrent one.
+    that is longer; ``can_cut=False`` a recurrent one. With ``forces`` a grammar
+    leaves no choice about the tokens after some of the unscripted model's.
     """
 
     def __init__(
@@ -74,6 +118,10 @@ class FakeBackend:
         window: int = 0,
         shares_prefixes: bool = False,
         drafts_by_lookup: bool = False,
+        drafter: FakeDrafter | None = None,
+        forces: bool = False,
+        adapters: tuple[str, ...] = (),
+        prefill_tile: int = 1,
     ) -> None:
         total = n_cells or n_ctx * n_seq_max
         self.layout = Layout(n_ctx, n_seq_max, total, is_split)
@@ -83,15 +131,20 @@ class FakeBackend:
         self.n_outputs_max = n_batch
         self.can_cut = can_cut
         self.needs_even_batches = window > 0
-        self.drafts_by_lookup = drafts_by_lookup and can_cut and not window
+        self.can_draft = can_cut and not window
+        self.drafts_by_lookup = drafts_by_lookup
+        self.prefill_tile = prefill_tile
+        self.drafter = drafter
+        self.forces = forces
         self.shares_prefixes = shares_prefixes
         self.window = window
         self.tokenizer = FakeTokenizer()
         self.plans: list[StepPlan] = []
         self.shapes: list[dict[int, int]] = []
-        #: What each slot's cells hold. A cell is (token, name); in a unified cache
-        #: slots may have cells of the same name.
-        self.cells: dict[int, list[tuple[int, int]]] = {}
+        #: What each slot's cells hold; in a unified cache slots may have cells of the
+        #: same name.
+        self.cells: dict[int, list[Cell]] = {}
+        self.adapters = adapters
         self.samplers: dict[str, list[int]] = {}
         self.prepared: list[SamplingParams] = []
         self.fail_next = False
@@ -143,7 +196,11 @@ class FakeBackend:
 
     def restore(self, slot: int, state: bytes) -> bool:
         assert not self.cells.get(slot), "the target is not empty"
-        self.cells[slot] = self._own(json.loads(state))
+        cells = json.loads(state)
+        self.cells[slot] = [
+            self._cell(token, tuple((name, scale) for name, scale in adapters))
+            for token, _, adapters in cells
+        ]
         return True
 
     def length(self, slot: int) -> int:
@@ -152,14 +209,14 @@ class FakeBackend:
     @property
     def num_used(self) -> int:
         """Cells that hold something, each counted once."""
-        return len({name for cells in self.cells.values() for _, name in cells})
+        return len({name for cells in self.cells.values() for _, name, _ in cells})
 
-    def _own(self, cells: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        return [self._cell(token) for token, _ in cells]
+    def _own(self, cells: list[Cell]) -> list[Cell]:
+        return [self._cell(token, adapters) for token, _, adapters in cells]
 
-    def _cell(self, token: int) -> tuple[int, int]:
+    def _cell(self, token: int, adapters: Adapters = ()) -> Cell:
         self._names += 1
-        return token, self._names
+        return token, self._names, adapters
 
     # Sequences ----------------------------------------------------------------
 
@@ -196,29 +253,40 @@ class FakeBackend:
             assert slot is not None
             cells = self.cells.setdefault(slot, [])
             assert item.start == len(cells), "a position twice or left out"
-            cells.extend(self._cell(token) for token in item.tokens)
+            cells.extend(self._cell(token, plan.adapters) for token in item.tokens)
+            assert item.sequence.request.adapters == plan.adapters
+            assert {a for _, _, a in cells} == {plan.adapters}, "of other adapters"
             assert len(cells) <= self.layout.n_ctx
             if not item.is_decode:
                 self.prefilled += len(item.tokens)
             if item.samples:
-                sampled[slot] = Sampled(self._sample(item, cells))
+                sampled[slot] = self._sample(item, cells)
         assert self.num_used <= self.layout.n_cells
         return sampled
 
-    def _sample(self, item: StepItem, cells: list[tuple[int, int]]) -> tuple[int, ...]:
+    def _sample(self, item: StepItem, cells: list[Cell]) -> Sampled:
         """Return the next token, and another for each guess that came true."""
-        tokens = []
-        for position in range(len(cells) - item.num_draft, len(cells) + 1):
-            text = "".join(chr(token) for token, _ in cells[:position])
-            tokens.append(self._next(text))
-            self.samplers[item.sequence.request_id].append(tokens[-1])
-            if position < len(cells) and tokens[-1] != cells[position][0]:
-                break
-        return tuple(tokens)
+        held = "".join(chr(token) for token, _, _ in cells)
+        adapters = item.sequence.request.adapters
+        before = held[: len(held) - item.num_draft]
+        draft = list(map(ord, held[len(before) :]))
 
-    def _next(self, text: str) -> int:
+        def say(place: int) -> list[int]:
+            text = before + "".join(map(chr, draft[:place]))
+            said = [self._next(text, adapters)]
+            if self.forces and said[0] % 3 == 0:
+                for _ in range(4):
+                    told = text + "".join(map(chr, said))
+                    said.append(ord(oracle(told, adapters)))
+            return said
+
+        tokens = verified(draft, say)
+        self.samplers[item.sequence.request_id] += tokens
+        return Sampled(tuple(tokens), num_agreed(draft, tokens))
+
+    def _next(self, text: str, adapters: Adapters) -> int:
         if not self._answers:
-            return ord(oracle(text))
+            return ord(oracle(text, adapters))
         for prompt, answer in self._answers.items():
             if text.startswith(prompt) and (prompt + answer).startswith(text):
                 rest = (prompt + answer)[len(text) :]

@@ -197,3 +197,32 @@ def test_what_a_model_cannot_have_is_refused_before_it_runs(
         backend.prepare(SamplingParams(constraint=constraint))
 
     assert caught.value.param == "guided_grammar"
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0}, {"seed": 3}], ids=str)
+def test_tokens_without_a_choice_take_no_steps_and_change_nothing(
+    core: EngineCore, backend: LlamaBackend, sampling: dict[str, Any]
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "customer_identifier": {"enum": [12, 34]},
+            "subscription_status": {"enum": ["active", "expired"]},
+        },
+        "required": ["customer_identifier", "subscription_status"],
+        "additionalProperties": False,
+    }
+    constraint = grammars.json_schema(schema)
+    tokens: dict[int | None, list[int]] = {}
+    steps: dict[int | None, int] = {}
+    # Where probabilities are told, each token is sampled.
+    for logprobs in (0, None):
+        params = SamplingParams(
+            max_tokens=64, constraint=constraint, logprobs=logprobs, **sampling
+        )
+        ask(core, backend, {"a": params})
+        told = outputs(core)["a"]
+        tokens[logprobs] = [token for output in told for token in output.tokens]
+        steps[logprobs] = sum(bool(output.tokens) for output in told)
+    assert tokens[0] == tokens[None]
+    assert steps[None] <= 0.7 * steps[0]

@@ -129,6 +129,19 @@ def test_batches_are_ordered_by_contiguous_slots() -> None:
         assert list(shape) == list(range(len(shape)))
 
 
+def test_beside_decodes_a_prompt_is_cut_into_whole_tiles() -> None:
+    core, backend = make_engine(n_ctx=512, n_batch=100, prefill_tile=32)
+    core.add(Request("a", tokens("go"), SamplingParams(max_tokens=200)))
+    while not any(output.tokens for output in core.step()):
+        pass
+    core.add(Request("b", tokens("x" * 300), SamplingParams(max_tokens=1)))
+    del backend.plans[:]
+    run(core)
+    pieces = [size for plan in backend.plans for size, _ in plan.prefills]
+    assert sum(pieces) == 300
+    assert all(size >= 32 for size in pieces)
+
+
 def test_a_long_prompt_is_prefilled_in_chunks_beside_running_decodes() -> None:
     core, backend = make_engine(n_batch=16, n_ctx=256)
     backend.script("aa", "x" * 40)

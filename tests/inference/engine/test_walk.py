@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Any, ClassVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -16,8 +18,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from inference.engine import EngineCore, Request, SamplingParams
-from tests.inference.engine.fakes import FakeBackend, oracle
+from inference.engine import EngineCore, Request, SamplingParams, disk_cache
+from inference.engine.disk_cache import DiskCache
+from inference.engine.prefix_files import PrefixFolder
+from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
+
+if TYPE_CHECKING:
+    from inference.engine.adapters import Adapters
 
 #: Caches of every kind, small enough to be full all the time.
 SHAPES: dict[str, dict[str, Any]] = {
@@ -52,14 +59,35 @@ SHAPES |= {
     f"{name}, with drafts": SHAPES[name] | {"drafts_by_lookup": True}
     for name in ("split", "unified, scarce", "growing")
 }
+SHAPES |= {
+    f"{name}, with a draft model": SHAPES[name]
+    | {"drafter": FakeDrafter(wrong_every=5)}
+    for name in ("split", "unified, scarce", "growing, unified")
+}
+SHAPES |= {
+    f"{name}, with a grammar": SHAPES[name] | {"forces": True}
+    for name in ("split", "unified, scarce", "growing", "recurrent", "sliding window")
+}
+SHAPES["unified, scarce, with a grammar and drafts"] = SHAPES["unified, scarce"] | {
+    "forces": True,
+    "drafts_by_lookup": True,
+}
+SHAPES |= {
+    f"{name}, with a disk": SHAPES[name] | {"disk": True}
+    for name in ("split", "one slot", "unified, scarce", "recurrent", "growing")
+}
 SYSTEMS = ("", "S" * 40, "S" * 40 + "T" * 30, "U" * 50)
 
 
-def written(prompt: str, count: int) -> str:
+#: What requests may run under.
+ADAPTERS: tuple[Adapters, ...] = ((), (("pirate", 1.0),), (("pirate", 0.5),))
+
+
+def written(prompt: str, count: int, adapters: Adapters = ()) -> str:
     """Return what the unscripted model answers."""
     text = prompt
     for _ in range(count):
-        text += oracle(text)
+        text += oracle(text, adapters)
     return text[len(prompt) :]
 
 
@@ -68,9 +96,15 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backend = FakeBackend(n_batch=16, **self.shape)
+        options = dict(self.shape)
+        self.folder = TemporaryDirectory() if options.pop("disk", False) else None
+        self.backend = FakeBackend(n_batch=16, **options)
         ticks = count()
-        self.core = EngineCore(self.backend, clock=lambda: next(ticks) / 1000)
+        self.core = EngineCore(
+            self.backend,
+            clock=lambda: next(ticks) / 1000,
+            disk=self._disk(self.folder.name) if self.folder else None,
+        )
         # Larger batches cost next to nothing, so every guess is tried.
         self.core.times.calibrate(1, 0.010)
         self.core.times.calibrate(4, 0.011)
@@ -79,6 +113,10 @@ class Walk(RuleBasedStateMachine):
         self.prompts = [""]
         self.count = 0
 
+    def _disk(self, path: str) -> DiskCache:
+        folder = PrefixFolder(Path(path), model=b"m", max_bytes=20_000)
+        return DiskCache(folder, can_cut=self.backend.can_cut)
+
     @rule(
         data=st.data(),
         tail=st.integers(1, 20),
@@ -86,6 +124,7 @@ class Walk(RuleBasedStateMachine):
         tenant=st.sampled_from("xy"),
         flow=st.sampled_from("AB"),
         priority=st.integers(0, 1),
+        adapters=st.sampled_from(ADAPTERS),
     )
     def add(
         self,
@@ -95,6 +134,7 @@ class Walk(RuleBasedStateMachine):
         tenant: str,
         flow: str,
         priority: int,
+        adapters: Adapters,
     ) -> None:
         self.count += 1
         name = f"r{self.count}"
@@ -106,12 +146,13 @@ class Walk(RuleBasedStateMachine):
                 name,
                 [ord(character) for character in prompt],
                 SamplingParams(max_tokens=limit),
+                adapters=adapters,
                 tenant=tenant,
                 flow=flow,
                 priority=priority,
             )
         )
-        self.expected[name] = written(prompt, limit)
+        self.expected[name] = written(prompt, limit, adapters)
         self.prompts = [*self.prompts[-3:], prompt + self.expected[name]]
         self.got[name] = ""
 
@@ -137,6 +178,10 @@ class Walk(RuleBasedStateMachine):
         del self.expected[name], self.got[name]
 
     @rule()
+    def tidy(self) -> None:
+        self.core.tidy()
+
+    @rule()
     def rest(self) -> None:
         self.core.rest()
 
@@ -155,10 +200,17 @@ class Walk(RuleBasedStateMachine):
             self.core.check_integrity()
         assert self.expected == {}
         assert self.backend.samplers == {}
+        self.core.close()
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_answer_is_right_whatever_happens_to_the_cache(shape: str) -> None:
+def test_every_answer_is_right_whatever_happens_to_the_cache(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_cache, "MIN_TOKENS", 16)
+    monkeypatch.setattr(disk_cache, "_SLACK", 0)
     walk = type("Walk", (Walk,), {"shape": SHAPES[shape]})
     run_state_machine_as_test(
         walk,

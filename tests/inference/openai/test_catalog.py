@@ -16,7 +16,7 @@ from inference import services
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import Worker, WorkerState
 from inference.openai.catalog import ModelsView, model_object
-from registry.models import Alias, FileState, Kind
+from registry.models import Alias, Attachment, FileState, Kind
 from tests.factories import make_api_key, make_model, make_node, make_worker
 from tests.inference.openai.conftest import Api
 
@@ -33,6 +33,8 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
         "object": "model",
         "created": int(model.found_at.timestamp()),
         "owned_by": "llm-manager",
+        "parent": None,
+        "adapters": [],
         "state": "unloaded",
         "progress": 0.0,
         "error": None,
@@ -171,12 +173,14 @@ async def test_charlie_sees_his_model_and_no_other(api: Api) -> None:
 
 
 @pytest.mark.django_db
-def test_the_list_takes_four_queries_however_long_it_is() -> None:
+def test_the_list_takes_six_queries_however_long_it_is() -> None:
     node = make_node()
     for number in range(3):
         model = make_model()
         make_worker(model, node)
         Alias.objects.create(name=f"alias-{number}", model=model)
+        adapter = make_model(kind=Kind.LORA)
+        Attachment.objects.create(model=model, adapter=adapter)
     view = ModelsView()
     key, _ = make_api_key()
     request: Any = type("Request", (), {"auth": key})()
@@ -189,6 +193,8 @@ def test_the_list_takes_four_queries_however_long_it_is() -> None:
         "registry_model",  # Which models the key is restricted to,
         "registry_model",  # the models themselves,
         "registry_alias",
+        "registry_attachment",
+        "registry_model",  # their adapters,
         "inference_worker",  # and what runs, with its node.
     ]
 

@@ -228,7 +228,8 @@ async def test_an_input_that_is_too_long_is_an_error_and_never_cut(
     api: Api, embedder: FakeEmbedderClient
 ) -> None:
     error = RequestRejected(
-        "This model's context in force is 512 tokens, but 'input[1]' has 700 tokens.",
+        "This model's maximum context length is 512 tokens, but 'input[1]' has 700 "
+        "tokens.",
         code="context_length_exceeded",
         param="input[1]",
     )

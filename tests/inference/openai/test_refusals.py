@@ -43,7 +43,7 @@ def call(**members: Any) -> dict[str, Any]:
         ({"messages": None}, "messages", "missing_required_parameter"),
         ({"model": 7}, "model", "invalid_type"),
         ({"model": ""}, "model", "invalid_value"),
-        ({"model": "x" * 256}, "model", "invalid_value"),
+        ({"model": "x" * 512}, "model", "invalid_value"),
         ({"messages": "Hi"}, "messages", "invalid_type"),
         ({"messages": []}, "messages", "invalid_value"),
         ({"messages": ["Hi"]}, "messages[0]", "invalid_type"),

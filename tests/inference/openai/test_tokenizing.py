@@ -8,17 +8,28 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from inference.errors import RequestRejected
+from inference.openai import tokenizing
 from inference.protocol import Accepted, Detokenized, Tokenized
+from inference.services import is_served as is_served_truly
+from inference.vocabulary_process import get_vocabulary_process
 from registry.models import Kind
 from tests.factories import make_model
 from tests.fakes import finished
 from tests.inference.openai.test_document import check, fits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fakes import FakeEngineClient
     from tests.inference.openai.conftest import Api
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture(autouse=True)
+def is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has every model."""
+    monkeypatch.setattr(tokenizing, "is_served", lambda _model: True)
 
 
 def say(engine: FakeEngineClient, *pieces: bytes) -> None:
@@ -185,3 +196,47 @@ async def test_what_cannot_be_is_refused_by_name(
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (400, code, param)
     assert not engine.jobs
+
+
+# Models that are not loaded -------------------------------------------------------
+
+
+@pytest.mark.model
+async def test_a_model_that_is_not_loaded_is_not_loaded_for_its_tokens(
+    api: Api,
+    engine: FakeEngineClient,
+    sample_model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tokenizing, "is_served", is_served_truly)
+    await sync_to_async(make_model)("real", path=str(sample_model_path))
+    try:
+        text = "Once upon a time <|im_end|>"
+        said = await api.post(
+            "/tokenize", {"model": "real", "content": text, "with_pieces": True}
+        )
+        pieces = [each["piece"] for each in said.json()["tokens"]]
+        assert "".join(pieces) == text
+        tokens = [each["id"] for each in said.json()["tokens"]]
+        back = await api.post("/detokenize", {"model": "real", "tokens": tokens})
+        assert back.json()["content"] == text
+        wrong = await api.post("/detokenize", {"model": "real", "tokens": [10**6]})
+        assert wrong.status_code == 400
+        assert wrong.json()["error"]["param"] == "tokens[0]"
+        assert engine.jobs == []
+    finally:
+        await get_vocabulary_process().aclose()
+
+
+async def test_a_file_that_is_gone_is_told(
+    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizing, "is_served", is_served_truly)
+    await sync_to_async(make_model)("gone", path="/nowhere/gone.gguf")
+    try:
+        said = await api.post("/tokenize", {"model": "gone", "content": "x"})
+    finally:
+        await get_vocabulary_process().aclose()
+    assert said.status_code == 503
+    assert said.json()["error"]["code"] == "model_load_failed"
+    assert engine.jobs == []

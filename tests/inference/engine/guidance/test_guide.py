@@ -63,10 +63,17 @@ def test_a_guide_is_done_once_nothing_but_the_end_may_follow(
     walk(guide, "2")
 
     assert guide.is_done
-    assert guide.forced() == []
     # An engine that does not ask gets the end by sampling it.
     assert allowed(guide) == {""}
     guide.accept(END)
+    assert guide.is_done
+
+
+def test_tokens_without_a_choice_follow_at_once(guidance: Guidance) -> None:
+    guide = guidance.guide(grammars.regex("a(bcd|bce)f|g"))
+    assert bytes(guide.follow(ord("a"))) == b"bc"
+    assert allowed(guide) == {"d", "e"}
+    assert bytes(guide.follow(ord("d"))) == b"f"
     assert guide.is_done
 
 

@@ -95,6 +95,29 @@ def test_text_can_be_without_a_mark() -> None:
     assert accepts(constraint, ids("<a>"), **{"<a>": 257, "/b\n": 258})
 
 
+@pytest.mark.parametrize(
+    ("parts", "is_match"),
+    [
+        (("text",), True),
+        (("a ", "<call>", "x", " b"), True),
+        (("<call>", "x", "<call>", "x"), True),
+        (("a ", "<call>", "y"), False),
+        (("a [CALL]",), False),
+    ],
+)
+@pytest.mark.parametrize("has_control", [True, False])
+def test_a_mark_opens_what_the_grammar_says(
+    parts: tuple[str, ...], *, is_match: bool, has_control: bool
+) -> None:
+    grammar = 'start: (open_0 "x")* without_0\n'
+    constraint = Constraint(grammar, marks=(("<call>", "[CALL]"),))
+
+    if has_control:
+        assert accepts(constraint, ids(*parts), **CONTROLS) is is_match
+    else:
+        assert accepts(constraint, list("".join(parts).encode())) is is_match
+
+
 def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
     grammars = [
         {"lark_grammar": "start: until_0 @answer\n"},

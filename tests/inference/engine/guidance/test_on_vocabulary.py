@@ -108,7 +108,7 @@ def test_what_random_tokens_make_matches_the_grammar(
             assert allows(constraint, text), text
 
 
-def test_tokens_without_a_choice_are_told_and_can_be_taken(
+def test_tokens_without_a_choice_are_those_that_the_masks_leave(
     tokenizer: LlamaTokenizer,
 ) -> None:
     schema = {
@@ -117,16 +117,21 @@ def test_tokens_without_a_choice_are_told_and_can_be_taken(
         "required": ["name_of_the_person"],
         "additionalProperties": False,
     }
-    guide = tokenizer.guidance.guide(grammars.json_schema(schema))
+    constraint = grammars.json_schema(schema)
+    leaping = tokenizer.guidance.guide(constraint)
+    guide = tokenizer.guidance.guide(constraint)
     (brace,) = tokenizer.tokenize('{"', special=False)
+    forced = leaping.follow(brace)
     guide.accept(brace)
-    forced = guide.forced()
     assert b"".join(map(tokenizer.piece, forced)) == b"name_of_the_person"
     for token in forced:
         logits = np.zeros(tokenizer.n_vocab, np.float32)
         assert np.flatnonzero(guide.restrict(logits)).tolist() == [token]
         guide.accept(token)
+    here, there = (np.zeros(tokenizer.n_vocab, np.float32) for _ in range(2))
+    assert (guide.restrict(here) == leaping.restrict(there)).all()
     guide.close()
+    leaping.close()
 
 
 def test_a_special_token_comes_only_where_the_grammar_names_it(

@@ -1,0 +1,117 @@
+"""A budget of tokens for what a model thinks before it answers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SPACE = b" \t\r\n"
+#: A character of UTF-8 is whole after at most so many more tokens.
+_MAX_PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingBudget:
+    """The most tokens between the marks of a thought, and how it is made to end.
+
+    A thought begins after one of ``begin`` at the answer's beginning, or with it if
+    the prompt ``is_begun``, and ends with one of ``end``. Where the budget is spent
+    ``closing`` is written. In a format where thoughts may come again they share one
+    budget, and after the first forced end each is closed by ``last_closing``, which
+    goes on to the answer; "" is a format with one thought.
+    """
+
+    max_tokens: int
+    begin: tuple[str, ...]
+    end: tuple[str, ...]
+    closing: str
+    last_closing: str = ""
+    is_begun: bool = False
+
+
+class ThinkingWatch:
+    """Follows one answer, and says which tokens must come where the budget is spent."""
+
+    def __init__(
+        self, budget: ThinkingBudget, tokenize: Callable[[str], list[int]]
+    ) -> None:
+        self._budget = budget
+        self._begin = tuple(text.encode() for text in budget.begin)
+        self._end = tuple(text.encode() for text in budget.end)
+        closings = [budget.closing, budget.last_closing or budget.closing]
+        self._closings = itertools.chain(
+            map(tokenize, closings), itertools.repeat(tokenize(closings[-1]))
+        )
+        self._text = b""
+        self._left = budget.max_tokens
+        self._patience = _MAX_PATIENCE
+        self._is_thinking = budget.is_begun
+        self._is_over = False
+        self._forced: list[int] = []
+        self._spend(0)
+
+    @property
+    def forced(self) -> int | None:
+        """The token that must come next; None is any."""
+        return self._forced[0] if self._forced else None
+
+    def accept(self, piece: bytes) -> None:
+        """Take the text of the answer's next token, a mark's name if it is one."""
+        if self._is_over:
+            return
+        if self._forced:
+            del self._forced[0]
+            if not self._forced:
+                self._leave()
+        elif self._is_thinking:
+            self._text += piece
+            if any(end in self._text for end in self._end):
+                self._leave()
+                return
+            # Only an end that is half written, or half a character, matters later.
+            self._text = self._text[-max(map(len, self._end)) :]
+            self._spend(1)
+        else:
+            self._text += piece
+            self._look_for_begin()
+
+    def _look_for_begin(self) -> None:
+        if self._budget.last_closing:
+            text = self._text
+            is_begun = any(begin in text for begin in self._begin)
+            self._text = text[-max(map(len, self._begin)) :]
+        else:
+            text = self._text.lstrip(_SPACE)
+            is_begun = text.startswith(self._begin)
+            self._is_over = not any(begin.startswith(text) for begin in self._begin)
+        if is_begun:
+            self._text, self._is_thinking, self._is_over = b"", True, False
+            self._spend(0)
+
+    def _spend(self, count: int) -> None:
+        """Count tokens of a thought; have it closed where there may be no more."""
+        self._left -= count
+        if not self._is_thinking or self._left > 0:
+            return
+        if _is_whole(self._text) or self._patience == 0:
+            self._forced = list(next(self._closings))
+        else:
+            self._patience -= 1
+
+    def _leave(self) -> None:
+        self._text, self._is_thinking = b"", False
+        self._is_over = not self._budget.last_closing
+
+
+def _is_whole(text: bytes) -> bool:
+    """Return whether the text ends with a whole character, or with none at all."""
+    for length in range(1, min(4, len(text)) + 1):
+        byte = text[-length]
+        if byte & 0xC0 != 0x80:
+            needed = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4
+            return byte < 0x80 or byte >= 0xF8 or length >= needed
+    return True

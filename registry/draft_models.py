@@ -1,0 +1,68 @@
+"""Draft models: whether one model can guess the tokens of another.
+
+What cannot is refused when it is chosen, not when the model is loaded; the rules are
+those of llama.cpp's common_speculative_are_compatible.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.gguf import LongValue
+from registry.model_files import read_headers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registry.gguf import Value
+    from registry.memory_shape import MemoryShape
+
+#: Vocabularies are padded at their end; more than this is another vocabulary.
+_MAX_SIZE_DIFFERENCE = 128
+_TOKENS = "tokenizer.ggml.tokens"
+
+
+def can_go_back(shape: MemoryShape | None) -> bool:
+    """Whether a model can take back tokens that were guessed wrongly.
+
+    A recurrent state cannot, and a sliding window has moved on.
+    """
+    return shape is None or not (
+        shape.window or any(block.state for block in shape.blocks)
+    )
+
+
+def vocabulary_difference(model: Path, draft: Path) -> str:
+    """Return in what two files' vocabularies differ, "" if they are the same.
+
+    Padding aside. Raises InvalidGGUF and OSError.
+    """
+    here, there = (header.fields for header in read_headers([model, draft]))
+    kinds = [fields.get("tokenizer.ggml.model") for fields in (here, there)]
+    if kinds[0] != kinds[1]:
+        return f"a tokenizer of the kind {str(kinds[1])[:32]!r}"
+    sizes = [_count(fields.get(_TOKENS)) for fields in (here, there)]
+    if not all(sizes) or abs(sizes[0] - sizes[1]) > _MAX_SIZE_DIFFERENCE:
+        return f"{sizes[1]} tokens, not {sizes[0]}"
+    ours, theirs = _encoded(model, here[_TOKENS]), _encoded(draft, there[_TOKENS])
+    size = min(len(ours), len(theirs))
+    return "" if ours[:size] == theirs[:size] else "other tokens"
+
+
+def _count(tokens: Value | None) -> int:
+    if isinstance(tokens, LongValue):
+        return tokens.count
+    return len(tokens) if isinstance(tokens, tuple) else 0
+
+
+def _encoded(path: Path, tokens: Value) -> bytes:
+    """Return the vocabulary's bytes, each token after its length."""
+    if isinstance(tokens, LongValue) and tokens.marks:
+        with path.open("rb") as stream:
+            stream.seek(tokens.marks[0])
+            return stream.read(tokens.end - tokens.marks[0])
+    texts = tokens if isinstance(tokens, tuple) else ()
+    return b"".join(
+        len(text).to_bytes(8, "little") + text
+        for text in (str(each).encode() for each in texts)
+    )
