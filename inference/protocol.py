@@ -26,7 +26,7 @@ from inference.engine.thinking import ThinkingBudget
 if TYPE_CHECKING:
     from inference.engine.adapters import Adapters
 
-VERSION = 2
+VERSION = 3
 
 
 def queue_name(model_id: int) -> str:

@@ -37,7 +37,7 @@ def staged(sample_model_path: Path) -> Iterator[LlamaBackend]:
     backend.close()
 
 
-def long_prompt(backend: LlamaBackend, salt: str, sentences: int = 40) -> list[int]:
+def long_prompt(backend: LlamaBackend, salt: str, sentences: int = 16) -> list[int]:
     text = f"{salt}. " + " ".join(
         f"On day {n} the ship sailed {n * 3} miles and the crew was content."
         for n in range(sentences)
@@ -63,9 +63,9 @@ def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None
     try:
         assert backend._stage is not None
         driver = Driver(backend)
-        driver.add("short", long_prompt(backend, "short", sentences=10), 4)
+        driver.add("short", long_prompt(backend, "short", sentences=6), 4)
         driver.run()
-        driver.add("long", long_prompt(backend, "long", sentences=120), 4)
+        driver.add("long", long_prompt(backend, "long", sentences=70), 4)
         driver.run()
         assert backend.layout.n_seq_max < 4
         assert backend._stage is None
@@ -122,7 +122,7 @@ def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
     staged: LlamaBackend,
 ) -> None:
     driver = Driver(staged)
-    driver.add("gone", long_prompt(staged, "gone", sentences=45), 12)
+    driver.add("gone", long_prompt(staged, "gone", sentences=20), 12)
     assert staged._stage is not None
     while staged._stage.slot is None:
         driver.step()

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import schemathesis
+from channels.layers import InMemoryChannelLayer, channel_layers
 from django.core.asgi import get_asgi_application
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from accounts.models import Scope
+from inference import request_queue
 from inference.openai.document import openapi_document
 from inference.openai.engineview import EngineView
 from registry.models import Kind
@@ -69,9 +71,16 @@ CASES = [
 ]
 
 
+async def nothing_waits(_layer: object, _queue: str) -> int:
+    return 0
+
+
 @pytest.fixture
 def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """A key for everything; there is a model of each kind, and a worker."""
+    # Every call has an event loop of its own, to which connections would be tied.
+    monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
+    monkeypatch.setattr(request_queue, "depth", nothing_waits)
     worker = FakeWorkerClient()
     monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
     make_worker(make_model("tiny", chat_template=CHATML), make_node())
