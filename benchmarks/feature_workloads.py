@@ -77,7 +77,7 @@ def with_free(figures: Figures, free: list[Answer]) -> Figures:
     return {
         **figures,
         "tokens": figures["tokens"] + plain["tokens"],
-        "free_tokens_per_s": plain["tokens_per_s"],
+        "free_rate": plain["tokens_per_s"],
         "to_free": figures["tokens_per_s"] / plain["tokens_per_s"],
     }
 

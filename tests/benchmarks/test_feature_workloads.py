@@ -55,7 +55,7 @@ async def test_constrained_answers_come_after_free_ones() -> None:
     asked = ["response_format" in call.sampling for call in target.calls]
     assert asked == [False, False, True, True]
     assert [call.exact for call in target.calls] == [True, True, False, False]
-    assert {"tokens", "tokens_per_s", "free_tokens_per_s", "to_free"} <= set(figures)
+    assert {"tokens", "tokens_per_s", "free_rate", "to_free"} <= set(figures)
 
 
 async def test_an_answer_that_does_not_match_the_schema_is_not_counted() -> None:
