@@ -105,7 +105,7 @@ def test_a_call_comes_back_with_its_result(ask: Any) -> None:
     raises=AssertionError, reason=f"{TOO_SMALL} it chooses no tool by itself"
 )
 def test_a_tool_is_chosen_unprompted(ask: Any) -> None:
-    answer = ask(messages=said(WEATHER), tools=[TOOL])
+    answer = ask(messages=said(WEATHER), tools=[TOOL], max_tokens=64)
     assert answer.choices[0].message.tool_calls
 
 
