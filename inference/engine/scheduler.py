@@ -90,6 +90,8 @@ class Scheduler:
         self._acceptance = Acceptance()
         #: Which sequences of those with a slot go into one batch: see adapters.py.
         self._turns = Turns()
+        #: The sequences of the next step: ``prepare`` chooses them.
+        self._in_turn: list[Sequence] = []
         self._granted: dict[str, int] | None = None
         self._demands: dict[str, Demand] | None = None
         #: What has a slot and does not go on, because its flow has its share.
@@ -215,6 +217,8 @@ class Scheduler:
         active_now = self._active()
         ops += self.slots.compact(active_now)
         self._turns.prepare(s.request.adapters for s in active_now)
+        adapters = self._turns.current
+        self._in_turn = [s for s in active_now if s.request.adapters == adapters]
         return Preparation(ops, admitted, num_preempted)
 
     def _admit(self, sequence: Sequence) -> list[KVOp]:
@@ -382,21 +386,15 @@ class Scheduler:
             active += members[: self._granted[flow]]
         return active
 
-    def _in_turn(self) -> list[Sequence]:
-        """Return the sequences of the next step: those under the same adapters."""
-        adapters = self._turns.current
-        return [s for s in self._active() if s.request.adapters == adapters]
-
     def schedule(self, guesses: Mapping[Sequence, list[int]] | None = None) -> StepPlan:
         """Return the next step; changes nothing.
 
         ``guesses`` are what sequences that decode may say next; they keep to
         ``draft_room``.
         """
-        active = self._in_turn()
         decodes = self._decodes(guesses or {})
         items = list(decodes)
-        prefills = [s for s in active if not s.is_decoding]
+        prefills = [s for s in self._in_turn if not s.is_decoding]
         prefills.sort(key=self._order)
         used = sum(len(item.tokens) for item in decodes)
         outputs = self._n_outputs_max - used
@@ -444,7 +442,7 @@ class Scheduler:
 
         The newest, and before it those that were forced, as far as there is room.
         """
-        sequences = [s for s in self._in_turn() if s.is_decoding]
+        sequences = [s for s in self._in_turn if s.is_decoding]
         room = min(self._n_batch, self.slots.cells.free) - len(sequences)
         sizes = {}
         for sequence in sequences:
