@@ -252,12 +252,6 @@ def load_plan(
     return LoadPlan(engine, taken)
 
 
-def _type_v(in_force: LoadSettings) -> str:
-    """Return V's type; "auto" where the worker knows best."""
-    is_free = (in_force.cache_type_k, in_force.cache_type_v) == ("f16", "auto")
-    return "auto" if is_free else in_force.type_v
-
-
 def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
     in_force = request.settings
     return EngineConfig(
@@ -269,7 +263,7 @@ def _engine(request: LoadRequest, context: ContextPlan) -> EngineConfig:
         n_cells=context.n_cells,
         n_cells_max=context.n_cells_max,
         cache_type_k=in_force.cache_type_k,
-        cache_type_v=_type_v(in_force),
+        cache_type_v=in_force.type_v,
         flash_attention=in_force.flash_attention,
         swa_full=in_force.swa_full,
         n_batch=in_force.n_batch,

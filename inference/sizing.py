@@ -189,7 +189,7 @@ def kv_bytes(kept: Kept, config: EngineConfig, cache: Cache, window: int) -> int
     whole, windowed = cells_per_stream(config, cache, window)
     k = kept.k * whole + kept.windowed_k * windowed
     v = kept.v * whole + kept.windowed_v * windowed
-    size = k * KV_BYTES[config.cache_type_k] + v * KV_BYTES[config.type_v]
+    size = k * KV_BYTES[config.cache_type_k] + v * KV_BYTES[config.cache_type_v]
     return int(size) * cache.n_streams
 
 
@@ -319,7 +319,7 @@ def estimate(
 def _with_stage(
     taken: Estimate, shape: MemoryShape, config: EngineConfig, *, n_vocab: int
 ) -> Estimate:
-    """Return an estimate with a context for long prompts: see ``llama/stage.py``.
+    """Return an estimate with a context for prompts' pieces: see ``llama/stage.py``.
 
     It goes when the cache comes to have few sequences.
     """
@@ -332,7 +332,8 @@ def _with_stage(
             kept = kept_by(shape.blocks)
             both = kv_bytes(kept, config, cache, 0) + kv_bytes(kept, config, one, 0)
             kv = max(kv, both)
-            compute = max(compute, compute_bytes(shape, config, one, n_vocab=n_vocab))
+            own = compute_bytes(shape, config.of_stage, one, n_vocab=n_vocab)
+            compute = max(compute, own)
     return replace(taken, host=replace(host, kv=kv, compute=host.compute + compute))
 
 

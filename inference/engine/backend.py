@@ -77,8 +77,9 @@ class Backend(Protocol):
     of its sequences; ``drafts_by_lookup`` that sequences guess their next tokens from
     what they have, else ``drafter`` may do it. ``prefill_tile`` is how many tokens of a
     sequence a micro-batch needs for their attention to be computed in tiles, which is
-    much faster; 1 where that makes no difference. ``adapters`` are the names of those
-    that are loaded with it.
+    much faster; 1 where that makes no difference. With ``has_stage`` short pieces are
+    as fast beside decodes; a cache of another shape may have none. ``adapters`` are the
+    names of those that are loaded with it.
     """
 
     layout: Layout
@@ -93,6 +94,10 @@ class Backend(Protocol):
     prefill_tile: int
     shares_prefixes: bool
     adapters: tuple[str, ...]
+
+    @property
+    def has_stage(self) -> bool:
+        """Whether short pieces of prompts are computed apart beside decodes."""
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -81,6 +81,7 @@ class EngineCore:
             times=StepTimes(backend.prefill_tile),
         )
         self.times = self._scheduler.times
+        self.times.has_stage = backend.has_stage
         self._drafting = Drafting(
             self.times,
             can_draft=backend.can_draft,
@@ -470,6 +471,7 @@ class EngineCore:
             self._backend.resize(layout)
         finally:
             self._scheduler.resized(self._backend.layout)
+        self.times.has_stage = self._backend.has_stage
         self.telemetry.context_resized(layout.n_ctx)
 
     def warm_up(self) -> None:

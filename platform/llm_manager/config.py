@@ -114,7 +114,7 @@ SCHEMA: dict[str, Key] = {
         str,
         "auto",
         "Type of V's cells; a quantised one needs flash attention. `auto`: as "
-        "`gpu.kv_cache_type`, but bf16 where that makes a processor's decodes faster.",
+        "`gpu.kv_cache_type`, or f16 if that is quantised without flash attention.",
         choices=CACHE_TYPES_V,
     ),
     "gpu.flash_attention": Key(

@@ -6,7 +6,6 @@ import ctypes
 import logging
 import struct
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
@@ -25,7 +24,7 @@ from inference.engine.llama.draft_model import LlamaDraftModel
 from inference.engine.llama.loading import load_model, make_context, prefill_tile
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.sampling import SequenceSampler, prepare
-from inference.engine.llama.stage import DECODE_TYPE, PrefillStage, can_stage, pays
+from inference.engine.llama.stage import PrefillStage, can_stage, pays
 from inference.engine.llama.tokenizer import LlamaTokenizer
 from inference.engine.plan import Sampled
 
@@ -134,32 +133,32 @@ class LlamaBackend:
     # The context --------------------------------------------------------------
 
     def _open_first_context(self, config: EngineConfig) -> None:
-        """Make the context, and see whether prompts can be computed apart.
+        """Make the context, and see whether pieces of prompts can be computed apart.
 
         Raises ModelLoadError.
         """
         self._can_stage = can_stage(self._model, config)
         self._open_contexts(self.layout)
         if self._stage is not None and not self._rehearse(self._stage):
-            logger.warning("Prompts are not computed apart: %s", self._log.tail())
+            logger.warning("No prompts are computed apart: %s", self._log.tail())
             self._can_stage = False
             self._free_context()
             self._open_contexts(self.layout)
 
     def _rehearse(self, stage: PrefillStage) -> bool:
-        """Whether cells get from the stage to the cache and back. Leaves both empty.
+        """Whether cells get from the cache to the stage and back. Leaves both empty.
 
         Some architectures keep other things than K and V.
         """
         token = (llama_cpp.llama_token * 1)(0)
         try:
             llama_cpp.llama_decode(
-                stage.context, llama_cpp.llama_batch_get_one(token, 1)
+                self._context, llama_cpp.llama_batch_get_one(token, 1)
             )
-            stage.slot = 0
+            before = self.save(0)
+            stage.fill(0, before)
             self._settle()
-            stage.fill(0, self.save(0))
-            return stage.length == 1
+            return self.save(0) == before
         except (DecodeError, struct.error, ValueError):
             return False
         finally:
@@ -167,14 +166,17 @@ class LlamaBackend:
 
     def _open_contexts(self, layout: Layout) -> None:
         is_staged = self._can_stage and pays(layout)
-        type_v = DECODE_TYPE if is_staged else self._config.type_v
-        config = replace(self._config, cache_type_v=type_v)
-        self._context = make_context(self._model, config, layout, self._log)
+        self._context = make_context(self._model, self._config, layout, self._log)
         self._memory = llama_cpp.llama_get_memory(self._context)
         if is_staged:
-            self._stage = PrefillStage(self._model, config, layout, self._log)
+            self._stage = PrefillStage(self._model, self._config, layout, self._log)
         if self.drafter is not None:
             self.drafter.resize(layout)
+
+    @property
+    def has_stage(self) -> bool:
+        """Whether short pieces of prompts are computed apart beside decodes."""
+        return self._stage is not None
 
     def resize(self, layout: Layout) -> None:
         """Make the KV cache anew, empty, in another shape; the weights stay.
@@ -210,15 +212,14 @@ class LlamaBackend:
         if self.drafter is not None:
             self.drafter.free_context()
 
-    # Prompts apart ------------------------------------------------------------
+    # Pieces of prompts apart --------------------------------------------------
 
     def _decode_apart(
         self, stage: PrefillStage, item: StepItem, adapters: Adapters
     ) -> dict[int, Sampled]:
         slot = item.sequence.slot or 0
         if stage.slot != slot:
-            self._settle()
-            stage.fill(slot, self.save(slot) if item.start else b"")
+            stage.fill(slot, self.save(slot))
         stage.keep(item.start)
         self._adapters.apply(stage.context, adapters)
         return self._run(stage.context, [item], in_slot=0)
@@ -357,7 +358,7 @@ class LlamaBackend:
         gained: dict[int, Sampled] = {}
         together = []
         for item in plan.items:
-            if self._stage is not None and self._is_tiled(item):
+            if self._stage is not None and self._suits(self._stage, item, plan):
                 gained |= self._decode_apart(self._stage, item, plan.adapters)
             else:
                 self._settle(item.sequence.slot)
@@ -366,6 +367,18 @@ class LlamaBackend:
             self._adapters.apply(self._context, plan.adapters)
             gained |= self._run(self._context, items)
         return gained
+
+    def _suits(self, stage: PrefillStage, item: StepItem, plan: StepPlan) -> bool:
+        """Whether an item had better be computed apart: only where others decode.
+
+        Without them pieces are long, and no faster there.
+        """
+        slot = item.sequence.slot or 0
+        return (
+            not item.is_decode
+            and plan.num_decodes > 0
+            and stage.suits(slot, item.start, len(item.tokens))
+        )
 
     def _is_tiled(self, item: StepItem) -> bool:
         return len(item.tokens) >= self.prefill_tile > 1

@@ -118,7 +118,7 @@ def make_context(
     params.n_outputs_max = config.n_outputs_max
     params.kv_unified = not layout.is_split
     params.type_k = _GGML_TYPES[config.cache_type_k]
-    params.type_v = _GGML_TYPES[config.type_v]
+    params.type_v = _GGML_TYPES[config.cache_type_v]
     params.swa_full = config.swa_full
     params.flash_attn_type = _FLASH_ATTENTION[config.flash_attention]
     params.embeddings = not config.is_generative
@@ -141,7 +141,7 @@ def prefill_tile(config: EngineConfig) -> int:
     """Return how many tokens of a sequence make attention fast; 1 if any do."""
     is_tiled = (
         config.flash_attention != "off"
-        and config.type_v == config.cache_type_k
+        and config.cache_type_v == config.cache_type_k
         and config.cache_type_k in _TILED_TYPES
     )
     return CPU_TILE if is_on_cpu(config) and is_tiled else 1

@@ -1,22 +1,24 @@
-"""A context of its own for long prompts, where another type of V is faster.
+"""A context of its own for short pieces of long prompts, without flash attention.
 
-ggml-cpu on x86 adds V of type f16 up in f16, which makes a decode up to twice as slow
-as with bf16, added up in f32. It computes the flash attention of many tokens in tiles,
-several times as fast, only if K and V are both f16. So decodes have V in bf16, long
-prompts are computed in f16, and their cells are converted once, when a prompt is done.
+Beside running streams a prompt is computed in pieces of some 16 to 48 tokens, so that
+no stream has to wait. ggml-cpu computes flash attention row by row for fewer than 64
+tokens of a sequence, and in tiles from 64 on; without flash attention it multiplies
+matrices, which is as fast for 16 rows as for 64. The deeper a prompt is, the more that
+counts: at 1,400 tokens a piece of 16 takes 75 ms with it and 39 without. Decodes, which
+are rows anyway, are the faster with it. So such pieces have a context without, and
+their cells are brought over once, when the prompt is done.
 """
 
 from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 import numpy as np
 
-from inference.engine.config import STAGE_SEQUENCES
+from inference.engine.config import CPU_TILE, STAGE_SEQUENCES
 from inference.engine.errors import DecodeError
 from inference.engine.llama.loading import is_on_cpu, make_context
 from inference.engine.slots import Layout
@@ -25,17 +27,19 @@ if TYPE_CHECKING:
     from inference.engine.config import EngineConfig
     from inference.engine.llama.log import LlamaLog
 
-#: V's types while decoding and while a prompt is computed, with ggml's numbers.
-DECODE_TYPE = "bf16"
-_PREFILL_TYPE = "f16"
-_GGML_BF16, _GGML_F16 = 30, 1
-_MAX_F16 = 65504.0
+#: Before this depth a piece is as fast with flash attention.
+_DEPTH = 256
+_GGML_F16 = 1
 #: Of a saved sequence: magic, its number, the streams of its cache.
 _HEADER = struct.Struct("<IiI")
 #: Of a cell in a saved sequence: position, count of sequences, sequence.
 _CELL_BYTES = 12
-#: Before a layer's rows: their type, and the bytes of one.
-_ROWS_HEADER = struct.Struct("<iQ")
+#: After the cells: whether V is transposed, the number of layers.
+_LAYERS = struct.Struct("<II")
+#: Before a layer's cells: their type, the bytes of a cell.
+_ROWS = struct.Struct("<iQ")
+#: Before a layer's transposed V: its type, the bytes of a number, numbers of a cell.
+_COLUMNS = struct.Struct("<iII")
 _ROPES_WITH_MORE_POSITIONS = (
     llama_cpp.LLAMA_ROPE_TYPE_MROPE,
     llama_cpp.LLAMA_ROPE_TYPE_IMROPE,
@@ -44,7 +48,7 @@ _ROPES_WITH_MORE_POSITIONS = (
 
 
 def can_stage(model: Any, config: EngineConfig) -> bool:
-    """Whether prompts of this model can be computed apart, and had better be."""
+    """Whether pieces of this model's prompts can be computed apart."""
     return (
         config.may_prefill_apart
         and is_on_cpu(config)
@@ -71,7 +75,7 @@ class PrefillStage:
         self.slot: int | None = None
         self.context = make_context(
             model,
-            replace(config, cache_type_v=_PREFILL_TYPE),
+            config.of_stage,
             Layout(layout.n_ctx, 1, layout.n_ctx, is_split=True),
             log,
         )
@@ -81,6 +85,15 @@ class PrefillStage:
     def length(self) -> int:
         """The positions that it has."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
+
+    def suits(self, slot: int, start: int, count: int) -> bool:
+        """Whether ``count`` tokens of a slot, from ``start`` on, had better be here.
+
+        Who has begun here stays until it is done: to bring cells back and forth takes
+        longer than what is gained.
+        """
+        is_free = self.slot in (None, slot)
+        return is_free and 1 < count < CPU_TILE and start >= _DEPTH
 
     def clear(self) -> None:
         """Empty it."""
@@ -92,15 +105,12 @@ class PrefillStage:
         llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
 
     def fill(self, slot: int, state: bytes) -> None:
-        """Take the cells of a slot, as saved; b"" is none. Raises DecodeError."""
+        """Take the cells of a slot, as saved. Raises DecodeError."""
         self.clear()
-        if state:
-            own = converted(state, n_streams=1, to_type=_GGML_F16)
-            buffer = (ctypes.c_uint8 * len(own)).from_buffer(own)
-            if not llama_cpp.llama_state_seq_set_data(
-                self.context, buffer, len(own), 0
-            ):
-                raise DecodeError("llama.cpp cannot take a sequence to its prefill.")
+        own = turned(state, n_streams=1)
+        buffer = (ctypes.c_uint8 * len(own)).from_buffer(own)
+        if not llama_cpp.llama_state_seq_set_data(self.context, buffer, len(own), 0):
+            raise DecodeError("llama.cpp cannot take a sequence to its prefill.")
         self.slot = slot
 
     def state(self) -> bytearray:
@@ -111,7 +121,7 @@ class PrefillStage:
         used = llama_cpp.llama_state_seq_get_data(self.context, buffer, size, 0)
         if used != size:
             raise DecodeError("llama.cpp cannot save a sequence that was prefilled.")
-        return converted(state, n_streams=self._n_streams, to_type=_GGML_BF16)
+        return turned(state, n_streams=self._n_streams)
 
     def close(self) -> None:
         """Free it. Idempotent."""
@@ -120,13 +130,13 @@ class PrefillStage:
         self.context = None
 
 
-def converted(state: bytes | bytearray, *, n_streams: int, to_type: int) -> bytearray:
-    """Return a saved sequence with V of another type, for a cache of ``n_streams``.
+def turned(state: bytes | bytearray, *, n_streams: int) -> bytearray:
+    """Return a saved sequence with V transposed, or back, for a cache of ``n_streams``.
 
-    The layout is that of ``llama_context::state_seq_get_data``: magic, sequence, number
-    of streams; for each the number of its cells and, if there are any, the cells,
-    whether V is transposed, the number of layers, the rows of K, then those of V, layer
-    by layer.
+    With flash attention V has a row for each cell, without it a column. The layout is
+    that of ``llama_context::state_seq_get_data``: magic, sequence, number of streams;
+    for each the number of its cells and, if there are any, the cells, whether V is
+    transposed, the number of layers, the rows of K, then V, layer by layer.
     Raises DecodeError for anything else.
     """
     magic, sequence, own_streams = _HEADER.unpack_from(state)
@@ -143,38 +153,38 @@ def converted(state: bytes | bytearray, *, n_streams: int, to_type: int) -> byte
     out = bytearray(_HEADER.pack(magic, sequence, n_streams))
     out += memoryview(state)[start:end]
     offset = _HEADER.size + 4 + num_cells * _CELL_BYTES
-    is_transposed, n_layers = struct.unpack_from("<II", out, offset)
-    offset += 8
-    if is_transposed:
-        raise DecodeError("A saved sequence has V transposed.")
+    is_transposed, n_layers = _LAYERS.unpack_from(out, offset)
+    _LAYERS.pack_into(out, offset, not is_transposed, n_layers)
+    offset += _LAYERS.size
     for _ in range(n_layers):
-        _, row_bytes = _ROWS_HEADER.unpack_from(out, offset)
-        offset += _ROWS_HEADER.size + row_bytes * num_cells
-    table = _TABLES[to_type]
+        _, row_bytes = _ROWS.unpack_from(out, offset)
+        offset += _ROWS.size + row_bytes * num_cells
+    turn = _to_rows if is_transposed else _to_columns
     for _ in range(n_layers):
-        _, row_bytes = _ROWS_HEADER.unpack_from(out, offset)
-        struct.pack_into("<i", out, offset, to_type)
-        offset += _ROWS_HEADER.size
-        values = np.frombuffer(out, np.uint16, num_cells * row_bytes // 2, offset)
-        np.take(table, values, out=values, mode="clip")
-        offset += row_bytes * num_cells
+        offset = turn(out, offset, num_cells)
     if offset != len(out):
         raise DecodeError("A saved sequence is not what was expected.")
     return out + bytes(4 * (n_streams - 1))
 
 
-def _as_bf16() -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return for every f16, as bits, the nearest bf16; ties go to even."""
-    bits = np.arange(65536, dtype=np.uint16)
-    wide = bits.view(np.float16).astype(np.float32).view(np.uint32)
-    return ((wide + 0x7FFF + ((wide >> 16) & 1)) >> 16).astype(np.uint16)
+def _to_columns(out: bytearray, offset: int, num_cells: int) -> int:
+    """Transpose a layer's V; return where it ends."""
+    kind, row_bytes = _ROWS.unpack_from(out, offset)
+    width = row_bytes // 2
+    _COLUMNS.pack_into(out, offset, kind, 2, width)
+    return _transpose(out, offset + _ROWS.size, kind, num_cells, width)
 
 
-def _as_f16() -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """Return for every bf16, as bits, the nearest f16 that is finite."""
-    wide = np.arange(65536, dtype=np.uint32) << 16
-    finite = np.clip(wide.view(np.float32), -_MAX_F16, _MAX_F16)
-    return finite.astype(np.float16).view(np.uint16)
+def _to_rows(out: bytearray, offset: int, num_cells: int) -> int:
+    """Transpose a layer's V back; return where it ends."""
+    kind, _, width = _COLUMNS.unpack_from(out, offset)
+    _ROWS.pack_into(out, offset, kind, 2 * width)
+    return _transpose(out, offset + _COLUMNS.size, kind, width, num_cells)
 
 
-_TABLES = {_GGML_BF16: _as_bf16(), _GGML_F16: _as_f16()}
+def _transpose(out: bytearray, offset: int, kind: int, rows: int, columns: int) -> int:
+    if kind != _GGML_F16:
+        raise DecodeError(f"A saved sequence has V of type {kind}, not f16.")
+    values = np.frombuffer(out, np.uint16, rows * columns, offset)
+    values[:] = values.reshape(rows, columns).T.ravel()
+    return offset + 2 * rows * columns

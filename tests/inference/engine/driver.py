@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from inference.engine import EngineCore, Request, SamplingParams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference.engine.backend import Backend
     from inference.engine.sequence import FinishReason
 
@@ -15,14 +17,20 @@ if TYPE_CHECKING:
 class Driver:
     """Runs greedy requests; after every step the books must agree with the cache.
 
-    Every reading of its clock is a millisecond later, so how a prompt is cut into
-    chunks does not depend on the machine.
+    Unless it is given another clock, every reading of it is a millisecond later, so
+    how a prompt is cut into chunks does not depend on the machine.
     """
 
-    def __init__(self, backend: Backend, *, ignores_end: bool = False) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        ignores_end: bool = False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         """``ignores_end`` makes every answer as long as it may be."""
         ticks = count()
-        self.core = EngineCore(backend, clock=lambda: next(ticks) / 1000)
+        self.core = EngineCore(backend, clock=clock or (lambda: next(ticks) / 1000))
         self._ignores_end = ignores_end
         self.tokens: dict[str, list[int]] = {}
         #: Tokens of the prompt that needed no prefill, in the order of the starts.

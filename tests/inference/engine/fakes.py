@@ -134,6 +134,7 @@ class FakeBackend:
         self.can_draft = can_cut and not window
         self.drafts_by_lookup = drafts_by_lookup
         self.prefill_tile = prefill_tile
+        self.has_stage = False
         self.drafter = drafter
         self.forces = forces
         self.shares_prefixes = shares_prefixes

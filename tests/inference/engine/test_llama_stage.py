@@ -1,7 +1,8 @@
-"""Long prompts computed apart: the sample model says the same, the books agree."""
+"""Pieces of prompts computed apart: the sample model says the same, the books agree."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from inference.engine import EngineConfig, SamplingParams
 from inference.engine.core import EngineCore
 from inference.engine.errors import DecodeError
 from inference.engine.llama import LlamaBackend
-from inference.engine.llama.stage import _TABLES, converted
+from inference.engine.llama.stage import turned
 from inference.engine.request import Request
 from tests.inference.engine.driver import Driver
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.model
-
-_BF16, _F16 = 30, 1
 
 
 def load(path: Path, **options: Any) -> LlamaBackend:
@@ -45,13 +44,55 @@ def long_prompt(backend: LlamaBackend, salt: str, sentences: int = 16) -> list[i
     return backend.tokenizer.tokenize(text, special=True)
 
 
-def test_it_is_used_where_it_is_faster(staged: LlamaBackend) -> None:
-    assert staged.prefill_tile == 64
+def running(backend: LlamaBackend) -> Driver:
+    """Return a driver with a stream that goes on: only beside one is it used.
+
+    Pieces are short because the engine knows what steps really take.
+    """
+    driver = Driver(backend, clock=time.perf_counter, ignores_end=True)
+    driver.core.warm_up()
+    driver.add("stream", backend.tokenizer.tokenize("The sea is", special=True), 600)
+    while not driver.tokens["stream"]:
+        driver.step()
+    return driver
+
+
+def until_staged(driver: Driver, backend: LlamaBackend) -> None:
+    """Step until the stage is in use."""
+    assert backend._stage is not None
+    for _ in range(200):
+        if backend._stage.slot is not None:
+            return
+        driver.step()
+    raise AssertionError("the stage is not used")
+
+
+def test_a_long_prompt_beside_a_stream_is_computed_there(staged: LlamaBackend) -> None:
+    driver = running(staged)
+    driver.add("long", long_prompt(staged, "long", sentences=30), 4)
+    until_staged(driver, staged)
+    while len(driver.tokens["long"]) < 4:
+        driver.step()
     assert staged._stage is not None
+    assert staged._stage.slot is None
 
 
-def test_a_type_that_is_named_is_what_one_gets(sample_model_path: Path) -> None:
-    backend = load(sample_model_path, cache_type_v="f16")
+def test_a_long_prompt_alone_is_not(staged: LlamaBackend) -> None:
+    driver = Driver(staged)
+    driver.add("long", long_prompt(staged, "alone", sentences=30), 4)
+    assert staged._stage is not None
+    while not driver.tokens["long"]:
+        driver.step()
+        assert staged._stage.slot is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"cache_type_v": "bf16"}, {"flash_attention": "off"}]
+)
+def test_other_caches_have_none(
+    sample_model_path: Path, options: dict[str, str]
+) -> None:
+    backend = load(sample_model_path, **options)
     try:
         assert backend._stage is None
     finally:
@@ -74,61 +115,58 @@ def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None
         backend.close()
 
 
-def test_probabilities_are_those_of_a_cache_of_one_type(
-    staged: LlamaBackend, sample_model_path: Path
+def test_probabilities_are_those_of_the_same_prompt_alone(
+    staged: LlamaBackend,
 ) -> None:
-    plain = load(sample_model_path, cache_type_v="f16")
-    try:
-        first, second = (
-            [told.chosen.logprob for told in prompt_logprobs(backend)]
-            for backend in (plain, staged)
-        )
-    finally:
-        plain.close()
-    assert np.abs(np.subtract(first, second)).max() < 0.1
+    alone = logprobs_after(staged, Driver(staged))
+    beside = logprobs_after(staged, running(staged))
+    assert np.abs(np.subtract(alone, beside)).max() < 0.1
 
 
-def prompt_logprobs(backend: LlamaBackend) -> list[Any]:
-    """Return what the last tokens of a prompt of several chunks and an answer say."""
-    core = EngineCore(backend)
+def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
+    """Return how likely the likeliest tokens after a long prompt were."""
+    core = driver.core
     params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
-    core.add(Request("a", long_prompt(backend, "one"), params))
-    told: list[Any] = []
-    while core.has_work:
+    core.add(Request("a", long_prompt(backend, "one", sentences=24), params))
+    told: list[float] = []
+    while len(told) < 8:
         for output in core.step():
-            told += output.logprobs
+            told += [each.chosen.logprob for each in output.logprobs]
+    core.abort(["stream"])
     return told
 
 
-def test_prompts_that_take_turns_in_the_stage_get_their_own_answers(
+def test_of_two_prompts_one_is_computed_there_and_both_get_their_own_answers(
     staged: LlamaBackend,
 ) -> None:
-    prompts = {salt: long_prompt(staged, salt) for salt in ("red", "green", "blue")}
+    prompts = {
+        salt: long_prompt(staged, salt, sentences=22) for salt in ("red", "green")
+    }
     alone: dict[str, list[int]] = {}
     for salt, prompt in prompts.items():
         driver = Driver(staged)
         driver.add(salt, prompt, 12)
         driver.run()
         alone |= driver.tokens
-    together = Driver(staged)
+    together = running(staged)
     for salt, prompt in prompts.items():
         together.add(salt, prompt, 12)
+    until_staged(together, staged)
+    while any(len(together.tokens[salt]) < 12 for salt in prompts):
         together.step()
-    together.run()
-    assert together.tokens == alone
+    assert {salt: together.tokens[salt] for salt in prompts} == alone
 
 
 def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
     staged: LlamaBackend,
 ) -> None:
-    driver = Driver(staged)
-    driver.add("gone", long_prompt(staged, "gone", sentences=20), 12)
-    assert staged._stage is not None
-    while staged._stage.slot is None:
-        driver.step()
+    driver = running(staged)
+    driver.add("gone", long_prompt(staged, "gone", sentences=30), 12)
+    until_staged(driver, staged)
     driver.core.abort(["gone"])
     driver.add("next", long_prompt(staged, "next"), 12)
-    driver.run()
+    while len(driver.tokens["next"]) < 12:
+        driver.step()
     other = Driver(staged)
     other.add("next", long_prompt(staged, "next"), 12)
     other.run()
@@ -138,38 +176,28 @@ def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
 def test_a_prefix_that_was_computed_in_the_stage_is_reused(
     staged: LlamaBackend,
 ) -> None:
-    prompt = long_prompt(staged, "again")
-    driver = Driver(staged)
+    prompt = long_prompt(staged, "again", sentences=24)
+    driver = running(staged)
     driver.add("first", prompt, 4)
-    driver.run()
+    until_staged(driver, staged)
+    while len(driver.tokens["first"]) < 4:
+        driver.step()
     driver.add("second", [*prompt, *long_prompt(staged, "more", sentences=6)], 4)
-    driver.run()
+    while len(driver.tokens["second"]) < 4:
+        driver.step()
     assert driver.cached["second"] >= len(prompt)
 
 
-def test_a_conversion_there_and_back_changes_nothing(staged: LlamaBackend) -> None:
+def test_what_is_turned_twice_is_as_it_was(staged: LlamaBackend) -> None:
     driver = Driver(staged)
     driver.add("a", staged.tokenizer.tokenize("The sea is", special=True), 4)
     driver.run()
     state = staged.save(0)
-    # What was rounded to bf16 once is an f16 exactly, unless it is tiny.
-    there = converted(state, n_streams=1, to_type=_F16)
-    back = converted(there, n_streams=4, to_type=_BF16)
-    assert len(back) == len(state)
-    different = np.count_nonzero(
-        np.frombuffer(back, np.uint8) != np.frombuffer(state, np.uint8)
-    )
-    assert different < len(state) / 1000
-
-
-def test_values_are_rounded_to_the_nearest() -> None:
-    values = np.array([1.0, -2.5, 0.1, 65504.0, 1e-3], np.float16)
-    as_bf16 = _TABLES[_BF16][values.view(np.uint16)].astype(np.uint32) << 16
-    assert as_bf16.view(np.float32) == pytest.approx(values.astype(float), rel=2**-8)
-    huge = np.array([0x7F00], np.uint16)  # 1.7e38 as bf16
-    assert _TABLES[_F16][huge].view(np.float16) == np.float16(65504)
+    there = turned(state, n_streams=1)
+    assert there != state
+    assert turned(there, n_streams=4) == state
 
 
 def test_what_is_no_saved_sequence_is_an_error() -> None:
     with pytest.raises(DecodeError):
-        converted(bytes(12 + 16), n_streams=1, to_type=_F16)
+        turned(bytes(12 + 16), n_streams=1)

@@ -101,6 +101,19 @@ def test_short_pieces_that_are_nearly_as_good_spare_the_decodes() -> None:
     assert times.chunk(8, 512, 1000) == Chunk(37)
 
 
+def test_with_a_stage_short_pieces_waste_nothing() -> None:
+    times = tiled(decode_s=0.030, short_s=0.0025, tiled_s=0.0018)
+    times.has_stage = True
+    assert times.chunk(8, 512, 1000) == Chunk(18)
+
+
+def test_short_pieces_are_tried_before_it_is_known_what_they_take() -> None:
+    times = StepTimes(TILE)
+    times.observe(8, [], 0.030)
+    times.observe(0, [(128, 0)], 128 * 0.001)
+    assert times.chunk(8, 512, 1000) == Chunk(45)
+
+
 def test_no_end_of_a_prompt_is_left_that_is_less_than_a_tile() -> None:
     chunk = Chunk(65, least=65)
     assert chunk.piece(1500, budget=500) == 65
