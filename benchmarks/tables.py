@@ -157,7 +157,8 @@ def _notes(report: Report) -> list[str]:
     idle = ", ".join(f"{name} {share:.1%}" for name, share in report.idle_cpu.items())
     openmp = " ".join(f"{name}={value}" for name, value in openmp_environment().items())
     return [
-        f"Processor: {processor()}. All systems run with {openmp}.",
+        f"Processor: {processor()}.",
+        *([f"All systems run with {openmp}."] if openmp else []),
         f"Of one core, while nothing had work: {idle}.",
         *(f"{name} was left out: {how}." for name, how in report.left_out.items()),
     ]

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from inference import request_queue
 from inference.backlog import Backlog
 from inference.engine.core import EngineCore
+from inference.engine.cores import unbound
 from inference.engine.disk_cache import open_disk_cache
 from inference.engine.embedder import EmbeddingCore
 from inference.engine.errors import EngineError
@@ -473,7 +474,8 @@ def _core_of(config: EngineConfig, backend: Any) -> Core:
 
 
 async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
-    from inference.engine.llama import LlamaBackend, LlamaEmbedder
+    with unbound():
+        from inference.engine.llama import LlamaBackend, LlamaEmbedder
 
     engine = spec.engine
     make = LlamaBackend if engine.is_generative else LlamaEmbedder

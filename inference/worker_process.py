@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from inference.engine.cores import SPIN_ENVIRONMENT
+from inference.engine.cores import thread_environment
 from inference.worker_messages import (
     DRAIN,
     WorkerReport,
@@ -50,7 +50,7 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process and hand it its specification. Raises OSError."""
-        environment = {**SPIN_ENVIRONMENT, **os.environ}
+        environment = thread_environment(self.spec.engine.n_threads) | os.environ
         # The child finds the same packages, installed or from a checkout.
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = await asyncio.create_subprocess_exec(

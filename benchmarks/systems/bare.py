@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.answers import Answer, Call, WrongAnswer, checked, clock
 from benchmarks.model import END_TOKENS
-from benchmarks.systems.system import Running, process, start_failed
+from benchmarks.systems.system import (
+    Running,
+    environment,
+    openmp_environment,
+    process,
+    start_failed,
+)
 from benchmarks.usage import ProcessTree
+from inference.engine.cores import thread_environment
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -142,7 +149,10 @@ class Bare:
             json.dumps(config),
         ]
         log = folder / "log"
-        async with process(command, log, stdin=PIPE, stdout=PIPE) as started:
+        env = environment(
+            **thread_environment(conditions.n_threads) | openmp_environment()
+        )
+        async with process(command, log, env, stdin=PIPE, stdout=PIPE) as started:
             assert started.stdout is not None
             if not await started.stdout.readline():
                 raise SystemExit(start_failed(command, log))

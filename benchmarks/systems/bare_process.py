@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference.chat_messages import Message
 from inference.chat_template import ChatTemplate
 from inference.engine import Add, Cancel, EngineConfig, EngineRunner, SamplingParams
-from inference.engine.llama import LlamaBackend
+from inference.engine.cores import unbound
 from inference.engine.request import Request
 from registry.gguf import parse_header
 
@@ -26,6 +26,8 @@ _MAX_PROMPT_CHARS = 1024 * 1024
 def main() -> None:
     """Run the engine until stdin ends."""
     config = EngineConfig(**json.loads(sys.argv[1]))
+    with unbound():
+        from inference.engine.llama import LlamaBackend
     loaded = threading.Event()
     backends: list[Backend] = []
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.answers import clock
-from inference.engine.cores import SPIN_ENVIRONMENT
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -68,8 +67,8 @@ class System(Protocol):
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of every system under test.
 
-    Nothing of a deployment on this machine is in it, and the computing threads
-    of all spin alike.
+    Nothing of a deployment on this machine is in it. What it says of OpenMP holds for
+    all; else each system's threads compute as that system lets them.
     """
     inherited = {
         name: value
@@ -78,17 +77,16 @@ def environment(**more: str) -> dict[str, str]:
         and name not in ("DATABASE_URL", "REDIS_URL")
     }
     path = os.pathsep.join(path for path in sys.path if path)
-    return {**inherited, **openmp_environment(), "PYTHONPATH": path, **more}
+    return {**inherited, "PYTHONPATH": path, **more}
 
 
 def openmp_environment() -> dict[str, str]:
-    """Return how computing threads wait for each other: as our workers', for all."""
-    said = {
+    """Return what the environment says of OpenMP, for all systems."""
+    return {
         name: value
         for name, value in os.environ.items()
         if name.startswith(("OMP_", "GOMP_"))
     }
-    return {**SPIN_ENVIRONMENT, **said}
 
 
 def free_port() -> int:

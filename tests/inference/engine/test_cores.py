@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from inference.engine.cores import physical_cores
+from inference.engine.cores import physical_cores, thread_environment, unbound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +25,16 @@ def test_without_a_topology_every_usable_processor_counts(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {4, 5, 6})
     assert physical_cores(f"{tmp_path}/nothing{{}}") == 3
+
+
+def test_threads_are_bound_only_if_there_is_one_for_every_core() -> None:
+    for count in (0, physical_cores()):
+        assert thread_environment(count)["OMP_PROC_BIND"] == "true"
+    assert "OMP_PROC_BIND" not in thread_environment(physical_cores() + 1)
+
+
+def test_a_thread_that_a_library_binds_is_free_again() -> None:
+    usable = os.sched_getaffinity(0)
+    with unbound():
+        os.sched_setaffinity(0, {min(usable)})
+    assert os.sched_getaffinity(0) == usable

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from inference.engine import EngineConfig, SamplingParams
-from inference.engine.core import EngineCore
 from inference.engine.errors import DecodeError
 from inference.engine.llama import LlamaBackend
 from inference.engine.llama.stage import turned
