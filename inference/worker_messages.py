@@ -7,7 +7,7 @@ means that the engine is gone. Its standard output carries reports.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.engine.adapters import AdapterFile
@@ -81,7 +81,16 @@ def spec_from_line(line: str) -> WorkerSpec:
 
 def report_to_line(report: WorkerReport) -> str:
     """Return a report as one line."""
-    return json.dumps(asdict(report)) + "\n"
+    return json.dumps(plain(report)) + "\n"
+
+
+def plain(report: WorkerReport) -> dict[str, Any]:
+    """Return a report's members as plain data.
+
+    The telemetry is plain as it is, and so large that a copy each second shows.
+    """
+    small = asdict(replace(report, telemetry=None))
+    return small | {"telemetry": report.telemetry}
 
 
 def report_from_line(line: str | bytes) -> WorkerReport | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -17,7 +16,7 @@ from django.utils import timezone
 from inference.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.protocol import queue_name
-from inference.worker_messages import WorkerSpec
+from inference.worker_messages import WorkerSpec, plain
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
     The largest need of a request is the model's to remember.
     """
     columns: dict[str, Any] = {
-        **asdict(report),
+        **plain(report),
         "n_ctx": report.n_ctx or None,
         "n_ctx_max": report.n_ctx_max or None,
         "n_seq_max": report.n_seq_max or None,

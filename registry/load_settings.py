@@ -24,7 +24,7 @@ SPLIT_MODES = ("none", "layer", "row")
 POOLINGS = ("auto", "mean", "cls", "last", "rank")
 #: What guesses the tokens of an answer. A draft model is chosen for one model; the
 #: configuration has none.
-CONFIGURED_DRAFTS = ("off", "lookup")
+CONFIGURED_DRAFTS = ("auto", "off", "lookup")
 DRAFTS = (*CONFIGURED_DRAFTS, "model")
 NUMA_STRATEGIES = ("disabled", "distribute", "isolate", "numactl", "mirror")
 #: Elements of one block of these types.

@@ -358,7 +358,8 @@ class Model(models.Model):
         choices=_choices(DRAFTS),
         blank=True,
         help_text="Tokens guessed and then verified, where it pays: `lookup` guesses "
-        "that an answer repeats its prompt, `model` has the draft model guess.",
+        "that an answer repeats what came before, `auto` does so beside one other "
+        "answer at most, `model` has the draft model guess.",
     )
     draft_model = models.ForeignKey(
         "self",

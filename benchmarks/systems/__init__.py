@@ -11,6 +11,7 @@ BASELINES = ("llama-server", "bare")
 
 SYSTEMS: tuple[System, ...] = (
     Ours(),
+    Ours("ours-no-drafts", (("LLM_MANAGER_ENGINE_DRAFT", "off"),)),
     Bare(),
     LlamaServer("llama-server", ()),
     LlamaServer("llama-server-unified", ("--kv-unified",)),

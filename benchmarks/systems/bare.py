@@ -143,6 +143,7 @@ class Bare:
             "n_seq_max": conditions.n_seq_max,
             "n_batch": conditions.n_batch,
             "n_threads": conditions.n_threads,
+            "draft": "auto",
         }
         command = [
             *(sys.executable, "-m", "benchmarks.systems.bare_process"),

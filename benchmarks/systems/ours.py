@@ -40,9 +40,10 @@ _MAX_KV_MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The whole server, started by one command."""
+    """The whole server, started by one command, with some settings if need be."""
 
     name: str = "ours"
+    settings: tuple[tuple[str, str], ...] = ()
     num_keys: int = 3
 
     def missing(self) -> str | None:
@@ -65,6 +66,7 @@ class Ours:
             # As many sequences as were asked for, whatever they take.
             LLM_MANAGER_ENGINE_KV_MEMORY_MB=str(_MAX_KV_MIB),
             LLM_MANAGER_LOGGING_LEVEL="warning",
+            **dict(self.settings),
         )
         program = [sys.executable, "-m", "llm_manager"]
         command = [*program, "server", "--quickstart", "--port", str(port)]

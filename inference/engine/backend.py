@@ -74,12 +74,12 @@ class Backend(Protocol):
     ``n_outputs_max``. ``can_cut`` says whether a sequence's end can be dropped at
     all: not in recurrent models; ``can_draft`` whether it can be right after it was
     computed. ``needs_even_batches`` says that a batch must have as many tokens of each
-    of its sequences; ``drafts_by_lookup`` that sequences guess their next tokens from
-    what they have, else ``drafter`` may do it. ``prefill_tile`` is how many tokens of a
-    sequence a micro-batch needs for their attention to be computed in tiles, which is
-    much faster; 1 where that makes no difference. With ``has_stage`` short pieces are
-    as fast beside decodes; a cache of another shape may have none. ``adapters`` are the
-    names of those that are loaded with it.
+    of its sequences. While up to ``max_lookup_sequences`` decode, they guess their next
+    tokens from what they have; else ``drafter`` may do it. ``prefill_tile`` is how many
+    tokens of a sequence a micro-batch needs for their attention to be computed in
+    tiles, which is much faster; 1 where that makes no difference. With ``has_stage``
+    short pieces are as fast beside decodes; a cache of another shape may have none.
+    ``adapters`` are the names of those that are loaded with it.
     """
 
     layout: Layout
@@ -90,7 +90,7 @@ class Backend(Protocol):
     can_cut: bool
     can_draft: bool
     needs_even_batches: bool
-    drafts_by_lookup: bool
+    max_lookup_sequences: int
     prefill_tile: int
     shares_prefixes: bool
     adapters: tuple[str, ...]

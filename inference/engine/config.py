@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: probabilities and for drafts. Each takes a vocabulary's width of floats.
 _OUTPUTS = 64
 
+#: Sequences that look guesses up if that is not said to be done by all or none.
+_AUTO_LOOKUP = 2
+
 #: What a model is loaded for: to write text, to make vectors, to rank texts.
 TASKS = ("generate", "embed", "rank")
 #: How a text's vector is made of its tokens'; "" is as the model's file says.
@@ -37,8 +40,9 @@ class EngineConfig:
     window. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs'
     free memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
     many. ``shares_prefixes`` lets tenants use each other's cached prefixes.
-    ``draft`` ``lookup`` guesses that a sequence repeats itself, ``model`` has a smaller
-    model guess, whose shards are ``draft_paths``. ``adapters`` are
+    ``draft`` ``lookup`` guesses that a sequence repeats itself, ``auto`` does so while
+    few sequences decode, ``model`` has a smaller model guess, whose shards are
+    ``draft_paths``. ``adapters`` are
     loaded beside the model. Prefixes are kept in ``cache_dir``, unless it is empty, in
     at most ``cache_bytes`` for all models; ``fingerprint`` tells the model's file from
     others. ``task`` is what the model is for; vectors are made by ``pooling``. Raises
@@ -99,6 +103,14 @@ class EngineConfig:
         return replace(
             self, paths=self.draft_paths, draft="off", draft_paths=(), adapters=()
         )
+
+    @property
+    def max_lookup_sequences(self) -> int:
+        """How many sequences may decode for them to guess that they repeat themselves.
+
+        Beside many others a guess seldom pays, and looking for it takes time.
+        """
+        return {"auto": _AUTO_LOOKUP, "lookup": self.n_seq_max}.get(self.draft, 0)
 
     @property
     def is_generative(self) -> bool:

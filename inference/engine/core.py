@@ -85,8 +85,9 @@ class EngineCore:
         self._drafting = Drafting(
             self.times,
             can_draft=backend.can_draft,
-            looks_up=backend.drafts_by_lookup,
+            max_lookups=backend.max_lookup_sequences,
             drafter=backend.drafter,
+            is_split=backend.layout.is_split,
         )
         self.telemetry = Telemetry(
             n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
@@ -146,11 +147,13 @@ class EngineCore:
         if outputs:
             # Told before the decode, which takes a while, or the process with it.
             return outputs
-        room = self._scheduler.draft_room()
-        try:
-            guesses = self._drafting.guesses(room)
-        except DecodeError as error:
-            return self._fail(room.limits, error)
+        guesses: dict[Sequence, list[int]] = {}
+        if self._drafting.may_guess(self._scheduler.in_turn):
+            room = self._scheduler.draft_room()
+            try:
+                guesses = self._drafting.guesses(room)
+            except DecodeError as error:
+                return self._fail(room.limits, error)
         plan = self._scheduler.schedule(guesses)
         if not plan.items:
             if self._disk is not None:
@@ -209,7 +212,8 @@ class EngineCore:
     def _account(self, plan: StepPlan, seconds: float) -> None:
         decodes = plan.num_decodes
         prefill = plan.num_tokens - plan.num_decode_tokens
-        self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
+        if not self._is_uneven(plan):
+            self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
         self._prompt_tokens_total += prefill
         self.telemetry.step(
             seconds=seconds,
@@ -217,6 +221,13 @@ class EngineCore:
             num_prefill=len(plan.items) - decodes,
             batch_tokens=plan.num_tokens,
         )
+
+    def _is_uneven(self, plan: StepPlan) -> bool:
+        """Whether drafts make several micro-batches of the decodes: see drafts.py."""
+        has_drafts = plan.num_decode_tokens > plan.num_decodes
+        if not (has_drafts and self._base.is_split):
+            return False
+        return len({len(item.tokens) for item in plan.items if item.is_decode}) > 1
 
     def _output(self, gain: Gain) -> SequenceOutput:
         """Return what the newest tokens of a sequence add."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inference.engine.drafts import MAX_DRAFT, PromptLookup, Prospect, draft_lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from inference.engine.backend import Drafter
     from inference.engine.request import Request
@@ -41,25 +41,38 @@ class Drafting:
         times: StepTimes,
         *,
         can_draft: bool,
-        looks_up: bool,
+        max_lookups: int,
         drafter: Drafter | None,
+        is_split: bool = False,
     ) -> None:
-        """``can_draft`` says whether what was wrong can be taken back."""
+        """``can_draft`` says whether what was wrong can be taken back.
+
+        ``is_split`` says that sequences have cells of their own. While more than
+        ``max_lookups`` sequences decode, only predictions are looked up.
+        """
         self._times = times
+        self._is_split = is_split
         self._can_draft = can_draft
-        self._looks_up = looks_up
+        self._max_lookups = max_lookups
         self._drafter = drafter
 
     def lookup_for(self, request: Request) -> PromptLookup | None:
         """Return where the guesses of a request's sequence are looked up."""
-        if self._can_draft and (self._looks_up or request.prediction):
+        if self._can_draft and (self._max_lookups or request.prediction):
             return PromptLookup(request.prompt, request.prediction)
         return None
+
+    def may_guess(self, sequences: Collection[Sequence]) -> bool:
+        """Whether there may be guesses in a step of these; a quick look."""
+        if self._drafter is not None or len(sequences) <= self._max_lookups:
+            return True
+        return any(sequence.request.prediction for sequence in sequences)
 
     def guesses(self, room: DraftRoom) -> dict[Sequence, list[int]]:
         """Return what to guess in the next step. Raises DecodeError."""
         if room.total <= 0 or not self._times.knows_batches:
             return {}
+        are_few = len(room.limits) <= self._max_lookups
         looked_up: dict[Sequence, list[int]] = {}
         prospects: dict[Sequence, Prospect] = {}
         for sequence, most in room.limits.items():
@@ -68,6 +81,8 @@ class Drafting:
             if limit <= 0 or not sequence.num_output:
                 continue
             if sequence.lookup is not None:
+                if not (are_few or sequence.request.prediction):
+                    continue
                 found = sequence.lookup.propose(sequence.tokens, limit)
                 if found:
                     looked_up[sequence] = found
@@ -83,6 +98,7 @@ class Drafting:
             expected=float(len(room.limits)),
             step_seconds=lambda count: self._times.decode_s(count) or 0.0,
             pass_seconds=self._pass_seconds,
+            batch_s=(self._times.decode_s(0) or 0.0) if self._is_split else 0.0,
         )
         wanted: dict[Sequence, int] = {}
         guesses: dict[Sequence, list[int]] = {}

@@ -141,15 +141,20 @@ def draft_lengths(
     expected: float,
     step_seconds: Callable[[int], float],
     pass_seconds: Callable[[int], float],
+    batch_s: float = 0.0,
 ) -> list[int]:
     """Return how many tokens of each guess pay in a step, ``room`` at most.
 
     The step has ``tokens`` already and gives ``expected``. Each further token costs
     what a larger batch costs (``step_seconds`` by tokens), and its share of the draft
-    model's passes (``pass_seconds`` by sequences). The likeliest tokens are taken
-    first, as many as give most tokens per second. All lengths are 0 where no guess
-    pays, so a full batch on a machine that computes at its limit guesses nothing.
+    model's passes (``pass_seconds`` by sequences). A micro-batch of a split cache has
+    as many tokens of each of its sequences, so guesses of different lengths are so many
+    micro-batches, and each further one takes ``batch_s``. The likeliest tokens are
+    taken first, as many as give most tokens per second. All lengths are 0 where no
+    guess pays, so a full batch on a machine that computes at its limit guesses nothing.
     """
+    # Each sequence that guesses nothing is in the first micro-batch only.
+    others = {0} if round(expected) > len(prospects) else set()
     chances = sorted(
         (-(prospect.rate**depth), depth, index)
         for index, prospect in enumerate(prospects)
@@ -172,7 +177,8 @@ def draft_lengths(
                 passes_s -= pass_seconds(passes[depth - 1])
             passes[depth - 1] += 1
             passes_s += pass_seconds(passes[depth - 1])
-        speed = expected / (step_seconds(tokens) + passes_s)
+        more_batches_s = batch_s * (len(others.union(lengths)) - 1)
+        speed = expected / (step_seconds(tokens) + passes_s + more_batches_s)
         if speed > fastest:
             best, fastest = list(lengths), speed
     return best

@@ -123,6 +123,11 @@ class FairQueue(Generic[_Item]):
         flow = self._flows[sequence.request.flow]
         flow.served += (prefill + OUTPUT_COST * output) / flow.weight
 
+    @property
+    def num_flows(self) -> int:
+        """Flows that have sequences, waiting or running."""
+        return len(self._flows)
+
     def served(self, name: str) -> float:
         """Return a flow's counter: the lower, the sooner it is next."""
         return self._flows[name].served

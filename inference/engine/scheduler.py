@@ -91,7 +91,7 @@ class Scheduler:
         #: Which sequences of those with a slot go into one batch: see adapters.py.
         self._turns = Turns()
         #: The sequences of the next step: ``prepare`` chooses them.
-        self._in_turn: list[Sequence] = []
+        self.in_turn: list[Sequence] = []
         self._granted: dict[str, int] | None = None
         self._demands: dict[str, Demand] | None = None
         #: What has a slot and does not go on, because its flow has its share.
@@ -202,8 +202,9 @@ class Scheduler:
         ops += self._reclaim_for_decodes()
         if num_preempted or not self.slots.running:
             self._is_full = False
-        active = set(self._active())
-        self._held_back = {s for s in self.slots.running if s not in active}
+        self._held_back = set()
+        if self._granted is not None:
+            self._held_back = set(self.slots.running).difference(self._active())
         admitted: list[Sequence] = []
         while self.slots.num_free and not self._is_full:
             first = self._queue.first(self._is_ready)
@@ -218,7 +219,7 @@ class Scheduler:
         ops += self.slots.compact(active_now)
         self._turns.prepare(s.request.adapters for s in active_now)
         adapters = self._turns.current
-        self._in_turn = [s for s in active_now if s.request.adapters == adapters]
+        self.in_turn = [s for s in active_now if s.request.adapters == adapters]
         return Preparation(ops, admitted, num_preempted)
 
     def _admit(self, sequence: Sequence) -> list[KVOp]:
@@ -266,10 +267,10 @@ class Scheduler:
 
     def _shares(self) -> dict[str, int] | None:
         """Return how many sequences each flow may run, None if there is one flow."""
-        alive = Counter(s.request.flow for s in self._by_id.values())
-        if len(alive) < 2:
+        if self._queue.num_flows < 2:
             self._demands = None
             return None
+        alive = Counter(s.request.flow for s in self._by_id.values())
         demands = {
             flow: Demand(count, self._queue.weight(flow))
             for flow, count in alive.items()
@@ -394,13 +395,14 @@ class Scheduler:
         """
         decodes = self._decodes(guesses or {})
         items = list(decodes)
-        prefills = [s for s in self._in_turn if not s.is_decoding]
+        prefills = [s for s in self.in_turn if not s.is_decoding]
+        if not prefills:
+            return _plan(items)
         prefills.sort(key=self._order)
         used = sum(len(item.tokens) for item in decodes)
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self.slots.cells.free) - used, 0)
-        depth = prefills[0].num_computed if prefills else 0
-        chunk = self.times.chunk(used, budget, depth)
+        chunk = self.times.chunk(used, budget, prefills[0].num_computed)
         awaited = self._awaited()
         for sequence in prefills:
             end = awaited.get(sequence.request_id, len(sequence.tokens))
@@ -416,7 +418,7 @@ class Scheduler:
             budget -= size
             chunk = chunk.without(size)
             items.append(item)
-        return StepPlan(tuple(sorted(items, key=_slot_of)))
+        return _plan(items)
 
     def _awaited(self) -> dict[str, int]:
         """Return up to where others wait for the tokens of running sequences.
@@ -442,7 +444,7 @@ class Scheduler:
 
         The newest, and before it those that were forced, as far as there is room.
         """
-        sequences = [s for s in self._in_turn if s.is_decoding]
+        sequences = [s for s in self.in_turn if s.is_decoding]
         room = min(self._n_batch, self.slots.cells.free) - len(sequences)
         sizes = {}
         for sequence in sequences:
@@ -587,6 +589,10 @@ def _item(sequence: Sequence, size: int, draft: Iterable[int] = ()) -> StepItem:
             and sequence.first_token_at is None
         ),
     )
+
+
+def _plan(items: list[StepItem]) -> StepPlan:
+    return StepPlan(tuple(sorted(items, key=_slot_of)))
 
 
 def _slot_of(item: StepItem) -> int:

@@ -257,10 +257,11 @@ SCHEMA: dict[str, Key] = {
     ),
     "engine.draft": Key(
         str,
-        "off",
+        "auto",
         "Speculative decoding: `lookup` guesses that an answer repeats what came "
-        "before, as many tokens as pay at the current batch. A draft model is chosen "
-        "for each model, in the admin.",
+        "before, as many tokens as pay at the current batch; `auto` does so while one "
+        "or two answers are written. A draft model is chosen for each model, in the "
+        "admin.",
         choices=CONFIGURED_DRAFTS,
     ),
     "cache.enabled": Key(

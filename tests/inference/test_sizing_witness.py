@@ -56,7 +56,7 @@ def parameters(config: EngineConfig) -> dict[str, Any]:
         "kv_unified": unified,
         "swa_full": config.swa_full,
         "type_k": _TYPES[config.cache_type_k],
-        "type_v": _TYPES[config.type_v],
+        "type_v": _TYPES[config.cache_type_v],
         "flash_attn_type": 0 if config.flash_attention == "off" else -1,
     }
 

@@ -105,7 +105,7 @@ class LlamaBackend:
             self.n_batch = min(config.n_batch, config.n_ubatch)
         # A sliding window has moved on when a draft turns out wrong.
         self.can_draft = self.can_cut and not self._n_swa
-        self.drafts_by_lookup = config.draft == "lookup"
+        self.max_lookup_sequences = config.max_lookup_sequences
         tile = prefill_tile(config)
         #: What fits into a batch but once leaves nothing to choose.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1

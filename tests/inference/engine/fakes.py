@@ -132,7 +132,7 @@ class FakeBackend:
         self.can_cut = can_cut
         self.needs_even_batches = window > 0
         self.can_draft = can_cut and not window
-        self.drafts_by_lookup = drafts_by_lookup
+        self.max_lookup_sequences = n_seq_max if drafts_by_lookup else 0
         self.prefill_tile = prefill_tile
         self.has_stage = False
         self.drafter = drafter

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
 from inference.engine.drafts import (
     Acceptance,
     PromptLookup,
@@ -29,6 +29,7 @@ def lengths(
     batch: int = 1,
     room: int = 100,
     pass_s: float = 0.0,
+    batch_s: float = 0.0,
 ) -> list[int]:
     return draft_lengths(
         prospects,
@@ -37,11 +38,26 @@ def lengths(
         expected=float(batch),
         step_seconds=lambda count: 0.010 + token_s * (count - 1),
         pass_seconds=lambda _count: pass_s,
+        batch_s=batch_s,
     )
 
 
 def length(rate: float, *, token_s: float, batch: int = 1) -> int:
     return lengths(Prospect(rate, 8), token_s=token_s, batch=batch)[0]
+
+
+def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
+    alone = Prospect(0.9, 8)
+    assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.0)[0] > 0
+    assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.010) == [0]
+    # Nobody else is there: its tokens are one micro-batch.
+    assert lengths(alone, token_s=0.0005, batch=1, batch_s=0.010)[0] > 0
+
+
+def test_guesses_of_one_length_share_a_micro_batch() -> None:
+    both = [Prospect(0.9, 8), Prospect(0.9, 8)]
+    first, second = lengths(*both, token_s=0.0005, batch=2, batch_s=0.010)
+    assert first == second > 0
 
 
 def engine(
@@ -328,3 +344,35 @@ def test_nothing_is_guessed_beside_a_first_token() -> None:
         guessed = [plan.items[0].num_draft for plan in backend.plans]
         assert guessed[0] == 0
         assert guessed[1] > 0
+
+
+@pytest.mark.parametrize(("count", "may_guess"), [(2, True), (3, False)])
+def test_what_few_may_look_up_many_may_not(count: int, *, may_guess: bool) -> None:
+    poem = "roses are red, violets are blue. "
+    backend = FakeBackend(n_ctx=512, n_batch=64, n_seq_max=4)
+    backend.max_lookup_sequences = 2
+    backend.script(poem, poem * 3)
+    core = EngineCore(backend)
+    core.times.calibrate(1, 0.010)
+    core.times.calibrate(16, 0.012)
+    for name in range(count):
+        core.add(Request(f"{name}", tokens(poem), SamplingParams()))
+    run_outputs(core)
+    together = [plan for plan in backend.plans if plan.num_decodes == count]
+    assert together
+    guesses = [item.num_draft for plan in together for item in plan.items]
+    assert any(guesses) is may_guess
+
+
+@pytest.mark.parametrize(
+    ("draft", "most"), [("off", 0), ("auto", 2), ("lookup", 16), ("model", 0)]
+)
+def test_how_many_may_look_guesses_up(draft: str, most: int) -> None:
+    config = EngineConfig(
+        paths=("m.gguf",),
+        n_ctx=512,
+        n_seq_max=16,
+        draft=draft,
+        draft_paths=("d.gguf",),
+    )
+    assert config.max_lookup_sequences == most
