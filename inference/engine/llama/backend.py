@@ -461,12 +461,12 @@ class LlamaBackend:
             return [token, *sampler.forced]
 
         try:
-            tokens = verified(draft, say)
+            tokens = verified(draft, say) if draft else say(0)
         except EngineError as error:
             return Sampled(error=error)
         return Sampled(
             tuple(tokens),
-            num_agreed(draft, tokens),
+            num_agreed(draft, tokens) if draft else 0,
             tuple(logprobs),
             tuple(told),
             is_complete=sampler.is_done,

@@ -189,7 +189,8 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
     engine: Callable[..., EngineCore],
 ) -> None:
     """Chi-square of the tokens at the first drafted places, over many seeds."""
-    core = engine("off", n_ctx=64, n_seq_max=16)
+    # Cells of all sequences together: guesses of any lengths are one micro-batch.
+    core = engine("off", n_ctx=64, n_seq_max=16, kv_layout="unified")
     prompt = core._tokenizer.tokenize("Once upon a time, there was a", special=True)
     greedy = SamplingParams(temperature=0, max_tokens=2)
     core.add(Request("greedy", prompt, greedy))
