@@ -402,7 +402,8 @@ class Scheduler:
         used = sum(len(item.tokens) for item in decodes)
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self.slots.cells.free) - used, 0)
-        chunk = self.times.chunk(used, budget, prefills[0].num_computed)
+        depth = prefills[0].num_computed
+        chunk = self.times.chunk(used, budget, depth, waiting=len(prefills))
         awaited = self._awaited()
         for sequence in prefills:
             end = awaited.get(sequence.request_id, len(sequence.tokens))

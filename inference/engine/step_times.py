@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: A step with prefill takes at most this multiple of a step without.
+#: A step with prefill takes at most this multiple of a step without, if not more
+#: sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
 #: Below this a chunk costs more in overhead than it spares the decodes.
 MIN_CHUNK = 16
@@ -110,11 +111,15 @@ class StepTimes:
         """Whether batches of different sizes have been seen."""
         return self._warm_up.plus(self._steps).has_slope
 
-    def chunk(self, num_decodes: int, budget: int, depth: float = 0.0) -> Chunk:
+    def chunk(
+        self, num_decodes: int, budget: int, depth: float = 0.0, *, waiting: int = 1
+    ) -> Chunk:
         """Return what may be prefilled beside ``num_decodes`` decodes.
 
         Without decodes nobody waits, so the whole ``budget`` is free. ``depth`` is
-        how many tokens there are before those of the prefill.
+        how many tokens there are before those of the prefill. Where more sequences
+        are ``waiting`` for their first token than decode, these wait so many times
+        longer: what keeps few going would keep many from beginning.
         """
         if num_decodes == 0:
             return Chunk(budget, self._tile)
@@ -122,7 +127,7 @@ class StepTimes:
         tiled_s = self._tiled.at(depth)
         if decode_s is None or not tiled_s:
             return Chunk(min(max(_FIRST_CHUNK, self._tile), budget), self._tile)
-        extra_s = (MAX_SLOWDOWN - 1) * decode_s
+        extra_s = (MAX_SLOWDOWN * max(waiting / num_decodes, 1.0) - 1) * decode_s
         if self._tile == 1:
             return Chunk(min(max(int(extra_s / tiled_s), MIN_CHUNK), budget))
         tiles = int(extra_s / tiled_s / self._tile)

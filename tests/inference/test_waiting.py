@@ -117,12 +117,13 @@ async def test_what_waits_in_a_worker_waits_no_longer_than_it_may(
     world: World, gate: Gate
 ) -> None:
     backend = gated(gate)
-    world.start_worker(backend)
+    worker = world.start_worker(backend)
     running = await start_one(world, gate)
     ahead = await accept(world, "b")
     job = world.job("c", timeout_s=0.3)
     with pytest.raises(QueueTimeout, match="as number 2 in line, and was"):
         await collect(await world.client.submit(job))
+    await until(lambda: len(worker._backlog) == 2)
     gate.open()
     for stream in (running, ahead):
         await collect(stream)

@@ -25,6 +25,12 @@ def test_a_step_with_prefill_stays_within_the_allowed_slowdown() -> None:
     assert chunk == 45
 
 
+def test_few_who_decode_wait_longer_for_many_who_want_to_begin() -> None:
+    times = taught(decode_s=0.030, prefill_token_s=0.001)
+    assert times.chunk(8, 512, waiting=8).size == 45
+    assert times.chunk(8, 512, waiting=24).size == pytest.approx(195, abs=1)
+
+
 def test_prefill_goes_on_even_where_it_is_slow() -> None:
     assert taught(decode_s=0.001, prefill_token_s=0.01).chunk(8, 512).size == MIN_CHUNK
 
