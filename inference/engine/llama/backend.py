@@ -373,11 +373,12 @@ class LlamaBackend:
 
         Without them pieces are long, and no faster there.
         """
-        if item.is_decode or not plan.num_decodes:
-            return False
-        sequence = item.sequence
-        rest = len(sequence.tokens) - item.start
-        return stage.suits(sequence.slot or 0, item.start, len(item.tokens), rest)
+        slot = item.sequence.slot or 0
+        return (
+            not item.is_decode
+            and plan.num_decodes > 0
+            and stage.suits(slot, item.start, len(item.tokens))
+        )
 
     def _is_tiled(self, item: StepItem) -> bool:
         return len(item.tokens) >= self.prefill_tile > 1

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Before this depth a piece is as fast with flash attention.
 _DEPTH = 256
-#: For fewer tokens it is not worth while to bring those before them here and back.
-_REST = 128
 _GGML_F16 = 1
 #: Of a saved sequence: magic, its number, the streams of its cache.
 _HEADER = struct.Struct("<IiI")
@@ -88,18 +86,14 @@ class PrefillStage:
         """The positions that it has."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
 
-    def suits(self, slot: int, start: int, count: int, rest: int) -> bool:
+    def suits(self, slot: int, start: int, count: int) -> bool:
         """Whether ``count`` tokens of a slot, from ``start`` on, had better be here.
 
-        ``rest`` is how many are still to be computed, with these. Who has begun here
-        stays until it is done: to bring cells back and forth takes longer than what is
-        gained.
+        Who has begun here stays until it is done: to bring cells back and forth takes
+        longer than what is gained.
         """
-        if not 1 < count < CPU_TILE:
-            return False
-        if self.slot is None:
-            return start >= _DEPTH and rest >= _REST
-        return self.slot == slot
+        is_free = self.slot in (None, slot)
+        return is_free and 1 < count < CPU_TILE and start >= _DEPTH
 
     def clear(self) -> None:
         """Empty it."""
