@@ -43,8 +43,10 @@ def unbound() -> Iterator[None]:
         yield
         return
     usable = os.sched_getaffinity(0)
-    yield
-    os.sched_setaffinity(0, usable)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 @cache

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from inference.engine.cores import physical_cores, thread_environment, unbound
@@ -38,3 +40,27 @@ def test_a_thread_that_a_library_binds_is_free_again() -> None:
     with unbound():
         os.sched_setaffinity(0, {min(usable)})
     assert os.sched_getaffinity(0) == usable
+
+
+def test_who_loads_llama_cpp_stays_free_while_its_threads_are_bound() -> None:
+    program = (
+        "import os\n"
+        "from inference.engine.cores import unbound\n"
+        "before = os.sched_getaffinity(0)\n"
+        "with unbound():\n"
+        "    import llama_cpp\n"
+        "    bound = os.sched_getaffinity(0)\n"
+        "print(len(bound), os.sched_getaffinity(0) == before)"
+    )
+    environment = os.environ | thread_environment(0)
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    siblings = -(-len(os.sched_getaffinity(0)) // physical_cores())
+    assert int(said[0]) <= siblings
+    assert said[1] == "True"
