@@ -376,3 +376,24 @@ def test_how_many_may_look_guesses_up(draft: str, most: int) -> None:
         draft_paths=("d.gguf",),
     )
     assert config.max_lookup_sequences == most
+
+
+def test_a_step_of_several_micro_batches_teaches_nothing_about_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core, backend = engine(drafts_by_lookup=True, n_seq_max=2)
+    learned: list[int] = []
+    monkeypatch.setattr(core.times, "observe", lambda count, *_: learned.append(count))
+    poem = "roses are red, violets are blue. "
+    backend.script(poem, poem * 3)
+    backend.script("x", "The quick brown fox jumps over a lazy dog.")
+    core.add(Request("a", tokens(poem), SamplingParams()))
+    core.add(Request("b", tokens("x"), SamplingParams()))
+    run_outputs(core)
+    lengths = [
+        {len(item.tokens) for item in plan.items if item.is_decode}
+        for plan in backend.plans
+    ]
+    uneven = sum(len(each) > 1 for each in lengths)
+    assert uneven
+    assert len(learned) == len(backend.plans) - uneven
