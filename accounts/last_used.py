@@ -31,6 +31,8 @@ def last_used_note(key: ApiKey) -> None:
     if key.pk in _pending:
         return
     _pending.add(key.pk)
+    # The row in hand may be in other hands too, and be believed for a while.
+    key.last_used_at = now
     # While the interpreter ends, the executor takes nothing more.
     with contextlib.suppress(RuntimeError):
         _writer.submit(_write_in_background, key.pk, now)

@@ -40,8 +40,8 @@ class HasScope(BasePermission):
 def allowed_model_ids(key: ApiKey | None) -> frozenset[int] | None:
     """Return the models (primary keys) that a key may use, or None for all of them.
 
-    One query, and none without a key.
+    One query, and none without a key, nor for one that was just presented.
     """
     if key is None:
         return None
-    return frozenset(key.allowed_models.values_list("pk", flat=True)) or None
+    return frozenset(model.pk for model in key.allowed_models.all()) or None

@@ -13,6 +13,7 @@ import logging
 import time
 import uuid
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -77,6 +78,7 @@ class EngineClient:
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: dict[int, float] = {}
+        self._asking: dict[int, asyncio.Task[bool]] = {}
         self._situations: dict[int, services.ModelSituation] = {}
         self._detached = asyncio.Event()
 
@@ -110,7 +112,17 @@ class EngineClient:
         """
         if time.monotonic() < self._serving.get(model_id, 0.0):
             return
-        if await services.ensure_worker(model_id):
+        asking = self._asking.get(model_id)
+        if asking is None:
+            asking = asyncio.create_task(services.ensure_worker(model_id))
+            self._asking[model_id] = asking
+            asking.add_done_callback(partial(self._asked, model_id))
+        # Many may wait for the answer, and one of them that goes away is only one.
+        await asyncio.shield(asking)
+
+    def _asked(self, model_id: int, asking: asyncio.Task[bool]) -> None:
+        del self._asking[model_id]
+        if not asking.cancelled() and asking.exception() is None and asking.result():
             self._serving[model_id] = time.monotonic() + _TRUST_S
 
     async def close(self, stream: Stream) -> None:

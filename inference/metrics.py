@@ -86,6 +86,7 @@ class RequestMeter:
         self.model = NO_MODEL
         self._started = time.perf_counter()
         self._output: dict[int, int] = {}
+        self._output_total: Counter | None = None
 
     def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
         """Count what the engine has done; n sequences share a prompt."""
@@ -107,10 +108,12 @@ class RequestMeter:
     def _count_output(self, index: int, count: int) -> None:
         if count <= 0:
             return
-        if not self._output:
+        if self._output_total is None:
             FIRST_TOKEN.labels(self.model).observe(self._elapsed())
+            # Found once: this happens for every token.
+            self._output_total = TOKENS_OUTPUT.labels(self.model)
         self._output[index] = self._output.get(index, 0) + count
-        TOKENS_OUTPUT.labels(self.model).inc(count)
+        self._output_total.inc(count)
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._started

@@ -28,6 +28,9 @@ ENGINE_GROUP = "engines"
 #: A model that failed to load is not tried again by requests for this long.
 FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
+#: What is read of rows every second.
+_HEARTBEAT = "node__heartbeat_at"
+_OF_SITUATION = ("incarnation", "state", "wanted", "waiting_by_key", "error")
 _RETRY_AFTER_S = 5
 
 
@@ -159,6 +162,7 @@ async def ensure_worker(model_id: int) -> bool:
 def _ensure(model_id: int) -> bool | None:
     """Do ``ensure_worker``'s part in the database; None if the engine is to look."""
     workers = Worker.objects.select_related("node").filter(model_id=model_id)
+    workers = workers.only("state", "wanted", "failed_at", "error", _HEARTBEAT)
     alive = [w for w in workers if w.node is not None and w.node.is_alive]
     states = {worker.state for worker in alive if worker.wanted}
     if WorkerState.READY in states:
@@ -187,6 +191,7 @@ def _refuse_if_failed(worker: Worker) -> None:
 def model_situations(model_ids: Iterable[int]) -> dict[int, ModelSituation]:
     """Return how these models stand, by primary key, in one query."""
     rows = Worker.objects.select_related("node", "model").filter(model_id__in=model_ids)
+    rows = rows.only(*_OF_SITUATION, "model__name", _HEARTBEAT)
     by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
     for row in rows:
         by_model[row.model_id].append(row)

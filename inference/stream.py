@@ -131,7 +131,7 @@ class Stream:
     _events: deque[Event] = field(default_factory=deque)
     _error: InferenceError | None = None
     _told: set[type[Event]] = field(default_factory=set)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiter: asyncio.Future[None] | None = None
 
     @property
     def was_accepted(self) -> bool:
@@ -145,13 +145,7 @@ class Stream:
         done.
         """
         if not self._events and self._error is None:
-            self._changed.clear()
-            try:
-                # Not wait_for: until Python 3.12 it may lose a cancellation.
-                async with asyncio.timeout(timeout_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                return []
+            await self._change(timeout_s)
         if self._events:
             events = list(self._events)
             self._events.clear()
@@ -184,7 +178,7 @@ class Stream:
                 return
             self._told.add(type(event))
         self._events.append(event)
-        self._changed.set()
+        self._wake()
 
     def let_go(self, now: float) -> None:
         """Take the stream from its worker, if it has one.
@@ -203,7 +197,27 @@ class Stream:
         """End the stream with an error."""
         self.is_done = True
         self._error = error
-        self._changed.set()
+        self._wake()
+
+    async def _change(self, timeout_s: float | None) -> None:
+        """Wait for an event or an error, so long at most.
+
+        This happens for every token: asyncio's Event and timeout take several times
+        as long as one future and one timer.
+        """
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def _error(event: Failed) -> InferenceError:

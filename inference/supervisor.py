@@ -194,6 +194,8 @@ class Supervisor:
         await in_one_thread(
             worker_rows.save_report, slot.row_id, slot.incarnation, report, **more
         )
+        if report.n_ctx_seen > (slot.model.n_ctx_seen or 0):
+            await in_one_thread(worker_rows.need_seen, slot.model, report.n_ctx_seen)
 
     async def _bury(self, slot: Slot) -> None:
         """Clear up after a process that has ended."""

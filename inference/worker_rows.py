@@ -184,7 +184,6 @@ def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
 
     Like every write of a worker's end, it is for that life of the row alone: an
     engine that was thought dead must not overwrite what another made of the row.
-    The largest need of a request is the model's to remember.
     """
     columns: dict[str, Any] = {
         **plain(report),
@@ -194,15 +193,15 @@ def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
         "heartbeat_at": timezone.now(),
         **more,
     }
-    # It goes elsewhere: see telemetry_store.
-    del columns["telemetry"]
-    seen = columns.pop("n_ctx_seen")
+    # They go elsewhere: see telemetry_store and need_seen.
+    del columns["telemetry"], columns["n_ctx_seen"]
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
-    if seen:
-        models = Model.objects.filter(workers=pk)
-        models.filter(Q(n_ctx_seen=None) | Q(n_ctx_seen__lt=seen)).update(
-            n_ctx_seen=seen
-        )
+
+
+def need_seen(model: Model, n_ctx: int) -> None:
+    """Remember with the model the largest need of a request so far, in tokens."""
+    less = Q(n_ctx_seen=None) | Q(n_ctx_seen__lt=n_ctx)
+    Model.objects.filter(less, pk=model.pk).update(n_ctx_seen=n_ctx)
 
 
 def unwant(pk: int) -> None:

@@ -84,17 +84,11 @@ class ModelQuerySet(models.QuerySet["Model"]):
         An id may be followed by an adapter's, as in ``model:adapter``. Raises
         ModelNotFound: a name is never completed, corrected or replaced.
         """
-        matches = list(
-            self.filter(
-                models.Q(name=name)
-                | models.Q(aliases__name=name)
-                | models.Q(file_name=name)
-            ).distinct()[:3]
-        )
-        # An id or an alias is unique; a file name may lie in two folders.
-        exact = [model for model in matches if model.name == name]
-        if exact:
-            return exact[0]
+        for model in self.filter(name=name):
+            return model
+        # An alias is unique; a file name may lie in two folders.
+        others = models.Q(aliases__name=name) | models.Q(file_name=name)
+        matches = list(self.filter(others).distinct()[:3])
         if len(matches) == 1:
             return matches[0]
         if matches:

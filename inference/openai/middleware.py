@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -15,12 +15,14 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
-from django.urls import Resolver404, ResolverMatch, resolve
 
 from inference.metrics import CLIENT_GONE
-from inference.openai.asyncview import ApiView
 from inference.openai.errors import BodyTooLarge, failure_of
 from inference.openai.request_id import request_id_begin
+from inference.openai.routes import api_match
+
+if TYPE_CHECKING:
+    from django.urls import ResolverMatch
 
 access_log = logging.getLogger("llm_manager.access")
 
@@ -55,13 +57,13 @@ class RequestMiddleware:
         if self._is_async:
             return self._acall(request)
         started = _start(request)
-        response = _refusal(request) if _api_match(request) else None
+        response = _refusal(request) if api_match(request.path_info) else None
         response = response or cast("Sync", self._get_response)(request)
         return _finish(request, response, started)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         started = _start(request)
-        match = _api_match(request)
+        match = api_match(request.path_info)
         response = _refusal(request) if match else None
         try:
             if response is None and match is not None:
@@ -73,16 +75,6 @@ class RequestMiddleware:
             _log(request, CLIENT_GONE, started)
             raise
         return _finish(request, response, started)
-
-
-def _api_match(request: HttpRequest) -> ResolverMatch | None:
-    """Return the API's view for the request, or None if it is for another part."""
-    try:
-        match = resolve(request.path_info)
-    except Resolver404:
-        return None
-    view = getattr(match.func, "cls", None)
-    return match if isinstance(view, type) and issubclass(view, ApiView) else None
 
 
 async def _call_view(request: HttpRequest) -> HttpResponseBase:

@@ -15,7 +15,7 @@ from typing import Any
 from daphne.server import Server, twisted_loop  # isort: skip
 from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
-from twisted.internet import defer, reactor
+from twisted.internet import defer, reactor, tcp
 
 from llm_manager.listening import listen
 
@@ -73,6 +73,28 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         """Keep what fits, and let the rest pass by."""
         room = self.server.max_body_bytes + 1 - self.content.tell()
         self.content.write(data[: max(room, 0)])
+
+
+class PromptConnection(tcp.Server):
+    """A connection that sends at once what its socket takes.
+
+    Twisted would have the event loop ask first whether the socket takes anything,
+    for each event of each stream: two system calls and a turn of the loop, to hear
+    that it does.
+    """
+
+    def startWriting(self) -> None:  # noqa: N802  # Twisted's name
+        """Send what has just been put into the empty buffer; wait with the rest."""
+        if self._tempDataBuffer and not self._is_waiting():
+            failure = self.doWrite()  # type: ignore[no-untyped-call]
+            if failure is None and not self._is_waiting():
+                return
+        # Also after a failure: the loop tries again, and knows what to do about it.
+        super().startWriting()  # type: ignore[no-untyped-call]
+
+    def _is_waiting(self) -> bool:
+        """Whether something is left of what was to be sent before."""
+        return self.offset < len(self.dataBuffer)
 
 
 class BoundedFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
@@ -149,6 +171,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         self._port = reactor.adoptStreamPort(
             self._socket.fileno(), self._socket.family, BoundedFactory(self)
         )
+        self._port.transport = PromptConnection
         self._socket.close()  # Twisted has made its own copy.
 
     def _end_when_idle(self) -> None:

@@ -93,6 +93,7 @@ def test_a_failed_write_fails_nothing(
     last_used_note(key)
     writer.calls[0]()
 
+    key.refresh_from_db()
     last_used_note(key)  # And it is tried again.
     assert len(writer.calls) == 2
 

@@ -1,7 +1,7 @@
 """A web process with a trivial application: `serve_stub_app.py PORT GATE`.
 
-/ answers at once; /length says how much of the body it got; /slow sends a word,
-waits until the file GATE exists, and ends.
+/ answers at once; /length says how much of the body it got; /large sends 30 MB in
+pieces; /slow sends a word, waits until the file GATE exists, and ends.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         length = await length_of(receive)
         await send({"type": "http.response.body", "body": str(length).encode()})
         return
+    if scope["path"] == "/large":
+        for number in range(1000):
+            piece = number.to_bytes(2, "big") * 15_000
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
     if scope["path"] == "/slow":
         await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
         while not gate_is_open():  # another process opens it

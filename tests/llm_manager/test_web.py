@@ -83,6 +83,25 @@ def test_second_sigterm_cuts_the_answer(web: Web) -> None:
     connection.close()
 
 
+def test_a_reader_slower_than_the_answer_gets_all_of_it(web: Web) -> None:
+    connection, response = web.get("/large")
+    # More than a socket's buffers hold, so most of it has to wait.
+    expected = b"".join(number.to_bytes(2, "big") * 15_000 for number in range(1000))
+    assert response.read() == expected + b"ended"
+    _, again = web.get("/", connection)
+    assert again.read() == b"ended"
+    connection.close()
+
+
+def test_a_reader_that_leaves_a_large_answer_harms_nobody(web: Web) -> None:
+    connection, response = web.get("/large")
+    response.read(10)
+    connection.close()
+    other, answer = web.get("/")
+    assert answer.read() == b"ended"
+    other.close()
+
+
 def test_idle_connection_does_not_hold_the_process(web: Web) -> None:
     connection, response = web.get("/")
     assert response.read() == b"ended"

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import schemathesis
 from channels.layers import InMemoryChannelLayer, channel_layers
-from django.core.asgi import get_asgi_application
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
@@ -23,6 +22,7 @@ from accounts.models import Scope
 from inference import request_queue
 from inference.openai.document import openapi_document
 from inference.openai.engineview import EngineView
+from inference.openai.handler import Handler
 from registry.models import Kind
 from tests.factories import make_api_key, make_model, make_node, make_worker
 from tests.inference.openai.conftest import CHATML
@@ -60,7 +60,7 @@ def document() -> Any:
 
 
 SCHEMA: Any = schemathesis.openapi.from_dict(document())
-SCHEMA.app = get_asgi_application()
+SCHEMA.app = Handler()
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
 CASES = [
     pytest.param(operation, mode, id=f"{operation.label}, {mode.value}")

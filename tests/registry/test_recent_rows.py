@@ -1,0 +1,77 @@
+"""Rows that are believed for a second."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.errors import ModelNotFound
+from registry.models import Alias, FileState, Model
+from registry.recent_rows import RecentRows
+from registry.served_models import served_model
+from tests.factories import make_model
+
+
+class Shelf:
+    """What there is to read, and how often it was read."""
+
+    def __init__(self) -> None:
+        self.now = 10.0
+        self.rows = {"a": "first"}
+        self.reads = 0
+        self.recent = RecentRows(self.read, size=2, clock=lambda: self.now)
+
+    def read(self, name: str) -> str:
+        self.reads += 1
+        return self.rows[name]
+
+
+def test_a_row_is_read_once_in_a_second() -> None:
+    shelf = Shelf()
+    assert [shelf.recent("a"), shelf.recent("a")] == ["first", "first"]
+    assert shelf.reads == 1
+
+
+def test_another_process_s_change_is_seen_within_a_second() -> None:
+    shelf = Shelf()
+    shelf.recent("a")
+    shelf.rows["a"] = "second"
+    shelf.now += 1.0
+    assert shelf.recent("a") == "second"
+
+
+def test_a_change_that_is_told_of_is_seen_at_once() -> None:
+    shelf = Shelf()
+    shelf.recent("a")
+    shelf.rows["a"] = "second"
+    shelf.recent.forget()
+    assert shelf.recent("a") == "second"
+
+
+def test_that_there_was_nothing_is_not_believed() -> None:
+    shelf = Shelf()
+    with pytest.raises(KeyError):
+        shelf.recent("b")
+    shelf.rows["b"] = "new"
+    assert shelf.recent("b") == "new"
+
+
+@pytest.mark.django_db
+def test_a_model_s_changes_are_seen_at_once() -> None:
+    model = make_model("tiny")
+    assert served_model("tiny") == model
+
+    Alias.objects.create(name="small", model=model)
+    assert served_model("small") == model
+
+    model.max_tokens = 7
+    model.save()
+    assert served_model("small").max_tokens == 7
+
+    model.state = FileState.MISSING
+    model.save()
+    with pytest.raises(ModelNotFound):
+        served_model("tiny")
+
+    Model.objects.all().delete()
+    with pytest.raises(ModelNotFound):
+        served_model("small")
