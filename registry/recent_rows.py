@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -11,13 +13,24 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+BELIEVED_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[_T]):
+    """What was read, or is being read, and until when it is believed."""
+
+    until: float
+    row: Future[_T] = field(default_factory=Future)
+
 
 class RecentRows(Generic[_T]):
-    """What ``read`` makes of a name, kept until the second is over.
+    """What ``read`` makes of a name, believed for a second.
 
     So a change is seen by every process within a second, and at once by the one that
     makes it, if ``forget`` hears of it. What ``read`` raises is not kept: what there
-    was not may be there the next moment. At most ``size`` names are kept.
+    was not may be there the next moment. Of threads that ask for the same name at
+    once, one reads and the others wait. At most ``size`` names are kept.
 
     Threads share what is returned, so nobody may change it.
     """
@@ -29,18 +42,44 @@ class RecentRows(Generic[_T]):
         size: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._read = read
+        self._size = size
         self._clock = clock
-
-        @lru_cache(maxsize=size)
-        def read_in(name: str, second: int) -> _T:
-            return read(name)
-
-        self._read_in = read_in
+        self._lock = Lock()
+        self._rows: dict[str, _Kept[_T]] = {}
 
     def __call__(self, name: str) -> _T:
         """Return what there is by this name. Raises what ``read`` raises."""
-        return self._read_in(name, int(self._clock()))
+        now = self._clock()
+        with self._lock:
+            kept = self._rows.get(name)
+            if kept is not None and now < kept.until:
+                is_mine = False
+            else:
+                is_mine = True
+                kept = self._keep(name, _Kept(now + BELIEVED_S))
+        if is_mine:
+            try:
+                kept.row.set_result(self._read(name))
+            except BaseException as error:
+                self._drop(name, kept)
+                kept.row.set_exception(error)
+        return kept.row.result()
 
     def forget(self, **signal: Any) -> None:
         """Read everything anew; a receiver for Django's signals."""
-        self._read_in.cache_clear()
+        with self._lock:
+            self._rows.clear()
+
+    def _keep(self, name: str, kept: _Kept[_T]) -> _Kept[_T]:
+        # The newest come last, so that the oldest goes first.
+        self._rows.pop(name, None)
+        if len(self._rows) >= self._size:
+            del self._rows[next(iter(self._rows))]
+        self._rows[name] = kept
+        return kept
+
+    def _drop(self, name: str, kept: _Kept[_T]) -> None:
+        with self._lock:
+            if self._rows.get(name) is kept:
+                del self._rows[name]

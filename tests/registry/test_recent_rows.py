@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
+
 import pytest
 
 from registry.errors import ModelNotFound
@@ -45,6 +49,53 @@ def test_a_change_that_is_told_of_is_seen_at_once() -> None:
     shelf.rows["a"] = "second"
     shelf.recent.forget()
     assert shelf.recent("a") == "second"
+
+
+def test_a_row_that_was_being_read_during_a_change_is_not_kept() -> None:
+    shelf = Shelf()
+    read = shelf.read
+
+    def slow(name: str) -> str:
+        row = read(name)
+        shelf.rows["a"] = "second"
+        recent.forget()
+        return row
+
+    recent = RecentRows(slow, size=2, clock=lambda: shelf.now)
+    assert recent("a") == "first"
+    assert recent("a") == "second"
+
+
+def test_of_many_that_ask_at_once_one_reads() -> None:
+    reads: list[str] = []
+    asked = Barrier(5)
+
+    def slow(name: str) -> str:
+        reads.append(name)
+        asked.wait(10)
+        return name
+
+    recent = RecentRows(slow, size=2, clock=lambda: 10.0)
+
+    def ask(number: int) -> str:
+        if number:
+            # The first one reads until all others are there.
+            while not reads:
+                sleep(0.001)
+            asked.wait(10)
+        return recent("a")
+
+    with ThreadPoolExecutor(5) as pool:
+        assert set(pool.map(ask, range(5))) == {"a"}
+    assert reads == ["a"]
+
+
+def test_of_more_names_than_it_may_keep_the_oldest_goes() -> None:
+    shelf = Shelf()
+    shelf.rows |= {"b": "b", "c": "c"}
+    for name in ("a", "b", "c", "c", "b", "a"):
+        shelf.recent(name)
+    assert shelf.reads == 4
 
 
 def test_that_there_was_nothing_is_not_believed() -> None:
