@@ -81,6 +81,8 @@ def part_of(binding: str) -> str | None:
 def profile(options: ProfileOptions) -> int:
     """Measure and print; return the exit status."""
     stopwatch = Stopwatch()
+    # Asked first: where OpenMP binds threads, what computes may see one core only.
+    n_threads = physical_cores()
     # Before the engine is imported: it may take functions out of the module.
     _time_bindings(stopwatch)
     from inference.engine import EngineConfig
@@ -93,7 +95,7 @@ def profile(options: ProfileOptions) -> int:
     with tempfile.TemporaryDirectory(prefix="llmm-bench-") as folder:
         conditions = Conditions(
             model=put_model(Path(folder) / "models", options.quantization),
-            n_threads=physical_cores(),
+            n_threads=n_threads,
         )
         backend = LlamaBackend(
             EngineConfig(

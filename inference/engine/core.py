@@ -227,7 +227,7 @@ class EngineCore:
         has_drafts = plan.num_decode_tokens > plan.num_decodes
         if not (has_drafts and self._base.is_split):
             return False
-        return len({len(item.tokens) for item in plan.items if item.is_decode}) > 1
+        return len({len(item.tokens) for item in plan.decodes}) > 1
 
     def _output(self, gain: Gain) -> SequenceOutput:
         """Return what the newest tokens of a sequence add."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ class StepItem:
         return 1 + self.num_draft if self.samples else 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepPlan:
     """The batch of one step, ordered by slot. All have the same adapters.
 
     Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of
-    order it falls back to one sequence per micro-batch.
+    order it falls back to one sequence per micro-batch. What is asked of it often is
+    reckoned once.
     """
 
     items: tuple[StepItem, ...]
@@ -62,24 +64,31 @@ class StepPlan:
         """The adapters of all its sequences."""
         return self.items[0].sequence.request.adapters
 
-    @property
-    def num_tokens(self) -> int:
-        """Tokens in the batch."""
-        return sum(len(item.tokens) for item in self.items)
+    @cached_property
+    def decodes(self) -> list[StepItem]:
+        """The sequences that only continue."""
+        return [item for item in self.items if item.is_decode]
 
     @property
     def num_decodes(self) -> int:
         """Sequences that only continue."""
-        return sum(item.is_decode for item in self.items)
+        return len(self.decodes)
 
-    @property
+    @cached_property
+    def num_tokens(self) -> int:
+        """Tokens in the batch."""
+        return sum(len(item.tokens) for item in self.items)
+
+    @cached_property
     def num_decode_tokens(self) -> int:
         """Tokens of the sequences that only continue, with their drafts."""
-        return sum(len(item.tokens) for item in self.items if item.is_decode)
+        return sum(len(item.tokens) for item in self.decodes)
 
-    @property
+    @cached_property
     def prefills(self) -> list[tuple[int, int]]:
         """Of each piece of a prompt its tokens, and the tokens before it."""
+        if self.num_decodes == len(self.items):
+            return []
         return [
             (len(item.tokens), item.start) for item in self.items if not item.is_decode
         ]

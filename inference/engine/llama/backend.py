@@ -20,6 +20,7 @@ from inference.engine.errors import (
     ModelLoadError,
 )
 from inference.engine.llama.adapters import LlamaAdapters
+from inference.engine.llama.batch import Batch
 from inference.engine.llama.draft_model import LlamaDraftModel
 from inference.engine.llama.loading import load_model, make_context, prefill_tile
 from inference.engine.llama.log import LlamaLog
@@ -83,8 +84,8 @@ class LlamaBackend:
             stack.callback(llama_cpp.llama_model_free, self._model)
             self._adapters = LlamaAdapters(self._model, config.adapters, self._log)
             # More tokens than n_batch never come: the scheduler's budget.
-            self._batch = llama_cpp.llama_batch_init(config.n_batch, 0, 1)
-            stack.callback(llama_cpp.llama_batch_free, self._batch)
+            self._batch = Batch(config.n_batch)
+            stack.callback(self._batch.close)
             stack.callback(self._free_context)
             self._open_first_context(config)
             stack.callback(self._free_samplers)
@@ -357,9 +358,11 @@ class LlamaBackend:
         self._saved = None
         gained: dict[int, Sampled] = {}
         together = []
+        # Only where others decode: without them pieces are long, and no faster apart.
+        stage = self._stage if 0 < plan.num_decodes < len(plan.items) else None
         for item in plan.items:
-            if self._stage is not None and self._suits(self._stage, item, plan):
-                gained |= self._decode_apart(self._stage, item, plan.adapters)
+            if stage is not None and self._suits(stage, item):
+                gained |= self._decode_apart(stage, item, plan.adapters)
             else:
                 self._settle(item.sequence.slot)
                 together.append(item)
@@ -368,17 +371,10 @@ class LlamaBackend:
             gained |= self._run(self._context, items)
         return gained
 
-    def _suits(self, stage: PrefillStage, item: StepItem, plan: StepPlan) -> bool:
-        """Whether an item had better be computed apart: only where others decode.
-
-        Without them pieces are long, and no faster there.
-        """
+    def _suits(self, stage: PrefillStage, item: StepItem) -> bool:
+        """Whether an item had better be computed apart from those that decode."""
         slot = item.sequence.slot or 0
-        return (
-            not item.is_decode
-            and plan.num_decodes > 0
-            and stage.suits(slot, item.start, len(item.tokens))
-        )
+        return not item.is_decode and stage.suits(slot, item.start, len(item.tokens))
 
     def _is_tiled(self, item: StepItem) -> bool:
         return len(item.tokens) >= self.prefill_tile > 1
@@ -389,8 +385,9 @@ class LlamaBackend:
         Else their first tokens would be in the micro-batch of the decodes, where
         each sequence has one token, and what is left might be less than a tile.
         """
-        if not self.layout.is_split:
-            return [items]
+        is_short = sum(len(item.tokens) for item in items) < self.prefill_tile
+        if is_short or not self.layout.is_split:
+            return [items] if items else []
         tiled = [item for item in items if self._is_tiled(item)]
         others = [item for item in items if not self._is_tiled(item)]
         return [batch for batch in (others, tiled) if batch]
@@ -399,8 +396,18 @@ class LlamaBackend:
         self, context: Any, items: list[StepItem], *, in_slot: int | None = None
     ) -> dict[int, Sampled]:
         """Compute one batch, in the items' slots or in this one."""
-        ends = self._fill(items, in_slot)
-        code = llama_cpp.llama_decode(context, self._batch)
+        batch = self._batch
+        batch.clear()
+        ends = [
+            batch.add(
+                item.tokens,
+                start=item.start,
+                slot=(item.sequence.slot or 0) if in_slot is None else in_slot,
+                outputs=item.num_outputs,
+            )
+            for item in items
+        ]
+        code = llama_cpp.llama_decode(context, batch.raw)
         if code != 0:
             kind = CellsExhausted if code == _NO_CELLS else DecodeError
             raise kind(
@@ -413,30 +420,13 @@ class LlamaBackend:
             if item.num_outputs
         }
 
-    def _fill(self, items: list[StepItem], in_slot: int | None) -> list[int]:
-        """Write items into the batch; return where in it each ends."""
-        batch = self._batch
-        tokens, positions, outputs = batch.token, batch.pos, batch.logits
-        slots, slot_counts = batch.seq_id, batch.n_seq_id
-        index = 0
-        ends = []
-        for item in items:
-            slot = (item.sequence.slot or 0) if in_slot is None else in_slot
-            first_output = len(item.tokens) - item.num_outputs
-            for offset, token in enumerate(item.tokens):
-                tokens[index] = token
-                positions[index] = item.start + offset
-                slot_counts[index] = 1
-                slots[index][0] = slot
-                outputs[index] = offset >= first_output
-                index += 1
-            ends.append(index)
-        batch.n_tokens = index
-        return ends
-
     def _sample(self, context: Any, item: StepItem, end: int) -> Sampled:
         """Return what an item's logits say; its tokens end at the batch's ``end``."""
         sampler = self._samplers[item.sequence.request_id]
+        has_more = item.num_draft or item.tells_prompt
+        if sampler.is_plain and item.samples and not has_more:
+            # Nearly all of them.
+            return Sampled((sampler.sample(context, end - 1),))
         told: list[TokenLogprobs] = []
         if item.tells_prompt:
             start = end - len(item.tokens)

@@ -18,6 +18,7 @@ import numpy as np
 
 from inference.engine.drafts import num_agreed
 from inference.engine.errors import DecodeError, ModelLoadError
+from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.step_times import StepTimes
 
@@ -77,8 +78,8 @@ class LlamaDraftModel:
             stack.callback(llama_cpp.llama_model_free, self._model)
             _check(self._model, tokenizer)
             self._n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(self._model)
-            self._batch = llama_cpp.llama_batch_init(config.n_batch, 0, 1)
-            stack.callback(llama_cpp.llama_batch_free, self._batch)
+            self._batch = Batch(config.n_batch)
+            stack.callback(self._batch.close)
             self._context: Any = None
             self.resize(layout)
             stack.callback(self.free_context)
@@ -200,31 +201,23 @@ class LlamaDraftModel:
     def _decode(self, items: list[tuple[Sequence, list[int], bool]]) -> list[int]:
         """Compute tokens; return the likeliest after each item that asks for it."""
         batch = self._batch
+        batch.clear()
         outputs = []
-        index = 0
         for sequence, tokens, is_asked in items:
             slot = _slot(sequence)
-            held = self._held[slot]
-            for token in tokens:
-                batch.token[index] = token
-                batch.pos[index] = len(held.tokens)
-                batch.n_seq_id[index] = 1
-                batch.seq_id[index][0] = slot
-                batch.logits[index] = False
-                held.tokens.append(token)
-                index += 1
+            held = self._held[slot].tokens
+            end = batch.add(tokens, start=len(held), slot=slot, outputs=is_asked)
+            held += tokens
             if is_asked:
-                batch.logits[index - 1] = True
-                outputs.append(index - 1)
-        batch.n_tokens = index
-        code = llama_cpp.llama_decode(self._context, batch) if index else 0
+                outputs.append(end - 1)
+        code = llama_cpp.llama_decode(self._context, batch.raw) if batch else 0
         if code != 0:
             # What its cells hold is not known any more.
             for slot in list(self._held):
                 self._drop(slot)
             raise DecodeError(
-                f"The draft model's llama_decode returned {code} for {index} tokens. "
-                + self._log.tail()
+                f"The draft model's llama_decode returned {code} "
+                f"for {len(batch)} tokens. " + self._log.tail()
             )
         return [self._likeliest(output) for output in outputs]
 

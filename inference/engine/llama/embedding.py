@@ -11,6 +11,7 @@ import llama_cpp
 import numpy as np
 
 from inference.engine.errors import DecodeError, ModelLoadError
+from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.tokenizer import LlamaTokenizer
@@ -56,8 +57,8 @@ class LlamaEmbedder:
             self._model = load_model(config, on_progress, self._log)
             stack.callback(llama_cpp.llama_model_free, self._model)
             self._check_model()
-            self._batch = llama_cpp.llama_batch_init(config.n_tokens_max, 0, 1)
-            stack.callback(llama_cpp.llama_batch_free, self._batch)
+            self._batch = Batch(config.n_tokens_max)
+            stack.callback(self._batch.close)
             self._context = make_context(self._model, config, self.layout, self._log)
             stack.callback(llama_cpp.llama_free, self._context)
             self._check_pooling()
@@ -133,27 +134,16 @@ class LlamaEmbedder:
         """Return a row for each input. Raises DecodeError."""
         if self._memory:
             llama_cpp.llama_memory_clear(self._memory, False)
-        self._fill(inputs)
-        code = self._run(self._context, self._batch)
+        self._batch.clear()
+        for slot, tokens in enumerate(inputs):
+            self._batch.add(tokens, start=0, slot=slot, outputs=len(tokens))
+        code = self._run(self._context, self._batch.raw)
         if code != 0:
             raise DecodeError(
-                f"llama.cpp returned {code} for {self._batch.n_tokens} tokens. "
+                f"llama.cpp returned {code} for {len(self._batch)} tokens. "
                 + self._log.tail()
             )
         return np.stack([self._row(sequence) for sequence in range(len(inputs))])
-
-    def _fill(self, inputs: Sequence[list[int]]) -> None:
-        batch = self._batch
-        index = 0
-        for sequence, tokens in enumerate(inputs):
-            for position, token in enumerate(tokens):
-                batch.token[index] = token
-                batch.pos[index] = position
-                batch.n_seq_id[index] = 1
-                batch.seq_id[index][0] = sequence
-                batch.logits[index] = True
-                index += 1
-        batch.n_tokens = index
 
     def _row(self, sequence: int) -> NDArray[np.float32]:
         values: Any = llama_cpp.llama_get_embeddings_seq(self._context, sequence)

@@ -25,7 +25,12 @@ class LlamaTokenizer:
         self.n_vocab: int = llama_cpp.llama_vocab_n_tokens(vocab)
         self._pieces: dict[int, bytes] = {}
         #: Every token that ends a generation.
-        self.ends = tuple(filter(self.is_end, range(self.n_vocab)))
+        self.ends = tuple(
+            token
+            for token in range(self.n_vocab)
+            if llama_cpp.llama_vocab_is_eog(self.vocab, token)
+        )
+        self._ends = frozenset(self.ends)
         #: Tokens that the model's file says must not be sampled.
         self.suppressed = self._read_suppressed()
         #: What fills in a middle; None if there are no such tokens.
@@ -115,7 +120,7 @@ class LlamaTokenizer:
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""
-        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
+        return token in self._ends
 
     def close(self) -> None:
         """Free what was made of the vocabulary. Idempotent."""
