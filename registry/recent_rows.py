@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from django.db import transaction
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,8 +68,17 @@ class RecentRows(Generic[_T]):
                 kept.row.set_exception(error)
         return kept.row.result()
 
-    def forget(self, **signal: Any) -> None:
-        """Read everything anew; a receiver for Django's signals."""
+    def forget(self, *, using: str | None = None, **signal: Any) -> None:
+        """Read everything anew; a receiver for Django's signals.
+
+        Once more when the transaction on the database ``using`` is over: until then
+        others read what was there before.
+        """
+        self._clear()
+        if using is not None:
+            transaction.on_commit(self._clear, using=using)
+
+    def _clear(self) -> None:
         with self._lock:
             self._rows.clear()
 

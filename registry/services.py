@@ -19,6 +19,7 @@ from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
 from registry.naming import choose_name
 from registry.pairing import Candidate, choose_projector
 from registry.scanner import Entry, KnownModel, Outcome, ScanReport, compare, scan
+from registry.served_models import served_model
 from registry.units import human_count
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def model_scan(
         plan = (
             _plan(disk, prune=prune) if run is None else _record(disk, run, prune=prune)
         )
+        # Rows that are written many at a time send no signals.
+        served_model.forget()
     except BaseException:
         if run is not None:
             run.delete()

@@ -125,7 +125,7 @@ class ModelView(ApiView):
     def prepare(self, request: Request) -> ModelObject:
         """Return the model. Raises what model_find raises."""
         name = self.kwargs["model_id"]
-        found = model_object(model_find(name, key_of(request)))
+        found = _told(model_find(name, key_of(request)))
         listed = {each["id"]: each for each in _with_adapters(found)}
         return listed.get(name, found)
 
@@ -154,7 +154,7 @@ class LoadView(ApiView):
         if wait:
             timeout_s = settings.CONFIG["engine.load_timeout"]
             await services.worker_wait(model, timeout_s=timeout_s)
-        answer = await in_thread(model_object, model)
+        answer = await in_thread(_told, model)
         return json_response(answer, status=200 if answer["state"] == "ready" else 202)
 
 
@@ -168,12 +168,21 @@ class UnloadView(ApiView):
         UNLOAD.parse(request.data)
         model = model_find(self.kwargs["model_id"], key_of(request))
         services.worker_release(model=model)
-        return model_object(model)
+        return _told(model)
 
     @unload_schema
     async def post(self, request: Request, model: ModelObject) -> HttpResponse:
         """Unload a model once its running requests are done."""
         return json_response(model)
+
+
+def _told(model: Model) -> ModelObject:
+    """Return a model as it stands now. Raises ModelNotFound.
+
+    Of a row of its own: others share what was found, and the workers that are read
+    with a row stay with it.
+    """
+    return model_object(Model.objects.resolve(model.name))
 
 
 def _with_adapters(model: ModelObject) -> Iterator[ModelObject]:

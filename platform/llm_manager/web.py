@@ -92,6 +92,16 @@ class PromptConnection(tcp.Server):
         # Also after a failure: the loop tries again, and knows what to do about it.
         super().startWriting()  # type: ignore[no-untyped-call]
 
+    def loseConnection(self) -> None:  # noqa: N802  # Twisted's name
+        """Close once all is sent.
+
+        Twisted asks to write first and says why afterwards; what has been sent by
+        then would not be followed by the end.
+        """
+        super().loseConnection()  # type: ignore[no-untyped-call]
+        if self.connected and self.disconnecting:
+            super().startWriting()  # type: ignore[no-untyped-call]
+
     def _is_waiting(self) -> bool:
         """Whether something is left of what was to be sent before."""
         return self.offset < len(self.dataBuffer)

@@ -227,6 +227,22 @@ async def test_loading_answers_when_the_model_is_ready(
     assert worker_wait == [("tiny", 600)]
 
 
+async def test_a_model_is_told_as_it_stands_however_often_it_is_asked_for(
+    admin_api: Api, worker_wait: list[tuple[str, float]]
+) -> None:
+    states = []
+    for method, path in (
+        (admin_api.get, "/v1/models/tiny"),
+        (admin_api.post, "/v1/models/tiny/load"),
+        (admin_api.get, "/v1/models/tiny"),
+        (admin_api.post, "/v1/models/tiny/unload"),
+        (admin_api.get, "/v1/models/tiny"),
+    ):
+        states.append((await method(path)).json()["state"])
+
+    assert states == ["unloaded", "ready", "ready", "draining", "draining"]
+
+
 async def test_loading_without_waiting_answers_at_once(
     admin_api: Api, worker_wait: list[tuple[str, float]]
 ) -> None:
