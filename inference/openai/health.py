@@ -98,8 +98,7 @@ class DetailedHealthView(ApiView):
     def prepare(self, request: Request) -> tuple[Overview, Check]:
         """Read what the engines say. Two queries.
 
-        The key was read from the database just before, so it works; a failure
-        of it never gets as far as this.
+        Where the database fails, this fails: so they are the check of it, too.
         """
         started = time.perf_counter()
         seen = overview()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import pytest
-from django.db import transaction
 from django.test import RequestFactory
 from rest_framework.request import Request
 
@@ -16,7 +13,6 @@ from accounts.errors import InvalidApiKey
 from accounts.known_keys import known_key
 from accounts.models import ApiKey
 from accounts.permissions import allowed_model_ids
-from registry.recent_rows import _Kept
 from tests.factories import make_api_key, make_model
 
 if TYPE_CHECKING:
@@ -43,26 +39,6 @@ def test_a_revoked_key_is_refused_at_once() -> None:
 
     with pytest.raises(InvalidApiKey):
         let_in(secret)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_key_that_is_revoked_in_a_transaction_is_refused_once_that_is_over() -> None:
-    key, secret = make_api_key()
-
-    with transaction.atomic():
-        ApiKey.objects.get(pk=key.pk).revoke()
-        # Another thread reads what the transaction has not written for it yet.
-        known_key._rows[key.prefix] = _Kept(math.inf, _done(key))
-        assert let_in(secret) == key
-
-    with pytest.raises(InvalidApiKey):
-        let_in(secret)
-
-
-def _done(key: ApiKey) -> Future[ApiKey]:
-    future: Future[ApiKey] = Future()
-    future.set_result(key)
-    return future
 
 
 def test_a_key_of_an_owner_who_left_is_refused_at_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,13 @@ def test_a_reader_slower_than_the_answer_gets_all_of_it(web: Web) -> None:
     _, again = web.get("/", connection)
     assert again.read() == b"ended"
     connection.close()
+
+
+def test_the_end_of_a_large_answer_is_the_end_of_its_connection(web: Web) -> None:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=20) as old:
+        old.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        received = b"".join(iter(lambda: old.recv(2**20), b""))
+    assert received.endswith((999).to_bytes(2, "big") * 15_000 + b"ended")
 
 
 def test_a_reader_that_leaves_a_large_answer_harms_nobody(web: Web) -> None:
