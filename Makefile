@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
-DOCS := docs/cli.md docs/configuration.md docs/metrics.md docs/structure.md
+DOCS := docs/cli.md docs/configuration.md docs/metrics.md
 
 # HOST counts only from the command line: some shells export it as the machine's name,
 # and the server would listen to the world.

@@ -21,9 +21,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.forms import ApiKeyForm, NewApiKeyForm
 from accounts.models import ApiKey
 from accounts.services import api_key_create
-from registry.badges import badge, chips
+from llm_manager.lib.badges import badge, chips
+from llm_manager.lib.unfold_types import ModelAdmin
 from registry.templatetags.units import ago
-from registry.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:
     from django import forms

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
-from accounts import keys
+from accounts.keys import secrets as keys
 
 
 class Scope(models.TextChoices):

@@ -87,7 +87,7 @@ def profile(options: ProfileOptions) -> int:
     _time_bindings(stopwatch)
     from inference.engine import EngineConfig
     from inference.engine.llama import LlamaBackend
-    from inference.engine.llama.sampling import SequenceSampler
+    from inference.engine.llama.sampling.sampler import SequenceSampler
 
     SequenceSampler.sample = stopwatch.timed(  # type: ignore[method-assign]
         _SAMPLING, SequenceSampler.sample

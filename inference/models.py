@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
-from inference.machine import Machine
+from inference.capacity.machine import Machine
 
 #: A heartbeat older than this belongs to a process that is gone.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)

@@ -13,11 +13,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from inference import request_queue
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import EngineNode, Worker, WorkerState
-from inference.protocol import queue_name
-from inference.threads import in_thread
+from inference.transport import queue as request_queue
+from inference.transport.messages import queue_name
+from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from llm_manager.lib.badges import badge, chips
+from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
+from llm_manager.lib.units import human_bytes, human_count
 from registry import services
-from registry.badges import badge, chips
 from registry.errors import RegistryError
 from registry.forms import ModelSettingsForm
 from registry.models import Alias, Attachment, FileState, Kind, Model, ScanRun
-from registry.unfold_types import ModelAdmin, TabularInline
-from registry.units import human_bytes, human_count
 
 if TYPE_CHECKING:
     from django.forms import BaseModelForm

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.gguf import LongValue
-from registry.model_files import read_headers
+from registry.gguf.header import LongValue
+from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from registry.gguf import Value
-    from registry.memory_shape import MemoryShape
+    from registry.gguf.header import Value
+    from registry.gguf.memory_shape import MemoryShape
 
 #: Vocabularies are padded at their end; more than this is another vocabulary.
 _MAX_SIZE_DIFFERENCE = 128

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.memory_shape import MemoryShape
+    from registry.gguf.memory_shape import MemoryShape
 
 #: Types that llama.cpp stores K and V in.
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")

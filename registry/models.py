@@ -11,9 +11,10 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Concat
 
-from registry.adapters import misfit
 from registry.draft_models import can_go_back, vocabulary_difference
 from registry.errors import InvalidGGUF, ModelNotFound
+from registry.gguf.lora import misfit
+from registry.gguf.memory_shape import MemoryShape
 from registry.load_settings import (
     CACHE_TYPES,
     CACHE_TYPES_V,
@@ -29,8 +30,7 @@ from registry.load_settings import (
     setting_in_force,
     settings_in_force,
 )
-from registry.memory_shape import MemoryShape
-from registry.model_files import read_headers
+from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

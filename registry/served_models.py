@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db.models.signals import post_delete, post_save
 
+from llm_manager.lib.recent_rows import RecentRows
 from registry.models import Alias, Attachment, Model
-from registry.recent_rows import RecentRows
 
 
 def _read(name: str) -> Model:

@@ -13,21 +13,21 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from registry.describe import VERSION, ModelDescription
-from registry.folders import printable_path, resolve_root
+from llm_manager.lib.units import human_count
+from registry.gguf.describe import VERSION, ModelDescription
 from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
-from registry.naming import choose_name
-from registry.pairing import Candidate, choose_projector
-from registry.scanner import Entry, KnownModel, Outcome, ScanReport, compare, scan
+from registry.scan.folders import printable_path, resolve_root
+from registry.scan.naming import choose_name
+from registry.scan.pairing import Candidate, choose_projector
+from registry.scan.scanner import Entry, KnownModel, Outcome, ScanReport, compare, scan
 from registry.served_models import served_model
-from registry.units import human_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from registry.model_files import ReadModel
     from registry.models import ModelQuerySet
-    from registry.scanner import Comparison, DiskScan, Progress
+    from registry.scan.files import ReadModel
+    from registry.scan.scanner import Comparison, DiskScan, Progress
 
 # Rows in one statement; databases bound its parameters.
 _BATCH = 500

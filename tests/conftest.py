@@ -27,7 +27,7 @@ EMBEDDING_MODEL = Path(
 @pytest.fixture(autouse=True)
 def _unknown_rows() -> None:
     """Rows of another test are not believed to be there still."""
-    from accounts.known_keys import known_key
+    from accounts.keys.recent import known_key
     from registry.served_models import served_model
 
     known_key.forget()

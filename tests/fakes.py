@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.protocol import (
+from inference.transport.messages import (
     Accepted,
     Event,
     Finished,
@@ -18,7 +18,7 @@ from inference.protocol import (
 )
 
 if TYPE_CHECKING:
-    from inference.stream import AnyJob
+    from inference.transport.stream import AnyJob
 
 #: What a script is made of: events that arrive together, a pause in seconds, or
 #: the error that ends it. A script without an end is a sequence that hangs.

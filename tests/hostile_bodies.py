@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from inference.openai import embeddings, requests, rerank, tokenizing
+from inference.api.declarations import requests
+from inference.api.embeddings import view as embeddings
+from inference.api.rerank import view as rerank
+from inference.api.tokens import view as tokenizing
 from tests.schema_samples import changed, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inference.openai.records import Record
+    from inference.api.declarations.records import Record
 
 JSON = "application/json"
 RECORDS: dict[str, Record] = {

@@ -16,13 +16,13 @@ import llama_cpp
 import psutil
 from channels.layers import channel_layers
 
-import inference.worker  # noqa: F401 - a part of what is measured
+import inference.worker.worker  # noqa: F401 - a part of what is measured
 from inference.engine.config import EngineConfig
-from inference.engine.context_size import first_layout
+from inference.engine.kv_cache.context_size import first_layout
 from inference.engine.llama import LlamaEmbedder
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.stage import PrefillStage, can_stage, pays
+from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 
 #: Tokens of a made-up text; which they are does not matter.
 _TOKENS = range(1000, 6000)

@@ -55,7 +55,8 @@ def test_every_test_folder_is_a_package() -> None:
 
 def test_engine_and_messages_need_no_django() -> None:
     code = (
-        "import sys, inference.dialects, inference.engine, inference.protocol; "
+        "import sys, inference.output_parsers, inference.engine; "
+        "import inference.transport.messages; "
         "print('django' in sys.modules, 'llama_cpp' in sys.modules)"
     )
     assert run_python(code) == "False False"

@@ -27,11 +27,11 @@ LEFT_OPEN = (
 )
 #: Where rows are claimed, counted, kept unique or compared under concurrency.
 DATABASE_TESTS = [
-    "tests/accounts/test_authentication.py",
+    "tests/accounts/keys/test_authentication.py",
     "tests/accounts/test_create_api_key.py",
     "tests/inference/test_services.py",
-    "tests/inference/test_supervisor.py",
-    "tests/registry/test_model_scan.py",
+    "tests/inference/node/test_supervisor.py",
+    "tests/registry/scan/test_model_scan.py",
     "tests/registry/test_scan_models.py",
 ]
 

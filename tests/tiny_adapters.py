@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import gguf
 import numpy as np
 
-from registry.model_files import read_headers
+from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
     from pathlib import Path

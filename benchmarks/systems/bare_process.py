@@ -9,12 +9,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference.chat_messages import Message
-from inference.chat_template import ChatTemplate
 from inference.engine import Add, Cancel, EngineConfig, EngineRunner, SamplingParams
 from inference.engine.cores import unbound
 from inference.engine.request import Request
-from registry.gguf import parse_header
+from inference.prompts.messages import Message
+from inference.prompts.template import ChatTemplate
+from registry.gguf.header import parse_header
 
 if TYPE_CHECKING:
     from inference.engine import SequenceOutput

@@ -11,7 +11,7 @@ from inference.engine.errors import EngineError, ModelLoadError
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.request import Request
 from inference.engine.runner import Add, Cancel, EngineRunner
-from inference.engine.sampling_params import SamplingParams
+from inference.engine.sampling.params import SamplingParams
 from inference.engine.sequence import FinishReason
 
 __all__ = [

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inference.engine.infill import InfillTokens
-    from inference.engine.plan import Sampled, StepPlan
-    from inference.engine.sampling_params import SamplingParams
+    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.sampling.params import SamplingParams
+    from inference.engine.scheduling.plan import Sampled, StepPlan
     from inference.engine.sequence import Sequence
-    from inference.engine.slots import Layout
 
 
 class Tokenizer(Protocol):

@@ -6,9 +6,6 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from inference.engine.context_size import grown
-from inference.engine.detokenizer import Detokenizer
-from inference.engine.drafting import Drafting
 from inference.engine.errors import (
     CellsExhausted,
     ContextExceeded,
@@ -17,7 +14,8 @@ from inference.engine.errors import (
     InvalidRequest,
     ModelLoadError,
 )
-from inference.engine.kv_ops import (
+from inference.engine.kv_cache.context_size import grown
+from inference.engine.kv_cache.operations import (
     Clear,
     Evict,
     Fork,
@@ -29,9 +27,11 @@ from inference.engine.kv_ops import (
     Save,
 )
 from inference.engine.output import EngineStats, SequenceOutput
-from inference.engine.scheduler import Gain, Scheduler
+from inference.engine.sampling.detokenizer import Detokenizer
+from inference.engine.scheduling.scheduler import Gain, Scheduler
+from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.sequence import FinishReason, Sequence
-from inference.engine.step_times import StepTimes
+from inference.engine.speculative.drafting import Drafting
 from inference.engine.telemetry import Telemetry
 from inference.engine.warm_up import warm_up
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Sequence as Tokens
 
-    from inference.engine.adapters import Realm
     from inference.engine.backend import Backend
-    from inference.engine.disk_cache import DiskCache, StoredPrefix
-    from inference.engine.plan import StepPlan
+    from inference.engine.kv_cache.disk_cache import DiskCache, StoredPrefix
+    from inference.engine.kv_cache.slots import Layout
     from inference.engine.request import Request
-    from inference.engine.sampling_params import SamplingParams
-    from inference.engine.slots import Layout
+    from inference.engine.sampling.params import SamplingParams
+    from inference.engine.scheduling.lora import Realm
+    from inference.engine.scheduling.plan import StepPlan
 
 #: How long a step that has nothing else to do waits for a prefix from disk.
 _READ_WAIT_S = 0.01

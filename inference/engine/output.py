@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.engine.probabilities import TokenLogprobs
+    from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sequence import FinishReason
 
 

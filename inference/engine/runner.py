@@ -15,7 +15,7 @@ from inference.engine.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from inference.engine.embedding import EmbeddingRequest
+    from inference.engine.embedding.requests import EmbeddingRequest
     from inference.engine.request import Request
 
 logger = logging.getLogger(__name__)

@@ -6,16 +6,16 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.engine.drafts import Acceptance
+from inference.engine.speculative.drafts import Acceptance
 
 if TYPE_CHECKING:
-    from inference.engine.detokenizer import Detokenizer
-    from inference.engine.disk_cache import StoredPrefix
-    from inference.engine.drafts import PromptLookup
     from inference.engine.errors import EngineError
-    from inference.engine.probabilities import TokenLogprobs
+    from inference.engine.kv_cache.disk_cache import StoredPrefix
     from inference.engine.request import Request
-    from inference.engine.sampling_params import SamplingParams
+    from inference.engine.sampling.detokenizer import Detokenizer
+    from inference.engine.sampling.logprobs import TokenLogprobs
+    from inference.engine.sampling.params import SamplingParams
+    from inference.engine.speculative.drafts import PromptLookup
 
 
 #: Tokens of an answer that a context has room for before it begins.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.detokenizer import Detokenizer
-from inference.engine.plan import StepItem, StepPlan
 from inference.engine.request import Request
-from inference.engine.sampling_params import SamplingParams
+from inference.engine.sampling.detokenizer import Detokenizer
+from inference.engine.sampling.params import SamplingParams
+from inference.engine.scheduling.plan import StepItem, StepPlan
 from inference.engine.sequence import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.backend import Backend
-    from inference.engine.step_times import StepTimes
+    from inference.engine.scheduling.step_times import StepTimes
 
 #: Enough for the slope of a step's time; a model on a slow machine pays for each.
 _SEQUENCES = 16

@@ -15,13 +15,13 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from llm_manager.config import (
+from llm_manager.config.reading import (
     ENVIRONMENT_PREFIX,
     SCHEMA,
     Config,
     environment_name,
 )
-from llm_manager.listening import is_loopback
+from llm_manager.launcher.listening import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,14 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import llm_manager
-from llm_manager.config import (
+from llm_manager.config.reading import (
     ENVIRONMENT_PREFIX,
     Config,
     ConfigError,
     environment_name,
     load_config,
 )
-from llm_manager.processes import say
+from llm_manager.launcher.processes import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +155,7 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 def _server(arguments: Sequence[str]) -> int:
     options = server_parser().parse_args(arguments)
     config = configure(options)
-    from llm_manager.server import serve
+    from llm_manager.launcher.server import serve
 
     return serve(config, quickstart=options.quickstart)
 
@@ -164,7 +164,7 @@ def _web(arguments: Sequence[str]) -> int:
     options = web_parser().parse_args(arguments)
     config = configure(options)
     _load_settings()
-    from llm_manager.web import run as run_web
+    from llm_manager.web.process import run as run_web
 
     run_web(fd=options.fd, host=config["server.host"], port=config["server.port"])
     return 0
@@ -208,7 +208,7 @@ def _set_environment(options: argparse.Namespace) -> None:
 
 def _explain(error: Exception) -> str | None:
     """Return a known failure as a sentence."""
-    from llm_manager.failures import explain
+    from llm_manager.launcher.errors import explain
 
     known = explain(error, load_config().data_dir)
     return str(known) if known else None

@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Count, Q
 
 from accounts.models import ApiKey
-from inference.live import overview
+from inference.status import overview
 from registry.models import FileState, Model, ScanRun
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import dj_database_url
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
-from llm_manager.config import ConfigError, load_config
-from llm_manager.redis_socket import socket_url
+from llm_manager.config.reading import ConfigError, load_config
+from llm_manager.config.redis_socket import socket_url
 from llm_manager.unfold import UNFOLD as UNFOLD_SETTINGS
 
 try:
@@ -84,7 +84,7 @@ INSTALLED_APPS = [
     "inference",
 ]
 MIDDLEWARE = [
-    "inference.openai.middleware.RequestMiddleware",
+    "llm_manager.web.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -95,7 +95,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "llm_manager.urls"
-ASGI_APPLICATION = "llm_manager.asgi.application"
+ASGI_APPLICATION = "llm_manager.web.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # In a wheel the templates lie inside the package, in a checkout at the root.
@@ -195,12 +195,14 @@ X_FRAME_OPTIONS = "DENY"
 APPEND_SLASH = True
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.BearerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
-    "DEFAULT_PARSER_CLASSES": ["inference.openai.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.keys.authentication.BearerAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.keys.permissions.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["inference.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "inference.openai.errors.exception_handler",
+    "EXCEPTION_HANDLER": "inference.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django import template
 from django.utils import timezone
 
-from registry.units import human_age, human_bytes, human_count
+from llm_manager.lib.units import human_age, human_bytes, human_count
 
 if TYPE_CHECKING:
     from datetime import datetime

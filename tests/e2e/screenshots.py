@@ -70,7 +70,7 @@ def _server() -> Iterator[str]:
     }
     command = [sys.executable, "-m", "daphne", "-v", "0", "-p", str(port)]
     daphne = subprocess.Popen(
-        [*command, "llm_manager.asgi:application"], env=environment
+        [*command, "llm_manager.web.asgi:application"], env=environment
     )
     try:
         yield f"http://127.0.0.1:{port}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from channels.layers import channel_layers
 
-from inference import client as client_module
 from inference import services
+from inference.transport import client as client_module
 from tests.inference.world import Gate, World
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from inference import services
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
-from inference.protocol import queue_name
+from inference.transport.messages import queue_name
 from registry.models import FileState
 from tests.factories import make_model, make_node, make_worker
 

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from channels.layers import channel_layers
 
-from inference.client import EngineClient
 from inference.engine import EngineConfig, SamplingParams
-from inference.protocol import Event, Finished, TokensGenerated, queue_name
 from inference.services import ModelSituation
-from inference.stream import Job, Stream
-from inference.worker import Worker
-from inference.worker_messages import WorkerReport, WorkerSpec
+from inference.transport.client import EngineClient
+from inference.transport.messages import Event, Finished, TokensGenerated, queue_name
+from inference.transport.stream import Job, Stream
+from inference.worker.pipe import WorkerReport, WorkerSpec
+from inference.worker.worker import Worker
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.backend import Backend
-    from inference.engine.embedding import EmbeddingBackend
-    from inference.engine.plan import Sampled, StepPlan
+    from inference.engine.embedding.requests import EmbeddingBackend
+    from inference.engine.scheduling.plan import Sampled, StepPlan
     from tests.inference.engine.fake_embedder import FakeEmbedder
 
 WAIT_S = 20.0

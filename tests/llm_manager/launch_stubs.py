@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from llm_manager.config import load_config
-from llm_manager.server import Parts, serve
+from llm_manager.config.reading import load_config
+from llm_manager.launcher.server import Parts, serve
 
 PARTS = str(Path(__file__).with_name("stub_parts.py"))
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 
-from llm_manager.config import SCHEMA, Config
+from llm_manager.config.reading import SCHEMA, Config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from registry.draft_models import vocabulary_difference
-from registry.memory_shape import Block, MemoryShape, Weights, Widths
+from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.models import Kind, Model
 from tests.factories import make_model
 from tests.gguf_files import llama_fields, write_gguf

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from llm_manager.config import SCHEMA
+from llm_manager.config.reading import SCHEMA
+from registry.gguf.memory_shape import MemoryShape, Weights, Widths
 from registry.load_settings import (
     CONFIG_KEYS,
     LoadSettings,
@@ -16,7 +17,6 @@ from registry.load_settings import (
     parse_split,
     settings_in_force,
 )
-from registry.memory_shape import MemoryShape, Weights, Widths
 from registry.models import Model
 
 CONFIG = {name: key.default for name, key in SCHEMA.items()}

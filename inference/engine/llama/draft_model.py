@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from inference.engine.drafts import num_agreed
 from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
-from inference.engine.step_times import StepTimes
+from inference.engine.scheduling.step_times import StepTimes
+from inference.engine.speculative.drafts import num_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference.engine.config import EngineConfig
+    from inference.engine.kv_cache.slots import Layout
     from inference.engine.llama.log import LlamaLog
     from inference.engine.llama.tokenizer import LlamaTokenizer
     from inference.engine.sequence import Sequence
-    from inference.engine.slots import Layout
 
 #: Vocabularies are padded to sizes that suit the hardware; llama.cpp's bound on it.
 _MAX_SIZE_DIFFERENCE = 128

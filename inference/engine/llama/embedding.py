@@ -11,11 +11,11 @@ import llama_cpp
 import numpy as np
 
 from inference.engine.errors import DecodeError, ModelLoadError
+from inference.engine.kv_cache.slots import Layout
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.tokenizer import LlamaTokenizer
-from inference.engine.slots import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

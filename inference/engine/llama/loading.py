@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.config import EngineConfig
+    from inference.engine.kv_cache.slots import Layout
     from inference.engine.llama.log import LlamaLog
-    from inference.engine.slots import Layout
 
 #: ggml's numbers of the types that a KV cache can have (enum ggml_type).
 _GGML_TYPES = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.supervisor import Supervisor
-from inference.worker_rows import NodeTaken
+from inference.node.supervisor import Supervisor
+from inference.node.worker_rows import NodeTaken
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -15,15 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from registry.scanner import Outcome
+from registry.scan.scanner import Outcome
 from registry.services import configured_roots, model_scan
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-    from registry.scanner import Entry, ScanReport
-    from registry.scanner import Progress as OnProgress
+    from registry.scan.scanner import Entry, ScanReport
+    from registry.scan.scanner import Progress as OnProgress
 
 _COLOURS = {
     Outcome.NEW: "green",

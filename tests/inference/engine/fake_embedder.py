@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.engine.errors import DecodeError
-from inference.engine.slots import Layout
+from inference.engine.kv_cache.slots import Layout
 from tests.inference.engine.fakes import FakeTokenizer
 
 if TYPE_CHECKING:

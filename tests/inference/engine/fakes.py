@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from inference.engine.drafts import num_agreed, verified
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
-from inference.engine.plan import Sampled
-from inference.engine.slots import Layout
+from inference.engine.kv_cache.slots import Layout
+from inference.engine.scheduling.plan import Sampled
+from inference.engine.speculative.drafts import num_agreed, verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.adapters import Adapters
     from inference.engine.infill import InfillTokens
-    from inference.engine.plan import StepItem, StepPlan
-    from inference.engine.sampling_params import SamplingParams
+    from inference.engine.sampling.params import SamplingParams
+    from inference.engine.scheduling.lora import Adapters
+    from inference.engine.scheduling.plan import StepItem, StepPlan
     from inference.engine.sequence import Sequence
 
 #: A token, the cell's name, and the adapters under which it was computed.

@@ -12,8 +12,8 @@ from inference.engine.errors import InvalidRequest
 from inference.engine.infill import InfillTokens, infill_prompt
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.tokenizer import LlamaTokenizer
-from registry.gguf import parse_header
-from registry.infill import supports_infill
+from registry.gguf.header import parse_header
+from registry.gguf.infill import supports_infill
 
 if TYPE_CHECKING:
     from pathlib import Path

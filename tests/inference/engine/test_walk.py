@@ -18,13 +18,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from inference.engine import EngineCore, Request, SamplingParams, disk_cache
-from inference.engine.disk_cache import DiskCache
-from inference.engine.prefix_files import PrefixFolder
+from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine.kv_cache import disk_cache
+from inference.engine.kv_cache.disk_cache import DiskCache
+from inference.engine.kv_cache.prefix_files import PrefixFolder
 from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
+    from inference.engine.scheduling.lora import Adapters
 
 #: Caches of every kind, small enough to be full all the time.
 SHAPES: dict[str, dict[str, Any]] = {

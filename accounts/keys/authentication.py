@@ -1,0 +1,65 @@
+"""Who calls: the API key that a request carries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rest_framework.authentication import BaseAuthentication
+
+from accounts.errors import InvalidApiKey
+from accounts.keys import secrets as keys
+from accounts.keys.last_used import last_used_note
+from accounts.keys.recent import known_key
+from accounts.limits.throttling import failure_count
+from accounts.models import ApiKey
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+    from rest_framework.request import Request
+
+#: Compared with when there is no such key, so that it takes as long.
+_NO_HASH = "0" * 64
+
+
+def presented_key(request: Request) -> str | None:
+    """Return the key of ``Authorization: Bearer`` or else ``X-API-Key``, or None."""
+    scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        return str(credentials).strip()
+    return request.META.get("HTTP_X_API_KEY", "").strip() or None
+
+
+class BearerAuthentication(BaseAuthentication):
+    """Finds the key by its prefix and compares its hash in constant time."""
+
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiKey] | None:
+        """Return the key's owner and the key, or None if none was presented.
+
+        Raises InvalidApiKey, or RateLimited when this client has failed too
+        often. Two queries, none for a key that was there within the second.
+        """
+        text = presented_key(request)
+        if text is None:
+            return None
+        key = self._find(text)
+        if key is None:
+            failure_count(request)
+            raise InvalidApiKey
+        last_used_note(key)
+        return key.owner, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge that makes a refusal a 401 and not a 403."""
+        return "Bearer"
+
+    def _find(self, text: str) -> ApiKey | None:
+        prefix = keys.split(text)
+        if prefix is None:
+            return None
+        try:
+            key = known_key(prefix)
+        except ApiKey.DoesNotExist:
+            key = None
+        if not keys.matches(text, key.key_hash if key else _NO_HASH):
+            return None
+        return key if key and key.is_usable and key.owner.is_active else None

@@ -1,0 +1,114 @@
+"""Strict tools that need not be called: text is free, and calls match their schemas.
+
+The grammar of the whole answer is text in which no call begins, and calls. Where one
+begins tells the dialect: at a mark; or, in formats without, where a line begins with
+an object that names one of the tools.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.api.chat.tool_grammar import PARAM, SPACE, GrammarWriter, checked
+from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.json_schema import prepare_schema
+
+if TYPE_CHECKING:
+    from inference.api.chat.tools import ToolUse
+    from inference.prompts.chat import Prompt
+    from inference.prompts.messages import Tool
+
+_ANY = "/(?s:.*)/"
+_KEY = r"/[^<>\r\n]+/"
+_W = r"[ \t\r\n]*"
+#: What may stand in a line before a call that no mark announces: the parser's rule.
+_BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
+
+
+def strict_constraint(prompt: Prompt, use: ToolUse) -> Constraint | None:
+    """Return what an answer must be that may be text or calls, some of them strict.
+
+    None where no tool is strict. Raises InvalidRequest where the model's format cannot
+    hold to a schema.
+    """
+    if not use.is_strict:
+        return None
+    writer = _Writer(prompt)
+    if writer.framing.openers:
+        answer = writer.after_marks(use)
+    elif writer.framing.before_content:
+        answer = writer.in_place_of_content(use)
+    else:
+        answer = writer.in_lines(use)
+    return checked(Constraint(writer.lark([answer]), PARAM, tuple(writer.marks)))
+
+
+class _Writer(GrammarWriter):
+    """Writes the grammar of text with calls in it."""
+
+    def after_marks(self, use: ToolUse) -> str:
+        """Return the answer where a mark begins each call, or several in a row."""
+        framing = self.framing
+        opener = framing.openers[0]
+        number = self.number((*framing.openers, *self._thoughts()))
+        call = self.one_call(use)
+        if framing.begin:
+            calls = f"{self.text(framing.begin.removeprefix(opener))} {call}"
+            if framing.separator is not None:
+                calls += f" ({self.text(framing.separator)} {call})*"
+            calls += f" {self.text(framing.end)}"
+        else:
+            calls = call
+        return f"(open_{number} {calls})* without_{number}"
+
+    def in_place_of_content(self, use: ToolUse) -> str:
+        """Return the answer where content is announced: it is that, or calls."""
+        framing, slots = self.framing, self.framing.call
+        calls = tuple(
+            f"{framing.separator or ''}{slots.before_name}{tool.name}{slots.between}"
+            for tool in use.may_call
+        )
+        number = self.number((*calls, *self._thoughts()))
+        content = f"{self.text(framing.before_content)} without_{number}"
+        return f"({self.calls(use)} | {content})"
+
+    def in_lines(self, use: ToolUse) -> str:
+        """Return the answer where a line may be a call: an object, its name first."""
+        names = "|".join(tool.name for tool in use.may_call)
+        name = rf"{_BEFORE_OBJECT}\{{{_W}\"name\"{_W}:{_W}"
+        free = rf"{_ANY} & ~/((?s:.*)\n)?{name}\"({names})\"(?s:.*)/"
+        for thought in self._thoughts():
+            free += f" & ~/(?s:.*){thought}(?s:.*)/"
+        self.rule("FREE", free)
+        self.rule("LINES", rf"/((?s:.*)\n)?/ & {free}")
+        calls = []
+        for index, tool in enumerate(use.may_call):
+            key = rf"{_W},{_W}\"(arguments|parameters)\"{_W}:"
+            self.rule(f"OPEN_{index}", rf"LINES /{name}\"{tool.name}\"{key}/")
+            self.rule(f"line_{index}[lazy]", f"OPEN_{index}")
+            arguments = self.arguments(index, tool)
+            calls.append(f'line_{index} {SPACE} {arguments} {SPACE} "}}"')
+        self.rule("free", "FREE")
+        return f"({' | '.join(calls)})* free"
+
+    def arguments(self, index: int, tool: Tool) -> str:
+        """Return what matches a tool's arguments: all, if it is not strict."""
+        if tool.strict:
+            return super().arguments(index, tool)
+        slots = self.framing.parameter
+        if slots is None:
+            schema = prepare_schema({"type": "object"}).document()
+            return self.json(f"arguments_{index}", schema)
+        head, between = self.text(slots.before_name), self.text(slots.between)
+        return f"({head} {_KEY} {between} {self.up_to(slots.after)})*"
+
+    def head(self, tool: Tool) -> str:
+        """Return what comes before a call's arguments; its mark has been written."""
+        head = super().head(tool)
+        if self.framing.openers and not self.framing.begin:
+            return head.removeprefix(self.framing.openers[0])
+        return head
+
+    def _thoughts(self) -> tuple[str, ...]:
+        """Return what begins a thought, which no text of the answer may do."""
+        return self.dialect.reasoning.begin if self.prompt.reasons else ()

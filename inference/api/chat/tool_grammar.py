@@ -1,0 +1,302 @@
+"""Grammars of answers: calls, or a constrained answer, and what is thought before.
+
+A grammar holds for all that a model writes. So where the model may think first, or
+may call instead of answering, the grammar says that too, in the model's dialect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from inference.api.declarations.fields import quote
+from inference.api.errors import InvalidRequest
+from inference.engine.structured_output import grammars
+from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.json_schema import prepare_schema
+from inference.output_parsers.parameters import types_of_member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from inference.api.chat.tools import ToolUse
+    from inference.engine.structured_output.json_schema import PreparedSchema
+    from inference.output_parsers import Slots
+    from inference.prompts.chat import Prompt
+    from inference.prompts.messages import Tool
+
+PARAM = "tools"
+#: White space between parts of an answer.
+SPACE = r"/[ \t\r\n]{0,8}/"
+#: What the arguments' schema may say where each stands in tags of its own.
+_OF_OBJECTS = {"type", "properties", "required", "additionalProperties"}
+#: Where the arguments' schema says no more than this, it names all of them.
+_OF_CLOSED = {
+    *("$schema", "$defs", "definitions", "title", "description"),
+    *("type", "properties", "required"),
+}
+#: What can be enforced of a string that is written without quotes.
+_OF_BARE_STRINGS = {"type", "enum", "const"}
+#: What cannot be in a key that stands in a tag.
+_UNTAGGABLE = re.compile(r"[<>\r\n]|^\s|\s$|^$")
+
+
+def answer_constraint(
+    prompt: Prompt, use: ToolUse, answer: Constraint | None
+) -> Constraint | None:
+    """Return what an answer must be, from its first token on; None is anything.
+
+    ``answer`` is what its content must be. The schemas of tools that must be called
+    have been checked. Raises InvalidRequest where the model's format cannot hold to
+    one.
+    """
+    if answer is None and not use.must_call:
+        return None
+    is_framed = prompt.reasons or bool(prompt.dialect.framing.before_content)
+    if answer is not None and not use.may_call and not is_framed:
+        return answer
+    writer = GrammarWriter(prompt)
+    options = []
+    if use.may_call:
+        options.append(writer.calls(use))
+    if answer is not None and not use.must_call:
+        options.append(writer.content())
+    else:
+        answer = None
+    lark = writer.lark(options)
+    return checked(
+        Constraint(
+            lark if answer is None else _around(lark, answer.grammar),
+            PARAM if answer is None else answer.param,
+            tuple(writer.marks),
+        )
+    )
+
+
+def checked(constraint: Constraint) -> Constraint:
+    """Return the constraint if it can be enforced. Raises InvalidRequest."""
+    try:
+        return grammars.checked(constraint)
+    except grammars.InvalidGrammar as error:
+        raise InvalidRequest(
+            f"The answer cannot be constrained: {error.message}.",
+            param=constraint.param,
+        ) from None
+
+
+def _around(lark: str, answer: str) -> str:
+    """Return the grammar with another in it, as ``@answer``."""
+    inner = {"lark_grammar": answer}
+    if answer.startswith("{"):
+        (inner,) = json.loads(answer)["grammars"]
+    return json.dumps(
+        {"grammars": [{"lark_grammar": lark}, {**inner, "name": "answer"}]},
+        ensure_ascii=False,
+    )
+
+
+class GrammarWriter:
+    """Writes one grammar in Lark; what may be control tokens goes to ``marks``."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.prompt = prompt
+        self.dialect = prompt.dialect
+        self.framing = prompt.dialect.framing
+        self.rules: list[str] = []
+        self.marks: list[tuple[str, ...]] = []
+        longest_first = sorted(self.dialect.marks, key=len, reverse=True)
+        self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+
+    def lark(self, options: list[str]) -> str:
+        """Return the grammar of an answer that is one of these."""
+        start = f"{self.thinking()} ({' | '.join(options)})"
+        return "\n".join([f"start: {start}", *self.rules, ""])
+
+    def content(self) -> str:
+        """Return the rule of an answer that is a text."""
+        return f"{self.text(self.framing.before_content)} @answer"
+
+    def calls(self, use: ToolUse) -> str:
+        """Return the rule of an answer that is calls."""
+        framing = self.framing
+        call = self.one_call(use)
+        takes_several = framing.separator is not None
+        if takes_several and use.max_calls is None and self.prompt.takes_several_calls:
+            call = f"{call} ({self.text(framing.separator or '')} call)*"
+        return f"{self.text(framing.begin)} {call} {self.text(framing.end)}"
+
+    def one_call(self, use: ToolUse) -> str:
+        """Return the rule of a call of any of the tools."""
+        names = [
+            self.rule(f"call_{index}", self._call(index, tool))
+            for index, tool in enumerate(use.may_call)
+        ]
+        return self.rule("call", " | ".join(names))
+
+    def thinking(self) -> str:
+        """Return what comes before the answer: a thought, if the model wants one."""
+        if not self.prompt.reasons:
+            return ""
+        reasoning = self.dialect.reasoning
+        after = self.text(self.framing.after_reasoning) or SPACE
+        thought = f"{self.until(*reasoning.end)} {after}"
+        if self.prompt.starts_in_reasoning:
+            return thought
+        return f"({self.text(reasoning.begin[0])} {thought})?"
+
+    def arguments(self, index: int, tool: Tool) -> str:
+        """Return what matches the arguments of a tool's calls."""
+        prepared = prepare_schema(_closed(tool.parameters))
+        slots = self.framing.parameter
+        if slots is None:
+            return self.json(f"arguments_{index}", prepared.document())
+        return " ".join(self._tagged(index, tool, prepared, slots))
+
+    def _call(self, index: int, tool: Tool) -> str:
+        slots = self.framing.call
+        if (self.framing.begin + slots.before_name).startswith("{"):
+            # All of it in one schema: a lexer that waits for '{"name": ' would not
+            # see the beginning of an answer that is JSON, too.
+            prepared = prepare_schema(_closed(tool.parameters))
+            body = _object_of_call(slots, tool.name, prepared.body)
+            return self.json(f"whole_{index}", prepared.document(body))
+        head = self.text(self.head(tool))
+        return f"{head} {self.arguments(index, tool)} {self.text(slots.after)}"
+
+    def head(self, tool: Tool) -> str:
+        """Return what comes before the arguments of a tool's calls."""
+        slots = self.framing.call
+        return slots.before_name + tool.name + slots.between
+
+    # Arguments that stand in tags ----------------------------------------------
+
+    def _tagged(
+        self, index: int, tool: Tool, prepared: PreparedSchema, slots: Slots
+    ) -> Iterator[str]:
+        """Yield the rules of arguments that come one by one, in the schema's order."""
+        body = _resolved(prepared.body, prepared)
+        properties: dict[str, Any] = body.get("properties", {})
+        required = body.get("required", ())
+        for keyword in body:
+            if keyword not in _OF_OBJECTS:
+                raise _unenforceable(tool, keyword, "in this model's format")
+        for key in required:
+            if key not in properties:
+                raise _unenforceable(tool, "required", f"'{key}' has no schema")
+        for number, (key, schema) in enumerate(properties.items()):
+            if _UNTAGGABLE.search(key):
+                raise _unenforceable(tool, f"properties.{key}", "it cannot be a tag")
+            if schema is False:
+                continue
+            name = f"argument_{index}_{number}"
+            if types_of_member(tool.parameters, key) == {"string"}:
+                path = f"properties.{key}"
+                value = self._bare(_resolved(schema, prepared), slots.after, tool, path)
+            else:
+                document = prepared.document({} if schema is True else schema)
+                value = f"{self.json(f'{name}_value', document)} "
+                value += self.text(slots.after)
+            head = self.text(slots.before_name + key + slots.between)
+            argument = self.rule(name, f"{head} {value}")
+            yield argument if key in required else f"{argument}?"
+
+    def _bare(
+        self, schema: Mapping[str, Any], after: str, tool: Tool, path: str
+    ) -> str:
+        """Return the rule of a string without quotes, and of what follows it."""
+        for keyword in schema:
+            if keyword not in _OF_BARE_STRINGS:
+                where = f"{path}.{keyword}"
+                raise _unenforceable(tool, where, "this model writes texts unquoted")
+        if "enum" in schema or "const" in schema:
+            values = schema.get("enum", [schema.get("const")])
+            texts = [value for value in values if isinstance(value, str)]
+            return f"({' | '.join(self.text(text + after) for text in texts)})"
+        return self.up_to(after)
+
+    def up_to(self, after: str) -> str:
+        """Return what matches a text without quotes, and what follows it."""
+        end = after.strip()
+        space = after[after.index(end) + len(end) :]
+        return f"{self.until(end)} {self.text(space)}"
+
+    # Pieces ---------------------------------------------------------------------
+
+    def rule(self, name: str, body: str) -> str:
+        """Add a rule; return its name."""
+        self.rules.append(f"{name}: {body}")
+        return name
+
+    def json(self, name: str, schema: dict[str, Any]) -> str:
+        """Add the rule of a schema's values; return its name."""
+        return self.rule(name, f"%json {json.dumps(schema, ensure_ascii=False)}")
+
+    def text(self, text: str) -> str:
+        """Return what matches a text, its marks as control tokens where they are."""
+        parts = []
+        for part in filter(None, self._mark.split(text)):
+            if self._mark.fullmatch(part):
+                parts.append(f"mark_{self.number((part,))}")
+            else:
+                literal = json.dumps(part, ensure_ascii=False)
+                parts.append(literal.replace("\x7f", "\\u007f"))
+        return " ".join(parts)
+
+    def until(self, *ends: str) -> str:
+        """Return what matches any text up to the first of these, and that."""
+        return f"until_{self.number(ends)}"
+
+    def number(self, texts: tuple[str, ...]) -> int:
+        """Return the number of an entry in ``marks``."""
+        if texts not in self.marks:
+            self.marks.append(texts)
+        return self.marks.index(texts)
+
+
+def _object_of_call(slots: Slots, name: str, arguments: Any) -> dict[str, Any]:
+    """Return the schema of a call that is a JSON object."""
+    example = json.loads(slots.fill(name, "{}"))
+    members = {
+        key: {"const": value} if value == name else arguments
+        for key, value in example.items()
+    }
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
+def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with no other arguments than it names, unless it tells of any.
+
+    JSON Schema would let a model make some up, which no function takes. Formats in
+    tags have no place for them.
+    """
+    properties = parameters.get("properties", {})
+    is_whole = parameters.keys() <= _OF_CLOSED and properties
+    if not is_whole or not set(parameters.get("required", ())) <= set(properties):
+        return parameters
+    return {**parameters, "additionalProperties": False}
+
+
+def _resolved(schema: Any, prepared: PreparedSchema) -> dict[str, Any]:
+    """Return what a schema that only refers to others refers to."""
+    seen: set[str] = set()
+    while isinstance(schema, dict) and set(schema) == {"$ref"}:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        if name in seen:
+            break
+        seen.add(name)
+        schema = prepared.definitions[name]
+    return schema if isinstance(schema, dict) else {}
+
+
+def _unenforceable(tool: Tool, path: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The calls of '{tool.name}' cannot be made to match 'parameters."
+        f"{quote(path)}': {reason}.",
+        param="tools",
+    )

@@ -1,0 +1,39 @@
+"""The prompt of a text completion, given out before the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.api.streaming.logprobs import TextLogprobs, num_characters, text_logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.engine.sampling.logprobs import TokenLogprobs
+
+
+class Echo:
+    """A prompt as a text; ``tokens`` are its tokens' probabilities, once told."""
+
+    def __init__(self, prompt: str | list[int]) -> None:
+        """``prompt`` is as the request has it."""
+        self._prompt = prompt
+        self.tokens: Sequence[TokenLogprobs] = ()
+
+    @property
+    def text(self) -> str:
+        """The prompt as it was sent; of token ids the text of the tokens."""
+        if isinstance(self._prompt, str):
+            return self._prompt
+        pieces = b"".join(token.chosen.piece for token in self.tokens)
+        return pieces.decode("utf-8", "replace")
+
+    @property
+    def logprobs(self) -> TextLogprobs:
+        """The probabilities of the prompt's tokens.
+
+        A tokenizer may put a token or a blank before the text, so the tokens end
+        where the text does.
+        """
+        start = len(self.text) - num_characters(self.tokens)
+        return text_logprobs(self.tokens, start=start, is_prompt=True)

@@ -1,0 +1,88 @@
+"""What all views have in common that have a model's workers do something."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from accounts.limits.throttling import InferenceThrottle
+from accounts.models import Scope
+from inference.api.model_access import key_of, model_find, require
+from inference.api.streaming.generation import Client, Generation
+from inference.api.view import ApiView
+from inference.errors import RequestTimeout
+from inference.metrics.collector import CLIENT_GONE, RequestMeter
+from inference.transport.client import get_client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from inference.api.model_access import Ability
+    from inference.transport.messages import Event
+    from inference.transport.stream import AnyJob
+    from registry.models import Model
+
+
+class EngineView(ApiView):
+    """A view that is limited by key, measured, and has jobs run."""
+
+    required_scope = Scope.INFERENCE
+    throttle_classes = [InferenceThrottle]
+
+    async def dispatch(  # type: ignore[override]
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Answer the request and measure it; a stream measures its own end."""
+        self.meter = RequestMeter()
+        try:
+            response = await super().dispatch(request, *args, **kwargs)
+        except asyncio.CancelledError:
+            self.meter.finish(CLIENT_GONE)
+            raise
+        if not response.streaming:
+            self.meter.finish(response.status_code)
+        return response
+
+    def get_client(self) -> Client:
+        """Return what runs jobs; a seam for tests."""
+        return get_client()
+
+    def find_model(
+        self, request: Request, name: str, ability: Ability | None = None
+    ) -> Model:
+        """Return the model that a request names, if it can do what is asked.
+
+        Raises what model_find raises, and InvalidRequest.
+        """
+        model = model_find(name, key_of(request))
+        self.meter.model = model.name
+        if ability is not None:
+            require(model, ability)
+        return model
+
+    async def run_whole(self, jobs: Sequence[AnyJob]) -> list[list[Event]]:
+        """Run jobs to their ends; return the events of each. Raises InferenceError."""
+        timeout_s = settings.CONFIG["server.request_timeout"]
+        events: list[list[Event]] = [[] for _ in jobs]
+        generation = Generation()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await generation.start(self.get_client(), jobs)
+                while not generation.is_done:
+                    arrived = await generation.events()
+                    self.meter.observe(arrived, n=1)
+                    for index, event in arrived:
+                        events[index].append(event)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The answer was not finished within {timeout_s:g} s."
+            ) from None
+        finally:
+            await generation.aclose()
+        return events

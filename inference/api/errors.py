@@ -1,0 +1,218 @@
+"""Errors as OpenAI's clients know them: one table from exception to answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from django.core.exceptions import SuspiciousOperation
+from django.db import DatabaseError
+from django.http import Http404, HttpResponse
+from redis.exceptions import RedisError
+from rest_framework import exceptions as drf
+
+from inference import errors as inference
+from inference.api.responses import json_response
+from llm_manager.lib.request_id import request_id
+from registry.errors import ModelNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+INVALID = "invalid_request_error"
+#: Seconds after which a client may ask again where nothing better is known.
+RETRY_AFTER_S = 5
+
+
+class InvalidRequest(Exception):
+    """A request that is refused as it is; ``param`` is the path of the field."""
+
+    status = 400
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str = "invalid_value"
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class BodyTooLarge(InvalidRequest):
+    """A body of more bytes than the configuration allows."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request's body is larger than {limit_bytes:,} bytes.",
+            code="request_too_large",
+        )
+
+
+class ErrorDetail(TypedDict):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(TypedDict):
+    """The body of every answer that is no success."""
+
+    error: ErrorDetail
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as an answer."""
+
+    status: int
+    type: str
+    code: str | None
+    message: str
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> ErrorBody:
+        """Return the body in OpenAI's shape."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> HttpResponse:
+        """Return the answer."""
+        return json_response(self.body(), status=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How a class of exceptions is answered.
+
+    Where ``code`` or ``message`` is None the exception's own is told. ``retry``
+    are the Retry-After seconds if the exception names none.
+    """
+
+    exception: type[Exception]
+    status: int
+    type: str = INVALID
+    code: str | None = None
+    message: str | None = None
+    retry: int | None = None
+
+
+#: The first row that fits is taken.
+_TABLE = (
+    _Row(BodyTooLarge, 413),
+    _Row(InvalidRequest, 400),
+    _Row(inference.RequestRejected, 400),
+    _Row(ModelNotFound, 404, code="model_not_found"),
+    _Row(inference.RequestTimeout, 408, "timeout_error"),
+    _Row(inference.QueueFull, 503, "server_error", retry=RETRY_AFTER_S),
+    _Row(inference.QueueTimeout, 503, "server_error", retry=RETRY_AFTER_S),
+    _Row(inference.ModelLoadFailed, 503, "server_error", retry=RETRY_AFTER_S),
+    _Row(inference.EngineUnavailable, 503, "server_error", retry=RETRY_AFTER_S),
+    _Row(inference.InferenceError, 500, "server_error"),
+    _Row(drf.NotAuthenticated, 401),
+    _Row(drf.AuthenticationFailed, 401),
+    _Row(drf.PermissionDenied, 403, "permission_error"),
+    _Row(drf.Throttled, 429, "rate_limit_error"),
+    _Row(drf.MethodNotAllowed, 405),
+    _Row(drf.UnsupportedMediaType, 415),
+    _Row(drf.NotFound, 404),
+    _Row(Http404, 404, code="not_found", message="There is nothing here."),
+    _Row(SuspiciousOperation, 400, code="bad_request", message="The request is bad."),
+    _Row(
+        RedisError,
+        503,
+        "server_error",
+        code="redis_unavailable",
+        message="Redis cannot be reached.",
+        retry=RETRY_AFTER_S,
+    ),
+    _Row(
+        DatabaseError,
+        503,
+        "server_error",
+        code="database_unavailable",
+        message="The database cannot be used now.",
+        retry=RETRY_AFTER_S,
+    ),
+)
+_STATUS_TYPES = {429: "rate_limit_error"}
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the answer to an exception.
+
+    What the table does not know is a fault of ours: it is logged, and the
+    client learns nothing of it but the status 500.
+    """
+    row = next((row for row in _TABLE if isinstance(error, row.exception)), None)
+    if row is None and isinstance(error, drf.APIException):
+        kind = _STATUS_TYPES.get(error.status_code, INVALID)
+        row = _Row(drf.APIException, error.status_code, kind)
+    if row is None:
+        logger.error("Request %s failed", request_id.get(), exc_info=error)
+        return Failure(
+            status=500,
+            type="server_error",
+            code="internal_error",
+            message="The server made an error; its log has the details.",
+        )
+    if row.status >= 500:
+        kind = type(error).__name__
+        logger.warning("Request %s: %s: %s", request_id.get(), kind, error)
+    return Failure(
+        status=row.status,
+        type=row.type,
+        code=row.code or _code(error),
+        message=row.message or _message(error),
+        param=getattr(error, "param", None),
+        headers=_headers(error, row),
+    )
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """Return the answer to an exception of a view (EXCEPTION_HANDLER)."""
+    failure = failure_of(error)
+    response = failure.response()
+    if isinstance(error, drf.MethodNotAllowed):
+        response["Allow"] = ", ".join(context["view"].allowed_methods)
+    return response
+
+
+def _code(error: Exception) -> str | None:
+    if isinstance(error, drf.APIException):
+        codes = error.get_codes()
+        return codes if isinstance(codes, str) else error.default_code
+    return getattr(error, "code", None)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, drf.APIException):
+        return str(error.detail)
+    return str(getattr(error, "message", None) or error)
+
+
+def _headers(error: Exception, row: _Row) -> dict[str, str]:
+    headers = {}
+    challenge = getattr(error, "auth_header", None)
+    if challenge:
+        headers["WWW-Authenticate"] = challenge
+    wait = getattr(error, "retry_after", None) or getattr(error, "wait", None)
+    if wait is None:
+        wait = row.retry
+    if wait is not None:
+        headers["Retry-After"] = str(int(wait))
+    return headers

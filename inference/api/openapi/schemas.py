@@ -1,0 +1,103 @@
+"""The schemas of /openapi.json: of requests from their fields, of answers from
+their types."""
+
+from __future__ import annotations
+
+import types
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from inference.api.declarations import requests
+from inference.api.embeddings import view as embeddings
+from inference.api.errors import ErrorBody
+from inference.api.models.view import ModelList, ModelObject
+from inference.api.openapi.operations import ref
+from inference.api.rerank import view as rerank
+from inference.api.streaming import payloads
+from inference.api.tokens import view as tokenizing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REQUESTS = {
+    "ApplyTemplateRequest": tokenizing.APPLY_TEMPLATE,
+    "ChatCompletionRequest": requests.CHAT,
+    "CompletionRequest": requests.COMPLETION,
+    "DetokenizeRequest": tokenizing.DETOKENIZE,
+    "EmbeddingRequest": embeddings.EMBEDDINGS,
+    "LoadRequest": requests.LOAD,
+    "RerankRequest": rerank.RERANK,
+    "TokenizeRequest": tokenizing.TOKENIZE,
+}
+_ANSWERS: dict[str, type] = {
+    "ChatCompletion": payloads.ChatCompletion,
+    "ChatCompletionChunk": payloads.ChatChunk,
+    "Completion": payloads.TextCompletion,
+    "EmbeddingList": embeddings.EmbeddingList,
+    "Error": ErrorBody,
+    "Model": ModelObject,
+    "ModelList": ModelList,
+    "Ranking": rerank.Ranking,
+    "TemplatePrompt": tokenizing.TemplatePrompt,
+    "TokenList": tokenizing.TokenList,
+    "TokenText": tokenizing.TokenText,
+}
+_SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
+    """Return every schema by its name; ``further`` are answers of other routes."""
+    schemas = {name: record.schema() for name, record in _REQUESTS.items()}
+    answers = {**_ANSWERS, **further}
+    names = {answer: name for name, answer in answers.items()}
+    return schemas | {
+        name: _of_typed_dict(answer, names) for name, answer in answers.items()
+    }
+
+
+def _of_typed_dict(answer: type, names: dict[type, str]) -> dict[str, Any]:
+    hints = get_type_hints(answer, include_extras=True)
+    is_total = getattr(answer, "__total__", True)
+    required = [
+        name
+        for name, hint in hints.items()
+        if is_total and get_origin(hint) is not NotRequired
+    ]
+    schema: dict[str, Any] = {
+        "type": "object",
+        "description": (answer.__doc__ or "").strip(),
+        "properties": {name: _of(hint, names) for name, hint in hints.items()},
+    }
+    return {**schema, "required": required} if required else schema
+
+
+def _of(hint: Any, names: dict[type, str]) -> dict[str, Any]:
+    """Return the schema of a type: of the kinds that answers are made of."""
+    if hint in _SCALARS:
+        return {"type": _SCALARS[hint]}
+    if hint is type(None):
+        return {"type": "null"}
+    if is_typeddict(hint):
+        return ref(names[hint]) if hint in names else _of_typed_dict(hint, names)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is NotRequired:
+        return _of(arguments[0], names)
+    if origin is Literal:
+        return {"type": "string", "enum": list(arguments)}
+    if origin is list:
+        return {"type": "array", "items": _of(arguments[0], names)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _of(arguments[1], names)}
+    if origin in (Union, types.UnionType):
+        # Not oneOf: an empty list is one of each kind.
+        return {"anyOf": [_of(argument, names) for argument in arguments]}
+    raise TypeError(f"no schema for {hint!r}")

@@ -1,0 +1,256 @@
+"""From the events of sequences to an answer: all at once, or as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inference.api import sse
+from inference.api.errors import failure_of
+from inference.api.streaming import payloads
+from inference.api.streaming.logprobs import mean_logprob
+from inference.api.streaming.output import Reader, merged
+from inference.api.streaming.payloads import REASONS, Answer
+from inference.errors import RequestRejected, RequestTimeout
+from inference.metrics.collector import CLIENT_GONE, RequestMeter
+from inference.transport.messages import (
+    Finished,
+    PromptScored,
+    Started,
+    TokensGenerated,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from inference.api.streaming.formats import AnyFormat
+    from inference.api.streaming.generation import Generation, Numbered
+    from inference.api.streaming.payloads import ChatFinishReason
+    from inference.engine.sampling.logprobs import TokenLogprobs
+    from inference.output_parsers import Delta
+    from inference.transport.messages import Event
+
+#: A client waits no longer than this for the status line of its stream.
+FIRST_SIGN_S = 2.0
+#: In longer silence a stream sends a comment.
+KEEP_ALIVE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request has agreed to: n sequences a prompt, until a deadline.
+
+    ``deadline`` is the event loop's time, ``timeout_s`` what it was set to. Of the
+    sequences the ``best`` likeliest are the answers; 0 is all.
+    """
+
+    n: int
+    timeout_s: float
+    deadline: float
+    best: int = 0
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """What a sequence has given that nobody was told yet.
+
+    ``reader`` reads its text, if it is to be read.
+    """
+
+    reader: Reader | None
+    texts: list[str] = field(default_factory=list)
+    parts: list[Delta] = field(default_factory=list)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt: tuple[TokenLogprobs, ...] = ()
+    reason: ChatFinishReason | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    def take(self, event: Event) -> None:
+        """Take an event; ``reason`` is set by the last that counts."""
+        if isinstance(event, PromptScored):
+            self.prompt = event.logprobs
+        elif isinstance(event, (TokensGenerated, Finished)):
+            self.logprobs += event.logprobs
+        if self.reader is not None:
+            self.parts += self.reader.take(event)
+            self.reason, self.usage = self.reader.finish_reason, self.reader.usage
+        elif isinstance(event, TokensGenerated):
+            self.texts.append(event.text)
+        elif isinstance(event, Finished):
+            self.texts.append(event.text)
+            self.reason, self.usage = REASONS[event.reason], event.usage
+
+    def told(self, index: int, format_: AnyFormat) -> bytes:
+        """Return what there is as events, and forget it."""
+        text = "".join(self.texts)
+        parts, logprobs = merged(self.parts), tuple(self.logprobs)
+        self.texts.clear()
+        self.parts.clear()
+        self.logprobs.clear()
+        # Text may be held back, and a token may have none.
+        if not (text or parts or logprobs):
+            return b""
+        if self.reader is not None:
+            return format_.parts(index, parts, logprobs)
+        return format_.text(index, text, logprobs)
+
+
+class _Sequences:
+    """All sequences of a request, by their number."""
+
+    def __init__(self, generation: Generation, format_: AnyFormat) -> None:
+        self._generation = generation
+        self._reading = format_.reading
+        self._complete: list[int] = []
+        self.by_index: dict[int, _Sequence] = {}
+
+    def take(self, index: int, event: Event) -> _Sequence | None:
+        """Hand an event on; None says that its sequence has ended before."""
+        sequence = self.by_index.get(index)
+        if sequence is None:
+            reader = None if self._reading is None else Reader(self._reading)
+            sequence = self.by_index[index] = _Sequence(reader)
+        elif sequence.reason is not None:
+            return None
+        sequence.take(event)
+        if sequence.reason is not None and not isinstance(event, Finished):
+            self._complete.append(index)
+        return sequence
+
+    async def give_up_complete(self) -> None:
+        """End the sequences that go on and whose answer is complete."""
+        while self._complete:
+            await self._generation.give_up(self._complete.pop())
+
+    def usage(self, *, n: int) -> payloads.Usage:
+        """Return what all of them have cost."""
+        readers = [sequence.reader for sequence in self.by_index.values()]
+        reasoning = [reader.reasoning_tokens for reader in readers if reader]
+        return payloads.usage(
+            {index: sequence.usage for index, sequence in self.by_index.items()},
+            n=n,
+            reasoning_tokens=sum(reasoning) if reasoning else None,
+        )
+
+
+async def collect(
+    generation: Generation, format_: AnyFormat, terms: Terms, meter: RequestMeter
+) -> object:
+    """Return the whole answer, however long it takes. Raises InferenceError."""
+    sequences = _Sequences(generation, format_)
+    while not generation.is_done:
+        events = await generation.events()
+        meter.observe(events, n=terms.n)
+        for index, event in events:
+            sequences.take(index, event)
+        await sequences.give_up_complete()
+    by_index = sequences.by_index
+    answers = _best([by_index[index] for index in range(len(by_index))], terms)
+    return format_.whole(
+        [_answer(sequence, format_) for sequence in answers],
+        sequences.usage(n=terms.n),
+    )
+
+
+def _best(sequences: list[_Sequence], terms: Terms) -> list[_Sequence]:
+    """Return the likeliest sequences of each prompt, if some are to be left out."""
+    if not terms.best:
+        return sequences
+    kept: list[_Sequence] = []
+    for first in range(0, len(sequences), terms.n):
+        of_prompt = sequences[first : first + terms.n]
+        of_prompt.sort(key=lambda each: mean_logprob(each.logprobs), reverse=True)
+        kept += of_prompt[: terms.best]
+    return kept
+
+
+def _answer(sequence: _Sequence, format_: AnyFormat) -> Answer:
+    return Answer(
+        text="".join(sequence.texts),
+        finish_reason=sequence.reason or "stop",
+        logprobs=tuple(sequence.logprobs) if format_.tells_logprobs else None,
+        prompt=sequence.prompt,
+        parts=None if sequence.reader is None else tuple(sequence.parts),
+    )
+
+
+async def stream(
+    generation: Generation,
+    format_: AnyFormat,
+    terms: Terms,
+    meter: RequestMeter,
+    *,
+    is_started: bool,
+) -> AsyncIterator[bytes]:
+    """Yield the answer as server-sent events.
+
+    The status line is out, so an error is an event. Whatever ends the stream,
+    also that nobody reads it any more, its sequences are given up.
+    """
+    status = CLIENT_GONE
+    sequences = _Sequences(generation, format_)
+    try:
+        if not is_started:
+            yield sse.KEEP_ALIVE
+        while not generation.is_done:
+            events = await generation.events(min(KEEP_ALIVE_S, _time_left(terms)))
+            meter.observe(events, n=terms.n)
+            chunk = _encode(events, format_, sequences)
+            await sequences.give_up_complete()
+            if chunk:
+                yield chunk
+            elif not events:
+                yield sse.KEEP_ALIVE
+        status = 200
+        yield format_.end(sequences.usage(n=terms.n))
+    except Exception as error:
+        failure = failure_of(in_words_of(format_, error))
+        status = failure.status
+        yield sse.event(failure.body()) + sse.DONE
+    finally:
+        meter.finish(status)
+        await generation.aclose()
+
+
+def _encode(
+    events: Iterable[Numbered], format_: AnyFormat, sequences: _Sequences
+) -> bytes:
+    """Return all events as one piece; an answer's texts become one event."""
+    out: list[bytes] = []
+    changed: dict[int, _Sequence] = {}
+    for index, event in events:
+        sequence = sequences.take(index, event)
+        if sequence is None:
+            continue
+        if isinstance(event, Started):
+            out.append(format_.start(index))
+        elif isinstance(event, PromptScored):
+            format_.scored(index, event.logprobs)
+        changed[index] = sequence
+        if sequence.reason is not None:
+            out.append(changed.pop(index).told(index, format_))
+            out.append(format_.finish(index, sequence.reason))
+    out += [sequence.told(index, format_) for index, sequence in changed.items()]
+    return b"".join(out)
+
+
+def in_words_of(format_: AnyFormat, error: Exception) -> Exception:
+    """Return the error with the prompt under the name that the request gives it."""
+    if isinstance(error, RequestRejected) and error.param == "prompt":
+        error.param = format_.prompt_param
+    return error
+
+
+def timed_out(terms: Terms) -> RequestTimeout:
+    """Return the error of a request whose deadline is past."""
+    return RequestTimeout(f"The answer was not finished within {terms.timeout_s:g} s.")
+
+
+def _time_left(terms: Terms) -> float:
+    """Return the seconds until the deadline. Raises RequestTimeout."""
+    left = terms.deadline - asyncio.get_running_loop().time()
+    if left <= 0:
+        raise timed_out(terms)
+    return left

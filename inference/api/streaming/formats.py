@@ -1,0 +1,257 @@
+"""The two kinds of answers, chat and text, as bytes: whole and in chunks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from inference.api import sse
+from inference.api.completions.echo import Echo
+from inference.api.streaming import payloads
+from inference.api.streaming.logprobs import (
+    chat_logprobs,
+    joined,
+    num_characters,
+    text_logprobs,
+)
+from inference.api.streaming.payloads import (
+    REASONS,
+    Answer,
+    ChatChunk,
+    ChatCompletion,
+    ChatFinishReason,
+    Delta,
+    Head,
+    TextChoice,
+    TextCompletion,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.api.streaming.logprobs import ChatLogprobs
+    from inference.api.streaming.output import Reading
+    from inference.engine.sampling.logprobs import TokenLogprobs
+    from inference.output_parsers import Delta as Read
+
+_Whole = TypeVar("_Whole")
+_Chunk = TypeVar("_Chunk", ChatChunk, TextCompletion)
+
+
+class Format(ABC, Generic[_Whole, _Chunk]):
+    """How the answers of one endpoint look."""
+
+    #: The request's member that is what the engine calls the prompt.
+    prompt_param: ClassVar[str]
+
+    def __init__(
+        self,
+        head: Head,
+        *,
+        include_usage: bool,
+        tells_logprobs: bool = False,
+        reading: Reading | None = None,
+    ) -> None:
+        """``reading`` is how answers are read; None: they are content as they come."""
+        self._head = head
+        self._include_usage = include_usage
+        self.tells_logprobs = tells_logprobs
+        self.reading = reading
+        self._texts: dict[int, sse.Template] = {}
+
+    @abstractmethod
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> _Whole:
+        """Return the answer of a request that does not stream."""
+
+    @abstractmethod
+    def start(self, index: int) -> bytes:
+        """Return the event that opens an answer; b"" if there is none."""
+
+    def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
+        """Take the probabilities of a prompt's tokens."""
+
+    def text(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
+    ) -> bytes:
+        """Return the event that adds text to an answer, and its probabilities."""
+        if self.tells_logprobs:
+            chunk = self._with_usage(self._text_chunk(index, text, logprobs))
+            return sse.event(chunk)
+        template = self._texts.get(index)
+        if template is None:
+            chunk = self._with_usage(self._text_chunk(index, sse.HOLE, ()))
+            template = self._texts[index] = sse.Template(chunk)
+        return template.fill(text)
+
+    @abstractmethod
+    def finish(self, index: int, reason: ChatFinishReason) -> bytes:
+        """Return the event that ends an answer."""
+
+    def parts(
+        self, index: int, parts: Sequence[Read], logprobs: Sequence[TokenLogprobs]
+    ) -> bytes:
+        """Return the events that add what was read to an answer."""
+        raise NotImplementedError
+
+    def end(self, usage: Usage) -> bytes:
+        """Return the last events of a stream."""
+        if not self._include_usage:
+            return sse.DONE
+        chunk = self._empty_chunk()
+        chunk["usage"] = usage
+        return sse.event(chunk) + sse.DONE
+
+    @abstractmethod
+    def _text_chunk(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs]
+    ) -> _Chunk:
+        """Return a chunk that adds text to an answer."""
+
+    @abstractmethod
+    def _empty_chunk(self) -> _Chunk:
+        """Return a chunk that adds nothing."""
+
+    def _with_usage(self, chunk: _Chunk) -> _Chunk:
+        """Return the chunk as OpenAI has it when the usage comes last."""
+        if self._include_usage:
+            chunk["usage"] = None
+        return chunk
+
+
+class ChatFormat(Format[ChatCompletion, ChatChunk]):
+    """Chat completions."""
+
+    prompt_param = "messages"
+
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> ChatCompletion:
+        return payloads.chat_completion(self._head, answers, usage)
+
+    def start(self, index: int) -> bytes:
+        # An answer that is read may have no content at all.
+        content = "" if self.reading is None else None
+        return self._event(index, {"role": "assistant", "content": content})
+
+    def finish(self, index: int, reason: ChatFinishReason) -> bytes:
+        return self._event(index, {}, reason)
+
+    def parts(
+        self, index: int, parts: Sequence[Read], logprobs: Sequence[TokenLogprobs]
+    ) -> bytes:
+        events = []
+        told = chat_logprobs(logprobs) if logprobs else None
+        deltas: list[Delta] = [payloads.delta_of(part) for part in parts]
+        # Tokens may be told whose text is held back, or nobody's.
+        for delta in deltas or ([{}] if told else []):
+            events.append(self._event(index, delta, logprobs=told))
+            told = None
+        return b"".join(events)
+
+    def _text_chunk(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs]
+    ) -> ChatChunk:
+        told = chat_logprobs(logprobs) if self.tells_logprobs else None
+        delta = payloads.chat_delta(index, {"content": text}, logprobs=told)
+        return payloads.chat_chunk(self._head, [delta])
+
+    def _empty_chunk(self) -> ChatChunk:
+        return payloads.chat_chunk(self._head, [])
+
+    def _event(
+        self,
+        index: int,
+        delta: Delta,
+        reason: ChatFinishReason | None = None,
+        logprobs: ChatLogprobs | None = None,
+    ) -> bytes:
+        choice = payloads.chat_delta(index, delta, reason, logprobs)
+        return sse.event(self._with_usage(payloads.chat_chunk(self._head, [choice])))
+
+
+class TextFormat(Format[TextCompletion, TextCompletion]):
+    """Text completions. ``prompts``, one for each answer, come before the answers."""
+
+    prompt_param = "prompt"
+
+    def __init__(
+        self,
+        head: Head,
+        *,
+        include_usage: bool,
+        tells_logprobs: bool = False,
+        prompts: Sequence[str | list[int]] = (),
+    ) -> None:
+        super().__init__(
+            head, include_usage=include_usage, tells_logprobs=tells_logprobs
+        )
+        self._echoes = {index: Echo(prompt) for index, prompt in enumerate(prompts)}
+        self._positions: dict[int, int] = {}
+
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> TextCompletion:
+        completion = payloads.text_completion(
+            self._head,
+            [self._choice(index, answer) for index, answer in enumerate(answers)],
+        )
+        completion["usage"] = usage
+        return completion
+
+    def start(self, index: int) -> bytes:
+        return b""
+
+    def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
+        # A worker that takes over tells again what may be out already.
+        if index in self._echoes:
+            self._echoes[index].tokens = logprobs
+
+    def text(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
+    ) -> bytes:
+        return self._echo(index) + super().text(index, text, logprobs)
+
+    def finish(self, index: int, reason: ChatFinishReason) -> bytes:
+        chunk = payloads.text_completion(
+            self._head, [payloads.text_choice(index, "", REASONS[reason])]
+        )
+        return self._echo(index) + sse.event(self._with_usage(chunk))
+
+    def _choice(self, index: int, answer: Answer) -> TextChoice:
+        text, told = "", None
+        echo = self._echoes.get(index)
+        if echo is not None:
+            echo.tokens = answer.prompt
+            text = echo.text
+        if answer.logprobs is not None:
+            told = text_logprobs(answer.logprobs, start=len(text))
+            told = told if echo is None else joined(echo.logprobs, told)
+        text += answer.text
+        reason = REASONS[answer.finish_reason]
+        return payloads.text_choice(index, text, reason, told)
+
+    def _echo(self, index: int) -> bytes:
+        """Return the event with the prompt, before the first of its answer."""
+        echo = self._echoes.pop(index, None)
+        if echo is None:
+            return b""
+        self._positions[index] = len(echo.text)
+        told = echo.logprobs if self.tells_logprobs else None
+        choice = payloads.text_choice(index, echo.text, logprobs=told)
+        return sse.event(
+            self._with_usage(payloads.text_completion(self._head, [choice]))
+        )
+
+    def _text_chunk(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs]
+    ) -> TextCompletion:
+        told = None
+        if self.tells_logprobs:
+            start = self._positions.get(index, 0)
+            self._positions[index] = start + num_characters(logprobs)
+            told = text_logprobs(logprobs, start=start)
+        choice = payloads.text_choice(index, text, logprobs=told)
+        return payloads.text_completion(self._head, [choice])
+
+    def _empty_chunk(self) -> TextCompletion:
+        return payloads.text_completion(self._head, [])
+
+
+AnyFormat = ChatFormat | TextFormat

@@ -1,0 +1,145 @@
+"""The sequences of one request, run side by side and read as one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from inference.transport.messages import Accepted, Event, Finished
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.transport.stream import AnyJob
+
+
+class EventStream(Protocol):
+    """The events of one sequence."""
+
+    async def events(self, timeout_s: float | None = None) -> list[Event]:
+        """Return all events that are there, after waiting for one."""
+
+    async def aclose(self) -> None:
+        """Give the sequence up if it is not done."""
+
+
+class Client(Protocol):
+    """What hands sequences to a worker."""
+
+    async def submit(self, job: AnyJob) -> EventStream:
+        """Queue a job."""
+
+
+#: An event with the number of the sequence that it belongs to.
+Numbered = tuple[int, Event]
+
+
+class Generation:
+    """The streams of one request.
+
+    Failing is all or nothing: the first sequence that fails fails the request.
+    Whoever starts a generation closes it, whatever happens.
+    """
+
+    def __init__(self) -> None:
+        self._streams: list[EventStream] = []
+        self._unfinished: set[int] = set()
+        self._early: list[Numbered] = []
+        self._arrived: asyncio.Queue[tuple[int, list[Event] | Exception]] = (
+            asyncio.Queue()
+        )
+        self._pumps: list[asyncio.Task[None]] = []
+
+    async def start(self, client: Client, jobs: Sequence[AnyJob]) -> None:
+        """Submit the jobs. Raises InferenceError, with some submitted perhaps."""
+        for job in jobs:
+            self._unfinished.add(len(self._streams))
+            self._streams.append(await client.submit(job))
+        if len(jobs) > 1:
+            self._pumps = [
+                asyncio.create_task(self._pump(index, stream))
+                for index, stream in enumerate(self._streams)
+            ]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every sequence has finished and its events were read."""
+        return not self._unfinished and not self._early
+
+    async def started(self, within_s: float) -> bool:
+        """Wait until every sequence has begun; return False if that takes longer.
+
+        One that a worker has accepted may still wait there, and be refused. Raises
+        what a sequence fails with. The events stay to be read.
+        """
+        waiting = set(self._unfinished)
+        deadline = asyncio.get_running_loop().time() + within_s
+        while waiting:
+            left = deadline - asyncio.get_running_loop().time()
+            events = await self._next(max(left, 0))
+            if not events:
+                return False
+            self._early.extend(events)
+            waiting.difference_update(
+                index for index, event in events if not isinstance(event, Accepted)
+            )
+        return True
+
+    async def events(self, timeout_s: float | None = None) -> list[Numbered]:
+        """Return all events that are there, after waiting for one.
+
+        Returns none after ``timeout_s``. Raises InferenceError.
+        """
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        return await self._next(timeout_s)
+
+    async def give_up(self, index: int) -> None:
+        """End one sequence; what it has sent already may still come."""
+        self._unfinished.discard(index)
+        if self._pumps:
+            self._pumps[index].cancel()
+        await self._streams[index].aclose()
+
+    async def aclose(self) -> None:
+        """Give up every sequence that is not done. Idempotent."""
+        for pump in self._pumps:
+            pump.cancel()
+        self._pumps.clear()
+        streams, self._streams = self._streams, []
+        await asyncio.gather(*(stream.aclose() for stream in streams))
+
+    async def _next(self, timeout_s: float | None) -> list[Numbered]:
+        if len(self._streams) == 1:
+            # The usual case: no task and no queue in between.
+            return self._numbered(0, await self._streams[0].events(timeout_s))
+        try:
+            async with asyncio.timeout(timeout_s):
+                arrived = [await self._arrived.get()]
+        except TimeoutError:
+            return []
+        while not self._arrived.empty():
+            arrived.append(self._arrived.get_nowait())
+        numbered: list[Numbered] = []
+        for index, events in arrived:
+            if isinstance(events, Exception):
+                raise events
+            numbered.extend(self._numbered(index, events))
+        return numbered
+
+    def _numbered(self, index: int, events: list[Event]) -> list[Numbered]:
+        if events and isinstance(events[-1], Finished):
+            self._unfinished.discard(index)
+        return [(index, event) for event in events]
+
+    async def _pump(self, index: int, stream: EventStream) -> None:
+        """Move a stream's events to where all of them arrive."""
+        try:
+            while True:
+                events = await stream.events()
+                self._arrived.put_nowait((index, events))
+                if events and isinstance(events[-1], Finished):
+                    return
+        except Exception as error:
+            self._arrived.put_nowait((index, error))

@@ -1,0 +1,137 @@
+"""OpenAI's two ways to tell how likely tokens were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
+
+#: OpenAI's number for what is next to impossible: JSON has no infinity.
+_LEAST = -9999.0
+
+
+class TopLogprob(TypedDict):
+    """One of the likeliest tokens; ``bytes`` is its UTF-8, whole or in part."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ContentLogprob(TypedDict):
+    """One token of a chat answer."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(TypedDict):
+    """The tokens of a chat answer."""
+
+    content: list[ContentLogprob]
+    refusal: None
+
+
+class TextLogprobs(TypedDict):
+    """The tokens of a text answer; ``text_offset`` is where each begins, in
+    characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+def chat_logprobs(tokens: Iterable[TokenLogprobs]) -> ChatLogprobs:
+    """Return the probabilities of a chat answer, or of a part of it."""
+    content: list[ContentLogprob] = [
+        {**_top(token.chosen), "top_logprobs": [_top(each) for each in token.top]}
+        for token in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def text_logprobs(
+    tokens: Sequence[TokenLogprobs], *, start: int, is_prompt: bool = False
+) -> TextLogprobs:
+    """Return the probabilities of a text answer, or of a part of it.
+
+    ``start`` is where the first token begins. A prompt's first token has none.
+    """
+    told: TextLogprobs = {
+        "tokens": [],
+        "token_logprobs": [],
+        "top_logprobs": [],
+        "text_offset": [],
+    }
+    for index, token in enumerate(tokens):
+        is_first = is_prompt and index == 0
+        told["tokens"].append(_name(token.chosen.piece))
+        told["token_logprobs"].append(None if is_first else _value(token.chosen))
+        told["top_logprobs"].append(None if is_first else _alternatives(token))
+        told["text_offset"].append(max(start, 0))
+        start += num_characters([token])
+    return told
+
+
+def joined(first: TextLogprobs, second: TextLogprobs) -> TextLogprobs:
+    """Return the probabilities of a text that goes on with another."""
+    return {
+        "tokens": first["tokens"] + second["tokens"],
+        "token_logprobs": first["token_logprobs"] + second["token_logprobs"],
+        "top_logprobs": first["top_logprobs"] + second["top_logprobs"],
+        "text_offset": first["text_offset"] + second["text_offset"],
+    }
+
+
+def num_characters(tokens: Iterable[TokenLogprobs]) -> int:
+    """Return how many characters begin in the tokens' UTF-8."""
+    return sum(byte & 0xC0 != 0x80 for token in tokens for byte in token.chosen.piece)
+
+
+def mean_logprob(tokens: Sequence[TokenLogprobs]) -> float:
+    """Return how likely a token of an answer was on average; of none, nothing less."""
+    if not tokens:
+        return 0.0
+    return sum(token.chosen.logprob for token in tokens) / len(tokens)
+
+
+def _top(token: TokenLogprob) -> TopLogprob:
+    return {
+        "token": _text(token.piece) or _escaped(token.piece),
+        "logprob": _value(token),
+        "bytes": list(token.piece),
+    }
+
+
+def _alternatives(token: TokenLogprobs) -> dict[str, float]:
+    """Return the likeliest tokens and the chosen one; of equal names the likeliest."""
+    alternatives: dict[str, float] = {}
+    for each in (*token.top, token.chosen):
+        alternatives.setdefault(_name(each.piece), _value(each))
+    return alternatives
+
+
+def _value(token: TokenLogprob) -> float:
+    return token.logprob if token.logprob > _LEAST else _LEAST
+
+
+def _name(piece: bytes) -> str:
+    """Return what a text answer calls a token that may be no whole character."""
+    return _text(piece) or (f"bytes:{_escaped(piece)}" if piece else "")
+
+
+def _text(piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _escaped(piece: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in piece)

@@ -1,0 +1,170 @@
+"""Answers, read: what a model wrote becomes content, reasoning and tool calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from inference.api.streaming.payloads import REASONS
+from inference.output_parsers import (
+    Content,
+    Reasoning,
+    ToolCallArguments,
+    ToolCallBegin,
+)
+from inference.transport.messages import (
+    Accepted,
+    Finished,
+    Started,
+    TokensGenerated,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inference.api.chat.tools import ToolUse
+    from inference.api.streaming.payloads import ChatFinishReason
+    from inference.output_parsers import Delta, Dialect
+    from inference.prompts.chat import Prompt
+    from inference.transport.messages import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the answers of a request are to be read.
+
+    ``tools`` are the schemas of what may be called, by name; ``max_calls`` None is
+    any number. ``names_first``: only JSON that begins with a name is a call.
+    ``shows_reasoning`` leaves reasoning in the content.
+    """
+
+    dialect: Dialect
+    tools: Mapping[str, Mapping[str, Any]]
+    starts_in_reasoning: bool = False
+    max_calls: int | None = None
+    names_first: bool = False
+    shows_reasoning: bool = False
+
+
+def reading_of(
+    prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
+) -> Reading | None:
+    """Return how to read the answers; None where they are content as they come."""
+    is_marked = prompt.reasons or bool(prompt.dialect.framing.before_content)
+    if not use.may_call and not is_marked:
+        return None
+    return Reading(
+        dialect=prompt.dialect,
+        tools={tool.name: tool.parameters for tool in use.may_call},
+        starts_in_reasoning=prompt.starts_in_reasoning,
+        max_calls=use.max_calls if prompt.takes_several_calls else 1,
+        names_first=use.is_strict,
+        shows_reasoning=shows_reasoning,
+    )
+
+
+class Reader:
+    """Reads one answer while it comes.
+
+    ``usage`` is what it has cost so far, ``reasoning_tokens`` how many of its tokens
+    are reasoning, with its marks. ``finish_reason`` is None until it has ended.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._parser = reading.dialect.parser(
+            reading.tools,
+            starts_in_reasoning=reading.starts_in_reasoning,
+            max_calls=reading.max_calls,
+            names_first=reading.names_first,
+        )
+        self._marks = reading.dialect.reasoning if reading.shows_reasoning else None
+        self._is_shown = False
+        self._was_reasoning = reading.starts_in_reasoning
+        self._has_calls = False
+        self.usage = Usage()
+        self.reasoning_tokens = 0
+        self.finish_reason: ChatFinishReason | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many calls as there may be: the rest is not wanted."""
+        return self._parser.is_full
+
+    def take(self, event: Event) -> list[Delta]:
+        """Return what became certain by an event; nothing once the answer has ended."""
+        if self.finish_reason is not None:
+            return []
+        deltas: list[Delta] = []
+        if isinstance(event, Accepted):
+            self.usage = replace(self.usage, prompt_tokens=event.prompt_tokens)
+        elif isinstance(event, Started):
+            self.usage = replace(self.usage, cached_tokens=event.cached_tokens)
+        elif isinstance(event, TokensGenerated):
+            count = self.usage.completion_tokens + len(event.tokens)
+            deltas = self._read(
+                event.text, replace(self.usage, completion_tokens=count)
+            )
+        elif isinstance(event, Finished):
+            deltas = self._read(event.text, event.usage)
+            deltas += self._told(self._parser.finish())
+            self.finish_reason = REASONS[event.reason]
+        if self.is_full or (self.finish_reason == "stop" and self._has_calls):
+            self.finish_reason = "tool_calls"
+        return deltas
+
+    def _read(self, text: str, usage: Usage) -> list[Delta]:
+        """Read a text by which the usage grew to what is given."""
+        deltas = self._told(self._parser.push(text))
+        if self._was_reasoning or self._parser.is_reasoning:
+            count = usage.completion_tokens - self.usage.completion_tokens
+            self.reasoning_tokens += count
+        self._was_reasoning = self._parser.is_reasoning
+        self.usage = usage
+        return deltas
+
+    def _told(self, deltas: list[Delta]) -> list[Delta]:
+        self._has_calls |= any(isinstance(delta, ToolCallBegin) for delta in deltas)
+        if self._marks is None:
+            return deltas
+        told: list[Delta] = []
+        for delta in deltas:
+            is_reasoning = isinstance(delta, Reasoning)
+            if is_reasoning and not self._is_shown:
+                told.append(Content(self._marks.begin[0]))
+            elif self._is_shown and not is_reasoning:
+                told.append(Content(self._marks.end[0]))
+            self._is_shown = is_reasoning
+            told.append(Content(delta.text) if isinstance(delta, Reasoning) else delta)
+        return told
+
+
+def merged(deltas: Iterable[Delta]) -> list[Delta]:
+    """Return the deltas with those in one that go on with each other."""
+    joined: list[Delta] = []
+    for _, group in groupby(deltas, key=_whole):
+        first, *rest = group
+        match first:
+            case Content(text):
+                joined.append(Content(text + _texts(rest)))
+            case Reasoning(text):
+                joined.append(Reasoning(text + _texts(rest)))
+            case ToolCallArguments(index, text):
+                joined.append(ToolCallArguments(index, text + _texts(rest)))
+            case ToolCallBegin():
+                joined.append(first)
+    return joined
+
+
+def _whole(delta: Delta) -> object:
+    """Return what a delta is a part of."""
+    return type(delta), getattr(delta, "index", None)
+
+
+def _texts(deltas: Iterable[Delta]) -> str:
+    return "".join(
+        delta.fragment if isinstance(delta, ToolCallArguments) else delta.text
+        for delta in deltas
+        if not isinstance(delta, ToolCallBegin)
+    )

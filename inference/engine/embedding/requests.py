@@ -1,0 +1,119 @@
+"""Texts as vectors: what is asked of the engine, of a model, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from inference.engine.errors import ContextExceeded, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from inference.engine.backend import Tokenizer
+    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.sequence import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts as tokens, each to become a vector: one sequence each.
+
+    Capacity is shared fairly between ``flow`` s, by ``weight``; within a flow a
+    lower ``priority`` goes first.
+    """
+
+    request_id: str
+    inputs: tuple[list[int], ...]
+    flow: str = ""
+    weight: float = 1.0
+    priority: int = 0
+
+    @property
+    def num_prompt(self) -> int:
+        """Tokens of all inputs."""
+        return sum(map(len, self.inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingOutput:
+    """What a step gives of a request: that it has begun, or its end.
+
+    ``vectors`` has one of each input, in their order, as float32 in little-endian
+    bytes; it is empty unless ``finish_reason`` is STOP. ``num_cached`` is 0: nothing
+    is kept of a text. ``error`` is the reason of a failed one, ``code`` its kind.
+    """
+
+    request_id: str
+    num_prompt: int
+    vectors: tuple[bytes, ...] = ()
+    num_cached: int = 0
+    is_start: bool = False
+    finish_reason: FinishReason | None = None
+    error: str = ""
+    code: str = ""
+
+
+class EmbeddingBackend(Protocol):
+    """A loaded model that makes vectors. Used by the engine thread only.
+
+    An input has at most ``n_ctx_max`` tokens; a step has at most ``n_batch`` tokens,
+    or one input that is longer, and ``layout.n_seq_max`` inputs. Vectors of length 1
+    are wanted unless ``is_ranking``: then they have one number, a score.
+    """
+
+    layout: Layout
+    n_ctx_max: int
+    n_batch: int
+    is_ranking: bool
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+
+    def pairs(self, query: str, documents: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of a query with each document, as the model ranks them.
+
+        On any thread.
+        """
+
+    def embed(self, inputs: Sequence[list[int]]) -> NDArray[np.float32]:
+        """Return a row for each input. Raises DecodeError."""
+
+    def close(self) -> None:
+        """Free everything. Idempotent."""
+
+
+def check_inputs(
+    inputs: Sequence[list[int]],
+    paths: Sequence[str],
+    *,
+    n_ctx: int,
+    n_vocab: int,
+    with_query: bool = False,
+) -> None:
+    """Raise InvalidRequest if an input can never be computed; its path is named.
+
+    ``with_query`` says that a query is a part of each. Pure, so that it can be asked
+    on any thread before the request is queued.
+    """
+    for tokens, path in zip(inputs, paths, strict=True):
+        if not tokens:
+            raise InvalidRequest(f"'{path}' has no tokens.", param=path)
+        if len(tokens) > n_ctx:
+            raise ContextExceeded(
+                f"This model's maximum context length is {n_ctx} tokens, but '{path}' "
+                f"has {len(tokens)} tokens{' with the query' if with_query else ''}. "
+                "Shorten it, or split it.",
+                param=path,
+            )
+        strange = next((token for token in tokens if not 0 <= token < n_vocab), None)
+        if strange is not None:
+            raise InvalidRequest(
+                f"'{path}' has the token id {strange}; this model's are 0 to "
+                f"{n_vocab - 1}.",
+                param=path,
+            )

@@ -1,0 +1,90 @@
+"""What must be done to the KV cache before a step, as data, in order.
+
+Slots are named by number: a sequence may be moved on by a later operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Tokens
+
+    from inference.engine.scheduling.lora import Realm
+    from inference.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Empty a slot."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Empty a slot of a cached prefix, ``tokens``; ``cells`` become free."""
+
+    slot: int
+    cells: int
+    tokens: Tokens[int] = field(default=(), compare=False)
+    realm: Realm = field(default=("", ()), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Keep the first ``length`` cells of the sequence's slot, drop the rest."""
+
+    sequence: Sequence
+    slot: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Give the sequence's slot, which is empty, ``length`` cells of ``source``."""
+
+    sequence: Sequence
+    source: int
+    slot: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Bring all cells of ``source`` to ``target``, which is empty."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Copy the cells of ``slot`` out of the cache, for the sequence to come back."""
+
+    sequence: Sequence
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring saved cells back into the sequence's slot, which is empty."""
+
+    sequence: Sequence
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Bring a prefix from disk into the sequence's slot, which is empty.
+
+    ``length`` of its tokens are the sequence's.
+    """
+
+    sequence: Sequence
+    slot: int
+    length: int
+
+
+KVOp = Clear | Evict | Reuse | Fork | Move | Save | Restore | Load

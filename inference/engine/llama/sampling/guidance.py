@@ -1,0 +1,50 @@
+"""llguidance on the vocabulary of a llama.cpp model."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import llama_cpp
+from llguidance import LLTokenizer
+
+from inference.engine.structured_output.guide import Guidance
+
+if TYPE_CHECKING:
+    from inference.engine.llama.tokenizer import LlamaTokenizer
+
+#: What toktrie takes for a special token begins with it.
+_SPECIAL = b"\xff"
+
+
+def guidance_of(tokenizer: LlamaTokenizer) -> Guidance:
+    """Return the guidance of a vocabulary. Takes about a second for a large one.
+
+    A token is the bytes that clients get of it. One without any is special: only a
+    grammar that names it lets it come.
+    """
+    tokens = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
+    special = {
+        token: tokenizer.spelling(token)
+        for token, text in enumerate(tokens)
+        if not text
+    }
+    for token, name in special.items():
+        tokens[token] = _SPECIAL + name if name else b""
+    ends = set(tokenizer.ends)
+    controls = {
+        name.decode("utf-8", "replace"): None if token in ends else token
+        for token, name in special.items()
+    }
+    tokenize = ctypes.cast(llama_cpp.llama_cpp._lib.llama_tokenize, ctypes.c_void_p)
+    return Guidance(
+        # llguidance's own adapter calls it too; it has no stub.
+        LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
+            tokens=tokens,
+            vocab_ptr=tokenizer.vocab,
+            tokenize_fptr=tokenize.value,
+            eos_token=list(tokenizer.ends),
+            slices=None,
+        ),
+        controls,
+    )

@@ -1,0 +1,120 @@
+"""One step as data: what goes into the batch and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Tokens
+
+    from inference.engine.errors import EngineError
+    from inference.engine.sampling.logprobs import TokenLogprobs
+    from inference.engine.scheduling.lora import Adapters
+    from inference.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class StepItem:
+    """The tokens of one sequence in a step.
+
+    They go to the positions from ``start`` on. ``samples`` says whether the last
+    of them yields a token: true for a decode and for the end of a prefill. The
+    newest ``num_draft`` tokens are guesses: as far as the sampler comes to the same
+    ones, each yields a token, too. ``num_forced`` of those of a decode were not
+    sampled: a grammar left no choice. ``tells_prompt`` asks how likely each of the
+    tokens after the first was.
+    """
+
+    sequence: Sequence
+    tokens: Tokens[int]
+    start: int
+    samples: bool
+    num_draft: int = 0
+    num_forced: int = 0
+    tells_prompt: bool = False
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether the sequence only goes on."""
+        return self.samples and len(self.tokens) == 1 + self.num_forced + self.num_draft
+
+    @property
+    def num_outputs(self) -> int:
+        """Tokens of the item whose logits are needed."""
+        if self.tells_prompt:
+            return len(self.tokens)
+        return 1 + self.num_draft if self.samples else 0
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The batch of one step, ordered by slot. All have the same adapters.
+
+    Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of
+    order it falls back to one sequence per micro-batch. What is asked of it often is
+    reckoned once.
+    """
+
+    items: tuple[StepItem, ...]
+
+    @property
+    def adapters(self) -> Adapters:
+        """The adapters of all its sequences."""
+        return self.items[0].sequence.request.adapters
+
+    @cached_property
+    def decodes(self) -> list[StepItem]:
+        """The sequences that only continue."""
+        return [item for item in self.items if item.is_decode]
+
+    @property
+    def num_decodes(self) -> int:
+        """Sequences that only continue."""
+        return len(self.decodes)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """Tokens in the batch."""
+        return sum(len(item.tokens) for item in self.items)
+
+    @cached_property
+    def num_decode_tokens(self) -> int:
+        """Tokens of the sequences that only continue, with their drafts."""
+        return sum(len(item.tokens) for item in self.decodes)
+
+    @cached_property
+    def prefills(self) -> list[tuple[int, int]]:
+        """Of each piece of a prompt its tokens, and the tokens before it."""
+        if self.num_decodes == len(self.items):
+            return []
+        return [
+            (len(item.tokens), item.start) for item in self.items if not item.is_decode
+        ]
+
+    def even(self) -> list[StepPlan]:
+        """Return plans in each of which all sequences have as many tokens."""
+        by_length: dict[int, list[StepItem]] = {}
+        for item in self.items:
+            by_length.setdefault(len(item.tokens), []).append(item)
+        return [StepPlan(tuple(items)) for _, items in sorted(by_length.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What a step gave a sequence.
+
+    ``tokens`` in order: those as drafted, ``num_accepted`` of them, the one after
+    them, and what a grammar leaves no choice about. ``logprobs`` of each, if asked
+    for. ``prompt_logprobs`` are those of the prompt's tokens in the step.
+    ``is_complete`` says that nothing may follow them. ``error`` is why its sampler
+    could not choose: the sequence ends by it.
+    """
+
+    tokens: tuple[int, ...] = ()
+    num_accepted: int = 0
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    is_complete: bool = False
+    error: EngineError | None = None

@@ -1,0 +1,122 @@
+"""Who guesses tokens in the next step, from what, and how many of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference.engine.speculative.drafts import (
+    MAX_DRAFT,
+    PromptLookup,
+    Prospect,
+    draft_lengths,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from inference.engine.backend import Drafter
+    from inference.engine.request import Request
+    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRoom:
+    """What the next step has room for besides its ``tokens``: guesses.
+
+    ``limits`` says for each sequence that decodes how many may come true before it
+    ends; ``total`` is for all of them together.
+    """
+
+    tokens: int
+    limits: Mapping[Sequence, int]
+    total: int
+
+
+class Drafting:
+    """Finds guesses, as many as pay.
+
+    A sequence looks its guesses up, in what it has or in a prediction of its answer;
+    or a draft model makes them.
+    """
+
+    def __init__(
+        self,
+        times: StepTimes,
+        *,
+        can_draft: bool,
+        max_lookups: int,
+        drafter: Drafter | None,
+        is_split: bool = False,
+    ) -> None:
+        """``can_draft`` says whether what was wrong can be taken back.
+
+        ``is_split`` says that sequences have cells of their own. While more than
+        ``max_lookups`` sequences decode, only predictions are looked up.
+        """
+        self._times = times
+        self._is_split = is_split
+        self._can_draft = can_draft
+        self._max_lookups = max_lookups
+        self._drafter = drafter
+
+    def lookup_for(self, request: Request) -> PromptLookup | None:
+        """Return where the guesses of a request's sequence are looked up."""
+        if self._can_draft and (self._max_lookups or request.prediction):
+            return PromptLookup(request.prompt, request.prediction)
+        return None
+
+    def may_guess(self, sequences: Collection[Sequence]) -> bool:
+        """Whether there may be guesses in a step of these; a quick look."""
+        if self._drafter is not None or len(sequences) <= self._max_lookups:
+            return True
+        return any(sequence.request.prediction for sequence in sequences)
+
+    def guesses(self, room: DraftRoom) -> dict[Sequence, list[int]]:
+        """Return what to guess in the next step. Raises DecodeError."""
+        if room.total <= 0 or not self._times.knows_batches:
+            return {}
+        are_few = len(room.limits) <= self._max_lookups
+        looked_up: dict[Sequence, list[int]] = {}
+        prospects: dict[Sequence, Prospect] = {}
+        for sequence, most in room.limits.items():
+            limit, rate = min(most, MAX_DRAFT), sequence.acceptance.rate
+            # A first token is waited for: nothing is computed beside it.
+            if limit <= 0 or not sequence.num_output:
+                continue
+            if sequence.lookup is not None:
+                if not (are_few or sequence.request.prediction):
+                    continue
+                found = sequence.lookup.propose(sequence.tokens, limit)
+                if found:
+                    looked_up[sequence] = found
+                    prospects[sequence] = Prospect(rate, len(found))
+            elif self._drafter is not None and self._drafter.can_follow(sequence):
+                prospects[sequence] = Prospect(rate, limit, takes_passes=True)
+        if not prospects:
+            return {}
+        lengths = draft_lengths(
+            list(prospects.values()),
+            room.total,
+            tokens=room.tokens,
+            expected=float(len(room.limits)),
+            step_seconds=lambda count: self._times.decode_s(count) or 0.0,
+            pass_seconds=self._pass_seconds,
+            batch_s=(self._times.decode_s(0) or 0.0) if self._is_split else 0.0,
+        )
+        wanted: dict[Sequence, int] = {}
+        guesses: dict[Sequence, list[int]] = {}
+        for sequence, length in zip(prospects, lengths, strict=True):
+            if not length:
+                continue
+            if sequence in looked_up:
+                guesses[sequence] = looked_up[sequence][:length]
+            else:
+                wanted[sequence] = length
+        if wanted and self._drafter is not None:
+            guesses |= self._drafter.propose(wanted)
+        return guesses
+
+    def _pass_seconds(self, count: int) -> float:
+        return self._drafter.pass_s(count) if self._drafter is not None else 0.0

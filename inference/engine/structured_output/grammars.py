@@ -1,0 +1,239 @@
+"""Constraints, made from what requests say and checked before anything runs.
+
+The check needs no model: a grammar is compiled for a vocabulary of single bytes.
+Only special tokens that a grammar names must wait for the model's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, lru_cache
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.deep_stack import on_deep_stack
+from inference.engine.structured_output.gbnf import GrammarSyntaxError, parse_gbnf
+from inference.engine.structured_output.json_schema import (
+    PreparedSchema,
+    prepare_schema,
+)
+from inference.engine.structured_output.lark import prepare_lark
+from inference.engine.structured_output.lexemes import to_lark
+from inference.engine.structured_output.schema_values import SchemaError
+
+#: Of a grammar in GBNF, a regular expression, or all choices together.
+MAX_GRAMMAR_BYTES = 32 * 1024
+MAX_CHOICES = 1_000
+#: What compiling and a step may take: some 100 ms and 15 MB. A grammar that
+#: needs more ends with an error, whatever is generated.
+LIMITS = LLParserLimits(
+    max_items_in_row=2_000,
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=200_000,
+    step_max_items=100_000,
+    max_lexer_states=50_000,
+    max_grammar_size=200_000,
+    verbose_errors=False,
+)
+#: Compiles of parts of a schema while the one at fault is looked for.
+_MAX_TRIALS = 300
+#: Lines of llguidance's messages that show the source, or name what was made here.
+_EXCERPT = re.compile(r"\^*$|\d+ \||while processing json-schema:")
+_ONE_OF = (
+    "no value may match two of the options, and that is only seen where they differ "
+    "in type or in a constant of a required property; use anyOf"
+)
+
+
+class InvalidGrammar(Exception):
+    """A grammar that cannot be enforced; ``path`` is the place of the fault in it."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+
+
+def json_object(param: str = "") -> Constraint:
+    """Return the constraint to any JSON object."""
+    return json_schema({"type": "object"}, param)
+
+
+def json_schema(schema: Any, param: str = "") -> Constraint:
+    """Return the constraint to the values of a schema. Raises InvalidGrammar."""
+    try:
+        prepared = prepare_schema(schema)
+    except SchemaError as error:
+        raise InvalidGrammar(error.message, error.path) from None
+    grammar = _schema_grammar(prepared.document())
+    try:
+        _check(grammar)
+    except InvalidGrammar as error:
+        raise _located(prepared, error) from None
+    return Constraint(grammar, param)
+
+
+def regex(pattern: str, param: str = "") -> Constraint:
+    """Return the constraint to the texts that match as a whole.
+
+    The syntax is that of Rust's regex crate. Raises InvalidGrammar.
+    """
+    _check_size(pattern)
+    grammar = LLMatcher.grammar_from_regex(pattern)
+    _check(grammar)
+    return Constraint(grammar, param)
+
+
+def choice(texts: list[str], param: str = "") -> Constraint:
+    """Return the constraint to one of these texts. Raises InvalidGrammar."""
+    _check_size("".join(texts))
+    literals = [json.dumps(text, ensure_ascii=False) for text in texts]
+    options = " | ".join(literals).replace("\x7f", "\\u007f")
+    grammar = f"start: CHOICE\nCHOICE: {options}\n"
+    _check(grammar)
+    return Constraint(grammar, param)
+
+
+def gbnf(source: str, param: str = "") -> Constraint:
+    """Return the constraint of a grammar of llama.cpp's. Raises InvalidGrammar."""
+    _check_size(source)
+    try:
+        grammar = _lark_of_gbnf(source)
+    except GrammarSyntaxError as error:
+        raise InvalidGrammar(str(error)) from None
+    _check(grammar)
+    return Constraint(grammar, param)
+
+
+def lark(source: str, param: str = "") -> Constraint:
+    """Return the constraint of a grammar in Lark. Raises InvalidGrammar.
+
+    Schemas in it (``%json {…}``) are taken as they come, and made ready.
+    """
+    if source.lstrip().startswith("{"):
+        # llguidance would take it for its own JSON, unchecked.
+        raise InvalidGrammar("it is no Lark: it begins with '{'")
+    try:
+        grammar = prepare_lark(source)
+    except GrammarSyntaxError as error:
+        raise InvalidGrammar(str(error)) from None
+    except SchemaError as error:
+        place = f" at '{error.path}'" if error.path else ""
+        raise InvalidGrammar(f"%json{place}: {error.message}") from None
+    _check(grammar)
+    return Constraint(grammar, param)
+
+
+def checked(constraint: Constraint) -> Constraint:
+    """Return the constraint if it can be enforced. Raises InvalidGrammar.
+
+    Its marks are taken for text: what a vocabulary has of them is for the worker.
+    """
+    _check(spelled(constraint, {}))
+    return constraint
+
+
+def compile_grammar(tokenizer: LLTokenizer, grammar: str) -> LLMatcher:
+    """Return the grammar at its beginning. Raises InvalidGrammar."""
+
+    def compiled() -> LLMatcher:
+        matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
+        if not matcher.is_error():
+            # The parser's own limits are first looked at here.
+            matcher.compute_bitmask()
+        return matcher
+
+    matcher = on_deep_stack(compiled)
+    if matcher.is_error():
+        reason = _one_line(matcher.get_error())
+        if reason == "NoExtensionBias":
+            reason = "no text matches it"
+        raise InvalidGrammar(reason)
+    return matcher
+
+
+def _check_size(source: str) -> None:
+    if len(source.encode()) > MAX_GRAMMAR_BYTES:
+        raise InvalidGrammar(f"it is larger than {MAX_GRAMMAR_BYTES} bytes")
+
+
+@lru_cache(maxsize=64)
+def _check(grammar: str) -> None:
+    """Raise InvalidGrammar if the grammar cannot be enforced."""
+    warnings = _validate(grammar)
+    if not warnings:
+        compile_grammar(_tokens_of_bytes(), grammar)
+    elif any(not warning.startswith("no tokenizer") for warning in warnings):
+        raise InvalidGrammar(_one_line("; ".join(warnings)))
+
+
+def _validate(grammar: str) -> list[str]:
+    """Return llguidance's warnings. Raises InvalidGrammar."""
+    is_error, messages = on_deep_stack(
+        lambda: LLMatcher.validate_grammar_with_warnings(grammar, limits=LIMITS)
+    )
+    if is_error:
+        raise InvalidGrammar(_one_line(messages[0]))
+    return messages
+
+
+@lru_cache(maxsize=32)
+def _lark_of_gbnf(source: str) -> str:
+    return to_lark(parse_gbnf(source))
+
+
+@cache
+def _tokens_of_bytes() -> LLTokenizer:
+    return LLTokenizer("byte")
+
+
+def _schema_grammar(document: dict[str, Any]) -> str:
+    return json.dumps({"grammars": [{"json_schema": document}]}, ensure_ascii=False)
+
+
+def _one_line(message: str) -> str:
+    """Return llguidance's message in one line, without its excerpts."""
+    lines = [line.strip() for line in message.replace("<non-verbose/>", "").split("\n")]
+    return " ".join(line for line in lines if not _EXCERPT.match(line))[:500]
+
+
+# Where in a schema llguidance's error comes from --------------------------------
+
+
+def _located(prepared: PreparedSchema, error: InvalidGrammar) -> InvalidGrammar:
+    """Return the error with the place of the smallest part that has it."""
+    trials = iter(range(_MAX_TRIALS))
+
+    def fails(body: dict[str, Any]) -> str | None:
+        if next(trials, None) is None:
+            return None
+        try:
+            _validate(_schema_grammar(prepared.document(body)))
+        except InvalidGrammar as error:
+            return error.message
+        return None
+
+    body, message = prepared.body, error.message
+    seen: set[int] = set()
+    while id(body) not in seen:
+        seen.add(id(body))
+        for part in prepared.parts(body):
+            reason = None if id(part) in seen else fails(part)
+            if reason and (reason == message or _both_unsatisfiable(reason, message)):
+                body, message = part, reason
+                break
+    path = prepared.places.get(id(body), "")
+    for keyword in sorted(body, key=lambda name: (name not in message, name == "type")):
+        less = {name: value for name, value in body.items() if name != keyword}
+        if fails(body) and not fails(less):
+            path = f"{path}.{keyword}" if path else keyword
+            break
+    return InvalidGrammar(_ONE_OF if "oneOf" in message else message, path)
+
+
+def _both_unsatisfiable(*messages: str) -> bool:
+    return all(message.startswith("Unsatisfiable") for message in messages)

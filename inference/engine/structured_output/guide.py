@@ -1,0 +1,198 @@
+"""A grammar that leads sequences: which tokens may come next, told to the sampler."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.engine.errors import ConstraintError, InvalidRequest
+from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.grammars import InvalidGrammar, compile_grammar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from llguidance import LLMatcher, LLTokenizer
+    from numpy.typing import NDArray
+
+    from inference.engine.structured_output.constraint import Constraint
+
+#: Compiled grammars that are kept, each with the states that its sequences found:
+#: less than a megabyte as a rule, and some 15 at the very most.
+MAX_COMPILED = 32
+#: A mask takes microseconds as a rule; another thread helps where one takes longer.
+_MASK_THREADS = 2
+
+
+class Guidance:
+    """The compiled grammars of one vocabulary. Safe to use from any thread."""
+
+    def __init__(
+        self, tokenizer: LLTokenizer, controls: Mapping[str, int | None] | None = None
+    ) -> None:
+        """``controls`` are the ids of control tokens by name, None those that end."""
+        self._tokenizer = tokenizer
+        self._controls = controls or {}
+        self._compiled: OrderedDict[object, LLMatcher] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_MASK_THREADS, thread_name_prefix="mask")
+
+    def compile(self, constraint: Constraint) -> None:
+        """Have a grammar ready. Takes milliseconds; raises InvalidRequest."""
+        self._matcher(constraint)
+
+    def guide(self, constraint: Constraint, output: Sequence[int] = ()) -> Guide:
+        """Return the guide of a sequence that has generated ``output`` so far.
+
+        Raises InvalidRequest, or ConstraintError if the output does not match.
+        """
+        return Guide(
+            self._matcher(constraint).deep_copy(),
+            self._pool,
+            ends=frozenset(self._tokenizer.eos_tokens),
+            n_vocab=self._tokenizer.vocab_size,
+            output=output,
+            on_error=lambda: self._forget(constraint),
+        )
+
+    def _matcher(self, constraint: Constraint) -> LLMatcher:
+        key = _key(constraint)
+        # One at a time: sequences with the same grammar come together.
+        with self._lock:
+            matcher = self._compiled.get(key)
+            if matcher is None:
+                matcher = self._compile(constraint)
+                self._compiled[key] = matcher
+                if len(self._compiled) > MAX_COMPILED:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(key)
+        return matcher
+
+    def _compile(self, constraint: Constraint) -> LLMatcher:
+        try:
+            grammar = spelled(constraint, self._controls)
+            return compile_grammar(self._tokenizer, grammar)
+        except InvalidGrammar as error:
+            raise InvalidRequest(
+                f"The answer cannot be constrained: {error.message}.",
+                param=constraint.param or None,
+            ) from None
+
+    def _forget(self, constraint: Constraint) -> None:
+        """Drop a grammar whose shared states are full or broken."""
+        with self._lock:
+            self._compiled.pop(_key(constraint), None)
+
+
+def _key(constraint: Constraint) -> object:
+    """Return what two constraints have in common that are one grammar."""
+    return constraint.grammar, constraint.marks
+
+
+class Guide:
+    """Where one sequence is in its grammar.
+
+    After a token the next mask is computed in another thread, while the model
+    computes the next logits. Everything else belongs to one thread, the engine's.
+    """
+
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        pool: ThreadPoolExecutor,
+        *,
+        ends: frozenset[int],
+        n_vocab: int,
+        output: Sequence[int] = (),
+        on_error: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start after ``output``. Raises ConstraintError if it does not match."""
+        self._matcher = matcher
+        self._pool = pool
+        self._ends = ends
+        self._n_vocab = n_vocab
+        self._on_error = on_error
+        self._mask = np.zeros((n_vocab + 31) // 32, np.uint32)
+        self._computing: Future[None] | None = None
+        #: Whether nothing but the end may follow.
+        self.is_done = False
+        if output and not self._matcher.consume_tokens(list(output)):
+            raise self._failed()
+        self._advance()
+
+    def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Ban in place every token that may not come next; return which may.
+
+        Raises ConstraintError.
+        """
+        self._wait()
+        bits = np.unpackbits(
+            self._mask.view(np.uint8), count=self._n_vocab, bitorder="little"
+        )
+        allowed = bits.view(np.bool_)
+        np.copyto(logits, -np.inf, where=~allowed)
+        return allowed
+
+    def accept(self, token: int) -> None:
+        """Go on by a token. Raises ConstraintError if it may not come here."""
+        if self._consume(token):
+            self._advance()
+
+    def follow(self, token: int) -> list[int]:
+        """Go on by a token, and by those that then must come; return these.
+
+        There the mask would have one token each, so they need no sampling. Raises
+        ConstraintError if the token may not come here.
+        """
+        if not self._consume(token):
+            return []
+        forced = self._matcher.compute_ff_tokens()
+        if forced and not self._matcher.consume_tokens(forced):
+            raise self._failed()
+        self._advance()
+        return forced
+
+    def _consume(self, token: int) -> bool:
+        """Go on by a token; return whether something may follow."""
+        self._wait()
+        if not self._matcher.consume_token(token):
+            raise self._failed()
+        self.is_done = token in self._ends
+        return not self.is_done
+
+    def close(self) -> None:
+        """Wait until no other thread works for it. Idempotent."""
+        if self._computing is not None and not self._computing.cancel():
+            self._computing.exception()
+
+    def _advance(self) -> None:
+        self.is_done = self._matcher.is_stopped()
+        self._computing = self._pool.submit(self._compute_mask)
+
+    def _compute_mask(self) -> None:
+        # Drops the GIL. Where only the end may follow, or something is wrong, the
+        # mask has the end tokens.
+        mask = self._mask
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+
+    def _wait(self) -> None:
+        """Have the mask. Raises ConstraintError if there is none."""
+        computing, self._computing = self._computing, None
+        error: BaseException | None = None
+        if computing is not None:
+            # Where the other threads have not come to it, waiting takes longer.
+            if computing.cancel():
+                self._compute_mask()
+            else:
+                error = computing.exception()
+        if error is not None or self._matcher.is_error():
+            raise self._failed() from error
+
+    def _failed(self) -> ConstraintError:
+        self._on_error()
+        reason = self._matcher.get_error().split("\n")[0]
+        return ConstraintError(f"The answer's grammar cannot go on: {reason}")

@@ -1,0 +1,366 @@
+"""JSON schemas, made ready for llguidance; what cannot be enforced is refused.
+
+llguidance passes over keywords that it does not know, and has no bounds for some
+that it does. So each keyword is looked at here: it is enforced, says nothing about
+the value (a title), or is an error that names its place. Along the way older
+drafts are written as 2020-12, and references become plain names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from inference.engine.structured_output.formats import FORMAT_PATTERNS, FORMATS
+from inference.engine.structured_output.patterns import rust_pattern
+from inference.engine.structured_output.schema_values import (
+    MAX_DEPTH,
+    TYPES,
+    SchemaError,
+    exact_number,
+    expect,
+    modern_keywords,
+    nonempty,
+    plain_value,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_BYTES = 128 * 1024
+MAX_SCHEMAS = 2_000
+#: llguidance's parser tracks every one that may come next.
+MAX_OPTIONAL = 400
+#: A number is tested for being a multiple by an automaton of this many states.
+MAX_MULTIPLE = 10_000
+MAX_MULTIPLES_TOGETHER = 100_000
+
+_ANNOTATIONS = {
+    "$comment",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "deprecated",
+    "description",
+    "discriminator",
+    "example",
+    "examples",
+    "id",
+    "readOnly",
+    "title",
+    "writeOnly",
+}
+_DIALECTS = re.compile(
+    r"https?://json-schema\.org/"
+    r"(draft/(2020-12|2019-09)/schema|(draft-0[467]/)?schema)#?"
+)
+_SUBSCHEMA = {"additionalProperties", "items"}
+_SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
+_SUBSCHEMA_MAPS = {"properties", "patternProperties"}
+#: What every prepared document says besides: escapes are those that a character
+#: has one way to be written in, so that no key can come in disguise, and white
+#: space is enough to indent with, but not without end.
+_OPTIONS = {
+    "json_allowed_escapes": 'nrbtf\\"',
+    "whitespace_pattern": r" |\n{1,2}[ \t]{0,40}",
+}
+
+
+class PreparedSchema:
+    """A schema as llguidance takes it, that remembers where its parts come from.
+
+    ``places`` has the path of each part, by its identity.
+    """
+
+    def __init__(
+        self,
+        body: dict[str, Any],
+        definitions: dict[str, Any],
+        places: dict[int, str],
+    ) -> None:
+        self.body = body
+        self.definitions = definitions
+        self.places = places
+
+    def parts(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the schemas in a schema, and those that it refers to."""
+        for keyword, value in body.items():
+            if keyword == "$ref":
+                yield from _objects([self.definitions[_definition(value)]])
+            elif keyword in _SUBSCHEMA:
+                yield from _objects([value])
+            elif keyword in _SUBSCHEMA_LISTS or keyword == "oneOf":
+                yield from _objects(value)
+            elif keyword in _SUBSCHEMA_MAPS:
+                yield from _objects(value.values())
+
+    def document(self, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the schema, or a part of it, as a document of its own."""
+        return {
+            "x-guidance": _OPTIONS,
+            "$defs": self.definitions,
+            **(self.body if body is None else body),
+        }
+
+
+def prepare_schema(schema: Any) -> PreparedSchema:
+    """Return the schema made ready. Raises SchemaError."""
+    return _Preparation(schema).prepared()
+
+
+class _Preparation:
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._names: dict[str, str] = {}
+        self._pending: list[tuple[str, str]] = []
+        self._inlined: list[str] = []
+        self._count = 0
+        self._multiples: list[int] = []
+        self._places: dict[int, str] = {}
+
+    def prepared(self) -> PreparedSchema:
+        body = self._schema(self._root, "", 0)
+        definitions = {}
+        while self._pending:
+            pointer, path = self._pending.pop()
+            definitions[self._names[pointer]] = self._schema(
+                self._target(pointer, path), _place(pointer), 0
+            )
+        if math.lcm(*self._multiples) > MAX_MULTIPLES_TOGETHER:
+            raise SchemaError(
+                "the least common multiple of all values of 'multipleOf' is above "
+                f"{MAX_MULTIPLES_TOGETHER}"
+            )
+        if body is False:
+            raise SchemaError("no value can match it")
+        ending = _ending(definitions)
+        for pointer, name in self._names.items():
+            if name not in ending:
+                raise SchemaError("no value that ends can match it", _place(pointer))
+        body = {} if body is True else body
+        prepared = PreparedSchema(body, definitions, self._places)
+        if len(json.dumps(prepared.document())) > MAX_BYTES:
+            raise SchemaError(f"it is larger than {MAX_BYTES} bytes")
+        return prepared
+
+    def _schema(self, schema: Any, path: str, depth: int) -> Any:
+        if isinstance(schema, bool):
+            return schema
+        if not isinstance(schema, dict):
+            raise SchemaError("a schema must be an object or a boolean", path)
+        self._count += 1
+        if self._count > MAX_SCHEMAS:
+            raise SchemaError(f"it has more than {MAX_SCHEMAS} schemas in it", path)
+        if depth > MAX_DEPTH:
+            raise SchemaError(f"it is nested deeper than {MAX_DEPTH} schemas", path)
+        out: dict[str, Any] = {}
+        self._places[id(out)] = path
+        for keyword, value in modern_keywords(schema, path).items():
+            where = _join(path, keyword)
+            if not self._is_inert(keyword, value, path):
+                self._keyword(out, keyword, value, where, depth)
+        self._check_object(out, path)
+        return out
+
+    def _is_inert(self, keyword: str, value: Any, path: str) -> bool:
+        """Whether a keyword says nothing about the value that it is beside."""
+        where = _join(path, keyword)
+        if keyword in ("$schema", "$id") and not path:
+            is_known = isinstance(value, str) and _DIALECTS.fullmatch(value)
+            if keyword == "$schema" and not is_known:
+                raise SchemaError("it is none of the known dialects", where)
+            return True
+        if keyword in ("$defs", "definitions"):
+            expect(value, dict, "an object", where)
+            return True
+        if keyword == "uniqueItems" and value is False:
+            return True
+        is_extension = keyword.startswith("x-") and keyword != "x-guidance"
+        return keyword in _ANNOTATIONS or is_extension
+
+    def _keyword(
+        self, out: dict[str, Any], keyword: str, value: Any, path: str, depth: int
+    ) -> None:
+        """Write one keyword into ``out``, or refuse it."""
+        if keyword in _SUBSCHEMA:
+            out[keyword] = self._schema(value, path, depth + 1)
+        elif keyword in _SUBSCHEMA_LISTS:
+            out[keyword] = [
+                *out.get(keyword, []),
+                *(
+                    self._schema(item, f"{path}[{index}]", depth + 1)
+                    for index, item in enumerate(nonempty(value, path))
+                ),
+            ]
+        elif keyword in _SUBSCHEMA_MAPS:
+            expect(value, dict, "an object", path)
+            spelt = rust_pattern if keyword == "patternProperties" else str
+            out[keyword] = {
+                spelt(name): self._schema(item, _join(path, name), depth + 1)
+                for name, item in value.items()
+            }
+        elif keyword == "oneOf":
+            out[keyword] = [
+                self._option(item, f"{path}[{index}]", depth + 1)
+                for index, item in enumerate(nonempty(value, path))
+            ]
+        elif keyword == "$ref":
+            out[keyword] = f"#/$defs/{self._name(value, path)}"
+        elif keyword == "format":
+            self._format(out, value, path)
+        elif keyword == "multipleOf":
+            out[keyword] = self._multiple(value, path)
+        else:
+            out[keyword] = plain_value(keyword, value, path)
+
+    def _format(self, out: dict[str, Any], value: Any, path: str) -> None:
+        expect(value, str, "a string", path)
+        if value not in FORMATS:
+            known = ", ".join(sorted(FORMATS))
+            raise SchemaError(f"it must be one of {known}", path)
+        if value in FORMAT_PATTERNS:
+            pattern = {"pattern": FORMAT_PATTERNS[value]}
+            out["allOf"] = [*out.get("allOf", []), pattern]
+        else:
+            out["format"] = value
+
+    def _multiple(self, value: Any, path: str) -> float:
+        number: float = exact_number(value, path)
+        if number <= 0:
+            raise SchemaError("it must be above 0", path)
+        digits = f"{number:.10f}".rstrip("0").rstrip(".")
+        coefficient = int(digits.replace(".", ""))
+        self._multiples.append(max(coefficient, 1))
+        if float(digits) != number or sum(self._multiples) > MAX_MULTIPLE:
+            raise SchemaError(
+                "it is too large or too fine: without their decimal points all values "
+                f"of 'multipleOf' may add up to {MAX_MULTIPLE}",
+                path,
+            )
+        return number
+
+    def _check_object(self, out: dict[str, Any], path: str) -> None:
+        required = set(out.get("required", ()))
+        optional = out.get("properties", {}).keys() - required
+        if len(optional) > MAX_OPTIONAL:
+            raise SchemaError(
+                f"{len(optional)} properties are optional, and at most {MAX_OPTIONAL} "
+                "may be",
+                _join(path, "properties"),
+            )
+        # Keys that 'properties' does not list may come twice, and count once.
+        if out.get("minProperties", 0) > len(required) + 1:
+            raise SchemaError(
+                "it can be at most one more than there are names in 'required'",
+                _join(path, "minProperties"),
+            )
+
+    # References ---------------------------------------------------------------
+
+    def _option(self, option: Any, path: str, depth: int) -> Any:
+        """Return an option of oneOf: what it refers to, not the reference.
+
+        Only then can llguidance see that no value matches two of them.
+        """
+        plain = {"$ref", *_ANNOTATIONS}
+        if not (isinstance(option, dict) and "$ref" in option and plain >= set(option)):
+            return self._schema(option, path, depth)
+        pointer = _pointer(option["$ref"], _join(path, "$ref"))
+        if pointer in self._inlined:
+            return self._schema(option, path, depth)
+        self._inlined.append(pointer)
+        target = self._target(pointer, _join(path, "$ref"))
+        inlined = self._option(target, _place(pointer), depth)
+        self._inlined.pop()
+        return inlined
+
+    def _name(self, reference: Any, path: str) -> str:
+        """Return the name under which a reference's target is a definition."""
+        pointer = _pointer(reference, path)
+        if pointer not in self._names:
+            self._names[pointer] = str(len(self._names))
+            self._pending.append((pointer, path))
+        return self._names[pointer]
+
+    def _target(self, pointer: str, path: str) -> Any:
+        target = self._root
+        for part in pointer.split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, dict) and key in target:
+                target = target[key]
+            elif isinstance(target, list) and key.isdecimal() and len(key) < 5:
+                target = target[int(key)] if int(key) < len(target) else None
+            else:
+                target = None
+            if target is None:
+                raise SchemaError("there is nothing where it points to", path)
+        return target
+
+
+def _ending(definitions: dict[str, Any]) -> set[str]:
+    """Return the definitions that some finite value may match."""
+    ending: set[str] = set()
+    before = -1
+    while before != (before := len(ending)):
+        # What is referred to mostly comes after what refers to it.
+        for name, body in reversed(definitions.items()):
+            if _ends(body, ending):
+                ending.add(name)
+    return ending
+
+
+def _ends(schema: Any, ending: set[str]) -> bool:
+    """Whether a finite value may match, if one does each definition of ``ending``."""
+
+    def ends(schema: Any) -> bool:
+        return _ends(schema, ending)
+
+    if isinstance(schema, bool):
+        return schema
+    if "$ref" in schema and _definition(schema["$ref"]) not in ending:
+        return False
+    if not all(map(ends, schema.get("allOf", ()))):
+        return False
+    if any(not any(map(ends, schema[k])) for k in ("anyOf", "oneOf") if k in schema):
+        return False
+    names = schema.get("type", TYPES)
+    types = {names} if isinstance(names, str) else set(names)
+    least = schema.get("minItems", 0)
+    items = [*schema.get("prefixItems", ())[:least], schema.get("items", True)]
+    properties = schema.get("properties", {})
+    others = schema.get("additionalProperties", True)
+    required = [properties.get(name, others) for name in schema.get("required", ())]
+    return (
+        bool(types - {"array", "object"})
+        or ("object" in types and all(map(ends, required)))
+        or ("array" in types and all(map(ends, items[:least])))
+    )
+
+
+def _objects(schemas: Iterable[Any]) -> list[dict[str, Any]]:
+    return [schema for schema in schemas if isinstance(schema, dict)]
+
+
+def _definition(reference: str) -> str:
+    """Return the name of the definition that a prepared reference is to."""
+    return reference.removeprefix("#/$defs/")
+
+
+def _pointer(reference: Any, path: str) -> str:
+    """Return where a reference points to: "" is the whole document."""
+    expect(reference, str, "a string", path)
+    if reference != "#" and not reference.startswith("#/"):
+        raise SchemaError("only references like '#/$defs/name' are followed", path)
+    return unquote(reference[1:])
+
+
+def _place(pointer: str) -> str:
+    return pointer.strip("/").replace("~1", "/").replace("~0", "~").replace("/", ".")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

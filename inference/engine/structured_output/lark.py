@@ -1,0 +1,77 @@
+"""Lark that comes from outside: what llguidance would pass over is looked at.
+
+Schemas inside (``%json {…}``) are made ready like any other, and what it would not
+honour is refused: options that it does not know, and temperatures of rules.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from inference.engine.structured_output.gbnf import GrammarSyntaxError
+from inference.engine.structured_output.json_schema import prepare_schema
+
+MAX_BYTES = 32 * 1024
+MAX_SCHEMA_BYTES = 512 * 1024
+_PARTS = re.compile(
+    r"""
+      (?P<comment>(?://|\#)[^\n]*)
+    | (?P<text>"(?:\\.|[^"\\])*")
+    | (?P<regex>/(?:\\.|[^/\\])+/)
+    | (?P<schema>%json\b\s*)
+    | (?P<options>%llguidance\b\s*)
+    | (?P<temperature>\btemperature\s*=)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_OPTIONS = {"allow_initial_skip", "ignore_once", "no_forcing"}
+_decode = json.JSONDecoder().raw_decode
+
+
+def prepare_lark(source: str) -> str:
+    """Return the grammar made ready. Raises GrammarSyntaxError or SchemaError."""
+    texts: list[str] = []
+    schemas: list[str] = []
+    at = 0
+    while found := _PARTS.search(source, at):
+        texts.append(source[at : found.end()])
+        schemas.append("")
+        at = found.end()
+        match found.lastgroup:
+            case "schema":
+                schema, at = _json(source, at)
+                document = prepare_schema(schema).document()
+                schemas[-1] = json.dumps(document, ensure_ascii=False)
+            case "options":
+                options, at = _json(source, at)
+                schemas[-1] = _options(options)
+            case "temperature":
+                raise GrammarSyntaxError("'temperature=' is not supported")
+    texts.append(source[at:])
+    _check_size("it", texts, MAX_BYTES)
+    _check_size("what its schemas have", schemas, MAX_SCHEMA_BYTES)
+    parts = zip(texts, [*schemas, ""], strict=True)
+    return "".join(text + schema for text, schema in parts)
+
+
+def _check_size(what: str, parts: list[str], limit: int) -> None:
+    if sum(len(part.encode()) for part in parts) > limit:
+        raise GrammarSyntaxError(f"{what} is larger than {limit} bytes")
+
+
+def _json(source: str, at: int) -> tuple[Any, int]:
+    try:
+        return _decode(source, at)
+    except (ValueError, RecursionError):
+        line = source.count("\n", 0, at) + 1
+        raise GrammarSyntaxError(f"there is no JSON object at line {line}") from None
+
+
+def _options(value: Any) -> str:
+    unknown = set(value) - _OPTIONS if isinstance(value, dict) else {"it"}
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS))
+        raise GrammarSyntaxError(f"the options of %llguidance are {known}")
+    return json.dumps(value)

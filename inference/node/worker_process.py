@@ -1,0 +1,177 @@
+"""The engine's end of one worker process: start it, hear it, drain it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from inference.engine.cores import thread_environment
+from inference.worker.pipe import (
+    DRAIN,
+    WorkerReport,
+    WorkerSpec,
+    report_from_line,
+    spec_to_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+logger = logging.getLogger(__name__)
+
+#: Lines of a worker's standard error that explain its death.
+_STDERR_LINES = 8
+_KILL_AFTER_S = 5.0
+#: Bytes of one line that a worker may write; what is longer is passed over.
+_LINE_LIMIT = 1024 * 1024
+
+
+class WorkerProcess:
+    """A child process that serves one model."""
+
+    def __init__(self, spec: WorkerSpec, *, on_change: Callable[[], None]) -> None:
+        self.spec = spec
+        self.report = WorkerReport(state="loading")
+        self.started_at = time.monotonic()
+        self.ready_at: float | None = None
+        self.heard_at = time.monotonic()
+        self._drained_at: float | None = None
+        self._on_change = on_change
+        self._process: asyncio.subprocess.Process | None = None
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._readers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the process and hand it its specification. Raises OSError."""
+        environment = thread_environment(self.spec.engine.n_threads) | os.environ
+        # The child finds the same packages, installed or from a checkout.
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "inference.worker.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            limit=_LINE_LIMIT,
+        )
+        self._readers = [
+            asyncio.create_task(self._read_reports()),
+            asyncio.create_task(self._read_stderr()),
+        ]
+        await self._write(spec_to_line(self.spec))
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it was told to drain."""
+        return self._drained_at is not None
+
+    @property
+    def drained_for_s(self) -> float:
+        """Seconds since it was told to drain."""
+        return 0.0 if self._drained_at is None else time.monotonic() - self._drained_at
+
+    @property
+    def load_seconds(self) -> float | None:
+        """Seconds from the start of the process until it was ready."""
+        return None if self.ready_at is None else self.ready_at - self.started_at
+
+    def death(self) -> str:
+        """Return why the process ended, in words."""
+        if self.report.state == "failed":
+            return self.report.error
+        code = self._process.returncode if self._process else None
+        if code is not None and code < 0:
+            reason = f"The worker was ended by {signal.Signals(-code).name}."
+        else:
+            reason = f"The worker ended with exit code {code}."
+        return "\n".join([reason, *self._stderr])
+
+    async def drain(self) -> None:
+        """Tell it to finish what runs and take nothing new."""
+        if self._drained_at is None:
+            self._drained_at = time.monotonic()
+            await self._write(DRAIN + "\n")
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def close(self) -> None:
+        """Close its input, which ends it, and wait until it is gone."""
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _KILL_AFTER_S)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def _write(self, line: str) -> None:
+        stdin = self._process.stdin if self._process else None
+        if stdin is not None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                stdin.write(line.encode())
+                await stdin.drain()
+
+    async def _read_reports(self) -> None:
+        assert self._process is not None  # noqa: S101 - start() set it
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        async for line in _lines(self._process.stdout):
+            report = report_from_line(line)
+            if report is None:
+                text = line.decode("utf-8", "replace").rstrip()
+                logger.warning("worker %s: %s", self.spec.model_name, text)
+                continue
+            changed = report.state != self.report.state
+            self.report = report
+            self.heard_at = time.monotonic()
+            if report.state == "ready" and self.ready_at is None:
+                self.ready_at = time.monotonic()
+            if changed:
+                self._on_change()
+        await self._process.wait()
+        self._on_change()
+
+    async def _read_stderr(self) -> None:
+        assert self._process is not None  # noqa: S101 - start() set it
+        assert self._process.stderr is not None  # noqa: S101 - a pipe
+        async for line in _lines(self._process.stderr):
+            text = line.decode("utf-8", "replace").rstrip()
+            self._stderr.append(text)
+            logger.info("worker %s: %s", self.spec.model_name, text)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream to its end, without those that are too long."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            continue
+        if not line:
+            return
+        yield line

@@ -1,0 +1,71 @@
+"""Calls that no mark announces: JSON that stands at the beginning of a line.
+
+Such an object is a call only if it says so before anything else: it is held back
+until its first members have named one of the request's tools, or something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference.output_parsers.content import ReadCall, read_content
+from inference.output_parsers.json_calls import Keys, Outcome, read_calls
+from inference.output_parsers.scanner import Marks
+
+if TYPE_CHECKING:
+    from inference.output_parsers.scanner import Scanner, Step
+    from inference.output_parsers.writer import Writer
+
+_FENCES = ("```json", "```")
+
+
+def _read_nothing(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    yield from ()
+
+
+@dataclass(frozen=True, slots=True)
+class BareJson:
+    """Content, and calls as JSON in lines of their own, or in a fence.
+
+    ``tags`` are control tokens that may stand before a call; ``read_tagged``
+    reads what follows one and is no JSON.
+    """
+
+    tags: tuple[str, ...] = ()
+    read_tagged: ReadCall = _read_nothing
+
+    def read(self, scanner: Scanner, writer: Writer) -> Step[None]:
+        """Read the answer."""
+        if not writer.tools:
+            yield from read_content(
+                scanner, writer, _read_nothing, begin=(), silent=self.tags
+            )
+            return
+        marks, tags = Marks("\n", *self.tags), Marks(*self.tags)
+        mark = "\n"
+        while mark:
+            if not (yield from self._read_line(scanner, writer)):
+                writer.content(tags.removed_from(scanner.recall()))
+                mark = yield from scanner.until(marks, writer.content)
+
+    def _read_line(self, scanner: Scanner, writer: Writer) -> Step[bool]:
+        """Read calls at the beginning of a line. Return whether there were any."""
+        scanner.remember()
+        yield from scanner.space()
+        opening = yield from scanner.accept(*_FENCES, *self.tags)
+        yield from scanner.space()
+        if not (yield from scanner.at("{", "[")):
+            if opening in self.tags:
+                yield from self.read_tagged(scanner, writer, opening)
+            return False
+        outcome = yield from read_calls(scanner, writer, Keys())
+        if outcome is Outcome.NO_CALL:
+            return False
+        if outcome is Outcome.BROKEN:
+            yield from scanner.until(Marks(), writer.arguments)
+            writer.end()
+        if opening in _FENCES:
+            yield from scanner.space()
+            yield from scanner.accept("```")
+        return True

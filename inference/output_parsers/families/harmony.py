@@ -1,0 +1,108 @@
+"""Harmony, the format of gpt-oss: messages, each on a channel.
+
+    <|channel|>analysis<|message|>REASONING<|end|>
+    <|start|>assistant<|channel|>commentary to=functions.NAME <|constrain|>json
+    <|message|>{…}<|call|>
+    <|start|>assistant<|channel|>final<|message|>CONTENT<|return|>
+
+(without these line breaks). Format: openai/harmony, docs/format.md: the recipient
+may stand before or after the channel; ``commentary`` without one is a preamble
+for the user. The models also call on other channels, leave out ``functions.``, or
+repeat the channel (llama.cpp's and vLLM's parsers have met it); what is sent to
+somebody who is no tool of the request stays with its channel.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.json_calls import read_arguments
+from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.reasoning import Reasoning
+from inference.output_parsers.scanner import Marks
+
+if TYPE_CHECKING:
+    from inference.output_parsers.scanner import Scanner, Step
+    from inference.output_parsers.writer import Writer
+
+_START = "<|start|>"
+_CHANNEL = "<|channel|>"
+_CONSTRAIN = "<|constrain|>"
+_MESSAGE = "<|message|>"
+_ENDS = ("<|end|>", "<|call|>", "<|return|>")
+_MARKS = (_START, _CHANNEL, _CONSTRAIN, _MESSAGE, *_ENDS)
+
+_ANY_MARK = Marks(*_MARKS)
+_BODY_END = Marks(_START, _CHANNEL, *_ENDS)
+_WORD = re.compile(r"[^\s<]*")
+_CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
+_RECIPIENT = re.compile(r"to=(?:functions\.)?([^\s<]+)")
+
+
+def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+    while (yield from scanner.peek()):
+        scanner.remember()
+        header = yield from _read_header(scanner)
+        if header is None:
+            writer.content(_ANY_MARK.removed_from(scanner.recall()))
+            yield from scanner.until(_ANY_MARK, writer.content)
+        else:
+            scanner.forget()
+            writer.separate()
+            yield from _read_body(scanner, writer, header)
+        yield from scanner.accept(*_ENDS)
+
+
+def _read_header(scanner: Scanner) -> Step[str | None]:
+    """Return a message's header, its mark of the message taken too; None: no header.
+
+    Whoever begins a text has written ``<|start|>assistant`` already. A header that
+    the end of the text cuts off is one.
+    """
+    header, latest = "", ""
+    while True:
+        header += yield from scanner.space()
+        mark = yield from scanner.accept(_START, _CHANNEL, _CONSTRAIN, _MESSAGE)
+        if mark == _MESSAGE or not (yield from scanner.peek()):
+            return header
+        word = "" if mark else (yield from scanner.run(_WORD))
+        is_known = word.startswith("to=") or word in ("assistant", "json", "code")
+        if not mark and not (word and (latest in _MARKS or is_known)):
+            return None
+        latest = mark or word
+        header += latest
+
+
+def _read_body(scanner: Scanner, writer: Writer, header: str) -> Step[None]:
+    recipients = [name for name in _RECIPIENT.findall(header) if name in writer.tools]
+    if recipients:
+        writer.begin(recipients[-1])
+        yield from read_arguments(scanner, writer, _BODY_END)
+        return
+    channels = _CHANNEL_NAME.findall(header)
+    writer.is_reasoning = channels[-1:] == ["analysis"]
+    yield from scanner.until(
+        _BODY_END, writer.reasoning if writer.is_reasoning else writer.content
+    )
+    writer.is_reasoning = False
+
+
+HARMONY = Dialect(
+    "harmony",
+    _read,
+    marks=_MARKS,
+    framing=Framing(
+        Slots(
+            f"{_CHANNEL}commentary to=functions.",
+            f" {_CONSTRAIN}json{_MESSAGE}",
+            "<|call|>",
+        ),
+        after_reasoning=f"{_START}assistant",
+        before_content=f"{_CHANNEL}final{_MESSAGE}",
+    ),
+    reasoning=Reasoning(
+        (f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START), returns=True
+    ),
+)

@@ -1,0 +1,31 @@
+"""Hermes 2 and 3, Qwen 2.5 and 3, QwQ, SmolLM3, Granite 4 and many others.
+
+    <tool_call>
+    {"name": NAME, "arguments": {…}}
+    </tool_call>
+
+Format: the chat templates of NousResearch/Hermes-3-Llama-3.1-8B and
+Qwen/Qwen3-8B; Hermes' own prompt names the arguments first. Apriel and MiniMax M1
+put all calls between ``<tool_calls>`` tags, as a list or in lines. Small models
+leave out the closing tag, close too many braces, or put a list where one belongs.
+"""
+
+from __future__ import annotations
+
+from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.json_calls import MarkedJson
+from inference.output_parsers.output_parser import Dialect
+
+_BEGIN = ("<tool_call>", "<tool_calls>")
+_END = ("</tool_call>", "</tool_calls>")
+
+HERMES = Dialect(
+    "hermes",
+    MarkedJson(begin=_BEGIN, end=_END).read,
+    marks=(*_BEGIN, *_END, "<think>", "</think>"),
+    framing=Framing(
+        Slots('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>"),
+        separator="\n",
+        openers=_BEGIN,
+    ),
+)

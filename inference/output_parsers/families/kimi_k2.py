@@ -1,0 +1,70 @@
+"""Kimi K2, Instruct and Thinking.
+
+    <|tool_calls_section_begin|><|tool_call_begin|>functions.NAME:INDEX
+    <|tool_call_argument_begin|>{…}<|tool_call_end|>…<|tool_calls_section_end|>
+
+(in one line). Format: the chat template of moonshotai/Kimi-K2-Instruct and its
+docs/tool_call_guidance.md. The template prints a call's id where its result
+stands, and the model counts on from the ids that it sees: so an id is the
+model's own text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from inference.output_parsers.content import read_content
+from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.ids import kimi_id
+from inference.output_parsers.json_calls import read_arguments
+from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.scanner import Marks
+
+if TYPE_CHECKING:
+    from inference.output_parsers.scanner import Scanner, Step
+    from inference.output_parsers.writer import Writer
+
+_SECTION_BEGIN = "<|tool_calls_section_begin|>"
+_SECTION_END = "<|tool_calls_section_end|>"
+_BEGIN = "<|tool_call_begin|>"
+_ARGUMENTS = "<|tool_call_argument_begin|>"
+_END = "<|tool_call_end|>"
+_MARKS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END)
+_ARGUMENTS_END = Marks(_END, _SECTION_END)
+_INDEX = re.compile(r"[0-9]*")
+_MAX_DIGITS = 9
+
+
+def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
+
+
+def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    yield from scanner.space()
+    yield from scanner.accept("functions.")
+    name = yield from scanner.accept(*writer.tools)
+    yield from scanner.accept(":")
+    index = yield from scanner.run(_INDEX)
+    yield from scanner.space()
+    if not name or not (yield from scanner.accept(_ARGUMENTS)):
+        return
+    scanner.forget()
+    writer.begin(
+        name, kimi_id(name, int(index)) if 0 < len(index) < _MAX_DIGITS else ""
+    )
+    yield from read_arguments(scanner, writer, _ARGUMENTS_END)
+
+
+KIMI_K2 = Dialect(
+    "kimi_k2",
+    _read,
+    marks=(*_MARKS, "<think>", "</think>"),
+    framing=Framing(
+        Slots(f"{_BEGIN}functions.", f":0{_ARGUMENTS}", _END),
+        begin=_SECTION_BEGIN,
+        end=_SECTION_END,
+        openers=(_SECTION_BEGIN, _BEGIN),
+    ),
+    new_id=kimi_id,
+)

@@ -1,0 +1,91 @@
+"""Llama 3.1, 3.2, 3.3 and 4: a JSON object, or what follows ``<|python_tag|>``.
+
+    {"name": NAME, "parameters": {…}}
+    <|python_tag|>{"name": NAME, "parameters": {…}}; {…}
+    <|python_tag|>NAME.call(KEY="VALUE", …)
+    <|python_tag|>CODE
+
+Format: the chat templates of meta-llama/Llama-3.1-8B-Instruct and
+Llama-3.2-3B-Instruct, and Meta's llama3_1/prompt_format.md, where built-in tools
+are called like functions and Python is code. Code is a call where the request has
+a tool of one of its names that takes one string.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from inference.output_parsers import json_text
+from inference.output_parsers.bare_calls import BareJson
+from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.parameters import ObjectWriter, members
+from inference.output_parsers.scanner import Marks
+
+if TYPE_CHECKING:
+    from inference.output_parsers.scanner import Scanner, Sink, Step
+    from inference.output_parsers.writer import Writer
+
+PYTHON_TAG = "<|python_tag|>"
+_PYTHON = ("python", "ipython", "code_interpreter")
+_CALL = ".call("
+_WORD = re.compile(r"\w*")
+
+
+def read_tagged(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    """Read what follows the tag: a call like a function's, or code."""
+    call = yield from scanner.accept(*(name + _CALL for name in writer.tools))
+    if call:
+        scanner.forget()
+        writer.begin(call.removesuffix(_CALL))
+        yield from _read_keywords(scanner, writer)
+    else:
+        yield from _read_code(scanner, writer)
+
+
+def _read_keywords(scanner: Scanner, writer: Writer) -> Step[None]:
+    """Read ``KEY=VALUE, …)``, the values as JSON."""
+    before_key = "{"
+    while key := (yield from scanner.run(_WORD)):
+        writer.arguments(f'{before_key}"{key}": ')
+        before_key = ", "
+        is_assigned = yield from scanner.accept("=")
+        if not is_assigned or not (
+            yield from json_text.copy_value(scanner, writer.arguments)
+        ):
+            yield from scanner.until(Marks(), writer.arguments)
+        yield from scanner.space()
+        yield from scanner.accept(",")
+        yield from scanner.space()
+    if (yield from scanner.accept(")")):
+        writer.arguments("{}" if before_key == "{" else "}")
+    writer.end()
+
+
+def _read_code(scanner: Scanner, writer: Writer) -> Step[None]:
+    """Read the rest as the code of a call, where there is a tool for it."""
+    for name in _PYTHON:
+        keys = list(members(writer.tools.get(name, {})))
+        if len(keys) == 1:
+            scanner.forget()
+            writer.begin(name)
+            arguments = ObjectWriter(writer, name)
+            yield from arguments.write(keys[0], partial(_read_rest, scanner))
+            arguments.close()
+            writer.end()
+            return
+
+
+def _read_rest(scanner: Scanner, sink: Sink) -> Step[bool]:
+    yield from scanner.until(Marks(), sink)
+    return True
+
+
+LLAMA3 = Dialect(
+    "llama3",
+    BareJson(tags=(PYTHON_TAG,), read_tagged=read_tagged).read,
+    marks=(PYTHON_TAG, "<think>", "</think>"),
+    framing=Framing(Slots('{"name": "', '", "parameters": ', "}")),
+)

@@ -1,0 +1,91 @@
+"""Mistral: two generations of one mark.
+
+    [TOOL_CALLS][{"name": NAME, "arguments": {…}}, …]          up to tokenizer v7
+    [TOOL_CALLS]NAME[ARGS]{…}[TOOL_CALLS]NAME[ARGS]{…}         from v11
+    [TOOL_CALLS]NAME[CALL_ID]ID[ARGS]{…}                       Mistral Small 3.2
+
+Format: the chat templates of mistralai/Mistral-Nemo-Instruct-2407,
+Mistral-Small-3.2-24B-Instruct-2506 and Ministral-3-14B-Reasoning-2512. Ids have
+nine letters and digits, or the templates refuse them. Magistral thinks between
+``[THINK]`` marks, the first of them (2506) between ``<think>`` tags.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from inference.output_parsers.content import read_content
+from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.ids import mistral_id
+from inference.output_parsers.json_calls import (
+    Keys,
+    Outcome,
+    read_arguments,
+    read_calls,
+)
+from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.reasoning import Reasoning
+from inference.output_parsers.scanner import Marks
+
+if TYPE_CHECKING:
+    from inference.output_parsers.scanner import Scanner, Step
+    from inference.output_parsers.writer import Writer
+
+_BEGIN = "[TOOL_CALLS]"
+_MARKS = (_BEGIN, "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]")
+_NEXT = Marks(_BEGIN)
+_ID = re.compile(r"[0-9a-zA-Z]*")
+_ID_LENGTH = 9
+
+
+def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
+
+
+def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    yield from scanner.space()
+    if (yield from scanner.at("[", "{", *_MARKS)) in ("[", "{"):
+        outcome = yield from read_calls(scanner, writer, Keys())
+        if outcome is Outcome.BROKEN:
+            yield from scanner.until(_NEXT, writer.arguments)
+            writer.end()
+        return
+    name = yield from scanner.accept(*writer.tools)
+    call_id = ""
+    if (yield from scanner.accept("[CALL_ID]")):
+        call_id = yield from scanner.run(_ID)
+    yield from scanner.space()
+    if not name or not (yield from scanner.at("[ARGS]", "{")):
+        return
+    scanner.forget()
+    writer.begin(name, call_id if len(call_id) == _ID_LENGTH else "")
+    yield from scanner.accept("[ARGS]")
+    yield from read_arguments(scanner, writer, _NEXT)
+
+
+def _dialect(name: str, framing: Framing) -> Dialect:
+    return Dialect(
+        name,
+        _read,
+        marks=(*_MARKS, "<think>", "</think>"),
+        framing=framing,
+        reasoning=Reasoning(("[THINK]", "<think>"), ("[/THINK]", "</think>")),
+        new_id=mistral_id,
+    )
+
+
+MISTRAL = _dialect(
+    "mistral",
+    Framing(
+        Slots('{"name": "', '", "arguments": ', "}"),
+        begin=_BEGIN + "[",
+        separator=", ",
+        end="]",
+        openers=(_BEGIN,),
+    ),
+)
+MISTRAL_V11 = _dialect(
+    "mistral_v11",
+    Framing(Slots(_BEGIN, "[ARGS]", ""), separator="", openers=(_BEGIN,)),
+)

@@ -1,0 +1,131 @@
+"""Arguments that come one by one as text, made into a JSON object on the way.
+
+Such formats write strings bare and everything else as JSON (or as Python prints
+it), so that only the tool's schema tells the string ``5`` from the number 5.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from inference.output_parsers import json_text
+from inference.output_parsers.scanner import Sink, Step
+
+if TYPE_CHECKING:
+    from inference.output_parsers.writer import Writer
+
+#: Reads the text of a value into a sink; returns whether it is complete.
+ReadValue = Callable[[Sink], Step[bool]]
+
+_STRING = frozenset({"string"})
+_ANYTHING: frozenset[str] = frozenset()
+# Schemas come with requests: references in a circle end somewhere.
+_MAX_DEPTH = 8
+
+
+class ObjectWriter:
+    """Writes the arguments of the call that was begun last, member by member."""
+
+    def __init__(self, writer: Writer, tool: str) -> None:
+        self._sink = writer.arguments
+        self._schema = writer.tools[tool]
+        self._written: set[str] = set()
+
+    def write(self, key: str, read_value: ReadValue) -> Step[bool]:
+        """Write a member, a string's value while it comes.
+
+        Returns whether it is complete; if not, the text ended in it.
+        """
+        self._sink((", " if self._written else "{") + json.dumps(key) + ": ")
+        self._written.add(key)
+        types = types_of_member(self._schema, key)
+        if types == _STRING:
+            self._sink('"')
+            is_complete = yield from read_value(
+                lambda text: self._sink(json_text.escaped(text))
+            )
+            self._sink('"' if is_complete else "")
+        else:
+            parts: list[str] = []
+            is_complete = yield from read_value(parts.append)
+            text = "".join(parts)
+            self._sink(as_json(text, types) if is_complete else text)
+        return is_complete
+
+    def close(self) -> None:
+        """Write the end of the object."""
+        self._sink("}" if self._written else "{}")
+
+    def missing(self) -> list[str]:
+        """Return the members that the schema names and the object does not have."""
+        return [key for key in members(self._schema) if key not in self._written]
+
+
+def as_json(text: str, types: frozenset[str]) -> str:
+    """Return the value as JSON: of one of the types if the text is one, else a string.
+
+    No types: whatever it looks like.
+    """
+    value = json_text.whole_value(text)
+    if value is not None:
+        value = value.strip()
+        if not types or types & _types_of_json(value):
+            return value
+    return json.dumps(text, ensure_ascii=False)
+
+
+def members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schemas of the members that the schema names."""
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def types_of_member(schema: Mapping[str, Any], key: str) -> frozenset[str]:
+    """Return the JSON types that the schema allows for a member; none: any."""
+    return _types(members(schema).get(key), schema, _MAX_DEPTH)
+
+
+def _types(schema: Any, root: Mapping[str, Any], depth: int) -> frozenset[str]:
+    if not isinstance(schema, Mapping) or not depth:
+        return _ANYTHING
+    if isinstance(reference := schema.get("$ref"), str):
+        return _types(_resolve(reference, root), root, depth - 1)
+    stated = schema.get("type")
+    if isinstance(stated, str):
+        return frozenset({stated})
+    if isinstance(stated, list):
+        return frozenset(name for name in stated if isinstance(name, str))
+    for word in ("anyOf", "oneOf", "allOf"):
+        if isinstance(branches := schema.get(word), list):
+            found = [_types(branch, root, depth - 1) for branch in branches]
+            return _ANYTHING.union(*found) if all(found) else _ANYTHING
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    if not isinstance(values, list):
+        return _ANYTHING
+    return _ANYTHING.union(*(_types_of_json(json.dumps(value)) for value in values))
+
+
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    """Return what a reference within the schema points to, or None."""
+    found: Any = root
+    for part in reference.removeprefix("#").strip("/").split("/"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _types_of_json(value: str) -> frozenset[str]:
+    match value[0]:
+        case "{":
+            return frozenset({"object"})
+        case "[":
+            return frozenset({"array"})
+        case '"':
+            return _STRING
+        case "t" | "f":
+            return frozenset({"boolean"})
+        case "n":
+            return frozenset({"null"})
+    is_whole = value.lstrip("-").isdigit()
+    return frozenset({"number", "integer"} if is_whole else {"number"})

@@ -1,0 +1,142 @@
+"""The writing end of a state machine: numbers calls, trims, joins pieces.
+
+White space between the parts of an answer (reasoning, content, calls) belongs to
+the format and is dropped, as the reference parsers do; text that goes on after
+another part starts on a new line. White space inside a part, and around an
+answer that is all content, is the model's own and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from inference.output_parsers.deltas import (
+    Content,
+    Delta,
+    Reasoning,
+    ToolCallArguments,
+    ToolCallBegin,
+)
+
+if TYPE_CHECKING:
+    from inference.output_parsers.ids import NewId
+
+#: The names of a request's tools, each with the JSON schema of its parameters.
+Tools = Mapping[str, Mapping[str, Any]]
+
+_SPACE = " \t\r\n"
+
+
+class Writer:
+    """Collects deltas until they are drained."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        new_id: NewId,
+        max_calls: int | None,
+        *,
+        names_first: bool = False,
+    ) -> None:
+        self.tools = tools
+        #: A call in JSON is one only if it begins with its name.
+        self.names_first = names_first
+        #: As many calls as there may be are complete; what follows is dropped.
+        self.is_full = False
+        #: What comes now is reasoning, or a mark of it.
+        self.is_reasoning = False
+        self._new_id = new_id
+        self._max_calls = max_calls
+        self._num_calls = 0
+        self._deltas: list[Delta] = []
+        # What the last delta will be, in pieces, and which kind of it.
+        self._pieces: list[str] = []
+        self._open: type[Delta] = Content
+        # Which text was written last; the white space after it, so far held back.
+        self._text: type[Delta] | None = None
+        self._spaces: list[str] = []
+        self._is_separated = False
+        self._written: set[type[Delta]] = set()
+
+    def content(self, text: str) -> None:
+        """Add to the answer's content."""
+        self._write(Content, text)
+
+    def reasoning(self, text: str) -> None:
+        """Add to the answer's reasoning."""
+        self._write(Reasoning, text)
+
+    def begin(self, name: str, call_id: str = "") -> None:
+        """Begin a call of a tool that the request has."""
+        if self.is_full:
+            return
+        self.separate()
+        self._flush()
+        call_id = call_id or self._new_id(name, self._num_calls)
+        self._deltas.append(ToolCallBegin(self._num_calls, call_id, name))
+        self._num_calls += 1
+
+    def arguments(self, text: str) -> None:
+        """Add to the JSON text of the arguments of the call that was begun last."""
+        if not self.is_full:
+            self._add(ToolCallArguments, text)
+
+    def end(self) -> None:
+        """End the call that was begun last."""
+        self.is_full = self._num_calls == self._max_calls
+
+    def separate(self) -> None:
+        """End a part: the white space before and after this place is dropped."""
+        self._spaces.clear()
+        self._is_separated = True
+
+    def close(self) -> None:
+        """Add the white space at the very end."""
+        if self._text and self._spaces:
+            self._add(self._text, "".join(self._spaces))
+
+    def drain(self) -> list[Delta]:
+        """Return what came since the last time."""
+        self._flush()
+        deltas, self._deltas = self._deltas, []
+        return deltas
+
+    def _write(self, kind: type[Delta], text: str) -> None:
+        if self.is_full:
+            return
+        if self._text not in (None, kind):
+            self.separate()
+        if self._is_separated:
+            text = text.lstrip(_SPACE)
+            if not text:
+                return
+            self._is_separated = False
+            if kind in self._written:
+                self._spaces = ["\n"]
+        self._text = kind
+        body = text.rstrip(_SPACE)
+        if body:
+            self._add(kind, "".join(self._spaces) + body)
+            self._spaces.clear()
+            self._written.add(kind)
+        self._spaces.append(text[len(body) :])
+
+    def _add(self, kind: type[Delta], text: str) -> None:
+        if kind is not self._open:
+            self._flush()
+            self._open = kind
+        if text:
+            self._pieces.append(text)
+
+    def _flush(self) -> None:
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        if not text:
+            return
+        if self._open is ToolCallArguments:
+            self._deltas.append(ToolCallArguments(self._num_calls - 1, text))
+        elif self._open is Reasoning:
+            self._deltas.append(Reasoning(text))
+        else:
+            self._deltas.append(Content(text))

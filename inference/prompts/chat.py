@@ -1,0 +1,213 @@
+"""Chat: a conversation becomes a prompt by the model's own template."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inference.errors import RequestRejected
+from inference.output_parsers import DIALECTS, Dialect, detect
+from inference.prompts.effort import budget_variables, effort_variables, reasons
+from inference.prompts.messages import Message
+from inference.prompts.template import ChatTemplate, ChatTemplateError
+from inference.prompts.tools_as_text import (
+    begin_answer,
+    with_calls_as_text,
+    with_instructions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inference.output_parsers.reasoning import Reasoning
+    from inference.prompts.messages import Tool
+    from registry.models import Model
+
+_PLAIN = DIALECTS["plain_json"]
+_NOTHING = Message("assistant", "")
+#: What the template gets from here, whatever a request says.
+_OURS = frozenset(
+    ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered conversation, and how what follows it is to be read.
+
+    ``has_bos`` says that the template has put the BOS token's text in front, so
+    that the tokenizer must not add a second one. ``reasons`` says that the model may
+    think before it answers, ``starts_in_reasoning`` that the prompt ends where it
+    does. ``takes_several_calls`` says that an answer may have more than one.
+    """
+
+    text: str
+    has_bos: bool
+    dialect: Dialect = _PLAIN
+    reasons: bool = False
+    starts_in_reasoning: bool = False
+    takes_several_calls: bool = True
+
+
+class NoChatTemplate(RequestRejected):
+    """The model file carries no template."""
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(
+            f"The model '{model_name}' has no chat template, so nobody knows how it "
+            "was taught to chat. Use /v1/completions.",
+            code="no_chat_template",
+            param="model",
+        )
+
+
+def prompt_render(
+    model: Model,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Tool] = (),
+    variables: Mapping[str, Any] | None = None,
+    effort: str | None = None,
+    budget: int | None = None,
+    continues: bool = False,
+) -> Prompt:
+    """Return the conversation as a prompt.
+
+    ``variables`` are the template's own, ``effort`` is how long the model is to
+    think, ``budget`` how many tokens at most. With ``continues`` the last message is
+    the beginning of the answer. Raises NoChatTemplate, ChatTemplateError, or
+    RequestRejected for a wish that the template cannot fulfil.
+    """
+    begun = messages[-1] if continues else _NOTHING
+    messages = messages[:-1] if continues else messages
+    has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
+    source = model.template_in_force(is_for_tools=bool(tools) or has_calls)
+    if not source:
+        raise NoChatTemplate(model.name)
+    template = compiled(source)
+    dialect = dialect_of(model, source)
+    wishes = _wishes(template, dialect, variables or {}, effort)
+    if budget is not None:
+        wishes = {**budget_variables(budget, template), **wishes}
+    has_instructions = bool(tools) and not (
+        dialect is not _PLAIN and template.takes_tools
+    )
+    takes_several_calls = has_instructions or not tools or template.takes_several_calls
+    if has_instructions:
+        dialect = _plain(dialect.reasoning)
+    if has_calls and (has_instructions or template.call_shape is None):
+        messages = with_calls_as_text(
+            messages,
+            dialect.framing,
+            takes_results=dialect.name != _PLAIN.name and template.takes_results,
+        )
+    if has_instructions:
+        messages = with_instructions(
+            messages, tools, takes_system=template.takes_system
+        )
+        tools = ()
+    bos = _token(model, "bos_token")
+    text = template.render(
+        messages,
+        {**wishes, "bos_token": bos, "eos_token": _token(model, "eos_token")},
+        max_chars=_room(messages, tools) + template.max_preamble_chars,
+        tools=tools,
+    )
+    if not text:
+        raise ChatTemplateError("The model's chat template makes an empty prompt.")
+    beginning, starts_in_reasoning = begin_answer(begun, text, dialect)
+    return Prompt(
+        text=text + beginning,
+        has_bos=bool(bos) and text.startswith(bos),
+        dialect=dialect,
+        reasons=starts_in_reasoning or reasons(template, dialect),
+        starts_in_reasoning=starts_in_reasoning,
+        takes_several_calls=takes_several_calls,
+    )
+
+
+def can_continue(messages: Sequence[Message]) -> bool:
+    """Return whether the last message may be an answer's beginning."""
+    return len(messages) > 1 and messages[-1].role == "assistant"
+
+
+def dialect_of(model: Model, source: str) -> Dialect:
+    """Return the dialect of a model with this template.
+
+    Raises RequestRejected for one that its settings name and that is not known.
+    """
+    name = model.dialect_override
+    if not name:
+        return detect(source, model.architecture)
+    if name not in DIALECTS:
+        raise RequestRejected(
+            f"The settings of the model '{model.name}' name the format '{name}', which "
+            "there is not.",
+            code="chat_template_error",
+            param="model",
+        )
+    return DIALECTS[name]
+
+
+def _plain(reasoning: Reasoning) -> Dialect:
+    """Return the dialect of a model that is told in words how to call."""
+    marks = (*reasoning.begin, *reasoning.end)
+    return replace(_PLAIN, reasoning=reasoning, marks=marks)
+
+
+def _wishes(
+    template: ChatTemplate,
+    dialect: Dialect,
+    variables: Mapping[str, Any],
+    effort: str | None,
+) -> dict[str, Any]:
+    """Return what the request tells the template. Raises RequestRejected."""
+    for name in variables:
+        param = f"chat_template_kwargs.{name}"
+        if name in _OURS:
+            raise RequestRejected(
+                f"'{param}' cannot be set: the server does.",
+                code="invalid_value",
+                param=param,
+            )
+        if name not in template.variables:
+            raise RequestRejected(
+                f"The model's chat template has no variable '{name}'.",
+                code="unsupported_parameter",
+                param=param,
+            )
+    if effort is None:
+        return dict(variables)
+    asked = effort_variables(effort, template, dialect)
+    for name in asked:
+        if name in variables and variables[name] != asked[name]:
+            raise RequestRejected(
+                f"'reasoning_effort' and 'chat_template_kwargs.{name}' contradict each "
+                "other; send one of them.",
+                code="invalid_value",
+                param=f"chat_template_kwargs.{name}",
+            )
+    return {**variables, **asked}
+
+
+def _room(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """Return the characters that a template may make of these.
+
+    Room for what it adds to each message, and for schemas in lines of their own.
+    """
+    size = sum(message.size_bytes for message in messages)
+    schemas = sum(len(json.dumps(tool.function())) for tool in tools)
+    return 4 * size + 8 * schemas + 4096 * (len(messages) + len(tools))
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(source: str) -> ChatTemplate:
+    """Return the template, compiled once. Raises ChatTemplateError."""
+    return ChatTemplate(source)
+
+
+def _token(model: Model, name: str) -> str:
+    value = model.metadata.get(name, "")
+    return value if isinstance(value, str) else ""

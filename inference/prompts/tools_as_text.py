@@ -1,0 +1,97 @@
+"""Tools and calls as plain text, for templates that have no place for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inference.output_parsers.families import plain_json
+from inference.prompts.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from inference.output_parsers import Dialect, Framing
+    from inference.prompts.messages import Tool
+
+_SYSTEM = ("system", "developer")
+
+
+def with_instructions(
+    messages: Sequence[Message], tools: Iterable[Tool], *, takes_system: bool
+) -> list[Message]:
+    """Return the conversation with the tools described at its beginning.
+
+    In the system message, a new one if there is none; before the first message
+    where the model hears no system message.
+    """
+    text = plain_json.instructions(tool.function() for tool in tools)
+    first, rest = messages[0], list(messages[1:])
+    if first.role in _SYSTEM:
+        return [replace(first, content=_joined(first.content, text)), *rest]
+    if takes_system:
+        return [Message("system", text), *messages]
+    return [replace(first, content=_joined(text, first.content)), *rest]
+
+
+def with_calls_as_text(
+    messages: Sequence[Message], framing: Framing, *, takes_results: bool
+) -> list[Message]:
+    """Return the conversation with each call as a model would write it.
+
+    Results that the template does not take become messages of the user's, those
+    that follow one another one.
+    """
+    told: list[Message] = []
+    was_result = False
+    for message in messages:
+        is_result = message.role == "tool" and not takes_results
+        if message.tool_calls:
+            text = _joined(message.content, _written(message.tool_calls, framing))
+            told.append(replace(message, content=text, tool_calls=()))
+        elif is_result:
+            text = plain_json.result(message.name or "", message.content or "")
+            if was_result:
+                text = _joined(told.pop().content, text)
+            told.append(Message("user", text))
+        else:
+            told.append(message)
+        was_result = is_result
+    return told
+
+
+def begin_answer(begun: Message, prompt: str, dialect: Dialect) -> tuple[str, bool]:
+    """Return an answer's beginning as the model writes it, and whether it is a thought.
+
+    ``prompt`` is what comes before it; it may begin a thought itself.
+    """
+    reasoning, framing = dialect.reasoning, dialect.framing
+    is_thought = reasoning.is_begun_by(prompt)
+    text = ""
+    if begun.reasoning:
+        text = ("" if is_thought else reasoning.opening) + begun.reasoning
+        is_thought = True
+    if not begun.content:
+        return text, is_thought
+    if is_thought:
+        text += reasoning.closing + framing.after_reasoning
+    return text + framing.before_content + begun.content, False
+
+
+def _written(calls: Iterable[dict[str, Any]], framing: Framing) -> str:
+    functions = [call["function"] for call in calls]
+    return framing.write((f["name"], _object(f["arguments"])) for f in functions)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the arguments; none where they are no JSON object."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _joined(*texts: str | None) -> str:
+    return "\n\n".join(text for text in texts if text)

@@ -1,0 +1,102 @@
+"""What engine and worker say to each other over the worker's pipes, as JSON lines.
+
+The worker's standard input carries its specification, then commands; its end
+means that the engine is gone. Its standard output carries reports.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inference.engine.config import EngineConfig
+from inference.engine.scheduling.lora import AdapterFile
+
+if TYPE_CHECKING:
+    from inference.engine.telemetry import Snapshot
+    from inference.worker.pending import KeyBacklog
+
+DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker serves: which queue, as whom, and how to load the model.
+
+    ``max_waiting`` requests may wait in it beside those that have a slot.
+    """
+
+    queue: str
+    incarnation: str
+    model_name: str
+    max_waiting: int
+    engine: EngineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """A worker's state and numbers.
+
+    ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress``
+    of loading goes from 0 to 1; ``n_ctx_seen`` is the largest need of a request so
+    far, of its prompt and its answer; ``waiting_by_key`` is what waits here, by key;
+    ``telemetry`` is what the engine has measured since it was loaded; the rest are
+    counts.
+    """
+
+    state: str
+    progress: float = 0.0
+    error: str = ""
+    n_ctx: int = 0
+    n_ctx_max: int = 0
+    n_ctx_seen: int = 0
+    n_seq_max: int = 0
+    running: int = 0
+    waiting: int = 0
+    waiting_by_key: tuple[KeyBacklog, ...] = ()
+    kv_cells_used: int = 0
+    kv_cells_total: int = 0
+    requests_total: int = 0
+    prompt_tokens_total: int = 0
+    output_tokens_total: int = 0
+    telemetry: Snapshot | None = None
+
+
+def spec_to_line(spec: WorkerSpec) -> str:
+    """Return the specification as one line."""
+    return json.dumps(asdict(spec)) + "\n"
+
+
+def spec_from_line(line: str) -> WorkerSpec:
+    """Return the specification of a line."""
+    data = json.loads(line)
+    engine = data.pop("engine")
+    engine["paths"] = tuple(engine["paths"])
+    engine["tensor_split"] = tuple(engine["tensor_split"])
+    engine["draft_paths"] = tuple(engine["draft_paths"])
+    engine["adapters"] = tuple(AdapterFile(**each) for each in engine["adapters"])
+    return WorkerSpec(engine=EngineConfig(**engine), **data)
+
+
+def report_to_line(report: WorkerReport) -> str:
+    """Return a report as one line."""
+    return json.dumps(plain(report)) + "\n"
+
+
+def plain(report: WorkerReport) -> dict[str, Any]:
+    """Return a report's members as plain data.
+
+    The telemetry is plain as it is, and so large that a copy each second shows.
+    """
+    small = asdict(replace(report, telemetry=None))
+    return small | {"telemetry": report.telemetry}
+
+
+def report_from_line(line: str | bytes) -> WorkerReport | None:
+    """Return the report of a line, or None if the line is none."""
+    try:
+        data: Any = json.loads(line)
+        return WorkerReport(**data)
+    except (TypeError, ValueError):
+        return None

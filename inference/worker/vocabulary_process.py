@@ -1,0 +1,200 @@
+"""Text to tokens and back for models that are not loaded, in a process of its own.
+
+``python -m inference.worker.vocabulary_process`` reads vocabularies, without weights,
+of the files that it is asked about. The web process starts one when it first needs
+it, asks
+one question at a time over its pipes, and ends it after a while idle. It is a child of
+the web process, not of the engine: the files are there for the registry to scan, so no
+queue, no worker and no second protocol is needed. What a hostile file does to llama.cpp
+ends this process, fails one request, and nothing else.
+
+Both ways goes one JSON line for each question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from inference.engine.errors import EngineError
+from inference.errors import EngineUnavailable, ModelLoadFailed, RequestRejected
+from inference.transport.messages import Detokenize, Detokenized, Tokenize, Tokenized
+from inference.worker.tokens import tokenizing_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.engine.llama.vocabulary import Vocabularies
+
+logger = logging.getLogger(__name__)
+
+#: A question is answered in this time or never; large vocabularies take a second.
+_ANSWER_S = 30.0
+_IDLE_S = 300.0
+#: One line: the tokens of the longest body, with their pieces.
+_LINE_BYTES = 512 * 1024 * 1024
+#: Memory of the process. The largest vocabularies take a tenth.
+_MEMORY_BYTES = 2 * 1024**3
+_RETRY_AFTER_S = 5
+
+
+class VocabularyProcess:
+    """The web process's end. One question at a time, on one event loop."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._idle: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def ask(
+        self, paths: Sequence[str], asked: Tokenize | Detokenize
+    ) -> Tokenized | Detokenized:
+        """Return the answer about a model's files.
+
+        Raises RequestRejected for a question that has none, ModelLoadFailed for files
+        that cannot be read, EngineUnavailable if the process ends or hangs over it.
+        """
+        async with self._turn:
+            if self._idle is not None:
+                self._idle.cancel()
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    said = await self._exchange(_question(paths, asked))
+            except (TimeoutError, OSError, ValueError) as error:
+                logger.warning("No vocabulary of %s: %r", paths[0], error)
+                await self._end()
+                raise EngineUnavailable(
+                    "The model's vocabulary cannot be read: the process that does has "
+                    "ended or hangs.",
+                    retry_after=_RETRY_AFTER_S,
+                ) from None
+            except BaseException:
+                # The answer would be taken for the next question's.
+                await self._end()
+                raise
+            self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
+        return _answer(said, asked.request_id)
+
+    async def aclose(self) -> None:
+        """End the process. Idempotent."""
+        async with self._turn:
+            if self._idle is not None:
+                self._idle.cancel()
+            await self._end()
+
+    def _rest(self) -> None:
+        self._closing = asyncio.ensure_future(self.aclose())
+
+    async def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Send a question; return what comes back. Raises OSError or ValueError."""
+        if self._process is None or self._process.returncode is not None:
+            self._process = await self._start()
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # noqa: S101 - started with pipes
+        assert stdout is not None  # noqa: S101 - started with pipes
+        stdin.write(json.dumps(question).encode() + b"\n")
+        await stdin.drain()
+        said: dict[str, Any] = json.loads(await stdout.readline())
+        return said
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        environment = dict(os.environ)
+        # The child finds the same packages, installed or from a checkout.
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "inference.worker.vocabulary_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES,
+            env=environment,
+        )
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        # Its pipes are read to their end, or their transports stay open.
+        await process.communicate()
+
+
+_processes: WeakKeyDictionary[asyncio.AbstractEventLoop, VocabularyProcess] = (
+    WeakKeyDictionary()
+)
+
+
+def get_vocabulary_process() -> VocabularyProcess:
+    """Return the running event loop's process."""
+    loop = asyncio.get_running_loop()
+    process = _processes.get(loop)
+    if process is None:
+        process = _processes[loop] = VocabularyProcess()
+    return process
+
+
+def _question(paths: Sequence[str], asked: Tokenize | Detokenize) -> dict[str, Any]:
+    if isinstance(asked, Tokenize):
+        return {
+            "paths": list(paths),
+            "text": asked.text,
+            "special": asked.special,
+            "parse_special": asked.parse_special,
+        }
+    return {"paths": list(paths), "tokens": asked.tokens, "path": asked.path}
+
+
+def _answer(said: dict[str, Any], request_id: str) -> Tokenized | Detokenized:
+    if "error" in said:
+        if said["code"] == ModelLoadFailed.code:
+            raise ModelLoadFailed(said["error"], retry_after=_RETRY_AFTER_S)
+        raise RequestRejected(said["error"], code=said["code"], param=said["param"])
+    if "text" in said:
+        return Detokenized(request_id, said["text"])
+    pieces = tuple(bytes.fromhex(piece) for piece in said["pieces"])
+    return Tokenized(request_id, tuple(said["tokens"]), pieces)
+
+
+# The child ------------------------------------------------------------------------
+
+
+def _said(question: dict[str, Any], vocabularies: Vocabularies) -> dict[str, Any]:
+    try:
+        tokenizer = vocabularies.of(question.pop("paths"))
+        kind = Tokenize if "text" in question else Detokenize
+        said = tokenizing_answer(
+            kind(request_id="", reply_to="", deadline=0, **question), tokenizer
+        )
+    except EngineError as error:
+        return {"error": error.message, "code": error.code, "param": error.param}
+    if isinstance(said, Detokenized):
+        return {"text": said.text}
+    pieces = [piece.hex() for piece in said.pieces]
+    return {"tokens": said.tokens, "pieces": pieces}
+
+
+def main() -> None:
+    """Answer questions until standard input ends."""
+    from inference.engine.llama.vocabulary import Vocabularies
+
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    vocabularies = Vocabularies()
+    for line in sys.stdin.buffer:
+        answer = json.dumps(_said(json.loads(line), vocabularies))
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

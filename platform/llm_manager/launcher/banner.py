@@ -1,0 +1,79 @@
+"""What the operator reads when the platform is ready."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import llm_manager
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llm_manager.launcher.quickstart import Credentials
+
+_NO_AUTH = (
+    "auth.required is false: whoever reaches this address can use the models "
+    "without a key."
+)
+
+
+def ready_lines(base_url: str, *, auth_required: bool) -> list[str]:
+    """Return the addresses, and a warning where no key is asked for."""
+    lines = [
+        f"LLM Manager {llm_manager.__version__} is ready.",
+        "",
+        f"  API       {base_url}/v1",
+        f"  Admin     {base_url}/admin/",
+    ]
+    if not auth_required:
+        lines += ["", f"  WARNING: {_NO_AUTH}", ""]
+    return lines
+
+
+def quickstart_lines(
+    credentials: Credentials, *, model: str | None, models_dir: Path, kept_in: Path
+) -> list[str]:
+    """Return who may sign in, with which key, and a command to try."""
+    password = credentials.admin_password or (
+        f"as it was; `llm-manager changepassword {credentials.admin_user}` sets another"
+    )
+    lines = [
+        f"  User      {credentials.admin_user}",
+        f"  Password  {password}",
+        f"  API key   {credentials.api_key}",
+        f"  Kept in   {kept_in}",
+        "",
+    ]
+    if model is None:
+        return [
+            *lines,
+            f"  There is no chat model yet: put GGUF files into {models_dir}",
+            "  and run `llm-manager scan`.",
+        ]
+    return [
+        *lines,
+        "Try it (Ctrl-C here stops everything):",
+        "",
+        curl_command(credentials, model),
+    ]
+
+
+def curl_command(credentials: Credentials, model: str) -> str:
+    """Return a shell command that streams a chat completion."""
+    body = json.dumps(
+        {
+            "model": model,
+            "messages": [{"role": "user", "content": "Tell me a joke."}],
+            "stream": True,
+        }
+    )
+    return " ".join(
+        [
+            f"curl -N {shlex.quote(credentials.base_url + '/chat/completions')}",
+            f"-H {shlex.quote(f'Authorization: Bearer {credentials.api_key}')}",
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(body)}",
+        ]
+    )

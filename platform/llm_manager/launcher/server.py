@@ -1,0 +1,273 @@
+"""`llm-manager server`: start every part in order, keep it running, stop in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_manager.launcher import banner, data_dir, listening, project, redis_process
+from llm_manager.launcher.errors import StartupError, explain
+from llm_manager.launcher.processes import Child, say
+from llm_manager.launcher.readiness import READY_TIMEOUT_S, Readiness
+from llm_manager.launcher.stop_signals import StopRequested, StopSignals
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from llm_manager.config.reading import Config
+
+#: A part that dies this often before the first answer will not get better.
+MAX_DEATHS_AT_START = 3
+#: What a part gets to end by itself, beyond the time its requests get.
+END_TIMEOUT_S = 10.0
+HURRY_TIMEOUT_S = 3.0
+CLOSE_TIMEOUT_S = 3.0
+_POLL_S = 0.02
+_ENGINE_POLL_S = 0.1
+
+
+def manage(*arguments: str) -> tuple[str, ...]:
+    """Return the command line of a command in a process of its own."""
+    # -P: no file in the working directory is taken for a module.
+    return (sys.executable, "-P", "-m", "llm_manager", *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the launcher runs beside Redis; a web process gets ``--fd N`` as well."""
+
+    engine_command: Sequence[str] = manage("run_engine")
+    web_command: Sequence[str] = manage("web")
+    is_engine_ready: Callable[[int], bool] = project.is_engine_ready
+
+
+def serve(config: Config, *, quickstart: bool, parts: Parts | None = None) -> int:
+    """Run the platform until a signal stops it; return the exit status."""
+    # What it writes, the database above all, is for its own user.
+    os.umask(0o077)
+    with StopSignals() as signals:
+        launcher = Launcher(config, signals, parts or Parts(), quickstart=quickstart)
+        try:
+            signals.raising = True
+            launcher.start()
+            signals.raising = False
+            launcher.watch()
+        except StopRequested:
+            pass
+        except Exception as error:
+            known = explain(error, config.data_dir)
+            if known is None:
+                raise
+            say(str(known))
+            return 1
+        finally:
+            signals.raising = False
+            launcher.stop()
+    return 0
+
+
+class Launcher:
+    """Redis, engine and web processes of one data directory."""
+
+    def __init__(
+        self, config: Config, signals: StopSignals, parts: Parts, *, quickstart: bool
+    ) -> None:
+        self._config = config
+        self._signals = signals
+        self._parts = parts
+        self._quickstart = quickstart
+        self._redis: Child | None = None
+        self._engine: Child | None = None
+        self._web: list[Child] = []
+        self._socket: socket.socket | None = None
+        self._resources = ExitStack()
+
+    @property
+    def children(self) -> list[Child]:
+        """Every part that runs, in the order of their start."""
+        parts = [self._redis, self._engine, *self._web]
+        return [child for child in parts if child is not None]
+
+    # Start ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything and print the banner. Raises StartupError and others."""
+        config = self._config
+        host, port = config["server.host"], config["server.port"]
+        # First what fails at once, then what takes its time.
+        data_dir.prepare(config.data_dir)
+        self._resources.enter_context(data_dir.locked(config.data_dir))
+        self._socket = listening.listen(host, port)
+        project.project_set_up()
+        if self._quickstart:
+            self._put_sample()
+        self._start_redis()
+        project.database_migrate()
+        engine = self._start_engine()
+        base_url = listening.base_url(host, port)
+        lines = banner.ready_lines(base_url, auth_required=config["auth.required"])
+        if self._quickstart:
+            lines += self._first_start(f"{base_url}/v1")
+        # Whoever waits for /health finds an engine behind it.
+        self._wait_for_engine(engine)
+        project.database_close()
+        self._start_web(self._socket)
+        Readiness(
+            (listening.reachable_host(host), port),
+            _host_name(config["server.allowed_hosts"]),
+            self._signals,
+            self._tend_strictly,
+        ).wait()
+        print("\n".join(["", *lines, ""]), flush=True)  # noqa: T201
+
+    def _put_sample(self) -> None:
+        from llm_manager.launcher.sample_model import put_sample
+
+        put_sample(self._config.models_dir)
+
+    def _start_redis(self) -> None:
+        url = self._config["redis.url"]
+        if url is not None:
+            redis_process.ping(url)
+            return
+        self._redis = redis_process.private_redis(self._config.data_dir)
+        self._redis.start()
+        redis_process.wait_for_private(
+            self._redis, self._config.data_dir, self._signals
+        )
+
+    def _start_engine(self) -> Child:
+        self._engine = Child("engine", self._parts.engine_command)
+        self._engine.start()
+        return self._engine
+
+    def _first_start(self, api_url: str) -> list[str]:
+        from llm_manager.launcher.quickstart import credentials_ensure, credentials_file
+
+        project.models_scan()
+        credentials = credentials_ensure(
+            data_dir=self._config.data_dir, base_url=api_url
+        )
+        return banner.quickstart_lines(
+            credentials,
+            model=project.chat_model_name(),
+            models_dir=self._config.models_dir,
+            kept_in=credentials_file(self._config.data_dir),
+        )
+
+    def _wait_for_engine(self, engine: Child) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while engine.pid is None or not self._parts.is_engine_ready(engine.pid):
+            if time.monotonic() > deadline:
+                raise StartupError(
+                    f"The engine does not get ready in {READY_TIMEOUT_S:g} s."
+                )
+            self._tend_strictly()
+            self._signals.wait(_ENGINE_POLL_S)
+
+    def _start_web(self, sock: socket.socket) -> None:
+        command = [*self._parts.web_command, "--fd", str(sock.fileno())]
+        count = self._config["server.workers"]
+        if count > 1:
+            _share_metrics(self._config.data_dir / "metrics")
+        for number in range(1, count + 1):
+            name = "web" if count == 1 else f"web {number}"
+            child = Child(name, command, pass_fds=[sock.fileno()])
+            self._web.append(child)
+            child.start()
+
+    # Run --------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Restart what dies, until a signal comes."""
+        while not self._signals.count:
+            self._signals.wait(self._tend())
+
+    def _tend(self) -> float | None:
+        """Look after every part; return the seconds until the next is due."""
+        delays = [child.tend() for child in self.children]
+        return min((delay for delay in delays if delay is not None), default=None)
+
+    def _tend_strictly(self) -> float | None:
+        """Look after every part, and give up on one that keeps dying."""
+        delay = self._tend()
+        for child in self.children:
+            if child.deaths >= MAX_DEATHS_AT_START:
+                raise StartupError(f"The {child.name} process does not start.")
+        return delay
+
+    # Stop -------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop everything in order; a second signal hurries it."""
+        if self._signals.count and self._engine is not None:
+            say(
+                "Stopping; running answers get "
+                f"{self._config['engine.drain_timeout']} s, or less by another Ctrl-C."
+            )
+        self._stop_accepting()
+        if self._engine is not None:
+            drain_timeout_s = self._config["engine.drain_timeout"]
+            self._end([self._engine], drain_timeout_s + END_TIMEOUT_S)
+        # Answers that still wait will get nothing more: the second signal ends them.
+        self._end(self._web, END_TIMEOUT_S)
+        if self._redis is not None:
+            self._end([self._redis], END_TIMEOUT_S)
+        self._resources.close()
+
+    def _stop_accepting(self) -> None:
+        """Return when no web process accepts requests any more."""
+        if self._socket is None:
+            return
+        # The web processes hold the last copies from here on.
+        address = self._socket.getsockname()[:2]
+        self._socket.close()
+        for child in self._web:
+            child.terminate()
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while (
+            not all(child.has_ended() for child in self._web)
+            and time.monotonic() < deadline
+            and listening.accepts(address)
+        ):
+            self._signals.wait(_POLL_S)
+
+    def _end(self, children: list[Child], timeout_s: float) -> None:
+        """Ask these to end, wait, and kill what is left of their groups."""
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + timeout_s
+        is_hurried = False
+        while not all(child.has_ended() for child in children):
+            if self._signals.count > 1 and not is_hurried:
+                is_hurried = True
+                deadline = min(deadline, time.monotonic() + HURRY_TIMEOUT_S)
+                for child in children:
+                    child.terminate()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            self._signals.wait(remaining)
+        for child in children:
+            child.kill()
+
+
+def _share_metrics(folder: Path) -> None:
+    """Let web processes count in files of a folder, so that any of them tells all."""
+    # What an earlier start has counted belongs to processes that are gone.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _host_name(allowed_hosts: Sequence[str]) -> str:
+    """Return a Host header that Django lets through."""
+    first = allowed_hosts[0] if allowed_hosts else "*"
+    return "localhost" if first == "*" else first.removeprefix(".")

@@ -1,0 +1,111 @@
+"""/openapi.json, and /docs, where a person reads it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.http import HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.urls import reverse
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
+
+from inference.api.openapi.operations import JSON, hidden, ref
+from inference.api.openapi.schemas import component_schemas
+from inference.api.view import OpenView
+from llm_manager.lib.threads import in_thread
+from llm_manager.web.health import DetailedHealth, Health
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+_ABOUT = """An OpenAI-compatible API for GGUF models on your own machines.
+
+Send your key as `Authorization: Bearer <key>`. Every answer that is no success
+is `{"error": {"message", "type", "param", "code"}}`. A parameter that is not
+served is refused by name, never ignored.
+"""
+_TAGS = ("Completions", "Embeddings", "Tokens", "Models", "Operation")
+_SWAGGER_UI = "drf_spectacular_sidecar/swagger-ui-dist/"
+
+
+class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How BearerAuthentication looks in the document."""
+
+    target_class = "accounts.keys.authentication.BearerAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the security scheme."""
+        return {"type": "http", "scheme": "bearer"}
+
+
+@functools.cache
+def openapi_document() -> bytes:
+    """Return the document as JSON; it is made once in a process."""
+    settings = {
+        "TITLE": "LLM Manager",
+        "DESCRIPTION": _ABOUT,
+        "VERSION": _version(),
+        "OAS_VERSION": "3.1.0",
+        "SCHEMA_PATH_PREFIX": "",
+        "TAGS": [{"name": name} for name in _TAGS],
+    }
+    with patched_settings(settings):
+        generator: Any = SchemaGenerator()  # type: ignore[no-untyped-call]
+        document = generator.get_schema(public=True)
+    document["components"]["schemas"] = component_schemas(
+        {"Health": Health, "DetailedHealth": DetailedHealth}
+    )
+    for operations in document["paths"].values():
+        body = operations.get("post", {}).get("requestBody")
+        if body and body["content"][JSON]["schema"] != ref("LoadRequest"):
+            body["required"] = True
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _version() -> str:
+    # The project's package is the layer above: known by the name of its app.
+    project: Any = apps.get_app_config("llm_manager").module
+    return str(project.__version__)
+
+
+class OpenApiView(OpenView):
+    """GET /openapi.json."""
+
+    @hidden
+    async def get(self, request: Request, prepared: None) -> HttpResponse:
+        """Describe the API."""
+        return HttpResponse(await in_thread(openapi_document), content_type=JSON)
+
+
+class DocsView(OpenView):
+    """GET /docs: Swagger UI, from the package's own files."""
+
+    @hidden
+    async def get(self, request: Request, prepared: None) -> HttpResponse:
+        """Show the API."""
+        page = render_to_string(
+            "inference/docs.html",
+            {
+                "stylesheet": static(f"{_SWAGGER_UI}swagger-ui.css"),
+                "script": static(f"{_SWAGGER_UI}swagger-ui-bundle.js"),
+                "icon": static(f"{_SWAGGER_UI}favicon-32x32.png"),
+                "document": reverse("openapi"),
+            },
+        )
+        return HttpResponse(page, headers={"X-Frame-Options": "DENY"})
+
+
+class RootView(OpenView):
+    """GET /."""
+
+    @hidden
+    async def get(self, request: Request, prepared: None) -> HttpResponse:
+        """Lead people to the documentation."""
+        return HttpResponseRedirect(reverse("docs"))

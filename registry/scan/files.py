@@ -1,0 +1,214 @@
+"""The files of one model: one GGUF file, or the shards of one.
+
+Groups what a walk found and reads it: headers and fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from registry.errors import InvalidGGUF
+from registry.gguf.describe import describe
+from registry.gguf.header import parse_header
+from registry.scan.folders import FoundFile, Refusal, mtime_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from registry.gguf.describe import ModelDescription
+    from registry.gguf.header import GGUFHeader
+
+#: Bytes at either end of a file that go into its fingerprint.
+FINGERPRINT_BYTES = 1024 * 1024
+#: Shards of one model; llama.cpp's names have five digits, its largest models
+#: a few dozen.
+MAX_SHARDS = 10_000
+
+_SHARD = re.compile(
+    r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """One model's files, first shard first; ``stem`` is what it is called."""
+
+    stem: str
+    files: tuple[FoundFile, ...]
+
+    @property
+    def path(self) -> str:
+        """The file, or the first shard."""
+        return self.files[0].path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file."""
+        return tuple(file.path for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes, all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def mtime_ns(self) -> int:
+        """When a file was last modified, ns."""
+        return max(file.mtime_ns for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A model as its files say: ``files`` with the sizes that were read."""
+
+    files: ModelFiles
+    description: ModelDescription
+    fingerprint: str
+
+
+def group_files(files: Iterable[FoundFile]) -> tuple[list[ModelFiles], list[Refusal]]:
+    """Return the models that files make up, and the sets that are incomplete."""
+    models = []
+    refusals = []
+    sets: dict[tuple[str, str, int], dict[int, FoundFile]] = {}
+    for file in files:
+        shard = _SHARD.fullmatch(Path(file.path).name)
+        if shard is None:
+            models.append(ModelFiles(Path(file.path).stem, (file,)))
+            continue
+        number, total = int(shard["number"]), int(shard["total"])
+        if not 1 <= number <= total <= MAX_SHARDS:
+            reason = f"there is no shard {number} of {total}"
+            refusals.append(Refusal(file.path, reason))
+            continue
+        key = (str(Path(file.path).parent), shard["stem"], total)
+        sets.setdefault(key, {})[number] = file
+    for (folder, stem, total), shards in sets.items():
+        if len(shards) == total:
+            files_in_order = tuple(shards[number] for number in sorted(shards))
+            models.append(ModelFiles(stem, files_in_order))
+        else:
+            refusals.append(_incomplete(folder, stem, total, shards))
+    return sorted(models, key=lambda model: model.path), refusals
+
+
+def shard_paths(path: Path) -> list[Path]:
+    """Return the paths of the whole set that a file's name says it is one of."""
+    shard = _SHARD.fullmatch(path.name)
+    if shard is None or int(shard["total"]) > MAX_SHARDS:
+        return [path]
+    total = int(shard["total"])
+    return [
+        path.with_name(_shard_name(shard["stem"], number, total, path.suffix))
+        for number in range(1, total + 1)
+    ]
+
+
+def read_model(files: ModelFiles) -> ReadModel:
+    """Read the headers and ends of a model's files.
+
+    Raises InvalidGGUF, whose message is the reason, and OSError.
+    """
+    found = []
+    headers = []
+    fingerprints = []
+    for file in files.files:
+        try:
+            with _open(file.path) as stream:
+                status = os.fstat(stream.fileno())
+                headers.append(parse_header(stream, status.st_size))
+                fingerprints.append(_fingerprint(stream, status.st_size))
+        except InvalidGGUF as error:
+            if len(files.files) == 1:
+                raise
+            raise InvalidGGUF(f"{Path(file.path).name}: {error}") from None
+        # What was read is what is recorded, should it have changed since.
+        found.append(FoundFile(file.path, status.st_size, mtime_ns(status)))
+    _check_split(headers)
+    return ReadModel(
+        files=ModelFiles(files.stem, tuple(found)),
+        description=describe(headers),
+        fingerprint=_joined(fingerprints),
+    )
+
+
+def read_headers(paths: Sequence[Path]) -> list[GGUFHeader]:
+    """Return the header of each file. Raises InvalidGGUF and OSError."""
+    headers = []
+    for path in paths:
+        with _open(str(path)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            headers.append(parse_header(stream, size))
+    return headers
+
+
+def _open(path: str) -> BinaryIO:
+    # Not to wait for a writer, should a pipe have taken the file's place.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise InvalidGGUF("not a file")
+    return stream
+
+
+def _fingerprint(stream: BinaryIO, size: int) -> str:
+    """Return a digest of size, beginning and end; the same wherever a file lies."""
+    digest = hashlib.sha256(str(size).encode("ascii"))
+    stream.seek(0)
+    digest.update(stream.read(FINGERPRINT_BYTES))
+    stream.seek(max(0, size - FINGERPRINT_BYTES))
+    digest.update(stream.read(FINGERPRINT_BYTES))
+    return digest.hexdigest()
+
+
+def _joined(fingerprints: Sequence[str]) -> str:
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return hashlib.sha256("".join(fingerprints).encode("ascii")).hexdigest()
+
+
+def _check_split(headers: Sequence[GGUFHeader]) -> None:
+    """Refuse shards that say otherwise than their names. Raises InvalidGGUF."""
+    total = len(headers)
+    for number, header in enumerate(headers, start=1):
+        stated_total = header.integer("split.count") or 1
+        stated = (header.integer("split.no") or 0) + 1
+        if (stated, stated_total) != (number, total):
+            raise InvalidGGUF(
+                f"the header says shard {stated} of {stated_total}, "
+                f"the file name {number} of {total}"
+            )
+    tensors = headers[0].integer("split.tensors.count")
+    found = sum(len(header.tensors) for header in headers)
+    if tensors is not None and tensors != found:
+        raise InvalidGGUF(f"the shards have {found} tensors, the header says {tensors}")
+
+
+def _incomplete(
+    folder: str, stem: str, total: int, shards: dict[int, FoundFile]
+) -> Refusal:
+    """Return which shards are missing, filed under the first shard's path."""
+    present = next(iter(shards.values()))
+    suffix = Path(present.path).suffix
+    first = str(Path(folder) / _shard_name(stem, 1, total, suffix))
+    missing = list(_missing(shards, total))
+    if len(missing) == 1:
+        reason = f"shard {missing[0]} of {total} is missing"
+    else:
+        reason = f"{len(missing)} of {total} shards are missing, first {missing[0]}"
+    return Refusal(first, f"{reason}: {_shard_name(stem, missing[0], total, suffix)}")
+
+
+def _missing(shards: dict[int, FoundFile], total: int) -> Iterator[int]:
+    return (number for number in range(1, total + 1) if number not in shards)
+
+
+def _shard_name(stem: str, number: int, total: int, suffix: str) -> str:
+    return f"{stem}-{number:05}-of-{total:05}{suffix}"

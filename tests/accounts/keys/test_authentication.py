@@ -1,0 +1,130 @@
+"""Who calls, by API key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.cache import cache
+from django.test import RequestFactory
+from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rest_framework.request import Request
+
+from accounts.errors import InvalidApiKey, RateLimited
+from accounts.keys.authentication import BearerAuthentication
+from accounts.limits import throttling
+from tests.factories import make_api_key, make_user
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoAssertNumQueries
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.clear()
+    # The write of the last use has tests of its own.
+    monkeypatch.setattr("accounts.keys.authentication.last_used_note", lambda key: None)
+
+
+def authenticate(**headers: str) -> Any:
+    request = Request(RequestFactory().get("/", headers=headers))
+    return BearerAuthentication().authenticate(request)
+
+
+def test_a_bearer_token_gives_the_owner_and_the_key_in_two_queries_and_then_in_none(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    key, secret = make_api_key()
+
+    for count in (2, 0):  # The key with its owner, its models; then what is known.
+        with django_assert_num_queries(count):
+            user, found = authenticate(authorization=f"Bearer {secret}")
+            assert (user, found) == (key.owner, key)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER   "])
+def test_the_scheme_is_spelled_as_one_likes(scheme: str) -> None:
+    key, secret = make_api_key()
+
+    assert authenticate(authorization=scheme + secret)[1] == key
+
+
+def test_x_api_key_is_taken_where_there_is_no_bearer_token() -> None:
+    key, secret = make_api_key()
+
+    assert authenticate(**{"x-api-key": secret})[1] == key
+    assert (
+        authenticate(**{"x-api-key": secret, "authorization": "Basic eA=="})[1] == key
+    )
+    with pytest.raises(InvalidApiKey):
+        authenticate(**{"x-api-key": secret, "authorization": "Bearer wrong"})
+
+
+def test_no_key_is_nobody() -> None:
+    assert authenticate() is None
+    assert authenticate(authorization="Bearer ") is None
+    assert authenticate(authorization="Basic eA==") is None
+
+
+def test_keys_that_may_not_be_used_are_refused_alike() -> None:
+    revoked, revoked_secret = make_api_key()
+    revoked.revoke()
+    past = timezone.now() - timedelta(seconds=1)
+    _, expired_secret = make_api_key(expires_at=past)
+    _, orphan_secret = make_api_key(make_user(is_active=False))
+    _, good_secret = make_api_key()
+    other_prefix = "sk-llmm-" + "0" * 12 + good_secret[20:]
+    secrets = [
+        *(revoked_secret, expired_secret, orphan_secret),
+        *(good_secret[:-1], good_secret + "x", other_prefix, "nonsense", "clé"),
+    ]
+
+    messages = set()
+    for secret in secrets:
+        with pytest.raises(InvalidApiKey) as caught:
+            authenticate(authorization=f"Bearer {secret}")
+        messages.add(str(caught.value.detail))
+
+    assert len(messages) == 1
+
+
+def test_a_client_that_guesses_is_slowed_down_and_a_good_key_still_works(
+    settings: Any,
+) -> None:
+    config = settings.CONFIG
+    settings.CONFIG = type(config)({**config.values, "server.rate_limit": 2})
+    _, secret = make_api_key()
+    for _ in range(2):
+        with pytest.raises(InvalidApiKey):
+            authenticate(authorization="Bearer wrong")
+
+    with pytest.raises(RateLimited) as caught:
+        authenticate(authorization="Bearer wrong")
+
+    assert 1 <= caught.value.wait <= 60
+    assert authenticate(authorization=f"Bearer {secret}") is not None
+
+
+def test_without_a_limit_nobody_is_slowed_down(settings: Any) -> None:
+    config = settings.CONFIG
+    settings.CONFIG = type(config)({**config.values, "server.rate_limit": 0})
+
+    for _ in range(100):
+        with pytest.raises(InvalidApiKey):
+            authenticate(authorization="Bearer wrong")
+
+
+def test_without_redis_a_wrong_key_is_still_just_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RedisConnectionError("gone")
+
+    monkeypatch.setattr(throttling, "get_usage", fail)
+
+    with pytest.raises(InvalidApiKey):
+        authenticate(authorization="Bearer wrong")

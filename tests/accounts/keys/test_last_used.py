@@ -1,0 +1,123 @@
+"""When a key was last used."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from accounts.keys import last_used
+from accounts.keys.last_used import last_used_note
+from accounts.models import ApiKey
+from tests.factories import make_api_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.django_db
+
+
+class Later(Executor):
+    """Keeps what it is given until the test runs it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], Any]] = []
+
+    def submit(  # type: ignore[override]
+        self, function: Callable[..., Any], /, *args: Any
+    ) -> Future[Any]:
+        self.calls.append(lambda: last_used.last_used_write(*args))
+        return Future()
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Later:
+    later = Later()
+    monkeypatch.setattr(last_used, "_writer", later)
+    monkeypatch.setattr(last_used, "_pending", set())
+    return later
+
+
+def test_the_time_is_written_beside_the_request(writer: Later) -> None:
+    key, _ = make_api_key()
+
+    last_used_note(key)
+
+    key.refresh_from_db()
+    assert key.last_used_at is None
+    writer.calls[0]()
+    key.refresh_from_db()
+    assert key.last_used_at is not None
+
+
+def test_a_key_is_written_at_most_once_a_minute(writer: Later) -> None:
+    key, _ = make_api_key()
+
+    last_used_note(key)
+    last_used_note(key)  # The first write has not happened yet.
+    writer.calls[0]()
+    key.refresh_from_db()
+    last_used_note(key)
+
+    assert len(writer.calls) == 1
+
+
+def test_two_processes_write_once(writer: Later) -> None:
+    key, _ = make_api_key()
+    now = timezone.now()
+    seen = [now, now + timedelta(seconds=59), now + timedelta(seconds=61)]
+
+    for moment in seen:
+        last_used.last_used_write(key.pk, moment)
+
+    key.refresh_from_db()
+    assert key.last_used_at == seen[2]
+    last_used.last_used_write(key.pk, seen[2] + timedelta(seconds=1))
+    key.refresh_from_db()
+    assert key.last_used_at == seen[2]
+
+
+def test_a_failed_write_fails_nothing(
+    writer: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = make_api_key()
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(ApiKey.objects, "filter", fail)
+    last_used_note(key)
+    writer.calls[0]()
+
+    key.refresh_from_db()
+    last_used_note(key)  # And it is tried again.
+    assert len(writer.calls) == 2
+
+
+def test_the_writers_thread_keeps_no_connection(
+    writer: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(connection, "close", lambda: closed.append(True))
+    key, _ = make_api_key()
+
+    last_used._write_in_background(key.pk, timezone.now())
+
+    key.refresh_from_db()
+    assert key.last_used_at is not None
+    assert closed == [True]
+
+
+def test_an_interpreter_that_ends_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(Executor):
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(last_used, "_writer", Ended())
+    monkeypatch.setattr(last_used, "_pending", set())
+
+    last_used_note(make_api_key()[0])

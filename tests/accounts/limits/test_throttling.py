@@ -1,0 +1,122 @@
+"""How many requests in a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.cache import cache
+from django.test import RequestFactory
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts.errors import RateLimited
+from accounts.limits import throttling
+from accounts.limits.throttling import InferenceThrottle
+from tests.factories import make_api_key
+
+if TYPE_CHECKING:
+    from accounts.models import ApiKey
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def config(settings: Any) -> dict[str, Any]:
+    """Two requests a minute; the dict changes the configuration in force."""
+    cache.clear()
+    values = {**settings.CONFIG.values, "server.rate_limit": 2}
+    settings.CONFIG = type(settings.CONFIG)(values)
+    return values
+
+
+def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
+    """Make a request; return the headers of its answer."""
+    request = Request(RequestFactory().post("/", **meta), authenticators=[])  # type: ignore[arg-type]
+    request.auth = key
+    view = APIView()
+    view.headers = {}
+    InferenceThrottle().allow_request(request, view)
+    return dict(view.headers)
+
+
+def test_each_answer_tells_what_is_left_and_the_limit_is_a_refusal() -> None:
+    key, _ = make_api_key()
+
+    first, second = call(key), call(key)
+    with pytest.raises(RateLimited) as caught:
+        call(key)
+
+    assert first["x-ratelimit-limit-requests"] == "2"
+    assert first["x-ratelimit-remaining-requests"] == "1"
+    assert second["x-ratelimit-remaining-requests"] == "0"
+    assert first["x-ratelimit-reset-requests"].endswith("s")
+    assert 1 <= caught.value.wait <= 60
+    assert "2 requests in 60 s" in str(caught.value.detail)
+
+
+def test_each_key_has_its_own_window_and_may_have_its_own_limit() -> None:
+    one, _ = make_api_key()
+    other, _ = make_api_key(rate_limit=5)
+    free, _ = make_api_key(rate_limit=0)
+    call(one)
+    call(one)
+
+    assert call(other)["x-ratelimit-remaining-requests"] == "4"
+    for _ in range(4):
+        call(other)
+        assert call(free) == {}
+    with pytest.raises(RateLimited):
+        call(other)
+
+
+def test_a_limit_of_zero_is_none(config: dict[str, Any]) -> None:
+    config["server.rate_limit"] = 0
+    key, _ = make_api_key(rate_limit=1)
+
+    assert [call() for _ in range(5)] == [{}] * 5
+    call(key)
+    with pytest.raises(RateLimited):
+        call(key)
+
+
+def test_clients_without_a_key_are_counted_by_address() -> None:
+    call(REMOTE_ADDR="192.0.2.1")
+    call(REMOTE_ADDR="192.0.2.1")
+
+    assert call(REMOTE_ADDR="192.0.2.2")["x-ratelimit-remaining-requests"] == "1"
+    with pytest.raises(RateLimited):
+        call(REMOTE_ADDR="192.0.2.1")
+
+
+def test_an_address_that_the_client_made_up_changes_nothing() -> None:
+    for number in range(2):
+        call(HTTP_X_FORWARDED_FOR=f"198.51.100.{number}")
+
+    with pytest.raises(RateLimited):
+        call(HTTP_X_FORWARDED_FOR="198.51.100.9")
+
+
+def test_behind_a_trusted_proxy_its_word_counts(config: dict[str, Any]) -> None:
+    config["server.trusted_proxies"] = 1
+    for number in range(3):
+        call(HTTP_X_FORWARDED_FOR=f"203.0.113.7, 198.51.100.{number}")
+
+    call(HTTP_X_FORWARDED_FOR="198.51.100.0")
+    with pytest.raises(RateLimited):
+        call(HTTP_X_FORWARDED_FOR="1.2.3.4, 198.51.100.0")
+
+
+def test_a_counter_that_expires_between_two_commands_lets_the_request_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = {"count": 0, "limit": 0, "should_limit": True, "time_left": -1}
+    monkeypatch.setattr(throttling, "get_usage", lambda *args, **kwargs: lost)
+
+    assert call()["x-ratelimit-remaining-requests"] == "1"
+
+
+def test_the_limits_can_be_switched_off_for_a_deployment(settings: Any) -> None:
+    settings.RATELIMIT_ENABLE = False
+
+    assert [call()["x-ratelimit-remaining-requests"] for _ in range(3)] == ["2"] * 3

@@ -1,0 +1,109 @@
+"""Required calls on a real vocabulary: whatever is sampled is one, and can be read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import jsonschema  # type: ignore[import-untyped]
+import llama_cpp
+import numpy as np
+import pytest
+
+from inference.api.chat.tool_grammar import answer_constraint
+from inference.api.chat.tools import ToolUse
+from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.structured_output.constraint import Constraint
+from inference.output_parsers import DIALECTS, ToolCallArguments, ToolCallBegin
+from inference.prompts.chat import Prompt
+from inference.prompts.messages import Tool
+from tests.inference.api.tool_models import WEATHER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.model
+
+#: Nothing is said of further arguments.
+PARAMETERS = {
+    key: value
+    for key, value in WEATHER["function"]["parameters"].items()
+    if key != "additionalProperties"
+}
+TOOLS = (Tool("get_weather", "", PARAMETERS), Tool("now"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(sample_model_path: Path) -> Iterator[LlamaTokenizer]:
+    """The vocabulary of the sample model, without its weights."""
+    LlamaLog().install()
+    params = llama_cpp.llama_model_default_params()
+    params.vocab_only = True
+    path = str(sample_model_path).encode()
+    model = llama_cpp.llama_model_load_from_file(path, params)
+    tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(model))
+    yield tokenizer
+    tokenizer.close()
+    llama_cpp.llama_model_free(model)
+
+
+def generate(constraint: Constraint, tokenizer: LlamaTokenizer, seed: int) -> str:
+    """Return what random logits make under the constraint, short for a sentence."""
+    random = np.random.default_rng(seed)
+    pieces = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
+    closing = np.array([piece[:1] in b'"}]<\n' for piece in pieces], np.float32)
+    guide = tokenizer.guidance.guide(constraint)
+    output: list[int] = []
+    while not guide.is_done:
+        assert len(output) < 500, "it does not end"
+        logits = random.gumbel(0, 3, tokenizer.n_vocab).astype(np.float32)
+        logits += closing * len(output) / 2
+        guide.restrict(logits)
+        output.append(int(logits.argmax()))
+        guide.accept(output[-1])
+    guide.close()
+    return b"".join(map(tokenizer.piece, output)).decode()
+
+
+@pytest.mark.parametrize("dialect", ["plain_json", "hermes", "mistral", "deepseek_v3"])
+def test_random_tokens_under_the_grammar_make_calls_that_match(
+    dialect: str, tokenizer: LlamaTokenizer
+) -> None:
+    spoken = DIALECTS[dialect]
+    prompt = Prompt("", has_bos=False, dialect=spoken)
+    constraint = answer_constraint(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
+    assert constraint is not None
+    for seed in range(3):
+        text = generate(constraint, tokenizer, seed)
+        parser = spoken.parser({tool.name: tool.parameters for tool in TOOLS})
+        names, arguments = [], [""] * 500
+        for delta in [*parser.push(text), *parser.finish()]:
+            if isinstance(delta, ToolCallBegin):
+                names.append(delta.name)
+            else:
+                assert isinstance(delta, ToolCallArguments), text
+                arguments[delta.index] += delta.fragment
+        assert names, text
+        for name, value in zip(names, arguments, strict=False):
+            # Though JSON Schema would let others be beside those that are named.
+            closed = {**PARAMETERS, "additionalProperties": False}
+            schema = closed if name == "get_weather" else {"type": "object"}
+            jsonschema.validate(json.loads(value), schema)
+
+
+def test_a_mark_is_the_control_token_of_its_name_or_text(
+    tokenizer: LlamaTokenizer,
+) -> None:
+    def first(mark: str) -> set[bytes]:
+        constraint = Constraint("start: mark_0 /x/\n", marks=((mark,),))
+        logits = np.zeros(tokenizer.n_vocab, np.float32)
+        allowed = tokenizer.guidance.guide(constraint).restrict(logits)
+        return {tokenizer.spelling(int(token)) for token in np.flatnonzero(allowed)}
+
+    assert first("<|im_start|>") == {b"<|im_start|>"}
+    assert b"[" in first("[CALL]")
+    assert all(b"[CALL]x".startswith(piece) for piece in first("[CALL]"))
+    # What ends an answer needs no saying.
+    assert first("<|im_end|>") == {b"x"}

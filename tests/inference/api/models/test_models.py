@@ -1,0 +1,319 @@
+"""GET /v1/models, and loading and unloading."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import Scope
+from inference import services
+from inference.api.models.view import ModelsView, model_object
+from inference.errors import EngineUnavailable, ModelLoadFailed
+from inference.models import Worker, WorkerState
+from registry.models import Alias, Attachment, FileState, Kind
+from tests.factories import make_api_key, make_model, make_node, make_worker
+from tests.inference.api.conftest import Api
+
+if TYPE_CHECKING:
+    from registry.models import Model
+
+
+async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> None:
+    response = await api.get("/v1/models/tiny")
+
+    assert response.status_code == 200
+    assert response.json() == {
+        "id": "tiny",
+        "object": "model",
+        "created": int(model.found_at.timestamp()),
+        "owned_by": "llm-manager",
+        "parent": None,
+        "adapters": [],
+        "state": "unloaded",
+        "progress": 0.0,
+        "error": None,
+        "context": {
+            "in_force": 4096,
+            "max": 131072,
+            "trained": 131072,
+            "tested": None,
+        },
+        "capabilities": ["chat", "completion"],
+        "aliases": [],
+        "size_bytes": 5 * 1024**3,
+        "quantization": "Q4_K_M",
+        "architecture": "llama",
+    }
+
+
+async def test_the_list_has_what_can_be_asked_and_nothing_else(api: Api) -> None:
+    def more() -> None:
+        base = make_model("org/base", kind=Kind.COMPLETION, n_ctx=64)
+        Alias.objects.create(name="base", model=base)
+        make_model("vectors", kind=Kind.EMBEDDING)
+        make_model("ranks", kind=Kind.RERANKER)
+        make_model("projector", kind=Kind.PROJECTOR)
+        make_model("off", is_enabled=False)
+        make_model("gone", state=FileState.MISSING)
+
+    await sync_to_async(more)()
+
+    body = (await api.get("/v1/models")).json()
+
+    assert body["object"] == "list"
+    models = {each["id"]: each for each in body["data"]}
+    assert list(models) == ["org/base", "ranks", "tiny", "vectors"]
+    assert models["org/base"]["aliases"] == ["base"]
+    assert models["org/base"]["context"]["in_force"] == 64
+    assert [models[name]["capabilities"] for name in models] == [
+        *(["completion"], ["reranking"], ["chat", "completion"], ["embedding"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["org/sub/model", "nick", "model.gguf", "org%2Fsub%2Fmodel"]
+)
+async def test_an_id_may_have_slashes_and_an_alias_serves_too(
+    api: Api, name: str
+) -> None:
+    def slashed() -> None:
+        model = make_model("org/sub/model", file_name="model.gguf")
+        Alias.objects.create(name="nick", model=model)
+
+    await sync_to_async(slashed)()
+
+    assert (await api.get(f"/v1/models/{name}")).json()["id"] == "org/sub/model"
+
+
+async def test_an_unknown_model_is_404(api: Api) -> None:
+    for name in ("nothing", "%00", "tiny/x"):
+        response = await api.get(f"/v1/models/{name}")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("row", "state", "progress", "error", "in_force"),
+    [
+        ({"state": WorkerState.REQUESTED, "node": None}, "requested", 0, None, 4096),
+        ({"state": WorkerState.LOADING, "progress": 0.4}, "loading", 0.4, None, 4096),
+        ({"state": WorkerState.READY, "n_ctx": 2048}, "ready", 1, None, 2048),
+        ({"state": WorkerState.READY, "wanted": False}, "draining", 0, None, 4096),
+        ({"state": WorkerState.DRAINING}, "draining", 0, None, 4096),
+        (
+            {"state": WorkerState.FAILED, "error": "no memory"},
+            "failed",
+            0,
+            "no memory",
+            4096,
+        ),
+    ],
+)
+async def test_the_state_is_that_of_the_worker(
+    api: Api,
+    model: Model,
+    row: dict[str, Any],
+    state: str,
+    progress: float,
+    error: str | None,
+    in_force: int,
+) -> None:
+    def work() -> None:
+        node = make_node()
+        make_worker(model, **{"node": node, **row})
+
+    await sync_to_async(work)()
+
+    body = (await api.get("/v1/models/tiny")).json()
+
+    assert (body["state"], body["progress"], body["error"]) == (state, progress, error)
+    assert body["context"]["in_force"] == in_force
+
+
+async def test_a_worker_whose_machine_is_silent_is_no_worker(
+    api: Api, model: Model
+) -> None:
+    def silence() -> None:
+        long_ago = timezone.now() - timedelta(minutes=5)
+        make_worker(model, make_node(heartbeat_at=long_ago), n_ctx=64)
+
+    await sync_to_async(silence)()
+
+    body = (await api.get("/v1/models/tiny")).json()
+
+    assert (body["state"], body["context"]["in_force"]) == ("unloaded", 4096)
+
+
+async def test_charlie_sees_his_model_and_no_other(api: Api) -> None:
+    def charlies_key() -> str:
+        key, secret = make_api_key(scopes=[Scope.INFERENCE, Scope.MODELS])
+        key.allowed_models.add(make_model("his"))
+        return secret
+
+    charlie = Api(await sync_to_async(charlies_key)())
+
+    listed = (await charlie.get("/v1/models")).json()["data"]
+    refused = [
+        await charlie.get("/v1/models/tiny"),
+        await charlie.get("/v1/models/no-such-model"),
+        await charlie.post("/v1/models/tiny/load"),
+        await charlie.post("/v1/models/tiny/unload"),
+    ]
+
+    assert [model["id"] for model in listed] == ["his"]
+    assert (await charlie.get("/v1/models/his")).status_code == 200
+    assert {response.status_code for response in refused} == {403}
+    assert not await Worker.objects.aexists()
+
+
+@pytest.mark.django_db
+def test_the_list_takes_six_queries_however_long_it_is() -> None:
+    node = make_node()
+    for number in range(3):
+        model = make_model()
+        make_worker(model, node)
+        Alias.objects.create(name=f"alias-{number}", model=model)
+        adapter = make_model(kind=Kind.LORA)
+        Attachment.objects.create(model=model, adapter=adapter)
+    view = ModelsView()
+    key, _ = make_api_key()
+    request: Any = type("Request", (), {"auth": key})()
+
+    with CaptureQueriesContext(connection) as queries:
+        view.prepare(request)
+
+    tables = [query["sql"].split('FROM "')[1].split('"')[0] for query in queries]
+    assert tables == [
+        "registry_model",  # Which models the key is restricted to,
+        "registry_model",  # the models themselves,
+        "registry_alias",
+        "registry_attachment",
+        "registry_model",  # their adapters,
+        "inference_worker",  # and what runs, with its node.
+    ]
+
+
+# Loading and unloading ---------------------------------------------------------
+
+
+@pytest.fixture
+def worker_wait(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Replace the wait for a worker by one that makes it ready at once."""
+    waits: list[tuple[str, float]] = []
+
+    async def wait(model: Model, *, timeout_s: float) -> None:
+        waits.append((model.name, timeout_s))
+        node = await sync_to_async(make_node)()
+        await Worker.objects.filter(model=model).aupdate(
+            state=WorkerState.READY, node=node, progress=1
+        )
+
+    monkeypatch.setattr(services, "worker_wait", wait)
+    return waits
+
+
+async def test_loading_answers_when_the_model_is_ready(
+    admin_api: Api, worker_wait: list[tuple[str, float]]
+) -> None:
+    response = await admin_api.post("/v1/models/tiny/load")
+
+    assert (response.status_code, response.json()["state"]) == (200, "ready")
+    assert worker_wait == [("tiny", 600)]
+
+
+async def test_a_model_is_told_as_it_stands_however_often_it_is_asked_for(
+    admin_api: Api, worker_wait: list[tuple[str, float]]
+) -> None:
+    states = []
+    for method, path in (
+        (admin_api.get, "/v1/models/tiny"),
+        (admin_api.post, "/v1/models/tiny/load"),
+        (admin_api.get, "/v1/models/tiny"),
+        (admin_api.post, "/v1/models/tiny/unload"),
+        (admin_api.get, "/v1/models/tiny"),
+    ):
+        states.append((await method(path)).json()["state"])
+
+    assert states == ["unloaded", "ready", "ready", "draining", "draining"]
+
+
+async def test_loading_without_waiting_answers_at_once(
+    admin_api: Api, worker_wait: list[tuple[str, float]]
+) -> None:
+    responses = [
+        await admin_api.post("/v1/models/tiny/load", {"wait": False}) for _ in range(2)
+    ]
+
+    states = [(each.status_code, each.json()["state"]) for each in responses]
+    assert states == [(202, "requested")] * 2
+    assert worker_wait == []
+    assert await Worker.objects.acount() == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({"wait": "yes"}, "wait"), ({"n_ctx": 5}, "n_ctx"), ([], "body")],
+)
+async def test_a_bad_wish_is_400_and_wishes_nothing(
+    admin_api: Api, body: Any, param: str
+) -> None:
+    response = await admin_api.post("/v1/models/tiny/load", body)
+
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert not await Worker.objects.aexists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (
+            ModelLoadFailed("llama.cpp: no such tensor", retry_after=5),
+            "model_load_failed",
+        ),
+        (
+            EngineUnavailable("No engine is running.", retry_after=5),
+            "engine_unavailable",
+        ),
+    ],
+)
+async def test_a_load_that_fails_is_503_with_the_reason(
+    admin_api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    async def fail(model: Model, *, timeout_s: float) -> None:
+        raise error
+
+    monkeypatch.setattr(services, "worker_wait", fail)
+
+    response = await admin_api.post("/v1/models/tiny/load")
+
+    assert (response.status_code, response["retry-after"]) == (503, "5")
+    assert response.json()["error"] == {
+        "message": str(error),
+        "type": "server_error",
+        "param": None,
+        "code": code,
+    }
+
+
+async def test_unloading_wishes_the_worker_away(admin_api: Api, model: Model) -> None:
+    await sync_to_async(lambda: make_worker(model, make_node()))()
+
+    response = await admin_api.post("/v1/models/tiny/unload")
+    again = await admin_api.post("/v1/models/tiny/unload", {})
+
+    assert (response.status_code, response.json()["state"]) == (200, "draining")
+    assert again.status_code == 200
+    worker = await Worker.objects.aget()
+    assert not worker.wanted
+    assert (await admin_api.post("/v1/models/tiny/unload", {"x": 1})).status_code == 400
+
+
+@pytest.mark.django_db
+def test_a_chat_model_without_a_template_does_not_promise_to_chat() -> None:
+    assert model_object(make_model())["capabilities"] == ["completion"]

@@ -1,0 +1,337 @@
+"""Reasoning in chat completions: asked for, told apart, counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from inference.engine.structured_output.control_tokens import spelled
+from inference.output_parsers import DIALECTS
+from tests.fakes import begun, finished, tokens
+from tests.inference.api.conftest import Api, events_of, read_stream
+from tests.inference.api.tool_models import (
+    NOW,
+    TEMPLATE,
+    called,
+    choice_of,
+    chunks_of,
+    make_tool_model,
+    script,
+    whole,
+)
+from tests.inference.engine.structured_output.recogniser import allows
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeEngineClient
+
+#: A template whose model may think, one that makes it think, and one that asks.
+MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
+MUST_THINK = TEMPLATE + "<think>\n"
+MAY_BE_TOLD = (
+    "{{ reasoning_effort }}|{{ thinking }}|{{ enable_thinking }}{# <think> 'none' #}"
+)
+HERMES_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+
+
+async def usage_of(api: Api, **body: Any) -> Any:
+    """Return the usage of an answer."""
+    return (await api.chat(**body)).json()["usage"]
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+async def test_what_is_thought_is_told_apart(
+    api: Api, engine: FakeEngineClient, size: int
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    for _ in range(2):
+        script(engine, "<think>\nHm, 2.\n\nYes.\n</think>\n\nIt is 2.", size)
+
+    choice = await choice_of(api, model="hermes")
+    chunks = await chunks_of(api, model="hermes")
+
+    message = choice["message"]
+    assert choice["finish_reason"] == "stop"
+    assert message["reasoning_content"] == "Hm, 2.\n\nYes."
+    assert message["content"] == "It is 2."
+    assert "tool_calls" not in message
+    assert whole(chunks) == {
+        "reasoning_content": "Hm, 2.\n\nYes.",
+        "content": "It is 2.",
+    }
+    assert engine.jobs[0].params.marks == DIALECTS["hermes"].marks
+
+
+async def test_a_prompt_that_begins_the_thought_is_believed(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("r1", template=MUST_THINK)
+    script(engine, "Hm.</think>Yes.")
+
+    choice = await choice_of(api, model="r1")
+
+    assert choice["message"]["reasoning_content"] == "Hm."
+    assert choice["message"]["content"] == "Yes."
+
+
+async def test_a_thought_that_is_cut_off_is_no_content(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("r1", template=MUST_THINK)
+    script(engine, "Hm, so", reason="length")
+
+    choice = await choice_of(api, model="r1")
+
+    assert choice["message"]["reasoning_content"] == "Hm, so"
+    assert choice["message"]["content"] == ""
+    assert choice["finish_reason"] == "length"
+
+
+async def test_what_looks_like_a_call_in_a_thought_is_a_thought(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    script(engine, f"<think>{HERMES_CALL}</think>{HERMES_CALL}")
+
+    choice = await choice_of(api, model="hermes", tools=[NOW])
+
+    assert choice["message"]["reasoning_content"] == HERMES_CALL
+    assert called(choice["message"]) == [("now", {})]
+    assert choice["message"]["content"] is None
+
+
+async def test_the_tokens_of_a_thought_are_counted(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    pieces = ["<think>", "\nHm", ".\n", "</think>", "\n\n", "Yes", "."]
+    steps = [[tokens(piece)] for piece in pieces]
+    for _ in range(3):
+        engine.enqueue(begun(), *steps, [finished(completion=len(pieces) + 1)])
+
+    one = await usage_of(api, model="hermes")
+    two = await usage_of(api, model="hermes", n=2)
+
+    assert one["completion_tokens"] == 8
+    assert one["completion_tokens_details"] == {"reasoning_tokens": 4}
+    assert two["completion_tokens_details"] == {"reasoning_tokens": 8}
+
+
+async def test_a_stream_tells_the_count_in_its_usage(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("r1", template=MUST_THINK)
+    script(engine, "Hm.</think>Yes.", 11)
+
+    options = {"include_usage": True}
+    response = await api.chat(model="r1", stream=True, stream_options=options)
+    events = events_of(await read_stream(response))
+
+    usage = events[-2]["usage"]
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": 1}
+
+
+async def test_a_model_that_does_not_think_has_nothing_to_count(api: Api) -> None:
+    assert "completion_tokens_details" not in await usage_of(api)
+
+
+@pytest.mark.parametrize("template", [MAY_THINK, MUST_THINK])
+async def test_reasoning_may_stay_in_the_content(
+    api: Api, engine: FakeEngineClient, template: str
+) -> None:
+    await make_tool_model("hermes", template=template)
+    begin = "" if template == MUST_THINK else "<think>"
+    for _ in range(2):
+        script(engine, f"{begin}Hm.</think>Yes.")
+
+    choice = await choice_of(api, model="hermes", reasoning_format="none")
+    chunks = await chunks_of(api, model="hermes", reasoning_format="none")
+
+    assert choice["message"]["content"] == "<think>Hm.</think>Yes."
+    assert "reasoning_content" not in choice["message"]
+    assert whole(chunks) == {"content": "<think>Hm.</think>Yes."}
+
+
+async def test_channels_are_never_content(api: Api, engine: FakeEngineClient) -> None:
+    await make_tool_model("gpt", template=TEMPLATE, architecture="gpt-oss")
+    script(
+        engine,
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+        "<|channel|>final<|message|>Yes.<|return|>",
+    )
+
+    choice = await choice_of(api, model="gpt")
+
+    assert choice["message"]["reasoning_content"] == "Hm."
+    assert choice["message"]["content"] == "Yes."
+    assert "<|return|>" in engine.jobs[0].params.marks
+
+
+async def test_earlier_thoughts_go_to_the_template(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    thought = {"role": "assistant", "content": "2.", "reasoning_content": "Hm."}
+
+    await api.chat(model="hermes", messages=[thought, {"role": "user", "content": "?"}])
+
+    assert engine.jobs[0].prompt == "[assistant  2.Hm.][user  ?]"
+
+
+# How long to think ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "effort", "prompt"),
+    [
+        (MAY_BE_TOLD, "high", "high|True|True"),
+        (MAY_BE_TOLD, "none", "none|False|False"),
+        (MAY_BE_TOLD.replace("'none'", ""), "none", "|False|False"),
+        ("{{ reasoning_effort }}{# <think> #}", "minimal", "minimal"),
+        ("{{ enable_thinking }}{# <think> #}", "low", "True"),
+        ("{{ thinking }}{# <think> #}", "none", "False"),
+        ("never", "none", "never"),
+    ],
+)
+async def test_an_effort_is_told_in_the_templates_words(
+    api: Api, engine: FakeEngineClient, template: str, effort: str, prompt: str
+) -> None:
+    await make_tool_model("thinker", template=template)
+
+    response = await api.chat(model="thinker", reasoning_effort=effort)
+
+    assert response.status_code == 200, response.content
+    assert engine.jobs[0].prompt == prompt
+
+
+async def test_the_templates_variables_can_be_set(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("thinker", template=MAY_BE_TOLD)
+
+    await api.chat(
+        model="thinker",
+        reasoning_effort="low",
+        chat_template_kwargs={"enable_thinking": True, "thinking": True},
+    )
+
+    assert engine.jobs[0].prompt == "low|True|True"
+
+
+THINKING = "chat_template_kwargs.thinking"
+
+
+@pytest.mark.parametrize(
+    ("template", "body", "param", "code"),
+    [
+        (
+            "{# <think> #}x",
+            {"reasoning_effort": "none"},
+            "reasoning_effort",
+            "unsupported_parameter",
+        ),
+        (
+            "{{ reasoning_effort }}{# <think> #}",
+            {"reasoning_effort": "none"},
+            "reasoning_effort",
+            "unsupported_parameter",
+        ),
+        (
+            "x",
+            {"reasoning_effort": "high"},
+            "reasoning_effort",
+            "unsupported_parameter",
+        ),
+        ("x", {"reasoning_effort": "much"}, "reasoning_effort", "invalid_value"),
+        ("x", {"reasoning_format": "raw"}, "reasoning_format", "invalid_value"),
+        (
+            "x",
+            {"chat_template_kwargs": {"thinking": True}},
+            THINKING,
+            "unsupported_parameter",
+        ),
+        (
+            "{{ messages }}",
+            {"chat_template_kwargs": {"messages": []}},
+            "chat_template_kwargs.messages",
+            "invalid_value",
+        ),
+        (
+            "{{ thinking }}",
+            {"chat_template_kwargs": {"thinking": True}, "reasoning_effort": "none"},
+            THINKING,
+            "invalid_value",
+        ),
+        (
+            "x",
+            {"chat_template_kwargs": [1]},
+            "chat_template_kwargs",
+            "invalid_type",
+        ),
+        (
+            "{{ a }}",
+            {"chat_template_kwargs": {"a": "x" * 20_000}},
+            "chat_template_kwargs",
+            "invalid_value",
+        ),
+    ],
+)
+async def test_what_a_template_cannot_be_told_is_refused_by_name(
+    api: Api,
+    engine: FakeEngineClient,
+    template: str,
+    body: dict[str, Any],
+    param: str,
+    code: str,
+) -> None:
+    await make_tool_model("thinker", template=template)
+
+    response = await api.chat(model="thinker", **body)
+
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["code"]) == (400, param, code)
+    assert engine.jobs == []
+
+
+# Constrained answers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "thought"),
+    [
+        (MAY_THINK, "<think>Hm, {}?</think>\n\n"),
+        (MAY_THINK, ""),
+        (MUST_THINK, "Hm.</think>"),
+    ],
+)
+async def test_a_constraint_binds_the_answer_and_not_the_thought(
+    api: Api, engine: FakeEngineClient, template: str, thought: str
+) -> None:
+    await make_tool_model("hermes", template=template)
+    required = {"tools": [NOW], "tool_choice": "required"}
+
+    await api.chat(model="hermes", guided_regex="[0-9]+")
+    await api.chat(model="hermes", **required)
+
+    found = [job.params.constraint for job in engine.jobs]
+    constraints = [constraint for constraint in found if constraint is not None]
+    answers = ["42", HERMES_CALL]
+    if template == MUST_THINK:
+        answers[1] = '{"name": "now", "arguments": {}}'
+    for constraint, answer in zip(constraints, answers, strict=True):
+        grammar = spelled(constraint, {})
+        assert allows(grammar, thought + answer)
+        assert not allows(grammar, thought + "Well.")
+        assert not allows(grammar, thought)
+    assert [constraint.param for constraint in constraints] == ["guided_regex", "tools"]
+
+
+async def test_a_model_without_thoughts_keeps_the_plain_constraint(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await api.chat(guided_choice=["yes", "no"])
+
+    constraint = engine.jobs[0].params.constraint
+    assert constraint is not None
+    assert (constraint.marks, constraint.param) == ((), "guided_choice")
+    assert engine.jobs[0].params.marks == ()

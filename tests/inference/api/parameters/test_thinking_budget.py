@@ -1,0 +1,174 @@
+"""The budget of a thought: asked for by several names, refused where it is idle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from inference.engine.sampling.thinking_budget import ThinkingBudget
+from inference.transport.messages import Generate, from_wire, to_wire
+from tests.inference.api.tool_models import TEMPLATE, make_tool_model, template_of
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeEngineClient
+    from tests.inference.api.conftest import Api
+
+MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
+MUST_THINK = TEMPLATE + "<think>\n"
+THINK = ThinkingBudget(7, ("<think>",), ("</think>",), "\n</think>\n\n")
+
+
+async def refusal(api: Api, **body: Any) -> dict[str, Any]:
+    response = await api.chat(**body)
+    assert response.status_code == 400, response.content
+    error: dict[str, Any] = response.json()["error"]
+    return error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"thinking_budget": 7},
+        {"thinking_token_budget": 7},
+        {"thinking_budget_tokens": 7},
+        {"reasoning_budget_tokens": 7},
+        {"reasoning": {"max_tokens": 7}},
+        {"chat_template_kwargs": {"thinking_budget": 7}},
+        {"thinking_budget": 7, "reasoning": {"max_tokens": 7}},
+    ],
+)
+async def test_each_name_of_the_budget_is_known(
+    api: Api, engine: FakeEngineClient, body: dict[str, Any]
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+
+    await api.chat(model="hermes", n=2, **body)
+
+    assert [job.params.thinking for job in engine.jobs] == [THINK, THINK]
+
+
+async def test_a_budget_knows_that_the_prompt_has_begun_the_thought(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("r1", template=MUST_THINK)
+
+    await api.chat(model="r1", thinking_budget=0)
+
+    assert engine.jobs[0].params.thinking.is_begun
+    assert engine.jobs[0].params.thinking.max_tokens == 0
+
+
+async def test_a_format_of_channels_is_closed_in_its_own_words(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("harmony")
+
+    await api.chat(model="harmony", thinking_budget=7)
+
+    thinking = engine.jobs[0].params.thinking
+    assert thinking.closing == "<|end|><|start|>assistant"
+    assert thinking.last_closing.endswith("<|channel|>final<|message|>")
+
+
+async def test_minus_one_is_no_limit(api: Api, engine: FakeEngineClient) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+
+    await api.chat(model="hermes", thinking_budget=-1)
+
+    assert engine.jobs[0].params.thinking is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"thinking_budget": 7, "thinking_token_budget": 8}, "thinking_token_budget"),
+        (
+            {"thinking_budget": 7, "reasoning": {"max_tokens": 8}},
+            "reasoning.max_tokens",
+        ),
+        ({"thinking_budget": -2}, "thinking_budget"),
+        ({"thinking_budget": "much"}, "thinking_budget"),
+        ({"reasoning": {"max_tokens": 1.5}}, "reasoning.max_tokens"),
+        ({"reasoning": {"exclude": True}}, "reasoning.exclude"),
+        (
+            {"chat_template_kwargs": {"thinking_budget": "much"}},
+            "chat_template_kwargs.thinking_budget",
+        ),
+        (
+            {"reasoning_effort": "low", "reasoning": {"effort": "high"}},
+            "reasoning.effort",
+        ),
+        ({"thinking": {"budget_tokens": 7}}, "thinking"),
+    ],
+)
+async def test_what_cannot_be_honoured_is_refused_by_name(
+    api: Api, body: dict[str, Any], param: str
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+
+    assert (await refusal(api, model="hermes", **body))["param"] == param
+
+
+async def test_a_budget_of_a_model_that_does_not_think_is_refused(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    error = await refusal(api, thinking_budget=7)
+
+    assert (error["param"], error["code"]) == (
+        "thinking_budget",
+        "unsupported_parameter",
+    )
+    assert (await api.chat(thinking_budget=0)).status_code == 200
+
+
+@pytest.mark.parametrize(("budget", "prompt"), [(0, "0|False"), (7, "7|"), (None, "|")])
+async def test_a_template_that_reads_the_budget_is_told(
+    api: Api, engine: FakeEngineClient, budget: int | None, prompt: str
+) -> None:
+    source = "{{ thinking_budget }}|{{ enable_thinking }}{# <think> #}"
+    await make_tool_model("seed", template=source)
+
+    await api.chat(model="seed", thinking_budget=budget)
+
+    assert engine.jobs[0].prompt == prompt
+
+
+async def test_the_effort_may_come_in_an_object(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("thinker", template="{{ reasoning_effort }}{# <think> #}")
+
+    await api.chat(model="thinker", reasoning={"effort": "high"})
+
+    assert engine.jobs[0].prompt == "high"
+
+
+async def test_a_schema_and_a_required_call_bind_what_follows_the_thought(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=template_of("hermes") + "{# <think> #}")
+    tools = [{"type": "function", "function": {"name": "now"}}]
+
+    for body in ({"response_format": {"type": "json_object"}}, {"tools": tools}):
+        await api.chat(model="hermes", thinking_budget=7, **body)
+
+    assert [job.params.thinking for job in engine.jobs] == [THINK, THINK]
+    assert engine.jobs[0].params.constraint is not None
+
+
+async def test_the_budget_reaches_the_worker(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    await api.chat(model="hermes", thinking_budget=7)
+    params = engine.jobs[0].params
+    message = Generate("id", "reply", "Hi", params, deadline=1.0)
+
+    assert from_wire(to_wire(message)).params == params
+
+
+async def test_text_completions_know_no_thoughts(api: Api) -> None:
+    response = await api.complete(thinking_budget=7)
+
+    assert response.json()["error"]["code"] == "unknown_parameter"

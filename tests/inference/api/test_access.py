@@ -1,0 +1,141 @@
+"""Who may call what, and how often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from accounts.models import Scope
+from tests.factories import make_api_key
+from tests.inference.api.conftest import Api, chat_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registry.models import Model
+    from tests.fakes import FakeEngineClient
+
+ROUTES = [
+    ("POST", "/v1/chat/completions", Scope.INFERENCE),
+    ("POST", "/v1/completions", Scope.INFERENCE),
+    ("POST", "/v1/embeddings", Scope.INFERENCE),
+    ("POST", "/v1/rerank", Scope.INFERENCE),
+    ("POST", "/rerank", Scope.INFERENCE),
+    ("POST", "/tokenize", Scope.INFERENCE),
+    ("POST", "/detokenize", Scope.INFERENCE),
+    ("POST", "/apply-template", Scope.INFERENCE),
+    ("GET", "/v1/models", Scope.INFERENCE),
+    ("GET", "/v1/models/tiny", Scope.INFERENCE),
+    ("POST", "/v1/models/tiny/load", Scope.MODELS),
+    ("POST", "/v1/models/tiny/unload", Scope.MODELS),
+    ("GET", "/health/detailed", Scope.ADMIN),
+    ("GET", "/metrics", Scope.ADMIN),
+]
+
+
+async def call(api: Api, method: str, path: str) -> Any:
+    """Call a route with a body that is never looked at."""
+    return await (api.get(path) if method == "GET" else api.post(path, {}))
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_without_a_key_it_is_401(
+    model: Model, method: str, path: str, scope: str
+) -> None:
+    for secret in (None, "sk-llmm-000000000000-wrong", "not-needed"):
+        response = await call(Api(secret), method, path)
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (401, "invalid_api_key")
+        assert response["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_with_a_key_for_other_things_it_is_403(
+    model: Model, method: str, path: str, scope: str
+) -> None:
+    others = [other for other in Scope.values if other != scope]
+    _, secret = await sync_to_async(make_api_key)(scopes=others)
+
+    response = await call(Api(secret), method, path)
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (403, "insufficient_scope")
+    assert scope in error["message"]
+
+
+async def test_where_no_key_is_asked_for_inference_is_open_and_nothing_else(
+    api: Api, settings: Any, engine: FakeEngineClient
+) -> None:
+    settings.AUTH_REQUIRED = False
+    nobody = Api(None)
+
+    for method, path, scope in ROUTES:
+        response = await call(nobody, method, path)
+        # What is posted is empty: who is let in is told so.
+        let_in = 200 if method == "GET" else 400
+        assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
+    assert (await nobody.chat()).status_code == 200
+    assert (engine.jobs[0].tenant, engine.jobs[0].key) == ("", "ip:127.0.0.1")
+    assert engine.jobs[0].weight == 1
+    assert (await Api("sk-llmm-000000000000-wrong").chat()).status_code == 401
+
+
+async def test_the_keys_weight_and_the_requests_priority_go_with_the_job(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    key, secret = await sync_to_async(make_api_key)(weight=2.5)
+    heavy = Api(secret)
+
+    assert (await heavy.chat(priority=-3, n=2)).status_code == 200
+    assert (await heavy.complete(priority=7)).status_code == 200
+
+    assert {(job.key, job.weight) for job in engine.jobs} == {(key.prefix, 2.5)}
+    assert [job.priority for job in engine.jobs] == [-3, -3, 7]
+
+
+async def test_a_spent_limit_is_429_and_says_until_when(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    _, secret = await sync_to_async(make_api_key)(rate_limit=1)
+    limited = Api(secret)
+
+    first = await limited.chat()
+    second = await limited.chat()
+
+    assert first.status_code == 200
+    assert first["x-ratelimit-limit-requests"] == "1"
+    assert first["x-ratelimit-remaining-requests"] == "0"
+    assert second.status_code == 429
+    assert second.json()["error"]["code"] == "rate_limit_exceeded"
+    assert second.json()["error"]["type"] == "rate_limit_error"
+    assert 1 <= int(second["retry-after"]) <= 60
+    assert second["x-ratelimit-remaining-requests"] == "0"
+    assert len(engine.jobs) == 1
+    assert (await limited.get("/v1/models")).status_code == 200
+    assert (await limited.get("/health")).status_code == 200
+
+
+async def test_a_client_that_guesses_keys_is_429(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(server__rate_limit=2)
+
+    statuses = [
+        (await Api("sk-llmm-000000000000-wrong").get("/v1/models")).status_code
+        for _ in range(3)
+    ]
+
+    assert statuses == [401, 401, 429]
+    assert (await api.get("/v1/models")).status_code == 200
+
+
+async def test_x_api_key_works_too(
+    api: Api, key: tuple[Any, str], engine: FakeEngineClient
+) -> None:
+    headers = {"X-API-Key": key[1]}
+
+    response = await Api(None).post("/v1/chat/completions", chat_body(), **headers)
+
+    assert response.status_code == 200

@@ -1,0 +1,56 @@
+"""Thousands of bodies that are wrong: each is refused, and told what is wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from inference.api.engine_view import EngineView
+from tests.factories import make_node, make_worker
+from tests.hostile_bodies import check_refusal, hostile_bodies, odd_bodies
+from tests.inference.api.workers import FakeWorkerClient
+
+if TYPE_CHECKING:
+    from registry.models import Model
+    from tests.fakes import FakeEngineClient
+    from tests.inference.api.conftest import Api
+
+
+@pytest.fixture(autouse=True)
+def _few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "llm_manager.access")
+
+
+async def test_every_hostile_body_is_refused_in_openais_shape(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    count = 0
+    for hostile in hostile_bodies("tiny"):
+        response = await api.client.generic(
+            *("POST", hostile.path, hostile.body),
+            content_type=hostile.content_type,
+            headers=api.headers(),
+        )
+        check_refusal(hostile, response.status_code, response.content)
+        count += 1
+
+    assert count > 2000
+    assert engine.jobs == []
+
+
+async def test_a_body_that_makes_no_sense_is_no_fault_of_the_servers(
+    api: Api, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(lambda: make_worker(model, make_node()))()
+    worker = FakeWorkerClient()
+    monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
+    statuses = set()
+    for path, body in odd_bodies("tiny"):
+        response = await api.post(path, body)
+        assert response.status_code < 500, f"{path} {body[:500]!r}"
+        statuses.add(response.status_code)
+
+    assert statuses == {200, 400, 404}

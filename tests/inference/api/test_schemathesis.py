@@ -1,0 +1,117 @@
+"""Requests that schemathesis makes of /openapi.json, and what the API says to them.
+
+Whatever is sent, whether it fits or not, is answered as the document says: with a
+status that it names, in a body of that status's schema, and never by a fault of the
+server's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+import schemathesis
+from channels.layers import InMemoryChannelLayer, channel_layers
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks as openapi_checks
+
+from accounts.models import Scope
+from inference.api.engine_view import EngineView
+from inference.transport import queue as request_queue
+from llm_manager.web.docs import openapi_document
+from llm_manager.web.handler import Handler
+from registry.models import Kind
+from tests.factories import make_api_key, make_model, make_node, make_worker
+from tests.inference.api.conftest import CHATML
+from tests.inference.api.embedders import EMBEDDER, RANKER, WIDTH
+from tests.inference.api.workers import FakeWorkerClient
+
+#: For each operation, of requests that fit and again of requests that do not.
+_EXAMPLES = 50
+_MODELS = {"EmbeddingRequest": EMBEDDER, "RerankRequest": RANKER}
+#: Makes a model load, and waits for it: there is no engine.
+_SLOW = "/v1/models/{model_id}/load"
+#: Not that all is answered that fits: a request may fit and make no sense.
+_CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_headers_conformance,
+    openapi_checks.response_schema_conformance,
+    openapi_checks.negative_data_rejection,
+]
+
+
+def document() -> Any:
+    """Return the document, with models that there are in requests for one."""
+    described = json.loads(openapi_document())
+    for name, schema in described["components"]["schemas"].items():
+        if name.endswith("Request") and "model" in schema["properties"]:
+            model = _MODELS.get(name, "tiny")
+            schema["properties"]["model"] = {"enum": [model, "no-such-model"]}
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = {"enum": ["tiny", "no-such-model", "a/b"]}
+    return described
+
+
+SCHEMA: Any = schemathesis.openapi.from_dict(document())
+SCHEMA.app = Handler()
+OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
+CASES = [
+    pytest.param(operation, mode, id=f"{operation.label}, {mode.value}")
+    for operation in OPERATIONS
+    for mode in GenerationMode
+    if operation.path != _SLOW
+    if operation.body or mode is GenerationMode.POSITIVE
+]
+
+
+async def nothing_waits(_layer: object, _queue: str) -> int:
+    return 0
+
+
+@pytest.fixture
+def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A key for everything; there is a model of each kind, and a worker."""
+    # Every call has an event loop of its own, to which connections would be tied.
+    monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
+    monkeypatch.setattr(request_queue, "depth", nothing_waits)
+    worker = FakeWorkerClient()
+    monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
+    make_worker(make_model("tiny", chat_template=CHATML), make_node())
+    make_model(EMBEDDER, kind=Kind.EMBEDDING, embedding_length=WIDTH)
+    make_model(RANKER, kind=Kind.RERANKER)
+    _, secret = make_api_key(scopes=list(Scope.values), rate_limit=0)
+    return secret
+
+
+@pytest.mark.parametrize(("operation", "mode"), CASES)
+def test_the_api_is_as_it_is_described(
+    secret: str,
+    operation: Any,
+    mode: GenerationMode,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "llm_manager.access")
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    def call(case: Any) -> None:
+        case.call_and_validate(
+            headers={"Authorization": f"Bearer {secret}"},
+            checks=_CHECKS,
+        )
+
+    call()

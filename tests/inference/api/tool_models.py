@@ -1,0 +1,119 @@
+"""Chat models that call tools and think, each in a dialect of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+from tests.factories import make_model
+from tests.fakes import begun, finished, tokens
+from tests.inference.api.conftest import Api, events_of, read_stream
+
+if TYPE_CHECKING:
+    from registry.models import Model
+    from tests.fakes import FakeEngineClient
+
+#: Shows everything that a conversation may have; what stands in ``{#`` and ``#}``
+#: before it tells the dialect.
+TEMPLATE = (
+    "{% for t in tools or [] %}[tool {{ t | tojson }}]{% endfor %}"
+    "{% for m in messages %}[{{ m.role }} {{ m.name }} {{ m.content }}"
+    "{% for c in m.tool_calls %}{{ c.id }}{{ c.function | tojson }}{% endfor %}"
+    "{{ m.reasoning_content }}{{ m.tool_call_id }}]{% endfor %}"
+)
+#: What templates are recognised by.
+TELL_TALES = {
+    "hermes": "<tool_call>",
+    "qwen3_coder": "<function=<parameter=",
+    "llama3": "<|python_tag|>",
+    "mistral": "[TOOL_CALLS]",
+    "mistral_v11": "[TOOL_CALLS][ARGS]",
+    "functionary_v32": ">>>all",
+    "command_r": "<|START_ACTION|>",
+    "deepseek_v3": "<｜tool▁calls▁begin｜>```json",
+    "glm45": "<arg_key>",
+    "kimi_k2": "<|tool_calls_section_begin|>",
+    "harmony": "<|channel|><|message|><|channel|>analysis<|message|>",
+    "granite": "<|tool_call|>",
+    "plain_json": "nothing",
+}
+THINK = "{# <think> #}"
+
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Tells the weather.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+NOW: dict[str, Any] = {"type": "function", "function": {"name": "now"}}
+TOOLS = [WEATHER, NOW]
+
+
+def template_of(dialect: str) -> str:
+    """Return a template whose model speaks the dialect."""
+    return "{# " + TELL_TALES[dialect] + " #}" + TEMPLATE
+
+
+async def make_tool_model(
+    dialect: str, *, template: str | None = None, **fields: Any
+) -> Model:
+    """Save a model that is named after the dialect that it speaks."""
+    source = template_of(dialect) if template is None else template
+    return await sync_to_async(make_model)(dialect, chat_template=source, **fields)
+
+
+def script(
+    engine: FakeEngineClient, text: str, size: int = 3, *, reason: str = "stop"
+) -> None:
+    """Let the engine write a text next, so many characters to a token."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    steps = [[tokens(piece)] for piece in pieces]
+    engine.enqueue(begun(), *steps, [finished(reason, completion=len(pieces) + 1)])
+
+
+async def choice_of(api: Api, **body: Any) -> Any:
+    """Return the only choice of an answer."""
+    response = await api.chat(**body)
+    assert response.status_code == 200, response.content
+    (choice,) = response.json()["choices"]
+    return choice
+
+
+async def chunks_of(api: Api, **body: Any) -> list[Any]:
+    """Return the choices of a stream's chunks, one after another."""
+    events = events_of(await read_stream(await api.chat(stream=True, **body)))
+    return [choice for event in events[:-1] for choice in event["choices"]]
+
+
+def whole(chunks: list[Any]) -> dict[str, Any]:
+    """Return the message that a client makes of a stream's deltas."""
+    message: dict[str, Any] = {"content": None}
+    for delta in (chunk["delta"] for chunk in chunks):
+        for name in ("content", "reasoning_content"):
+            if delta.get(name) is not None:
+                message[name] = (message.get(name) or "") + delta[name]
+        for call in delta.get("tool_calls", ()):
+            calls = message.setdefault("tool_calls", [])
+            if "id" in call:
+                assert call["index"] == len(calls)
+                calls.append({"id": call["id"], "type": call["type"], "function": {}})
+                calls[-1]["function"] |= call["function"]
+            else:
+                function = calls[call["index"]]["function"]
+                function["arguments"] += call["function"]["arguments"]
+    return message
+
+
+def called(message: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return each call of a message: the name and the arguments."""
+    functions = [call["function"] for call in message.get("tool_calls", ())]
+    return [(each["name"], json.loads(each["arguments"])) for each in functions]

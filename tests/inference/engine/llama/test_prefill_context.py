@@ -1,0 +1,202 @@
+"""Pieces of prompts computed apart: the sample model says the same, the books agree."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from inference.engine import EngineConfig, SamplingParams
+from inference.engine.errors import DecodeError
+from inference.engine.llama import LlamaBackend
+from inference.engine.llama.prefill_context import turned
+from inference.engine.request import Request
+from tests.inference.engine.driver import Driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.model
+
+
+def load(path: Path, **options: Any) -> LlamaBackend:
+    return LlamaBackend(
+        EngineConfig(paths=(str(path),), **{"n_ctx": 1024, "n_seq_max": 4, **options})
+    )
+
+
+@pytest.fixture(scope="module")
+def staged(sample_model_path: Path) -> Iterator[LlamaBackend]:
+    backend = load(sample_model_path)
+    yield backend
+    backend.close()
+
+
+def long_prompt(backend: LlamaBackend, salt: str, sentences: int = 16) -> list[int]:
+    text = f"{salt}. " + " ".join(
+        f"On day {n} the ship sailed {n * 3} miles and the crew was content."
+        for n in range(sentences)
+    )
+    return backend.tokenizer.tokenize(text, special=True)
+
+
+def running(backend: LlamaBackend) -> Driver:
+    """Return a driver with a stream that goes on: only beside one is it used.
+
+    Pieces are short because the engine knows what steps really take.
+    """
+    driver = Driver(backend, clock=time.perf_counter, ignores_end=True)
+    driver.core.warm_up()
+    driver.add("stream", backend.tokenizer.tokenize("The sea is", special=True), 600)
+    while not driver.tokens["stream"]:
+        driver.step()
+    return driver
+
+
+def until_staged(driver: Driver, backend: LlamaBackend) -> None:
+    """Step until the stage is in use."""
+    assert backend._stage is not None
+    for _ in range(200):
+        if backend._stage.slot is not None:
+            return
+        driver.step()
+    raise AssertionError("the stage is not used")
+
+
+def test_a_long_prompt_beside_a_stream_is_computed_there(staged: LlamaBackend) -> None:
+    driver = running(staged)
+    driver.add("long", long_prompt(staged, "long", sentences=30), 4)
+    until_staged(driver, staged)
+    while len(driver.tokens["long"]) < 4:
+        driver.step()
+    assert staged._stage is not None
+    assert staged._stage.slot is None
+
+
+def test_a_long_prompt_alone_is_not(staged: LlamaBackend) -> None:
+    driver = Driver(staged)
+    driver.add("long", long_prompt(staged, "alone", sentences=30), 4)
+    assert staged._stage is not None
+    while not driver.tokens["long"]:
+        driver.step()
+        assert staged._stage.slot is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"cache_type_v": "bf16"}, {"flash_attention": "off"}]
+)
+def test_other_caches_have_none(
+    sample_model_path: Path, options: dict[str, str]
+) -> None:
+    backend = load(sample_model_path, **options)
+    try:
+        assert backend._stage is None
+    finally:
+        backend.close()
+
+
+def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None:
+    backend = load(sample_model_path, n_ctx_max=4096, n_cells_max=4096)
+    try:
+        assert backend._stage is not None
+        driver = Driver(backend)
+        driver.add("short", long_prompt(backend, "short", sentences=6), 4)
+        driver.run()
+        driver.add("long", long_prompt(backend, "long", sentences=70), 4)
+        driver.run()
+        assert backend.layout.n_seq_max < 4
+        assert backend._stage is None
+        assert len(driver.tokens["long"]) == 4
+    finally:
+        backend.close()
+
+
+def test_probabilities_are_those_of_the_same_prompt_alone(
+    staged: LlamaBackend,
+) -> None:
+    alone = logprobs_after(staged, Driver(staged))
+    beside = logprobs_after(staged, running(staged))
+    assert np.abs(np.subtract(alone, beside)).max() < 0.1
+
+
+def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
+    """Return how likely the likeliest tokens after a long prompt were."""
+    core = driver.core
+    params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
+    core.add(Request("a", long_prompt(backend, "one", sentences=24), params))
+    told: list[float] = []
+    while len(told) < 8:
+        for output in core.step():
+            told += [each.chosen.logprob for each in output.logprobs]
+    core.abort(["stream"])
+    return told
+
+
+def test_of_two_prompts_one_is_computed_there_and_both_get_their_own_answers(
+    staged: LlamaBackend,
+) -> None:
+    prompts = {
+        salt: long_prompt(staged, salt, sentences=22) for salt in ("red", "green")
+    }
+    alone: dict[str, list[int]] = {}
+    for salt, prompt in prompts.items():
+        driver = Driver(staged)
+        driver.add(salt, prompt, 12)
+        driver.run()
+        alone |= driver.tokens
+    together = running(staged)
+    for salt, prompt in prompts.items():
+        together.add(salt, prompt, 12)
+    until_staged(together, staged)
+    while any(len(together.tokens[salt]) < 12 for salt in prompts):
+        together.step()
+    assert {salt: together.tokens[salt] for salt in prompts} == alone
+
+
+def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
+    staged: LlamaBackend,
+) -> None:
+    driver = running(staged)
+    driver.add("gone", long_prompt(staged, "gone", sentences=30), 12)
+    until_staged(driver, staged)
+    driver.core.abort(["gone"])
+    driver.add("next", long_prompt(staged, "next"), 12)
+    while len(driver.tokens["next"]) < 12:
+        driver.step()
+    other = Driver(staged)
+    other.add("next", long_prompt(staged, "next"), 12)
+    other.run()
+    assert driver.tokens["next"] == other.tokens["next"]
+
+
+def test_a_prefix_that_was_computed_in_the_stage_is_reused(
+    staged: LlamaBackend,
+) -> None:
+    prompt = long_prompt(staged, "again", sentences=24)
+    driver = running(staged)
+    driver.add("first", prompt, 4)
+    until_staged(driver, staged)
+    while len(driver.tokens["first"]) < 4:
+        driver.step()
+    driver.add("second", [*prompt, *long_prompt(staged, "more", sentences=6)], 4)
+    while len(driver.tokens["second"]) < 4:
+        driver.step()
+    assert driver.cached["second"] >= len(prompt)
+
+
+def test_what_is_turned_twice_is_as_it_was(staged: LlamaBackend) -> None:
+    driver = Driver(staged)
+    driver.add("a", staged.tokenizer.tokenize("The sea is", special=True), 4)
+    driver.run()
+    state = staged.save(0)
+    there = turned(state, n_streams=1)
+    assert there != state
+    assert turned(there, n_streams=4) == state
+
+
+def test_what_is_no_saved_sequence_is_an_error() -> None:
+    with pytest.raises(DecodeError):
+        turned(bytes(12 + 16), n_streams=1)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from itertools import count
+
+from inference.engine import Request, SamplingParams
+from inference.engine.sampling.detokenizer import Detokenizer
+from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.sequence import Sequence
+
+_arrivals = count()
+
+
+def sequence(flow: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
+    arrival = next(_arrivals)
+    return Sequence(
+        request=Request(
+            f"{flow}{arrival}",
+            [1],
+            SamplingParams(),
+            flow=flow,
+            weight=weight,
+            priority=priority,
+        ),
+        tokens=[1],
+        detokenizer=Detokenizer(),
+        arrival=arrival,
+        queued_at=0.0,
+    )
+
+
+def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
+    """Serve the next sequence so many times; return the flows, in order."""
+    order = ""
+    for _ in range(times):
+        following = queue.first(lambda _: True)
+        assert following is not None
+        queue.take(following)
+        queue.charge(following, prefill=prefill)
+        queue.leave(following)
+        order += following.request.flow
+    return order
+
+
+def test_flows_take_turns_however_many_each_has_queued() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    for flow in "AAAAAAAABB":
+        queue.enter(sequence(flow))
+    assert served(queue, 5) == "ABABA"
+
+
+def test_a_flow_of_twice_the_weight_is_served_twice_as_often() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    for _ in range(12):
+        queue.enter(sequence("A", weight=2.0))
+        queue.enter(sequence("B"))
+    assert served(queue, 9).count("A") == 6
+
+
+def test_idle_time_is_not_saved_up() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    for _ in range(20):
+        queue.enter(sequence("A"))
+    served(queue, 10)
+    for _ in range(10):
+        queue.enter(sequence("B"))
+    assert served(queue, 6).count("A") == 3
+
+
+def test_a_newcomer_is_next_after_one_turn_of_the_others() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    for _ in range(500):
+        queue.enter(sequence("A"))
+    served(queue, 100)
+    queue.enter(sequence("B"))
+    assert "B" in served(queue, 2)
+
+
+def test_within_a_flow_priority_comes_before_arrival() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    late = [sequence("A", priority=5), sequence("A"), sequence("A", priority=-1)]
+    for each in late:
+        queue.enter(each)
+    assert queue.first(lambda _: True) is late[2]
+    assert queue.first(lambda s: s is not late[2]) is late[1]
+
+
+def test_what_ran_and_must_wait_again_is_before_what_came_later() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    first, second = sequence("A"), sequence("A")
+    queue.enter(first)
+    queue.enter(second)
+    queue.take(first)
+    queue.put_back(first)
+    assert queue.first(lambda _: True) is first
+    assert len(queue) == 2

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from inference.engine.scheduling.fair_shares import MAX_INTERFERENCE, Demand, shares
+
+
+def cpu_step(count: int) -> float:
+    return 0.007 + 0.0027 * count
+
+
+def gpu_step(count: int) -> float:
+    return 0.020 + 0.0001 * count
+
+
+def test_a_flow_alone_gets_all_slots() -> None:
+    assert shares({"a": Demand(64)}, n_seq_max=32, step_seconds=cpu_step) == {"a": 32}
+
+
+def test_slots_are_shared_by_weight() -> None:
+    granted = shares(
+        {"a": Demand(64, weight=3.0), "b": Demand(64)},
+        n_seq_max=32,
+        step_seconds=None,
+    )
+    assert granted == {"a": 24, "b": 8}
+
+
+def test_what_one_flow_does_not_want_the_others_get() -> None:
+    granted = shares(
+        {"a": Demand(64), "b": Demand(64), "c": Demand(2)},
+        n_seq_max=32,
+        step_seconds=None,
+    )
+    assert granted == {"a": 15, "b": 15, "c": 2}
+
+
+def test_a_heavy_flow_does_not_slow_a_light_one_beyond_the_bound() -> None:
+    granted = shares(
+        {"heavy": Demand(64), "light": Demand(1)}, n_seq_max=32, step_seconds=cpu_step
+    )
+    assert granted == {"light": 1, "heavy": 2}
+    assert cpu_step(3) <= MAX_INTERFERENCE * cpu_step(1) < cpu_step(4)
+
+
+def test_where_a_larger_batch_costs_nothing_nobody_is_held_back() -> None:
+    granted = shares(
+        {"heavy": Demand(64), "light": Demand(4)}, n_seq_max=32, step_seconds=gpu_step
+    )
+    assert granted == {"heavy": 28, "light": 4}
+
+
+def test_a_heavy_flow_gets_at_least_an_even_share() -> None:
+    granted = shares(
+        {"heavy": Demand(64), "light": Demand(4)},
+        n_seq_max=32,
+        step_seconds=lambda count: float(count),
+    )
+    assert granted == {"heavy": 4, "light": 4}
+
+
+def test_flows_that_want_the_same_are_not_held_back() -> None:
+    granted = shares(
+        {"a": Demand(4), "b": Demand(4)}, n_seq_max=32, step_seconds=cpu_step
+    )
+    assert granted == {"a": 4, "b": 4}

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
+from inference.engine.speculative.drafts import (
+    Acceptance,
+    PromptLookup,
+    Prospect,
+    draft_lengths,
+    num_agreed,
+    verified,
+)
+from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
+from tests.inference.engine.test_core import run_outputs, tokens
+
+if TYPE_CHECKING:
+    from inference.engine.scheduling.lora import Adapters
+
+
+def lengths(
+    *prospects: Prospect,
+    token_s: float,
+    batch: int = 1,
+    room: int = 100,
+    pass_s: float = 0.0,
+    batch_s: float = 0.0,
+) -> list[int]:
+    return draft_lengths(
+        prospects,
+        room,
+        tokens=batch,
+        expected=float(batch),
+        step_seconds=lambda count: 0.010 + token_s * (count - 1),
+        pass_seconds=lambda _count: pass_s,
+        batch_s=batch_s,
+    )
+
+
+def length(rate: float, *, token_s: float, batch: int = 1) -> int:
+    return lengths(Prospect(rate, 8), token_s=token_s, batch=batch)[0]
+
+
+def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
+    alone = Prospect(0.9, 8)
+    assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.0)[0] > 0
+    assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.010) == [0]
+    # Nobody else is there: its tokens are one micro-batch.
+    assert lengths(alone, token_s=0.0005, batch=1, batch_s=0.010)[0] > 0
+
+
+def test_guesses_of_one_length_share_a_micro_batch() -> None:
+    both = [Prospect(0.9, 8), Prospect(0.9, 8)]
+    first, second = lengths(*both, token_s=0.0005, batch=2, batch_s=0.010)
+    assert first == second > 0
+
+
+def engine(
+    kind: type[FakeBackend] = FakeBackend, **shape: Any
+) -> tuple[EngineCore, FakeBackend]:
+    """Return an engine whose larger batches cost next to nothing."""
+    backend = kind(n_ctx=512, n_batch=64, **shape)
+    core = EngineCore(backend)
+    core.times.calibrate(1, 0.010)
+    core.times.calibrate(16, 0.012)
+    return core, backend
+
+
+# Where guesses come from ------------------------------------------------------
+
+
+def test_what_followed_the_same_tokens_before_is_the_guess() -> None:
+    lookup = PromptLookup()
+    assert lookup.propose([1, 2, 3, 4, 5, 9, 1, 2, 3], 2) == [4, 5]
+    assert lookup.propose([1, 2, 3, 4, 5, 9, 1, 2, 3, 4], 4) == [5, 9, 1, 2]
+
+
+def test_a_loop_is_guessed_to_go_on() -> None:
+    assert PromptLookup().propose([9, 7, 7, 7, 7], 4) == [7, 7, 7, 7]
+    assert PromptLookup().propose([1, 2, 3, 1, 2, 3], 5) == [1, 2, 3, 1, 2]
+
+
+def test_the_newest_occurrence_counts() -> None:
+    assert PromptLookup().propose([1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3], 1) == [8]
+
+
+def test_what_never_came_before_gives_no_guess() -> None:
+    lookup = PromptLookup()
+    assert lookup.propose([1, 2], 4) == []
+    assert lookup.propose([1, 2, 3, 4], 4) == []
+
+
+def test_a_prediction_is_the_guess_from_the_answers_first_token_on() -> None:
+    lookup = PromptLookup([7, 8, 9], [1, 2, 3, 4, 5, 6])
+    assert lookup.propose([7, 8, 9], 3) == [1, 2, 3]
+    assert lookup.propose([7, 8, 9, 1, 2, 3], 9) == [4, 5, 6]
+
+
+def test_an_answer_that_comes_back_to_its_prediction_is_guessed_again() -> None:
+    lookup = PromptLookup([7, 8, 9], [1, 2, 3, 4, 5, 6])
+    assert lookup.propose([7, 8, 9, 1, 0, 0], 2) == []
+    assert lookup.propose([7, 8, 9, 1, 0, 0, 2, 3, 4], 2) == [5, 6]
+
+
+def test_a_phrase_that_a_prediction_repeats_goes_on_where_the_answer_is() -> None:
+    lookup = PromptLookup([7, 8, 9], [1, 2, 3, 4, 0, 0, 0, 1, 2, 3, 5])
+    assert lookup.propose([7, 8, 9, 1, 2, 3], 1) == [4]
+    assert lookup.propose([7, 8, 9, 1, 2, 3, 4, 0, 0, 0], 1) == [1]
+    assert lookup.propose([7, 8, 9, 1, 2, 3, 4, 0, 0, 0, 1, 2, 3], 1) == [5]
+
+
+# How many pay -----------------------------------------------------------------
+
+
+def test_guesses_are_longer_the_better_they_are_and_the_less_they_cost() -> None:
+    assert length(0.95, token_s=0.0001) == 8
+    assert 1 <= length(0.6, token_s=0.001) < 8
+    assert length(0.3, token_s=0.005) == 0
+
+
+def test_a_full_batch_that_computes_at_its_limit_guesses_nothing() -> None:
+    assert length(0.8, token_s=0.0027, batch=1) > 0
+    assert length(0.5, token_s=0.010, batch=16) == 0
+
+
+def test_the_best_guesses_get_the_room() -> None:
+    good, poor = Prospect(0.9, 8), Prospect(0.5, 8)
+    assert lengths(poor, good, token_s=0.0, room=4) == [0, 4]
+    assert lengths(poor, good, token_s=0.0, room=0) == [0, 0]
+
+
+def test_a_draft_models_own_time_counts() -> None:
+    drafted = Prospect(0.8, 8, takes_passes=True)
+    assert lengths(drafted, token_s=0.0001, pass_s=0.001)[0] >= 3
+    assert lengths(drafted, token_s=0.0001, pass_s=0.009) == [0]
+
+
+def test_passes_that_one_sequence_is_not_worth_are_worth_it_for_many() -> None:
+    drafted = Prospect(0.8, 8, takes_passes=True)
+    # Of a batch of eight one alone would pay for whole passes.
+    assert lengths(drafted, token_s=0.0001, pass_s=0.006, batch=8) == [0]
+    together = lengths(*[drafted] * 8, token_s=0.0001, pass_s=0.006, batch=8)
+    assert min(together) == max(together) >= 1
+
+
+def test_a_sequence_whose_guesses_are_wrong_stops_and_tries_again_later() -> None:
+    acceptance = Acceptance()
+    for _ in range(20):
+        acceptance.observe(4, 0)
+    assert acceptance.rate < 0.1
+    for _ in range(200):
+        acceptance.rest()
+    assert acceptance.rate > 0.6
+
+
+def test_guesses_that_never_come_true_cost_later_requests_nothing() -> None:
+    drafter = FakeDrafter(wrong_every=1)
+    core, _ = engine(drafter=drafter)
+    for number in range(20):
+        core.add(Request(str(number), tokens("go on"), SamplingParams(max_tokens=20)))
+        run_outputs(core)
+    asked = [sum(wanted.values()) for wanted in drafter.wanted]
+    assert sum(asked) > 0
+    drafter.wanted.clear()
+    core.add(Request("late", tokens("go on"), SamplingParams(max_tokens=10)))
+    run_outputs(core)
+    assert drafter.wanted == []
+
+
+# What comes of them -----------------------------------------------------------
+
+
+def test_tokens_are_drawn_as_far_as_the_draft_agrees() -> None:
+    answer = [5, 6, 7, 8]
+    for draft, given in (
+        ([], [5]),
+        ([5, 6], [5, 6, 7]),
+        ([5, 9, 7], [5, 6]),
+        ([9, 6, 7], [5]),
+    ):
+        came = verified(draft, lambda place: answer[place : place + 1])
+        assert came == given
+        assert num_agreed(draft, came) == len(given) - 1
+
+
+def test_tokens_that_must_follow_need_no_drawing_and_count_as_agreed() -> None:
+    said = {0: [5, 6, 7], 3: [8]}
+    assert verified([5, 6, 7], said.__getitem__) == [5, 6, 7, 8]
+    assert verified([5, 6, 9], said.__getitem__) == [5, 6, 7]
+    assert verified([5], said.__getitem__) == [5, 6, 7]
+
+
+def test_nothing_is_drawn_after_the_end() -> None:
+    assert verified([5, 6], lambda place: [] if place else [5]) == [5]
+
+
+@pytest.mark.parametrize("shape", [{"drafts_by_lookup": True}, {}], ids=str)
+def test_a_repeated_text_takes_fewer_steps_and_is_the_same(
+    shape: dict[str, Any],
+) -> None:
+    poem = "roses are red, violets are blue. "
+    steps, texts = {}, {}
+    for drafts in (False, True):
+        core, backend = engine(**shape if drafts else {})
+        backend.script(poem, poem * 3)
+        # Without a lookup of its own the request may say what the answer will be.
+        predicted = drafts and not shape
+        core.add(
+            Request(
+                "a",
+                tokens(poem),
+                SamplingParams(),
+                prediction=tuple(tokens(poem * 3)) if predicted else (),
+            )
+        )
+        outputs = run_outputs(core)
+        texts[drafts] = "".join(output.text for output in outputs)
+        steps[drafts] = len(backend.plans)
+        core.check_integrity()
+    assert texts[True] == texts[False] == poem * 3
+    assert steps[True] < 0.5 * steps[False]
+    assert outputs[-1].num_accepted > 50
+    assert core.telemetry.snapshot()["counters"]["accepted_draft_tokens"] > 50
+
+
+def test_a_prediction_is_no_use_where_nothing_can_be_taken_back() -> None:
+    core, backend = engine(can_cut=False)
+    backend.script("go", "abcdef")
+    guess = tuple(tokens("abcdef"))
+    core.add(Request("a", tokens("go"), SamplingParams(), prediction=guess))
+    outputs = run_outputs(core)
+    assert "".join(output.text for output in outputs) == "abcdef"
+    assert outputs[-1].num_drafted == 0
+
+
+def test_a_draft_model_takes_fewer_steps_until_its_own_time_is_too_much() -> None:
+    steps = {}
+    for seconds in (0.0, 1.0):
+        core, backend = engine(drafter=FakeDrafter(wrong_every=7, seconds=seconds))
+        core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=100)))
+        run_outputs(core)
+        steps[seconds] = len(backend.plans)
+    assert steps[0.0] < 50
+    assert steps[1.0] == 100
+
+
+def test_forced_tokens_take_no_step_of_their_own() -> None:
+    steps, texts = {}, {}
+    for forces in (False, True):
+        core, backend = engine(forces=forces)
+        core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=60)))
+        texts[forces] = "".join(output.text for output in run_outputs(core))
+        steps[forces] = len(backend.plans)
+        core.check_integrity()
+    assert texts[True] == texts[False]
+    assert len(texts[True]) == 60
+    assert steps[True] < 0.6 * steps[False]
+
+
+# The distribution -------------------------------------------------------------
+
+#: What comes after a letter, and how often.
+CHAIN = {
+    "a": {"a": 0.05, "b": 0.65, "c": 0.2, "d": 0.1},
+    "b": {"a": 0.3, "b": 0.1, "c": 0.5, "d": 0.1},
+    "c": {"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25},
+    "d": {"a": 0.9, "b": 0.05, "c": 0.04, "d": 0.01},
+}
+#: The 99.9th percentile of chi-square with three degrees of freedom.
+LIMIT = 16.27
+
+
+class LikeliestGuesses(FakeDrafter):
+    """Guesses the letter that comes most often."""
+
+    def _guess(self, tokens: list[int], count: int) -> list[int]:
+        last, guess = chr(tokens[-1]), []
+        for _ in range(count):
+            after = CHAIN[last]
+            last = max(after, key=lambda letter: after[letter])
+            guess.append(ord(last))
+        return guess
+
+
+@pytest.mark.parametrize("source", ["lookup", "draft model"])
+def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
+    """Chi-square against the chain itself, over what followed each letter."""
+    luck = random.Random(20230301)
+
+    class Chain(FakeBackend):
+        def _next(self, text: str, adapters: Adapters) -> int:
+            after = CHAIN[text[-1]]
+            return ord(luck.choices(list(after), list(after.values()))[0])
+
+    by_lookup = source == "lookup"
+    core, _ = engine(
+        kind=Chain,
+        drafts_by_lookup=by_lookup,
+        drafter=None if by_lookup else LikeliestGuesses(),
+    )
+    seen: dict[str, Counter[str]] = {letter: Counter() for letter in CHAIN}
+    accepted = drafted = 0
+    for number in range(40):
+        core.add(Request(str(number), tokens("abcd"), SamplingParams(max_tokens=250)))
+        outputs = run_outputs(core)
+        text = "d" + "".join(output.text for output in outputs)
+        for before, after in pairwise(text):
+            seen[before][after] += 1
+        drafted += outputs[-1].num_drafted
+        accepted += outputs[-1].num_accepted
+    assert 0 < accepted < drafted
+    for letter, shares in CHAIN.items():
+        total = seen[letter].total()
+        deviation = sum(
+            (seen[letter][each] - total * share) ** 2 / (total * share)
+            for each, share in shares.items()
+        )
+        assert deviation < LIMIT, letter
+
+
+def test_the_oracle_alone_is_what_a_wrong_drafter_leads_to() -> None:
+    core, _ = engine(drafter=FakeDrafter(wrong_every=3))
+    core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=50)))
+    text = "go on"
+    for _ in range(50):
+        text += oracle(text)
+    answer = "".join(output.text for output in run_outputs(core))
+    assert "go on" + answer == text
+
+
+def test_nothing_is_guessed_beside_a_first_token() -> None:
+    core, backend = engine()
+    backend.script("go on", "abcdefgh")
+    guess = tuple(tokens("abcdefgh"))
+    for name in ("first", "cached"):
+        core.add(Request(name, tokens("go on"), SamplingParams(), prediction=guess))
+        backend.plans.clear()
+        run_outputs(core)
+        guessed = [plan.items[0].num_draft for plan in backend.plans]
+        assert guessed[0] == 0
+        assert guessed[1] > 0
+
+
+@pytest.mark.parametrize(("count", "may_guess"), [(2, True), (3, False)])
+def test_what_few_may_look_up_many_may_not(count: int, *, may_guess: bool) -> None:
+    poem = "roses are red, violets are blue. "
+    backend = FakeBackend(n_ctx=512, n_batch=64, n_seq_max=4)
+    backend.max_lookup_sequences = 2
+    backend.script(poem, poem * 3)
+    core = EngineCore(backend)
+    core.times.calibrate(1, 0.010)
+    core.times.calibrate(16, 0.012)
+    for name in range(count):
+        core.add(Request(f"{name}", tokens(poem), SamplingParams()))
+    run_outputs(core)
+    together = [plan for plan in backend.plans if plan.num_decodes == count]
+    assert together
+    guesses = [item.num_draft for plan in together for item in plan.items]
+    assert any(guesses) is may_guess
+
+
+@pytest.mark.parametrize(
+    ("draft", "most"), [("off", 0), ("auto", 2), ("lookup", 16), ("model", 0)]
+)
+def test_how_many_may_look_guesses_up(draft: str, most: int) -> None:
+    config = EngineConfig(
+        paths=("m.gguf",),
+        n_ctx=512,
+        n_seq_max=16,
+        draft=draft,
+        draft_paths=("d.gguf",),
+    )
+    assert config.max_lookup_sequences == most
+
+
+def test_a_step_of_several_micro_batches_teaches_nothing_about_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    core, backend = engine(drafts_by_lookup=True, n_seq_max=2)
+    learned: list[int] = []
+    monkeypatch.setattr(core.times, "observe", lambda count, *_: learned.append(count))
+    poem = "roses are red, violets are blue. "
+    backend.script(poem, poem * 3)
+    backend.script("x", "The quick brown fox jumps over a lazy dog.")
+    core.add(Request("a", tokens(poem), SamplingParams()))
+    core.add(Request("b", tokens("x"), SamplingParams()))
+    run_outputs(core)
+    lengths = [
+        {len(item.tokens) for item in plan.items if item.is_decode}
+        for plan in backend.plans
+    ]
+    uneven = sum(len(each) > 1 for each in lengths)
+    assert uneven
+    assert len(learned) == len(backend.plans) - uneven

@@ -1,0 +1,150 @@
+"""Marks in grammars, on vocabularies that have them as control tokens, or not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+
+from inference.engine.errors import ConstraintError
+from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.guide import Guidance
+
+#: Control tokens follow the bytes; None ends a generation.
+CONTROLS = {"<end>": None, "<call>": 257, "<think>": 258, "</think>": 259}
+
+
+class _Bytes:
+    """Tokens are bytes, and the control tokens."""
+
+    eos_token_id = 256
+    bos_token_id = None
+    tokens = [*(bytes([byte]) for byte in range(256)), *(n.encode() for n in CONTROLS)]
+    special_token_ids = list(range(256, 256 + len(CONTROLS)))
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        return list(text.encode() if isinstance(text, str) else text)
+
+
+TOKENS = LLTokenizer(TokenizerWrapper(_Bytes()), eos_token=[256])
+GRAMMAR = 'start: (mark_0 until_1)? mark_2 "x" mark_3\n'
+MARKS = (("<think>",), ("</think>", "[/THINK]"), ("<call>",), ("<end>",))
+
+
+def ids(*parts: str) -> list[int]:
+    """Return the tokens of texts; a control token's name is that token."""
+    named = {name: 256 + number for number, name in enumerate(CONTROLS)}
+    return [
+        token
+        for part in parts
+        for token in ([named[part]] if part in named else part.encode())
+    ]
+
+
+def accepts(constraint: Constraint, tokens: list[int], **controls: int | None) -> bool:
+    """Whether the tokens match as a whole."""
+    matcher = LLMatcher(TOKENS, spelled(constraint, controls), log_level=0)
+    assert not matcher.is_error(), matcher.get_error()
+    is_all = matcher.try_consume_tokens(tokens) == len(tokens)
+    return is_all and matcher.is_accepting()
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_match"),
+    [
+        (("<call>", "x"), True),
+        (("<think>", "a </think", "</think>", "<call>", "x"), True),
+        (("<think>", "a[/THINK]", "<call>", "x"), True),
+        (("<think>", "a[/THINK]b", "</think>", "<call>", "x"), False),
+        (("<think>", "a", "<call>", "x"), False),
+        (("<call>", "x", "<call>"), False),
+    ],
+)
+def test_a_mark_is_the_control_token_of_its_name(
+    parts: tuple[str, ...], is_match: bool
+) -> None:
+    constraint = Constraint(GRAMMAR, marks=MARKS)
+
+    assert accepts(constraint, ids(*parts), **CONTROLS) is is_match
+
+
+@pytest.mark.parametrize(
+    ("text", "is_match"),
+    [
+        ("<call>x<end>", True),
+        ("<think>a</think><call>x<end>", True),
+        ("<think>a[/THINK]<call>x<end>", True),
+        ("<think>a</think>b[/THINK]<call>x<end>", False),
+        ("<call>x", False),
+    ],
+)
+def test_a_mark_that_the_vocabulary_has_not_is_text(text: str, is_match: bool) -> None:
+    constraint = Constraint(GRAMMAR, marks=MARKS)
+
+    assert accepts(constraint, list(text.encode())) is is_match
+
+
+def test_text_can_be_without_a_mark() -> None:
+    constraint = Constraint("start: without_0\n", marks=(("<a>", "/b\n"),))
+
+    assert accepts(constraint, ids("<a <b> /b b\n"))
+    assert not accepts(constraint, ids("text <a> text"))
+    assert not accepts(constraint, ids("/b\n"))
+    assert accepts(constraint, ids("<a>"), **{"<a>": 257, "/b\n": 258})
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_match"),
+    [
+        (("text",), True),
+        (("a ", "<call>", "x", " b"), True),
+        (("<call>", "x", "<call>", "x"), True),
+        (("a ", "<call>", "y"), False),
+        (("a [CALL]",), False),
+    ],
+)
+@pytest.mark.parametrize("has_control", [True, False])
+def test_a_mark_opens_what_the_grammar_says(
+    parts: tuple[str, ...], *, is_match: bool, has_control: bool
+) -> None:
+    grammar = 'start: (open_0 "x")* without_0\n'
+    constraint = Constraint(grammar, marks=(("<call>", "[CALL]"),))
+
+    if has_control:
+        assert accepts(constraint, ids(*parts), **CONTROLS) is is_match
+    else:
+        assert accepts(constraint, list("".join(parts).encode())) is is_match
+
+
+def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
+    grammars = [
+        {"lark_grammar": "start: until_0 @answer\n"},
+        {"name": "answer", "json_schema": {"type": "integer"}},
+    ]
+    document = json.dumps({"grammars": grammars})
+    constraint = Constraint(document, marks=(("</think>",),))
+
+    assert accepts(constraint, ids("hm", "</think>", "12"), **CONTROLS)
+    assert not accepts(constraint, ids("hm", "</think>", "x"), **CONTROLS)
+
+
+def test_a_grammar_without_marks_stays_as_it_is() -> None:
+    assert spelled(Constraint("start: mark_0"), CONTROLS) == "start: mark_0"
+
+
+def test_a_guide_knows_the_control_tokens_of_its_vocabulary() -> None:
+    guidance = Guidance(TOKENS, CONTROLS)
+    constraint = Constraint("start: mark_0 /[a-z]/\n", marks=(("<call>",),))
+    as_text = Constraint(constraint.grammar, marks=(("[CALL]",),))
+
+    guide = guidance.guide(constraint)
+    for token in ids("<call>", "a"):
+        guide.accept(token)
+    other = guidance.guide(as_text)
+    other.accept(ord("["))
+    with pytest.raises(ConstraintError):
+        guidance.guide(as_text).accept(257)
+    guide.close()
+    other.close()

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from inference.engine.structured_output import grammars
+from inference.engine.structured_output.grammars import InvalidGrammar
+from tests.inference.engine.structured_output.recogniser import allows
+
+
+def refused(make: object, source: object) -> str:
+    with pytest.raises(InvalidGrammar) as caught:
+        make(source)  # type: ignore[operator]
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def test_a_constraint_says_where_it_comes_from() -> None:
+    assert grammars.regex("a", "guided_regex").param == "guided_regex"
+
+
+def test_any_json_object_is_an_object() -> None:
+    constraint = grammars.json_object()
+
+    assert allows(constraint, '{"a": [1, {"b": null}], "c": "é"}')
+    assert not any(allows(constraint, text) for text in ("[]", "1", "", "{} "))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        (r"[a-z]+@[a-z]+\.com", ["me@here.com"], ["me@here.org", "x me@here.com"]),
+        ("^ab$", ["ab"], ["ab\n", "xab"]),
+        ("a/b\n", ["a/b\n"], ["a/b"]),
+        ("(?i)yes|no", ["Yes", "NO"], ["maybe"]),
+        ("é{2}", ["éé"], ["é"]),
+    ],
+)
+def test_a_regular_expression_matches_the_whole(
+    pattern: str, good: list[str], bad: list[str]
+) -> None:
+    constraint = grammars.regex(pattern)
+
+    assert [text for text in good if not allows(constraint, text)] == []
+    assert [text for text in bad if allows(constraint, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(", "unclosed group"),
+        ("a(?=b)", "look-around"),
+        (r"(a)\1", "backreferences"),
+        ("[^\\s\\S]", "no text matches it"),
+        ("x" * 40_000, "larger than 32768 bytes"),
+    ],
+)
+def test_a_regular_expression_that_cannot_be_had_is_refused(
+    pattern: str, reason: str
+) -> None:
+    assert reason in refused(grammars.regex, pattern)
+
+
+def test_a_choice_is_of_the_texts_as_they_are() -> None:
+    texts = ["yes", "yes, please", 'a"b\\c\n\x7f', "é😀", "a|b"]
+    constraint = grammars.choice(texts)
+
+    assert all(allows(constraint, text) for text in texts)
+    assert not any(allows(constraint, text) for text in ("ye", "yes,", "a", ""))
+
+
+def test_a_grammar_in_lark() -> None:
+    constraint = grammars.lark(
+        'start: "The answer is " NUMBER | "None" // %json is no directive here\n'
+        "NUMBER: /[0-9]+/"
+    )
+
+    assert allows(constraint, "The answer is 42")
+    assert allows(constraint, "None")
+    assert not allows(constraint, "The answer is ")
+
+
+def test_schemas_inside_of_lark_are_as_strict_as_others() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    constraint = grammars.lark(
+        f'start: "call " arguments\narguments: %json {json.dumps(schema)}\n'
+    )
+
+    assert allows(constraint, 'call {"a": 1}')
+    assert not allows(constraint, 'call {"a": ""}')
+    assert not allows(constraint, 'call {"a":     1}')
+    reason = refused(
+        grammars.lark, 'start: %json {"properties": {"a": {"minLenght": 1}}}'
+    )
+    assert (
+        reason == "%json at 'properties.a.minLenght': this keyword cannot be enforced"
+    )
+
+
+def test_schemas_inside_of_lark_have_a_size_of_their_own() -> None:
+    schema = json.dumps({"enum": ["x" * 1_000] * 100})
+
+    grammars.lark(f"start: %json {schema} %json {schema}")
+
+    reason = refused(grammars.lark, "start: " + f"%json {schema} " * 6)
+    assert reason == "what its schemas have is larger than 524288 bytes"
+
+
+def test_special_tokens_wait_for_the_models_own_vocabulary() -> None:
+    grammars.lark('start: <|im_start|> "a" <[5]>')
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (" ", "Empty grammar"),
+        ("start: foo", 'unknown name: "foo"'),
+        ("start: start", "no text matches it"),
+        ("start: /a(?=b)/", "look-around"),
+        ("start: a\na[temperature=0.5]: /x/", "'temperature=' is not supported"),
+        ('%llguidance {"lenient": true}\nstart: "a"', "options of %llguidance are"),
+        ("%llguidance [}\nstart: /a/", "no JSON object at line 1"),
+        ("start: %json {", "no JSON object at line 1"),
+        ("start: %json " + '{"items":' * 9_000, "no JSON object"),
+        ('{"grammars": [{"json_schema": {"foo": 1}}]}', "it is no Lark"),
+        ("start: " + '"a" ' * 9_000, "larger than 32768 bytes"),
+    ],
+)
+def test_lark_that_cannot_be_had_is_refused(source: str, reason: str) -> None:
+    assert reason in refused(grammars.lark, source)
+
+
+def test_a_grammar_in_gbnf() -> None:
+    constraint = grammars.gbnf('root ::= "(" root ")" | [0-9]+')
+
+    assert allows(constraint, "((12))")
+    assert not allows(constraint, "((12)")
+    assert "no rule 'x'" in refused(grammars.gbnf, "root ::= x")
+    assert "larger than" in refused(grammars.gbnf, f'root ::= "{"x" * 33_000}"')
+
+
+_DEEP = """
+from inference.engine.structured_output import grammars
+rules = "\\n".join(f"r{n}: " + "(" * 20 + f"r{n + 1}" + ")" * 20 for n in range(600))
+grammars.lark(f"start: r0\\n{rules}\\nr600: /a/")
+terminals = "\\n".join(f"R{n}: R{n + 1}" for n in range(2300))
+grammars.lark(f"start: R0\\n{terminals}\\nR2300: /a/")
+"""
+
+
+def test_grammars_that_would_overflow_a_stack_do_not() -> None:
+    # In a process of its own: what overflows takes it down.
+    done = subprocess.run([sys.executable, "-c", _DEEP], capture_output=True)
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,179 @@
+"""Guides on a vocabulary of single bytes: what they allow, and how they fail."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from llguidance import LLTokenizer
+
+from inference.engine.errors import ConstraintError, InvalidRequest
+from inference.engine.structured_output import grammars, guide
+from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.guide import Guidance, Guide
+
+TOKENS = LLTokenizer("byte")
+(END,) = TOKENS.eos_tokens
+
+
+@pytest.fixture
+def guidance() -> Guidance:
+    return Guidance(TOKENS)
+
+
+def allowed(guide: Guide) -> set[str]:
+    """Return what may come next; "" is the end."""
+    logits = np.zeros(TOKENS.vocab_size, np.float32)
+    told = guide.restrict(logits)
+    tokens = np.flatnonzero(np.isfinite(logits))
+    assert tokens.tolist() == np.flatnonzero(told).tolist()
+    return {"" if token == END else chr(token) for token in tokens}
+
+
+def walk(guide: Guide, text: str) -> None:
+    for byte in text.encode():
+        guide.accept(byte)
+
+
+def test_only_what_fits_may_come(guidance: Guidance) -> None:
+    guide = guidance.guide(grammars.regex("[ab]c?"))
+
+    assert allowed(guide) == {"a", "b"}
+    walk(guide, "a")
+    assert allowed(guide) == {"c", ""}
+    assert not guide.is_done
+
+
+def test_logits_of_what_may_come_stay_as_they_are(guidance: Guidance) -> None:
+    guide = guidance.guide(grammars.choice(["a", "b"]))
+    logits = np.arange(TOKENS.vocab_size, dtype=np.float32)
+    guide.restrict(logits)
+
+    assert (logits[ord("a")], logits[ord("b")]) == (ord("a"), ord("b"))
+    assert np.isneginf(np.delete(logits, [ord("a"), ord("b")])).all()
+
+
+def test_a_guide_is_done_once_nothing_but_the_end_may_follow(
+    guidance: Guidance,
+) -> None:
+    guide = guidance.guide(grammars.json_schema({"enum": [True, 12]}))
+    walk(guide, "1")
+    assert not guide.is_done
+    walk(guide, "2")
+
+    assert guide.is_done
+    # An engine that does not ask gets the end by sampling it.
+    assert allowed(guide) == {""}
+    guide.accept(END)
+    assert guide.is_done
+
+
+def test_tokens_without_a_choice_follow_at_once(guidance: Guidance) -> None:
+    guide = guidance.guide(grammars.regex("a(bcd|bce)f|g"))
+    assert bytes(guide.follow(ord("a"))) == b"bc"
+    assert allowed(guide) == {"d", "e"}
+    assert bytes(guide.follow(ord("d"))) == b"f"
+    assert guide.is_done
+
+
+def test_the_end_may_come_wherever_the_grammar_allows_it(guidance: Guidance) -> None:
+    guide = guidance.guide(grammars.regex("a+"))
+    assert "" not in allowed(guide)
+    walk(guide, "aa")
+    assert allowed(guide) == {"a", ""}
+    guide.accept(END)
+
+    assert guide.is_done
+
+
+def test_a_guide_that_starts_after_an_output_is_where_it_was(
+    guidance: Guidance,
+) -> None:
+    constraint = grammars.json_schema({"type": "array", "items": {"const": 7}})
+    walked = guidance.guide(constraint)
+    walk(walked, "[7")
+    resumed = guidance.guide(constraint, list(b"[7"))
+
+    assert allowed(resumed) == allowed(walked) == {" ", "\n", ",", "]"}
+    assert guidance.guide(constraint, list(b"[7]")).is_done
+
+
+def test_sequences_with_one_grammar_do_not_know_each_other(guidance: Guidance) -> None:
+    constraint = grammars.choice(["ab", "cd"])
+    first, second = guidance.guide(constraint), guidance.guide(constraint)
+    walk(first, "a")
+
+    assert allowed(first) == {"b"}
+    assert allowed(second) == {"a", "c"}
+
+
+def test_an_output_that_does_not_match_is_an_error(guidance: Guidance) -> None:
+    with pytest.raises(ConstraintError, match="grammar cannot go on"):
+        guidance.guide(grammars.regex("ab"), list(b"xy"))
+
+
+def test_a_token_that_may_not_come_is_an_error_for_its_sequence_alone(
+    guidance: Guidance,
+) -> None:
+    constraint = grammars.regex("ab*")
+    wrong, right = guidance.guide(constraint), guidance.guide(constraint)
+    with pytest.raises(ConstraintError):
+        wrong.accept(ord("x"))
+    with pytest.raises(ConstraintError):
+        allowed(wrong)
+    wrong.close()
+
+    walk(right, "abb")
+    assert allowed(right) == {"b", ""}
+
+
+def test_a_grammar_that_gets_too_complex_is_an_error_and_not_an_end(
+    guidance: Guidance,
+) -> None:
+    # llguidance's own mask has the end tokens then: the answer would look whole.
+    guide = guidance.guide(Constraint("start: /((a{1000}){1000}){1000}/"))
+    with pytest.raises(ConstraintError, match="too many expressions"):
+        walk(guide, "aaa")
+    with pytest.raises(ConstraintError):
+        allowed(guide)
+    guide.close()
+
+
+@pytest.mark.parametrize("source", ["start: foo", "", 'start: <|no_such_token|> "a"'])
+def test_a_grammar_that_the_vocabulary_cannot_have_is_refused(
+    guidance: Guidance, source: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        guidance.compile(Constraint(source, "guided_grammar"))
+
+    assert caught.value.param == "guided_grammar"
+    assert "\n" not in caught.value.message
+
+
+def test_a_grammar_is_compiled_once(
+    guidance: Guidance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+
+    def compile_grammar(tokenizer: LLTokenizer, grammar: str) -> object:
+        compiled.append(grammar)
+        return grammars.compile_grammar(tokenizer, grammar)
+
+    monkeypatch.setattr(guide, "compile_grammar", compile_grammar)
+    monkeypatch.setattr(guide, "MAX_COMPILED", 2)
+    first, second, third = (grammars.choice([text]) for text in "abc")
+    threads = [
+        threading.Thread(target=guidance.compile, args=(first,)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    guidance.guide(first)
+    assert compiled == [first.grammar]
+
+    for constraint in (second, first, third, first, second):
+        guidance.compile(constraint)
+    # The one that was used longest ago went.
+    assert compiled == [c.grammar for c in (first, second, third, second)]

@@ -1,0 +1,158 @@
+"""Grammars on a real vocabulary: whatever is sampled under them matches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp
+import numpy as np
+import pytest
+
+from inference.engine.errors import InvalidRequest
+from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.structured_output import grammars
+from tests.inference.engine.structured_output.recogniser import allows
+from tests.inference.engine.structured_output.schemas import SCHEMAS
+from tests.inference.engine.structured_output.values import is_value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from inference.engine.structured_output.constraint import Constraint
+
+pytestmark = pytest.mark.model
+
+_SEEDS = 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer(sample_model_path: Path) -> Iterator[LlamaTokenizer]:
+    """The vocabulary of the sample model, without its weights."""
+    LlamaLog().install()
+    params = llama_cpp.llama_model_default_params()
+    params.vocab_only = True
+    path = str(sample_model_path).encode()
+    model = llama_cpp.llama_model_load_from_file(path, params)
+    tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(model))
+    yield tokenizer
+    tokenizer.close()
+    llama_cpp.llama_model_free(model)
+
+
+@pytest.fixture(scope="module")
+def closing(tokenizer: LlamaTokenizer) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """1 for each token that helps a JSON value to its end, else 0."""
+    pieces = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
+    helps = [not piece or piece[:1] in b'"}],n0' for piece in pieces]
+    return np.array(helps, np.float32)
+
+
+def generate(
+    constraint: Constraint,
+    tokenizer: LlamaTokenizer,
+    closing: np.ndarray[Any, np.dtype[np.float32]],
+    seed: int,
+) -> list[int]:
+    """Return what random logits make under the constraint: harder than any model."""
+    random = np.random.default_rng(seed)
+    guide = tokenizer.guidance.guide(constraint)
+    output: list[int] = []
+    while not guide.is_done:
+        assert len(output) < 500, "it does not end"
+        logits = random.gumbel(0, 3, tokenizer.n_vocab).astype(np.float32)
+        # Long answers are no harder: an answer is helped to end.
+        logits += closing * len(output) / 2
+        guide.restrict(logits)
+        output.append(int(logits.argmax()))
+        guide.accept(output[-1])
+    guide.close()
+    return [token for token in output if token not in tokenizer.ends]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_random_tokens_under_the_mask_make_a_value_of_the_schema(
+    name: str,
+    tokenizer: LlamaTokenizer,
+    closing: np.ndarray[Any, np.dtype[np.float32]],
+) -> None:
+    constraint = grammars.json_schema(SCHEMAS[name])
+    for seed in range(_SEEDS):
+        output = generate(constraint, tokenizer, closing, seed)
+        text = b"".join(map(tokenizer.piece, output)).decode()
+        is_value_of(SCHEMAS[name], text)
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        grammars.regex("(?:[A-Z][a-zé]{1,8} ){2}[0-9]{3}"),
+        grammars.choice(["yes", "yes, of course", "no", "世界"]),
+        grammars.gbnf('root ::= "(" root ")" | [a-z]{1,3} ws\nws ::= (" " ws)?'),
+        grammars.lark('start: "<|im_start|>" | <|im_start|> "é"'),
+    ],
+    ids=["regex", "choice", "gbnf", "lark"],
+)
+def test_what_random_tokens_make_matches_the_grammar(
+    constraint: Constraint,
+    tokenizer: LlamaTokenizer,
+    closing: np.ndarray[Any, np.dtype[np.float32]],
+) -> None:
+    for seed in range(_SEEDS):
+        output = generate(constraint, tokenizer, closing, seed)
+        text = b"".join(map(tokenizer.spelling, output)).decode()
+        if constraint.grammar.startswith('start: "<'):
+            assert text in ("<|im_start|>", "<|im_start|>é")
+        else:
+            assert allows(constraint, text), text
+
+
+def test_tokens_without_a_choice_are_those_that_the_masks_leave(
+    tokenizer: LlamaTokenizer,
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name_of_the_person": {"type": "integer"}},
+        "required": ["name_of_the_person"],
+        "additionalProperties": False,
+    }
+    constraint = grammars.json_schema(schema)
+    leaping = tokenizer.guidance.guide(constraint)
+    guide = tokenizer.guidance.guide(constraint)
+    (brace,) = tokenizer.tokenize('{"', special=False)
+    forced = leaping.follow(brace)
+    guide.accept(brace)
+    assert b"".join(map(tokenizer.piece, forced)) == b"name_of_the_person"
+    for token in forced:
+        logits = np.zeros(tokenizer.n_vocab, np.float32)
+        assert np.flatnonzero(guide.restrict(logits)).tolist() == [token]
+        guide.accept(token)
+    here, there = (np.zeros(tokenizer.n_vocab, np.float32) for _ in range(2))
+    assert (guide.restrict(here) == leaping.restrict(there)).all()
+    guide.close()
+    leaping.close()
+
+
+def test_a_special_token_comes_only_where_the_grammar_names_it(
+    tokenizer: LlamaTokenizer,
+) -> None:
+    (start,) = tokenizer.tokenize("<|im_start|>", special=True)
+    logits = np.zeros(tokenizer.n_vocab, np.float32)
+
+    free = tokenizer.guidance.guide(grammars.lark("start: /(.|\n)*/"))
+    assert not free.restrict(logits)[start]
+    named = tokenizer.guidance.guide(grammars.lark("start: <|im_start|>"))
+    assert np.flatnonzero(named.restrict(logits)).tolist() == [start]
+    assert all(free.restrict(logits)[end] for end in tokenizer.ends)
+
+
+def test_a_special_token_that_the_vocabulary_has_not_is_refused(
+    tokenizer: LlamaTokenizer,
+) -> None:
+    constraint = grammars.lark("start: <|python_tag|>", "guided_grammar")
+
+    with pytest.raises(InvalidRequest, match="unknown special token") as caught:
+        tokenizer.guidance.compile(constraint)
+
+    assert caught.value.param == "guided_grammar"

@@ -1,0 +1,66 @@
+"""Long and hostile texts take time in proportion to their length."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from inference.output_parsers import DIALECTS
+from tests.inference.output_parsers.answers import TOOLS, answer_of, deltas_of
+
+SIZE = 100_000
+# What the slowest takes on an idle core, and on a slow one, is a third of it; were its
+# time to grow with the square of the length, it would be many times as much.
+LIMIT_S = 4.0
+
+
+def _seconds(dialect: str, pieces: list[str]) -> float:
+    start = time.process_time()
+    deltas_of(dialect, pieces)
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize(
+    ("begin", "unit"),
+    [
+        ("", "<"),
+        ("", "{"),
+        ("", "["),
+        ("", '"'),
+        ("", "\n"),
+        ("", "\\"),
+        ("", "\n{"),
+        ("", "<tool_call>"),
+        ("", "<function="),
+        ("", "<|channel|>"),
+        ("", "to=x "),
+        ("", '{"arguments": '),
+        ("", '<tool_call>{"arguments": '),
+        ("<think>", "</thin"),
+    ],
+)
+def test_repetition_costs_no_more_than_text(begin: str, unit: str) -> None:
+    text = begin + unit * (SIZE // len(unit))
+    for dialect in DIALECTS:
+        assert _seconds(dialect, [text]) < LIMIT_S
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_long_arguments_in_short_pieces(dialect: str) -> None:
+    code = 'print("<tool_call>")\n\t# é\n' * (SIZE // 27)
+    text = DIALECTS[dialect].framing.write([("python", {"code": code})])
+    assert _seconds(dialect, [text[at : at + 4] for at in range(0, len(text), 4)]) < (
+        2 * LIMIT_S
+    )
+
+
+def test_depth_does_not_end_in_a_recursion() -> None:
+    text = '<tool_call>{"name": "now", "arguments": {"a": ' + "[" * SIZE
+    answer = answer_of(deltas_of("hermes", [text]))
+    assert answer.calls == [("now", '{"a": ' + "[" * SIZE)]
+
+
+def test_a_lone_surrogate_passes() -> None:
+    text = 'a\ud800b<tool_call>{"name": "get", "arguments": {"url": "\ud800"}}'
+    assert answer_of(deltas_of("hermes", [text], tools=TOOLS)).content == "a\ud800b"

@@ -1,0 +1,57 @@
+"""A chat template tells which dialect its model speaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from inference.output_parsers import DIALECTS, detect
+from inference.output_parsers.families.plain_json import instructions
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("hermes", "within <tool_call></tool_call> XML tags:\\n<tool_call>\\n{\\"),
+        ("qwen3_coder", "<tool_call>\\n<function=example>\\n<parameter=a>\\nvalue"),
+        ("seed_oss", "'<seed:tool_call>' … <function=example>\\n<parameter=a>"),
+        ("llama3", "'<|python_tag|>' + tool_call.name + '.call('"),
+        ("llama3", "<|start_header_id|>ipython … '\"parameters\": '"),
+        ("mistral", "'[TOOL_CALLS][' … tool_call.function|tojson"),
+        ("mistral_v11", "'[TOOL_CALLS]' + name + '[ARGS]' + arguments"),
+        ("functionary_v31", "<function=example>{…}</function> … '<|python_tag|>'"),
+        ("functionary_v32", "'>>>all\\n' + message['content']"),
+        ("command_r", '<|START_ACTION|>[ … "tool_name" … <|START_RESPONSE|>'),
+        ("deepseek_v3", "<｜tool▁calls▁begin｜> … '\\n' + '```json' + '\\n'"),
+        ("deepseek_v31", "<｜tool▁calls▁begin｜> … <｜tool▁sep｜>"),
+        ("glm45", "<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key>"),
+        ("kimi_k2", "<|tool_calls_section_begin|> … <|tool_call_begin|>"),
+        ("harmony", "<|start|>assistant<|channel|>analysis<|message|>"),
+        ("granite", "respond only with <|tool_call|> followed by a JSON list"),
+        ("plain_json", "{% for message in messages %}{{ message.content }}"),
+        ("plain_json", "]<]minimax[>[<tool_call>"),
+    ],
+)
+def test_templates(name: str, template: str) -> None:
+    assert detect(template) is DIALECTS[name]
+
+
+def test_an_architecture_tells_where_the_template_does_not() -> None:
+    assert detect("{{ messages }}", "gpt-oss").name == "harmony"
+    assert detect("{{ messages }}", "llama").name == "plain_json"
+
+
+def test_a_dialect_is_found_by_its_name() -> None:
+    assert all(dialect.name == name for name, dialect in DIALECTS.items())
+
+
+def test_the_instructions_of_plain_json_name_every_function() -> None:
+    functions: list[dict[str, Any]] = [
+        {"name": "get", "description": "It {gets}.", "parameters": {"type": "object"}},
+        {"name": "now"},
+    ]
+    text = instructions(functions)
+    assert '{"name": "get", "description": "It {gets}.", "parameters": ' in text
+    assert '{"name": "now"}' in text
+    assert '{"name": "<name of the function>", "arguments": ' in text

@@ -1,0 +1,151 @@
+"""What holds for every dialect and any text."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference.output_parsers import DIALECTS
+from tests.inference.output_parsers.answers import (
+    answer_of,
+    deltas_of,
+    joined,
+)
+from tests.inference.output_parsers.transcripts import TRANSCRIPTS, Transcript
+
+MARKS = sorted({mark for dialect in DIALECTS.values() for mark in dialect.marks})
+# What formats are made of besides marks, and what trips parsers.
+PIECES = [
+    *MARKS, "<parameter=city>", "</parameter>", "[", "]", "{", "}", '{"name": "',
+    '"arguments": ', '"parameters"', '"', "\\", ",", ":", ";", "\n", " ", "```json\n",
+    "```", "all", "now", "get", "to=functions.now", "assistant", "analysis", "final",
+    "function", "null", "12", "é", "😀", "\ud800", "\x00", "\u2028", "<", "</", "<|",
+]  # fmt: skip
+#: Those that are part of a mark where they follow or precede one.
+HEADERS = {
+    "harmony": {"<|start|>", "<|channel|>", "<|constrain|>", "assistant"}
+    | {"to=functions.now"},
+    "functionary_v32": {"all"},
+}
+#: The same examples each time, however long a busy machine takes for one.
+QUIET = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30)
+CUTS = st.lists(st.integers(0, 400), max_size=6)
+
+_STRINGS = st.text(max_size=8) | st.sampled_from([*MARKS, '"', "\\", "{}", ">>>all\n"])
+_FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | _FLOATS | _STRINGS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_STRINGS, inner),
+    max_leaves=6,
+)
+# Values whose types the schemas in TOOLS tell apart.
+ARGUMENTS = st.tuples(
+    st.just("save"),
+    st.fixed_dictionaries(
+        {"note": st.dictionaries(_STRINGS, _VALUES, max_size=3)},
+        optional={
+            "tags": st.lists(_STRINGS, max_size=3),
+            "rating": st.none() | _FLOATS,
+        },
+    ),
+) | st.tuples(
+    st.just("get_weather"),
+    st.fixed_dictionaries(
+        {"city": st.text(st.characters(exclude_characters="\n<"))},
+        optional={"days": st.integers(), "hourly": st.booleans()},
+    ),
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@QUIET
+@given(calls=st.lists(ARGUMENTS, min_size=1, max_size=3))
+def test_calls_written_as_the_framing_says_are_read_back(
+    dialect: str, calls: list[tuple[str, dict[str, Any]]]
+) -> None:
+    framing = DIALECTS[dialect].framing
+    if framing.separator is None:
+        calls = calls[:1]
+    answer = answer_of(deltas_of(dialect, [framing.write(calls)]))
+    assert [(name, json.loads(text)) for name, text in answer.calls] == calls
+    assert answer.content == ""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_mark_begins_another(dialect: str) -> None:
+    for one, other in itertools.permutations(DIALECTS[dialect].marks, 2):
+        assert not other.startswith(one)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@QUIET
+@given(pieces=TEXTS)
+def test_text_that_calls_nothing_is_all_there(dialect: str, pieces: list[str]) -> None:
+    text = "".join(piece for piece in pieces if piece not in HEADERS.get(dialect, ()))
+    deltas = deltas_of(dialect, [text], tools={"nobody": {}})
+    answer = answer_of(deltas)
+    assert answer.calls == []
+    assert _essence(dialect, answer.reasoning + answer.content) == _essence(
+        dialect, text
+    )
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@QUIET
+@given(pieces=TEXTS, cuts=CUTS, in_reasoning=st.booleans())
+def test_any_text_cut_anywhere_gives_the_same_deltas(
+    dialect: str, pieces: list[str], cuts: list[int], in_reasoning: bool
+) -> None:
+    _assert_same_deltas(dialect, "".join(pieces), cuts, in_reasoning=in_reasoning)
+
+
+@settings(QUIET, max_examples=100)
+@given(
+    transcript=st.sampled_from(TRANSCRIPTS),
+    edits=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(["", *PIECES])),
+        min_size=1,
+        max_size=3,
+    ),
+    cuts=CUTS,
+)
+def test_a_mangled_transcript_cut_anywhere_gives_the_same_deltas(
+    transcript: Transcript, edits: list[tuple[float, int, str]], cuts: list[int]
+) -> None:
+    text = transcript.text
+    for where, length, instead in edits:
+        at = int(where * len(text))
+        text = text[:at] + instead + text[at + length :]
+    _assert_same_deltas(
+        transcript.dialect, text, cuts, in_reasoning=transcript.in_reasoning
+    )
+
+
+def _assert_same_deltas(
+    dialect: str, text: str, cuts: list[int], *, in_reasoning: bool
+) -> None:
+    whole = deltas_of(dialect, [text], in_reasoning=in_reasoning)
+    answer_of(whole)
+    borders = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[a:b] for a, b in itertools.pairwise(borders)]
+    for cut_up in (pieces, text):
+        deltas = deltas_of(dialect, cut_up, in_reasoning=in_reasoning)
+        assert joined(deltas) == joined(whole)
+
+
+def _essence(dialect: str, text: str) -> str:
+    """Return the text without marks and white space."""
+    marks = sorted(DIALECTS[dialect].marks, key=len, reverse=True)
+    return re.sub("|".join([*map(re.escape, marks), r"[ \t\r\n]"]), "", text)

@@ -1,0 +1,170 @@
+"""States in words, and whether a model fits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.utils import timezone
+
+from inference.admin.fit import fit
+from inference.capacity.load_plan import load_plan, load_request
+from inference.capacity.machine import Gpu, Machine
+from inference.models import EngineNode, Worker, WorkerState
+from inference.status import (
+    UNLOADED,
+    model_state,
+    overview,
+    worker_state,
+    worker_views,
+)
+from registry.models import Kind
+from tests.factories import GIB, make_model, make_node, make_worker
+
+if TYPE_CHECKING:
+    from registry.models import Model
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def model() -> Model:
+    return make_model()
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"state": WorkerState.READY}, "Ready"),
+        ({"state": WorkerState.LOADING, "progress": 0.42}, "Loading 42 %"),
+        ({"state": WorkerState.LOADING, "progress": 7}, "Loading 100 %"),
+        ({"state": WorkerState.DRAINING}, "Draining"),
+        ({"state": WorkerState.FAILED}, "Failed"),
+        ({"state": WorkerState.FAILED, "wanted": False}, "Failed"),
+        ({"state": WorkerState.READY, "wanted": False}, "Unloading"),
+    ],
+)
+def test_state_of_a_worker(model: Model, fields: dict[str, object], label: str) -> None:
+    worker = make_worker(model, make_node(), **fields)
+    assert worker_state(worker).label == label
+
+
+def test_requested_worker_needs_no_node(model: Model) -> None:
+    worker = make_worker(model, None, state=WorkerState.REQUESTED)
+    assert worker_state(worker).label == "Requested"
+
+
+@pytest.mark.parametrize("has_node", [True, False])
+def test_worker_of_a_dead_node_is_lost(model: Model, has_node: bool) -> None:
+    stale = timezone.now() - timedelta(minutes=1)
+    node = make_node(heartbeat_at=stale) if has_node else None
+    assert worker_state(make_worker(model, node)).label == "No heartbeat"
+
+
+def test_model_without_workers_is_unloaded(model: Model) -> None:
+    assert model_state(model.workers.all()) == UNLOADED
+
+
+def test_the_best_replica_speaks_for_the_model(model: Model) -> None:
+    node = make_node()
+    make_worker(model, node, state=WorkerState.FAILED)
+    make_worker(model, node, replica=1, state=WorkerState.LOADING)
+    assert model_state(model.workers.all()).name == "loading"
+    make_worker(model, node, replica=2)
+    assert model_state(model.workers.all()).label == "Ready 1 of 3"
+    make_worker(model, node, replica=3)
+    assert model_state(model.workers.all()).label == "Ready 2 of 4"
+
+
+def test_overview_counts_requests_models_and_memory() -> None:
+    node = make_node("a", max_models=3)
+    make_node("dead", heartbeat_at=timezone.now() - timedelta(minutes=1))
+    make_worker(make_model(), node, running=2, waiting=3, memory_bytes=4 * GIB)
+    make_worker(make_model(), node, state=WorkerState.LOADING, memory_estimate=2 * GIB)
+    make_worker(make_model(), node, state=WorkerState.FAILED)
+    make_worker(make_model(), None, state=WorkerState.REQUESTED)
+    seen = overview()
+    assert (seen.ready, seen.failed, seen.running, seen.waiting) == (1, 1, 2, 3)
+    assert seen.capacity == 3
+    first = seen.nodes[0]
+    assert (first.loaded, first.models_memory) == (2, 6 * GIB)
+    assert first.memory_used == 12 * GIB
+
+
+def test_overview_of_nothing_is_empty() -> None:
+    assert not EngineNode.objects.exists()
+    assert not Worker.objects.exists()
+    assert overview().ready == 0
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(2, "fits"), (1.1, "tight"), (0.5, "does not fit")]
+)
+def test_fit_is_the_engines_own_reckoning(
+    model: Model, share: float, verdict: str
+) -> None:
+    needed = load_plan(load_request(model), Machine()).estimate.host.total
+    found = fit(model, make_node(memory_limit=int(needed * share)))
+    assert found.verdict == verdict
+    assert "weights 5.0 GiB, KV cache" in found.detail
+
+
+def test_fit_says_how_the_model_would_be_loaded(model: Model) -> None:
+    found = fit(model, make_node(memory_limit=64 * GIB))
+    assert found.context == "4 sequences of 4,096 tokens, up to 16,384"
+    model.kv_layout = "unified"
+    assert fit(model, make_node("b", memory_limit=64 * GIB)).context == (
+        "32 sequences share 16,384 tokens, 16,384 at most each"
+    )
+
+
+def test_fit_counts_what_lies_on_gpus(model: Model) -> None:
+    machine = Machine(gpus=(Gpu("CUDA0", "a card", 16 * GIB, 15 * GIB),))
+    node = make_node(memory_limit=2 * GIB, hardware=machine.as_json())
+    found = fit(model, node)
+    assert found.verdict == "fits"
+    assert "on GPU 0 (weights 5.0 GiB, KV cache 2.0 GiB" in found.detail
+
+
+def test_fit_without_an_engine_is_unknown(model: Model) -> None:
+    assert fit(model, None).verdict == "unknown"
+
+
+def test_fit_without_the_size_of_a_token_is_unknown() -> None:
+    model = make_model(kv_elements_per_token=None)
+    assert fit(model, make_node(memory_limit=64 * GIB)).verdict == "unknown"
+
+
+def test_embedding_model_needs_no_size_of_a_token() -> None:
+    model = make_model(
+        kind=Kind.EMBEDDING, kv_elements_per_token=None, context_length=512
+    )
+    assert fit(model, make_node(memory_limit=64 * GIB)).verdict == "fits"
+
+
+def test_projector_is_not_loaded_by_itself() -> None:
+    assert fit(make_model(kind=Kind.PROJECTOR), make_node()).verdict == ""
+
+
+def test_fit_names_settings_that_exclude_each_other(model: Model) -> None:
+    model.cache_type_v, model.flash_attention = "q8_0", "off"
+    found = fit(model, make_node(memory_limit=64 * GIB))
+    assert found.verdict == "cannot be loaded"
+    assert "flash attention" in found.detail
+
+
+def test_replicas_that_all_serve_are_counted(model: Model) -> None:
+    node = make_node()
+    for replica in range(2):
+        make_worker(model, node, replica=replica)
+    assert model_state(model.workers.all()).label == "Ready \u00d72"
+
+
+def test_a_replica_that_waits_says_what_for(model: Model) -> None:
+    waiting = make_worker(
+        model, None, state=WorkerState.REQUESTED, error="It waits for memory."
+    )
+    failed = make_worker(model, make_node(), replica=1, state=WorkerState.FAILED)
+    views = worker_views([waiting, failed])
+    assert [view.waits_for for view in views] == ["It waits for memory.", ""]

@@ -1,0 +1,397 @@
+"""Client and worker over a real Redis, with a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from channels.layers import channel_layers
+
+from inference.engine import SamplingParams
+from inference.errors import (
+    EngineUnavailable,
+    ModelLoadFailed,
+    QueueFull,
+    QueueTimeout,
+    RequestRejected,
+)
+from inference.services import ModelSituation
+from inference.transport.messages import (
+    Accepted,
+    Event,
+    Finished,
+    Started,
+    TokensGenerated,
+)
+from tests.inference.engine.fakes import FakeBackend
+from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
+
+if TYPE_CHECKING:
+    from tests.inference.world import World
+
+#: Only to let the client ask; what it would learn is scripted.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def stepped_until_empty(backend: FakeBackend, gate: Gate) -> bool:
+    """Let one more step through; whether no sequence is left."""
+    gate.allow(1)
+    return not backend.samplers
+
+
+async def test_a_job_becomes_a_stream_of_events(world: World) -> None:
+    backend = FakeBackend()
+    backend.script("hi", "hello")
+    world.start_worker(backend)
+    events = await collect(await world.submit("hi"))
+    assert isinstance(events[0], Accepted)
+    assert events[0].prompt_tokens == 2
+    assert isinstance(events[1], Started)
+    assert text_of(events) == "hello"
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert (last.reason, last.usage.completion_tokens) == ("stop", 6)
+
+
+async def test_a_job_waits_in_the_queue_until_a_worker_comes(world: World) -> None:
+    stream = await world.submit("hi")
+    assert await stream.events(0.2) == []
+    backend = FakeBackend()
+    backend.script("hi", "here")
+    world.start_worker(backend)
+    assert text_of(await collect(stream)) == "here"
+    assert world.wished >= 1
+
+
+async def test_a_closed_stream_leaves_the_worker(world: World, gate: Gate) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", "x" * 3000)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    gate.allow(5)
+    while not any(
+        isinstance(event, TokensGenerated) for event in await stream.events(WAIT_S)
+    ):
+        pass
+    await stream.aclose()
+    await until(lambda: stepped_until_empty(backend, gate))
+    assert len(backend.shapes) < 3000
+
+
+async def test_a_stream_closed_before_it_started_does_not_run_on(
+    world: World, gate: Gate
+) -> None:
+    stream = await world.submit("go")
+    await stream.aclose()
+    backend = GatedBackend(gate)
+    backend.script("go", "x" * 3000)
+    world.start_worker(backend)
+    await until(lambda: bool(backend.samplers))
+    await until(lambda: stepped_until_empty(backend, gate))
+    assert len(backend.shapes) < 3000
+
+
+async def test_a_request_that_cannot_run_is_refused_with_its_field(
+    world: World,
+) -> None:
+    world.start_worker(FakeBackend(n_ctx=8))
+    stream = await world.submit("123456789")
+    with pytest.raises(RequestRejected) as caught:
+        await stream.events(WAIT_S)
+    assert caught.value.code == "context_length_exceeded"
+    assert caught.value.param == "prompt"
+
+
+async def test_an_answer_that_the_next_worker_has_no_room_for_ends_with_the_numbers(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "0123456789" * 5)
+    world.start_worker(first)
+    stream = await world.submit("go")
+    gate.allow(12)
+    await until(lambda: len(stream.tokens) == 12)
+    await world.kill("life-1")
+    world.start_worker(FakeBackend(n_ctx=10), "life-2")
+    with pytest.raises(RequestRejected, match=r"10 tokens.* 2 tokens and 12") as caught:
+        await collect(stream)
+    assert caught.value.code == "context_length_exceeded"
+
+
+async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "0123456789" * 5)
+    world.start_worker(first)
+    stream = await world.submit("go", params=SamplingParams(max_tokens=50))
+    gate.allow(7)
+    events: list[Event] = []
+    while not any(isinstance(event, TokensGenerated) for event in events):
+        events += await stream.events(WAIT_S)
+    await world.kill_workers()
+    gate.open()
+    second = FakeBackend(n_ctx=4096)
+    second.script("go", "0123456789" * 5)
+    world.start_worker(second, "life-2")
+    events += await collect(stream)
+    assert text_of(events) == "0123456789" * 5
+    for kind in (Accepted, Started):
+        assert sum(isinstance(event, kind) for event in events) == 1
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.usage.completion_tokens == 50
+    assert last.usage.prompt_tokens == 2
+
+
+async def test_a_request_that_kills_every_worker_is_given_up(world: World) -> None:
+    stream = await world.submit("go")
+    gates = []
+    for life in range(10):
+        gates.append(Gate())
+        backend = GatedBackend(gates[-1])
+        backend.script("go", "x" * 4000)
+        world.start_worker(backend, f"life-{life}")
+        gates[-1].allow(1)
+        await until(lambda: stream.is_started or stream.is_done)
+        if stream.is_done:
+            break
+        await world.kill(f"life-{life}")
+        await until(lambda: not stream.owner)
+    for gate in gates:
+        gate.open()
+    with pytest.raises(EngineUnavailable, match="crashed 4 times"):
+        await collect(stream)
+
+
+async def test_a_request_that_only_waited_is_no_reason_for_a_crash(
+    world: World, gate: Gate
+) -> None:
+    class NeverStarts(GatedBackend):
+        def open(self, request_id: str, *args: Any, **options: Any) -> None:
+            if not request_id.startswith("warm-up"):
+                gate.wait()
+            super().open(request_id, *args, **options)
+
+    stream = await world.submit("go")
+    for life in range(6):
+        world.start_worker(NeverStarts(gate), f"life-{life}")
+        await until(lambda: bool(stream.owner))
+        await world.kill(f"life-{life}")
+        await until(lambda: not stream.owner)
+    last = FakeBackend()
+    last.script("go", "done")
+    world.start_worker(last, "last")
+    assert text_of(await collect(stream)) == "done"
+
+
+async def test_a_lost_frame_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = channel_layers["default"]
+    send = layer.send
+    lost: list[int] = []
+
+    async def lossy(channel: str, message: dict[str, Any]) -> None:
+        seq = message.get("seq")
+        if message["type"] == "engine.frame" and seq in (2, 4) and seq not in lost:
+            lost.append(seq)
+            return
+        await send(channel, message)
+
+    backend = FakeBackend(n_ctx=4096)
+    backend.script("go", "abcdefghij" * 20)
+    worker = world.start_worker(backend)
+    monkeypatch.setattr(worker, "_replies", _Lossy(layer, lossy))
+    assert text_of(await collect(await world.submit("go"))) == "abcdefghij" * 20
+    assert lost == [2, 4] or lost == [2]
+
+
+class _Lossy:
+    """A channel layer that loses what the test picks."""
+
+    def __init__(self, layer: Any, send: Any) -> None:
+        self._layer = layer
+        self.send = send
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+
+async def test_a_request_lost_with_redis_is_queued_again(world: World) -> None:
+    stream = await world.submit("hi")
+    await channel_layers["queue"].flush()
+    backend = FakeBackend()
+    backend.script("hi", "yo")
+    world.start_worker(backend)
+    assert text_of(await collect(stream)) == "yo"
+
+
+async def test_a_full_queue_refuses_with_numbers_and_a_time_to_retry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.situation = replace(world.situation, waiting=40)
+    monkeypatch.setattr(channel_layers["queue"], "capacity", 2)
+    monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
+    streams = [await world.submit("a"), await world.submit("b")]
+    looks = world.looks
+    await until(lambda: world.looks > looks + 1)
+    with pytest.raises(QueueFull, match=r"42 requests wait .* number 43 in") as caught:
+        await world.submit("c")
+    assert caught.value.retry_after
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_a_model_that_cannot_be_loaded_fails_its_waiting_requests(
+    world: World,
+) -> None:
+    stream = await world.submit("hi")
+    world.situation = ModelSituation(error="unknown architecture 'x'")
+    with pytest.raises(ModelLoadFailed, match="unknown architecture"):
+        await stream.events(WAIT_S)
+
+
+async def test_a_request_waits_no_longer_than_it_may(world: World) -> None:
+    stream = await world.client.submit(replace(world.job("hi"), timeout_s=0.2))
+    with pytest.raises(QueueTimeout, match="'fake' and was not started"):
+        await stream.events(WAIT_S)
+
+
+async def test_a_draining_worker_finishes_what_runs_and_takes_nothing_new(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("a", "done")
+    worker = world.start_worker(backend)
+    running = await world.submit("a")
+    gate.allow(1)
+    await until(lambda: running.is_started)
+    worker.drain()
+    late = await world.submit("b")
+    gate.open()
+    assert text_of(await collect(running)) == "done"
+    assert await asyncio.wait_for(world.workers["life-1"], WAIT_S) == 0
+    second = FakeBackend()
+    second.script("b", "next")
+    world.start_worker(second, "life-2")
+    assert text_of(await collect(late)) == "next"
+
+
+async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.2)
+    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.05)
+    backend = GatedBackend(gate)
+    backend.script("go", "x" * 4000)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    await stream.events(WAIT_S)
+    await world.client.aclose()
+    await until(lambda: stepped_until_empty(backend, gate))
+    assert len(backend.shapes) < 4000
+
+
+async def test_a_web_process_that_was_idle_for_long_is_served_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.1)
+    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.02)
+    backend = FakeBackend()
+    backend.script("hi", "hello")
+    worker = world.start_worker(backend)
+    assert text_of(await collect(await world.submit("hi"))) == "hello"
+    outbox = worker._outbox
+    assert outbox is not None
+    await until(lambda: all(box.is_expired for box in outbox._boxes.values()))
+    assert text_of(await collect(await world.submit("hi"))) == "hello"
+
+
+async def test_a_worker_that_still_speaks_outlives_its_engines_heartbeat(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", "abc" * 30)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    gate.allow(5)
+    events = await stream.events(WAIT_S)
+    world.situation = ModelSituation(doubtful=frozenset({"life-1"}))
+    looks = world.looks
+    await until(lambda: world.looks > looks + 3)
+    gate.open()
+    assert text_of(events + await collect(stream)) == "abc" * 30
+    assert stream.attempts == 0
+
+
+async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    for name in "ab":
+        first.script(name, "0123456789" * 4)
+    worker = world.start_worker(first)
+    streams = [
+        await world.submit(name, params=SamplingParams(max_tokens=40)) for name in "ab"
+    ]
+    gate.allow(9)
+    events = [await stream.events(WAIT_S) for stream in streams]
+    # The rows say that it is gone; it goes on sending what runs.
+    worker.drain()
+    second = FakeBackend(n_ctx=4096)
+    for name in "ab":
+        second.script(name, "0123456789" * 4)
+    world.situation = ModelSituation(has_worker=True)
+    await until(lambda: not any(stream.owner for stream in streams))
+    gate.open()
+    world.start_worker(second, "life-2")
+    for stream, seen in zip(streams, events, strict=True):
+        assert text_of(seen + await collect(stream)) == "0123456789" * 4
+
+
+async def test_a_stream_outlives_a_redis_that_is_away_when_its_worker_dies(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "abc" * 20)
+    world.start_worker(first)
+    stream = await world.submit("go")
+    gate.allow(5)
+    events = await stream.events(WAIT_S)
+    tries = 0
+    send = channel_layers["queue"].send
+
+    async def away_twice(channel: str, message: dict[str, Any]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            raise ConnectionError("Redis is away")
+        await send(channel, message)
+
+    monkeypatch.setattr(channel_layers["queue"], "send", away_twice)
+    await world.kill_workers()
+    second = FakeBackend(n_ctx=4096)
+    second.script("go", "abc" * 20)
+    world.start_worker(second, "life-2")
+    assert text_of(events + await collect(stream)) == "abc" * 20
+    assert tries == 3
+
+
+async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_closed(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", "x" * 3000)
+    world.start_worker(backend)
+    stream = await world.submit("go")
+    await stream.events(WAIT_S)
+    await world.kill_workers()
+    world.situation = ModelSituation(has_worker=True)
+    await until(lambda: not stream.owner)
+    await stream.aclose()
+    looks = world.looks
+    await until(lambda: world.looks > looks or not world.client._streams)
+    assert world.client._streams == {}

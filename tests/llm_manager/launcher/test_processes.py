@@ -1,0 +1,127 @@
+"""One child: when it is started again, and that it takes its own children along."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_manager.launcher.processes import (
+    BACKOFF_FIRST_S,
+    BACKOFF_LIMIT_S,
+    STABLE_S,
+    Child,
+)
+from tests.llm_manager.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAIL = [sys.executable, "-c", "raise SystemExit(3)"]
+WAIT = [sys.executable, "-c", "import signal; signal.pause()"]
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def failing(clock: Clock) -> Iterator[Child]:
+    """A child that ends at once."""
+    child = Child("part", FAIL, clock=clock)
+    yield child
+    child.kill()
+
+
+def delay_after_death(child: Child) -> float:
+    wait_until(child.has_ended)
+    delay = child.tend()
+    assert delay is not None
+    return delay
+
+
+def test_delays_double_up_to_a_limit(failing: Child, clock: Clock) -> None:
+    failing.start()
+    delays = []
+    for _ in range(10):
+        delays.append(delay_after_death(failing))
+        clock.now += delays[-1]
+        failing.tend()
+    assert delays[:3] == [BACKOFF_FIRST_S, 2 * BACKOFF_FIRST_S, 4 * BACKOFF_FIRST_S]
+    assert delays[-1] == BACKOFF_LIMIT_S
+
+
+def test_is_not_started_before_its_time(failing: Child, clock: Clock) -> None:
+    failing.start()
+    delay = delay_after_death(failing)
+    clock.now += delay / 2
+    assert failing.tend() == pytest.approx(delay / 2)
+    assert failing.pid is None
+    clock.now += delay / 2
+    assert failing.tend() is None
+    assert failing.pid is not None
+
+
+def test_stable_run_begins_anew(failing: Child, clock: Clock) -> None:
+    failing.start()
+    for _ in range(4):
+        clock.now += delay_after_death(failing)
+        failing.tend()
+    wait_until(failing.has_ended)
+    clock.now += STABLE_S
+    assert failing.tend() == BACKOFF_FIRST_S
+
+
+def test_death_is_said_in_one_line(
+    failing: Child, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing.start()
+    delay_after_death(failing)
+    failing.tend()
+    assert capsys.readouterr().err == (
+        "llm-manager: part ended (exit status 3); starting it again in 0.25 s.\n"
+    )
+
+
+def test_command_that_cannot_be_started_is_tried_again(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child = Child("part", ["/nowhere/part"], clock=clock)
+    assert child.tend() == BACKOFF_FIRST_S
+    assert "part cannot be started (No such file or directory)" in (
+        capsys.readouterr().err
+    )
+
+
+def test_running_child_is_left_alone() -> None:
+    child = Child("part", WAIT)
+    child.start()
+    assert child.tend() is None
+    pid = child.pid
+    assert child.tend() is None
+    assert child.pid == pid
+    child.terminate()
+    wait_until(child.has_ended)
+    child.kill()
+    assert child.pid is None
+
+
+def test_killing_twice_is_harmless() -> None:
+    child = Child("part", WAIT)
+    child.start()
+    child.kill()
+    child.kill()
+    child.terminate()
+    assert child.has_ended()

@@ -1,0 +1,238 @@
+"""/openapi.json and /docs: the truth, and readable without the internet."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.staticfiles import finders
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from inference.api.declarations import requests
+from inference.api.declarations import unsupported as compatibility
+from inference.api.embeddings import view as embeddings
+from inference.api.rerank import view as rerank
+from inference.api.tokens import view as tokenizing
+from llm_manager.web.docs import openapi_document
+from tests.factories import make_node, make_worker
+from tests.inference.api.conftest import Api, chat_body, events_of, read_stream
+from tests.inference.api.tool_models import (
+    THINK,
+    TOOLS,
+    make_tool_model,
+    script,
+    template_of,
+)
+
+if TYPE_CHECKING:
+    from registry.models import Model
+    from tests.fakes import FakeEngineClient
+
+API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+
+
+def document() -> Any:
+    """Return the document."""
+    return json.loads(openapi_document())
+
+
+def check(name: str, value: Any) -> None:
+    """Fail unless the value fits the named schema."""
+    schema = {"$ref": f"#/components/schemas/{name}", **document()}
+    Draft202012Validator(schema).validate(value)
+
+
+def fits(name: str, value: Any) -> bool:
+    """Whether the value fits the named schema."""
+    schema = {"$ref": f"#/components/schemas/{name}", **document()}
+    return bool(Draft202012Validator(schema).is_valid(value))
+
+
+def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
+    described = document()
+
+    assert described["openapi"] == "3.1.0"
+    assert {
+        (method, path)
+        for path, operations in described["paths"].items()
+        for method in operations
+    } == {
+        ("get", "/health"),
+        ("get", "/health/detailed"),
+        ("get", "/metrics"),
+        ("get", "/v1/models"),
+        ("get", "/v1/models/{model_id}"),
+        ("post", "/v1/apply-template"),
+        ("post", "/v1/chat/completions"),
+        ("post", "/v1/completions"),
+        ("post", "/v1/detokenize"),
+        ("post", "/v1/embeddings"),
+        ("post", "/v1/models/{model_id}/load"),
+        ("post", "/v1/models/{model_id}/unload"),
+        ("post", "/v1/rerank"),
+        ("post", "/v1/tokenize"),
+    }
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
+    text = openapi_document().decode()
+    schemas = document()["components"]["schemas"]
+
+    for name in re.findall(r"#/components/schemas/(\w+)", text):
+        assert name in schemas
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_health_is_open_and_the_rest_needs_a_key() -> None:
+    paths = document()["paths"]
+
+    assert paths["/health"]["get"]["security"] == [{}]
+    assert paths["/metrics"]["get"]["security"] == [{"ApiKey": []}]
+    completion = paths["/v1/chat/completions"]["post"]
+    assert completion["security"] == [{"ApiKey": []}]
+    assert completion["requestBody"]["required"] is True
+    assert set(completion["responses"]["200"]["content"]) == {
+        "application/json",
+        "text/event-stream",
+    }
+    statuses = {400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503}
+    assert statuses < {int(status) for status in completion["responses"]}
+
+
+def test_the_examples_fit_their_schemas() -> None:
+    for operations in document()["paths"].values():
+        for operation in operations.values():
+            contents = [operation.get("requestBody", {}).get("content", {})]
+            contents += [
+                answer.get("content", {}) for answer in operation["responses"].values()
+            ]
+            for content in contents:
+                media = content.get("application/json", {})
+                for example in media.get("examples", {}).values():
+                    check(media["schema"]["$ref"].split("/")[-1], example["value"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"temperature": None, "stop": "x", "seed": -1, "logit_bias": {"1": 5}},
+        {"tools": [], "response_format": {"type": "text"}, "user": "u"},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+        {"temperature": 3},
+        {"n": 17},
+        {"colour": "red"},
+        {"tools": [{"type": "function"}]},
+        {"stop": ["a"] * 17},
+        {"messages": []},
+        {"messages": [{"role": "user", "content": "x", "colour": "red"}]},
+        {"messages": [{"role": "tool", "content": "x"}]},
+        {"logit_bias": {"x": 1}},
+    ],
+)
+async def test_the_schema_lets_in_what_the_api_lets_in(
+    api: Api, body: dict[str, Any]
+) -> None:
+    response = await api.chat(**body)
+
+    assert fits("ChatCompletionRequest", chat_body(**body)) == (
+        response.status_code == 200
+    )
+
+
+@pytest.mark.parametrize("prompt", ["x", ["x"], [1], [[1], [2]], [], 7, [[]], None])
+async def test_the_schema_lets_in_the_prompts_that_the_api_lets_in(
+    api: Api, prompt: Any
+) -> None:
+    response = await api.complete(prompt=prompt)
+
+    assert fits("CompletionRequest", {"model": "tiny", "prompt": prompt}) == (
+        response.status_code == 200
+    )
+
+
+async def test_the_answers_fit_their_schemas(
+    admin_api: Api, model: Model, engine: FakeEngineClient
+) -> None:
+    def work() -> None:
+        make_worker(model, make_node())
+
+    await sync_to_async(work)()
+    usage = {"include_usage": True}
+
+    check("ChatCompletion", (await admin_api.chat(n=2)).json())
+    check("Completion", (await admin_api.complete()).json())
+    check("Error", (await admin_api.chat(n=0)).json())
+    check("Model", (await admin_api.get("/v1/models/tiny")).json())
+    check("ModelList", (await admin_api.get("/v1/models")).json())
+    check("Health", (await admin_api.get("/health")).json())
+    check("DetailedHealth", (await admin_api.get("/health/detailed")).json())
+    for options in ({}, {"stream_options": usage}):
+        chat = await read_stream(await admin_api.chat(stream=True, **options))
+        text = await read_stream(await admin_api.complete(stream=True, **options))
+        for event in events_of(chat)[:-1]:
+            check("ChatCompletionChunk", event)
+        for event in events_of(text)[:-1]:
+            check("Completion", event)
+
+
+async def test_answers_with_calls_and_thoughts_fit_their_schemas(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=THINK + template_of("hermes"))
+    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    for _ in range(2):
+        script(engine, f"<think>Hm.</think>Well. {call}")
+    body = {"model": "hermes", "tools": TOOLS}
+
+    check("ChatCompletionRequest", chat_body(**body))
+    check("ChatCompletion", (await api.chat(**body)).json())
+    stream = await read_stream(await api.chat(stream=True, **body))
+    for event in events_of(stream)[:-1]:
+        check("ChatCompletionChunk", event)
+
+
+async def test_the_page_needs_nothing_from_the_internet() -> None:
+    root = await Api(None).get("/")
+    page = await Api(None).get("/docs")
+
+    assert (root.status_code, root["location"]) == (302, "/docs")
+    assert page["content-type"].startswith("text/html")
+    links = re.findall(r'(?:src|href|url)(?:=|: )"([^"]+)"', page.content.decode())
+    assert links[-1] == "/openapi.json"
+    for link in links[:-1]:
+        assert finders.find(link.removeprefix("/static/")), link
+    served = await Api(None).get("/openapi.json")
+    assert served.content == openapi_document()
+
+
+def test_the_page_in_the_docs_names_every_member() -> None:
+    page = API_PAGE.read_text(encoding="utf-8")
+
+    names = {
+        *requests.CHAT.members,
+        *requests.COMPLETION.members,
+        *embeddings.EMBEDDINGS.members,
+        *rerank.RERANK.members,
+        *tokenizing.TOKENIZE.members,
+        *tokenizing.DETOKENIZE.members,
+        *(compatibility.CHAT | compatibility.COMPLETION),
+        *compatibility.STREAM_OPTIONS,
+        *compatibility.ASSISTANT_MESSAGE,
+        *compatibility.CONTENT_PARTS,
+    }
+    for name in names:
+        assert f"`{name}`" in page, name
+    chat, text = page.split("## Text completions")
+    tables = ((chat, compatibility.CHAT), (text, compatibility.COMPLETION))
+    for section, table in tables:
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        for name, inert in table.items():
+            [row] = [line for line in rows if line.startswith(f"| `{name}` |")]
+            accepted = inert.accepted() or "nothing"
+            assert row.replace("` or `", " or ").count(accepted) == 1, row
