@@ -94,7 +94,7 @@ class PipeTarget:
                 "max_tokens": call.max_tokens,
                 "sampling": dict(call.sampling),
                 "banned": END_TOKENS if call.exact else (),
-                "flow": f"key-{call.key}",
+                "key": f"key-{call.key}",
             }
         )
         try:

@@ -85,8 +85,8 @@ def _command(said: dict[str, Any], prompts: Prompts) -> Add | Cancel:
                 logit_bias=tuple((token, -100.0) for token in said["banned"]),
                 **said["sampling"],
             ),
-            tenant=said["flow"],
-            flow=said["flow"],
+            owner=said["key"],
+            key=said["key"],
         )
     )
 

@@ -39,7 +39,7 @@ class EngineConfig:
     them (0 is ``n_ctx * n_seq_max``). ``swa_full`` keeps what has left a sliding
     window. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs'
     free memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
-    many. ``shares_prefixes`` lets tenants use each other's cached prefixes.
+    many. ``shares_prefixes`` lets owners use each other's cached prefixes.
     ``draft`` ``lookup`` guesses that a sequence repeats itself, ``auto`` does so while
     few sequences decode, ``model`` has a smaller model guess, whose shards are
     ``draft_paths``. ``adapters`` are

@@ -17,9 +17,9 @@ class Request:
     ``resume`` are output tokens that an earlier worker has delivered: they are
     prefilled with the prompt and not given out again. ``prediction`` is what the
     client thinks the answer will be: it is guessed from. Cached prefixes are shared
-    within a ``tenant`` only, and between requests with the same ``adapters``.
-    Capacity is shared fairly between ``flow`` s, by ``weight``; within a flow a lower
-    ``priority`` goes first.
+    within an ``owner`` only, and between requests with the same ``adapters``.
+    Capacity is shared fairly between API keys: ``key`` names one, ``weight`` is its
+    share. Of one key's requests a lower ``priority`` goes first.
     """
 
     request_id: str
@@ -28,8 +28,8 @@ class Request:
     resume: tuple[int, ...] = ()
     prediction: tuple[int, ...] = ()
     adapters: Adapters = ()
-    tenant: str = ""
-    flow: str = ""
+    owner: str = ""
+    key: str = ""
     weight: float = 1.0
     priority: int = 0
 

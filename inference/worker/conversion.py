@@ -80,8 +80,8 @@ async def _generation_request(asked: Generate, backend: Backend) -> Request:
         # What is beyond the context cannot come true.
         prediction=tuple(prediction[: backend.n_ctx_max]),
         adapters=asked.adapters,
-        tenant=asked.tenant,
-        flow=asked.key,
+        owner=asked.tenant,
+        key=asked.key,
         weight=asked.weight,
         priority=asked.priority,
     )

@@ -35,7 +35,7 @@ async def embedding_request(
     return EmbeddingRequest(
         request_id=asked.request_id,
         inputs=tuple(inputs),
-        flow=asked.key,
+        key=asked.key,
         weight=asked.weight,
         priority=asked.priority,
     )

@@ -54,7 +54,7 @@ class EmbeddingCore:
     """Makes vectors on one backend. Not thread-safe: one thread owns it.
 
     Batches are filled with inputs of all requests that wait, input by input in the
-    order that is fair between flows: a request with thousands of inputs does not
+    order that is fair between keys: a request with thousands of inputs does not
     delay one with a single input.
     """
 

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class EmbeddingRequest:
     """Texts as tokens, each to become a vector: one sequence each.
 
-    Capacity is shared fairly between ``flow`` s, by ``weight``; within a flow a
-    lower ``priority`` goes first.
+    Capacity is shared fairly between API keys: ``key`` names one, ``weight`` is its
+    share. Of one key's requests a lower ``priority`` goes first.
     """
 
     request_id: str
     inputs: tuple[list[int], ...]
-    flow: str = ""
+    key: str = ""
     weight: float = 1.0
     priority: int = 0
 

@@ -170,11 +170,11 @@ class DiskCache:
 
     def _realm(self, realm: Realm, layout: Layout) -> bytes:
         """Return the digest of what cells depend on besides the model, and of whose."""
-        tenant, adapters = realm
+        owner, adapters = realm
         # llama.cpp restores a state only where there are as many streams.
         streams = layout.n_seq_max if layout.is_split else 1
         used = [[self._adapters.get(name, name), scale] for name, scale in adapters]
-        return hashlib.sha256(json.dumps([tenant, streams, used]).encode()).digest()
+        return hashlib.sha256(json.dumps([owner, streams, used]).encode()).digest()
 
     def _covered(self, tokens: list[int], realm: bytes) -> bool:
         deepest = max(

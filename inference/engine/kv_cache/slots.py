@@ -140,7 +140,7 @@ class Slots:
     def realm(self, sequence: Sequence) -> Realm:
         """Return where the sequence may find cells, and where it leaves its own."""
         request = sequence.request
-        return ("" if self._shares_prefixes else request.tenant, request.adapters)
+        return ("" if self._shares_prefixes else request.owner, request.adapters)
 
     def _length(self, slot: int) -> int:
         runner = self._running.get(slot)

@@ -1,4 +1,4 @@
-"""How many sequences of each flow may run beside the others."""
+"""How many sequences of each key may run beside the others."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: A step that carries heavy flows takes at most this multiple of a step that
+#: A step that carries heavy keys takes at most this multiple of a step that
 #: carries the light ones alone. Where a bigger batch costs little (a GPU below
 #: saturation), nobody is held back; where it costs its share (a CPU), the heavy
-#: flow is.
+#: key is.
 MAX_INTERFERENCE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a flow wants: ``count`` sequences, waiting and running; its weight."""
+    """What a key wants: ``count`` sequences, waiting and running; its weight."""
 
     count: int
     weight: float = 1.0
@@ -29,10 +29,10 @@ def shares(
     n_seq_max: int,
     step_seconds: Callable[[int], float] | None,
 ) -> dict[str, int]:
-    """Return how many sequences of each flow may run at once.
+    """Return how many sequences of each key may run at once.
 
-    Slots are shared out max-min fairly by weight. A flow that wants less than its
-    even share is light; beside light flows the heavy ones run only as many
+    Slots are shared out max-min fairly by weight. A key that wants less than its
+    even share is light; beside light keys the heavy ones run only as many
     sequences as keep the step short, yet never less than an even share.
     ``step_seconds`` tells what a decode of n sequences takes, None if unknown.
     """

@@ -61,7 +61,7 @@ class Scheduler:
     """Decides, as data, what a step computes, and applies what came of it.
 
     Decoding sequences come first, the rest of the step's token budget goes to
-    prefill, fairly between flows. A prefill of many chunks, the last chunk and a
+    prefill, fairly between keys. A prefill of many chunks, the last chunk and a
     decode are the same thing: tokens that have no KV cell yet.
     """
 
@@ -94,7 +94,7 @@ class Scheduler:
         self.in_turn: list[Sequence] = []
         self._granted: dict[str, int] | None = None
         self._demands: dict[str, Demand] | None = None
-        #: What has a slot and does not go on, because its flow has its share.
+        #: What has a slot and does not go on, because its key has its share.
         self._held_back: set[Sequence] = set()
         self._use(layout)
 
@@ -232,19 +232,19 @@ class Scheduler:
         sequence.waits_for = None
         if sequence.started_at is None:
             sequence.num_cached = min(sequence.num_computed, sequence.num_prompt)
-        # Charged now, so that the next to be admitted is of another flow.
+        # Charged now, so that the next to be admitted is of another key.
         self._queue.charge(sequence, prefill=sequence.num_uncomputed)
         return ops
 
     def _is_ready(self, sequence: Sequence) -> bool:
         """Whether a waiting sequence may start now.
 
-        Not if its flow has its share already, and not if a running sequence is
+        Not if its key has its share already, and not if a running sequence is
         about to compute a prefix that it can then take over.
         """
         if self._granted is not None:
-            flow = sequence.request.flow
-            if self._running_by_flow()[flow] >= self._granted[flow]:
+            key = sequence.request.key
+            if self._running_by_key()[key] >= self._granted[key]:
                 return False
         if sequence.saved is not None:
             return True
@@ -262,18 +262,17 @@ class Scheduler:
         sequence.waits_for, sequence.waits_until = pending
         return False
 
-    def _running_by_flow(self) -> Counter[str]:
-        return Counter(s.request.flow for s in self.slots.running)
+    def _running_by_key(self) -> Counter[str]:
+        return Counter(s.request.key for s in self.slots.running)
 
     def _shares(self) -> dict[str, int] | None:
-        """Return how many sequences each flow may run, None if there is one flow."""
-        if self._queue.num_flows < 2:
+        """Return how many sequences each key may run, None if there is one key."""
+        if self._queue.num_keys < 2:
             self._demands = None
             return None
-        alive = Counter(s.request.flow for s in self._by_id.values())
+        alive = Counter(s.request.key for s in self._by_id.values())
         demands = {
-            flow: Demand(count, self._queue.weight(flow))
-            for flow, count in alive.items()
+            key: Demand(count, self._queue.weight(key)) for key, count in alive.items()
         }
         # What a step takes drifts slowly; who wants something changes at once.
         if demands == self._demands:
@@ -287,21 +286,21 @@ class Scheduler:
         )
 
     def _in_the_way(self) -> list[Sequence]:
-        """Return the youngest of flows beyond their share, if others want the slots."""
+        """Return the youngest of keys beyond their share, if others want the slots."""
         if self._granted is None:
             return []
-        running = self._running_by_flow()
-        waiting = self._queue.waiting_by_flow()
+        running = self._running_by_key()
+        waiting = self._queue.waiting_by_key()
         wanted = sum(
-            min(waiting[flow], max(granted - running[flow], 0))
-            for flow, granted in self._granted.items()
+            min(waiting[key], max(granted - running[key], 0))
+            for key, granted in self._granted.items()
         )
         missing = wanted - self.slots.num_free
         found: list[Sequence] = []
         for sequence in sorted(self.slots.running, key=_youth, reverse=True):
-            flow = sequence.request.flow
-            if len(found) < missing and running[flow] > self._granted[flow]:
-                running[flow] -= 1
+            key = sequence.request.key
+            if len(found) < missing and running[key] > self._granted[key]:
+                running[key] -= 1
                 found.append(sequence)
         return found
 
@@ -367,24 +366,24 @@ class Scheduler:
         return self.slots.reclaim(needed)
 
     def _active(self) -> list[Sequence]:
-        """Return the sequences of the next step: not more of a flow than its share.
+        """Return the sequences of the next step: not more of a key than its share.
 
-        Of a flow beyond its share those are chosen that lie next to the others'
+        Of a key beyond its share those are chosen that lie next to the others'
         slots; the rest keeps its cells and waits.
         """
         running = self.slots.running
         if self._granted is None:
             return running
-        by_flow: dict[str, list[Sequence]] = {}
+        by_key: dict[str, list[Sequence]] = {}
         for sequence in running:
-            by_flow.setdefault(sequence.request.flow, []).append(sequence)
+            by_key.setdefault(sequence.request.key, []).append(sequence)
         active: list[Sequence] = []
-        for flow in sorted(by_flow, key=lambda flow: len(by_flow[flow])):
-            members = by_flow[flow]
-            if len(members) > self._granted[flow] and active:
+        for key in sorted(by_key, key=lambda key: len(by_key[key])):
+            members = by_key[key]
+            if len(members) > self._granted[key] and active:
                 middle = sum(s.slot or 0 for s in active) / len(active)
                 members.sort(key=lambda s: abs((s.slot or 0) - middle))
-            active += members[: self._granted[flow]]
+            active += members[: self._granted[key]]
         return active
 
     def schedule(self, guesses: Mapping[Sequence, list[int]] | None = None) -> StepPlan:
@@ -477,7 +476,7 @@ class Scheduler:
 
     def _order(self, sequence: Sequence) -> tuple[float, int, int]:
         request = sequence.request
-        return self._queue.served(request.flow), request.priority, sequence.arrival
+        return self._queue.served(request.key), request.priority, sequence.arrival
 
     def update(
         self, plan: StepPlan, sampled: Mapping[int, Sampled]

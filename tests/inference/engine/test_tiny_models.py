@@ -219,11 +219,11 @@ def test_a_preempted_sequence_goes_on_as_if_it_never_was(
 ) -> None:
     prompts = {f"A{n}": words(n, 20 + 10 * n) for n in range(8)}
     for name, prompt in prompts.items():
-        driver.add(name, prompt, 30, flow="A")
+        driver.add(name, prompt, 30, key="A")
     driver.step(12)
     prompts |= {f"B{n}": words(f"B{n}", 30) for n in range(3)}
     for n in range(3):
-        driver.add(f"B{n}", prompts[f"B{n}"], 30, flow="B")
+        driver.add(f"B{n}", prompts[f"B{n}"], 30, key="B")
     driver.run()
     assert driver.preemptions == 3
     assert driver.tokens == {
@@ -305,8 +305,8 @@ def test_every_answer_is_right_whatever_else_is_asked(
         prompt = [*beginning, *words(n, rng.randrange(1, 50))][-450:]
         name, limit = str(n), rng.randrange(1, 20)
         prompts[name] = prompt
-        flow, tenant = rng.choice("ABC"), rng.choice("xxy")
-        driver.add(name, prompt, limit, flow=flow, tenant=tenant)
+        key, owner = rng.choice("ABC"), rng.choice("xxy")
+        driver.add(name, prompt, limit, key=key, owner=owner)
         if rng.random() < 0.2:
             driver.abort(name)
             del prompts[name]
@@ -344,11 +344,11 @@ def test_a_key_that_sends_much_does_not_delay_one_that_sends_little(
     llama: Driver, alone_llama: Alone
 ) -> None:
     for n in range(20):
-        llama.add(f"A{n}", words(n, 20), 60, flow="A")
+        llama.add(f"A{n}", words(n, 20), 60, key="A")
     llama.step(10)
     assert llama.core.stats().num_running == 8
     for n in range(2):
-        llama.add(f"B{n}", words(f"B{n}", 20), 30, flow="B")
+        llama.add(f"B{n}", words(f"B{n}", 20), 30, key="B")
     llama.step(3)
     assert llama.tokens["B0"]
     assert llama.tokens["B1"]
@@ -373,15 +373,15 @@ def test_of_one_key_the_lower_priority_number_starts_first(llama: Driver) -> Non
     assert list(llama.cached)[8:] == ["first", "middle", "late"]
 
 
-def test_a_prefix_is_shared_between_tenants_only_if_the_model_says_so(
+def test_a_prefix_is_shared_between_owners_only_if_the_model_says_so(
     tiny_model_path: Callable[[str], Path], alone_llama: Alone
 ) -> None:
     prompt = words("prompt", 100)
     for shares, expected in ((False, 0), (True, 99)):
         backend = load(tiny_model_path("llama"), shares_prefixes=shares)
         driver = Driver(backend, ignores_end=True)
-        for tenant in ("a", "b"):
-            driver.add(tenant, prompt, tenant=tenant)
+        for owner in ("a", "b"):
+            driver.add(owner, prompt, owner=owner)
             driver.run()
         assert driver.cached == {"a": 0, "b": expected}
         assert driver.tokens["b"] == alone_llama(prompt)

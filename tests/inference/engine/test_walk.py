@@ -122,8 +122,8 @@ class Walk(RuleBasedStateMachine):
         data=st.data(),
         tail=st.integers(1, 20),
         limit=st.integers(1, 12),
-        tenant=st.sampled_from("xy"),
-        flow=st.sampled_from("AB"),
+        owner=st.sampled_from("xy"),
+        key=st.sampled_from("AB"),
         priority=st.integers(0, 1),
         adapters=st.sampled_from(ADAPTERS),
     )
@@ -132,8 +132,8 @@ class Walk(RuleBasedStateMachine):
         data: st.DataObject,
         tail: int,
         limit: int,
-        tenant: str,
-        flow: str,
+        owner: str,
+        key: str,
         priority: int,
         adapters: Adapters,
     ) -> None:
@@ -148,8 +148,8 @@ class Walk(RuleBasedStateMachine):
                 [ord(character) for character in prompt],
                 SamplingParams(max_tokens=limit),
                 adapters=adapters,
-                tenant=tenant,
-                flow=flow,
+                owner=owner,
+                key=key,
                 priority=priority,
             )
         )

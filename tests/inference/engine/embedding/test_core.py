@@ -15,10 +15,10 @@ from tests.inference.engine.fake_embedder import BAD, NAN, FakeEmbedder
 
 
 def request(
-    name: str, *texts: str, flow: str = "k", weight: float = 1.0, priority: int = 0
+    name: str, *texts: str, key: str = "k", weight: float = 1.0, priority: int = 0
 ) -> EmbeddingRequest:
     inputs = tuple([ord(character) for character in text] for text in texts)
-    return EmbeddingRequest(name, inputs, flow, weight, priority)
+    return EmbeddingRequest(name, inputs, key, weight, priority)
 
 
 def run(core: EmbeddingCore) -> dict[str, EmbeddingOutput]:
@@ -95,17 +95,17 @@ def test_an_input_that_is_longer_than_a_batch_has_one_to_itself() -> None:
 def test_a_thousand_inputs_of_one_key_delay_another_keys_one_by_a_batch() -> None:
     backend = FakeEmbedder(n_batch=16, n_seq_max=16)
     core = EmbeddingCore(backend)
-    core.add(request("flood", *["ffff"] * 1000, flow="flood"))
+    core.add(request("flood", *["ffff"] * 1000, key="flood"))
     core.step()
-    core.add(request("single", "ssss", flow="other"))
+    core.add(request("single", "ssss", key="other"))
     assert {output.request_id for output in core.step()} == {"single"}
 
 
 def test_a_key_of_twice_the_weight_gets_twice_as_many_tokens() -> None:
     backend = FakeEmbedder(n_batch=16, n_seq_max=16)
     core = EmbeddingCore(backend)
-    core.add(request("h", *["hh"] * 100, flow="heavy", weight=2.0))
-    core.add(request("l", *["ll"] * 100, flow="light"))
+    core.add(request("h", *["hh"] * 100, key="heavy", weight=2.0))
+    core.add(request("l", *["ll"] * 100, key="light"))
     for _ in range(6):
         core.step()
     computed = [text for batch in backend.batches for text in batch]

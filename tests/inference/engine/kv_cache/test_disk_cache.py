@@ -130,7 +130,7 @@ def test_a_conversation_that_goes_on_replaces_what_it_was(machine: Machine) -> N
 
 
 @pytest.mark.parametrize(
-    ("tenant", "adapters", "shares", "is_found"),
+    ("owner", "adapters", "shares", "is_found"),
     [
         ("alice", (), False, True),
         ("bob", (), False, False),
@@ -139,15 +139,15 @@ def test_a_conversation_that_goes_on_replaces_what_it_was(machine: Machine) -> N
     ],
 )
 def test_a_prefix_is_its_owners_and_its_adapters(
-    machine: Machine, tenant: str, adapters: Any, shares: bool, is_found: bool
+    machine: Machine, owner: str, adapters: Any, shares: bool, is_found: bool
 ) -> None:
     core, _ = machine.start(shares_prefixes=shares)
-    add(core, "a", SYSTEM + "?", tenant="alice")
+    add(core, "a", SYSTEM + "?", owner="alice")
     run_outputs(core)
     tidy(core)
     core.close()
     again, _ = machine.start(shares_prefixes=shares)
-    add(again, "b", SYSTEM + "!", tenant=tenant, adapters=adapters)
+    add(again, "b", SYSTEM + "!", owner=owner, adapters=adapters)
     outputs = run_outputs(again)
     assert bool(cached(outputs)["b"]) is is_found
     assert run_texts(outputs) == {"b": written(SYSTEM + "!", 4, adapters)}

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from inference.engine.kv_cache.prefix_tree import PrefixTree
 
 
-def matches(tree: PrefixTree, tokens: list[int], tenant: str = "") -> dict[int, int]:
+def matches(tree: PrefixTree, tokens: list[int], owner: str = "") -> dict[int, int]:
     """Return how long a prefix each slot shares."""
     found: dict[int, int] = {}
-    for depth, slots in tree.match(tokens, tenant):
+    for depth, slots in tree.match(tokens, owner):
         found.update(dict.fromkeys(slots, depth))
     return found
 
@@ -24,7 +24,7 @@ def test_slots_are_found_by_what_they_share() -> None:
     assert matches(tree, [7]) == {}
 
 
-def test_nobody_finds_what_another_tenant_has() -> None:
+def test_nobody_finds_what_another_owner_has() -> None:
     tree = PrefixTree()
     tree.put(0, [1, 2, 3], "a")
     assert matches(tree, [1, 2, 3], "b") == {}
@@ -48,23 +48,23 @@ TOKENS = st.lists(st.integers(0, 2), max_size=12)
 @given(
     contents=st.lists(st.tuples(st.integers(0, 5), TOKENS, st.sampled_from("ab"))),
     wanted=TOKENS,
-    tenant=st.sampled_from("ab"),
+    owner=st.sampled_from("ab"),
 )
 def test_it_finds_what_comparing_every_slot_finds(
-    contents: list[tuple[int, list[int], str]], wanted: list[int], tenant: str
+    contents: list[tuple[int, list[int], str]], wanted: list[int], owner: str
 ) -> None:
     tree = PrefixTree()
     held: dict[int, tuple[list[int], str]] = {}
-    for slot, tokens, owner in contents:
-        tree.put(slot, tokens, owner)
-        held[slot] = tokens, owner
+    for slot, tokens, held_by in contents:
+        tree.put(slot, tokens, held_by)
+        held[slot] = tokens, held_by
     expected = {}
-    for slot, (tokens, owner) in held.items():
+    for slot, (tokens, held_by) in held.items():
         shared = 0
         while shared < min(len(tokens), len(wanted)):
             if tokens[shared] != wanted[shared]:
                 break
             shared += 1
-        if shared and owner == tenant:
+        if shared and held_by == owner:
             expected[slot] = shared
-    assert matches(tree, wanted, tenant) == expected
+    assert matches(tree, wanted, owner) == expected

@@ -17,9 +17,9 @@ def make_slots(number: int = 4, **options: bool) -> Slots:
     return Slots(Layout(n_ctx=512, n_seq_max=number, n_cells=512 * number), **options)
 
 
-def sequence(tokens: list[int], tenant: str = "") -> Sequence:
+def sequence(tokens: list[int], owner: str = "") -> Sequence:
     arrival = next(_arrivals)
-    request = Request(str(arrival), tokens, SamplingParams(), tenant=tenant)
+    request = Request(str(arrival), tokens, SamplingParams(), owner=owner)
     return Sequence(
         request=request,
         tokens=list(tokens),
@@ -29,9 +29,9 @@ def sequence(tokens: list[int], tenant: str = "") -> Sequence:
     )
 
 
-def run(slots: Slots, tokens: list[int], tenant: str = "") -> Sequence:
+def run(slots: Slots, tokens: list[int], owner: str = "") -> Sequence:
     """Give a sequence a slot and compute all of it."""
-    new = sequence(tokens, tenant)
+    new = sequence(tokens, owner)
     slots.take(new, slots.find(new))
     new.status = SequenceStatus.RUNNING
     slots.grow(new, new.num_uncomputed)
@@ -89,7 +89,7 @@ def test_a_few_shared_tokens_are_not_worth_a_copy() -> None:
     assert other.num_computed == 0
 
 
-def test_another_tenants_prefix_is_not_found_unless_that_is_allowed() -> None:
+def test_another_owners_prefix_is_not_found_unless_that_is_allowed() -> None:
     for shares, expected in ((False, 0), (True, 100)):
         slots = make_slots(shares_prefixes=shares)
         slots.retire(run(slots, A, "a"))

@@ -134,12 +134,12 @@ def test_each_turn_prefills_only_what_is_new(
         assert driver.prefilled - before == new
 
 
-def test_a_tenant_gets_nothing_of_anothers_prefix(
+def test_an_owner_gets_nothing_of_anothers_prefix(
     driver: Driver, backend: LlamaBackend
 ) -> None:
     prompt = tokens(backend, system(6))
-    for name, tenant in (("first", "a"), ("foreign", "b"), ("own", "a")):
-        driver.add(name, prompt, 2, tenant=tenant)
+    for name, owner in (("first", "a"), ("foreign", "b"), ("own", "a")):
+        driver.add(name, prompt, 2, owner=owner)
         driver.run()
     assert driver.cached == {"first": 0, "foreign": 0, "own": len(prompt) - 1}
 
@@ -167,11 +167,11 @@ def test_who_gave_way_to_another_key_goes_on_where_it_was(
     driver = Driver(backend)
     limits = {30: 8 * NUMBER, 40: 8 * NUMBER, 80: 3 * NUMBER}
     for first in (30, 40):
-        driver.add(str(first), tokens(backend, turn(first)), limits[first], flow="A")
+        driver.add(str(first), tokens(backend, turn(first)), limits[first], key="A")
     driver.step(10)
     before = driver.prefilled
     prompt = tokens(backend, turn(80))
-    driver.add("80", prompt, limits[80], flow="B")
+    driver.add("80", prompt, limits[80], key="B")
     driver.run()
     assert driver.preemptions == 1
     # Its cells were saved, so nothing was computed twice.

@@ -10,14 +10,14 @@ from inference.engine.sequence import Sequence
 _arrivals = count()
 
 
-def sequence(flow: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
+def sequence(key: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
     arrival = next(_arrivals)
     return Sequence(
         request=Request(
-            f"{flow}{arrival}",
+            f"{key}{arrival}",
             [1],
             SamplingParams(),
-            flow=flow,
+            key=key,
             weight=weight,
             priority=priority,
         ),
@@ -29,7 +29,7 @@ def sequence(flow: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
 
 
 def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
-    """Serve the next sequence so many times; return the flows, in order."""
+    """Serve the next sequence so many times; return the keys, in order."""
     order = ""
     for _ in range(times):
         following = queue.first(lambda _: True)
@@ -37,18 +37,18 @@ def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
         queue.take(following)
         queue.charge(following, prefill=prefill)
         queue.leave(following)
-        order += following.request.flow
+        order += following.request.key
     return order
 
 
-def test_flows_take_turns_however_many_each_has_queued() -> None:
+def test_keys_take_turns_however_many_each_has_queued() -> None:
     queue: FairQueue[Sequence] = FairQueue()
-    for flow in "AAAAAAAABB":
-        queue.enter(sequence(flow))
+    for key in "AAAAAAAABB":
+        queue.enter(sequence(key))
     assert served(queue, 5) == "ABABA"
 
 
-def test_a_flow_of_twice_the_weight_is_served_twice_as_often() -> None:
+def test_a_key_of_twice_the_weight_is_served_twice_as_often() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     for _ in range(12):
         queue.enter(sequence("A", weight=2.0))
@@ -75,7 +75,7 @@ def test_a_newcomer_is_next_after_one_turn_of_the_others() -> None:
     assert "B" in served(queue, 2)
 
 
-def test_within_a_flow_priority_comes_before_arrival() -> None:
+def test_within_a_key_priority_comes_before_arrival() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     late = [sequence("A", priority=5), sequence("A"), sequence("A", priority=-1)]
     for each in late:

@@ -11,7 +11,7 @@ def gpu_step(count: int) -> float:
     return 0.020 + 0.0001 * count
 
 
-def test_a_flow_alone_gets_all_slots() -> None:
+def test_a_key_alone_gets_all_slots() -> None:
     assert shares({"a": Demand(64)}, n_seq_max=32, step_seconds=cpu_step) == {"a": 32}
 
 
@@ -24,7 +24,7 @@ def test_slots_are_shared_by_weight() -> None:
     assert granted == {"a": 24, "b": 8}
 
 
-def test_what_one_flow_does_not_want_the_others_get() -> None:
+def test_what_one_key_does_not_want_the_others_get() -> None:
     granted = shares(
         {"a": Demand(64), "b": Demand(64), "c": Demand(2)},
         n_seq_max=32,
@@ -33,7 +33,7 @@ def test_what_one_flow_does_not_want_the_others_get() -> None:
     assert granted == {"a": 15, "b": 15, "c": 2}
 
 
-def test_a_heavy_flow_does_not_slow_a_light_one_beyond_the_bound() -> None:
+def test_a_heavy_key_does_not_slow_a_light_one_beyond_the_bound() -> None:
     granted = shares(
         {"heavy": Demand(64), "light": Demand(1)}, n_seq_max=32, step_seconds=cpu_step
     )
@@ -48,7 +48,7 @@ def test_where_a_larger_batch_costs_nothing_nobody_is_held_back() -> None:
     assert granted == {"heavy": 28, "light": 4}
 
 
-def test_a_heavy_flow_gets_at_least_an_even_share() -> None:
+def test_a_heavy_key_gets_at_least_an_even_share() -> None:
     granted = shares(
         {"heavy": Demand(64), "light": Demand(4)},
         n_seq_max=32,
@@ -57,7 +57,7 @@ def test_a_heavy_flow_gets_at_least_an_even_share() -> None:
     assert granted == {"heavy": 4, "light": 4}
 
 
-def test_flows_that_want_the_same_are_not_held_back() -> None:
+def test_keys_that_want_the_same_are_not_held_back() -> None:
     granted = shares(
         {"a": Demand(4), "b": Demand(4)}, n_seq_max=32, step_seconds=cpu_step
     )

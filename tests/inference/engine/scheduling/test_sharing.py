@@ -80,24 +80,24 @@ def test_each_turn_of_a_conversation_prefills_only_what_is_new() -> None:
             assert backend.prefilled - before <= len("question 0") + 1
 
 
-def test_tenants_do_not_share_prefixes_unless_the_model_says_so() -> None:
+def test_owners_do_not_share_prefixes_unless_the_model_says_so() -> None:
     for shares, expected in ((False, 0), (True, 100)):
         core, _ = make(shares_prefixes=shares)
-        add(core, "a", SYSTEM + "1", tenant="a")
+        add(core, "a", SYSTEM + "1", owner="a")
         run(core)
-        add(core, "b", SYSTEM + "2", tenant="b")
+        add(core, "b", SYSTEM + "2", owner="b")
         assert cached(run_outputs(core)) == {"b": expected}
 
 
-def test_one_flow_does_not_keep_another_from_the_slots() -> None:
+def test_one_key_does_not_keep_another_from_the_slots() -> None:
     core, _ = make(n_seq_max=4)
     for n in range(20):
-        add(core, f"A{n}", chr(0x1000 + n) * 5, limit=30, flow="A")
+        add(core, f"A{n}", chr(0x1000 + n) * 5, limit=30, key="A")
     for _ in range(3):
         core.step()
     assert core.stats().num_running == 4
     for n in range(2):
-        add(core, f"B{n}", chr(0x2000 + n) * 5, limit=5, flow="B")
+        add(core, f"B{n}", chr(0x2000 + n) * 5, limit=5, key="B")
     finished: list[str] = []
     while len(finished) < 2:
         finished += [o.request_id for o in core.step() if o.finish_reason]
@@ -109,9 +109,9 @@ def test_one_flow_does_not_keep_another_from_the_slots() -> None:
 def test_a_preempted_sequence_goes_on_where_it_was() -> None:
     core, backend = make(n_seq_max=2)
     for n in range(2):
-        add(core, f"A{n}", f"{n}" * 20, limit=20, flow="A")
+        add(core, f"A{n}", f"{n}" * 20, limit=20, key="A")
     early = run_steps(core, 8)
-    add(core, "B", "b" * 20, limit=3, flow="B")
+    add(core, "B", "b" * 20, limit=3, key="B")
     texts = run_texts([*early, *run_outputs(core)])
     assert texts == {
         "A0": written("0" * 20, 20),
@@ -133,14 +133,14 @@ def test_nobody_waits_for_a_prefix_of_one_that_is_held_back() -> None:
     for count, seconds in ((1, 0.01), (4, 0.04)):
         core.times.calibrate(count, seconds)
     for n, prompt in enumerate(("a", "b", SYSTEM)):
-        add(core, f"A{n}", prompt, limit=100, flow="A")
+        add(core, f"A{n}", prompt, limit=100, key="A")
     run_steps(core, 3)
-    add(core, "B", SYSTEM + "B", limit=3, flow="B")
+    add(core, "B", SYSTEM + "B", limit=3, key="B")
     outputs = run_steps(core, 20)
     assert run_texts(outputs)["B"] == written(SYSTEM + "B", 3)
 
 
-def test_the_lower_priority_number_of_a_flow_runs_first() -> None:
+def test_the_lower_priority_number_of_a_key_runs_first() -> None:
     core, _ = make(n_seq_max=1)
     for name, priority in (("a", 0), ("late", 5), ("b", 0), ("early", -5)):
         add(core, name, name * 3, priority=priority)
@@ -247,12 +247,12 @@ def test_a_sequence_that_is_moved_in_its_first_step_keeps_its_prefix() -> None:
 def test_one_that_is_in_the_way_twice_gives_way_once() -> None:
     core, _ = make(n_seq_max=2, n_cells=60, n_ctx=60, is_split=False)
     for n in range(2):
-        add(core, f"A{n}", chr(0x1000 + n) * 20, limit=30, flow="A")
+        add(core, f"A{n}", chr(0x1000 + n) * 20, limit=30, key="A")
     early: list[SequenceOutput] = []
     while core.stats().kv_cells_used < 59:
         early += core.step()
     # There is no cell for the younger one, and another key wants its slot.
-    add(core, "B", "b" * 5, limit=3, flow="B")
+    add(core, "B", "b" * 5, limit=3, key="B")
     texts = run_texts([*early, *run_outputs(core)])
     assert texts == {
         "A0": written(chr(0x1000) * 20, 30),
