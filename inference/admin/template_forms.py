@@ -16,7 +16,7 @@ from inference.api.declarations.records import Record
 from inference.api.errors import InvalidRequest
 from inference.api.parsers import StrictJSONParser
 from inference.errors import RequestRejected
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from inference.prompts.chat import compiled
 from inference.prompts.effort import EFFORTS
 from inference.prompts.preview import SAMPLES

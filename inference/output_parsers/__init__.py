@@ -13,12 +13,10 @@ from inference.output_parsers.deltas import (
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.output_parsers.detection import DIALECTS, detect
 from inference.output_parsers.framing import Framing, Slots
 from inference.output_parsers.output_parser import Dialect, Parser
 
 __all__ = [
-    "DIALECTS",
     "Content",
     "Delta",
     "Dialect",
@@ -28,5 +26,4 @@ __all__ = [
     "Slots",
     "ToolCallArguments",
     "ToolCallBegin",
-    "detect",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import RequestRejected
-from inference.output_parsers import DIALECTS, Dialect, detect
+from inference.output_parsers.families import DIALECTS, detect
 from inference.prompts.effort import budget_variables, effort_variables, reasons
 from inference.prompts.messages import Message
 from inference.prompts.template import ChatTemplate, ChatTemplateError
@@ -21,6 +21,7 @@ from inference.prompts.tools_as_text import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inference.output_parsers import Dialect
     from inference.output_parsers.reasoning import Reasoning
     from inference.prompts.messages import Tool
     from registry.models import Model

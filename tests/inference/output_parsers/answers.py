@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers import (
-    DIALECTS,
     Content,
     Reasoning,
     ToolCallArguments,
     ToolCallBegin,
 )
+from inference.output_parsers.families import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from tests.inference.output_parsers.answers import TOOLS, answer_of, deltas_of
 
 SIZE = 100_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.output_parsers import DIALECTS, detect
+from inference.output_parsers.families import DIALECTS, detect
 from inference.output_parsers.families.plain_json import instructions
 
 

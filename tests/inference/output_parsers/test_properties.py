@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from tests.inference.output_parsers.answers import (
     answer_of,
     deltas_of,

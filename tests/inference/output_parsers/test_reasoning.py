@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from tests.inference.output_parsers.answers import Answer, parse
 
 CALL = '<tool_call>{"name": "now"}</tool_call>'

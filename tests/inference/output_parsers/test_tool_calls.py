@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from inference.output_parsers import (
-    DIALECTS,
     Content,
     ToolCallArguments,
     ToolCallBegin,
 )
+from inference.output_parsers.families import DIALECTS
 from tests.inference.output_parsers.answers import TOOLS, Answer, deltas_of, parse
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from tests.inference.output_parsers.answers import answer_of, deltas_of, joined, parse
 from tests.inference.output_parsers.transcripts import TEXT, TRANSCRIPTS, Transcript
 

@@ -15,7 +15,11 @@ from inference.api.chat.tools import ToolUse
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.tokenizer import LlamaTokenizer
 from inference.engine.structured_output.constraint import Constraint
-from inference.output_parsers import DIALECTS, ToolCallArguments, ToolCallBegin
+from inference.output_parsers import (
+    ToolCallArguments,
+    ToolCallBegin,
+)
+from inference.output_parsers.families import DIALECTS
 from inference.prompts.chat import Prompt
 from inference.prompts.messages import Tool
 from tests.inference.api.tool_models import WEATHER

@@ -10,7 +10,7 @@ import pytest
 from inference.api.chat.strict_tools import strict_constraint
 from inference.api.chat.tools import ToolUse
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from inference.prompts.chat import Prompt
 from inference.prompts.messages import Tool
 from tests.inference.api.tool_models import (

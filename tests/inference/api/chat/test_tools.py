@@ -11,7 +11,7 @@ import pytest
 
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from inference.transport.messages import TokensGenerated
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
 from tests.inference.api.tool_models import (

@@ -11,7 +11,7 @@ from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
 from inference.engine.llama import LlamaBackend
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.structured_output.constraint import Constraint
-from inference.output_parsers import DIALECTS
+from inference.output_parsers.families import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
