@@ -136,7 +136,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             "Chat template, where it is not to be the file's own",
             {
                 "classes": ("collapse",),
-                "fields": ("template_override", "dialect_override"),
+                "fields": ("template_override", "output_parser_override"),
             },
         ),
         (

@@ -32,7 +32,7 @@ _SAMPLING = (
     "repeat_penalty",
     "max_tokens",
 )
-_TEMPLATE = ("template_override", "dialect_override")
+_TEMPLATE = ("template_override", "output_parser_override")
 
 
 def defaults_in_force(model: Model) -> dict[str, str]:

@@ -367,12 +367,12 @@ class Model(models.Model):
     template_override = models.TextField(
         "chat template", blank=True, help_text="Jinja. Empty: the file's own."
     )
-    dialect_override = models.CharField(
-        "format of calls",
+    output_parser_override = models.CharField(
+        "output parser",
         max_length=32,
         blank=True,
-        help_text="How the model writes reasoning and tool calls. Empty: told by its "
-        "template.",
+        help_text="How the model's reasoning and tool calls are read. Empty: detected "
+        "from its chat template.",
     )
     max_tokens = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]

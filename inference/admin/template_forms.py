@@ -16,14 +16,17 @@ from inference.api.declarations.records import Record
 from inference.api.errors import InvalidRequest
 from inference.api.parsers import StrictJSONParser
 from inference.errors import RequestRejected
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import compiled
 from inference.prompts.effort import EFFORTS
 from inference.prompts.preview import SAMPLES
 from registry.forms import ModelSettingsForm
 
 _CONVERSATION = Record({"messages": Messages(), "tools": Tools()}, ("messages",))
-_DIALECTS = [("", "Told by the template"), *((name, name) for name in sorted(DIALECTS))]
+_OUTPUT_PARSERS = [
+    ("", "Detected from the template"),
+    *((name, name) for name in sorted(OUTPUT_PARSERS)),
+]
 _EFFORTS = [("", "As the template has it"), *((name, name) for name in EFFORTS)]
 
 
@@ -52,12 +55,12 @@ class TemplateField(forms.CharField):
         return source
 
 
-class DialectField(forms.ChoiceField):
-    """One of the formats that are known, or the one that the template tells."""
+class OutputParserField(forms.ChoiceField):
+    """A choice of output parsers; empty detects it from the chat template."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            choices=_DIALECTS,
+            choices=_OUTPUT_PARSERS,
             required=False,
             widget=UnfoldAdminSelectWidget(),
             **kwargs,
@@ -91,8 +94,8 @@ class ServedModelForm(ModelSettingsForm):
     template_override = TemplateField(
         label="Chat template", help_text=_help("template_override")
     )
-    dialect_override = DialectField(
-        label="Format of calls", help_text=_help("dialect_override")
+    output_parser_override = OutputParserField(
+        label="Output parser", help_text=_help("output_parser_override")
     )
 
 
@@ -102,7 +105,9 @@ class PreviewForm(forms.Form):
     template = TemplateField(
         rows=20, help_text="Empty, or left as the file has it: the file's own."
     )
-    dialect = DialectField(label="Format of calls", help_text=_help("dialect_override"))
+    output_parser = OutputParserField(
+        label="Output parser", help_text=_help("output_parser_override")
+    )
     effort = forms.ChoiceField(
         label="Thinking",
         choices=_EFFORTS,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm_manager.lib.unfold_types import ModelAdmin
     from registry.models import Model
 
-_OVERRIDES = ("template_override", "dialect_override")
+_OVERRIDES = ("template_override", "output_parser_override")
 
 
 def template_view(
@@ -32,7 +32,9 @@ def template_view(
     found = None
     if form.is_valid():
         wanted = form.cleaned_data
-        changed = with_overrides(model, _override(wanted, model), wanted["dialect"])
+        changed = with_overrides(
+            model, _override(wanted, model), wanted["output_parser"]
+        )
         if "save" in request.POST:
             if not model_admin.has_change_permission(request, model):
                 raise PermissionDenied
@@ -68,7 +70,7 @@ def _form(request: HttpRequest, model: Model) -> PreviewForm:
     return PreviewForm(
         {
             "template": model.template_override or model.chat_template,
-            "dialect": model.dialect_override,
+            "output_parser": model.output_parser_override,
             "effort": "",
             "conversation": sample_text(next(iter(SAMPLES))),
         }

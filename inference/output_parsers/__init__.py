@@ -1,29 +1,32 @@
-"""Dialects: what models write, taken apart into content, reasoning and tool calls.
+"""Output parsers: split what a model writes into content, reasoning and tool calls.
 
-dialect = detect(chat_template, architecture)
-parser = dialect.parser({"get_weather": schema}, starts_in_reasoning=False)
-deltas = parser.push(text)          # as the text comes
-deltas = parser.finish()            # at its end
+    output_parser = families.detect(chat_template, architecture)
+    parser = output_parser.for_answer({"get_weather": schema})
+    deltas = parser.push(text)          # as the text arrives
+    deltas = parser.finish()            # when it has ended
+
+``families`` has one module per model family and the list of them; it imports this
+package, never the other way round.
 """
 
 from inference.output_parsers.deltas import (
-    Content,
+    ContentDelta,
     Delta,
-    Reasoning,
+    ReasoningDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.output_parser import Dialect, Parser
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.output_parser import AnswerParser, OutputParser
 
 __all__ = [
-    "Content",
+    "AnswerParser",
+    "ContentDelta",
     "Delta",
-    "Dialect",
     "Framing",
-    "Parser",
-    "Reasoning",
-    "Slots",
+    "OutputParser",
+    "PairFraming",
+    "ReasoningDelta",
     "ToolCallArguments",
     "ToolCallBegin",
 ]

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import ReadCall, read_content
-from inference.output_parsers.json_calls import Keys, Outcome, read_calls
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.json_calls import CallKeys, CallOutcome, read_calls
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _FENCES = ("```json", "```")
 
 
-def _read_nothing(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_nothing(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     yield from ()
 
 
@@ -35,21 +35,21 @@ class BareJson:
     tags: tuple[str, ...] = ()
     read_tagged: ReadCall = _read_nothing
 
-    def read(self, scanner: Scanner, writer: Writer) -> Step[None]:
+    def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         """Read the answer."""
         if not writer.tools:
             yield from read_content(
                 scanner, writer, _read_nothing, begin=(), silent=self.tags
             )
             return
-        marks, tags = Marks("\n", *self.tags), Marks(*self.tags)
+        marks, tags = Delimiters("\n", *self.tags), Delimiters(*self.tags)
         mark = "\n"
         while mark:
             if not (yield from self._read_line(scanner, writer)):
                 writer.content(tags.removed_from(scanner.recall()))
                 mark = yield from scanner.until(marks, writer.content)
 
-    def _read_line(self, scanner: Scanner, writer: Writer) -> Step[bool]:
+    def _read_line(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[bool]:
         """Read calls at the beginning of a line. Return whether there were any."""
         scanner.remember()
         yield from scanner.space()
@@ -59,11 +59,11 @@ class BareJson:
             if opening in self.tags:
                 yield from self.read_tagged(scanner, writer, opening)
             return False
-        outcome = yield from read_calls(scanner, writer, Keys())
-        if outcome is Outcome.NO_CALL:
+        outcome = yield from read_calls(scanner, writer, CallKeys())
+        if outcome is CallOutcome.NO_CALL:
             return False
-        if outcome is Outcome.BROKEN:
-            yield from scanner.until(Marks(), writer.arguments)
+        if outcome is CallOutcome.BROKEN:
+            yield from scanner.until(Delimiters(), writer.arguments)
             writer.end()
         if opening in _FENCES:
             yield from scanner.space()

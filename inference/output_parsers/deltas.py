@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentDelta:
     """More of the answer's ``content``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoning:
+class ReasoningDelta:
     """More of the answer's ``reasoning_content``."""
 
     text: str
@@ -39,4 +39,4 @@ class ToolCallArguments:
     fragment: str
 
 
-Delta = Content | Reasoning | ToolCallBegin | ToolCallArguments
+Delta = ContentDelta | ReasoningDelta | ToolCallBegin | ToolCallArguments

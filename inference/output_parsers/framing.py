@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class PairFraming:
     """The fixed text around a name and what belongs to it."""
 
     before_name: str
@@ -47,11 +47,11 @@ class Slots:
 class Framing:
     """The fixed text of calls. Without a separator there can be only one call."""
 
-    call: Slots
+    call: PairFraming
     begin: str = ""
     separator: str | None = None
     end: str = ""
-    parameter: Slots | None = None
+    parameter: PairFraming | None = None
     openers: tuple[str, ...] = ()
     after_reasoning: str = ""
     before_content: str = ""

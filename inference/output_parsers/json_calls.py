@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers import json_text
 from inference.output_parsers.content import read_content
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Sink, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 # Small models close more braces than they have opened.
 _SURPLUS = re.compile(r"[ \t\r\n}\]]*")
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     """What came of reading a call."""
 
     NO_CALL = auto()
@@ -30,7 +30,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class CallKeys:
     """The members of a call. One that is not named before the name: no call."""
 
     name: tuple[str, ...] = ("name",)
@@ -38,34 +38,38 @@ class Keys:
     ignored: tuple[str, ...] = ("type", "id", "tool_call_id")
 
 
-def read_calls(scanner: Scanner, writer: Writer, keys: Keys) -> Step[Outcome]:
+def read_calls(
+    scanner: TextScanner, writer: DeltaWriter, keys: CallKeys
+) -> Parse[CallOutcome]:
     """Read an object, a list of objects, or objects one after another.
 
     Returns what came of the first, and BROKEN after a broken one. Where a later
     one is no call, the scanner remembers it.
     """
-    outcome = Outcome.NO_CALL
+    outcome = CallOutcome.NO_CALL
     yield from scanner.space()
     is_list = yield from scanner.accept("[")
     yield from scanner.space()
     while (yield from scanner.at("{")):
-        if outcome is Outcome.CALL:
+        if outcome is CallOutcome.CALL:
             scanner.remember()
         latest = yield from _read_call(scanner, writer, keys)
-        if latest is Outcome.NO_CALL:
+        if latest is CallOutcome.NO_CALL:
             return outcome
         outcome = latest
-        if outcome is Outcome.BROKEN:
+        if outcome is CallOutcome.BROKEN:
             return outcome
         yield from scanner.space()
         yield from scanner.accept(",", ";")
         yield from scanner.space()
-    if is_list and outcome is Outcome.CALL:
+    if is_list and outcome is CallOutcome.CALL:
         yield from scanner.accept("]")
     return outcome
 
 
-def _read_call(scanner: Scanner, writer: Writer, keys: Keys) -> Step[Outcome]:
+def _read_call(
+    scanner: TextScanner, writer: DeltaWriter, keys: CallKeys
+) -> Parse[CallOutcome]:
     """Read one object; its members may come in any order."""
     early: list[str] = []  # arguments that came before the name
     is_begun = has_arguments = False
@@ -80,20 +84,20 @@ def _read_call(scanner: Scanner, writer: Writer, keys: Keys) -> Step[Outcome]:
         if key in keys.name and not is_begun:
             name = yield from _read_name(scanner, writer)
             if not name:
-                return Outcome.NO_CALL
+                return CallOutcome.NO_CALL
             is_begun = True
             scanner.forget()
             writer.begin(name)
             writer.arguments("".join(early))
         elif writer.names_first and not is_begun:
-            return Outcome.NO_CALL
+            return CallOutcome.NO_CALL
         elif key in keys.arguments and not has_arguments:
             has_arguments = True
             sink = writer.arguments if is_begun else early.append
             if not (yield from _copy_arguments(scanner, sink)):
-                return Outcome.BROKEN if is_begun else Outcome.NO_CALL
+                return CallOutcome.BROKEN if is_begun else CallOutcome.NO_CALL
         elif not is_begun and key not in keys.ignored:
-            return Outcome.NO_CALL
+            return CallOutcome.NO_CALL
         elif not (yield from json_text.copy_value(scanner, _ignore)):
             break
         yield from scanner.space()
@@ -101,16 +105,16 @@ def _read_call(scanner: Scanner, writer: Writer, keys: Keys) -> Step[Outcome]:
             break
     is_closed = yield from scanner.accept("}")
     if not is_begun:
-        return Outcome.NO_CALL
+        return CallOutcome.NO_CALL
     if not has_arguments:
         if not is_closed:
-            return Outcome.BROKEN
+            return CallOutcome.BROKEN
         writer.arguments("{}")
     writer.end()
-    return Outcome.CALL
+    return CallOutcome.CALL
 
 
-def _read_name(scanner: Scanner, writer: Writer) -> Step[str]:
+def _read_name(scanner: TextScanner, writer: DeltaWriter) -> Parse[str]:
     """Return the tool's name; "" as soon as it can be none that the request has."""
     if not (yield from scanner.accept('"')):
         return ""
@@ -119,7 +123,7 @@ def _read_name(scanner: Scanner, writer: Writer) -> Step[str]:
     return name if closed else ""
 
 
-def _copy_arguments(scanner: Scanner, sink: Sink) -> Step[bool]:
+def _copy_arguments(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     """Copy the arguments. Return whether they are a complete JSON value.
 
     Some models write them as OpenAI's API returns them: as JSON in a string.
@@ -138,7 +142,9 @@ def _copy_arguments(scanner: Scanner, sink: Sink) -> Step[bool]:
     return is_complete
 
 
-def read_arguments(scanner: Scanner, writer: Writer, end: Marks) -> Step[None]:
+def read_arguments(
+    scanner: TextScanner, writer: DeltaWriter, end: Delimiters
+) -> Parse[None]:
     """Read the arguments of a call that has begun, up to a mark or the text's end.
 
     They are passed on as the model wrote them also where they are no JSON, as
@@ -160,25 +166,27 @@ class MarkedJson:
     begin: tuple[str, ...]
     end: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
-    keys: Keys = Keys()
+    keys: CallKeys = CallKeys()
 
-    def read(self, scanner: Scanner, writer: Writer) -> Step[None]:
+    def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         """Read the answer."""
         yield from read_content(
             scanner, writer, self._read_call, begin=self.begin, silent=self.silent
         )
 
-    def _read_call(self, scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    def _read_call(
+        self, scanner: TextScanner, writer: DeltaWriter, mark: str
+    ) -> Parse[None]:
         outcome = yield from read_calls(scanner, writer, self.keys)
-        if outcome is Outcome.NO_CALL:
+        if outcome is CallOutcome.NO_CALL:
             return
-        if outcome is Outcome.BROKEN:
-            yield from scanner.until(Marks(*self.end), writer.arguments)
+        if outcome is CallOutcome.BROKEN:
+            yield from scanner.until(Delimiters(*self.end), writer.arguments)
             writer.end()
         writer.content(scanner.recall())
         yield from scanner.run(_SURPLUS)
         # The closing mark, wherever it is, if it comes before another.
-        marks = Marks(*dict.fromkeys([*self.end, *self.begin, *self.silent]))
+        marks = Delimiters(*dict.fromkeys([*self.end, *self.begin, *self.silent]))
         following = yield from scanner.until(marks, writer.content)
         if following in self.end:
             scanner.take(len(following))

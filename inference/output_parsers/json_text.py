@@ -12,10 +12,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.scanner import SPACE, Scanner
+from inference.output_parsers.scanner import SPACE, TextScanner
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Sink, Step
+    from inference.output_parsers.scanner import Parse, Sink
 
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _SCALAR = re.compile(r"[-+.\w]*")
@@ -31,7 +31,7 @@ _WORDS = {
 }
 
 
-def copy_value(scanner: Scanner, sink: Sink) -> Step[bool]:
+def copy_value(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     """Copy one JSON value. Return whether it is complete.
 
     If not, the text ends in it or goes on with something that is no JSON; what
@@ -69,7 +69,7 @@ def copy_value(scanner: Scanner, sink: Sink) -> Step[bool]:
         wanted = "," + closers[-1]
 
 
-def copy_string(scanner: Scanner, sink: Sink) -> Step[bool]:
+def copy_string(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     """Copy a string, from quote to quote. Return whether it is complete."""
     sink(scanner.take(1))
     while True:
@@ -93,7 +93,7 @@ def copy_string(scanner: Scanner, sink: Sink) -> Step[bool]:
             sink("\\" + scanner.take(1))
 
 
-def read_string(scanner: Scanner) -> Step[str | None]:
+def read_string(scanner: TextScanner) -> Parse[str | None]:
     """Return what the string that comes next says; None if none does."""
     if (yield from scanner.peek()) != '"':
         return None
@@ -106,7 +106,7 @@ def read_string(scanner: Scanner) -> Step[str | None]:
 
 def whole_value(text: str) -> str | None:
     """Return the text as JSON, put right; None if it is no JSON value."""
-    scanner = Scanner()
+    scanner = TextScanner()
     scanner.feed(text)
     scanner.close()
     parts: list[str] = []
@@ -119,7 +119,7 @@ def whole_value(text: str) -> str | None:
     return None
 
 
-def _copy_scalar(scanner: Scanner, sink: Sink) -> Step[bool]:
+def _copy_scalar(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     word = yield from scanner.run(_SCALAR)
     sink(_WORDS.get(word, word))
     return word in _WORDS or bool(_NUMBER.fullmatch(word))

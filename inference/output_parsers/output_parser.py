@@ -1,4 +1,4 @@
-"""A dialect: how the models of one family write reasoning and tool calls."""
+"""Output parser: how one model family writes reasoning and tool calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.ids import NewId, openai_id
-from inference.output_parsers.reasoning import THINK, Reasoning
-from inference.output_parsers.scanner import Marks, Scanner, Step
-from inference.output_parsers.writer import Tools, Writer
+from inference.output_parsers.reasoning import THINK, ReasoningTags
+from inference.output_parsers.scanner import Delimiters, Parse, TextScanner
+from inference.output_parsers.writer import DeltaWriter, ToolSchemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class OutputParser:
     """One format, as data and one state machine.
 
     ``read`` reads what follows the reasoning. ``marks`` are the texts that the
@@ -27,20 +27,20 @@ class Dialect:
     """
 
     name: str
-    read: Callable[[Scanner, Writer], Step[None]]
-    marks: tuple[str, ...]
+    read: Callable[[TextScanner, DeltaWriter], Parse[None]]
+    preserved_tokens: tuple[str, ...]
     framing: Framing
-    reasoning: Reasoning = THINK
+    reasoning: ReasoningTags = THINK
     new_id: NewId = openai_id
 
-    def parser(
+    def for_answer(
         self,
-        tools: Tools,
+        tools: ToolSchemas,
         *,
         starts_in_reasoning: bool = False,
         max_calls: int | None = None,
         names_first: bool = False,
-    ) -> Parser:
+    ) -> AnswerParser:
         """Return a parser for one answer.
 
         ``tools`` maps names to the JSON schemas of their parameters; what calls
@@ -48,22 +48,22 @@ class Dialect:
         ``reasoning.is_begun_by`` says of the prompt. With ``names_first`` an object is
         only a call if its first member is the name.
         """
-        scanner = Scanner()
-        writer = Writer(tools, self.new_id, max_calls, names_first=names_first)
+        scanner = TextScanner()
+        writer = DeltaWriter(tools, self.new_id, max_calls, names_first=names_first)
         machine = self._machine(scanner, writer, is_begun=starts_in_reasoning)
-        return Parser(scanner, writer, machine)
+        return AnswerParser(scanner, writer, machine)
 
     def _machine(
-        self, scanner: Scanner, writer: Writer, *, is_begun: bool
-    ) -> Step[None]:
+        self, scanner: TextScanner, writer: DeltaWriter, *, is_begun: bool
+    ) -> Parse[None]:
         yield from self.reasoning.read(scanner, writer, is_begun=is_begun)
         yield from self.read(scanner, writer)
         # What a machine leaves, it leaves as content.
-        yield from scanner.until(Marks(), writer.content)
+        yield from scanner.until(Delimiters(), writer.content)
         writer.close()
 
 
-class Parser:
+class AnswerParser:
     """Takes one answer's text apart while it comes.
 
     Whatever the text, nothing raises, and nothing that is not a mark of the
@@ -71,7 +71,9 @@ class Parser:
     if the text ends in it, its arguments are what there was of them.
     """
 
-    def __init__(self, scanner: Scanner, writer: Writer, machine: Step[None]) -> None:
+    def __init__(
+        self, scanner: TextScanner, writer: DeltaWriter, machine: Parse[None]
+    ) -> None:
         self._scanner = scanner
         self._writer = writer
         self._machine = machine

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers import json_text
-from inference.output_parsers.scanner import Sink, Step
+from inference.output_parsers.scanner import Parse, Sink
 
 if TYPE_CHECKING:
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.writer import DeltaWriter
 
 #: Reads the text of a value into a sink; returns whether it is complete.
-ReadValue = Callable[[Sink], Step[bool]]
+ReadValue = Callable[[Sink], Parse[bool]]
 
 _STRING = frozenset({"string"})
 _ANYTHING: frozenset[str] = frozenset()
@@ -28,12 +28,12 @@ _MAX_DEPTH = 8
 class ObjectWriter:
     """Writes the arguments of the call that was begun last, member by member."""
 
-    def __init__(self, writer: Writer, tool: str) -> None:
+    def __init__(self, writer: DeltaWriter, tool: str) -> None:
         self._sink = writer.arguments
         self._schema = writer.tools[tool]
         self._written: set[str] = set()
 
-    def write(self, key: str, read_value: ReadValue) -> Step[bool]:
+    def write(self, key: str, read_value: ReadValue) -> Parse[bool]:
         """Write a member, a string's value while it comes.
 
         Returns whether it is complete; if not, the text ended in it.

@@ -11,25 +11,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoning:
+class ReasoningTags:
     """The marks that begin reasoning, and those that end it.
 
-    ``has_lines``: they stand on lines of their own. ``returns``: there may be more of
+    ``has_lines``: they stand on lines of their own. ``may_recur``: there may be more of
     it after other parts of the answer.
     """
 
     begin: tuple[str, ...]
     end: tuple[str, ...]
     has_lines: bool = False
-    returns: bool = False
+    may_recur: bool = False
 
     @property
     def opening(self) -> str:
@@ -41,7 +41,9 @@ class Reasoning:
         """How a model writes the end."""
         return f"\n{self.end[0]}\n\n" if self.has_lines else self.end[0]
 
-    def read(self, scanner: Scanner, writer: Writer, *, is_begun: bool) -> Step[None]:
+    def read(
+        self, scanner: TextScanner, writer: DeltaWriter, *, is_begun: bool
+    ) -> Parse[None]:
         """Read the reasoning, if there is any."""
         scanner.remember()
         yield from scanner.space()
@@ -52,7 +54,7 @@ class Reasoning:
         scanner.forget()
         writer.separate()
         writer.is_reasoning = True
-        mark = yield from scanner.until(Marks(*self.end), writer.reasoning)
+        mark = yield from scanner.until(Delimiters(*self.end), writer.reasoning)
         writer.is_reasoning = False
         if mark:
             scanner.take(len(mark))
@@ -64,4 +66,4 @@ class Reasoning:
 
 
 #: DeepSeek R1's marks, which most have taken over.
-THINK = Reasoning(("<think>",), ("</think>",), has_lines=True)
+THINK = ReasoningTags(("<think>",), ("</think>",), has_lines=True)

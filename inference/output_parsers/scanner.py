@@ -1,6 +1,6 @@
 """Text that arrives in pieces, read as if it were there from the beginning.
 
-The state machines of the dialects are generators over a Scanner: they yield when
+The state machines of the dialects are generators over a TextScanner: they yield when
 what they want to see is not there yet, and go on when more has been fed. So a
 format is written down in the order in which a model writes it, and where the
 text was cut makes no difference.
@@ -20,7 +20,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 #: A part of a state machine: yields for more text, returns what it found.
-Step = Generator[None, None, _T]
+Parse = Generator[None, None, _T]
 #: Takes text, piece by piece.
 Sink = Callable[[str], object]
 
@@ -28,7 +28,7 @@ Sink = Callable[[str], object]
 SPACE = re.compile(r"[ \t\r\n]*")
 
 
-class Marks:
+class Delimiters:
     """Texts to look for. None may begin another, or stand inside of one.
 
     One may end another: what is found is the first that begins.
@@ -63,7 +63,7 @@ def _compiled(texts: tuple[str, ...]) -> tuple[re.Pattern[str], frozenset[str]]:
     return re.compile("|".join(map(re.escape, texts)) or "(?!)"), frozenset(beginnings)
 
 
-class Scanner:
+class TextScanner:
     """What a model has written and nobody has taken yet."""
 
     def __init__(self) -> None:
@@ -91,13 +91,13 @@ class Scanner:
             self._taken.append(taken)
         return taken
 
-    def peek(self, count: int = 1) -> Step[str]:
+    def peek(self, count: int = 1) -> Parse[str]:
         """Return the next characters, fewer only at the end of the text."""
         while len(self._text) - self._at < count and not self._is_closed:
             yield
         return self._text[self._at : self._at + count]
 
-    def copy(self, pattern: re.Pattern[str], sink: Sink) -> Step[None]:
+    def copy(self, pattern: re.Pattern[str], sink: Sink) -> Parse[None]:
         """Pass on the characters of a class, ``[…]*``, as far as they go."""
         while True:
             if found := pattern.match(self._text, self._at):
@@ -106,17 +106,17 @@ class Scanner:
                 return
             yield
 
-    def run(self, pattern: re.Pattern[str]) -> Step[str]:
+    def run(self, pattern: re.Pattern[str]) -> Parse[str]:
         """Take the characters of a class, ``[…]*``, as far as they go."""
         parts: list[str] = []
         yield from self.copy(pattern, parts.append)
         return "".join(parts)
 
-    def space(self) -> Step[str]:
+    def space(self) -> Parse[str]:
         """Take white space."""
         return (yield from self.run(SPACE))
 
-    def at(self, *options: str) -> Step[str]:
+    def at(self, *options: str) -> Parse[str]:
         """Return the longest option that comes next, or "". Takes nothing."""
         longest = max(map(len, options), default=0)
         while True:
@@ -131,12 +131,12 @@ class Scanner:
                 return found
             yield
 
-    def accept(self, *options: str) -> Step[str]:
+    def accept(self, *options: str) -> Parse[str]:
         """Take the longest option that comes next and return it, or ""."""
         option = yield from self.at(*options)
         return self.take(len(option))
 
-    def until(self, marks: Marks, sink: Sink) -> Step[str]:
+    def until(self, marks: Delimiters, sink: Sink) -> Parse[str]:
         """Pass on what comes before the first mark. Return the mark, not taken.
 
         At the end of the text: "".

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.parameters import ObjectWriter
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Sink, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _KEY = re.compile(r"[^<>\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
+class ArgumentTags:
     """The tags before and after a key and a value, and those that end a call.
 
     ``has_lines``: a line break on either side of a value belongs to the tags.
@@ -35,10 +35,10 @@ class Tags:
     end: tuple[str, ...]
     has_lines: bool = False
 
-    def read(self, scanner: Scanner, writer: Writer, tool: str) -> Step[None]:
+    def read(self, scanner: TextScanner, writer: DeltaWriter, tool: str) -> Parse[None]:
         """Read the arguments of the call that was begun last, and its end."""
         arguments = ObjectWriter(writer, tool)
-        marks = Marks(self.key[0], *self.end)
+        marks = Delimiters(self.key[0], *self.end)
         strays: list[str] = []
         while True:
             yield from scanner.space()
@@ -67,8 +67,8 @@ class Tags:
         writer.content("".join(strays))
 
     def _read_value(
-        self, scanner: Scanner, other_keys: list[str], sink: Sink
-    ) -> Step[bool]:
+        self, scanner: TextScanner, other_keys: list[str], sink: Sink
+    ) -> Parse[bool]:
         """Read a value and the tag after it. Return whether it is complete."""
         closing, implied = [self.value[1]], []
         if self.has_lines:
@@ -76,7 +76,7 @@ class Tags:
             closing.append("\n" + self.value[1])
             implied = [f"\n{self.key[0]}{key}{self.key[1]}" for key in other_keys]
             implied.append("\n" + "\n".join(self.end))
-        marks = Marks(*closing, *implied)
+        marks = Delimiters(*closing, *implied)
         while mark := (yield from scanner.until(marks, sink)):
             if mark in implied:
                 return True

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.deltas import (
-    Content,
+    ContentDelta,
     Delta,
-    Reasoning,
+    ReasoningDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from inference.output_parsers.ids import NewId
 
 #: The names of a request's tools, each with the JSON schema of its parameters.
-Tools = Mapping[str, Mapping[str, Any]]
+ToolSchemas = Mapping[str, Mapping[str, Any]]
 
 _SPACE = " \t\r\n"
 
 
-class Writer:
+class DeltaWriter:
     """Collects deltas until they are drained."""
 
     def __init__(
         self,
-        tools: Tools,
+        tools: ToolSchemas,
         new_id: NewId,
         max_calls: int | None,
         *,
@@ -52,7 +52,7 @@ class Writer:
         self._deltas: list[Delta] = []
         # What the last delta will be, in pieces, and which kind of it.
         self._pieces: list[str] = []
-        self._open: type[Delta] = Content
+        self._open: type[Delta] = ContentDelta
         # Which text was written last; the white space after it, so far held back.
         self._text: type[Delta] | None = None
         self._spaces: list[str] = []
@@ -61,11 +61,11 @@ class Writer:
 
     def content(self, text: str) -> None:
         """Add to the answer's content."""
-        self._write(Content, text)
+        self._write(ContentDelta, text)
 
     def reasoning(self, text: str) -> None:
         """Add to the answer's reasoning."""
-        self._write(Reasoning, text)
+        self._write(ReasoningDelta, text)
 
     def begin(self, name: str, call_id: str = "") -> None:
         """Begin a call of a tool that the request has."""
@@ -136,7 +136,7 @@ class Writer:
             return
         if self._open is ToolCallArguments:
             self._deltas.append(ToolCallArguments(self._num_calls - 1, text))
-        elif self._open is Reasoning:
-            self._deltas.append(Reasoning(text))
+        elif self._open is ReasoningDelta:
+            self._deltas.append(ReasoningDelta(text))
         else:
-            self._deltas.append(Content(text))
+            self._deltas.append(ContentDelta(text))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import RequestRejected
-from inference.output_parsers.families import DIALECTS, detect
+from inference.output_parsers.families import OUTPUT_PARSERS, detect
 from inference.prompts.effort import budget_variables, effort_variables, reasons
 from inference.prompts.messages import Message
 from inference.prompts.template import ChatTemplate, ChatTemplateError
@@ -21,12 +21,12 @@ from inference.prompts.tools_as_text import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inference.output_parsers import Dialect
-    from inference.output_parsers.reasoning import Reasoning
+    from inference.output_parsers import OutputParser
+    from inference.output_parsers.reasoning import ReasoningTags
     from inference.prompts.messages import Tool
     from registry.models import Model
 
-_PLAIN = DIALECTS["plain_json"]
+_PLAIN = OUTPUT_PARSERS["plain_json"]
 _NOTHING = Message("assistant", "")
 #: What the template gets from here, whatever a request says.
 _OURS = frozenset(
@@ -46,7 +46,7 @@ class Prompt:
 
     text: str
     has_bos: bool
-    dialect: Dialect = _PLAIN
+    output_parser: OutputParser = _PLAIN
     reasons: bool = False
     starts_in_reasoning: bool = False
     takes_several_calls: bool = True
@@ -88,21 +88,21 @@ def prompt_render(
     if not source:
         raise NoChatTemplate(model.name)
     template = compiled(source)
-    dialect = dialect_of(model, source)
-    wishes = _wishes(template, dialect, variables or {}, effort)
+    output_parser = output_parser_of(model, source)
+    wishes = _wishes(template, output_parser, variables or {}, effort)
     if budget is not None:
         wishes = {**budget_variables(budget, template), **wishes}
     has_instructions = bool(tools) and not (
-        dialect is not _PLAIN and template.takes_tools
+        output_parser is not _PLAIN and template.takes_tools
     )
     takes_several_calls = has_instructions or not tools or template.takes_several_calls
     if has_instructions:
-        dialect = _plain(dialect.reasoning)
+        output_parser = _plain(output_parser.reasoning)
     if has_calls and (has_instructions or template.call_shape is None):
         messages = with_calls_as_text(
             messages,
-            dialect.framing,
-            takes_results=dialect.name != _PLAIN.name and template.takes_results,
+            output_parser.framing,
+            takes_results=output_parser.name != _PLAIN.name and template.takes_results,
         )
     if has_instructions:
         messages = with_instructions(
@@ -118,12 +118,12 @@ def prompt_render(
     )
     if not text:
         raise ChatTemplateError("The model's chat template makes an empty prompt.")
-    beginning, starts_in_reasoning = begin_answer(begun, text, dialect)
+    beginning, starts_in_reasoning = begin_answer(begun, text, output_parser)
     return Prompt(
         text=text + beginning,
         has_bos=bool(bos) and text.startswith(bos),
-        dialect=dialect,
-        reasons=starts_in_reasoning or reasons(template, dialect),
+        output_parser=output_parser,
+        reasons=starts_in_reasoning or reasons(template, output_parser),
         starts_in_reasoning=starts_in_reasoning,
         takes_several_calls=takes_several_calls,
     )
@@ -134,33 +134,33 @@ def can_continue(messages: Sequence[Message]) -> bool:
     return len(messages) > 1 and messages[-1].role == "assistant"
 
 
-def dialect_of(model: Model, source: str) -> Dialect:
-    """Return the dialect of a model with this template.
+def output_parser_of(model: Model, source: str) -> OutputParser:
+    """Return the output parser of a model with this template.
 
     Raises RequestRejected for one that its settings name and that is not known.
     """
-    name = model.dialect_override
+    name = model.output_parser_override
     if not name:
         return detect(source, model.architecture)
-    if name not in DIALECTS:
+    if name not in OUTPUT_PARSERS:
         raise RequestRejected(
             f"The settings of the model '{model.name}' name the format '{name}', which "
             "there is not.",
             code="chat_template_error",
             param="model",
         )
-    return DIALECTS[name]
+    return OUTPUT_PARSERS[name]
 
 
-def _plain(reasoning: Reasoning) -> Dialect:
-    """Return the dialect of a model that is told in words how to call."""
+def _plain(reasoning: ReasoningTags) -> OutputParser:
+    """Return the parser for a model whose system message explains how to call."""
     marks = (*reasoning.begin, *reasoning.end)
-    return replace(_PLAIN, reasoning=reasoning, marks=marks)
+    return replace(_PLAIN, reasoning=reasoning, preserved_tokens=marks)
 
 
 def _wishes(
     template: ChatTemplate,
-    dialect: Dialect,
+    output_parser: OutputParser,
     variables: Mapping[str, Any],
     effort: str | None,
 ) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _wishes(
             )
     if effort is None:
         return dict(variables)
-    asked = effort_variables(effort, template, dialect)
+    asked = effort_variables(effort, template, output_parser)
     for name in asked:
         if name in variables and variables[name] != asked[name]:
             raise RequestRejected(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inference.errors import RequestRejected
 
 if TYPE_CHECKING:
-    from inference.output_parsers import Dialect
+    from inference.output_parsers import OutputParser
     from inference.prompts.template import ChatTemplate
 
 #: OpenAI's words for it.
@@ -19,9 +19,11 @@ BUDGET = "thinking_budget"
 _SWITCHES = ("enable_thinking", "thinking")
 
 
-def reasons(template: ChatTemplate, dialect: Dialect) -> bool:
+def reasons(template: ChatTemplate, output_parser: OutputParser) -> bool:
     """Return whether the template knows of reasoning."""
-    return template.mentions((*dialect.reasoning.begin, *dialect.reasoning.end))
+    return template.mentions(
+        (*output_parser.reasoning.begin, *output_parser.reasoning.end)
+    )
 
 
 def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
 
 
 def effort_variables(
-    effort: str, template: ChatTemplate, dialect: Dialect
+    effort: str, template: ChatTemplate, output_parser: OutputParser
 ) -> dict[str, Any]:
     """Return the variables that ask for an effort.
 
@@ -47,7 +49,7 @@ def effort_variables(
     has_level = _LEVEL in template.variables
     if has_level and (not is_none or template.mentions(('"none"', "'none'"))):
         variables[_LEVEL] = effort
-    if variables or (is_none and not reasons(template, dialect)):
+    if variables or (is_none and not reasons(template, output_parser)):
         return variables
     how = "told not to think" if is_none else "told how long to think"
     raise RequestRejected(

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import RequestRejected
-from inference.prompts.chat import can_continue, compiled, dialect_of, prompt_render
+from inference.prompts.chat import (
+    can_continue,
+    compiled,
+    output_parser_of,
+    prompt_render,
+)
 from inference.prompts.effort import reasons
 
 if TYPE_CHECKING:
@@ -77,11 +82,11 @@ class Preview:
     facts: tuple[tuple[str, str], ...]
 
 
-def with_overrides(model: Model, template: str, dialect: str) -> Model:
+def with_overrides(model: Model, template: str, output_parser: str) -> Model:
     """Return a copy of the model with these settings, which is not saved."""
     changed = copy.copy(model)
     changed.template_override = template
-    changed.dialect_override = dialect
+    changed.output_parser_override = output_parser
     return changed
 
 
@@ -109,19 +114,19 @@ def preview(
 def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
     source = model.template_in_force(is_for_tools=has_tools)
     template = compiled(source)
-    dialect = dialect_of(model, source)
-    detected = dialect_of(with_overrides(model, "", ""), source)
-    is_told = template.takes_tools and dialect.name != "plain_json"
+    output_parser = output_parser_of(model, source)
+    detected = output_parser_of(with_overrides(model, "", ""), source)
+    is_told = template.takes_tools and output_parser.name != "plain_json"
     return (
-        ("Format found", detected.name),
-        ("Format in force", dialect.name),
+        ("Detected output parser", detected.name),
+        ("Output parser in use", output_parser.name),
         ("System message", "heard" if template.takes_system else "not heard"),
         ("Tools", "told by the template" if is_told else "told in words of our own"),
         (
             "Tool results",
             "told by the template" if template.takes_results else "told as a user's",
         ),
-        ("Reasoning", "known" if reasons(template, dialect) else "not known"),
+        ("Reasoning", "known" if reasons(template, output_parser) else "not known"),
         ("Variables", ", ".join(sorted(template.variables)) or "none"),
     )
 

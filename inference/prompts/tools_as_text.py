@@ -12,7 +12,7 @@ from inference.prompts.messages import Message
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inference.output_parsers import Dialect, Framing
+    from inference.output_parsers import Framing, OutputParser
     from inference.prompts.messages import Tool
 
 _SYSTEM = ("system", "developer")
@@ -61,12 +61,14 @@ def with_calls_as_text(
     return told
 
 
-def begin_answer(begun: Message, prompt: str, dialect: Dialect) -> tuple[str, bool]:
+def begin_answer(
+    begun: Message, prompt: str, output_parser: OutputParser
+) -> tuple[str, bool]:
     """Return an answer's beginning as the model writes it, and whether it is a thought.
 
     ``prompt`` is what comes before it; it may begin a thought itself.
     """
-    reasoning, framing = dialect.reasoning, dialect.framing
+    reasoning, framing = output_parser.reasoning, output_parser.framing
     is_thought = reasoning.is_begun_by(prompt)
     text = ""
     if begun.reasoning:

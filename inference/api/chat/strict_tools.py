@@ -1,8 +1,8 @@
 """Strict tools that need not be called: text is free, and calls match their schemas.
 
 The grammar of the whole answer is text in which no call begins, and calls. Where one
-begins tells the dialect: at a mark; or, in formats without, where a line begins with
-an object that names one of the tools.
+begins depends on the output parser: at a mark; or, in formats without one, at a line
+that begins with an object that names one of the tools.
 """
 
 from __future__ import annotations
@@ -111,4 +111,4 @@ class _Writer(GrammarWriter):
 
     def _thoughts(self) -> tuple[str, ...]:
         """Return what begins a thought, which no text of the answer may do."""
-        return self.dialect.reasoning.begin if self.prompt.reasons else ()
+        return self.output_parser.reasoning.begin if self.prompt.reasons else ()

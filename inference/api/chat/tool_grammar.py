@@ -1,7 +1,7 @@
 """Grammars of answers: calls, or a constrained answer, and what is thought before.
 
 A grammar holds for all that a model writes. So where the model may think first, or
-may call instead of answering, the grammar says that too, in the model's dialect.
+may call instead of answering, the grammar says that too, in the model's own format.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from inference.api.chat.tools import ToolUse
     from inference.engine.structured_output.json_schema import PreparedSchema
-    from inference.output_parsers import Slots
+    from inference.output_parsers import PairFraming
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Tool
 
@@ -53,7 +53,7 @@ def answer_constraint(
     """
     if answer is None and not use.must_call:
         return None
-    is_framed = prompt.reasons or bool(prompt.dialect.framing.before_content)
+    is_framed = prompt.reasons or bool(prompt.output_parser.framing.before_content)
     if answer is not None and not use.may_call and not is_framed:
         return answer
     writer = GrammarWriter(prompt)
@@ -101,11 +101,13 @@ class GrammarWriter:
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
-        self.dialect = prompt.dialect
-        self.framing = prompt.dialect.framing
+        self.output_parser = prompt.output_parser
+        self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
         self.marks: list[tuple[str, ...]] = []
-        longest_first = sorted(self.dialect.marks, key=len, reverse=True)
+        longest_first = sorted(
+            self.output_parser.preserved_tokens, key=len, reverse=True
+        )
         self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
     def lark(self, options: list[str]) -> str:
@@ -138,7 +140,7 @@ class GrammarWriter:
         """Return what comes before the answer: a thought, if the model wants one."""
         if not self.prompt.reasons:
             return ""
-        reasoning = self.dialect.reasoning
+        reasoning = self.output_parser.reasoning
         after = self.text(self.framing.after_reasoning) or SPACE
         thought = f"{self.until(*reasoning.end)} {after}"
         if self.prompt.starts_in_reasoning:
@@ -172,7 +174,7 @@ class GrammarWriter:
     # Arguments that stand in tags ----------------------------------------------
 
     def _tagged(
-        self, index: int, tool: Tool, prepared: PreparedSchema, slots: Slots
+        self, index: int, tool: Tool, prepared: PreparedSchema, slots: PairFraming
     ) -> Iterator[str]:
         """Yield the rules of arguments that come one by one, in the schema's order."""
         body = _resolved(prepared.body, prepared)
@@ -254,7 +256,7 @@ class GrammarWriter:
         return self.marks.index(texts)
 
 
-def _object_of_call(slots: Slots, name: str, arguments: Any) -> dict[str, Any]:
+def _object_of_call(slots: PairFraming, name: str, arguments: Any) -> dict[str, Any]:
     """Return the schema of a call that is a JSON object."""
     example = json.loads(slots.fill(name, "{}"))
     members = {

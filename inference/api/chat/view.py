@@ -113,7 +113,7 @@ class ChatCompletionsView(CompletionView):
         constraint = answer_constraint(prompt, use, options.sampling.get("constraint"))
         if constraint is None:
             constraint = strict_constraint(prompt, use)
-        marks = reading.dialect.marks if reading else ()
+        marks = reading.output_parser.preserved_tokens if reading else ()
         sampled = {
             **options.sampling,
             "constraint": constraint,

@@ -113,13 +113,13 @@ def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | 
             code="unsupported_parameter",
             param=BUDGET,
         )
-    reasoning, framing = prompt.dialect.reasoning, prompt.dialect.framing
+    reasoning, framing = prompt.output_parser.reasoning, prompt.output_parser.framing
     closing = reasoning.closing + framing.after_reasoning
     return ThinkingBudget(
         max_tokens=max_tokens,
         begin=reasoning.begin,
         end=reasoning.end,
         closing=closing,
-        last_closing=closing + framing.before_content if reasoning.returns else "",
+        last_closing=closing + framing.before_content if reasoning.may_recur else "",
         is_begun=prompt.starts_in_reasoning,
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.streaming.payloads import REASONS
 from inference.output_parsers import (
-    Content,
-    Reasoning,
+    ContentDelta,
+    ReasoningDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from inference.api.chat.tools import ToolUse
     from inference.api.streaming.payloads import ChatFinishReason
-    from inference.output_parsers import Delta, Dialect
+    from inference.output_parsers import Delta, OutputParser
     from inference.prompts.chat import Prompt
     from inference.transport.messages import Event
 
@@ -40,7 +40,7 @@ class Reading:
     ``shows_reasoning`` leaves reasoning in the content.
     """
 
-    dialect: Dialect
+    output_parser: OutputParser
     tools: Mapping[str, Mapping[str, Any]]
     starts_in_reasoning: bool = False
     max_calls: int | None = None
@@ -52,11 +52,11 @@ def reading_of(
     prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
 ) -> Reading | None:
     """Return how to read the answers; None where they are content as they come."""
-    is_marked = prompt.reasons or bool(prompt.dialect.framing.before_content)
+    is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
     if not use.may_call and not is_marked:
         return None
     return Reading(
-        dialect=prompt.dialect,
+        output_parser=prompt.output_parser,
         tools={tool.name: tool.parameters for tool in use.may_call},
         starts_in_reasoning=prompt.starts_in_reasoning,
         max_calls=use.max_calls if prompt.takes_several_calls else 1,
@@ -73,13 +73,15 @@ class Reader:
     """
 
     def __init__(self, reading: Reading) -> None:
-        self._parser = reading.dialect.parser(
+        self._parser = reading.output_parser.for_answer(
             reading.tools,
             starts_in_reasoning=reading.starts_in_reasoning,
             max_calls=reading.max_calls,
             names_first=reading.names_first,
         )
-        self._marks = reading.dialect.reasoning if reading.shows_reasoning else None
+        self._marks = (
+            reading.output_parser.reasoning if reading.shows_reasoning else None
+        )
         self._is_shown = False
         self._was_reasoning = reading.starts_in_reasoning
         self._has_calls = False
@@ -130,13 +132,15 @@ class Reader:
             return deltas
         told: list[Delta] = []
         for delta in deltas:
-            is_reasoning = isinstance(delta, Reasoning)
+            is_reasoning = isinstance(delta, ReasoningDelta)
             if is_reasoning and not self._is_shown:
-                told.append(Content(self._marks.begin[0]))
+                told.append(ContentDelta(self._marks.begin[0]))
             elif self._is_shown and not is_reasoning:
-                told.append(Content(self._marks.end[0]))
+                told.append(ContentDelta(self._marks.end[0]))
             self._is_shown = is_reasoning
-            told.append(Content(delta.text) if isinstance(delta, Reasoning) else delta)
+            told.append(
+                ContentDelta(delta.text) if isinstance(delta, ReasoningDelta) else delta
+            )
         return told
 
 
@@ -146,10 +150,10 @@ def merged(deltas: Iterable[Delta]) -> list[Delta]:
     for _, group in groupby(deltas, key=_whole):
         first, *rest = group
         match first:
-            case Content(text):
-                joined.append(Content(text + _texts(rest)))
-            case Reasoning(text):
-                joined.append(Reasoning(text + _texts(rest)))
+            case ContentDelta(text):
+                joined.append(ContentDelta(text + _texts(rest)))
+            case ReasoningDelta(text):
+                joined.append(ReasoningDelta(text + _texts(rest)))
             case ToolCallArguments(index, text):
                 joined.append(ToolCallArguments(index, text + _texts(rest)))
             case ToolCallBegin():

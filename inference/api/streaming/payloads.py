@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from inference.api.streaming.logprobs import ChatLogprobs, TextLogprobs, chat_logprobs
 from inference.output_parsers import (
-    Content,
-    Reasoning,
+    ContentDelta,
+    ReasoningDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
@@ -273,9 +273,9 @@ def _message(answer: Answer) -> ChatAnswer:
     arguments: list[list[str]] = []
     for part in answer.parts:
         match part:
-            case Content(text):
+            case ContentDelta(text):
                 content.append(text)
-            case Reasoning(text):
+            case ReasoningDelta(text):
                 reasoning.append(text)
             case ToolCallBegin():
                 begun.append(part)
@@ -305,9 +305,9 @@ def _message(answer: Answer) -> ChatAnswer:
 def delta_of(part: Read) -> Delta:
     """Return what a chunk says of a part of an answer."""
     match part:
-        case Content(text):
+        case ContentDelta(text):
             return {"content": text}
-        case Reasoning(text):
+        case ReasoningDelta(text):
             return {"reasoning_content": text}
         case ToolCallBegin(index, id_, name):
             call: ToolCallDelta = {

@@ -1,4 +1,4 @@
-"""Which dialect a model speaks: told by its chat template, by data."""
+"""Which parser a model speaks: told by its chat template, by data."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from inference.output_parsers.families.plain_json import PLAIN_JSON
 from inference.output_parsers.families.qwen3_coder import QWEN3_CODER, SEED_OSS
 
 if TYPE_CHECKING:
-    from inference.output_parsers.output_parser import Dialect
+    from inference.output_parsers.output_parser import OutputParser
 
-#: What templates contain that are written in a dialect: all of it. The first that
+#: What templates contain that are written in a parser: all of it. The first that
 #: fits counts, so the more telling stand before those that others contain too.
-_TELL_TALES: tuple[tuple[tuple[str, ...], Dialect], ...] = (
+_TELL_TALES: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<|channel|>", "<|message|>"), HARMONY),
     (("<seed:tool_call>",), SEED_OSS),
     ((DEEPSEEK_V3.framing.begin, "```json"), DEEPSEEK_V3),
@@ -48,12 +48,12 @@ _TELL_TALES: tuple[tuple[tuple[str, ...], Dialect], ...] = (
     (("<|start_header_id|>", '"parameters": '), LLAMA3),
 )
 
-#: Models that speak a dialect whatever their template says, by GGUF architecture.
+#: Models that speak a parser whatever their template says, by GGUF architecture.
 _ARCHITECTURES = {"gpt-oss": HARMONY}
 
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (
+OUTPUT_PARSERS: dict[str, OutputParser] = {
+    parser.name: parser
+    for parser in (
         HERMES,
         QWEN3_CODER,
         SEED_OSS,
@@ -74,14 +74,14 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 
-def detect(chat_template: str, architecture: str = "") -> Dialect:
-    """Return the dialect of a template.
+def detect(chat_template: str, architecture: str = "") -> OutputParser:
+    """Return the parser of a template.
 
     PLAIN_JSON if it knows no tools, or writes them in a way that is not known
     here: then the template is not to be given any, and the system message gets
     ``plain_json.instructions`` instead.
     """
-    for fragments, dialect in _TELL_TALES:
+    for fragments, parser in _TELL_TALES:
         if all(fragment in chat_template for fragment in fragments):
-            return dialect
+            return parser
     return _ARCHITECTURES.get(architecture, PLAIN_JSON)

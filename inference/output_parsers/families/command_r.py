@@ -12,10 +12,10 @@ calls itself, so the ids that the model writes are not needed.
 
 from __future__ import annotations
 
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.json_calls import Keys, MarkedJson
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.reasoning import Reasoning
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.json_calls import CallKeys, MarkedJson
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import ReasoningTags
 
 _MARKS = (
     "<|START_THINKING|>",
@@ -28,20 +28,20 @@ _MARKS = (
     "<|END_TEXT|>",
 )
 
-COMMAND_R = Dialect(
+COMMAND_R = OutputParser(
     "command_r",
     MarkedJson(
         begin=("<|START_ACTION|>",),
         end=("<|END_ACTION|>",),
         silent=_MARKS,
-        keys=Keys(name=("tool_name", "name")),
+        keys=CallKeys(name=("tool_name", "name")),
     ).read,
-    marks=_MARKS,
+    preserved_tokens=_MARKS,
     framing=Framing(
-        Slots('{"tool_call_id": "0", "tool_name": "', '", "parameters": ', "}"),
+        PairFraming('{"tool_call_id": "0", "tool_name": "', '", "parameters": ', "}"),
         begin="<|START_ACTION|>[\n    ",
         end="\n]<|END_ACTION|>",
         openers=("<|START_ACTION|>",),
     ),
-    reasoning=Reasoning(("<|START_THINKING|>",), ("<|END_THINKING|>",)),
+    reasoning=ReasoningTags(("<|START_THINKING|>",), ("<|END_THINKING|>",)),
 )

@@ -16,14 +16,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import read_arguments
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _CALLS_BEGIN = "<｜tool▁calls▁begin｜>"
 _CALLS_END = "<｜tool▁calls▁end｜>"
@@ -31,14 +31,14 @@ _BEGIN = "<｜tool▁call▁begin｜>"
 _SEPARATOR = "<｜tool▁sep｜>"
 _END = "<｜tool▁call▁end｜>"
 _MARKS = (_CALLS_BEGIN, _BEGIN, _SEPARATOR, _END, _CALLS_END)
-_ARGUMENTS_END = Marks("\n```" + _END, _END, _CALLS_END)
+_ARGUMENTS_END = Delimiters("\n```" + _END, _END, _CALLS_END)
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
 
 
-def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     yield from scanner.space()
     name = yield from scanner.accept("function" + _SEPARATOR, *writer.tools)
     is_fenced = name.endswith(_SEPARATOR)
@@ -56,11 +56,11 @@ def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
         yield from scanner.accept("```")
 
 
-def _dialect(name: str, call: Slots, separator: str) -> Dialect:
-    return Dialect(
+def _parser(name: str, call: PairFraming, separator: str) -> OutputParser:
+    return OutputParser(
         name,
         _read,
-        marks=(*_MARKS, "<think>", "</think>"),
+        preserved_tokens=(*_MARKS, "<think>", "</think>"),
         framing=Framing(
             call,
             begin=_CALLS_BEGIN,
@@ -71,9 +71,9 @@ def _dialect(name: str, call: Slots, separator: str) -> Dialect:
     )
 
 
-DEEPSEEK_V3 = _dialect(
+DEEPSEEK_V3 = _parser(
     "deepseek_v3",
-    Slots(f"{_BEGIN}function{_SEPARATOR}", "\n```json\n", f"\n```{_END}"),
+    PairFraming(f"{_BEGIN}function{_SEPARATOR}", "\n```json\n", f"\n```{_END}"),
     "\n",
 )
-DEEPSEEK_V31 = _dialect("deepseek_v31", Slots(_BEGIN, _SEPARATOR, _END), "")
+DEEPSEEK_V31 = _parser("deepseek_v31", PairFraming(_BEGIN, _SEPARATOR, _END), "")

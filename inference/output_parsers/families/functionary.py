@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
 from inference.output_parsers.families.llama3 import PYTHON_TAG, read_tagged
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import read_arguments
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _END = "</function>"
 _TO = ">>>"
 _EVERYBODY = "all"
 
 
-def _read_v31(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read_v31(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(
         scanner,
         writer,
@@ -41,7 +41,7 @@ def _read_v31(scanner: Scanner, writer: Writer) -> Step[None]:
     )
 
 
-def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     if mark == PYTHON_TAG:
         yield from read_tagged(scanner, writer, mark)
         return
@@ -50,13 +50,13 @@ def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
         return
     scanner.forget()
     writer.begin(name)
-    yield from read_arguments(scanner, writer, Marks(_END))
+    yield from read_arguments(scanner, writer, Delimiters(_END))
     yield from scanner.accept(_END)
 
 
-def _read_v32(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read_v32(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     recipients = [f"{name}\n" for name in (_EVERYBODY, *writer.tools)]
-    marks = Marks(*(_TO + recipient for recipient in recipients))
+    marks = Delimiters(*(_TO + recipient for recipient in recipients))
     mark = yield from scanner.accept(*marks.texts, *recipients)
     while True:
         name = mark.removeprefix(_TO).rstrip()
@@ -70,21 +70,21 @@ def _read_v32(scanner: Scanner, writer: Writer) -> Step[None]:
         writer.separate()
 
 
-FUNCTIONARY_V31 = Dialect(
+FUNCTIONARY_V31 = OutputParser(
     "functionary_v31",
     _read_v31,
-    marks=("<function=", _END, PYTHON_TAG, "<think>", "</think>"),
+    preserved_tokens=("<function=", _END, PYTHON_TAG, "<think>", "</think>"),
     framing=Framing(
-        Slots("<function=", ">", _END),
+        PairFraming("<function=", ">", _END),
         separator="",
         openers=("<function=", PYTHON_TAG),
     ),
 )
-FUNCTIONARY_V32 = Dialect(
+FUNCTIONARY_V32 = OutputParser(
     "functionary_v32",
     _read_v32,
-    marks=(_TO, "<think>", "</think>"),
+    preserved_tokens=(_TO, "<think>", "</think>"),
     framing=Framing(
-        Slots("", "\n", ""), separator=_TO, before_content=f"{_EVERYBODY}\n"
+        PairFraming("", "\n", ""), separator=_TO, before_content=f"{_EVERYBODY}\n"
     ),
 )

@@ -14,26 +14,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.tagged_calls import Tags
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.tagged_calls import ArgumentTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
-_TAGS = Tags(
+_TAGS = ArgumentTags(
     key=("<arg_key>", "</arg_key>"),
     value=("<arg_value>", "</arg_value>"),
     end=("</tool_call>",),
 )
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(scanner, writer, _read_call, begin=("<tool_call>",))
 
 
-def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     yield from scanner.space()
     name = yield from scanner.accept(*writer.tools)
     yield from scanner.space()
@@ -44,10 +44,10 @@ def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
     yield from _TAGS.read(scanner, writer, name)
 
 
-GLM45 = Dialect(
+GLM45 = OutputParser(
     "glm45",
     _read,
-    marks=(
+    preserved_tokens=(
         "<tool_call>",
         "</tool_call>",
         "<arg_key>",
@@ -58,9 +58,9 @@ GLM45 = Dialect(
         "</think>",
     ),
     framing=Framing(
-        Slots("<tool_call>", "\n", "</tool_call>"),
+        PairFraming("<tool_call>", "\n", "</tool_call>"),
         separator="\n",
-        parameter=Slots("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
+        parameter=PairFraming("<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"),
         openers=("<tool_call>",),
     ),
 )

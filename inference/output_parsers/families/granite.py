@@ -13,22 +13,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import MarkedJson
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.reasoning import Reasoning
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import ReasoningTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
-_REASONING = Reasoning(
+_REASONING = ReasoningTags(
     ("<think>", "Here is my thought process:", "Here's my thought process:"),
     ("</think>", "Here is my response:", "Here's my response:"),
 )
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     writer.content((yield from scanner.space()))
     is_wrapped = yield from scanner.accept("<response>")
     calls = MarkedJson(
@@ -39,12 +39,18 @@ def _read(scanner: Scanner, writer: Writer) -> Step[None]:
     yield from calls.read(scanner, writer)
 
 
-GRANITE = Dialect(
+GRANITE = OutputParser(
     "granite",
     _read,
-    marks=("<|tool_call|>", "<tool_call>", "</tool_call>", "<think>", "</think>"),
+    preserved_tokens=(
+        "<|tool_call|>",
+        "<tool_call>",
+        "</tool_call>",
+        "<think>",
+        "</think>",
+    ),
     framing=Framing(
-        Slots('{"name": "', '", "arguments": ', "}"),
+        PairFraming('{"name": "', '", "arguments": ', "}"),
         begin="<|tool_call|>[",
         separator=", ",
         end="]",

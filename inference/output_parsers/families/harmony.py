@@ -17,15 +17,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import read_arguments
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.reasoning import Reasoning
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import ReasoningTags
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _START = "<|start|>"
 _CHANNEL = "<|channel|>"
@@ -34,14 +34,14 @@ _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _MARKS = (_START, _CHANNEL, _CONSTRAIN, _MESSAGE, *_ENDS)
 
-_ANY_MARK = Marks(*_MARKS)
-_BODY_END = Marks(_START, _CHANNEL, *_ENDS)
+_ANY_MARK = Delimiters(*_MARKS)
+_BODY_END = Delimiters(_START, _CHANNEL, *_ENDS)
 _WORD = re.compile(r"[^\s<]*")
 _CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
 _RECIPIENT = re.compile(r"to=(?:functions\.)?([^\s<]+)")
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     while (yield from scanner.peek()):
         scanner.remember()
         header = yield from _read_header(scanner)
@@ -55,7 +55,7 @@ def _read(scanner: Scanner, writer: Writer) -> Step[None]:
         yield from scanner.accept(*_ENDS)
 
 
-def _read_header(scanner: Scanner) -> Step[str | None]:
+def _read_header(scanner: TextScanner) -> Parse[str | None]:
     """Return a message's header, its mark of the message taken too; None: no header.
 
     Whoever begins a text has written ``<|start|>assistant`` already. A header that
@@ -75,7 +75,7 @@ def _read_header(scanner: Scanner) -> Step[str | None]:
         header += latest
 
 
-def _read_body(scanner: Scanner, writer: Writer, header: str) -> Step[None]:
+def _read_body(scanner: TextScanner, writer: DeltaWriter, header: str) -> Parse[None]:
     recipients = [name for name in _RECIPIENT.findall(header) if name in writer.tools]
     if recipients:
         writer.begin(recipients[-1])
@@ -89,12 +89,12 @@ def _read_body(scanner: Scanner, writer: Writer, header: str) -> Step[None]:
     writer.is_reasoning = False
 
 
-HARMONY = Dialect(
+HARMONY = OutputParser(
     "harmony",
     _read,
-    marks=_MARKS,
+    preserved_tokens=_MARKS,
     framing=Framing(
-        Slots(
+        PairFraming(
             f"{_CHANNEL}commentary to=functions.",
             f" {_CONSTRAIN}json{_MESSAGE}",
             "<|call|>",
@@ -102,7 +102,7 @@ HARMONY = Dialect(
         after_reasoning=f"{_START}assistant",
         before_content=f"{_CHANNEL}final{_MESSAGE}",
     ),
-    reasoning=Reasoning(
-        (f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START), returns=True
+    reasoning=ReasoningTags(
+        (f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START), may_recur=True
     ),
 )

@@ -12,19 +12,19 @@ leave out the closing tag, close too many braces, or put a list where one belong
 
 from __future__ import annotations
 
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import MarkedJson
-from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.output_parser import OutputParser
 
 _BEGIN = ("<tool_call>", "<tool_calls>")
 _END = ("</tool_call>", "</tool_calls>")
 
-HERMES = Dialect(
+HERMES = OutputParser(
     "hermes",
     MarkedJson(begin=_BEGIN, end=_END).read,
-    marks=(*_BEGIN, *_END, "<think>", "</think>"),
+    preserved_tokens=(*_BEGIN, *_END, "<think>", "</think>"),
     framing=Framing(
-        Slots('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>"),
+        PairFraming('<tool_call>\n{"name": "', '", "arguments": ', "}\n</tool_call>"),
         separator="\n",
         openers=_BEGIN,
     ),

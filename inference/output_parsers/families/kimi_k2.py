@@ -15,15 +15,15 @@ import re
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.ids import kimi_id
 from inference.output_parsers.json_calls import read_arguments
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _SECTION_BEGIN = "<|tool_calls_section_begin|>"
 _SECTION_END = "<|tool_calls_section_end|>"
@@ -31,16 +31,16 @@ _BEGIN = "<|tool_call_begin|>"
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _END = "<|tool_call_end|>"
 _MARKS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END)
-_ARGUMENTS_END = Marks(_END, _SECTION_END)
+_ARGUMENTS_END = Delimiters(_END, _SECTION_END)
 _INDEX = re.compile(r"[0-9]*")
 _MAX_DIGITS = 9
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
 
 
-def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     yield from scanner.space()
     yield from scanner.accept("functions.")
     name = yield from scanner.accept(*writer.tools)
@@ -56,12 +56,12 @@ def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
     yield from read_arguments(scanner, writer, _ARGUMENTS_END)
 
 
-KIMI_K2 = Dialect(
+KIMI_K2 = OutputParser(
     "kimi_k2",
     _read,
-    marks=(*_MARKS, "<think>", "</think>"),
+    preserved_tokens=(*_MARKS, "<think>", "</think>"),
     framing=Framing(
-        Slots(f"{_BEGIN}functions.", f":0{_ARGUMENTS}", _END),
+        PairFraming(f"{_BEGIN}functions.", f":0{_ARGUMENTS}", _END),
         begin=_SECTION_BEGIN,
         end=_SECTION_END,
         openers=(_SECTION_BEGIN, _BEGIN),

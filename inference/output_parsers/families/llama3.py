@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers import json_text
 from inference.output_parsers.bare_calls import BareJson
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.parameters import ObjectWriter, members
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Sink, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 PYTHON_TAG = "<|python_tag|>"
 _PYTHON = ("python", "ipython", "code_interpreter")
@@ -34,7 +34,7 @@ _CALL = ".call("
 _WORD = re.compile(r"\w*")
 
 
-def read_tagged(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def read_tagged(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     """Read what follows the tag: a call like a function's, or code."""
     call = yield from scanner.accept(*(name + _CALL for name in writer.tools))
     if call:
@@ -45,7 +45,7 @@ def read_tagged(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
         yield from _read_code(scanner, writer)
 
 
-def _read_keywords(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read_keywords(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     """Read ``KEY=VALUE, …)``, the values as JSON."""
     before_key = "{"
     while key := (yield from scanner.run(_WORD)):
@@ -55,7 +55,7 @@ def _read_keywords(scanner: Scanner, writer: Writer) -> Step[None]:
         if not is_assigned or not (
             yield from json_text.copy_value(scanner, writer.arguments)
         ):
-            yield from scanner.until(Marks(), writer.arguments)
+            yield from scanner.until(Delimiters(), writer.arguments)
         yield from scanner.space()
         yield from scanner.accept(",")
         yield from scanner.space()
@@ -64,7 +64,7 @@ def _read_keywords(scanner: Scanner, writer: Writer) -> Step[None]:
     writer.end()
 
 
-def _read_code(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read_code(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     """Read the rest as the code of a call, where there is a tool for it."""
     for name in _PYTHON:
         keys = list(members(writer.tools.get(name, {})))
@@ -78,14 +78,14 @@ def _read_code(scanner: Scanner, writer: Writer) -> Step[None]:
             return
 
 
-def _read_rest(scanner: Scanner, sink: Sink) -> Step[bool]:
-    yield from scanner.until(Marks(), sink)
+def _read_rest(scanner: TextScanner, sink: Sink) -> Parse[bool]:
+    yield from scanner.until(Delimiters(), sink)
     return True
 
 
-LLAMA3 = Dialect(
+LLAMA3 = OutputParser(
     "llama3",
     BareJson(tags=(PYTHON_TAG,), read_tagged=read_tagged).read,
-    marks=(PYTHON_TAG, "<think>", "</think>"),
-    framing=Framing(Slots('{"name": "', '", "parameters": ', "}")),
+    preserved_tokens=(PYTHON_TAG, "<think>", "</think>"),
+    framing=Framing(PairFraming('{"name": "', '", "parameters": ', "}")),
 )

@@ -16,38 +16,38 @@ import re
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
-from inference.output_parsers.framing import Framing, Slots
+from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.ids import mistral_id
 from inference.output_parsers.json_calls import (
-    Keys,
-    Outcome,
+    CallKeys,
+    CallOutcome,
     read_arguments,
     read_calls,
 )
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.reasoning import Reasoning
-from inference.output_parsers.scanner import Marks
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import ReasoningTags
+from inference.output_parsers.scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 _BEGIN = "[TOOL_CALLS]"
 _MARKS = (_BEGIN, "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]")
-_NEXT = Marks(_BEGIN)
+_NEXT = Delimiters(_BEGIN)
 _ID = re.compile(r"[0-9a-zA-Z]*")
 _ID_LENGTH = 9
 
 
-def _read(scanner: Scanner, writer: Writer) -> Step[None]:
+def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
 
 
-def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
     yield from scanner.space()
     if (yield from scanner.at("[", "{", *_MARKS)) in ("[", "{"):
-        outcome = yield from read_calls(scanner, writer, Keys())
-        if outcome is Outcome.BROKEN:
+        outcome = yield from read_calls(scanner, writer, CallKeys())
+        if outcome is CallOutcome.BROKEN:
             yield from scanner.until(_NEXT, writer.arguments)
             writer.end()
         return
@@ -64,28 +64,28 @@ def _read_call(scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
     yield from read_arguments(scanner, writer, _NEXT)
 
 
-def _dialect(name: str, framing: Framing) -> Dialect:
-    return Dialect(
+def _parser(name: str, framing: Framing) -> OutputParser:
+    return OutputParser(
         name,
         _read,
-        marks=(*_MARKS, "<think>", "</think>"),
+        preserved_tokens=(*_MARKS, "<think>", "</think>"),
         framing=framing,
-        reasoning=Reasoning(("[THINK]", "<think>"), ("[/THINK]", "</think>")),
+        reasoning=ReasoningTags(("[THINK]", "<think>"), ("[/THINK]", "</think>")),
         new_id=mistral_id,
     )
 
 
-MISTRAL = _dialect(
+MISTRAL = _parser(
     "mistral",
     Framing(
-        Slots('{"name": "', '", "arguments": ', "}"),
+        PairFraming('{"name": "', '", "arguments": ', "}"),
         begin=_BEGIN + "[",
         separator=", ",
         end="]",
         openers=(_BEGIN,),
     ),
 )
-MISTRAL_V11 = _dialect(
+MISTRAL_V11 = _parser(
     "mistral_v11",
-    Framing(Slots(_BEGIN, "[ARGS]", ""), separator="", openers=(_BEGIN,)),
+    Framing(PairFraming(_BEGIN, "[ARGS]", ""), separator="", openers=(_BEGIN,)),
 )

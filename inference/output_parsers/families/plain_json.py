@@ -12,8 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.bare_calls import BareJson
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.output_parser import Dialect
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.output_parser import OutputParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,12 +28,12 @@ To call a function, answer with nothing but a JSON object in one line:
 {{"name": "<name of the function>", "arguments": {{<its arguments>}}}}
 Several calls go in several lines. Where no function helps, answer in plain text."""
 
-PLAIN_JSON = Dialect(
+PLAIN_JSON = OutputParser(
     "plain_json",
     BareJson().read,
-    marks=("<think>", "</think>"),
+    preserved_tokens=("<think>", "</think>"),
     framing=Framing(
-        Slots('{"name": "', '", "arguments": ', "}"),
+        PairFraming('{"name": "', '", "arguments": ', "}"),
         separator="\n",
     ),
 )

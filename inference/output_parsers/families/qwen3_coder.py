@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import read_content
-from inference.output_parsers.framing import Framing, Slots
-from inference.output_parsers.output_parser import Dialect
-from inference.output_parsers.reasoning import THINK, Reasoning
-from inference.output_parsers.tagged_calls import Tags
+from inference.output_parsers.framing import Framing, PairFraming
+from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import THINK, ReasoningTags
+from inference.output_parsers.tagged_calls import ArgumentTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Scanner, Step
-    from inference.output_parsers.writer import Writer
+    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.writer import DeltaWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,17 @@ class _Functions:
     """Content, and calls between two tags."""
 
     begin: str
-    tags: Tags
+    tags: ArgumentTags
 
-    def read(self, scanner: Scanner, writer: Writer) -> Step[None]:
+    def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         """Read the answer."""
         yield from read_content(
             scanner, writer, self._read_call, begin=(self.begin, "<function=")
         )
 
-    def _read_call(self, scanner: Scanner, writer: Writer, mark: str) -> Step[None]:
+    def _read_call(
+        self, scanner: TextScanner, writer: DeltaWriter, mark: str
+    ) -> Parse[None]:
         if mark == self.begin:
             yield from scanner.space()
             mark = yield from scanner.accept("<function=")
@@ -55,31 +57,31 @@ class _Functions:
         yield from self.tags.read(scanner, writer, name)
 
 
-def _dialect(name: str, begin: str, end: str, reasoning: Reasoning) -> Dialect:
-    tags = Tags(
+def _parser(name: str, begin: str, end: str, reasoning: ReasoningTags) -> OutputParser:
+    tags = ArgumentTags(
         key=("<parameter=", ">"),
         value=("", "</parameter>"),
         end=("</function>", end),
         has_lines=True,
     )
-    return Dialect(
+    return OutputParser(
         name,
         _Functions(begin, tags).read,
-        marks=(begin, end, *reasoning.begin, *reasoning.end),
+        preserved_tokens=(begin, end, *reasoning.begin, *reasoning.end),
         framing=Framing(
-            Slots(f"{begin}\n<function=", ">\n", f"</function>\n{end}"),
+            PairFraming(f"{begin}\n<function=", ">\n", f"</function>\n{end}"),
             separator="\n",
-            parameter=Slots("<parameter=", ">\n", "\n</parameter>\n"),
+            parameter=PairFraming("<parameter=", ">\n", "\n</parameter>\n"),
             openers=(begin, "<function="),
         ),
         reasoning=reasoning,
     )
 
 
-QWEN3_CODER = _dialect("qwen3_coder", "<tool_call>", "</tool_call>", THINK)
-SEED_OSS = _dialect(
+QWEN3_CODER = _parser("qwen3_coder", "<tool_call>", "</tool_call>", THINK)
+SEED_OSS = _parser(
     "seed_oss",
     "<seed:tool_call>",
     "</seed:tool_call>",
-    Reasoning(("<seed:think>",), ("</seed:think>",)),
+    ReasoningTags(("<seed:think>",), ("</seed:think>",)),
 )

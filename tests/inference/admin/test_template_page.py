@@ -59,13 +59,14 @@ def test_an_override_is_in_force_at_once_for_requests_and_the_list_of_models() -
     assert model_object(model)["capabilities"] == ["completion"]
 
     Model.objects.filter(pk=model.pk).update(
-        template_override="<{{ messages[0].content }}>", dialect_override="mistral"
+        template_override="<{{ messages[0].content }}>",
+        output_parser_override="mistral",
     )
     model.refresh_from_db()
     prompt = prompt_render(model, [Message("user", "Hi")])
 
     assert prompt.text == "<Hi>"
-    assert prompt.dialect.name == "mistral"
+    assert prompt.output_parser.name == "mistral"
     assert model_object(model)["capabilities"] == ["chat", "completion"]
 
 
@@ -79,11 +80,11 @@ def test_an_override_also_takes_the_place_of_a_files_template_for_tools() -> Non
     prompt = prompt_render(model, [Message("user", "Hi")], tools=[Tool("now")])
 
     assert prompt.text.startswith("<user>Hi")
-    assert prompt.dialect.name == "hermes"
+    assert prompt.output_parser.name == "hermes"
 
 
 def test_a_format_that_is_no_longer_known_is_refused_by_name() -> None:
-    model = Model(name="m", chat_template=OWN, dialect_override="esperanto")
+    model = Model(name="m", chat_template=OWN, output_parser_override="esperanto")
 
     assert "'esperanto'" in preview(model, [Message("user", "Hi")], [], None).error
 
@@ -108,8 +109,8 @@ def test_a_template_that_cannot_be_used_is_an_error_of_its_field(
 
 
 def test_a_format_that_there_is_not_is_an_error_of_its_field() -> None:
-    assert list(errors_of(make_model(), dialect_override="klingon")) == [
-        "dialect_override"
+    assert list(errors_of(make_model(), output_parser_override="klingon")) == [
+        "output_parser_override"
     ]
 
 
@@ -132,7 +133,7 @@ def test_the_preview_shows_the_prompt_of_a_question(admin_client: Client) -> Non
     response = admin_client.get(url_of(model))
 
     assert "[user]Is it sunny in Paris?" in response.content.decode()
-    assert facts_of(response)["Format in force"] == "plain_json"
+    assert facts_of(response)["Output parser in use"] == "plain_json"
 
 
 def test_what_is_edited_is_shown_and_nothing_is_saved(admin_client: Client) -> None:
@@ -162,7 +163,7 @@ def test_the_facts_tell_what_a_template_knows(admin_client: Client) -> None:
     )
     facts = facts_of(response)
 
-    assert facts["Format found"] == facts["Format in force"] == "hermes"
+    assert facts["Detected output parser"] == facts["Output parser in use"] == "hermes"
     assert facts["System message"] == "heard"
     assert facts["Tools"] == "told by the template"
     assert facts["Reasoning"] == "known"
@@ -182,10 +183,12 @@ def test_thinking_can_be_switched_off_in_the_preview(admin_client: Client) -> No
 def test_a_format_can_be_chosen_in_the_preview(admin_client: Client) -> None:
     model = make_model(chat_template=OWN)
 
-    facts = facts_of(show(admin_client, model, template=HERMES, dialect="qwen3_coder"))
+    facts = facts_of(
+        show(admin_client, model, template=HERMES, output_parser="qwen3_coder")
+    )
 
-    assert facts["Format found"] == "hermes"
-    assert facts["Format in force"] == "qwen3_coder"
+    assert facts["Detected output parser"] == "hermes"
+    assert facts["Output parser in use"] == "qwen3_coder"
 
 
 @pytest.mark.parametrize(
@@ -222,11 +225,13 @@ def test_a_template_that_raises_is_quoted(admin_client: Client) -> None:
 def test_what_is_shown_can_be_saved(admin_client: Client) -> None:
     model = make_model(chat_template=OWN)
 
-    response = show(admin_client, model, template=HERMES, dialect="hermes", save="yes")
+    response = show(
+        admin_client, model, template=HERMES, output_parser="hermes", save="yes"
+    )
 
     assert said(response) == ["success: The chat template was saved."]
     model.refresh_from_db()
-    assert (model.template_override, model.dialect_override) == (HERMES, "hermes")
+    assert (model.template_override, model.output_parser_override) == (HERMES, "hermes")
 
 
 def test_the_files_own_template_is_no_override(admin_client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Chat models that call tools and think, each in a dialect of its own."""
+"""Chat models that call tools and think, each of another model family."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
 
 #: Shows everything that a conversation may have; what stands in ``{#`` and ``#}``
-#: before it tells the dialect.
+#: before it tells the family.
 TEMPLATE = (
     "{% for t in tools or [] %}[tool {{ t | tojson }}]{% endfor %}"
     "{% for m in messages %}[{{ m.role }} {{ m.name }} {{ m.content }}"
@@ -58,17 +58,17 @@ NOW: dict[str, Any] = {"type": "function", "function": {"name": "now"}}
 TOOLS = [WEATHER, NOW]
 
 
-def template_of(dialect: str) -> str:
-    """Return a template whose model speaks the dialect."""
-    return "{# " + TELL_TALES[dialect] + " #}" + TEMPLATE
+def template_of(family: str) -> str:
+    """Return a chat template of this model family."""
+    return "{# " + TELL_TALES[family] + " #}" + TEMPLATE
 
 
 async def make_tool_model(
-    dialect: str, *, template: str | None = None, **fields: Any
+    family: str, *, template: str | None = None, **fields: Any
 ) -> Model:
-    """Save a model that is named after the dialect that it speaks."""
-    source = template_of(dialect) if template is None else template
-    return await sync_to_async(make_model)(dialect, chat_template=source, **fields)
+    """Save a model that is named after its family."""
+    source = template_of(family) if template is None else template
+    return await sync_to_async(make_model)(family, chat_template=source, **fields)
 
 
 def script(

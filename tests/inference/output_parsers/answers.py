@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers import (
-    Content,
-    Reasoning,
+    ContentDelta,
+    ReasoningDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ class Answer:
 
 
 def deltas_of(
-    dialect: str,
+    family: str,
     pieces: Iterable[str],
     *,
     tools: dict[str, dict[str, Any]] = TOOLS,
@@ -68,7 +68,7 @@ def deltas_of(
     max_calls: int | None = None,
 ) -> list[Delta]:
     """Return everything that comes out of a parser."""
-    parser = DIALECTS[dialect].parser(
+    parser = OUTPUT_PARSERS[family].for_answer(
         tools, starts_in_reasoning=in_reasoning, max_calls=max_calls
     )
     deltas = [delta for piece in pieces for delta in parser.push(piece)]
@@ -81,9 +81,9 @@ def answer_of(deltas: Iterable[Delta]) -> Answer:
     calls: list[tuple[str, str]] = []
     for delta in deltas:
         match delta:
-            case Content(text):
+            case ContentDelta(text):
                 content += text
-            case Reasoning(text):
+            case ReasoningDelta(text):
                 reasoning += text
             case ToolCallBegin(index, id_, name):
                 assert index == len(calls)
@@ -97,10 +97,10 @@ def answer_of(deltas: Iterable[Delta]) -> Answer:
     return Answer(content, reasoning, calls)
 
 
-def parse(dialect: str, text: str, **options: Any) -> Answer:
+def parse(family: str, text: str, **options: Any) -> Answer:
     """Return the answer that a text is, and see that pieces make the same one."""
-    answer = answer_of(deltas_of(dialect, [text], **options))
-    assert answer_of(deltas_of(dialect, text, **options)) == answer
+    answer = answer_of(deltas_of(family, [text], **options))
+    assert answer_of(deltas_of(family, text, **options)) == answer
     return answer
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.output_parsers.answers import TOOLS, answer_of, deltas_of
 
 SIZE = 100_000
@@ -15,9 +15,9 @@ SIZE = 100_000
 LIMIT_S = 4.0
 
 
-def _seconds(dialect: str, pieces: list[str]) -> float:
+def _seconds(family: str, pieces: list[str]) -> float:
     start = time.process_time()
-    deltas_of(dialect, pieces)
+    deltas_of(family, pieces)
     return time.process_time() - start
 
 
@@ -42,15 +42,15 @@ def _seconds(dialect: str, pieces: list[str]) -> float:
 )
 def test_repetition_costs_no_more_than_text(begin: str, unit: str) -> None:
     text = begin + unit * (SIZE // len(unit))
-    for dialect in DIALECTS:
-        assert _seconds(dialect, [text]) < LIMIT_S
+    for family in OUTPUT_PARSERS:
+        assert _seconds(family, [text]) < LIMIT_S
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_long_arguments_in_short_pieces(dialect: str) -> None:
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_long_arguments_in_short_pieces(family: str) -> None:
     code = 'print("<tool_call>")\n\t# é\n' * (SIZE // 27)
-    text = DIALECTS[dialect].framing.write([("python", {"code": code})])
-    assert _seconds(dialect, [text[at : at + 4] for at in range(0, len(text), 4)]) < (
+    text = OUTPUT_PARSERS[family].framing.write([("python", {"code": code})])
+    assert _seconds(family, [text[at : at + 4] for at in range(0, len(text), 4)]) < (
         2 * LIMIT_S
     )
 

@@ -1,4 +1,4 @@
-"""A chat template tells which dialect its model speaks."""
+"""The output parser is detected from the chat template."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.output_parsers.families import DIALECTS, detect
+from inference.output_parsers.families import OUTPUT_PARSERS, detect
 from inference.output_parsers.families.plain_json import instructions
 
 
@@ -34,7 +34,7 @@ from inference.output_parsers.families.plain_json import instructions
     ],
 )
 def test_templates(name: str, template: str) -> None:
-    assert detect(template) is DIALECTS[name]
+    assert detect(template) is OUTPUT_PARSERS[name]
 
 
 def test_an_architecture_tells_where_the_template_does_not() -> None:
@@ -42,8 +42,8 @@ def test_an_architecture_tells_where_the_template_does_not() -> None:
     assert detect("{{ messages }}", "llama").name == "plain_json"
 
 
-def test_a_dialect_is_found_by_its_name() -> None:
-    assert all(dialect.name == name for name, dialect in DIALECTS.items())
+def test_an_output_parser_is_found_by_its_name() -> None:
+    assert all(parser.name == name for name, parser in OUTPUT_PARSERS.items())
 
 
 def test_the_instructions_of_plain_json_name_every_function() -> None:

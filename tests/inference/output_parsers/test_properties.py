@@ -1,4 +1,4 @@
-"""What holds for every dialect and any text."""
+"""What holds for every output parser and any text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.output_parsers.answers import (
     answer_of,
     deltas_of,
@@ -19,7 +19,9 @@ from tests.inference.output_parsers.answers import (
 )
 from tests.inference.output_parsers.transcripts import TRANSCRIPTS, Transcript
 
-MARKS = sorted({mark for dialect in DIALECTS.values() for mark in dialect.marks})
+MARKS = sorted(
+    {mark for parser in OUTPUT_PARSERS.values() for mark in parser.preserved_tokens}
+)
 # What formats are made of besides marks, and what trips parsers.
 PIECES = [
     *MARKS, "<parameter=city>", "</parameter>", "[", "]", "{", "}", '{"name": "',
@@ -69,46 +71,46 @@ ARGUMENTS = st.tuples(
 )
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
 @QUIET
 @given(calls=st.lists(ARGUMENTS, min_size=1, max_size=3))
 def test_calls_written_as_the_framing_says_are_read_back(
-    dialect: str, calls: list[tuple[str, dict[str, Any]]]
+    family: str, calls: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    framing = DIALECTS[dialect].framing
+    framing = OUTPUT_PARSERS[family].framing
     if framing.separator is None:
         calls = calls[:1]
-    answer = answer_of(deltas_of(dialect, [framing.write(calls)]))
+    answer = answer_of(deltas_of(family, [framing.write(calls)]))
     assert [(name, json.loads(text)) for name, text in answer.calls] == calls
     assert answer.content == ""
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_no_mark_begins_another(dialect: str) -> None:
-    for one, other in itertools.permutations(DIALECTS[dialect].marks, 2):
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_no_mark_begins_another(family: str) -> None:
+    for one, other in itertools.permutations(
+        OUTPUT_PARSERS[family].preserved_tokens, 2
+    ):
         assert not other.startswith(one)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
 @QUIET
 @given(pieces=TEXTS)
-def test_text_that_calls_nothing_is_all_there(dialect: str, pieces: list[str]) -> None:
-    text = "".join(piece for piece in pieces if piece not in HEADERS.get(dialect, ()))
-    deltas = deltas_of(dialect, [text], tools={"nobody": {}})
+def test_text_that_calls_nothing_is_all_there(family: str, pieces: list[str]) -> None:
+    text = "".join(piece for piece in pieces if piece not in HEADERS.get(family, ()))
+    deltas = deltas_of(family, [text], tools={"nobody": {}})
     answer = answer_of(deltas)
     assert answer.calls == []
-    assert _essence(dialect, answer.reasoning + answer.content) == _essence(
-        dialect, text
-    )
+    assert _essence(family, answer.reasoning + answer.content) == _essence(family, text)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
 @QUIET
 @given(pieces=TEXTS, cuts=CUTS, in_reasoning=st.booleans())
 def test_any_text_cut_anywhere_gives_the_same_deltas(
-    dialect: str, pieces: list[str], cuts: list[int], in_reasoning: bool
+    family: str, pieces: list[str], cuts: list[int], in_reasoning: bool
 ) -> None:
-    _assert_same_deltas(dialect, "".join(pieces), cuts, in_reasoning=in_reasoning)
+    _assert_same_deltas(family, "".join(pieces), cuts, in_reasoning=in_reasoning)
 
 
 @settings(QUIET, max_examples=100)
@@ -129,23 +131,23 @@ def test_a_mangled_transcript_cut_anywhere_gives_the_same_deltas(
         at = int(where * len(text))
         text = text[:at] + instead + text[at + length :]
     _assert_same_deltas(
-        transcript.dialect, text, cuts, in_reasoning=transcript.in_reasoning
+        transcript.family, text, cuts, in_reasoning=transcript.in_reasoning
     )
 
 
 def _assert_same_deltas(
-    dialect: str, text: str, cuts: list[int], *, in_reasoning: bool
+    family: str, text: str, cuts: list[int], *, in_reasoning: bool
 ) -> None:
-    whole = deltas_of(dialect, [text], in_reasoning=in_reasoning)
+    whole = deltas_of(family, [text], in_reasoning=in_reasoning)
     answer_of(whole)
     borders = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[a:b] for a, b in itertools.pairwise(borders)]
     for cut_up in (pieces, text):
-        deltas = deltas_of(dialect, cut_up, in_reasoning=in_reasoning)
+        deltas = deltas_of(family, cut_up, in_reasoning=in_reasoning)
         assert joined(deltas) == joined(whole)
 
 
-def _essence(dialect: str, text: str) -> str:
+def _essence(family: str, text: str) -> str:
     """Return the text without marks and white space."""
-    marks = sorted(DIALECTS[dialect].marks, key=len, reverse=True)
+    marks = sorted(OUTPUT_PARSERS[family].preserved_tokens, key=len, reverse=True)
     return re.sub("|".join([*map(re.escape, marks), r"[ \t\r\n]"]), "", text)

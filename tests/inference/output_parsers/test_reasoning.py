@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.output_parsers.answers import Answer, parse
 
 CALL = '<tool_call>{"name": "now"}</tool_call>'
@@ -45,7 +45,7 @@ def test_a_thought_about_the_mark_ends_at_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "text"),
+    ("family", "text"),
     [
         ("mistral_v11", "[THINK]a[/THINK]b"),
         ("mistral", "<think>a</think>b"),
@@ -59,12 +59,12 @@ def test_a_thought_about_the_mark_ends_at_the_first() -> None:
         ),
     ],
 )
-def test_every_family_has_its_marks(dialect: str, text: str) -> None:
-    assert parse(dialect, text) == Answer("b", reasoning="a")
+def test_every_family_has_its_marks(family: str, text: str) -> None:
+    assert parse(family, text) == Answer("b", reasoning="a")
 
 
 @pytest.mark.parametrize(
-    ("dialect", "prompt", "is_begun"),
+    ("family", "prompt", "is_begun"),
     [
         ("hermes", "<|im_start|>assistant\n<think>\n", True),
         ("hermes", "<|im_start|>assistant\n", False),
@@ -76,6 +76,6 @@ def test_every_family_has_its_marks(dialect: str, text: str) -> None:
     ],
 )
 def test_a_prompt_tells_whether_it_has_begun_the_reasoning(
-    dialect: str, prompt: str, is_begun: bool
+    family: str, prompt: str, is_begun: bool
 ) -> None:
-    assert DIALECTS[dialect].reasoning.is_begun_by(prompt) is is_begun
+    assert OUTPUT_PARSERS[family].reasoning.is_begun_by(prompt) is is_begun

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from inference.output_parsers import (
-    Content,
+    ContentDelta,
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.output_parsers.answers import TOOLS, Answer, deltas_of, parse
 
 
@@ -24,14 +24,14 @@ def _hermes(call: str) -> Answer:
 def test_id_and_name_come_before_the_first_argument() -> None:
     text = 'Hm.<tool_call>{"name": "get", "arguments": {"url": "a"}}</tool_call>'
     content, begin, *rest = deltas_of("hermes", [text])
-    assert content == Content("Hm.")
+    assert content == ContentDelta("Hm.")
     assert isinstance(begin, ToolCallBegin)
     assert (begin.index, begin.name) == (0, "get")
     assert rest == [ToolCallArguments(0, '{"url": "a"}')]
 
 
 def test_arguments_come_while_they_are_written() -> None:
-    parser = DIALECTS["hermes"].parser(TOOLS)
+    parser = OUTPUT_PARSERS["hermes"].for_answer(TOOLS)
     (begin,) = parser.push('<tool_call>{"name": "python", "arg')
     assert isinstance(begin, ToolCallBegin)
     parser.push('uments": {"code": "')
@@ -40,41 +40,41 @@ def test_arguments_come_while_they_are_written() -> None:
 
 
 def test_a_string_between_tags_comes_while_it_is_written() -> None:
-    parser = DIALECTS["qwen3_coder"].parser(TOOLS)
+    parser = OUTPUT_PARSERS["qwen3_coder"].for_answer(TOOLS)
     parser.push("<tool_call>\n<function=python>\n<parameter=code>\n")
     assert parser.push('print("') == [ToolCallArguments(0, 'print(\\"')]
     assert parser.push("\n") == []
     assert parser.push("é") == [ToolCallArguments(0, "\\né")]
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_call_of_a_tool_that_the_request_has_not_is_content(dialect: str) -> None:
-    framing = DIALECTS[dialect].framing
-    answer = parse(dialect, framing.write([("nobody", {"url": "abc"})]))
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_a_call_of_a_tool_that_the_request_has_not_is_content(family: str) -> None:
+    framing = OUTPUT_PARSERS[family].framing
+    answer = parse(family, framing.write([("nobody", {"url": "abc"})]))
     assert answer.calls == []
     assert "abc" in answer.content
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_without_tools_there_are_no_calls(dialect: str) -> None:
-    text = DIALECTS[dialect].framing.write([("get", {"url": "abc"})])
-    answer = parse(dialect, text, tools={})
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_without_tools_there_are_no_calls(family: str) -> None:
+    text = OUTPUT_PARSERS[family].framing.write([("get", {"url": "abc"})])
+    answer = parse(family, text, tools={})
     assert answer.calls == []
     assert "abc" in answer.content
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_call_that_is_cut_off_keeps_the_arguments_so_far(dialect: str) -> None:
-    text = DIALECTS[dialect].framing.write([("get", {"url": "abcdef"})])
-    answer = parse(dialect, text[: text.index("def")])
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_a_call_that_is_cut_off_keeps_the_arguments_so_far(family: str) -> None:
+    text = OUTPUT_PARSERS[family].framing.write([("get", {"url": "abcdef"})])
+    answer = parse(family, text[: text.index("def")])
     assert answer.calls == [("get", '{"url": "abc')]
     assert answer.content == ""
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_control_tokens_never_reach_content(dialect: str) -> None:
-    marks = DIALECTS[dialect].marks
-    answer = parse(dialect, " ".join([*marks, "word"] * 2), tools={"now": {}})
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_control_tokens_never_reach_content(family: str) -> None:
+    marks = OUTPUT_PARSERS[family].preserved_tokens
+    answer = parse(family, " ".join([*marks, "word"] * 2), tools={"now": {}})
     assert "word" in answer.content + answer.reasoning
     assert not re.search(r"<\||<｜|\[[A-Z_]+\]", answer.content)
 
@@ -144,7 +144,7 @@ def test_several_calls_between_one_pair_of_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "text", "answer"),
+    ("family", "text", "answer"),
     [
         # No opening tag, as Qwen3-Coder likes it.
         (
@@ -247,8 +247,8 @@ def test_several_calls_between_one_pair_of_tags() -> None:
         ("harmony", "Hello, to=you <|end|>!", Answer("Hello, to=you !")),
     ],
 )
-def test_habits_of_models(dialect: str, text: str, answer: Answer) -> None:
-    got = parse(dialect, text)
+def test_habits_of_models(family: str, text: str, answer: Answer) -> None:
+    got = parse(family, text)
     assert (got.content, got.reasoning) == (answer.content, answer.reasoning)
     assert len(got.calls) == len(answer.calls)
     for (name, arguments), (expected_name, expected) in zip(
@@ -265,13 +265,13 @@ def test_content_after_a_call_starts_on_a_new_line() -> None:
 
 def test_white_space_around_calls_is_no_content() -> None:
     text = '\n\n<tool_call>{"name": "now"}</tool_call>\n<tool_call>{"name": "now"}'
-    assert deltas_of("hermes", [text + "\n"])[0] != Content("\n\n")
+    assert deltas_of("hermes", [text + "\n"])[0] != ContentDelta("\n\n")
     assert parse("hermes", text + "\n").content == ""
 
 
 def test_no_more_calls_than_allowed() -> None:
     call = '<tool_call>{"name": "get", "arguments": {"url": "a"}}</tool_call>'
-    parser = DIALECTS["hermes"].parser(TOOLS, max_calls=1)
+    parser = OUTPUT_PARSERS["hermes"].for_answer(TOOLS, max_calls=1)
     parser.push("Hm. " + call[:-14])
     assert not parser.is_full
     parser.push(call[-14:])
@@ -280,22 +280,22 @@ def test_no_more_calls_than_allowed() -> None:
     assert parser.finish() == []
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_last_allowed_call_is_known_to_be_the_last_at_its_end(dialect: str) -> None:
-    parser = DIALECTS[dialect].parser(TOOLS, max_calls=1)
-    parser.push(DIALECTS[dialect].framing.write([("get", {"url": "a"})]))
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_the_last_allowed_call_is_known_to_be_the_last_at_its_end(family: str) -> None:
+    parser = OUTPUT_PARSERS[family].for_answer(TOOLS, max_calls=1)
+    parser.push(OUTPUT_PARSERS[family].framing.write([("get", {"url": "a"})]))
     assert parser.is_full
 
 
 def test_nothing_can_be_pushed_after_the_end() -> None:
-    parser = DIALECTS["hermes"].parser({})
+    parser = OUTPUT_PARSERS["hermes"].for_answer({})
     parser.finish()
     with pytest.raises(ValueError, match="ended"):
         parser.push("more")
 
 
-def _ids(dialect: str, text: str) -> list[str]:
-    deltas = deltas_of(dialect, [text])
+def _ids(family: str, text: str) -> list[str]:
+    deltas = deltas_of(family, [text])
     return [delta.id for delta in deltas if isinstance(delta, ToolCallBegin)]
 
 
@@ -326,7 +326,7 @@ def test_kimi_keeps_the_ids_that_it_counts_on_from() -> None:
 
 def test_everything_a_call_says_survives_a_request_with_many_tools() -> None:
     tools: dict[str, dict[str, Any]] = {f"tool_{i}": {} for i in range(128)}
-    framing = DIALECTS["functionary_v32"].framing
+    framing = OUTPUT_PARSERS["functionary_v32"].framing
     calls = [("tool_12", {"a": 1}), ("tool_1", {"b": 2}), ("tool_127", {})]
     answer = parse("functionary_v32", framing.write(calls), tools=tools)
     assert [(name, json.loads(text)) for name, text in answer.calls] == calls

@@ -1,4 +1,4 @@
-"""What models of each dialect write, and what it means."""
+"""What models of each family write, and what it means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Calls = tuple[tuple[str, dict[str, Any]], ...]
 class Transcript:
     """A text and its parts."""
 
-    dialect: str
+    family: str
     text: str
     calls: Calls = ()
     content: str = ""
@@ -21,7 +21,7 @@ class Transcript:
     in_reasoning: bool = False
 
     def __str__(self) -> str:
-        return f"{self.dialect} {self.text[:30]!r}"
+        return f"{self.family} {self.text[:30]!r}"
 
 
 PARIS = ("get_weather", {"city": "Paris"})

@@ -110,7 +110,7 @@ def test_a_template_that_tells_tools_in_an_unknown_format_is_not_given_them() ->
 
     prompt = prompt_render(model, CONVERSATION, tools=(WEATHER,))
 
-    assert prompt.dialect.name == "plain_json"
+    assert prompt.output_parser.name == "plain_json"
     assert prompt.text.startswith("You can call functions.")
     assert "<other>" not in prompt.text
 
@@ -131,10 +131,10 @@ def test_instructions_keep_the_models_way_to_think() -> None:
 
     prompt = prompt_render(model, CONVERSATION[:1], tools=(WEATHER,))
 
-    assert prompt.dialect.name == "plain_json"
+    assert prompt.output_parser.name == "plain_json"
     assert (prompt.reasons, prompt.starts_in_reasoning) == (True, True)
-    assert "[/THINK]" in prompt.dialect.marks
-    assert "[TOOL_CALLS]" not in prompt.dialect.marks
+    assert "[/THINK]" in prompt.output_parser.preserved_tokens
+    assert "[TOOL_CALLS]" not in prompt.output_parser.preserved_tokens
 
 
 @pytest.mark.parametrize(("limit", "several"), [(1, False), (2, True)])

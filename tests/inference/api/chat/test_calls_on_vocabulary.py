@@ -19,7 +19,7 @@ from inference.output_parsers import (
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import Prompt
 from inference.prompts.messages import Tool
 from tests.inference.api.tool_models import WEATHER
@@ -71,17 +71,17 @@ def generate(constraint: Constraint, tokenizer: LlamaTokenizer, seed: int) -> st
     return b"".join(map(tokenizer.piece, output)).decode()
 
 
-@pytest.mark.parametrize("dialect", ["plain_json", "hermes", "mistral", "deepseek_v3"])
+@pytest.mark.parametrize("family", ["plain_json", "hermes", "mistral", "deepseek_v3"])
 def test_random_tokens_under_the_grammar_make_calls_that_match(
-    dialect: str, tokenizer: LlamaTokenizer
+    family: str, tokenizer: LlamaTokenizer
 ) -> None:
-    spoken = DIALECTS[dialect]
-    prompt = Prompt("", has_bos=False, dialect=spoken)
+    spoken = OUTPUT_PARSERS[family]
+    prompt = Prompt("", has_bos=False, output_parser=spoken)
     constraint = answer_constraint(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
     assert constraint is not None
     for seed in range(3):
         text = generate(constraint, tokenizer, seed)
-        parser = spoken.parser({tool.name: tool.parameters for tool in TOOLS})
+        parser = spoken.for_answer({tool.name: tool.parameters for tool in TOOLS})
         names, arguments = [], [""] * 500
         for delta in [*parser.push(text), *parser.finish()]:
             if isinstance(delta, ToolCallBegin):

@@ -10,7 +10,7 @@ import pytest
 from inference.api.chat.strict_tools import strict_constraint
 from inference.api.chat.tools import ToolUse
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import Prompt
 from inference.prompts.messages import Tool
 from tests.inference.api.tool_models import (
@@ -42,80 +42,84 @@ TEXTS = [
 ]
 
 
-def admits(dialect: str, text: str, *, reasons: bool = False) -> bool:
-    """Return whether a model of this dialect may write the text and end."""
-    prompt = Prompt("", has_bos=False, dialect=DIALECTS[dialect], reasons=reasons)
+def admits(family: str, text: str, *, reasons: bool = False) -> bool:
+    """Return whether a model of this family may write the text and end."""
+    prompt = Prompt(
+        "", has_bos=False, output_parser=OUTPUT_PARSERS[family], reasons=reasons
+    )
     tools = (STRICT, LOOSE)
     constraint = strict_constraint(prompt, ToolUse(tools, tools))
     assert constraint is not None
     return allows(spelled(constraint, {}), text)
 
 
-def call(dialect: str, *calls: tuple[str, dict[str, Any]]) -> str:
-    return DIALECTS[dialect].framing.write(calls)
+def call(family: str, *calls: tuple[str, dict[str, Any]]) -> str:
+    return OUTPUT_PARSERS[family].framing.write(calls)
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_text_is_free(dialect: str, text: str) -> None:
-    assert admits(dialect, ANNOUNCED.get(dialect, "") + text)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_text_is_free(family: str, text: str) -> None:
+    assert admits(family, ANNOUNCED.get(family, "") + text)
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_call_matches_its_schema(dialect: str) -> None:
-    assert admits(dialect, call(dialect, ("get_weather", GOOD)))
-    assert not admits(dialect, call(dialect, ("get_weather", BAD)))
-    assert not admits(dialect, call(dialect, ("get_weather", {"days": 1})))
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_a_call_matches_its_schema(family: str) -> None:
+    assert admits(family, call(family, ("get_weather", GOOD)))
+    assert not admits(family, call(family, ("get_weather", BAD)))
+    assert not admits(family, call(family, ("get_weather", {"days": 1})))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
 def test_a_call_of_a_tool_that_is_not_strict_is_as_the_model_likes(
-    dialect: str,
+    family: str,
 ) -> None:
-    assert admits(dialect, call(dialect, ("now", {})))
-    assert admits(dialect, call(dialect, ("now", {"zone": "CET"})))
+    assert admits(family, call(family, ("now", {})))
+    assert admits(family, call(family, ("now", {"zone": "CET"})))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_call_of_a_tool_that_there_is_not_cannot_be_written(dialect: str) -> None:
-    text = call(dialect, ("delete", {}))
-    parser = DIALECTS[dialect].parser({"get_weather": {}, "now": {}}, names_first=True)
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_a_call_of_a_tool_that_there_is_not_cannot_be_written(family: str) -> None:
+    text = call(family, ("delete", {}))
+    parser = OUTPUT_PARSERS[family].for_answer(
+        {"get_weather": {}, "now": {}}, names_first=True
+    )
 
-    if admits(dialect, ANNOUNCED.get(dialect, "") + text):
+    if admits(family, ANNOUNCED.get(family, "") + text):
         # Then it is no more than text.
         assert answer_of([*parser.push(text), *parser.finish()]).calls == []
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS.keys() - ANNOUNCED.keys()))
-def test_calls_may_follow_text_and_one_another(dialect: str) -> None:
-    good = call(dialect, ("get_weather", GOOD))
-    bad = call(dialect, ("get_weather", BAD))
+@pytest.mark.parametrize("family", sorted(OUTPUT_PARSERS.keys() - ANNOUNCED.keys()))
+def test_calls_may_follow_text_and_one_another(family: str) -> None:
+    good = call(family, ("get_weather", GOOD))
+    bad = call(family, ("get_weather", BAD))
 
-    assert admits(dialect, f"Let me see.\n{good}")
-    assert not admits(dialect, f"Let me see.\n{bad}")
-    assert admits(dialect, f"{good}\n{good}\nDone.")
-    assert not admits(dialect, f"{good}\n{bad}")
+    assert admits(family, f"Let me see.\n{good}")
+    assert not admits(family, f"Let me see.\n{bad}")
+    assert admits(family, f"{good}\n{good}\nDone.")
+    assert not admits(family, f"{good}\n{bad}")
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_what_is_thought_is_free(dialect: str) -> None:
-    reasoning = DIALECTS[dialect].reasoning
-    framing = DIALECTS[dialect].framing
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_what_is_thought_is_free(family: str) -> None:
+    reasoning = OUTPUT_PARSERS[family].reasoning
+    framing = OUTPUT_PARSERS[family].framing
     bad = call("hermes", ("get_weather", BAD))
     thought = (
         f"{reasoning.begin[0]}Hm. {bad}{reasoning.end[0]}{framing.after_reasoning}"
     )
-    answer = ANNOUNCED.get(dialect, "\n\n") + "Yes."
+    answer = ANNOUNCED.get(family, "\n\n") + "Yes."
 
-    assert admits(dialect, thought + answer, reasons=True)
-    assert admits(dialect, ANNOUNCED.get(dialect, "") + "Yes.", reasons=True)
-    assert admits(dialect, thought + call(dialect, ("now", {})), reasons=True)
+    assert admits(family, thought + answer, reasons=True)
+    assert admits(family, ANNOUNCED.get(family, "") + "Yes.", reasons=True)
+    assert admits(family, thought + call(family, ("now", {})), reasons=True)
     assert not admits(
-        dialect, thought + call(dialect, ("get_weather", BAD)), reasons=True
+        family, thought + call(family, ("get_weather", BAD)), reasons=True
     )
 
 
-@pytest.mark.parametrize("dialect", ["llama3", "plain_json"])
+@pytest.mark.parametrize("family", ["llama3", "plain_json"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -123,16 +127,16 @@ def test_what_is_thought_is_free(dialect: str) -> None:
         '{"type": "function", "name": "get_weather", "arguments": {"town": 1}}',
     ],
 )
-def test_an_object_that_begins_otherwise_is_no_call(dialect: str, text: str) -> None:
-    parser = DIALECTS[dialect].parser({"get_weather": {}}, names_first=True)
+def test_an_object_that_begins_otherwise_is_no_call(family: str, text: str) -> None:
+    parser = OUTPUT_PARSERS[family].for_answer({"get_weather": {}}, names_first=True)
 
-    assert admits(dialect, text)
+    assert admits(family, text)
     answer = answer_of([*parser.push(text), *parser.finish()])
     assert answer.calls == []
     assert answer.content == text
 
 
-@pytest.mark.parametrize("dialect", ["llama3", "plain_json"])
+@pytest.mark.parametrize("family", ["llama3", "plain_json"])
 @pytest.mark.parametrize(
     "text",
     [
@@ -143,9 +147,9 @@ def test_an_object_that_begins_otherwise_is_no_call(dialect: str, text: str) -> 
         '{{"name": "now", "arguments": {{}}}}',
     ],
 )
-def test_calls_in_lists_and_fences_match_too(dialect: str, text: str) -> None:
-    assert admits(dialect, text.format(json.dumps(GOOD)))
-    assert not admits(dialect, text.format(json.dumps(BAD)))
+def test_calls_in_lists_and_fences_match_too(family: str, text: str) -> None:
+    assert admits(family, text.format(json.dumps(GOOD)))
+    assert not admits(family, text.format(json.dumps(BAD)))
 
 
 async def test_a_strict_tool_binds_calls_and_no_tool_binds_nothing(

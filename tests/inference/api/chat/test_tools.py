@@ -11,7 +11,7 @@ import pytest
 
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.transport.messages import TokensGenerated
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -56,17 +56,17 @@ def grammar_of(engine: FakeEngineClient) -> str:
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-@pytest.mark.parametrize("dialect", TELL_TALES)
-async def test_a_call_in_any_dialect_is_openais(
-    api: Api, engine: FakeEngineClient, dialect: str, size: int
+@pytest.mark.parametrize("family", TELL_TALES)
+async def test_a_call_of_any_family_is_openais(
+    api: Api, engine: FakeEngineClient, family: str, size: int
 ) -> None:
-    await make_tool_model(dialect)
-    text = DIALECTS[dialect].framing.write([PARIS])
+    await make_tool_model(family)
+    text = OUTPUT_PARSERS[family].framing.write([PARIS])
     script(engine, text, size)
     script(engine, text, size)
 
-    choice = await choice_of(api, model=dialect, tools=TOOLS)
-    chunks = await chunks_of(api, model=dialect, tools=TOOLS)
+    choice = await choice_of(api, model=family, tools=TOOLS)
+    chunks = await chunks_of(api, model=family, tools=TOOLS)
 
     message = choice["message"]
     assert choice["finish_reason"] == "tool_calls"
@@ -78,15 +78,15 @@ async def test_a_call_in_any_dialect_is_openais(
     assert whole(chunks)["content"] is None
 
 
-@pytest.mark.parametrize("dialect", TELL_TALES)
+@pytest.mark.parametrize("family", TELL_TALES)
 async def test_an_answer_without_a_call_is_all_content(
-    api: Api, engine: FakeEngineClient, dialect: str
+    api: Api, engine: FakeEngineClient, family: str
 ) -> None:
-    await make_tool_model(dialect)
+    await make_tool_model(family)
     text = "It <b>is</b> {sunny}, I [think].\n"
-    script(engine, DIALECTS[dialect].framing.before_content + text)
+    script(engine, OUTPUT_PARSERS[family].framing.before_content + text)
 
-    choice = await choice_of(api, model=dialect, tools=TOOLS)
+    choice = await choice_of(api, model=family, tools=TOOLS)
 
     assert choice["finish_reason"] == "stop"
     assert choice["message"] == {
@@ -308,14 +308,14 @@ async def test_a_template_for_tools_is_used_where_there_are_any(
 # Calls that are required -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", TELL_TALES)
+@pytest.mark.parametrize("family", TELL_TALES)
 async def test_a_required_call_is_the_only_answer_that_can_be_written(
-    api: Api, engine: FakeEngineClient, dialect: str
+    api: Api, engine: FakeEngineClient, family: str
 ) -> None:
-    await make_tool_model(dialect)
-    write = DIALECTS[dialect].framing.write
+    await make_tool_model(family)
+    write = OUTPUT_PARSERS[family].framing.write
 
-    await api.chat(model=dialect, tools=TOOLS, tool_choice="required")
+    await api.chat(model=family, tools=TOOLS, tool_choice="required")
 
     grammar = grammar_of(engine)
     assert allows(grammar, write([PARIS]))
@@ -335,7 +335,7 @@ async def test_a_named_function_is_called_once_and_no_other(
 
     choice = await choice_of(api, model="hermes", tools=TOOLS, tool_choice=named)
 
-    write = DIALECTS["hermes"].framing.write
+    write = OUTPUT_PARSERS["hermes"].framing.write
     grammar = grammar_of(engine)
     assert "get_weather" in str(engine.jobs[0].prompt)
     assert allows(grammar, write([("now", {})]))
@@ -357,7 +357,7 @@ async def test_required_calls_are_several_unless_that_is_ruled_out(
         parallel_tool_calls=parallel,
     )
 
-    both = DIALECTS["hermes"].framing.write([PARIS, ("now", {})])
+    both = OUTPUT_PARSERS["hermes"].framing.write([PARIS, ("now", {})])
     assert allows(grammar_of(engine), both) is several
 
 
@@ -380,24 +380,24 @@ async def test_tools_that_are_not_allowed_are_not_told(
     assert (engine.jobs[0].params.constraint is not None) is (mode == "required")
 
 
-@pytest.mark.parametrize("dialect", TELL_TALES)
+@pytest.mark.parametrize("family", TELL_TALES)
 async def test_a_constrained_answer_leaves_room_for_calls(
-    api: Api, engine: FakeEngineClient, dialect: str
+    api: Api, engine: FakeEngineClient, family: str
 ) -> None:
-    await make_tool_model(dialect)
+    await make_tool_model(family)
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer"}},
         "required": ["a"],
         "additionalProperties": False,
     }
-    framing = DIALECTS[dialect].framing
+    framing = OUTPUT_PARSERS[family].framing
     answer_format = {
         "type": "json_schema",
         "json_schema": {"name": "a", "schema": schema},
     }
 
-    await api.chat(model=dialect, tools=TOOLS, response_format=answer_format)
+    await api.chat(model=family, tools=TOOLS, response_format=answer_format)
 
     grammar = grammar_of(engine)
     assert allows(grammar, framing.before_content + '{"a": 1}')

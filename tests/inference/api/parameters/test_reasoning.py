@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine.structured_output.control_tokens import spelled
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
 from tests.inference.api.tool_models import (
@@ -59,7 +59,7 @@ async def test_what_is_thought_is_told_apart(
         "reasoning_content": "Hm, 2.\n\nYes.",
         "content": "It is 2.",
     }
-    assert engine.jobs[0].params.marks == DIALECTS["hermes"].marks
+    assert engine.jobs[0].params.marks == OUTPUT_PARSERS["hermes"].preserved_tokens
 
 
 async def test_a_prompt_that_begins_the_thought_is_believed(

@@ -11,7 +11,7 @@ from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
 from inference.engine.llama import LlamaBackend
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.structured_output.constraint import Constraint
-from inference.output_parsers.families import DIALECTS
+from inference.output_parsers.families import OUTPUT_PARSERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_another_worker_goes_on_with_a_closed_thought(
 
 def test_a_schema_binds_the_answer_and_not_the_thought(backend: LlamaBackend) -> None:
     text = think(backend, 5, constraint=THEN_JSON)
-    parser = DIALECTS["hermes"].parser({}, starts_in_reasoning=True)
+    parser = OUTPUT_PARSERS["hermes"].for_answer({}, starts_in_reasoning=True)
     deltas = [*parser.push(text), *parser.finish()]
 
     answer = text.partition("</think>")[2]
