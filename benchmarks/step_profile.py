@@ -129,7 +129,7 @@ def _time_bindings(stopwatch: Stopwatch) -> None:
 def _decode(backend: LlamaBackend, streams: int, stopwatch: Stopwatch) -> StepTimes:
     """Return the times of the steps in which all streams decode, and nothing else."""
     from inference.engine import EngineCore, SamplingParams
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
 
     core = EngineCore(backend)
     params = SamplingParams(
@@ -141,7 +141,11 @@ def _decode(backend: LlamaBackend, streams: int, stopwatch: Stopwatch) -> StepTi
         prompt = backend.tokenizer.tokenize(
             text(QUESTION_TOKENS, f"{streams}-{number}"), special=True
         )
-        core.add(Request(request_id=str(number), prompt=prompt, params=params))
+        core.add(
+            GenerationRequest(
+                request_id=str(number), prompt_token_ids=prompt, params=params
+            )
+        )
     begun: set[str] = set()
     while len(begun) < streams:
         begun |= {output.request_id for output in core.step() if output.tokens}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engine import Add, Cancel, EngineConfig, EngineRunner, SamplingParams
 from inference.engine.cores import unbound
-from inference.engine.request import Request
+from inference.engine.request import GenerationRequest
 from inference.prompts.messages import Message
 from inference.prompts.template import ChatTemplate
 from registry.gguf.header import parse_header
@@ -77,9 +77,9 @@ def _command(said: dict[str, Any], prompts: Prompts) -> Add | Cancel:
     if "cancel" in said:
         return Cancel((said["id"],))
     return Add(
-        Request(
+        GenerationRequest(
             request_id=said["id"],
-            prompt=prompts.tokens(said["messages"]),
+            prompt_token_ids=prompts.tokens(said["messages"]),
             params=SamplingParams(
                 max_tokens=said["max_tokens"],
                 logit_bias=tuple((token, -100.0) for token in said["banned"]),

@@ -9,7 +9,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.core import EngineCore, check_request
 from inference.engine.errors import EngineError, ModelLoadError
 from inference.engine.output import EngineStats, SequenceOutput
-from inference.engine.request import Request
+from inference.engine.request import GenerationRequest
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.engine.sampling.params import SamplingParams
 from inference.engine.sequence import FinishReason
@@ -23,8 +23,8 @@ __all__ = [
     "EngineRunner",
     "EngineStats",
     "FinishReason",
+    "GenerationRequest",
     "ModelLoadError",
-    "Request",
     "SamplingParams",
     "SequenceOutput",
     "check_request",

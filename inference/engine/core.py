@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.kv_cache.disk_cache import DiskCache, StoredPrefix
     from inference.engine.kv_cache.slots import Layout
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.scheduling.lora import Realm
     from inference.engine.scheduling.plan import StepPlan
@@ -104,7 +104,7 @@ class EngineCore:
         """Whether a step would do something."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
-    def add(self, request: Request) -> None:
+    def add(self, request: GenerationRequest) -> None:
         """Queue a sequence; ``check_request`` has been asked before."""
         params = request.params
         detokenizer = Detokenizer(
@@ -116,7 +116,7 @@ class EngineCore:
             detokenizer.push(self._piece(params, token))
         sequence = Sequence(
             request=request,
-            tokens=[*request.prompt, *request.resume],
+            tokens=[*request.prompt_token_ids, *request.resume],
             detokenizer=detokenizer,
             arrival=next(self._arrivals),
             queued_at=self._clock(),
@@ -195,7 +195,7 @@ class EngineCore:
             self._backend.open(
                 sequence.request_id,
                 sequence.params,
-                prompt=sequence.request.prompt,
+                prompt=sequence.request.prompt_token_ids,
                 output=sequence.output,
             )
             self.telemetry.started(

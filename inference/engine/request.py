@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GenerationRequest:
     """One sequence to generate.
 
     ``resume`` are output tokens that an earlier worker has delivered: they are
-    prefilled with the prompt and not given out again. ``prediction`` is what the
-    client thinks the answer will be: it is guessed from. Cached prefixes are shared
-    within an ``owner`` only, and between requests with the same ``adapters``.
+    prefilled with the prompt and not returned again. ``prediction_token_ids`` is what
+    the client thinks the answer will be: drafts are taken from it. Cached prefixes are
+    shared within an ``owner`` only, and between requests with the same ``adapters``.
     Capacity is shared fairly between API keys: ``key`` names one, ``weight`` is its
     share. Of one key's requests a lower ``priority`` goes first.
     """
 
     request_id: str
-    prompt: list[int]
+    prompt_token_ids: list[int]
     params: SamplingParams
     resume: tuple[int, ...] = ()
-    prediction: tuple[int, ...] = ()
+    prediction_token_ids: tuple[int, ...] = ()
     adapters: Adapters = ()
     owner: str = ""
     key: str = ""
@@ -36,4 +36,4 @@ class Request:
     @property
     def num_prompt(self) -> int:
         """Tokens of the prompt."""
-        return len(self.prompt)
+        return len(self.prompt_token_ids)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.embedding.requests import EmbeddingRequest
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _REST_AFTER_S = 300.0
 class Add:
     """Queue a request."""
 
-    request: Request | EmbeddingRequest
+    request: GenerationRequest | EmbeddingRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from inference.engine.speculative.drafts import Acceptance
 if TYPE_CHECKING:
     from inference.engine.errors import EngineError
     from inference.engine.kv_cache.disk_cache import StoredPrefix
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
     from inference.engine.sampling.detokenizer import Detokenizer
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
@@ -55,7 +55,7 @@ class Sequence:
     Times are seconds of the engine's clock.
     """
 
-    request: Request
+    request: GenerationRequest
     tokens: list[int]
     detokenizer: Detokenizer
     arrival: int
@@ -93,7 +93,7 @@ class Sequence:
     @property
     def num_prompt(self) -> int:
         """Tokens of the prompt."""
-        return len(self.request.prompt)
+        return len(self.request.prompt_token_ids)
 
     @property
     def num_output(self) -> int:

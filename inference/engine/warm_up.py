@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.request import Request
+from inference.engine.request import GenerationRequest
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sampling.params import SamplingParams
 from inference.engine.scheduling.plan import StepItem, StepPlan
@@ -67,7 +67,7 @@ def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> N
 def _sequence(slot: int, token: int) -> Sequence:
     params = SamplingParams(temperature=0)
     return Sequence(
-        request=Request(f"warm-up {slot}", [token], params),
+        request=GenerationRequest(f"warm-up {slot}", [token], params),
         tokens=[token],
         detokenizer=Detokenizer(),
         arrival=slot,

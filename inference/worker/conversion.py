@@ -10,7 +10,7 @@ from inference.engine.core import check_request
 from inference.engine.embedding.requests import EmbeddingOutput
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import infill_prompt
-from inference.engine.request import Request
+from inference.engine.request import GenerationRequest
 from inference.engine.scheduling.lora import check_loaded
 from inference.engine.sequence import FinishReason
 from inference.transport.messages import (
@@ -36,7 +36,7 @@ _LONG_PROMPT = 20_000
 
 async def engine_request(
     asked: Generate | Embed, backend: Any, *, task: str
-) -> Request | EmbeddingRequest:
+) -> GenerationRequest | EmbeddingRequest:
     """Return what the engine is to run. Raises EngineError if it never can.
 
     ``task`` is what the model was loaded for.
@@ -57,7 +57,7 @@ def _task(asked: Generate | Embed) -> str:
     return "embed" if asked.query is None else "rank"
 
 
-async def _generation_request(asked: Generate, backend: Backend) -> Request:
+async def _generation_request(asked: Generate, backend: Backend) -> GenerationRequest:
     prompt = await _tokenized(asked, backend)
     check_request(
         prompt=prompt,
@@ -72,13 +72,13 @@ async def _generation_request(asked: Generate, backend: Backend) -> Request:
         prediction = await _tokens_of(asked.prediction, backend, special=False)
     if asked.params.needs_preparation:
         await asyncio.to_thread(backend.prepare, asked.params)
-    return Request(
+    return GenerationRequest(
         request_id=asked.request_id,
-        prompt=prompt,
+        prompt_token_ids=prompt,
         params=asked.params,
         resume=asked.resume,
         # What is beyond the context cannot come true.
-        prediction=tuple(prediction[: backend.n_ctx_max]),
+        prediction_token_ids=tuple(prediction[: backend.n_ctx_max]),
         adapters=asked.adapters,
         owner=asked.tenant,
         key=asked.key,

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
         EmbeddingRequest,
     )
     from inference.engine.output import SequenceOutput
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
     from inference.engine.runner import Core
     from inference.transport.messages import Request as Asked
     from inference.worker.pending import Held
@@ -287,7 +287,7 @@ class Worker:
         self._hold(asked, await engine_request(asked, backend, task=task))
 
     def _hold(
-        self, asked: Generate | Embed, request: Request | EmbeddingRequest
+        self, asked: Generate | Embed, request: GenerationRequest | EmbeddingRequest
     ) -> None:
         """Hand a request to the engine, unless it is one too many."""
         if self._status.state != "ready":

@@ -430,7 +430,7 @@ class LlamaBackend:
         told: list[TokenLogprobs] = []
         if item.tells_prompt:
             start = end - len(item.tokens)
-            prompt = item.sequence.request.prompt
+            prompt = item.sequence.request.prompt_token_ids
             if item.start == 0:
                 told.append(sampler.first_of_prompt(prompt[0]))
             following = prompt[item.start + 1 : item.start + 1 + len(item.tokens)]

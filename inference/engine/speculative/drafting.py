@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from inference.engine.backend import Drafter
-    from inference.engine.request import Request
+    from inference.engine.request import GenerationRequest
     from inference.engine.scheduling.step_times import StepTimes
     from inference.engine.sequence import Sequence
 
@@ -61,17 +61,17 @@ class Drafting:
         self._max_lookups = max_lookups
         self._drafter = drafter
 
-    def lookup_for(self, request: Request) -> PromptLookup | None:
+    def lookup_for(self, request: GenerationRequest) -> PromptLookup | None:
         """Return where the guesses of a request's sequence are looked up."""
-        if self._can_draft and (self._max_lookups or request.prediction):
-            return PromptLookup(request.prompt, request.prediction)
+        if self._can_draft and (self._max_lookups or request.prediction_token_ids):
+            return PromptLookup(request.prompt_token_ids, request.prediction_token_ids)
         return None
 
     def may_guess(self, sequences: Collection[Sequence]) -> bool:
         """Whether there may be guesses in a step of these; a quick look."""
         if self._drafter is not None or len(sequences) <= self._max_lookups:
             return True
-        return any(sequence.request.prediction for sequence in sequences)
+        return any(sequence.request.prediction_token_ids for sequence in sequences)
 
     def guesses(self, room: DraftRoom) -> dict[Sequence, list[int]]:
         """Return what to guess in the next step. Raises DecodeError."""
@@ -86,7 +86,7 @@ class Drafting:
             if limit <= 0 or not sequence.num_output:
                 continue
             if sequence.lookup is not None:
-                if not (are_few or sequence.request.prediction):
+                if not (are_few or sequence.request.prediction_token_ids):
                     continue
                 found = sequence.lookup.propose(sequence.tokens, limit)
                 if found:

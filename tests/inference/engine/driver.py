@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine import EngineCore, GenerationRequest, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class Driver:
         params = SamplingParams(
             temperature=0, max_tokens=limit, ignore_eos=self._ignores_end
         )
-        self.core.add(Request(name, prompt, params, **more))
+        self.core.add(GenerationRequest(name, prompt, params, **more))
         self.tokens[name] = []
 
     def step(self, times: int = 1) -> None:

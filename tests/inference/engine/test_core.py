@@ -7,7 +7,7 @@ import pytest
 from inference.engine import (
     EngineCore,
     FinishReason,
-    Request,
+    GenerationRequest,
     SamplingParams,
     SequenceOutput,
 )
@@ -45,7 +45,7 @@ def run_outputs(core: EngineCore, steps: int = 1000) -> list[SequenceOutput]:
 def test_a_sequence_ends_with_the_models_end_token() -> None:
     core, backend = make_engine()
     backend.script("2+2=", "4")
-    core.add(Request("a", tokens("2+2="), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("2+2="), SamplingParams()))
     last = run_outputs(core)[-1]
     assert last.finish_reason is FinishReason.STOP
     assert (last.num_prompt, last.num_output) == (4, 2)
@@ -54,7 +54,7 @@ def test_a_sequence_ends_with_the_models_end_token() -> None:
 def test_a_sequence_ends_at_max_tokens_with_length() -> None:
     core, backend = make_engine()
     backend.script("go", "abcdefgh")
-    core.add(Request("a", tokens("go"), SamplingParams(max_tokens=3)))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams(max_tokens=3)))
     outputs = run_outputs(core)
     assert "".join(o.text for o in outputs) == "abc"
     assert outputs[-1].finish_reason is FinishReason.LENGTH
@@ -63,7 +63,7 @@ def test_a_sequence_ends_at_max_tokens_with_length() -> None:
 def test_a_sequence_ends_when_its_context_is_full() -> None:
     core, backend = make_engine(n_ctx=8)
     backend.script("go", "abcdefghijkl")
-    core.add(Request("a", tokens("go"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams()))
     outputs = run_outputs(core)
     assert "".join(o.text for o in outputs) == "abcdef"
     assert outputs[-1].finish_reason is FinishReason.LENGTH
@@ -72,7 +72,7 @@ def test_a_sequence_ends_when_its_context_is_full() -> None:
 def test_a_stop_string_ends_a_sequence_and_is_not_given_out() -> None:
     core, backend = make_engine()
     backend.script("go", "one END two")
-    core.add(Request("a", tokens("go"), SamplingParams(stop=("END",))))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams(stop=("END",))))
     outputs = run_outputs(core)
     assert "".join(o.text for o in outputs) == "one "
     assert outputs[-1].finish_reason is FinishReason.STOP
@@ -91,8 +91,12 @@ def test_control_tokens_are_text_where_they_are_marks(
 ) -> None:
     core, backend = make_engine()
     backend.script("go", "a\x01{}\x02")
-    core.add(Request("a", tokens("go"), SamplingParams(marks=marks)))
-    core.add(Request("b", tokens("go"), SamplingParams(marks=marks), resume=(97, 1)))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams(marks=marks)))
+    core.add(
+        GenerationRequest(
+            "b", tokens("go"), SamplingParams(marks=marks), resume=(97, 1)
+        )
+    )
     texts = run(core)
     assert texts == {"a": text, "b": text.removeprefix("a").removeprefix("<call>")}
 
@@ -100,7 +104,11 @@ def test_control_tokens_are_text_where_they_are_marks(
 def test_a_stop_string_at_the_last_allowed_token_counts_as_stop() -> None:
     core, backend = make_engine()
     backend.script("go", "abEND")
-    core.add(Request("a", tokens("go"), SamplingParams(stop=("END",), max_tokens=5)))
+    core.add(
+        GenerationRequest(
+            "a", tokens("go"), SamplingParams(stop=("END",), max_tokens=5)
+        )
+    )
     outputs = run_outputs(core)
     assert "".join(o.text for o in outputs) == "ab"
     assert outputs[-1].finish_reason is FinishReason.STOP
@@ -110,10 +118,10 @@ def test_requests_join_and_leave_the_running_batch() -> None:
     core, backend = make_engine()
     backend.script("aa", "12345678")
     backend.script("bb", "xy")
-    core.add(Request("a", tokens("aa"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
     for _ in range(3):
         core.step()
-    core.add(Request("b", tokens("bb"), SamplingParams()))
+    core.add(GenerationRequest("b", tokens("bb"), SamplingParams()))
     assert run(core) == {"a": "345678", "b": "xy"}
     sizes = [len(shape) for shape in backend.shapes]
     assert sizes == [1, 1, 2, 2, 2, 1, 1, 1, 1]
@@ -123,7 +131,7 @@ def test_batches_are_ordered_by_contiguous_slots() -> None:
     core, backend = make_engine()
     for name in "abcd":
         backend.script(name * 3, "12345")
-        core.add(Request(name, tokens(name * 3), SamplingParams()))
+        core.add(GenerationRequest(name, tokens(name * 3), SamplingParams()))
     run(core)
     for shape in backend.shapes:
         assert list(shape) == list(range(len(shape)))
@@ -131,10 +139,10 @@ def test_batches_are_ordered_by_contiguous_slots() -> None:
 
 def test_beside_decodes_a_prompt_is_cut_into_whole_tiles() -> None:
     core, backend = make_engine(n_ctx=512, n_batch=100, prefill_tile=32)
-    core.add(Request("a", tokens("go"), SamplingParams(max_tokens=200)))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams(max_tokens=200)))
     while not any(output.tokens for output in core.step()):
         pass
-    core.add(Request("b", tokens("x" * 300), SamplingParams(max_tokens=1)))
+    core.add(GenerationRequest("b", tokens("x" * 300), SamplingParams(max_tokens=1)))
     del backend.plans[:]
     run(core)
     pieces = [size for plan in backend.plans for size, _ in plan.prefills]
@@ -147,10 +155,10 @@ def test_a_long_prompt_is_prefilled_in_chunks_beside_running_decodes() -> None:
     backend.script("aa", "x" * 40)
     long_prompt = "b" * 100
     backend.script(long_prompt, "yes")
-    core.add(Request("a", tokens("aa"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
     core.step()
     core.step()
-    core.add(Request("b", tokens(long_prompt), SamplingParams()))
+    core.add(GenerationRequest("b", tokens(long_prompt), SamplingParams()))
     texts = run(core)
     assert texts["b"] == "yes"
     both = [shape for shape in backend.shapes if len(shape) == 2]
@@ -163,7 +171,7 @@ def test_waiting_sequences_take_the_slots_that_become_free() -> None:
     core, backend = make_engine(n_seq_max=2)
     for name in "abcde":
         backend.script(name * 2, "12")
-        core.add(Request(name, tokens(name * 2), SamplingParams()))
+        core.add(GenerationRequest(name, tokens(name * 2), SamplingParams()))
     core.step()
     assert (core.stats().num_running, core.stats().num_waiting) == (2, 3)
     assert run(core).keys() == set("abcde")
@@ -172,7 +180,7 @@ def test_waiting_sequences_take_the_slots_that_become_free() -> None:
 def test_an_aborted_sequence_leaves_before_the_next_step() -> None:
     core, backend = make_engine(n_batch=4, n_ctx=256)
     backend.script("a" * 100, "x")
-    core.add(Request("a", tokens("a" * 100), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("a" * 100), SamplingParams()))
     core.step()
     core.abort(["a"])
     assert not core.has_work
@@ -184,7 +192,7 @@ def test_a_resumed_sequence_continues_without_repeating_itself() -> None:
     core, backend = make_engine()
     backend.script("go", "hello world")
     core.add(
-        Request(
+        GenerationRequest(
             "a", tokens("go"), SamplingParams(max_tokens=11), tuple(tokens("hello "))
         )
     )
@@ -198,7 +206,7 @@ def test_a_resumed_sequence_remembers_a_half_seen_stop_string() -> None:
     core, backend = make_engine()
     backend.script("go", "text END more")
     core.add(
-        Request(
+        GenerationRequest(
             "a", tokens("go"), SamplingParams(stop=("END",)), tuple(tokens("text E"))
         )
     )
@@ -209,27 +217,27 @@ def test_a_failed_decode_fails_the_sequences_of_the_step_and_not_the_engine() ->
     core, backend = make_engine()
     backend.script("aa", "1")
     backend.script("bb", "2")
-    core.add(Request("a", tokens("aa"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
     backend.fail_next = True
     *_, output = [*core.step(), *core.step()]
     assert output.finish_reason is FinishReason.FAILED
     assert "-3" in output.error
-    core.add(Request("b", tokens("bb"), SamplingParams()))
+    core.add(GenerationRequest("b", tokens("bb"), SamplingParams()))
     assert run(core) == {"b": "2"}
 
 
 def test_the_same_request_id_cannot_run_twice() -> None:
     core, backend = make_engine()
     backend.script("aa", "1")
-    core.add(Request("a", tokens("aa"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
     with pytest.raises(ValueError, match="already here"):
-        core.add(Request("a", tokens("aa"), SamplingParams()))
+        core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
 
 
 def test_stats_count_what_was_computed() -> None:
     core, backend = make_engine()
     backend.script("abc", "12")
-    core.add(Request("a", tokens("abc"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens("abc"), SamplingParams()))
     run(core)
     stats = core.stats()
     assert stats.requests_total == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine import EngineCore, GenerationRequest, SamplingParams
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def make_engine(**shape: Any) -> tuple[EngineCore, SlowBackend]:
 
 def add(core: EngineCore, request_id: str, prompt: str, **params: Any) -> None:
     tokens = [ord(character) for character in prompt]
-    core.add(Request(request_id, tokens, SamplingParams(**params)))
+    core.add(GenerationRequest(request_id, tokens, SamplingParams(**params)))
 
 
 def run(core: EngineCore, steps: int = 1000) -> Snapshot:

@@ -7,8 +7,8 @@ from inference.engine import (
     Add,
     Cancel,
     EngineRunner,
+    GenerationRequest,
     ModelLoadError,
-    Request,
     SamplingParams,
 )
 from tests.inference.engine.fakes import FakeBackend
@@ -43,7 +43,9 @@ def test_it_loads_generates_and_frees_the_model() -> None:
     backend.script("hi", "yo")
     listener = Listener(lambda: backend)
     assert listener.next()[0] == "ready"
-    listener.runner.send(Add(Request("a", [ord("h"), ord("i")], SamplingParams())))
+    listener.runner.send(
+        Add(GenerationRequest("a", [ord("h"), ord("i")], SamplingParams()))
+    )
     text = ""
     while "yo" not in text:
         kind, outputs = listener.next()
@@ -68,11 +70,15 @@ def test_a_cancelled_request_gives_no_more_output() -> None:
     backend.script("go", "x" * 90_000)
     listener = Listener(lambda: backend)
     listener.next()
-    listener.runner.send(Add(Request("a", [ord("g"), ord("o")], SamplingParams())))
+    listener.runner.send(
+        Add(GenerationRequest("a", [ord("g"), ord("o")], SamplingParams()))
+    )
     assert listener.next()[0] == "outputs"
     listener.runner.send(Cancel(("a",)))
     backend.script("ok", "!")
-    listener.runner.send(Add(Request("b", [ord("o"), ord("k")], SamplingParams())))
+    listener.runner.send(
+        Add(GenerationRequest("b", [ord("o"), ord("k")], SamplingParams()))
+    )
     seen = ""
     while seen != "b":
         _, outputs = listener.next()

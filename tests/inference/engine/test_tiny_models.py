@@ -19,7 +19,7 @@ import pytest
 from inference.engine import (
     EngineConfig,
     EngineCore,
-    Request,
+    GenerationRequest,
     SamplingParams,
     SequenceOutput,
 )
@@ -442,14 +442,14 @@ def test_a_prompts_probabilities_are_told_once_though_it_is_computed_twice(
     )
     core = EngineCore(backend)
     params = SamplingParams(temperature=0, max_tokens=8, prompt_logprobs=0)
-    core.add(Request("told", words("prompt", 100), params))
+    core.add(GenerationRequest("told", words("prompt", 100), params))
     outputs: list[SequenceOutput] = []
     # In the middle of the prompt, or of the answer.
     while not core.stats().prompt_tokens_total or (
         core.stats().output_tokens_total < output
     ):
         outputs += core.step()
-    core.add(Request("long", words("long", 300), params))
+    core.add(GenerationRequest("long", words("long", 300), params))
     while core.has_work:
         outputs += core.step()
     assert backend.layout.n_seq_max == 1

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine import EngineCore, GenerationRequest, SamplingParams
 from inference.engine.kv_cache import disk_cache
 from inference.engine.kv_cache.disk_cache import DiskCache
 from inference.engine.kv_cache.prefix_files import PrefixFolder
@@ -143,7 +143,7 @@ class Walk(RuleBasedStateMachine):
         before = data.draw(st.sampled_from([*SYSTEMS, *self.prompts]))
         prompt = (before + chr(0x1000 + self.count) * tail)[-110:]
         self.core.add(
-            Request(
+            GenerationRequest(
                 name,
                 [ord(character) for character in prompt],
                 SamplingParams(max_tokens=limit),

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from inference.engine import Request, SamplingParams
+from inference.engine import GenerationRequest, SamplingParams
 from inference.engine.kv_cache.operations import Clear, Evict, Fork, Move, Reuse
 from inference.engine.kv_cache.slots import Layout, Match, Slots
 from inference.engine.sampling.detokenizer import Detokenizer
@@ -19,7 +19,7 @@ def make_slots(number: int = 4, **options: bool) -> Slots:
 
 def sequence(tokens: list[int], owner: str = "") -> Sequence:
     arrival = next(_arrivals)
-    request = Request(str(arrival), tokens, SamplingParams(), owner=owner)
+    request = GenerationRequest(str(arrival), tokens, SamplingParams(), owner=owner)
     return Sequence(
         request=request,
         tokens=list(tokens),

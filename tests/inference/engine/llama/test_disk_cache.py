@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
+from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
 from inference.engine.kv_cache.disk_cache import open_disk_cache
 from inference.engine.llama import LlamaBackend
 
@@ -39,7 +39,7 @@ class Life:
         """Return an answer's tokens, and how many of its prompt's were there."""
         prompt = self.backend.tokenizer.tokenize(SYSTEM + question, special=True)
         params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
-        self.core.add(Request(question, prompt, params))
+        self.core.add(GenerationRequest(question, prompt, params))
         told: list[int] = []
         cached = 0
         while self.core.has_work:

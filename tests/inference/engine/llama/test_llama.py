@@ -10,8 +10,8 @@ from inference.engine import (
     EngineConfig,
     EngineCore,
     FinishReason,
+    GenerationRequest,
     ModelLoadError,
-    Request,
     SamplingParams,
 )
 from inference.engine.llama import LlamaBackend
@@ -60,7 +60,7 @@ def prompt(backend: LlamaBackend, question: str) -> list[int]:
 
 
 def test_it_answers_a_question(core: EngineCore, backend: LlamaBackend) -> None:
-    core.add(Request("a", prompt(backend, QUESTIONS[0]), GREEDY))
+    core.add(GenerationRequest("a", prompt(backend, QUESTIONS[0]), GREEDY))
     assert "Paris" in run(core)["a"]
 
 
@@ -69,10 +69,10 @@ def test_a_batch_of_eight_equals_one_at_a_time(
 ) -> None:
     alone = {}
     for number, question in enumerate(QUESTIONS):
-        core.add(Request(str(number), prompt(backend, question), GREEDY))
+        core.add(GenerationRequest(str(number), prompt(backend, question), GREEDY))
         alone.update(run(core))
     for number, question in enumerate(QUESTIONS):
-        core.add(Request(str(number), prompt(backend, question), GREEDY))
+        core.add(GenerationRequest(str(number), prompt(backend, question), GREEDY))
     assert run(core) == alone
 
 
@@ -80,10 +80,14 @@ def test_a_sequence_resumed_elsewhere_equals_one_that_was_not_interrupted(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
     tokens = prompt(backend, QUESTIONS[2])
-    core.add(Request("whole", tokens, GREEDY))
+    core.add(GenerationRequest("whole", tokens, GREEDY))
     whole = run_outputs(core)
     first = whole[:10]
-    core.add(Request("rest", tokens, GREEDY, tuple(t for o in first for t in o.tokens)))
+    core.add(
+        GenerationRequest(
+            "rest", tokens, GREEDY, tuple(t for o in first for t in o.tokens)
+        )
+    )
     rest = run(core)["rest"]
     text = "".join(o.text for o in whole)
     assert "".join(o.text for o in first) + rest == text
@@ -95,17 +99,19 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(
     texts: list[str] = []
     for seed in (7, 7, 8):
         params = SamplingParams(temperature=1.5, seed=seed, max_tokens=24)
-        core.add(Request(f"s{len(texts)}", prompt(backend, QUESTIONS[4]), params))
+        core.add(
+            GenerationRequest(f"s{len(texts)}", prompt(backend, QUESTIONS[4]), params)
+        )
         texts.append(next(iter(run(core).values())))
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_a_banned_token_never_comes(core: EngineCore, backend: LlamaBackend) -> None:
     tokens = prompt(backend, QUESTIONS[0])
-    core.add(Request("free", tokens, GREEDY))
+    core.add(GenerationRequest("free", tokens, GREEDY))
     first = next(o for o in run_outputs(core) if o.tokens).tokens[0]
     banned = SamplingParams(temperature=0, max_tokens=24, logit_bias=((first, -100.0),))
-    core.add(Request("banned", tokens, banned))
+    core.add(GenerationRequest("banned", tokens, banned))
     outputs = run_outputs(core)
     assert first not in [token for output in outputs for token in output.tokens]
 
@@ -113,7 +119,7 @@ def test_a_banned_token_never_comes(core: EngineCore, backend: LlamaBackend) -> 
 def test_a_favoured_token_always_comes(core: EngineCore, backend: LlamaBackend) -> None:
     (token,) = backend.tokenizer.tokenize("!", special=False)
     params = SamplingParams(temperature=0, max_tokens=5, logit_bias=((token, 100.0),))
-    core.add(Request("a", prompt(backend, QUESTIONS[0]), params))
+    core.add(GenerationRequest("a", prompt(backend, QUESTIONS[0]), params))
     assert run(core)["a"] == "!!!!!"
 
 
@@ -129,7 +135,7 @@ def test_a_presence_penalty_makes_room_for_another_token(
         params = SamplingParams(
             temperature=0, max_tokens=2, logit_bias=bias, presence_penalty=penalty
         )
-        core.add(Request(str(penalty), prompt(backend, QUESTIONS[0]), params))
+        core.add(GenerationRequest(str(penalty), prompt(backend, QUESTIONS[0]), params))
         texts.update(run(core))
     assert texts == {"0.0": "!!", "100.0": "!?"}
 
@@ -140,7 +146,7 @@ def test_an_answer_ends_by_itself_with_stop(
     tokens = backend.tokenizer.tokenize(
         SYSTEM + CHAT.format(QUESTIONS[0]), special=True
     )
-    core.add(Request("a", tokens, SamplingParams(temperature=0)))
+    core.add(GenerationRequest("a", tokens, SamplingParams(temperature=0)))
     last = run_outputs(core)[-1]
     assert last.finish_reason is FinishReason.STOP
     assert last.num_output < 400
@@ -158,13 +164,15 @@ def test_a_long_prompt_is_computed_right_in_chunks(
     facts = " ".join(f"Fact {n}: the sky is blue." for n in range(40))
     tokens = prompt(backend, f"{facts} What is the capital of France?")
     assert 400 < len(tokens) < 500
-    core.add(Request("alone", tokens, GREEDY))
+    core.add(GenerationRequest("alone", tokens, GREEDY))
     alone = run(core)["alone"]
     # Beside seven decodes the pacer cuts the same prompt into many chunks.
     for number in range(7):
-        core.add(Request(str(number), prompt(backend, QUESTIONS[number]), GREEDY))
+        core.add(
+            GenerationRequest(str(number), prompt(backend, QUESTIONS[number]), GREEDY)
+        )
     core.step()
-    core.add(Request("chunked", tokens, GREEDY))
+    core.add(GenerationRequest("chunked", tokens, GREEDY))
     assert run(core)["chunked"] == alone
 
 
@@ -197,7 +205,7 @@ def test_the_kv_cache_can_be_of_other_types(
     )
     backend = LlamaBackend(config)
     core = EngineCore(backend)
-    core.add(Request("a", prompt(backend, QUESTIONS[0]), GREEDY))
+    core.add(GenerationRequest("a", prompt(backend, QUESTIONS[0]), GREEDY))
     text = run(core)["a"]
     core.close()
     assert len(text) > 20
@@ -216,7 +224,9 @@ def test_guesses_change_the_speed_and_not_the_answer(sample_model_path: Path) ->
         core.times.calibrate(1, 0.010)
         core.times.calibrate(16, 0.011)
         tokens = backend.tokenizer.tokenize(text * 2, special=True)
-        core.add(Request("a", tokens, SamplingParams(temperature=0, max_tokens=48)))
+        core.add(
+            GenerationRequest("a", tokens, SamplingParams(temperature=0, max_tokens=48))
+        )
         outputs = run_outputs(core)
         answers[draft] = [token for output in outputs for token in output.tokens]
         core.check_integrity()

@@ -12,7 +12,7 @@ from inference.engine import EngineConfig, SamplingParams
 from inference.engine.errors import DecodeError
 from inference.engine.llama import LlamaBackend
 from inference.engine.llama.prefill_context import turned
-from inference.engine.request import Request
+from inference.engine.request import GenerationRequest
 from tests.inference.engine.driver import Driver
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
     """Return how likely the likeliest tokens after a long prompt were."""
     core = driver.core
     params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
-    core.add(Request("a", long_prompt(backend, "one", sentences=24), params))
+    core.add(GenerationRequest("a", long_prompt(backend, "one", sentences=24), params))
     told: list[float] = []
     while len(told) < 8:
         for output in core.step():

@@ -11,7 +11,7 @@ from inference.engine import (
     EngineConfig,
     EngineCore,
     FinishReason,
-    Request,
+    GenerationRequest,
     SamplingParams,
     SequenceOutput,
 )
@@ -50,7 +50,7 @@ def core(backend: LlamaBackend) -> EngineCore:
 def run_one(
     core: EngineCore, prompt: list[int], params: SamplingParams
 ) -> list[SequenceOutput]:
-    core.add(Request("a", prompt, params))
+    core.add(GenerationRequest("a", prompt, params))
     return [output for output in run_outputs(core) if not output.is_start]
 
 
@@ -112,7 +112,7 @@ def test_prompts_are_scored_beside_others_as_they_are_alone(
     prompt = backend.tokenizer.tokenize(TALE[:130], special=True)
     alone = [each.chosen.logprob for each in scored(run_one(core, prompt, SCORE))]
     for name in "bcd":
-        core.add(Request(name, prompt, replace(SCORE, max_tokens=2)))
+        core.add(GenerationRequest(name, prompt, replace(SCORE, max_tokens=2)))
     outputs = run_outputs(core)
     for name in "bcd":
         told = scored([output for output in outputs if output.request_id == name])

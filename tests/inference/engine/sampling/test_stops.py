@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine import FinishReason, Request, SamplingParams
+from inference.engine import FinishReason, GenerationRequest, SamplingParams
 from tests.inference.engine.test_core import make_engine, run_outputs, tokens
 
 
@@ -13,7 +13,7 @@ def answer(scripted: str, **params: object) -> tuple[str, FinishReason | None, i
     core, backend = make_engine()
     backend.script("go", scripted)
     asked = SamplingParams(**params)  # type: ignore[arg-type]
-    core.add(Request("a", tokens("go"), asked))
+    core.add(GenerationRequest("a", tokens("go"), asked))
     outputs = run_outputs(core)
     text = "".join(output.text for output in outputs)
     return text, outputs[-1].finish_reason, outputs[-1].num_output

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
+from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
 from inference.engine.llama import LlamaBackend
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.structured_output.constraint import Constraint
@@ -55,7 +55,7 @@ def think(
     output: list[int] = []
     text = ""
     core = EngineCore(backend)
-    core.add(Request("first", prompt, params))
+    core.add(GenerationRequest("first", prompt, params))
     while core.has_work:
         for told in core.step():
             output += told.tokens
@@ -63,7 +63,7 @@ def think(
     core.check_integrity()
     if not resume:
         return text
-    core.add(Request("second", prompt, params, resume=tuple(output[:resume])))
+    core.add(GenerationRequest("second", prompt, params, resume=tuple(output[:resume])))
     text = backend.tokenizer.detokenize(output[:resume])
     while core.has_work:
         for told in core.step():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from inference.engine import Request, SamplingParams
+from inference.engine import GenerationRequest, SamplingParams
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.sequence import Sequence
@@ -13,7 +13,7 @@ _arrivals = count()
 def sequence(key: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
     arrival = next(_arrivals)
     return Sequence(
-        request=Request(
+        request=GenerationRequest(
             f"{key}{arrival}",
             [1],
             SamplingParams(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine import EngineCore, Request, SamplingParams
+from inference.engine import EngineCore, GenerationRequest, SamplingParams
 from inference.engine.scheduling.lora import (
     TURN_STEPS,
     AdapterNotLoaded,
@@ -122,7 +122,7 @@ def test_a_preempted_sequence_comes_back_under_its_adapters() -> None:
     core = EngineCore(backend)
     for name, adapters in (("a", ()), ("b", PIRATE)):
         core.add(
-            Request(
+            GenerationRequest(
                 name,
                 tokens("x" * 20),
                 SamplingParams(max_tokens=25),

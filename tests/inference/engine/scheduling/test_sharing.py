@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineCore, Request, SamplingParams, SequenceOutput
+from inference.engine import (
+    EngineCore,
+    GenerationRequest,
+    SamplingParams,
+    SequenceOutput,
+)
 from inference.engine.errors import CellsExhausted
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.engine.test_core import run, run_outputs, tokens
@@ -24,7 +29,11 @@ def make(**options: Any) -> tuple[EngineCore, FakeBackend]:
 
 
 def add(core: EngineCore, name: str, prompt: str, limit: int = 4, **more: Any) -> None:
-    core.add(Request(name, tokens(prompt), SamplingParams(max_tokens=limit), **more))
+    core.add(
+        GenerationRequest(
+            name, tokens(prompt), SamplingParams(max_tokens=limit), **more
+        )
+    )
 
 
 def cached(outputs: list[SequenceOutput]) -> dict[str, int]:

@@ -11,8 +11,8 @@ import pytest
 from inference.engine import (
     EngineConfig,
     EngineCore,
+    GenerationRequest,
     ModelLoadError,
-    Request,
     SamplingParams,
 )
 from inference.engine.llama import LlamaBackend
@@ -70,7 +70,7 @@ def answers(
     """Return what is answered to questions asked at once, and the accepted tokens."""
     params = SamplingParams(temperature=0, max_tokens=length, ignore_eos=True)
     for number, prompt in enumerate(prompts(core, count)):
-        core.add(Request(str(number), prompt, params))
+        core.add(GenerationRequest(str(number), prompt, params))
     told: dict[str, list[int]] = {}
     accepted = 0
     while core.has_work:
@@ -115,7 +115,7 @@ def test_sequences_that_are_preempted_and_come_back_are_drafted_for(
     assert accepted > 30
     ask = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=4)
     for number, prompt in enumerate(prompts(core, 4)):
-        core.add(Request("check", [*prompt, *told[str(number)]], ask))
+        core.add(GenerationRequest("check", [*prompt, *told[str(number)]], ask))
         (logprobs,) = [
             o.prompt_logprobs for o in run_outputs(core) if o.prompt_logprobs
         ]
@@ -137,7 +137,7 @@ def test_a_prompt_that_is_longer_than_a_batch_is_read_in_pieces(
         text = "The quick brown fox jumps over the lazy dog. " * 30
         prompt = core._tokenizer.tokenize(text, special=True)
         params = SamplingParams(temperature=0, max_tokens=40)
-        core.add(Request("a", prompt, params))
+        core.add(GenerationRequest("a", prompt, params))
         outputs = run_outputs(core)
         texts[draft] = "".join(output.text for output in outputs)
     assert texts["model"] == texts["off"]
@@ -193,16 +193,16 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
     core = engine("off", n_ctx=64, n_seq_max=16, kv_layout="unified")
     prompt = core._tokenizer.tokenize("Once upon a time, there was a", special=True)
     greedy = SamplingParams(temperature=0, max_tokens=2)
-    core.add(Request("greedy", prompt, greedy))
+    core.add(GenerationRequest("greedy", prompt, greedy))
     prediction = tuple(t for output in run_outputs(core) for t in output.tokens)
     kept = 4
     for seed in range(400):
         core.add(
-            Request(
+            GenerationRequest(
                 f"seed {seed}",
                 prompt,
                 SamplingParams(temperature=1, top_k=kept, max_tokens=3, seed=seed),
-                prediction=prediction,
+                prediction_token_ids=prediction,
             )
         )
     told: dict[str, list[int]] = {}
@@ -215,7 +215,7 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
         # The model's own opinion behind the same tokens, asked without any draft.
         context = [*prompt, *prediction[:place]]
         ask = SamplingParams(temperature=0, max_tokens=1, logprobs=kept)
-        core.add(Request("ask", context, ask))
+        core.add(GenerationRequest("ask", context, ask))
         (logprobs,) = [o.logprobs[0] for o in run_outputs(core) if o.logprobs]
         weights = {each.token: math.exp(each.logprob) for each in logprobs.top}
         seen = Counter(

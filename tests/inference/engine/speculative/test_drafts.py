@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine import EngineConfig, EngineCore, Request, SamplingParams
+from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
 from inference.engine.speculative.drafts import (
     Acceptance,
     PromptLookup,
@@ -162,12 +162,16 @@ def test_guesses_that_never_come_true_cost_later_requests_nothing() -> None:
     drafter = FakeDrafter(wrong_every=1)
     core, _ = engine(drafter=drafter)
     for number in range(20):
-        core.add(Request(str(number), tokens("go on"), SamplingParams(max_tokens=20)))
+        core.add(
+            GenerationRequest(
+                str(number), tokens("go on"), SamplingParams(max_tokens=20)
+            )
+        )
         run_outputs(core)
     asked = [sum(wanted.values()) for wanted in drafter.wanted]
     assert sum(asked) > 0
     drafter.wanted.clear()
-    core.add(Request("late", tokens("go on"), SamplingParams(max_tokens=10)))
+    core.add(GenerationRequest("late", tokens("go on"), SamplingParams(max_tokens=10)))
     run_outputs(core)
     assert drafter.wanted == []
 
@@ -211,11 +215,11 @@ def test_a_repeated_text_takes_fewer_steps_and_is_the_same(
         # Without a lookup of its own the request may say what the answer will be.
         predicted = drafts and not shape
         core.add(
-            Request(
+            GenerationRequest(
                 "a",
                 tokens(poem),
                 SamplingParams(),
-                prediction=tuple(tokens(poem * 3)) if predicted else (),
+                prediction_token_ids=tuple(tokens(poem * 3)) if predicted else (),
             )
         )
         outputs = run_outputs(core)
@@ -232,7 +236,11 @@ def test_a_prediction_is_no_use_where_nothing_can_be_taken_back() -> None:
     core, backend = engine(can_cut=False)
     backend.script("go", "abcdef")
     guess = tuple(tokens("abcdef"))
-    core.add(Request("a", tokens("go"), SamplingParams(), prediction=guess))
+    core.add(
+        GenerationRequest(
+            "a", tokens("go"), SamplingParams(), prediction_token_ids=guess
+        )
+    )
     outputs = run_outputs(core)
     assert "".join(output.text for output in outputs) == "abcdef"
     assert outputs[-1].num_drafted == 0
@@ -242,7 +250,9 @@ def test_a_draft_model_takes_fewer_steps_until_its_own_time_is_too_much() -> Non
     steps = {}
     for seconds in (0.0, 1.0):
         core, backend = engine(drafter=FakeDrafter(wrong_every=7, seconds=seconds))
-        core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=100)))
+        core.add(
+            GenerationRequest("a", tokens("go on"), SamplingParams(max_tokens=100))
+        )
         run_outputs(core)
         steps[seconds] = len(backend.plans)
     assert steps[0.0] < 50
@@ -253,7 +263,7 @@ def test_forced_tokens_take_no_step_of_their_own() -> None:
     steps, texts = {}, {}
     for forces in (False, True):
         core, backend = engine(forces=forces)
-        core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=60)))
+        core.add(GenerationRequest("a", tokens("go on"), SamplingParams(max_tokens=60)))
         texts[forces] = "".join(output.text for output in run_outputs(core))
         steps[forces] = len(backend.plans)
         core.check_integrity()
@@ -306,7 +316,11 @@ def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
     seen: dict[str, Counter[str]] = {letter: Counter() for letter in CHAIN}
     accepted = drafted = 0
     for number in range(40):
-        core.add(Request(str(number), tokens("abcd"), SamplingParams(max_tokens=250)))
+        core.add(
+            GenerationRequest(
+                str(number), tokens("abcd"), SamplingParams(max_tokens=250)
+            )
+        )
         outputs = run_outputs(core)
         text = "d" + "".join(output.text for output in outputs)
         for before, after in pairwise(text):
@@ -325,7 +339,7 @@ def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
 
 def test_the_oracle_alone_is_what_a_wrong_drafter_leads_to() -> None:
     core, _ = engine(drafter=FakeDrafter(wrong_every=3))
-    core.add(Request("a", tokens("go on"), SamplingParams(max_tokens=50)))
+    core.add(GenerationRequest("a", tokens("go on"), SamplingParams(max_tokens=50)))
     text = "go on"
     for _ in range(50):
         text += oracle(text)
@@ -338,7 +352,11 @@ def test_nothing_is_guessed_beside_a_first_token() -> None:
     backend.script("go on", "abcdefgh")
     guess = tuple(tokens("abcdefgh"))
     for name in ("first", "cached"):
-        core.add(Request(name, tokens("go on"), SamplingParams(), prediction=guess))
+        core.add(
+            GenerationRequest(
+                name, tokens("go on"), SamplingParams(), prediction_token_ids=guess
+            )
+        )
         backend.plans.clear()
         run_outputs(core)
         guessed = [plan.items[0].num_draft for plan in backend.plans]
@@ -356,7 +374,7 @@ def test_what_few_may_look_up_many_may_not(count: int, *, may_guess: bool) -> No
     core.times.calibrate(1, 0.010)
     core.times.calibrate(16, 0.012)
     for name in range(count):
-        core.add(Request(f"{name}", tokens(poem), SamplingParams()))
+        core.add(GenerationRequest(f"{name}", tokens(poem), SamplingParams()))
     run_outputs(core)
     together = [plan for plan in backend.plans if plan.num_decodes == count]
     assert together
@@ -387,8 +405,8 @@ def test_a_step_of_several_micro_batches_teaches_nothing_about_one(
     poem = "roses are red, violets are blue. "
     backend.script(poem, poem * 3)
     backend.script("x", "The quick brown fox jumps over a lazy dog.")
-    core.add(Request("a", tokens(poem), SamplingParams()))
-    core.add(Request("b", tokens("x"), SamplingParams()))
+    core.add(GenerationRequest("a", tokens(poem), SamplingParams()))
+    core.add(GenerationRequest("b", tokens("x"), SamplingParams()))
     run_outputs(core)
     lengths = [
         {len(item.tokens) for item in plan.items if item.is_decode}

@@ -10,7 +10,7 @@ from inference.engine import (
     EngineConfig,
     EngineCore,
     FinishReason,
-    Request,
+    GenerationRequest,
     SamplingParams,
 )
 from inference.engine.errors import InvalidRequest
@@ -91,7 +91,7 @@ def ask(
     for name, params in requests.items():
         text = QUESTION.format(name.split("/")[0])
         prompt = backend.tokenizer.tokenize(text, special=True)
-        core.add(Request(name, prompt, params, resume))
+        core.add(GenerationRequest(name, prompt, params, resume))
 
 
 def outputs(core: EngineCore) -> dict[str, list[SequenceOutput]]:
