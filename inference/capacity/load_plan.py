@@ -24,8 +24,8 @@ from inference.capacity.memory_estimate import (
     with_adapters,
     with_draft_model,
 )
+from inference.engine.adapters import AdapterFile
 from inference.engine.config import EngineConfig
-from inference.engine.scheduling.lora import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
 from registry.models import FileState, Kind, Model

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from inference.capacity.machine import Machine
+    from inference.engine.adapters import AdapterFile
     from inference.engine.config import EngineConfig
-    from inference.engine.scheduling.lora import AdapterFile
     from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 
 #: Bytes of one KV element; a quantised block of 32 has its scales in it.

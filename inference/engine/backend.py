@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from inference.engine.infill import InfillTokens
     from inference.engine.kv_cache.slots import Layout
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.plan import Sampled, StepPlan
     from inference.engine.sequence import Sequence
+    from inference.engine.step import Sampled, StepPlan
 
 
 class Tokenizer(Protocol):

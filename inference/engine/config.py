@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.lora import AdapterFile
+    from inference.engine.adapters import AdapterFile
 
 #: Logits that a step has room for beyond one of each sequence: for a prompt's
 #: probabilities and for drafts. Each takes a vocabulary's width of floats.

@@ -6,6 +6,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from inference.engine.cache_layout import grown
 from inference.engine.errors import (
     CellsExhausted,
     ContextExceeded,
@@ -14,7 +15,6 @@ from inference.engine.errors import (
     InvalidRequest,
     ModelLoadError,
 )
-from inference.engine.kv_cache.context_size import grown
 from inference.engine.kv_cache.operations import (
     Clear,
     Evict,
@@ -28,24 +28,24 @@ from inference.engine.kv_cache.operations import (
 )
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.sampling.detokenizer import Detokenizer
+from inference.engine.scheduling.drafting import Drafting
 from inference.engine.scheduling.scheduler import Gain, Scheduler
 from inference.engine.scheduling.step_times import StepTimes
+from inference.engine.scheduling.warm_up import warm_up
 from inference.engine.sequence import FinishReason, Sequence
-from inference.engine.speculative.drafting import Drafting
 from inference.engine.telemetry import Telemetry
-from inference.engine.warm_up import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Sequence as Tokens
 
+    from inference.engine.adapters import Realm
     from inference.engine.backend import Backend
-    from inference.engine.kv_cache.disk_cache import DiskCache, StoredPrefix
     from inference.engine.kv_cache.slots import Layout
+    from inference.engine.prefix_cache.disk_cache import DiskCache, StoredPrefix
     from inference.engine.request import GenerationRequest
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.lora import Realm
-    from inference.engine.scheduling.plan import StepPlan
+    from inference.engine.step import StepPlan
 
 #: How long a step that has nothing else to do waits for a prefix from disk.
 _READ_WAIT_S = 0.01

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inference.engine.adapters import Adapters
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.lora import Adapters
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from inference.engine.speculative.drafts import Acceptance
 
 if TYPE_CHECKING:
     from inference.engine.errors import EngineError
-    from inference.engine.kv_cache.disk_cache import StoredPrefix
+    from inference.engine.prefix_cache.disk_cache import StoredPrefix
     from inference.engine.request import GenerationRequest
     from inference.engine.sampling.detokenizer import Detokenizer
     from inference.engine.sampling.logprobs import TokenLogprobs

@@ -24,7 +24,7 @@ from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.structured_output.constraint import Constraint
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.lora import Adapters
+    from inference.engine.adapters import Adapters
 
 VERSION = 3
 

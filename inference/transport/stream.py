@@ -25,8 +25,8 @@ from inference.transport.messages import (
 )
 
 if TYPE_CHECKING:
+    from inference.engine.adapters import Adapters
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.lora import Adapters
     from inference.transport.client import EngineClient
     from inference.transport.messages import Request
 

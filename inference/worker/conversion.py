@@ -6,12 +6,12 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from inference.engine.adapters import check_loaded
 from inference.engine.core import check_request
 from inference.engine.embedding.requests import EmbeddingOutput
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import infill_prompt
 from inference.engine.request import GenerationRequest
-from inference.engine.scheduling.lora import check_loaded
 from inference.engine.sequence import FinishReason
 from inference.transport.messages import (
     Embed,

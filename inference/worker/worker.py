@@ -22,10 +22,10 @@ from channels.layers import channel_layers
 from redis.exceptions import RedisError
 
 from inference.engine.core import EngineCore
-from inference.engine.cores import unbound
+from inference.engine.cpu_threads import unbound
 from inference.engine.embedding.core import EmbeddingCore
 from inference.engine.errors import EngineError
-from inference.engine.kv_cache.disk_cache import open_disk_cache
+from inference.engine.prefix_cache.disk_cache import open_disk_cache
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.errors import QueueFull, queue_full_message
 from inference.transport import queue as request_queue

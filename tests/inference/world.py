@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from inference.engine.backend import Backend
     from inference.engine.embedding.requests import EmbeddingBackend
-    from inference.engine.scheduling.plan import Sampled, StepPlan
+    from inference.engine.step import Sampled, StepPlan
     from tests.inference.engine.fake_embedder import FakeEmbedder
 
 WAIT_S = 20.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inference.api.declarations.fields import Field, ListOf, Number, Text, quote
 from inference.api.declarations.records import Inert, Record
 from inference.api.errors import InvalidRequest
-from inference.engine.scheduling.lora import Adapters, adapter_set
+from inference.engine.adapters import Adapters, adapter_set
 from registry.models import attached_name
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
-    from inference.engine.scheduling.lora import Realm
+    from inference.engine.adapters import Realm
     from inference.engine.sequence import Sequence
 
 

@@ -17,12 +17,12 @@ from inference.engine.kv_cache.operations import (
     Restore,
     Reuse,
 )
-from inference.engine.kv_cache.prefix_tree import PrefixTree
+from inference.engine.prefix_cache.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.scheduling.lora import Realm
+    from inference.engine.adapters import Realm
     from inference.engine.sequence import Sequence
 
 #: A copied prefix shorter than this is not worth the copying.

@@ -12,8 +12,8 @@ from inference.engine.errors import ModelLoadError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from inference.engine.adapters import AdapterFile, Adapters
     from inference.engine.llama.log import LlamaLog
-    from inference.engine.scheduling.lora import AdapterFile, Adapters
 
 
 class LlamaAdapters:

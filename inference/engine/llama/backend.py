@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
+from inference.engine.cache_layout import first_layout
 from inference.engine.errors import (
     CellsExhausted,
     DecodeError,
     EngineError,
     ModelLoadError,
 )
-from inference.engine.kv_cache.context_size import first_layout
 from inference.engine.llama.adapters import LlamaAdapters
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.draft_model import LlamaDraftModel
@@ -26,18 +26,18 @@ from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 from inference.engine.llama.sampling.sampler import SequenceSampler, prepare
 from inference.engine.llama.tokenizer import LlamaTokenizer
-from inference.engine.scheduling.plan import Sampled
 from inference.engine.speculative.drafts import num_agreed, verified
+from inference.engine.step import Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.engine.adapters import Adapters
     from inference.engine.config import EngineConfig
     from inference.engine.kv_cache.slots import Layout
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.lora import Adapters
-    from inference.engine.scheduling.plan import StepItem, StepPlan
+    from inference.engine.step import StepItem, StepPlan
 
 logger = logging.getLogger(__name__)
 

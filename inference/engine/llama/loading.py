@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 
 from inference.engine.config import CPU_TILE
-from inference.engine.cores import physical_cores
+from inference.engine.cpu_threads import physical_cores
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.cpu import has_broken_amx
 

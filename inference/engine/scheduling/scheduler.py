@@ -6,16 +6,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.engine.adapters import Turns
 from inference.engine.kv_cache.operations import KVOp, Reuse, Save
 from inference.engine.kv_cache.slots import Layout, Match, Slots
+from inference.engine.scheduling.drafting import DraftRoom
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.fair_shares import Demand, shares
-from inference.engine.scheduling.lora import Turns
-from inference.engine.scheduling.plan import Sampled, StepItem, StepPlan
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.sequence import FinishReason, Sequence, SequenceStatus
-from inference.engine.speculative.drafting import DraftRoom
 from inference.engine.speculative.drafts import Acceptance
+from inference.engine.step import Sampled, StepItem, StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

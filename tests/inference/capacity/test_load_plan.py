@@ -20,7 +20,7 @@ from inference.capacity.load_plan import (
 )
 from inference.capacity.machine import Gpu, Machine
 from inference.capacity.placement import Loaded
-from inference.engine.scheduling.lora import AdapterFile
+from inference.engine.adapters import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import LoadSettings
 from registry.models import Kind

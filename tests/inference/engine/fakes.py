@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
 from inference.engine.kv_cache.slots import Layout
-from inference.engine.scheduling.plan import Sampled
 from inference.engine.speculative.drafts import num_agreed, verified
+from inference.engine.step import Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.engine.adapters import Adapters
     from inference.engine.infill import InfillTokens
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.scheduling.lora import Adapters
-    from inference.engine.scheduling.plan import StepItem, StepPlan
     from inference.engine.sequence import Sequence
+    from inference.engine.step import StepItem, StepPlan
 
 #: A token, the cell's name, and the adapters under which it was computed.
 Cell = tuple[int, int, "Adapters"]

@@ -8,7 +8,7 @@ from inference.engine import EngineCore, GenerationRequest, SamplingParams
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.plan import StepPlan
+    from inference.engine.step import StepPlan
     from inference.engine.telemetry import Snapshot
 
 

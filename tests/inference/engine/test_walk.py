@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 )
 
 from inference.engine import EngineCore, GenerationRequest, SamplingParams
-from inference.engine.kv_cache import disk_cache
-from inference.engine.kv_cache.disk_cache import DiskCache
-from inference.engine.kv_cache.prefix_files import PrefixFolder
+from inference.engine.prefix_cache import disk_cache
+from inference.engine.prefix_cache.disk_cache import DiskCache
+from inference.engine.prefix_cache.prefix_files import PrefixFolder
 from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.lora import Adapters
+    from inference.engine.adapters import Adapters
 
 #: Caches of every kind, small enough to be full all the time.
 SHAPES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import collect
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.plan import Sampled, StepPlan
+    from inference.engine.step import Sampled, StepPlan
     from tests.inference.world import World
 
 #: Only to let the client ask; what it would learn is scripted.

@@ -9,8 +9,8 @@ import llama_cpp
 import pytest
 
 from inference.engine import EngineConfig, ModelLoadError
+from inference.engine.adapters import AdapterFile, Adapters
 from inference.engine.llama import LlamaBackend
-from inference.engine.scheduling.lora import AdapterFile, Adapters
 from tests.inference.engine.driver import Driver
 from tests.tiny_adapters import write_adapter
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
-from inference.engine.kv_cache.disk_cache import open_disk_cache
 from inference.engine.llama import LlamaBackend
+from inference.engine.prefix_cache.disk_cache import open_disk_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import llama_cpp
 import pytest
 
 from inference.engine import EngineConfig, ModelLoadError
-from inference.engine.kv_cache.context_size import first_layout
+from inference.engine.cache_layout import first_layout
 from inference.engine.llama import loading
 from inference.engine.llama.hardware import gpus, repacked_types
 from inference.engine.llama.log import LlamaLog

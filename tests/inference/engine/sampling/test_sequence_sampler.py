@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.engine import SamplingParams
-from inference.engine.cores import physical_cores
+from inference.engine.cpu_threads import physical_cores
 from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.sampling.sampler import SequenceSampler
 from inference.engine.llama.tokenizer import LlamaTokenizer

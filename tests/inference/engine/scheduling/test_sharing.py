@@ -18,7 +18,7 @@ from tests.inference.engine.test_core import run, run_outputs, tokens
 from tests.inference.engine.test_walk import written
 
 if TYPE_CHECKING:
-    from inference.engine.scheduling.plan import Sampled, StepPlan
+    from inference.engine.step import Sampled, StepPlan
 
 SYSTEM = "S" * 100
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
+    from inference.engine.adapters import Adapters
     from inference.engine.errors import EngineError
     from inference.engine.sampling.logprobs import TokenLogprobs
-    from inference.engine.scheduling.lora import Adapters
     from inference.engine.sequence import Sequence
 
 

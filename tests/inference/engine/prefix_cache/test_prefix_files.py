@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine.kv_cache.prefix_files import PrefixFolder
+from inference.engine.prefix_cache.prefix_files import PrefixFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

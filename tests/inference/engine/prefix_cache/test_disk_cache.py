@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineCore
-from inference.engine.kv_cache.disk_cache import MIN_TOKENS, DiskCache, cells_digest
-from inference.engine.kv_cache.prefix_files import PrefixFolder
+from inference.engine.prefix_cache.disk_cache import MIN_TOKENS, DiskCache, cells_digest
+from inference.engine.prefix_cache.prefix_files import PrefixFolder
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.engine.scheduling.test_sharing import add, cached, run_texts
 from tests.inference.engine.test_core import run_outputs

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.kv_cache.prefix_tree import PrefixTree
+from inference.engine.prefix_cache.prefix_tree import PrefixTree
 
 
 def matches(tree: PrefixTree, tokens: list[int], owner: str = "") -> dict[int, int]:

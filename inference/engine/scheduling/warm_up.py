@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from inference.engine.request import GenerationRequest
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sampling.params import SamplingParams
-from inference.engine.scheduling.plan import StepItem, StepPlan
 from inference.engine.sequence import Sequence
+from inference.engine.step import StepItem, StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference.engine import EngineCore, GenerationRequest, SamplingParams
-from inference.engine.scheduling.lora import (
+from inference.engine.adapters import (
     TURN_STEPS,
     AdapterNotLoaded,
     Adapters,

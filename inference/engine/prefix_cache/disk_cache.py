@@ -17,15 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.engine.kv_cache.prefix_files import PrefixFolder, PrefixHead
-from inference.engine.kv_cache.prefix_tree import PrefixTree
+from inference.engine.prefix_cache.prefix_files import PrefixFolder, PrefixHead
+from inference.engine.prefix_cache.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from inference.engine.adapters import Realm
     from inference.engine.config import EngineConfig
     from inference.engine.kv_cache.slots import Layout
-    from inference.engine.scheduling.lora import Realm
 
 logger = logging.getLogger(__name__)
 
