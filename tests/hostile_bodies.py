@@ -13,27 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from inference.api.declarations import requests
-from inference.api.embeddings import view as embeddings
-from inference.api.rerank import view as rerank
-from inference.api.tokens import view as tokenizing
+from tests.request_schemas import REQUESTS, request_schema
 from tests.schema_samples import changed, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inference.api.declarations.records import Record
-
 JSON = "application/json"
-RECORDS: dict[str, Record] = {
-    "/v1/chat/completions": requests.CHAT,
-    "/v1/completions": requests.COMPLETION,
-    "/v1/embeddings": embeddings.EMBEDDINGS,
-    "/v1/rerank": rerank.RERANK,
-    "/v1/tokenize": tokenizing.TOKENIZE,
-    "/v1/detokenize": tokenizing.DETOKENIZE,
-    "/v1/apply-template": tokenizing.APPLY_TEMPLATE,
-}
 _MANY = 200_000
 _DEEP = 100_000
 #: Too deep for any use, and not too deep for Python's parser.
@@ -87,10 +73,10 @@ def check_refusal(hostile: Hostile, status: int, content: bytes) -> None:
 def hostile_bodies(model: str) -> Iterator[Hostile]:
     """Yield them all, thousands, for a model that writes text."""
     tried: set[tuple[str, str]] = set()
-    for path, record in RECORDS.items():
-        good = _good_body(record, model)
-        yield from _wrong_values(path, record, good, tried)
-        yield from _wrong_members(path, record, good)
+    for path in REQUESTS:
+        good = _good_body(path, model)
+        yield from _wrong_values(path, good, tried)
+        yield from _wrong_members(path, good)
         yield from _no_json(path, good)
         yield from _wrong_types(path, good)
     yield from _too_many(model)
@@ -101,18 +87,23 @@ def odd_bodies(model: str) -> Iterator[tuple[str, bytes]]:
 
     Each may be answered or refused; none may be the server's fault.
     """
-    for path, record in RECORDS.items():
-        good = _good_body(record, model)
-        for name, schema in record.schema()["properties"].items():
+    for path in REQUESTS:
+        good = _good_body(path, model)
+        for name, schema in _schema(path)["properties"].items():
             validator = Draft202012Validator(schema)
             for text in {*_wrong_texts(schema), *_deep_texts(name)}:
                 if validator.is_valid(json.loads(text)):
                     yield path, _with(good, name, text)
 
 
-def _good_body(record: Record, model: str) -> dict[str, Any]:
-    schema = record.schema()["properties"]
-    good = {name: next(samples(schema[name])) for name in record.required}
+def _schema(path: str) -> dict[str, Any]:
+    return request_schema(REQUESTS[path])
+
+
+def _good_body(path: str, model: str) -> dict[str, Any]:
+    schema = _schema(path)
+    members = schema["properties"]
+    good = {name: next(samples(members[name])) for name in schema["required"]}
     return {**good, "model": model}
 
 
@@ -124,22 +115,23 @@ def _with(good: dict[str, Any], name: str, text: str) -> bytes:
 
 
 def _wrong_values(
-    path: str, record: Record, good: dict[str, Any], tried: set[tuple[str, str]]
+    path: str, good: dict[str, Any], tried: set[tuple[str, str]]
 ) -> Iterator[Hostile]:
     """Yield bodies in which one place of one member has a value that does not fit.
 
     ``tried`` has what was yielded for other routes: members of the same kind are
     the same code.
     """
-    for name, schema in record.schema()["properties"].items():
+    required = _schema(path)["required"]
+    for name, schema in _schema(path)["properties"].items():
         validator = Draft202012Validator(schema)
-        kind = f"{name} {record.members.get(name)!r}"
+        kind = f"{name} {json.dumps(schema)}"
         for text in _wrong_texts(schema):
             if (kind, text) in tried:
                 continue
             tried.add((kind, text))
             wrong = json.loads(text)
-            is_missing = wrong is None and name in record.required
+            is_missing = wrong is None and name in required
             if is_missing or not validator.is_valid(wrong):
                 yield Hostile(path, f"wrong {name}", _with(good, name, text), name)
 
@@ -160,10 +152,8 @@ def _deep_texts(name: str) -> Iterator[str]:
         yield template % deep
 
 
-def _wrong_members(
-    path: str, record: Record, good: dict[str, Any]
-) -> Iterator[Hostile]:
-    for name in record.required:
+def _wrong_members(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
+    for name in _schema(path)["required"]:
         rest = {key: value for key, value in good.items() if key != name}
         yield Hostile(path, "lacks a member", json.dumps(rest).encode(), name)
     for name in ("colour", "", "Model", "model ", "\x00", "\ud800", "é" * 5000):
@@ -239,5 +229,5 @@ def _too_many(model: str) -> Iterator[Hostile]:
         ("/v1/chat/completions", "stop", ["x" * 2_000_000]),
         ("/v1/chat/completions", "logit_bias", {str(n): 1 for n in range(_MANY)}),
     ):
-        body = json.dumps({**_good_body(RECORDS[path], model), member: value}).encode()
+        body = json.dumps({**_good_body(path, model), member: value}).encode()
         yield Hostile(path, f"too much {member}", body, member)

@@ -25,6 +25,14 @@ logger = logging.getLogger(__name__)
 INVALID = "invalid_request_error"
 #: Seconds after which a client may ask again where nothing better is known.
 RETRY_AFTER_S = 5
+#: How much of a client's own text an error message repeats.
+_MAX_QUOTE = 100
+
+
+def quote(text: str) -> str:
+    """Return a client's text for an error message, shortened."""
+    short = text if len(text) <= _MAX_QUOTE else text[:_MAX_QUOTE] + "…"
+    return short.encode("utf-8", "replace").decode()
 
 
 class InvalidRequest(Exception):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rest_framework.exceptions import NotFound
 
-from inference.api.declarations.fields import quote
+from inference.api.errors import quote
 from inference.api.view import OpenView
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from inference.api.declarations.fields import quote
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,12 +13,12 @@ from inference.api.declarations.fields import (
     Field,
     ListOf,
     Text,
-    quote,
     wrong_type,
 )
 from inference.api.declarations.records import Record, missing
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 from inference.api.parameters.structured_output import Name
+from inference.api.text_limits import check_sizes
 from inference.prompts.messages import Message
 
 if TYPE_CHECKING:
@@ -158,29 +158,6 @@ class Messages:
             "maxItems": settings.CONFIG["limits.max_messages"],
             "items": {"oneOf": [record.schema() for record in _ROLES.values()]},
         }
-
-
-def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
-    """Refuse texts that are larger than the configuration allows, one or all.
-
-    ``sizes`` are bytes of UTF-8 by path. Raises InvalidRequest.
-    """
-    limit = settings.CONFIG["limits.max_message_kb"] * 1024
-    for path, size in sizes.items():
-        if size > limit:
-            raise InvalidRequest(
-                f"'{path}' has {size:,} bytes, and at most {limit:,} are allowed.",
-                param=path,
-                code="message_too_long",
-            )
-    limit = settings.CONFIG["limits.max_content_kb"] * 1024
-    size = sum(sizes.values())
-    if size > limit:
-        raise InvalidRequest(
-            f"'{whole}' has {size:,} bytes in all, and at most {limit:,} are allowed.",
-            param=whole,
-            code="content_too_long",
-        )
 
 
 def _parse_message(value: Any, path: str) -> Message:

@@ -10,8 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference.api.declarations.fields import quote
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.constraint import Constraint
 from inference.engine.structured_output.json_schema import prepare_schema

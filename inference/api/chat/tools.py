@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inference.api.chat.messages import check_sizes
 from inference.api.declarations.fields import (
     Boolean,
     Choice,
@@ -19,6 +18,7 @@ from inference.api.declarations.fields import (
 from inference.api.declarations.records import Record, missing
 from inference.api.errors import InvalidRequest
 from inference.api.parameters.structured_output import Grammar, Name, Schema
+from inference.api.text_limits import check_sizes
 from inference.engine.structured_output import grammars
 from inference.prompts.messages import Tool
 

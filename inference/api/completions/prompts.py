@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from inference.api.chat.messages import check_sizes
 from inference.api.declarations.fields import Integer, ListOf, Text, wrong_type
 from inference.api.errors import InvalidRequest
+from inference.api.text_limits import check_sizes
 
 MAX_PROMPTS = 100
 #: What a token id takes of the limits: about the text that it stands for.

@@ -22,8 +22,6 @@ _TYPE_NAMES: dict[type, str] = {
     dict: "an object",
     type(None): "null",
 }
-#: How much of a client's own text an error message repeats.
-_MAX_QUOTE = 100
 
 
 class Field(Protocol):
@@ -34,12 +32,6 @@ class Field(Protocol):
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema."""
-
-
-def quote(text: str) -> str:
-    """Return a client's text for an error message, shortened."""
-    short = text if len(text) <= _MAX_QUOTE else text[:_MAX_QUOTE] + "…"
-    return short.encode("utf-8", "replace").decode()
 
 
 def wrong_type(path: str, expected: str, value: Any) -> InvalidRequest:

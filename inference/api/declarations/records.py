@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.api.declarations.fields import Field, Text, quote, wrong_type
-from inference.api.errors import InvalidRequest
+from inference.api.declarations.fields import Field, Text, wrong_type
+from inference.api.errors import InvalidRequest, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.api.chat import tools
-from inference.api.chat.messages import Content, Messages, check_sizes
+from inference.api.chat.messages import Content, Messages
 from inference.api.completions.prompts import Prompts
 from inference.api.declarations import unsupported as compatibility
 from inference.api.declarations.fields import Boolean, Choice, Field, Integer, Text
@@ -15,6 +15,7 @@ from inference.api.errors import InvalidRequest
 from inference.api.parameters import lora as adapters
 from inference.api.parameters import reasoning, sampling
 from inference.api.parameters import structured_output as constraints
+from inference.api.text_limits import check_sizes
 from inference.prompts.chat import can_continue
 from inference.prompts.effort import BUDGET
 

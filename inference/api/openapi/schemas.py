@@ -1,5 +1,5 @@
-"""The schemas of /openapi.json: of requests from their fields, of answers from
-their types."""
+"""The schemas of /openapi.json, from the models of requests and the types of
+answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,22 @@ from typing import (
     is_typeddict,
 )
 
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
 from inference.api.declarations import requests
 from inference.api.embeddings import view as embeddings
 from inference.api.errors import ErrorBody
 from inference.api.models.view import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank import view as rerank
+from inference.api.rerank.request import RerankRequest
 from inference.api.streaming import payloads
 from inference.api.tokens import view as tokenizing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from inference.api.body import Body
 
 _REQUESTS = {
     "ApplyTemplateRequest": tokenizing.APPLY_TEMPLATE,
@@ -35,9 +40,9 @@ _REQUESTS = {
     "DetokenizeRequest": tokenizing.DETOKENIZE,
     "EmbeddingRequest": embeddings.EMBEDDINGS,
     "LoadRequest": requests.LOAD,
-    "RerankRequest": rerank.RERANK,
     "TokenizeRequest": tokenizing.TOKENIZE,
 }
+_REQUEST_MODELS: tuple[type[Body], ...] = (RerankRequest,)
 _ANSWERS: dict[str, type] = {
     "ChatCompletion": payloads.ChatCompletion,
     "ChatCompletionChunk": payloads.ChatChunk,
@@ -56,12 +61,34 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
     """Return every schema by its name; ``further`` are answers of other routes."""
-    schemas = {name: record.schema() for name, record in _REQUESTS.items()}
+    schemas = request_schemas(_REQUEST_MODELS)
+    schemas |= {name: record.schema() for name, record in _REQUESTS.items()}
     answers = {**_ANSWERS, **further}
     names = {answer: name for name, answer in answers.items()}
     return schemas | {
         name: _of_typed_dict(answer, names) for name, answer in answers.items()
     }
+
+
+def request_schemas(
+    models: Sequence[type[Body]], ref_template: str = ref("{model}")["$ref"]
+) -> dict[str, Any]:
+    """Return the schemas of bodies, and of the objects in them, by their names."""
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in models],
+        ref_template=ref_template,
+        schema_generator=_SchemaGenerator,
+    )
+    definitions: dict[str, Any] = schemas["$defs"]
+    return definitions
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """pydantic's, without a title for each member: that would be its name again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Return False."""
+        return False
 
 
 def _of_typed_dict(answer: type, names: dict[type, str]) -> dict[str, Any]:

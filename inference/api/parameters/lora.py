@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inference.api.declarations.fields import Field, ListOf, Number, Text, quote
+from inference.api.declarations.fields import Field, ListOf, Number, Text
 from inference.api.declarations.records import Inert, Record
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 from inference.engine.adapters import Adapters, adapter_set
 from registry.models import attached_name
 

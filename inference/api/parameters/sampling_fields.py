@@ -11,10 +11,9 @@ from inference.api.declarations.fields import (
     ListOf,
     Number,
     Text,
-    quote,
     wrong_type,
 )
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 from inference.engine.sampling.params import BAN, DEFAULT_ORDER
 
 _MAX_BIASES = 1024

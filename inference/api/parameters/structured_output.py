@@ -17,11 +17,10 @@ from inference.api.declarations.fields import (
     Field,
     ListOf,
     Text,
-    quote,
     wrong_type,
 )
 from inference.api.declarations.records import Record, missing
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
 from inference.engine.structured_output import grammars
 
 if TYPE_CHECKING:

@@ -5,96 +5,29 @@ from __future__ import annotations
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from inference.api.chat.messages import check_sizes
-from inference.api.declarations.fields import Boolean, Integer, Text, wrong_type
-from inference.api.declarations.records import Record
-from inference.api.declarations.requests import MAX_PRIORITY
 from inference.api.embeddings.view import (
-    PRIORITY_HELP,
     EmbeddingUsage,
     embed_jobs,
     usage_of,
     vectors_of,
 )
 from inference.api.engine_view import EngineView
-from inference.api.errors import InvalidRequest
 from inference.api.model_access import RANKS
 from inference.api.openapi.operations import rerank_schema
+from inference.api.rerank.request import RerankRequest
 from inference.api.responses import json_response
+from inference.api.text_limits import check_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from inference.transport.jobs import EmbedJob
     from registry.models import Model
-
-MAX_DOCUMENTS = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """Texts, each as a string or as an object with a text."""
-
-    def parse(self, value: Any, path: str) -> dict[str, str]:
-        """Return each document under its path. Raises InvalidRequest."""
-        if not isinstance(value, list):
-            raise wrong_type(path, "an array of documents", value)
-        if not 1 <= len(value) <= MAX_DOCUMENTS:
-            raise InvalidRequest(
-                f"Invalid value for '{path}': it must have from 1 to {MAX_DOCUMENTS} "
-                f"documents, got {len(value)}.",
-                param=path,
-            )
-        places = {f"{path}[{index}]": each for index, each in enumerate(value)}
-        return {where: _text(each, where) for where, each in places.items()}
-
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema."""
-        kinds = [Text().schema(), _DOCUMENT.schema()]
-        return {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_DOCUMENTS,
-            "items": {"oneOf": kinds},
-        }
-
-
-_DOCUMENT = Record({"text": Text()}, ("text",))
-
-
-def _text(document: Any, path: str) -> str:
-    if isinstance(document, dict):
-        text: str = _DOCUMENT.parse(document, path)["text"]
-        return text
-    if not isinstance(document, str):
-        raise wrong_type(path, "a string or an object with a text", document)
-    return Text().parse(document, path)
-
-
-RERANK = Record(
-    {
-        "model": Text(1, 255),
-        "query": Text(1),
-        "documents": Documents(),
-        "top_n": Integer(1, MAX_DOCUMENTS),
-        "return_documents": Boolean(),
-        "priority": Integer(-MAX_PRIORITY, MAX_PRIORITY),
-    },
-    ("model", "query", "documents"),
-    help={
-        "model": "Id, alias or file name of a reranker.",
-        "documents": "What is longer, with the query, than the model's context is "
-        "refused, never cut.",
-        "top_n": "Return only the first so many. Default: all.",
-        "return_documents": "Return the documents' texts too. Default: false.",
-        "priority": PRIORITY_HELP,
-    },
-)
 
 
 class RankedDocument(TypedDict):
@@ -137,22 +70,22 @@ class RerankView(EngineView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a request."""
-        given = RERANK.parse(request.data)
-        model = self.find_model(request, given["model"], RANKS)
-        query: str = given["query"]
-        documents: Mapping[str, str] = given["documents"]
-        sizes = {where: len(text.encode()) for where, text in documents.items()}
-        check_sizes({"query": len(query.encode())}, "query")
-        check_sizes(sizes, "documents")
+        body = RerankRequest.parse(request.data)
+        model = self.find_model(request, body.model, RANKS)
+        documents = {f"documents[{i}]": text for i, text in enumerate(body.texts)}
+        check_sizes({"query": len(body.query.encode())}, "query")
+        check_sizes(
+            {path: len(text.encode()) for path, text in documents.items()}, "documents"
+        )
         jobs = embed_jobs(
-            documents, request, model, query=query, priority=given.get("priority", 0)
+            documents, request, model, query=body.query, priority=body.priority
         )
         return Plan(
             model=model,
             jobs=list(jobs),
-            documents=list(documents.values()),
-            top_n=given.get("top_n", MAX_DOCUMENTS),
-            returns_documents=given.get("return_documents", False),
+            documents=body.texts,
+            top_n=body.top_n,
+            returns_documents=body.return_documents,
         )
 
     @rerank_schema

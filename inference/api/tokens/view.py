@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from django.conf import settings
 
 from inference.api.chat import tools
-from inference.api.chat.messages import Messages, check_sizes
+from inference.api.chat.messages import Messages
 from inference.api.completions.prompts import Tokens
 from inference.api.declarations.fields import Boolean, Field, Text
 from inference.api.declarations.records import Record, missing
@@ -22,6 +22,7 @@ from inference.api.openapi.operations import (
 )
 from inference.api.parameters import reasoning
 from inference.api.responses import json_response
+from inference.api.text_limits import check_sizes
 from inference.prompts import chat
 from inference.services import is_served
 from inference.transport.jobs import DetokenizeJob, TokenizeJob

@@ -12,11 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from inference.api.declarations import requests
 from inference.api.declarations import unsupported as compatibility
-from inference.api.embeddings import view as embeddings
-from inference.api.rerank import view as rerank
-from inference.api.tokens import view as tokenizing
 from llm_manager.web.docs import openapi_document
 from tests.factories import make_node, make_worker
 from tests.inference.api.conftest import Api, chat_body, events_of, read_stream
@@ -27,6 +23,7 @@ from tests.inference.api.tool_models import (
     script,
     template_of,
 )
+from tests.request_schemas import REQUESTS, request_schema
 
 if TYPE_CHECKING:
     from registry.models import Model
@@ -215,12 +212,11 @@ def test_the_page_in_the_docs_names_every_member() -> None:
     page = API_PAGE.read_text(encoding="utf-8")
 
     names = {
-        *requests.CHAT.members,
-        *requests.COMPLETION.members,
-        *embeddings.EMBEDDINGS.members,
-        *rerank.RERANK.members,
-        *tokenizing.TOKENIZE.members,
-        *tokenizing.DETOKENIZE.members,
+        *(
+            member
+            for name in REQUESTS.values()
+            for member in request_schema(name)["properties"]
+        ),
         *(compatibility.CHAT | compatibility.COMPLETION),
         *compatibility.STREAM_OPTIONS,
         *compatibility.ASSISTANT_MESSAGE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.api.engine_view import EngineView
-from inference.api.rerank.view import MAX_DOCUMENTS
+from inference.api.rerank.request import MAX_DOCUMENTS
 from tests.inference.api.conftest import Api
 from tests.inference.api.embedders import (
     EMBEDDER,

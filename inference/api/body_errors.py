@@ -1,0 +1,134 @@
+"""What pydantic finds wrong with a body, in the words of an error of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticCustomError
+
+from inference.api.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+#: The broken rule, by pydantic's type of error; the names are of its context.
+_RULES = {
+    "between": "it must be {rule}",
+    "broken_rule": "{rule}",
+    "finite_number": "it must be finite",
+    "literal_error": "it must be {expected}",
+    "string_pattern_mismatch": "it must match {pattern}",
+    "string_too_long": "it must have at most {max_length} characters",
+    "string_too_short": "it must not be empty",
+    "string_unicode": "it is not valid Unicode text",
+    "too_long": "it must have at most {max_length} elements",
+    "too_short": "it must have at least {min_length} element",
+    "union_tag_invalid": "it must be one of {expected_tags}",
+}
+#: What was expected of a value of another type, by pydantic's type of error.
+_EXPECTED = {
+    "between": "{expected}",
+    "bool_type": "a boolean",
+    "dict_type": "an object",
+    "float_type": "a number",
+    "int_type": "an integer",
+    "list_type": "an array",
+    "literal_error": "a string",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_type": "a string",
+    "union_tag_invalid": "a string",
+    "wrong_type": "{expected}",
+}
+_TYPE_NAMES: dict[type, str] = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def broken_rule(rule: str) -> PydanticCustomError:
+    """Return the error of a validator whose value breaks a rule: "it must be …"."""
+    return PydanticCustomError("broken_rule", "{rule}", {"rule": rule})
+
+
+def wrong_type(expected: str) -> PydanticCustomError:
+    """Return the error of a validator whose value is not what it expects."""
+    return PydanticCustomError("wrong_type", "{expected}", {"expected": expected})
+
+
+def missing(path: str) -> InvalidRequest:
+    """Return the error of a request that lacks a member."""
+    return InvalidRequest(
+        f"Missing required parameter: '{path}'.",
+        param=path,
+        code="missing_required_parameter",
+    )
+
+
+def invalid_request(error: ValidationError, body: Any) -> InvalidRequest:
+    """Return the error for the first fault; what is missing comes last."""
+    faults = error.errors(include_url=False)
+    fault = next((each for each in faults if each["type"] != "missing"), faults[0])
+    return _in_words(fault, _path(fault, body))
+
+
+def _in_words(fault: ErrorDetails, path: str) -> InvalidRequest:
+    kind, value = fault["type"], fault["input"]
+    context: dict[str, Any] = fault.get("ctx", {})
+    if kind == "missing":
+        return missing(path)
+    if kind == "extra_forbidden":
+        return InvalidRequest(
+            f"Unknown parameter: '{path}'.", param=path, code="unknown_parameter"
+        )
+    if kind.startswith("union_tag"):
+        # The fault is that of the member that says which kind of object this is.
+        tag = context["discriminator"].strip("'")
+        path, value = f"{path}.{tag}", value.get(tag)
+        if value is None:
+            return missing(path)
+    expected = _EXPECTED.get(kind, "").format_map(context)
+    if expected and not (kind in _RULES and _is(expected, value)):
+        got = _TYPE_NAMES.get(type(value), "something else")
+        return InvalidRequest(
+            f"Invalid type for '{path}': expected {expected}, got {got}.",
+            param=path,
+            code="invalid_type",
+        )
+    rule = _RULES[kind].format_map(context)
+    return InvalidRequest(f"Invalid value for '{path}': {rule}.", param=path)
+
+
+def _is(expected: str, value: Any) -> bool:
+    name = _TYPE_NAMES.get(type(value))
+    return name == expected or (name == "an integer" and expected == "a number")
+
+
+def _path(fault: ErrorDetails, body: Any) -> str:
+    """Return the place of a fault as ``messages[0].content``.
+
+    pydantic's own place has the names of a union's alternatives too; those are no
+    members of the body.
+    """
+    path = ""
+    parts: Sequence[int | str] = fault["loc"]
+    # Not in the body, or under a name that had to be shortened.
+    last = parts[-1] if fault["type"] in ("missing", "extra_forbidden") else None
+    place = body
+    for part in parts:
+        if isinstance(part, int):
+            if isinstance(place, list):
+                path, place = f"{path}[{part}]", place[part]
+        elif isinstance(place, dict) and part in place:
+            path, place = f"{path}.{part}", place[part]
+        elif part is last:
+            path = f"{path}.{part}"
+    return path.removeprefix(".") or "body"

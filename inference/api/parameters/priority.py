@@ -1,0 +1,18 @@
+"""Which of a key's requests starts first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from inference.api.body import Body
+from inference.api.parameters.value_types import Between
+
+MAX_PRIORITY = 100
+
+
+class PriorityParameter(Body):
+    """A request that waits in a queue."""
+
+    priority: Annotated[int, Between(-MAX_PRIORITY, MAX_PRIORITY)] = 0
+    """Of your key's waiting requests the one of the lowest number starts first. Not in
+    OpenAI's API."""

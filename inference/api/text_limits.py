@@ -1,0 +1,35 @@
+"""How much text a request may have: the configuration's limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from inference.api.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
+    """Refuse texts of which one, or all together, are larger than the limits.
+
+    ``sizes`` are bytes of UTF-8 by path. Raises InvalidRequest.
+    """
+    limit = settings.CONFIG["limits.max_message_kb"] * 1024
+    for path, size in sizes.items():
+        if size > limit:
+            raise InvalidRequest(
+                f"'{path}' has {size:,} bytes, and at most {limit:,} are allowed.",
+                param=path,
+                code="message_too_long",
+            )
+    limit = settings.CONFIG["limits.max_content_kb"] * 1024
+    size = sum(sizes.values())
+    if size > limit:
+        raise InvalidRequest(
+            f"'{whole}' has {size:,} bytes in all, and at most {limit:,} are allowed.",
+            param=whole,
+            code="content_too_long",
+        )
