@@ -1,3 +1,3 @@
-"""The admin pages of what runs."""
+"""Admin pages of the engine and of served models."""
 
-from inference.admin import model_page  # noqa: F401
+from inference.admin import engine_page, model_page  # noqa: F401

@@ -1,4 +1,4 @@
-"""The live side of the admin: engine page, states, loading and unloading."""
+"""The engine page, the states of models, loading and unloading."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 ENGINE = "/admin/inference/worker/"
-LIVE = "/admin/inference/worker/live/"
+STATUS = "/admin/inference/worker/status/"
 LIST = "/admin/registry/model/"
 LOAD = "/admin/registry/model/load/"
 UNLOAD = "/admin/registry/model/unload/"
@@ -51,8 +51,8 @@ def page_of(model: Model) -> str:
     return reverse("admin:registry_model_change", args=[model.pk])
 
 
-def live_of(model: Model) -> str:
-    return reverse("admin:registry_model_live", args=[model.pk])
+def status_of(model: Model) -> str:
+    return reverse("admin:registry_model_status", args=[model.pk])
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_engine_page_shows_machines_and_workers(admin_client: Client) -> None:
         error="llama_model_load: error\nno memory",
         failed_at=stale,
     )
-    for url in (ENGINE, LIVE):
+    for url in (ENGINE, STATUS):
         html = admin_client.get(url).content.decode()
         for text in (
             *("gpu-01", "gpu-02", "no heartbeat", "last heard of 3 min ago"),
@@ -103,14 +103,14 @@ def test_engine_page_shows_machines_and_workers(admin_client: Client) -> None:
             assert text in html, text
 
 
-def test_live_part_is_the_same_as_in_the_page_and_is_not_cached(
+def test_the_refreshed_part_is_the_same_as_in_the_page_and_is_not_cached(
     admin_client: Client,
 ) -> None:
     make_worker(make_model(), make_node())
-    live = admin_client.get(LIVE)
-    assert "no-store" in live["Cache-Control"]
-    assert live.content.decode().strip() in admin_client.get(ENGINE).content.decode()
-    assert "csrfmiddlewaretoken" not in live.content.decode()
+    part = admin_client.get(STATUS)
+    assert "no-store" in part["Cache-Control"]
+    assert part.content.decode().strip() in admin_client.get(ENGINE).content.decode()
+    assert "csrfmiddlewaretoken" not in part.content.decode()
 
 
 def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) -> None:
@@ -124,7 +124,7 @@ def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) 
         make_model()
     assert count_queries(admin_client, ENGINE) == 5
     # The same without the models that could be loaded.
-    assert count_queries(admin_client, LIVE) == 4
+    assert count_queries(admin_client, STATUS) == 4
 
 
 def test_what_waits_is_shown_by_key(admin_client: Client) -> None:
@@ -142,7 +142,7 @@ def test_what_waits_is_shown_by_key(admin_client: Client) -> None:
     model = make_model()
     make_worker(model, make_node(), n_ctx=4096, waiting_by_key=waiting)
     page = reverse("admin:registry_model_change", args=[model.pk])
-    for url in (ENGINE, LIVE, page):
+    for url in (ENGINE, STATUS, page):
         html = admin_client.get(url).content.decode()
         for cells in (
             (f"&lt;b&gt;Search&lt;/b&gt; ({key.prefix}…)", "412", "7", "3 min ago"),
@@ -169,7 +169,7 @@ def test_engine_page_offers_models_that_can_be_loaded(admin_client: Client) -> N
     assert [model.name for model in models] == ["free"]
 
 
-@pytest.mark.parametrize("url", [ENGINE, LIVE])
+@pytest.mark.parametrize("url", [ENGINE, STATUS])
 def test_engine_page_needs_the_right_to_view_workers(client: Client, url: str) -> None:
     client.force_login(make_user("charlie", is_staff=True))
     assert client.get(url).status_code == 403
@@ -181,7 +181,7 @@ def test_viewer_sees_the_engine_and_no_buttons(viewer: Client) -> None:
     model = make_model()
     make_worker(model, make_node())
     make_model()
-    for url in (ENGINE, LIVE, live_of(model)):
+    for url in (ENGINE, STATUS, status_of(model)):
         html = viewer.get(url).content.decode()
         assert "Ready" in html
         assert "Unload</button>" not in html
@@ -214,9 +214,9 @@ def test_fit_is_about_the_largest_living_machine(admin_client: Client) -> None:
     stale = timezone.now() - timedelta(minutes=1)
     make_node("small", memory_limit=8 * GIB)
     make_node("dead", memory_limit=99 * GIB, heartbeat_at=stale)
-    assert "does not fit" in admin_client.get(live_of(model)).content.decode()
+    assert "does not fit" in admin_client.get(status_of(model)).content.decode()
     make_node("large", memory_limit=64 * GIB)
-    assert ">\n\nfits\n<" in admin_client.get(live_of(model)).content.decode()
+    assert ">\n\nfits\n<" in admin_client.get(status_of(model)).content.decode()
 
 
 def test_list_with_workers_costs_no_more_queries(admin_client: Client) -> None:
@@ -231,7 +231,7 @@ def test_list_with_workers_costs_no_more_queries(admin_client: Client) -> None:
     ("choice", "found"),
     [("ready", ["loaded"]), ("failed", ["broken"]), ("no", ["idle"]), ("x", None)],
 )
-def test_models_are_filtered_by_live_state(
+def test_models_are_filtered_by_the_state_of_their_workers(
     admin_client: Client, choice: str, found: list[str] | None
 ) -> None:
     node = make_node()
@@ -259,7 +259,7 @@ def test_states_need_the_right_to_view_models(client: Client) -> None:
     client.force_login(make_user("charlie", is_staff=True))
     model = make_model()
     assert client.get(f"{STATES}?id={model.pk}").status_code == 403
-    assert client.get(live_of(model)).status_code == 403
+    assert client.get(status_of(model)).status_code == 403
 
 
 def test_failed_worker_shows_its_reason_escaped(admin_client: Client) -> None:
@@ -272,7 +272,7 @@ def test_failed_worker_shows_its_reason_escaped(admin_client: Client) -> None:
         failed_at=timezone.now(),
     )
     page = reverse("admin:registry_model_change", args=[model.pk])
-    for url in (page, live_of(model), ENGINE, LIVE):
+    for url in (page, status_of(model), ENGINE, STATUS):
         html = admin_client.get(url).content.decode()
         assert "llama.cpp: no memory</pre>" in html
         assert "<script>alert(1)" not in html
@@ -284,7 +284,7 @@ def test_every_replica_is_shown(admin_client: Client) -> None:
     node = make_node()
     make_worker(model, node)
     make_worker(model, node, replica=1, state=WorkerState.LOADING, progress=0.1)
-    html = admin_client.get(live_of(model)).content.decode()
+    html = admin_client.get(status_of(model)).content.decode()
     assert "Replica 0: Ready" in html
     assert "Replica 1: Loading 10 %" in html
 
@@ -307,7 +307,7 @@ def test_load_asks_the_engine_says_so_and_is_recorded(admin_client: Client) -> N
 def test_load_without_an_engine_promises_nothing(admin_client: Client) -> None:
     response = admin_client.post(LOAD, {"model": make_model("llama").pk})
     assert said(response) == [
-        "warning: Will be loaded once an engine runs, and none does now: llama."
+        "warning: No engine is running. The next one that starts will load llama."
     ]
 
 
@@ -316,7 +316,7 @@ def test_load_of_a_lost_worker_does_not_call_it_loaded(admin_client: Client) -> 
     stale = timezone.now() - timedelta(minutes=1)
     make_worker(model, make_node(heartbeat_at=stale))
     response = admin_client.post(LOAD, {"model": model.pk})
-    assert said(response)[0].startswith("warning: Will be loaded once")
+    assert said(response)[0].startswith("warning: No engine is running.")
 
 
 def test_unload_asks_the_engine_says_so_and_is_recorded(admin_client: Client) -> None:
@@ -370,8 +370,8 @@ def test_what_cannot_serve_is_not_loaded(
     model = make_model("llama", **fields)
     response = admin_client.post(LOAD, {"model": model.pk})
     assert said(response) == [
-        "error: Cannot be loaded, being disabled, without a file or no model that "
-        "answers requests: llama."
+        "error: Cannot load llama: disabled, without a file, or not a kind of model "
+        "that answers requests."
     ]
     assert not Worker.objects.exists()
     assert not LogEntry.objects.exists()
@@ -460,7 +460,7 @@ def delete(client: Client, model: Model) -> str:
 def test_a_loaded_model_is_not_deleted(admin_client: Client) -> None:
     model = make_model("llama")
     make_worker(model, make_node())
-    assert "llama is in use by the engine" in delete(admin_client, model)
+    assert "llama is loaded: unload it first" in delete(admin_client, model)
     assert Model.objects.exists()
 
 
@@ -502,7 +502,7 @@ def test_bulk_deletion_does_not_widen_a_key(admin_client: Client) -> None:
     assert Model.objects.count() == 0
 
 
-def test_more_replicas_of_a_loaded_model_are_wished_for_at_once(
+def test_more_replicas_of_a_loaded_model_are_requested_at_once(
     admin_client: Client,
 ) -> None:
     model = make_model()

@@ -1,0 +1,92 @@
+"""Loading and unloading models from the admin, and the messages about it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.contrib import messages
+from redis.exceptions import RedisError
+
+from inference import services
+from inference.errors import InferenceError
+from inference.models import EngineNode
+from inference.status import worker_state
+from registry.errors import RegistryError
+from registry.models import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+logger = logging.getLogger(__name__)
+
+#: What a service raises when it refuses, or cannot reach the database or Redis.
+_FAILURES = (InferenceError, RegistryError, RedisError, OSError)
+_MAX_NAMES = 10
+
+
+class ActionOutcome(NamedTuple):
+    """What an action did with one model: a sentence around the model's name.
+
+    ``log_entry`` goes to the model's history; it is empty if nothing changed.
+    """
+
+    level: int
+    before: str
+    model: str
+    after: str = "."
+    log_entry: str = ""
+
+
+def load(model: Model) -> ActionOutcome:
+    """Request that the model is loaded."""
+    if not Model.objects.servable().filter(pk=model.pk).exists():
+        reason = (
+            ": disabled, without a file, or not a kind of model that answers requests."
+        )
+        return ActionOutcome(messages.ERROR, "Cannot load ", model.name, reason)
+    try:
+        worker = services.worker_request(model=model)
+    except _FAILURES as error:
+        return _failure("load", model, error)
+    if worker_state(worker).name == "ready":
+        return ActionOutcome(messages.INFO, "Already loaded: ", model.name)
+    log_entry = "Asked the engine to load it."
+    if EngineNode.objects.alive().exists():
+        before = "The engine was asked to load "
+        return ActionOutcome(messages.SUCCESS, before, model.name, log_entry=log_entry)
+    before = "No engine is running. The next one that starts will load "
+    return ActionOutcome(messages.WARNING, before, model.name, log_entry=log_entry)
+
+
+def unload(model: Model) -> ActionOutcome:
+    """Request that the model is unloaded."""
+    try:
+        released = services.worker_release(model=model)
+    except _FAILURES as error:
+        return _failure("unload", model, error)
+    if not released:
+        return ActionOutcome(messages.INFO, "Not loaded: ", model.name)
+    return ActionOutcome(
+        messages.SUCCESS,
+        "The engine was asked to unload ",
+        model.name,
+        log_entry="Asked the engine to unload it.",
+    )
+
+
+def outcome_messages(outcomes: Iterable[ActionOutcome]) -> Iterator[tuple[int, str]]:
+    """Yield a level and a text for each kind of outcome, with its models' names."""
+    names: dict[tuple[int, str, str], list[str]] = {}
+    for each in outcomes:
+        names.setdefault((each.level, each.before, each.after), []).append(each.model)
+    for (level, before, after), models in names.items():
+        shown = ", ".join(models[:_MAX_NAMES])
+        if len(models) > _MAX_NAMES:
+            shown += f" and {len(models) - _MAX_NAMES} more"
+        yield level, f"{before}{shown}{after}"
+
+
+def _failure(verb: str, model: Model, error: Exception) -> ActionOutcome:
+    logger.warning("%sing %r failed: %s", verb, model.name, error)
+    return ActionOutcome(messages.ERROR, f"Could not {verb} ", model.name, f": {error}")
