@@ -3,10 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients check fmt bench bench-peers docs requirements clean venv venv-dev
+.PHONY: help run test test-long test-clients check fmt bench bench-peers docs requirements clean venv venv-dev
 
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
+SPREAD := --numprocesses=2 --dist=loadscope
 DOCS := docs/cli.md docs/configuration.md docs/metrics.md
 
 # HOST counts only from the command line: some shells export it as the machine's name,
@@ -25,7 +26,10 @@ run: venv ## Install, start everything, print how to use it. [HOST=] [PORT=] [DA
 
 test: venv-dev ## Install what the tests need and run them. [ARGS=pytest's arguments]
 	@scripts/missing_for_tests.sh
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
+
+test-long: venv-dev ## Run what takes too long for `make test`. [ARGS=]
+	@$(BIN)/pytest $(SPREAD) -m "long or property" --hypothesis-profile=long --timeout=900 $(ARGS)
 
 test-clients: venv-dev ## Put other people's clients before a real server; write docs/clients.md. [ARGS=]
 	@scripts/install_clients.sh

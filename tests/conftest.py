@@ -1,4 +1,4 @@
-"""What every test shares: real models."""
+"""What every test shares: real models, and how much is tried."""
 
 from __future__ import annotations
 
@@ -9,12 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.test import override_settings
+from hypothesis import settings as hypothesis_settings
+
+from tests.parallel import GroupScheduling, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from xdist.remote import Producer
 
 #: `make test-clients` runs these, in environments of their own.
 collect_ignore = ["clients"]
+
+# How many examples a property is tried on: `make test` repeats the same few, `make
+# test-long` tries others each time (--hypothesis-profile=long). No deadline, for a
+# busy machine takes as long as it takes.
+hypothesis_settings.register_profile(
+    "short", max_examples=30, stateful_step_count=30, deadline=None, derandomize=True
+)
+hypothesis_settings.register_profile(
+    "long", max_examples=300, stateful_step_count=50, deadline=None, print_blob=True
+)
+hypothesis_settings.load_profile("short")
 
 ROOT = Path(__file__).resolve().parents[1]
 #: all-MiniLM-L6-v2.Q8_0, which no clone has.
@@ -22,6 +39,30 @@ EMBEDDING_MODEL = Path(
     os.environ.get("TEST_EMBEDDING_MODEL")
     or ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the properties, and put first what must begin first."""
+    for item in items:
+        if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.property)
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> GroupScheduling:
+    """Spread the tests by group, in the order of collection."""
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
+    """Hash passwords in no time: the real hash takes a quarter of a second each."""
+    hasher = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[hasher]):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,6 @@ from tests.inference.api.conftest import CHATML
 from tests.inference.api.embedders import EMBEDDER, RANKER, WIDTH
 from tests.inference.api.workers import FakeWorkerClient
 
-#: For each operation, of requests that fit and again of requests that do not.
-_EXAMPLES = 50
 _MODELS = {"EmbeddingRequest": EMBEDDER, "RerankRequest": RANKER}
 #: Makes a model load, and waits for it: there is no engine.
 _SLOW = "/v1/models/{model_id}/load"
@@ -90,6 +88,7 @@ def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     return secret
 
 
+@pytest.mark.property
 @pytest.mark.parametrize(("operation", "mode"), CASES)
 def test_the_api_is_as_it_is_described(
     secret: str,
@@ -101,8 +100,6 @@ def test_the_api_is_as_it_is_described(
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=_EXAMPLES,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -206,6 +206,7 @@ class Walk(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_answer_is_right_whatever_happens_to_the_cache(
     shape: str, monkeypatch: pytest.MonkeyPatch
@@ -216,9 +217,6 @@ def test_every_answer_is_right_whatever_happens_to_the_cache(
     run_state_machine_as_test(
         walk,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=50,
-            deadline=None,
             # A shorter walk to the same failure takes minutes to find.
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
         ),

@@ -35,13 +35,7 @@ HEADERS = {
     | {"to=functions.now"},
     "functionary_v32": {"all"},
 }
-#: The same examples each time, however long a busy machine takes for one.
-QUIET = settings(
-    max_examples=30,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+QUIET = settings(suppress_health_check=[HealthCheck.too_slow])
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30)
 CUTS = st.lists(st.integers(0, 400), max_size=6)
 
@@ -113,7 +107,7 @@ def test_any_text_cut_anywhere_gives_the_same_deltas(
     _assert_same_deltas(family, "".join(pieces), cuts, in_reasoning=in_reasoning)
 
 
-@settings(QUIET, max_examples=100)
+@QUIET
 @given(
     transcript=st.sampled_from(TRANSCRIPTS),
     edits=st.lists(

@@ -187,13 +187,11 @@ def attempt(data: bytes) -> GGUFHeader | None:
     return result
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     assert attempt(data) is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_behind_a_good_beginning_parse_or_are_refused(
     data: bytes,
@@ -217,7 +215,7 @@ SEED = b"".join(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
@@ -253,7 +251,6 @@ KEYS = st.sampled_from(KNOWN_KEYS) | st.text(max_size=12)
 VALUES = SCALARS | st.lists(st.integers(0, 2**32 - 1), max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_any_value_under_any_key_parses_or_is_refused(
     fields: dict[str, object],

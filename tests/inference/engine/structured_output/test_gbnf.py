@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine.structured_output import grammars
@@ -100,7 +100,6 @@ _TEXTS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.tuples(_expressions, _expressions, _expressions))
 def test_any_grammar_means_the_same_in_lark(bodies: tuple[str, str, str]) -> None:
     names = ("root", "x", "y")
