@@ -26,7 +26,7 @@ from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 from inference.engine.llama.sampling.sampler import SequenceSampler, prepare
 from inference.engine.llama.tokenizer import LlamaTokenizer
-from inference.engine.speculative.drafts import num_agreed, verified
+from inference.engine.speculative.draft_lengths import num_agreed, verified
 from inference.engine.step import Sampled
 
 if TYPE_CHECKING:

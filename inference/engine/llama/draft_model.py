@@ -20,7 +20,7 @@ from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.scheduling.step_times import StepTimes
-from inference.engine.speculative.drafts import num_agreed
+from inference.engine.speculative.draft_lengths import num_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.engine.speculative.drafts import (
+from inference.engine.speculative.draft_lengths import (
     MAX_DRAFT,
     PromptLookup,
     Prospect,

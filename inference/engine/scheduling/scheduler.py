@@ -14,7 +14,7 @@ from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.fair_shares import Demand, shares
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.sequence import FinishReason, Sequence, SequenceStatus
-from inference.engine.speculative.drafts import Acceptance
+from inference.engine.speculative.draft_lengths import Acceptance
 from inference.engine.step import Sampled, StepItem, StepPlan
 
 if TYPE_CHECKING:

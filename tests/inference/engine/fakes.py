@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
 from inference.engine.kv_cache.slots import Layout
-from inference.engine.speculative.drafts import num_agreed, verified
+from inference.engine.speculative.draft_lengths import num_agreed, verified
 from inference.engine.step import Sampled
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
-from inference.engine.speculative.drafts import (
+from inference.engine.speculative.draft_lengths import (
     Acceptance,
     PromptLookup,
     Prospect,
