@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.infill import InfillTokens
-    from inference.engine.kv_cache.slots import Layout
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.sequence import Sequence
     from inference.engine.step import Sampled, StepPlan
@@ -82,7 +82,7 @@ class Backend(Protocol):
     ``adapters`` are the names of those that are loaded with it.
     """
 
-    layout: Layout
+    layout: CacheLayout
     n_ctx_max: int
     n_cells_max: int
     n_batch: int
@@ -107,7 +107,7 @@ class Backend(Protocol):
     def drafter(self) -> Drafter | None:
         """The draft model, if there is one."""
 
-    def resize(self, layout: Layout) -> None:
+    def resize(self, layout: CacheLayout) -> None:
         """Make the cache anew, empty, in another shape; the weights stay.
 
         Raises ModelLoadError if there is no memory for it; then the cache is as

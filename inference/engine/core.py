@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Sequence as Tokens
 
-    from inference.engine.adapters import Realm
     from inference.engine.backend import Backend
-    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.prefix_cache.disk_cache import DiskCache, StoredPrefix
+    from inference.engine.prefix_cache.scope import PrefixScope
     from inference.engine.request import GenerationRequest
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepPlan
@@ -223,7 +223,7 @@ class EngineCore:
         )
 
     def _is_uneven(self, plan: StepPlan) -> bool:
-        """Whether drafts make several micro-batches of the decodes: see drafts.py."""
+        """Whether drafts make several micro-batches of the decodes (draft_lengths)."""
         has_drafts = plan.num_decode_tokens > plan.num_decodes
         if not (has_drafts and self._base.is_split):
             return False
@@ -341,8 +341,8 @@ class EngineCore:
             match op:
                 case Clear(slot):
                     backend.clear(slot)
-                case Evict(slot, cells, tokens, realm):
-                    self._to_disk(slot, tokens, realm)
+                case Evict(slot, cells, tokens, scope):
+                    self._to_disk(slot, tokens, scope)
                     backend.clear(slot)
                     self.telemetry.evicted(cells)
                 case Move(source, target):
@@ -374,7 +374,7 @@ class EngineCore:
         slots = self._scheduler.slots
         return self._disk.look_up(
             sequence.tokens,
-            slots.realm(sequence),
+            slots.scope(sequence),
             self._scheduler.layout,
             beyond=slots.find(sequence).length,
         )
@@ -394,7 +394,12 @@ class EngineCore:
         return True
 
     def _to_disk(
-        self, slot: int, tokens: Tokens[int], realm: Realm, *, is_idle: bool = False
+        self,
+        slot: int,
+        tokens: Tokens[int],
+        scope: PrefixScope,
+        *,
+        is_idle: bool = False,
     ) -> bool:
         """Have a cached prefix written, if it is worth it; return whether it is."""
         if self._disk is None:
@@ -402,7 +407,7 @@ class EngineCore:
         layout = self._scheduler.layout
         size = self._disk.offer(
             tokens,
-            realm,
+            scope,
             layout,
             lambda: self._backend.save(slot),
             is_idle=is_idle,
@@ -476,7 +481,7 @@ class EngineCore:
         if not self.has_work and self._scheduler.layout != self._base:
             self._resize(self._base)
 
-    def _resize(self, layout: Layout) -> None:
+    def _resize(self, layout: CacheLayout) -> None:
         self._apply(self._scheduler.set_aside())
         try:
             self._backend.resize(layout)

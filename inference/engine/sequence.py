@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.engine.speculative.draft_lengths import Acceptance
+from inference.engine.speculative.acceptance import Acceptance
 
 if TYPE_CHECKING:
     from inference.engine.errors import EngineError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inference.engine.sampling.detokenizer import Detokenizer
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.speculative.draft_lengths import PromptLookup
+    from inference.engine.speculative.prompt_lookup import PromptLookup
 
 
 #: Tokens of an answer that a context has room for before it begins.

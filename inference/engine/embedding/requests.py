@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inference.engine.backend import Tokenizer
-    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.sequence import FinishReason
 
 
@@ -65,7 +65,7 @@ class EmbeddingBackend(Protocol):
     are wanted unless ``is_ranking``: then they have one number, a score.
     """
 
-    layout: Layout
+    layout: CacheLayout
     n_ctx_max: int
     n_batch: int
     is_ranking: bool

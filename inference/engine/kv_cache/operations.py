@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from inference.engine.prefix_cache.scope import PrefixScope
+
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
-    from inference.engine.adapters import Realm
     from inference.engine.sequence import Sequence
 
 
@@ -29,7 +30,7 @@ class Evict:
     slot: int
     cells: int
     tokens: Tokens[int] = field(default=(), compare=False)
-    realm: Realm = field(default=("", ()), compare=False)
+    scope: PrefixScope = field(default=PrefixScope(""), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

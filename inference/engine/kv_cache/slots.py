@@ -18,11 +18,12 @@ from inference.engine.kv_cache.operations import (
     Reuse,
 )
 from inference.engine.prefix_cache.prefix_tree import PrefixTree
+from inference.engine.prefix_cache.scope import PrefixScope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.adapters import Realm
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.sequence import Sequence
 
 #: A copied prefix shorter than this is not worth the copying.
@@ -38,19 +39,6 @@ _MAX_MOVES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The shape of a KV cache: split or unified, and how it is cut.
-
-    ``n_ctx`` is the most positions of one sequence, ``n_cells`` the cells of all.
-    """
-
-    n_ctx: int
-    n_seq_max: int
-    n_cells: int
-    is_split: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Match:
     """A prefix that is there already: in which slot, how many tokens."""
 
@@ -63,7 +51,7 @@ class _Cached:
     """What a finished sequence left in its slot."""
 
     tokens: list[int]
-    realm: Realm
+    scope: PrefixScope
     used_at: int
 
 
@@ -76,7 +64,11 @@ class Slots:
     """
 
     def __init__(
-        self, layout: Layout, *, can_cut: bool = True, shares_prefixes: bool = False
+        self,
+        layout: CacheLayout,
+        *,
+        can_cut: bool = True,
+        shares_prefixes: bool = False,
     ) -> None:
         """``can_cut`` says whether the end of a sequence can be dropped at all."""
         self.count = layout.n_seq_max
@@ -108,8 +100,8 @@ class Slots:
             # Every position's logits are wanted, so every position is computed.
             return best
         limit = len(sequence.tokens) - 1
-        realm = self.realm(sequence)
-        for depth, slots in self._tree.match(sequence.tokens, realm):
+        scope = self.scope(sequence)
+        for depth, slots in self._tree.match(sequence.tokens, scope):
             for slot in slots:
                 held = self._length(slot)
                 length = min(depth, held, limit)
@@ -128,8 +120,8 @@ class Slots:
         limit = len(sequence.tokens) - 1
         best: tuple[Sequence, int] | None = None
         promised = found + MIN_WAIT - 1
-        realm = self.realm(sequence)
-        for depth, slots in self._tree.match(sequence.tokens, realm):
+        scope = self.scope(sequence)
+        for depth, slots in self._tree.match(sequence.tokens, scope):
             length = min(depth, limit)
             for slot in slots:
                 runner = self._running.get(slot)
@@ -137,10 +129,11 @@ class Slots:
                     best, promised = (runner, length), length
         return best
 
-    def realm(self, sequence: Sequence) -> Realm:
-        """Return where the sequence may find cells, and where it leaves its own."""
+    def scope(self, sequence: Sequence) -> PrefixScope:
+        """Return where the sequence may find prefixes, and where it leaves its own."""
         request = sequence.request
-        return ("" if self._shares_prefixes else request.owner, request.adapters)
+        owner = "" if self._shares_prefixes else request.owner
+        return PrefixScope(owner, request.adapters)
 
     def _length(self, slot: int) -> int:
         runner = self._running.get(slot)
@@ -176,7 +169,7 @@ class Slots:
                 self.cells.share(match.source, slot, match.length)
                 self._touch(match.source)
         self._running[slot] = sequence
-        self._tree.put(slot, list(sequence.tokens), self.realm(sequence))
+        self._tree.put(slot, list(sequence.tokens), self.scope(sequence))
         return ops
 
     def forget(self, sequence: Sequence) -> None:
@@ -203,10 +196,10 @@ class Slots:
         del self._running[slot]
         sequence.slot = None
         tokens = sequence.tokens[: sequence.num_computed]
-        realm = self.realm(sequence)
-        self._tree.put(slot, tokens, realm)
+        scope = self.scope(sequence)
+        self._tree.put(slot, tokens, scope)
         if tokens:
-            self._cached[slot] = _Cached(tokens, realm, next(self._ticks))
+            self._cached[slot] = _Cached(tokens, scope, next(self._ticks))
 
     def drop(self, sequence: Sequence) -> list[KVOp]:
         """Take the slot of a sequence and empty it."""
@@ -228,10 +221,10 @@ class Slots:
         """Return how many cells are free if only these sequences keep theirs."""
         return self.cells.total - self.cells.used_by(map(_slot, sequences))
 
-    def cached(self) -> list[tuple[int, list[int], Realm]]:
-        """Return slot, tokens and realm of each prefix that is left, newest first."""
+    def cached(self) -> list[tuple[int, list[int], PrefixScope]]:
+        """Return slot, tokens and scope of each prefix that is left, newest first."""
         newest = sorted(self._cached.items(), key=lambda each: -each[1].used_at)
-        return [(slot, cached.tokens, cached.realm) for slot, cached in newest]
+        return [(slot, cached.tokens, cached.scope) for slot, cached in newest]
 
     def _touch(self, slot: int) -> None:
         if slot in self._cached:
@@ -245,7 +238,7 @@ class Slots:
         cached = self._cached.pop(slot)
         self._tree.remove(slot)
         self.cells.clear(slot)
-        return Evict(slot, gained, cached.tokens, cached.realm)
+        return Evict(slot, gained, cached.tokens, cached.scope)
 
     # Which slot ---------------------------------------------------------------
 
@@ -294,7 +287,7 @@ class Slots:
         ops: list[KVOp] = [self._evict(spare)] if spare in self._cached else []
         self._cached[spare] = cached = self._cached.pop(slot)
         self._tree.remove(slot)
-        self._tree.put(spare, cached.tokens, cached.realm)
+        self._tree.put(spare, cached.tokens, cached.scope)
         self.cells.move(slot, spare)
         return [*ops, Move(slot, spare)]
 
@@ -333,7 +326,7 @@ class Slots:
         self._running[target] = sequence
         sequence.slot = target
         self._tree.remove(slot)
-        self._tree.put(target, list(sequence.tokens), self.realm(sequence))
+        self._tree.put(target, list(sequence.tokens), self.scope(sequence))
         self.cells.move(slot, target)
         return [Move(slot, target)] if sequence.num_computed else []
 

@@ -26,15 +26,15 @@ from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 from inference.engine.llama.sampling.sampler import SequenceSampler, prepare
 from inference.engine.llama.tokenizer import LlamaTokenizer
-from inference.engine.speculative.draft_lengths import num_agreed, verified
+from inference.engine.speculative.verification import num_agreed, verified
 from inference.engine.step import Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.adapters import Adapters
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
-    from inference.engine.kv_cache.slots import Layout
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepItem, StepPlan
@@ -165,7 +165,7 @@ class LlamaBackend:
         finally:
             self.clear(0)
 
-    def _open_contexts(self, layout: Layout) -> None:
+    def _open_contexts(self, layout: CacheLayout) -> None:
         is_staged = self._can_stage and pays(layout)
         self._context = make_context(self._model, self._config, layout, self._log)
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -179,7 +179,7 @@ class LlamaBackend:
         """Whether short pieces of prompts are computed apart beside decodes."""
         return self._stage is not None
 
-    def resize(self, layout: Layout) -> None:
+    def resize(self, layout: CacheLayout) -> None:
         """Make the KV cache anew, empty, in another shape; the weights stay.
 
         Raises ModelLoadError if there is no memory for it; then the cache is as

@@ -20,13 +20,13 @@ from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.scheduling.step_times import StepTimes
-from inference.engine.speculative.draft_lengths import num_agreed
+from inference.engine.speculative.verification import num_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
-    from inference.engine.kv_cache.slots import Layout
     from inference.engine.llama.log import LlamaLog
     from inference.engine.llama.tokenizer import LlamaTokenizer
     from inference.engine.sequence import Sequence
@@ -59,7 +59,7 @@ class LlamaDraftModel:
     def __init__(
         self,
         config: EngineConfig,
-        layout: Layout,
+        layout: CacheLayout,
         *,
         tokenizer: LlamaTokenizer,
         log: LlamaLog,
@@ -87,7 +87,7 @@ class LlamaDraftModel:
         vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._n_vocab: int = llama_cpp.llama_vocab_n_tokens(vocab)
 
-    def resize(self, layout: Layout) -> None:
+    def resize(self, layout: CacheLayout) -> None:
         """Make the KV cache anew, empty. Raises ModelLoadError; then there is none."""
         self.free_context()
         self._context = make_context(self._model, self._config, layout, self._log)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
+from inference.engine.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError, ModelLoadError
-from inference.engine.kv_cache.slots import Layout
 from inference.engine.llama.batch import Batch
 from inference.engine.llama.loading import load_model, make_context
 from inference.engine.llama.log import LlamaLog
@@ -46,7 +46,7 @@ class LlamaEmbedder:
         """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
         self._log = log or LlamaLog()
         self._log.install()
-        self.layout = Layout(
+        self.layout = CacheLayout(
             config.n_ctx, config.n_seq_max, config.n_tokens_max, is_split=False
         )
         self.n_ctx_max = config.n_ctx

@@ -17,8 +17,8 @@ from inference.engine.llama.cpu import has_broken_amx
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
-    from inference.engine.kv_cache.slots import Layout
     from inference.engine.llama.log import LlamaLog
 
 #: ggml's numbers of the types that a KV cache can have (enum ggml_type).
@@ -107,7 +107,7 @@ def _check_mlock(config: EngineConfig) -> None:
 
 
 def make_context(
-    model: Any, config: EngineConfig, layout: Layout, log: LlamaLog
+    model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
 ) -> Any:
     """Create a context whose KV cache has this layout. Raises ModelLoadError."""
     params = llama_cpp.llama_context_default_params()

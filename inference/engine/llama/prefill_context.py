@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
+from inference.engine.cache_layout import CacheLayout
 from inference.engine.config import CPU_TILE, STAGE_SEQUENCES
 from inference.engine.errors import DecodeError
-from inference.engine.kv_cache.slots import Layout
 from inference.engine.llama.loading import is_on_cpu, make_context
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def can_stage(model: Any, config: EngineConfig) -> bool:
     )
 
 
-def pays(layout: Layout) -> bool:
+def pays(layout: CacheLayout) -> bool:
     """Whether the memory of one more sequence is little beside the cache's."""
     return layout.n_seq_max >= STAGE_SEQUENCES
 
@@ -68,7 +68,7 @@ class PrefillStage:
     """A context with the cells of one slot at most, ``slot``."""
 
     def __init__(
-        self, model: Any, config: EngineConfig, layout: Layout, log: LlamaLog
+        self, model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
     ) -> None:
         """Make the context. Raises ModelLoadError."""
         self._n_streams = layout.n_seq_max
@@ -76,7 +76,7 @@ class PrefillStage:
         self.context = make_context(
             model,
             config.of_stage,
-            Layout(layout.n_ctx, 1, layout.n_ctx, is_split=True),
+            CacheLayout(layout.n_ctx, 1, layout.n_ctx, is_split=True),
             log,
         )
         self._memory = llama_cpp.llama_get_memory(self.context)

@@ -1,8 +1,8 @@
-"""Cached prefixes that outlive their worker: on disk, found by their tokens.
+"""Cached prefixes on disk, which outlive their worker.
 
-The engine thread only looks them up, in memory; files are read and written on threads
-of their own. A prefix is copied out of the KV cache when it makes room for another, or
-when the engine is idle.
+The engine thread only looks prefixes up, in memory; files are read and written on
+threads of their own. A prefix is copied out of the KV cache when it makes room for
+another, or when the engine is idle.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.engine.prefix_cache.prefix_files import PrefixFolder, PrefixHead
+from inference.engine.prefix_cache.prefix_files import PrefixFolder, PrefixHeader
 from inference.engine.prefix_cache.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inference.engine.adapters import Realm
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
-    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.prefix_cache.scope import PrefixScope
 
 logger = logging.getLogger(__name__)
 
-#: Shorter prefixes are computed as fast as they are read.
+#: Shorter prefixes are computed about as fast as they are read.
 MIN_TOKENS = 256
-#: A prefix that a file has up to so many tokens need not be written.
+#: A prefix is not written if a file has all of it but so many tokens.
 _SLACK = 32
-#: While requests run, copying takes at most this share of the time: 1 of so many.
+#: While requests run, states are copied for at most one second in so many.
 _PAUSE = 20
 
 
 @dataclass(slots=True, eq=False)
 class StoredPrefix:
-    """A state on its way from disk; its first ``length`` tokens are a sequence's."""
+    """A prefix that is read from disk; ``length`` of its tokens are a sequence's."""
 
     length: int
     reading: Future[bytes | None]
 
     @property
     def is_done(self) -> bool:
-        """Whether it has come, or cannot."""
+        """Whether it was read, or cannot be."""
         return self.reading.done()
 
     @property
     def state(self) -> bytes:
-        """What was read; nothing, if it could not be."""
+        """The bytes that were read; empty if that failed."""
         is_read = self.reading.done() and not self.reading.exception()
         return (self.reading.result() if is_read else None) or b""
 
@@ -68,22 +68,22 @@ class DiskCache:
     ) -> None:
         """``adapters`` has the digest of each adapter's file, by its name.
 
-        Where states cannot be cut, only one that a sequence has all of is of use.
+        Without ``can_cut`` a state is of use only to a sequence that has all of it.
         """
         self._folder = folder
         self._can_cut = can_cut
         self._adapters = adapters or {}
         self._tree = PrefixTree()
-        self._heads: dict[int, PrefixHead] = {}
+        self._headers: dict[int, PrefixHeader] = {}
         self._next = 0
         self._reader = ThreadPoolExecutor(1, "prefix-reader")
         self._writer = ThreadPoolExecutor(1, "prefix-writer")
         self._reads: dict[Future[bytes | None], int] = {}
-        self._write: Future[PrefixHead | None] | None = None
+        self._write: Future[PrefixHeader | None] | None = None
         self._paused_until = 0.0
         folder.remove_lost()
-        for head in folder.heads():
-            self._add(head)
+        for header in folder.headers():
+            self._add(header)
 
     @property
     def is_writing(self) -> bool:
@@ -94,33 +94,33 @@ class DiskCache:
     def look_up(
         self,
         tokens: list[int],
-        realm: Realm,
-        layout: Layout,
+        scope: PrefixScope,
+        layout: CacheLayout,
         *,
         beyond: int,
     ) -> StoredPrefix | None:
-        """Begin to read the longest prefix that there is; None if none is worth it.
+        """Begin to read the longest stored prefix; None if none is worth it.
 
-        ``beyond`` tokens are there without.
+        ``beyond`` tokens are in the KV cache already.
         """
         self._settle()
         limit = len(tokens) - 1
         best, length = None, beyond + MIN_TOKENS - 1
-        for depth, entries in self._tree.match(tokens, self._realm(realm, layout)):
+        for depth, entries in self._tree.match(tokens, self._digest(scope, layout)):
             usable = min(depth, limit)
             for entry in entries:
-                is_whole = usable == len(self._heads[entry].tokens)
+                is_whole = usable == len(self._headers[entry].tokens)
                 if usable > length and (self._can_cut or is_whole):
                     best, length = entry, usable
         if best is None:
             return None
-        head = self._heads[best]
-        reading = self._reader.submit(self._folder.read, head.name, head.realm)
+        header = self._headers[best]
+        reading = self._reader.submit(self._folder.read, header.name, header.scope)
         self._reads[reading] = best
         return StoredPrefix(length, reading)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until something was read, if something is being read."""
+        """Wait until a prefix was read, if one is being read."""
         pending = [each for each in self._reads if not each.done()]
         if pending:
             wait(pending, timeout_s, return_when="FIRST_COMPLETED")
@@ -128,24 +128,24 @@ class DiskCache:
     def offer(
         self,
         tokens: Sequence[int],
-        realm: Realm,
-        layout: Layout,
+        scope: PrefixScope,
+        layout: CacheLayout,
         save: Callable[[], bytes],
         *,
         is_idle: bool,
     ) -> int:
-        """Have a prefix written that is worth it; return its bytes, 0 if it is not.
+        """Begin to write a prefix if it is worth it; return its bytes, 0 if it is not.
 
-        Not either while another is being written: nothing piles up in memory. ``save``
-        returns its state, which takes a millisecond for each MiB; unless the engine
-        ``is_idle`` that is a small share of the time only.
+        Only one is written at a time, so that nothing piles up in memory. ``save``
+        returns the state, which takes a millisecond for each MiB: unless the engine
+        ``is_idle``, prefixes that come too soon after another are not saved.
         """
         if len(tokens) < MIN_TOKENS or self.is_writing:
             return 0
         start = time.monotonic()
         if not is_idle and start < self._paused_until:
             return 0
-        kept, digest = list(tokens), self._realm(realm, layout)
+        kept, digest = list(tokens), self._digest(scope, layout)
         if self._covered(kept, digest):
             return 0
         state = save()
@@ -157,52 +157,55 @@ class DiskCache:
             digest,
             kept,
             state,
-            [self._heads[e].name for e in shorter],
+            [self._headers[e].name for e in shorter],
         )
         for entry in shorter:
             self._forget(entry)
         return len(state)
 
     def close(self) -> None:
-        """End the threads; what is being written is finished. Idempotent."""
+        """End the threads, after what is being written. Idempotent."""
         self._reader.shutdown(cancel_futures=True)
         self._writer.shutdown()
 
-    def _realm(self, realm: Realm, layout: Layout) -> bytes:
-        """Return the digest of what cells depend on besides the model, and of whose."""
-        owner, adapters = realm
+    def _digest(self, scope: PrefixScope, layout: CacheLayout) -> bytes:
+        """Return a digest of the owner and of what states depend on, but the model."""
         # llama.cpp restores a state only where there are as many streams.
         streams = layout.n_seq_max if layout.is_split else 1
-        used = [[self._adapters.get(name, name), scale] for name, scale in adapters]
-        return hashlib.sha256(json.dumps([owner, streams, used]).encode()).digest()
+        used = [
+            [self._adapters.get(name, name), scale] for name, scale in scope.adapters
+        ]
+        return hashlib.sha256(
+            json.dumps([scope.owner, streams, used]).encode()
+        ).digest()
 
-    def _covered(self, tokens: list[int], realm: bytes) -> bool:
+    def _covered(self, tokens: list[int], scope: bytes) -> bool:
         deepest = max(
-            (depth for depth, _ in self._tree.match(tokens, realm)), default=0
+            (depth for depth, _ in self._tree.match(tokens, scope)), default=0
         )
         return deepest > len(tokens) - _SLACK
 
-    def _shorter(self, tokens: list[int], realm: bytes) -> list[int]:
-        """Return the prefixes of a prefix, which are of no use beside it."""
-        found = self._tree.match(tokens, realm)
+    def _shorter(self, tokens: list[int], scope: bytes) -> list[int]:
+        """Return the stored prefixes of a prefix: beside it they are of no use."""
+        found = self._tree.match(tokens, scope)
         return [
             entry
             for depth, entries in found
             for entry in entries
-            if len(self._heads[entry].tokens) == depth
+            if len(self._headers[entry].tokens) == depth
         ]
 
-    def _add(self, head: PrefixHead) -> None:
-        self._tree.put(self._next, head.tokens, head.realm)
-        self._heads[self._next] = head
+    def _add(self, header: PrefixHeader) -> None:
+        self._tree.put(self._next, header.tokens, header.scope)
+        self._headers[self._next] = header
         self._next += 1
 
     def _forget(self, entry: int) -> None:
-        if self._heads.pop(entry, None) is not None:
+        if self._headers.pop(entry, None) is not None:
             self._tree.remove(entry)
 
     def _settle(self) -> None:
-        """Take note of what was read and written."""
+        """Apply the results of reads and writes that have ended."""
         for reading in [each for each in self._reads if each.done()]:
             entry = self._reads.pop(reading)
             if reading.exception() or reading.result() is None:
@@ -213,22 +216,22 @@ class DiskCache:
             if error is not None:
                 logger.warning("A prefix could not be written to disk: %s", error)
                 return
-            head = written.result()
-            if head is not None:
-                self._add(head)
+            header = written.result()
+            if header is not None:
+                self._add(header)
 
     def _write_file(
-        self, realm: bytes, tokens: list[int], state: bytes, replaced: list[str]
-    ) -> PrefixHead | None:
-        name = self._folder.write(realm, tokens, state)
+        self, scope: bytes, tokens: list[int], state: bytes, replaced: list[str]
+    ) -> PrefixHeader | None:
+        name = self._folder.write(scope, tokens, state)
         self._folder.remove(replaced)
-        return None if name is None else PrefixHead(name, realm, tokens)
+        return None if name is None else PrefixHeader(name, scope, tokens)
 
 
 def open_disk_cache(config: EngineConfig, *, can_cut: bool) -> DiskCache | None:
-    """Return the prefixes on disk of a model, None if there are to be none.
+    """Return a model's prefixes on disk, None if it has none.
 
-    A folder that cannot be used is told in the log: the model serves without it.
+    A folder that cannot be used is logged, and the model serves without it.
     """
     if not config.cache_dir or not config.is_generative:
         return None

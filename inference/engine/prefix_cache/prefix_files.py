@@ -1,8 +1,8 @@
 """Prefixes as files: tokens, and the KV state that llama.cpp computed of them.
 
-KV state tells what was said, so that folder and files are their owner's alone, and
-names tell nothing. A file is whole or not there; what is read is checked against its
-digest first, for llama.cpp believes the state that it is given.
+KV state reveals what was said, so only the user of this process may read folder and
+files, and names reveal nothing. A file is whole or not there. What is read is checked
+against its digest, because llama.cpp does not check the state that it is given.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ _UNFINISHED = ".kvprefix-unfinished"
 #: An unfinished file that is older than this has lost its writer.
 _LOST_AFTER_S = 600.0
 _MAGIC = b"LLMKVP1\0"
-#: Magic, realm, tokens, bytes of state; the state's digest, and that of all of these
+#: Magic, scope, tokens, bytes of state; the state's digest, and that of all of these
 #: and the tokens. Tokens and state follow.
-_HEAD = struct.Struct("<8s32sQQ32s32s")
+_HEADER = struct.Struct("<8s32sQQ32s32s")
 _DIGEST_BYTES = 32
 _TOKEN_BYTES = 4
 _PRIVATE_FOLDER = 0o700
 
 
 class BrokenPrefix(Exception):
-    """A file that is none of ours, or not as it was written; the message says why."""
+    """The file is not one of ours, or not as it was written; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class PrefixHead:
-    """What a file holds, but for the state. ``realm`` says who may use it."""
+class PrefixHeader:
+    """What a file holds besides its state; ``scope`` is a digest of its PrefixScope."""
 
     name: str
-    realm: bytes
+    scope: bytes
     tokens: list[int]
 
 
@@ -58,7 +58,7 @@ class PrefixFolder:
     """
 
     def __init__(self, path: Path, *, model: bytes, max_bytes: int) -> None:
-        """``model`` is a digest of all that cells depend on. Raises OSError."""
+        """``model`` is the digest of all that cells depend on. Raises OSError."""
         self._path = path
         self._begin = f"{model.hex()[:32]}-"
         self._max_bytes = max_bytes
@@ -66,26 +66,26 @@ class PrefixFolder:
         if stat.S_IMODE(path.stat().st_mode) & ~_PRIVATE_FOLDER:
             path.chmod(_PRIVATE_FOLDER)
 
-    def heads(self) -> Iterator[PrefixHead]:
-        """Yield what there is for the model, oldest first; remove what is broken."""
+    def headers(self) -> Iterator[PrefixHeader]:
+        """Yield the model's prefixes, oldest first; remove broken files."""
         for file in self._files():
             if not file.name.startswith(self._begin):
                 continue
             try:
                 with self._open(file.name) as stream:
-                    yield _read_head(stream, file.name)[0]
+                    yield _read_header(stream, file.name)[0]
             except FileNotFoundError:
                 continue
             except (BrokenPrefix, OSError) as error:
                 self._refuse(file.name, error)
 
-    def read(self, name: str, realm: bytes) -> bytes | None:
-        """Return the state in a file, which counts as used; None if there is none."""
+    def read(self, name: str, scope: bytes) -> bytes | None:
+        """Return the state in a file and mark it as used; None if there is no file."""
         try:
             with self._open(name) as stream:
-                head, digest = _read_head(stream, name)
+                header, digest = _read_header(stream, name)
                 state = stream.read()
-            if head.realm != realm or hashlib.sha256(state).digest() != digest:
+            if header.scope != scope or hashlib.sha256(state).digest() != digest:
                 raise BrokenPrefix("its state is not as it was written")
             os.utime(self._path / name)
         except FileNotFoundError:
@@ -95,22 +95,22 @@ class PrefixFolder:
             return None
         return state
 
-    def write(self, realm: bytes, tokens: list[int], state: bytes) -> str | None:
-        """Write a file; return its name, None if it is larger than all may be.
+    def write(self, scope: bytes, tokens: list[int], state: bytes) -> str | None:
+        """Write a file; return its name, None if it is larger than ``max_bytes``.
 
-        The least recently used make room. Raises OSError.
+        The least recently used files make room. Raises OSError.
         """
         spelled = array("i", tokens).tobytes()
-        start = _HEAD.pack(
-            *(_MAGIC, realm, len(tokens), len(state), hashlib.sha256(state).digest()),
+        start = _HEADER.pack(
+            *(_MAGIC, scope, len(tokens), len(state), hashlib.sha256(state).digest()),
             bytes(_DIGEST_BYTES),
         )[:-_DIGEST_BYTES]
         check = hashlib.sha256(start + spelled).digest()
-        size = _HEAD.size + len(spelled) + len(state)
+        size = _HEADER.size + len(spelled) + len(state)
         if size > self._max_bytes:
             return None
         self._make_room(size)
-        name = self._begin + hashlib.sha256(realm + spelled).hexdigest()[:32] + _SUFFIX
+        name = self._begin + hashlib.sha256(scope + spelled).hexdigest()[:32] + _SUFFIX
         handle, unfinished = tempfile.mkstemp(suffix=_UNFINISHED, dir=self._path)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -128,7 +128,7 @@ class PrefixFolder:
             (self._path / name).unlink(missing_ok=True)
 
     def remove_lost(self) -> None:
-        """Remove what writers that are gone have left unfinished."""
+        """Remove unfinished files whose writers are gone."""
         for entry in os.scandir(self._path):
             if not entry.name.endswith(_UNFINISHED):
                 continue
@@ -166,18 +166,18 @@ class PrefixFolder:
         self.remove([name])
 
 
-def _read_head(stream: BinaryIO, name: str) -> tuple[PrefixHead, bytes]:
-    """Return a file's head and its state's digest. Raises BrokenPrefix."""
+def _read_header(stream: BinaryIO, name: str) -> tuple[PrefixHeader, bytes]:
+    """Return a file's header and its state's digest. Raises BrokenPrefix."""
     size = os.fstat(stream.fileno()).st_size
-    start = stream.read(_HEAD.size)
-    if len(start) < _HEAD.size:
+    start = stream.read(_HEADER.size)
+    if len(start) < _HEADER.size:
         raise BrokenPrefix("it is too short")
-    magic, realm, num_tokens, state_bytes, digest, check = _HEAD.unpack(start)
+    magic, scope, num_tokens, state_bytes, digest, check = _HEADER.unpack(start)
     if magic != _MAGIC:
         raise BrokenPrefix("it is of another version, or something else")
-    if size != _HEAD.size + num_tokens * _TOKEN_BYTES + state_bytes:
-        raise BrokenPrefix(f"it has {size} bytes, its head says otherwise")
+    if size != _HEADER.size + num_tokens * _TOKEN_BYTES + state_bytes:
+        raise BrokenPrefix(f"it has {size} bytes, its header says otherwise")
     spelled = stream.read(num_tokens * _TOKEN_BYTES)
     if hashlib.sha256(start[:-_DIGEST_BYTES] + spelled).digest() != check:
-        raise BrokenPrefix("its head is not as it was written")
-    return PrefixHead(name, realm, array("i", spelled).tolist()), digest
+        raise BrokenPrefix("its header is not as it was written")
+    return PrefixHeader(name, scope, array("i", spelled).tolist()), digest

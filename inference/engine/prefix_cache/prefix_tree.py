@@ -23,20 +23,20 @@ class _Node:
 class PrefixTree:
     """Finds the slots that share a beginning with a list of tokens.
 
-    One tree per realm: what was left in another one is not found.
+    One tree per scope: what was left in another one is not found.
     """
 
     def __init__(self) -> None:
         self._roots: dict[Hashable, _Node] = {}
-        #: The last node of each slot's path, and the realm whose tree it is in.
+        #: The last node of each slot's path, and the scope whose tree it is in.
         self._ends: dict[int, tuple[_Node, Hashable]] = {}
 
-    def put(self, slot: int, tokens: Sequence[int], realm: Hashable) -> None:
-        """Say that ``slot`` holds ``tokens``, instead of what it held before."""
+    def put(self, slot: int, tokens: Sequence[int], scope: Hashable) -> None:
+        """Record that ``slot`` holds ``tokens``, instead of what it held before."""
         self.remove(slot)
         if not tokens:
             return
-        node = self._roots.setdefault(realm, _Node((), None))
+        node = self._roots.setdefault(scope, _Node((), None))
         at = 0
         while at < len(tokens):
             child = node.children.get(tokens[at])
@@ -49,27 +49,27 @@ class PrefixTree:
             child.slots.add(slot)
             node = child
             at += shared
-        self._ends[slot] = (node, realm)
+        self._ends[slot] = (node, scope)
 
     def remove(self, slot: int) -> None:
         """Forget what a slot holds. Idempotent."""
-        node, realm = self._ends.pop(slot, (None, None))
+        node, scope = self._ends.pop(slot, (None, None))
         while node is not None and node.parent is not None:
             node.slots.discard(slot)
             if not node.slots:
                 del node.parent.children[node.tokens[0]]
             node = node.parent
         if node is not None and not node.children:
-            del self._roots[realm]
+            del self._roots[scope]
 
     def match(
-        self, tokens: Sequence[int], realm: Hashable
+        self, tokens: Sequence[int], scope: Hashable
     ) -> Iterator[tuple[int, frozenset[int]]]:
-        """Yield how long a prefix of ``tokens`` which slots hold, growing.
+        """Yield prefixes of ``tokens``, ever longer: their length and who holds them.
 
         A slot that holds more comes again with every longer prefix that it holds.
         """
-        node = self._roots.get(realm)
+        node = self._roots.get(scope)
         at = 0
         while node is not None and at < len(tokens):
             node = node.children.get(tokens[at])

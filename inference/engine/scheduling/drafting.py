@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from inference.engine.speculative.draft_lengths import (
     MAX_DRAFT,
-    PromptLookup,
-    Prospect,
+    DraftCandidate,
     draft_lengths,
 )
+from inference.engine.speculative.prompt_lookup import PromptLookup
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -79,7 +79,7 @@ class Drafting:
             return {}
         are_few = len(room.limits) <= self._max_lookups
         looked_up: dict[Sequence, list[int]] = {}
-        prospects: dict[Sequence, Prospect] = {}
+        candidates: dict[Sequence, DraftCandidate] = {}
         for sequence, most in room.limits.items():
             limit, rate = min(most, MAX_DRAFT), sequence.acceptance.rate
             # A first token is waited for: nothing is computed beside it.
@@ -91,13 +91,13 @@ class Drafting:
                 found = sequence.lookup.propose(sequence.tokens, limit)
                 if found:
                     looked_up[sequence] = found
-                    prospects[sequence] = Prospect(rate, len(found))
+                    candidates[sequence] = DraftCandidate(rate, len(found))
             elif self._drafter is not None and self._drafter.can_follow(sequence):
-                prospects[sequence] = Prospect(rate, limit, takes_passes=True)
-        if not prospects:
+                candidates[sequence] = DraftCandidate(rate, limit, takes_passes=True)
+        if not candidates:
             return {}
         lengths = draft_lengths(
-            list(prospects.values()),
+            list(candidates.values()),
             room.total,
             tokens=room.tokens,
             expected=float(len(room.limits)),
@@ -107,7 +107,7 @@ class Drafting:
         )
         wanted: dict[Sequence, int] = {}
         guesses: dict[Sequence, list[int]] = {}
-        for sequence, length in zip(prospects, lengths, strict=True):
+        for sequence, length in zip(candidates, lengths, strict=True):
             if not length:
                 continue
             if sequence in looked_up:

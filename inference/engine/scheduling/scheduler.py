@@ -6,21 +6,22 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.engine.adapters import Turns
 from inference.engine.kv_cache.operations import KVOp, Reuse, Save
-from inference.engine.kv_cache.slots import Layout, Match, Slots
+from inference.engine.kv_cache.slots import Match, Slots
+from inference.engine.scheduling.adapter_turns import AdapterTurns
 from inference.engine.scheduling.drafting import DraftRoom
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.fair_shares import Demand, shares
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.sequence import FinishReason, Sequence, SequenceStatus
-from inference.engine.speculative.draft_lengths import Acceptance
+from inference.engine.speculative.acceptance import Acceptance
 from inference.engine.step import Sampled, StepItem, StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from inference.engine.backend import Tokenizer
+    from inference.engine.cache_layout import CacheLayout
     from inference.engine.sampling.logprobs import TokenLogprobs
 
 #: Cells that must stay free for each running sequence when another is admitted,
@@ -68,7 +69,7 @@ class Scheduler:
     def __init__(
         self,
         *,
-        layout: Layout,
+        layout: CacheLayout,
         n_ctx_max: int,
         n_batch: int,
         n_outputs_max: int,
@@ -88,8 +89,8 @@ class Scheduler:
         self._queue: FairQueue[Sequence] = FairQueue()
         #: How good guesses are here, for sequences of which it is not known yet.
         self._acceptance = Acceptance()
-        #: Which sequences of those with a slot go into one batch: see adapters.py.
-        self._turns = Turns()
+        #: Which sequences of those with a slot go into one batch: see adapter_turns.py.
+        self._turns = AdapterTurns()
         #: The sequences of the next step: ``prepare`` chooses them.
         self.in_turn: list[Sequence] = []
         self._granted: dict[str, int] | None = None
@@ -98,7 +99,7 @@ class Scheduler:
         self._held_back: set[Sequence] = set()
         self._use(layout)
 
-    def _use(self, layout: Layout) -> None:
+    def _use(self, layout: CacheLayout) -> None:
         self._demands = None
         #: Whether llama.cpp found no cells for what runs: nobody may join it.
         self._is_full = False
@@ -184,7 +185,7 @@ class Scheduler:
         """Take everything out of the cache, because it is about to be made anew."""
         return [op for s in self.slots.running for op in self._preempt(s)]
 
-    def resized(self, layout: Layout) -> None:
+    def resized(self, layout: CacheLayout) -> None:
         """Go on with an empty cache of another shape; ``set_aside`` came before."""
         self._use(layout)
 
@@ -487,7 +488,7 @@ class Scheduler:
         cache. Those that have ended by it are finished and keep their slot until
         ``release``.
         """
-        self._turns.count()
+        self._turns.count_step()
         gains = []
         ops: list[KVOp] = []
         for item in plan.items:

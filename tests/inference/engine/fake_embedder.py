@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.engine.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError
-from inference.engine.kv_cache.slots import Layout
 from tests.inference.engine.fakes import FakeTokenizer
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FakeEmbedder:
         n_seq_max: int = 4,
         is_ranking: bool = False,
     ) -> None:
-        self.layout = Layout(n_ctx, n_seq_max, max(n_ctx, n_batch), is_split=False)
+        self.layout = CacheLayout(n_ctx, n_seq_max, max(n_ctx, n_batch), is_split=False)
         self.n_ctx_max = n_ctx
         self.n_batch = n_batch
         self.is_ranking = is_ranking

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inference.engine.cache_layout import CacheLayout
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
-from inference.engine.kv_cache.slots import Layout
-from inference.engine.speculative.draft_lengths import num_agreed, verified
+from inference.engine.speculative.verification import num_agreed, verified
 from inference.engine.step import Sampled
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class FakeBackend:
         prefill_tile: int = 1,
     ) -> None:
         total = n_cells or n_ctx * n_seq_max
-        self.layout = Layout(n_ctx, n_seq_max, total, is_split)
+        self.layout = CacheLayout(n_ctx, n_seq_max, total, is_split)
         self.n_ctx_max = n_ctx_max or n_ctx
         self.n_cells_max = n_cells_max or total
         self.n_batch = n_batch
@@ -162,7 +162,7 @@ class FakeBackend:
 
     # The cache ----------------------------------------------------------------
 
-    def resize(self, layout: Layout) -> None:
+    def resize(self, layout: CacheLayout) -> None:
         self.cells = {}
         if layout.n_cells > self.memory_for:
             raise ModelLoadError(f"no memory for {layout.n_cells} cells")

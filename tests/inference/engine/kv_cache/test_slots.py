@@ -5,8 +5,9 @@ from itertools import count
 import pytest
 
 from inference.engine import GenerationRequest, SamplingParams
+from inference.engine.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Evict, Fork, Move, Reuse
-from inference.engine.kv_cache.slots import Layout, Match, Slots
+from inference.engine.kv_cache.slots import Match, Slots
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sequence import Sequence, SequenceStatus
 
@@ -14,7 +15,9 @@ _arrivals = count()
 
 
 def make_slots(number: int = 4, **options: bool) -> Slots:
-    return Slots(Layout(n_ctx=512, n_seq_max=number, n_cells=512 * number), **options)
+    return Slots(
+        CacheLayout(n_ctx=512, n_seq_max=number, n_cells=512 * number), **options
+    )
 
 
 def sequence(tokens: list[int], owner: str = "") -> Sequence:
@@ -143,7 +146,7 @@ def test_strays_are_brought_beside_the_others() -> None:
 
 
 def test_a_unified_cache_needs_no_neighbours() -> None:
-    layout = Layout(n_ctx=512, n_seq_max=8, n_cells=512, is_split=False)
+    layout = CacheLayout(n_ctx=512, n_seq_max=8, n_cells=512, is_split=False)
     slots = Slots(layout)
     runners = [run(slots, [n] * 4) for n in range(3)]
     slots.drop(runners[1])

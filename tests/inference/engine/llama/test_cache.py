@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.kv_cache.slots import Layout
+    from inference.engine.cache_layout import CacheLayout
 
 pytestmark = pytest.mark.model
 
@@ -218,7 +218,7 @@ def test_a_context_that_grows_under_way_changes_no_token(
 def test_without_memory_for_a_longer_context_only_the_long_prompts_fail(
     q4_0_model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make(model: Any, config: EngineConfig, layout: Layout, log: Any) -> Any:
+    def make(model: Any, config: EngineConfig, layout: CacheLayout, log: Any) -> Any:
         if layout.n_cells > 1024:
             raise ModelLoadError("failed to allocate buffer for kv cache")
         return make_context(model, config, layout, log)

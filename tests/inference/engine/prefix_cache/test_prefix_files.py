@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL, OTHER_MODEL = b"m" * 32, b"n" * 32
-REALM, OTHER_REALM = b"r" * 32, b"s" * 32
+SCOPE, OTHER_SCOPE = b"r" * 32, b"s" * 32
 STATE = bytes(range(256)) * 16
 
 
@@ -22,8 +22,8 @@ def folder_in(path: Path, model: bytes = MODEL, max_bytes: int = 10**6) -> Prefi
     return PrefixFolder(path / "cache", model=model, max_bytes=max_bytes)
 
 
-def written(folder: PrefixFolder, tokens: list[int], realm: bytes = REALM) -> str:
-    name = folder.write(realm, tokens, STATE)
+def written(folder: PrefixFolder, tokens: list[int], scope: bytes = SCOPE) -> str:
+    name = folder.write(scope, tokens, STATE)
     assert name is not None
     return name
 
@@ -37,9 +37,9 @@ def test_what_was_written_is_there_for_the_next_worker(tmp_path: Path) -> None:
 
     again = folder_in(tmp_path)
 
-    (head,) = again.heads()
-    assert (head.name, head.realm, head.tokens) == (name, REALM, [1, 2, 3])
-    assert again.read(name, REALM) == STATE
+    (head,) = again.headers()
+    assert (head.name, head.scope, head.tokens) == (name, SCOPE, [1, 2, 3])
+    assert again.read(name, SCOPE) == STATE
 
 
 def test_what_another_model_or_another_owner_has_left_is_not_found(
@@ -47,9 +47,9 @@ def test_what_another_model_or_another_owner_has_left_is_not_found(
 ) -> None:
     folder = folder_in(tmp_path)
     name = written(folder, [1, 2, 3])
-    assert list(folder_in(tmp_path, OTHER_MODEL).heads()) == []
+    assert list(folder_in(tmp_path, OTHER_MODEL).headers()) == []
     assert files_in(tmp_path), "it is the other model's, so it stays"
-    assert folder.read(name, OTHER_REALM) is None
+    assert folder.read(name, OTHER_SCOPE) is None
 
 
 def test_nobody_else_can_read_it_and_the_name_tells_nothing(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_nobody_else_can_read_it_and_the_name_tells_nothing(tmp_path: Path) -> N
     (file,) = files_in(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert REALM.hex()[:8] not in file.name
+    assert SCOPE.hex()[:8] not in file.name
 
 
 @pytest.mark.parametrize("at", [0, 8, 50, 60, 100, 130, -1])
@@ -72,7 +72,7 @@ def test_a_file_that_was_changed_is_removed_and_said_so(
     data[at] ^= 1
     file.write_bytes(data)
 
-    found = [folder.read(each.name, REALM) for each in folder.heads()]
+    found = [folder.read(each.name, SCOPE) for each in folder.headers()]
 
     assert found in ([], [None])
     assert files_in(tmp_path) == []
@@ -85,7 +85,7 @@ def test_a_file_that_is_none_of_ours_is_removed(tmp_path: Path, data: bytes) -> 
     written(folder, [1])
     (file,) = files_in(tmp_path)
     file.write_bytes(data)
-    assert list(folder.heads()) == []
+    assert list(folder.headers()) == []
     assert files_in(tmp_path) == []
 
 
@@ -96,7 +96,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
-    assert folder.read(name, REALM) is None
+    assert folder.read(name, SCOPE) is None
     assert elsewhere.exists()
 
 
@@ -105,17 +105,17 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     first, second, third = (written(folder, [n]) for n in range(3))
     for age, name in enumerate((third, second, first)):
         os.utime(tmp_path / "cache" / name, (1000 - age, 1000 - age))
-    assert folder.read(first, REALM) == STATE, "which counts as used"
+    assert folder.read(first, SCOPE) == STATE, "which counts as used"
 
     fourth = written(folder, [4])
 
     assert {file.name for file in files_in(tmp_path)} == {first, third, fourth}
-    assert folder.read(second, REALM) is None
+    assert folder.read(second, SCOPE) is None
 
 
 def test_what_is_larger_than_all_may_be_is_not_written(tmp_path: Path) -> None:
     folder = folder_in(tmp_path, max_bytes=len(STATE))
-    assert folder.write(REALM, [1], STATE) is None
+    assert folder.write(SCOPE, [1], STATE) is None
     assert files_in(tmp_path) == []
 
 

@@ -6,13 +6,12 @@ import pytest
 
 from inference.engine import EngineCore, GenerationRequest, SamplingParams
 from inference.engine.adapters import (
-    TURN_STEPS,
     AdapterNotLoaded,
     Adapters,
-    Turns,
     adapter_set,
     check_loaded,
 )
+from inference.engine.scheduling.adapter_turns import TURN_STEPS, AdapterTurns
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.engine.scheduling.test_sharing import add, cached, make, run_texts
 from tests.inference.engine.test_core import run, run_outputs, tokens
@@ -36,12 +35,12 @@ def test_an_adapter_that_is_not_loaded_is_named() -> None:
 
 
 def test_every_set_gets_its_turn() -> None:
-    turns = Turns()
+    turns = AdapterTurns()
     seen = []
     for _ in range(3 * 3 * TURN_STEPS):
         turns.prepare([(), PIRATE, POET])
         seen.append(turns.current)
-        turns.count()
+        turns.count_step()
     assert [seen.count(each) for each in ((), PIRATE, POET)] == [3 * TURN_STEPS] * 3
     assert max(
         len(run)
@@ -51,11 +50,11 @@ def test_every_set_gets_its_turn() -> None:
 
 
 def test_a_turn_ends_when_nobody_is_left_in_it() -> None:
-    turns = Turns()
+    turns = AdapterTurns()
     turns.prepare([PIRATE, POET])
     first = turns.current
     other = POET if first == PIRATE else PIRATE
-    turns.count()
+    turns.count_step()
     turns.prepare([other])
     assert turns.current == other
     turns.prepare([first, other])
@@ -63,10 +62,10 @@ def test_a_turn_ends_when_nobody_is_left_in_it() -> None:
 
 
 def test_who_comes_later_waits_for_one_turn_at_most() -> None:
-    turns = Turns()
+    turns = AdapterTurns()
     for _ in range(5 * TURN_STEPS):
         turns.prepare([()])
-        turns.count()
+        turns.count_step()
     turns.prepare([(), PIRATE])
     assert turns.current == PIRATE
 

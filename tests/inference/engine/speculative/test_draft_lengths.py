@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
-from inference.engine.speculative.draft_lengths import (
-    Acceptance,
-    PromptLookup,
-    Prospect,
-    draft_lengths,
-    num_agreed,
-    verified,
-)
+from inference.engine.speculative.acceptance import Acceptance
+from inference.engine.speculative.draft_lengths import DraftCandidate, draft_lengths
+from inference.engine.speculative.prompt_lookup import PromptLookup
+from inference.engine.speculative.verification import num_agreed, verified
 from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
 from tests.inference.engine.test_core import run_outputs, tokens
 
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def lengths(
-    *prospects: Prospect,
+    *candidates: DraftCandidate,
     token_s: float,
     batch: int = 1,
     room: int = 100,
@@ -32,7 +28,7 @@ def lengths(
     batch_s: float = 0.0,
 ) -> list[int]:
     return draft_lengths(
-        prospects,
+        candidates,
         room,
         tokens=batch,
         expected=float(batch),
@@ -43,11 +39,11 @@ def lengths(
 
 
 def length(rate: float, *, token_s: float, batch: int = 1) -> int:
-    return lengths(Prospect(rate, 8), token_s=token_s, batch=batch)[0]
+    return lengths(DraftCandidate(rate, 8), token_s=token_s, batch=batch)[0]
 
 
 def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
-    alone = Prospect(0.9, 8)
+    alone = DraftCandidate(0.9, 8)
     assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.0)[0] > 0
     assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.010) == [0]
     # Nobody else is there: its tokens are one micro-batch.
@@ -55,7 +51,7 @@ def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
 
 
 def test_guesses_of_one_length_share_a_micro_batch() -> None:
-    both = [Prospect(0.9, 8), Prospect(0.9, 8)]
+    both = [DraftCandidate(0.9, 8), DraftCandidate(0.9, 8)]
     first, second = lengths(*both, token_s=0.0005, batch=2, batch_s=0.010)
     assert first == second > 0
 
@@ -129,19 +125,19 @@ def test_a_full_batch_that_computes_at_its_limit_guesses_nothing() -> None:
 
 
 def test_the_best_guesses_get_the_room() -> None:
-    good, poor = Prospect(0.9, 8), Prospect(0.5, 8)
+    good, poor = DraftCandidate(0.9, 8), DraftCandidate(0.5, 8)
     assert lengths(poor, good, token_s=0.0, room=4) == [0, 4]
     assert lengths(poor, good, token_s=0.0, room=0) == [0, 0]
 
 
 def test_a_draft_models_own_time_counts() -> None:
-    drafted = Prospect(0.8, 8, takes_passes=True)
+    drafted = DraftCandidate(0.8, 8, takes_passes=True)
     assert lengths(drafted, token_s=0.0001, pass_s=0.001)[0] >= 3
     assert lengths(drafted, token_s=0.0001, pass_s=0.009) == [0]
 
 
 def test_passes_that_one_sequence_is_not_worth_are_worth_it_for_many() -> None:
-    drafted = Prospect(0.8, 8, takes_passes=True)
+    drafted = DraftCandidate(0.8, 8, takes_passes=True)
     # Of a batch of eight one alone would pay for whole passes.
     assert lengths(drafted, token_s=0.0001, pass_s=0.006, batch=8) == [0]
     together = lengths(*[drafted] * 8, token_s=0.0001, pass_s=0.006, batch=8)

@@ -1,0 +1,30 @@
+"""How much of a draft counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def verified(draft: list[int], sample: Callable[[int], list[int]]) -> list[int]:
+    """Return the tokens of a step: drawn one by one as long as the draft agrees.
+
+    ``sample(n)`` draws what follows the draft's first ``n`` tokens: a token, and those
+    that must follow it; nothing if the answer is complete.
+    """
+    tokens: list[int] = []
+    while tokens == draft[: len(tokens)]:
+        drawn = sample(len(tokens))
+        if not drawn:
+            break
+        tokens += drawn
+    return tokens
+
+
+def num_agreed(draft: Sequence[int], tokens: Sequence[int]) -> int:
+    """Return how many of a draft's first tokens are those that came."""
+    pairs = enumerate(zip(draft, tokens, strict=False))
+    most = min(len(draft), len(tokens))
+    return next((index for index, (one, other) in pairs if one != other), most)
