@@ -8,8 +8,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # First: importing it installs Twisted's asyncio reactor.
 from daphne.server import Server, twisted_loop  # isort: skip
@@ -19,14 +18,17 @@ from twisted.internet import defer, reactor, tcp
 
 from llm_manager.launcher.listening import listen
 
-Application = Callable[..., Awaitable[None]]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llm_manager.web.asgi_types import Application, Receive, Scope, Send
 
 _POLL_S = 0.05
 _MAX_DESCRIPTORS = 65_536
-#: Beyond the engine's time, for the last tokens to reach their clients.
+#: Added to the engine's drain time, so that the last tokens reach their clients.
 _DRAIN_MARGIN_S = 5
-#: There is nothing to upgrade to, and where the routes begin is no client's to say.
-_UNHEARD_HEADERS = (b"upgrade", b"daphne-root-path")
+#: There is no protocol to upgrade to, and no client may say where the routes begin.
+_IGNORED_HEADERS = (b"upgrade", b"daphne-root-path")
 
 
 def _error_body(message: str, *, kind: str, code: str) -> bytes:
@@ -40,24 +42,24 @@ _STOPPING_BODY = _error_body(
 
 
 class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
-    """A request whose body takes no more room than it may have.
+    """A request of whose body no more is kept than the limit and one byte.
 
-    Daphne keeps a body whole before anyone looks at it. One byte too many is
-    kept, so that whoever reads the body sees that it is too long.
+    Daphne keeps a whole body before anyone looks at it. The one byte more shows the
+    reader of the body that it is too long.
     """
 
     def __init__(self, *args: Any) -> None:
-        # Twisted would read forms too, which Django does where one is wanted.
+        # Django parses forms; Twisted need not.
         super().__init__(*args, parsePOSTFormSubmission=False)
 
     def process(self) -> Any:
-        """Hand the request on, without what is not for clients to say."""
-        for name in _UNHEARD_HEADERS:
+        """Remove the ignored headers and hand the request on."""
+        for name in _IGNORED_HEADERS:
             self.requestHeaders.removeHeader(name)
         return super().process()
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer in JSON what goes wrong outside of any view; Daphne has a page."""
+        """Answer in JSON what goes wrong outside of any view; Daphne sends HTML."""
         kind, code = (
             ("invalid_request_error", "bad_request")
             if status < 500
@@ -70,7 +72,7 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         self.handle_reply({"type": "http.response.body", "body": content})
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
-        """Keep what fits, and let the rest pass by."""
+        """Keep what fits and drop the rest."""
         room = self.server.max_body_bytes + 1 - self.content.tell()
         self.content.write(data[: max(room, 0)])
 
@@ -78,37 +80,37 @@ class BoundedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
 class PromptConnection(tcp.Server):
     """A connection that sends at once what its socket takes.
 
-    Twisted would have the event loop ask first whether the socket takes anything,
-    for each event of each stream: two system calls and a turn of the loop, to hear
-    that it does.
+    Twisted keeps what is written until the event loop has asked the socket whether it
+    takes anything: two system calls and a turn of the loop for each event of each
+    stream. Here only what the socket does not take waits like that.
     """
 
-    def startWriting(self) -> None:  # noqa: N802  # Twisted's name
-        """Send what has just been put into the empty buffer; wait with the rest."""
-        if self._tempDataBuffer and not self._is_waiting():
-            failure = self.doWrite()  # type: ignore[no-untyped-call]
-            if failure is None and not self._is_waiting():
-                return
-        # Also after a failure: the loop tries again, and knows what to do about it.
-        super().startWriting()  # type: ignore[no-untyped-call]
+    _has_unsent = False
 
-    def loseConnection(self) -> None:  # noqa: N802  # Twisted's name
-        """Close once all is sent.
+    def write(self, data: bytes) -> None:
+        """Send what the socket takes now; Twisted sends the rest."""
+        if data and self.connected and not self._has_unsent:
+            sent = self.writeSomeData(data)
+            # An exception says that the connection is lost. Twisted's next attempt
+            # will find that too, and closes the connection properly.
+            if isinstance(sent, int):
+                data = data[sent:]
+        if data:
+            self._has_unsent = True
+            super().write(data)  # type: ignore[no-untyped-call]
 
-        Twisted asks to write first and says why afterwards; what has been sent by
-        then would not be followed by the end.
-        """
-        super().loseConnection()  # type: ignore[no-untyped-call]
-        if self.connected and self.disconnecting:
-            super().startWriting()  # type: ignore[no-untyped-call]
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802  # Twisted's name
+        """Send pieces as one."""
+        self.write(b"".join(iovec))
 
-    def _is_waiting(self) -> bool:
-        """Whether something is left of what was to be sent before."""
-        return self.offset < len(self.dataBuffer)
+    def stopWriting(self) -> None:  # noqa: N802  # Twisted's name
+        """Note that nothing is left to send: Twisted calls this then."""
+        self._has_unsent = False
+        super().stopWriting()  # type: ignore[no-untyped-call]
 
 
 class BoundedFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
-    """Makes connections of bounded requests."""
+    """Makes protocols whose requests are bounded."""
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
         """Return the protocol of a new connection."""
@@ -118,10 +120,10 @@ class BoundedFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
 
 
 class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
-    """Daphne on a listening socket that it was given.
+    """Daphne on a given listening socket.
 
-    The first SIGTERM or SIGINT closes the socket, and the process ends when the
-    answers under way have ended; the second one cuts them.
+    The first SIGTERM or SIGINT closes the socket, and the process ends when all
+    running answers have ended. The second one cuts them.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         super().run()
 
     def drain(self) -> None:
-        """Accept nothing more, and end with the last answer; again: end now."""
+        """Accept nothing more and end after the last answer; called again, end now."""
         if self._deadline is not None:
             self.stop()
             return
@@ -164,7 +166,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         self._end_when_idle()
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
-        """Cancel what still runs; Daphne's own trips over an idle connection."""
+        """Cancel what still runs. Daphne's own version fails on an idle connection."""
         running = [
             details["application_instance"]
             for details in self.connections.values()
@@ -195,8 +197,8 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         else:
             twisted_loop.call_later(_POLL_S, self._end_when_idle)
 
-    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Hand a request on; refuse it when it comes over an old connection."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on; while draining, refuse what an open connection brings."""
         if self._deadline is None:
             await self._application(scope, receive, send)
             return
@@ -215,7 +217,7 @@ def _is_done(details: dict[str, Any]) -> bool:
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit on descriptors as far as this process may by itself."""
+    """Raise this process' limit on descriptors, within what the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # RLIM_INFINITY is negative.
     reachable = _MAX_DESCRIPTORS if hard < 0 else min(_MAX_DESCRIPTORS, hard)
