@@ -15,8 +15,8 @@ def json_response(
     payload: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Return the payload as a JSON answer."""
-    # An error message may quote half a surrogate pair from a request; what is
-    # no Unicode text becomes a question mark instead of a second error.
+    # An error message may quote half a surrogate pair from a request. It becomes a
+    # question mark instead of a second error.
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return HttpResponse(
         text.encode("utf-8", "replace"),
@@ -27,17 +27,18 @@ def json_response(
 
 
 class EventStreamResponse(StreamingHttpResponse):
-    """A stream of server-sent events, iterated without a layer in between.
+    """A stream of server-sent events.
 
-    Django's own iteration wraps the generator in two more. Then closing the
-    response closes the outermost only, and the generator's ``finally``, which
-    frees the sequences of a client that has gone, waits for the garbage
-    collector.
+    Django's own iterator wraps the generator in two more. Closing the outermost would
+    leave the generator's ``finally``, which frees the sequences of a client that has
+    left, to the garbage collector.
     """
 
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
+    is_async = True
+
+    def __init__(self, events: AsyncIterator[bytes]) -> None:
         super().__init__(
-            content,
+            events,
             content_type="text/event-stream; charset=utf-8",
             headers={
                 "Cache-Control": "no-cache",
@@ -46,6 +47,14 @@ class EventStreamResponse(StreamingHttpResponse):
             },
         )
 
+    @property
+    def streaming_content(self) -> AsyncIterator[bytes]:
+        """The events; middleware may put others in their place."""
+        return self._events
+
+    @streaming_content.setter
+    def streaming_content(self, events: AsyncIterator[bytes]) -> None:
+        self._events = events
+
     def __aiter__(self) -> AsyncIterator[bytes]:
-        iterator: AsyncIterator[bytes] = self._iterator  # type: ignore[attr-defined]
-        return iterator
+        return self._events

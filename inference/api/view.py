@@ -1,20 +1,20 @@
 """REST framework's view, made asynchronous: a request that waits holds no thread.
 
 What talks to the database and to Redis (authentication, permission, throttle,
-reading the body, finding the model) runs in one hop to a thread; then the
-handler waits on the event loop for as long as an answer takes.
+reading the body, finding the model) runs in one visit to a thread; then the
+handler waits in the event loop for as long as an answer takes.
 """
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from inference.api.errors import BodyTooLarge
@@ -25,25 +25,11 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
-
-
-class ApiRequest(Request):
-    """A request whose body is read up to the limit, whatever its headers say.
-
-    REST framework takes a body that comes in chunks, without a Content-Length,
-    for an empty one.
-    """
-
-    def _load_stream(self) -> None:
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = self._request.read(limit + 1)
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-        self._stream = io.BytesIO(body) if body else None  # type: ignore[assignment]
+    from rest_framework.request import Request
 
 
 class JSONNegotiation(DefaultContentNegotiation):
-    """Answers in the one format that there is, whatever Accept asks for.
+    """Answers in JSON whatever Accept asks for.
 
     Clients that want a stream ask for text/event-stream.
     """
@@ -70,8 +56,14 @@ class ApiView(APIView):
     def prepare(self, request: Request) -> Any:
         """Do what needs the database, in a thread, once the caller is let in.
 
-        May raise whatever the table of errors knows.
+        May raise every exception that ``inference.api.errors`` has an answer for.
         """
+
+    def enter(self, request: HttpRequest) -> Any:
+        """Let the caller in, read the body, and prepare: all that runs in a thread."""
+        self.initial(self.request, *self.args, **self.kwargs)
+        _read_body(request)
+        return self.prepare(self.request)
 
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -82,35 +74,28 @@ class ApiView(APIView):
         self.headers: dict[str, str] = {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
+            _check_envelope(request)
             handler = self.get_handler(request.method or "")
+            prepared = None
             if self.needs_thread:
-                prepared = await in_thread(self._enter)
-            else:
-                prepared = None
+                prepared = await in_thread(self.enter, request)
             response: HttpResponseBase = await handler(self.request, prepared)
         except Exception as error:
             response = self.handle_exception(error)
         # Not finalize_response: that is for answers that still have to be rendered.
         for name, value in self.headers.items():
             response[name] = value
+        # Pages get these two from SecurityMiddleware and CommonMiddleware.
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
-
-    def initialize_request(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> Request:
-        """Return REST framework's request around Django's."""
-        return ApiRequest(
-            request,
-            parsers=self.get_parsers(),
-            authenticators=self.get_authenticators(),
-            negotiator=self.get_content_negotiator(),
-            parser_context=self.get_parser_context(request),
-        )
 
     def get_handler(self, method: str) -> Callable[..., Any]:
         """Return the method's handler. Raises MethodNotAllowed.
 
-        Asked before who is calling: it tells nothing and costs nothing.
+        This comes before the key is looked at: it needs no thread and gives nothing
+        away.
         """
         if method.lower() not in self.http_method_names:
             raise MethodNotAllowed(method)
@@ -119,14 +104,33 @@ class ApiView(APIView):
             raise MethodNotAllowed(method)
         return handler
 
-    def _enter(self) -> Any:
-        self.initial(self.request, *self.args, **self.kwargs)
-        return self.prepare(self.request)
-
 
 class OpenView(ApiView):
-    """A view that anybody may call: it reads no row and costs nothing."""
+    """A view that anybody may call without a key; it reads no row."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
     needs_thread = False
+
+
+def _check_envelope(request: HttpRequest) -> None:
+    """Refuse what no view need look at. Raises BodyTooLarge or DisallowedHost."""
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length) > limit:
+        raise BodyTooLarge(limit)
+    request.get_host()
+
+
+def _read_body(request: HttpRequest) -> None:
+    """Read a body up to the limit and say how long it is. Raises BodyTooLarge.
+
+    REST framework takes a body that came in chunks, without a Content-Length, for an
+    empty one.
+    """
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    try:
+        length = len(request.body)
+    except RequestDataTooBig:
+        raise BodyTooLarge(limit) from None
+    request.META["CONTENT_LENGTH"] = str(length)

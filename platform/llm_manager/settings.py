@@ -83,8 +83,11 @@ INSTALLED_APPS = [
     "accounts",
     "inference",
 ]
+# Requests whose route leads to an ApiView pass these and no others, all of them in the
+# event loop: docs/adr/0011-a-short-way-for-the-api.md.
+API_MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware"]
+# All other requests, the admin's above all.
 MIDDLEWARE = [
-    "llm_manager.web.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -254,8 +257,9 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": CONFIG["logging.level"].upper()},
     "loggers": {
-        # One line per request is Daphne's; Django's own would be a second.
+        # llm_manager.access writes one line per request; these would add others.
         "django.channels.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
         "daphne": {"level": "WARNING"},
     },
 }

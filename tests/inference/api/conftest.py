@@ -9,15 +9,20 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
 from django.test import AsyncClient
+from django.test.client import AsyncClientHandler
 
 from accounts.models import ApiKey, Scope
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.engine_view import EngineView
+from llm_manager.web.api_chain import api_chain, find_route, is_api
 from tests.factories import make_api_key, make_model
 from tests.fakes import FakeEngineClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
     from registry.models import Model
 
@@ -28,11 +33,22 @@ CHATML = (
 )
 
 
+class ApiClientHandler(AsyncClientHandler):
+    """Takes requests the way that ``llm_manager.web.handler.Handler`` takes them."""
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        request.resolver_match = find_route(request.path_info)
+        if is_api(request.resolver_match):
+            return await api_chain()(request)
+        return await super().get_response_async(request)
+
+
 class Api:
     """Calls the API as the owner of a key would."""
 
     def __init__(self, secret: str | None) -> None:
         self.client = AsyncClient(raise_request_exception=False)
+        self.client.handler = ApiClientHandler()
         self.secret = secret
 
     def headers(self, extra: dict[str, str] | None = None) -> dict[str, str]:

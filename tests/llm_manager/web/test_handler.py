@@ -1,4 +1,4 @@
-"""The short way of the API through Django's handler."""
+"""The API's way through Django's handler, and the pages'."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgiref.testing import ApplicationCommunicator
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_finished, request_started
+from django.urls import get_resolver
 
 from llm_manager.web.handler import Handler
 from tests.fakes import accepted, begun, finished, tokens
 from tests.inference.api.conftest import Api, chat_body
+from tests.llm_manager.web.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,70 +23,17 @@ if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
 
 
-#: It has no types.
-_communicator: Any = ApplicationCommunicator
-
-
-class Connection:
-    """One request over ASGI, as Daphne brings it."""
-
-    def __init__(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        query: bytes = b"",
-        secret: str = "",
-        body: bytes = b"",
-    ) -> None:
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        headers.append((b"authorization", f"Bearer {secret}".encode()))
-        headers.append((b"content-length", str(len(body)).encode()))
-        scope: dict[str, Any] = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "headers": headers,
-        }
-        scope |= {"query_string": query, "http_version": "1.1", "scheme": "http"}
-        self._body = body
-        self._peer: Any = _communicator(Handler(), scope)
-
-    async def send(self) -> None:
-        await self._peer.send_input({"type": "http.request", "body": self._body})
-
-    async def leave(self) -> None:
-        await self._peer.send_input({"type": "http.disconnect"})
-        await self._peer.wait(5)
-
-    async def start(self) -> Any:
-        return await self._peer.receive_output(5)
-
-    async def piece(self) -> bytes:
-        body: bytes = (await self._peer.receive_output(5)).get("body", b"")
-        return body
-
-    async def rest(self) -> bytes:
-        body: bytes = b""
-        while True:
-            output = await self._peer.receive_output(5)
-            body += output.get("body", b"")
-            if not output.get("more_body"):
-                await self._peer.wait(5)
-                return body
-
-
 def streaming(api: Api) -> Connection:
     """Return a request for a stream."""
     body = json.dumps(chat_body(stream=True)).encode()
     return Connection(
-        "/v1/chat/completions", method="POST", secret=api.secret or "", body=body
+        "/v1/chat/completions", method="POST", secret=api.secret, body=body
     )
 
 
 @pytest.fixture
 def signals() -> Iterator[list[str]]:
-    """What Django says of requests."""
+    """The signals that Django sends of requests."""
     said: list[str] = []
 
     def begin(**about: Any) -> None:
@@ -100,7 +49,9 @@ def signals() -> Iterator[list[str]]:
     request_finished.disconnect(end)
 
 
-async def test_an_answer_comes_whole_and_django_hears_of_it(signals: list[str]) -> None:
+async def test_an_answer_sends_djangos_signals(
+    signals: list[str],
+) -> None:
     request = Connection("/health")
     await request.send()
 
@@ -155,12 +106,40 @@ async def test_a_client_that_leaves_before_its_answer_gives_its_sequence_up(
     assert signals == ["started", "finished"]
 
 
-async def test_a_path_that_is_none_is_answered_the_long_way() -> None:
-    request = Connection("/nowhere")
-    await request.send()
+async def test_a_path_without_a_route_is_404() -> None:
+    assert (await Connection("/nowhere").answer()).status == 404
 
-    assert (await request.start())["status"] == 404
-    await request.rest()
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("path", "status"), [("/health", 200), ("/admin/login/", 200)])
+async def test_a_url_is_resolved_once(
+    path: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved: list[str] = []
+    resolver = get_resolver()
+    resolve = resolver.resolve
+
+    def noted(path: str) -> Any:
+        resolved.append(path)
+        return resolve(path)
+
+    monkeypatch.setattr(resolver, "resolve", noted)
+
+    assert (await Connection(path).answer()).status == status
+    assert resolved == [path]
+
+
+async def test_the_api_passes_its_own_middleware_and_pages_pass_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the session middleware ran")
+
+    session = "django.contrib.sessions.middleware.SessionMiddleware"
+    monkeypatch.setattr(f"{session}.process_request", fail)
+
+    assert (await Connection("/health").answer()).status == 200
+    assert (await Connection("/admin/login/").answer()).status == 500
 
 
 async def test_a_query_that_is_no_text_is_refused(signals: list[str]) -> None:
@@ -170,3 +149,17 @@ async def test_a_query_that_is_no_text_is_refused(signals: list[str]) -> None:
     assert (await request.start())["status"] == 400
     await request.rest()
     assert signals == ["started", "finished"]
+
+
+def test_middleware_of_the_api_that_is_not_asynchronous_is_refused(
+    settings: Any,
+) -> None:
+    settings.API_MIDDLEWARE = [f"{__name__}.synchronous"]
+
+    with pytest.raises(ImproperlyConfigured, match="synchronous is not asynchronous"):
+        Handler()
+
+
+def synchronous(get_response: Any) -> Any:
+    """Middleware that cannot run in the event loop."""
+    return lambda request: get_response(request)

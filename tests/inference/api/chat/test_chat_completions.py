@@ -22,6 +22,8 @@ from tests.inference.api.conftest import Api, call_view, chat_body
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.http import HttpRequest
+
     from accounts.models import ApiKey
     from registry.models import Model
     from tests.fakes import FakeEngineClient
@@ -237,15 +239,15 @@ async def test_a_chat_needs_three_queries(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[dict[str, Any]] = []
-    enter = ApiView._enter
+    enter = ApiView.enter
 
-    def counted(view: ApiView) -> Any:
+    def counted(view: ApiView, request: HttpRequest) -> Any:
         with CaptureQueriesContext(connection) as captured:
-            result = enter(view)
+            result = enter(view, request)
         queries.extend(captured.captured_queries)
         return result
 
-    monkeypatch.setattr(ApiView, "_enter", counted)
+    monkeypatch.setattr(ApiView, "enter", counted)
     await api.chat()
 
     assert [re.findall(r'FROM "(\w+)"', query["sql"])[0] for query in queries] == [
