@@ -20,8 +20,8 @@ import inference.worker.worker  # noqa: F401 - a part of what is measured
 from inference.engine.cache_layout import first_layout
 from inference.engine.config import EngineConfig
 from inference.engine.llama import LlamaEmbedder
-from inference.engine.llama.loading import load_model, make_context
-from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.bindings.loading import load_model, make_context
+from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 
 #: Tokens of a made-up text; which they are does not matter.

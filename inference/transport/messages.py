@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.engine.sampling.params import SamplingParams
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 
 if TYPE_CHECKING:
     from inference.engine.adapters import Adapters

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.api.chat.tool_grammar import PARAM, SPACE, GrammarWriter, checked
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 from inference.engine.structured_output.json_schema import prepare_schema
 
 if TYPE_CHECKING:

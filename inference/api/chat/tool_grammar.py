@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.errors import InvalidRequest, quote
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 from inference.engine.structured_output.json_schema import prepare_schema
 from inference.output_parsers.parameters import types_of_member
 

@@ -25,7 +25,7 @@ from inference.prompts.messages import Tool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 MAX_TOOLS = 128
 _MAX_DEPTH = 64

@@ -26,7 +26,7 @@ from inference.engine.structured_output import grammars
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

@@ -18,14 +18,18 @@ from inference.engine.errors import (
     EngineError,
     ModelLoadError,
 )
-from inference.engine.llama.adapters import LlamaAdapters
-from inference.engine.llama.batch import Batch
+from inference.engine.llama.bindings.adapters import LlamaAdapters
+from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.loading import (
+    load_model,
+    make_context,
+    prefill_tile,
+)
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.draft_model import LlamaDraftModel
-from inference.engine.llama.loading import load_model, make_context, prefill_tile
-from inference.engine.llama.log import LlamaLog
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
 from inference.engine.llama.sampling.sampler import SequenceSampler, prepare
-from inference.engine.llama.tokenizer import LlamaTokenizer
 from inference.engine.speculative.verification import num_agreed, verified
 from inference.engine.step import Sampled
 

@@ -17,8 +17,8 @@ import llama_cpp
 import numpy as np
 
 from inference.engine.errors import DecodeError, ModelLoadError
-from inference.engine.llama.batch import Batch
-from inference.engine.llama.loading import load_model, make_context
+from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.speculative.verification import num_agreed
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
-    from inference.engine.llama.log import LlamaLog
-    from inference.engine.llama.tokenizer import LlamaTokenizer
+    from inference.engine.llama.bindings.log import LlamaLog
+    from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
     from inference.engine.sequence import Sequence
 
 #: Vocabularies are padded to sizes that suit the hardware; llama.cpp's bound on it.

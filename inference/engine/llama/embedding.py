@@ -12,10 +12,10 @@ import numpy as np
 
 from inference.engine.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError, ModelLoadError
-from inference.engine.llama.batch import Batch
-from inference.engine.llama.loading import load_model, make_context
-from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.loading import load_model, make_context
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from typing import Any
 import llama_cpp
 from llama_cpp._ggml import libggml
 
-from inference.engine.llama.cpu import has_broken_amx
+from inference.engine.llama.bindings.cpu import has_broken_amx
 
 #: enum ggml_backend_dev_type
 _GPU, _INTEGRATED_GPU = 1, 2

@@ -21,11 +21,11 @@ import numpy as np
 from inference.engine.cache_layout import CacheLayout
 from inference.engine.config import CPU_TILE, STAGE_SEQUENCES
 from inference.engine.errors import DecodeError
-from inference.engine.llama.loading import is_on_cpu, make_context
+from inference.engine.llama.bindings.loading import is_on_cpu, make_context
 
 if TYPE_CHECKING:
     from inference.engine.config import EngineConfig
-    from inference.engine.llama.log import LlamaLog
+    from inference.engine.llama.bindings.log import LlamaLog
 
 #: Before this depth a piece is as fast with flash attention.
 _DEPTH = 256

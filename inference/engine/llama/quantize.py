@@ -5,7 +5,7 @@ from __future__ import annotations
 import llama_cpp
 
 from inference.engine.errors import ModelLoadError
-from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.bindings.log import LlamaLog
 
 
 def quantize(source: str, target: str, file_type: int) -> None:

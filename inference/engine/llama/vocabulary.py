@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import llama_cpp
 
 from inference.engine.errors import ModelLoadError
-from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from inference.engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from inference.engine.sampling.thinking_budget import ThinkingBudget
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 #: llama.cpp's own order; mirostat and adaptive-p choose, so they come last.
 DEFAULT_ORDER = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 _RULE = re.compile(r"\b(mark|until|without|open)_(\d+)\b")
 _SPECIAL = re.compile(r"[.*+?()\[\]{}|^$\\/#&~-]")

@@ -13,16 +13,19 @@ from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from inference.engine.structured_output.constraint import Constraint
 from inference.engine.structured_output.control_tokens import spelled
 from inference.engine.structured_output.deep_stack import on_deep_stack
-from inference.engine.structured_output.gbnf import GrammarSyntaxError, parse_gbnf
+from inference.engine.structured_output.gbnf.lexemes import to_lark
+from inference.engine.structured_output.gbnf.parser import (
+    GrammarSyntaxError,
+    parse_gbnf,
+)
+from inference.engine.structured_output.grammar import Constraint
 from inference.engine.structured_output.json_schema import (
     PreparedSchema,
     prepare_schema,
 )
 from inference.engine.structured_output.lark import prepare_lark
-from inference.engine.structured_output.lexemes import to_lark
 from inference.engine.structured_output.schema_values import SchemaError
 
 #: Of a grammar in GBNF, a regular expression, or all choices together.

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from inference.engine.structured_output.gbnf import GrammarSyntaxError
+from inference.engine.structured_output.gbnf.parser import GrammarSyntaxError
 from inference.engine.structured_output.json_schema import prepare_schema
 
 MAX_BYTES = 32 * 1024

@@ -10,8 +10,8 @@ import pytest
 
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import InfillTokens, infill_prompt
-from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from registry.gguf.header import parse_header
 from registry.gguf.infill import supports_infill
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 from inference.transport.messages import (
     VERSION,
     Abort,

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inference.engine.llama.tokenizer import LlamaTokenizer
+    from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.structured_output.guide import Guide
+    from inference.engine.structured_output.matcher import Guide
 
 #: struct llama_token_data
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])

@@ -12,9 +12,9 @@ import pytest
 
 from inference.api.chat.tool_grammar import answer_constraint
 from inference.api.chat.tools import ToolUse
-from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.tokenizer import LlamaTokenizer
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
+from inference.engine.structured_output.grammar import Constraint
 from inference.output_parsers import (
     ToolCallArguments,
     ToolCallBegin,

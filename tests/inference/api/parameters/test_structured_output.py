@@ -12,7 +12,7 @@ from tests.fakes import FakeEngineClient, accepted
 from tests.inference.engine.structured_output.recogniser import allows
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
     from tests.inference.api.conftest import Api
 
 PERSON = {

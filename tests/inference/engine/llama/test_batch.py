@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine.llama.batch import Batch
+from inference.engine.llama.bindings.batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

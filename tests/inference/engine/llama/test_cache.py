@@ -13,7 +13,7 @@ import pytest
 from inference.engine import EngineConfig, EngineError, ModelLoadError
 from inference.engine.llama import LlamaBackend
 from inference.engine.llama import backend as backend_module
-from inference.engine.llama.loading import make_context
+from inference.engine.llama.bindings.loading import make_context
 from tests.inference.engine.driver import Driver
 
 if TYPE_CHECKING:

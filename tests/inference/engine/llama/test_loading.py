@@ -11,9 +11,9 @@ import pytest
 
 from inference.engine import EngineConfig, ModelLoadError
 from inference.engine.cache_layout import first_layout
-from inference.engine.llama import loading
+from inference.engine.llama.bindings import loading
+from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.hardware import gpus, repacked_types
-from inference.engine.llama.log import LlamaLog
 
 if TYPE_CHECKING:
     from pathlib import Path

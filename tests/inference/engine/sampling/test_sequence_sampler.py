@@ -11,9 +11,9 @@ import pytest
 
 from inference.engine import SamplingParams
 from inference.engine.cpu_threads import physical_cores
-from inference.engine.llama.log import LlamaLog
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.sampling.sampler import SequenceSampler
-from inference.engine.llama.tokenizer import LlamaTokenizer
 from inference.engine.sampling.params import BAN
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
 from inference.engine.llama import LlamaBackend
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 from inference.output_parsers.families import OUTPUT_PARSERS
 
 if TYPE_CHECKING:

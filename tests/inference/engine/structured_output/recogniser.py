@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llguidance import LLMatcher, LLTokenizer
 
-from inference.engine.structured_output.expressions import (
+from inference.engine.structured_output.gbnf.expressions import (
     Alt,
     Chars,
     Expression,
@@ -17,7 +17,7 @@ from inference.engine.structured_output.expressions import (
 )
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 BYTES = LLTokenizer("byte")
 

@@ -16,7 +16,7 @@ from inference.engine import (
 from inference.engine.errors import InvalidRequest
 from inference.engine.llama import LlamaBackend
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.constraint import Constraint
+from inference.engine.structured_output.grammar import Constraint
 from tests.inference.engine.structured_output.schemas import SCHEMAS
 from tests.inference.engine.structured_output.values import is_value_of
 

@@ -8,9 +8,9 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from inference.engine.errors import ConstraintError
-from inference.engine.structured_output.constraint import Constraint
 from inference.engine.structured_output.control_tokens import spelled
-from inference.engine.structured_output.guide import Guidance
+from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.matcher import Guidance
 
 #: Control tokens follow the bytes; None ends a generation.
 CONTROLS = {"<end>": None, "<call>": 257, "<think>": 258, "</think>": 259}

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.gbnf import GrammarSyntaxError, parse_gbnf
-from inference.engine.structured_output.lexemes import to_lark
+from inference.engine.structured_output.gbnf.lexemes import to_lark
+from inference.engine.structured_output.gbnf.parser import (
+    GrammarSyntaxError,
+    parse_gbnf,
+)
 from tests.inference.engine.structured_output.recogniser import allows, matches
 
 JSON = r"""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from inference.engine.errors import InvalidRequest
-from inference.engine.llama.log import LlamaLog
-from inference.engine.llama.tokenizer import LlamaTokenizer
+from inference.engine.llama.bindings.log import LlamaLog
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.structured_output import grammars
 from tests.inference.engine.structured_output.recogniser import allows
 from tests.inference.engine.structured_output.schemas import SCHEMAS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 pytestmark = pytest.mark.model
 

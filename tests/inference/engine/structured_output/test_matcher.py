@@ -9,9 +9,9 @@ import pytest
 from llguidance import LLTokenizer
 
 from inference.engine.errors import ConstraintError, InvalidRequest
-from inference.engine.structured_output import grammars, guide
-from inference.engine.structured_output.constraint import Constraint
-from inference.engine.structured_output.guide import Guidance, Guide
+from inference.engine.structured_output import grammars, matcher
+from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.matcher import Guidance, Guide
 
 TOKENS = LLTokenizer("byte")
 (END,) = TOKENS.eos_tokens
@@ -160,8 +160,8 @@ def test_a_grammar_is_compiled_once(
         compiled.append(grammar)
         return grammars.compile_grammar(tokenizer, grammar)
 
-    monkeypatch.setattr(guide, "compile_grammar", compile_grammar)
-    monkeypatch.setattr(guide, "MAX_COMPILED", 2)
+    monkeypatch.setattr(matcher, "compile_grammar", compile_grammar)
+    monkeypatch.setattr(matcher, "MAX_COMPILED", 2)
     first, second, third = (grammars.choice([text]) for text in "abc")
     threads = [
         threading.Thread(target=guidance.compile, args=(first,)) for _ in range(4)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from numpy.typing import NDArray
 
-    from inference.engine.structured_output.constraint import Constraint
+    from inference.engine.structured_output.grammar import Constraint
 
 #: Compiled grammars that are kept, each with the states that its sequences found:
 #: less than a megabyte as a rule, and some 15 at the very most.

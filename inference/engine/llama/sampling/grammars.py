@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import llama_cpp
 from llguidance import LLTokenizer
 
-from inference.engine.structured_output.guide import Guidance
+from inference.engine.structured_output.matcher import Guidance
 
 if TYPE_CHECKING:
-    from inference.engine.llama.tokenizer import LlamaTokenizer
+    from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
 #: What toktrie takes for a special token begins with it.
 _SPECIAL = b"\xff"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from inference.engine.structured_output.expressions import (
+from inference.engine.structured_output.gbnf.expressions import (
     Chars,
     Expression,
     Ref,

@@ -11,10 +11,10 @@ import llama_cpp
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import InfillTokens
 from inference.engine.llama.sampling.dry import DrySamplers
-from inference.engine.llama.sampling.guidance import guidance_of
+from inference.engine.llama.sampling.grammars import guidance_of
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.guide import Guidance
+    from inference.engine.structured_output.matcher import Guidance
 
 
 class LlamaTokenizer:

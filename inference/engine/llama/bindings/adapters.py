@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from inference.engine.adapters import AdapterFile, Adapters
-    from inference.engine.llama.log import LlamaLog
+    from inference.engine.llama.bindings.log import LlamaLog
 
 
 class LlamaAdapters:

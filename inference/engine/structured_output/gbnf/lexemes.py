@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from inference.engine.structured_output.expressions import (
+from inference.engine.structured_output.gbnf.expressions import (
     Alt,
     Chars,
     Derivatives,
@@ -24,7 +24,7 @@ from inference.engine.structured_output.expressions import (
     Seq,
     overlap,
 )
-from inference.engine.structured_output.follows import (
+from inference.engine.structured_output.gbnf.follow_sets import (
     Choice,
     Follows,
     Lexeme,
@@ -33,8 +33,8 @@ from inference.engine.structured_output.follows import (
     Sequence,
     names_of,
 )
-from inference.engine.structured_output.gbnf import GrammarSyntaxError
-from inference.engine.structured_output.rules import (
+from inference.engine.structured_output.gbnf.parser import GrammarSyntaxError
+from inference.engine.structured_output.gbnf.rules import (
     as_loop,
     ending_rules,
     recursive_rules,

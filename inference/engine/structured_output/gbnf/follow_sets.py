@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.structured_output.expressions import (
+from inference.engine.structured_output.gbnf.expressions import (
     Chars,
     Derivatives,
     Expression,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.structured_output.expressions import (
+from inference.engine.structured_output.gbnf.expressions import (
     EMPTY,
     NOTHING,
     Alt,
@@ -17,7 +17,7 @@ from inference.engine.structured_output.expressions import (
     repeat,
     sequence,
 )
-from inference.engine.structured_output.gbnf import GrammarSyntaxError
+from inference.engine.structured_output.gbnf.parser import GrammarSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
