@@ -294,7 +294,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
 
     def context_now(self, model: Model) -> int:
         """Return the context in force, or the one that it would be loaded with."""
-        return model.context_in_force(settings.CONFIG["models.default_ctx"])
+        return model.context_in_force(settings.CONFIG.models.default_ctx)
 
     @admin.display(description="capabilities")
     def capabilities(self, model: Model) -> SafeString | str:

@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from registry.load_settings import CONFIG_KEYS, default_of
+from registry.load_settings import SETTINGS, default_of
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 else:
     ModelForm = forms.ModelForm
 
-#: What a default says that does not explain itself.
+#: Texts for defaults that do not explain themselves.
 _MEANINGS = {
     ("n_gpu_layers", -1): "-1 (all)",
     ("n_threads", 0): "one per physical core",
     ("n_threads_batch", 0): "as many as threads",
     ("keep_alive", 0): "0 (never unloaded)",
-    ("tensor_split", None): "by free memory",
+    ("tensor_split", ()): "by free memory",
 }
 _SAMPLING = (
     "temperature",
@@ -38,13 +38,13 @@ _TEMPLATE = ("template_override", "output_parser_override")
 def defaults_in_force(model: Model) -> dict[str, str]:
     """Return what an empty setting of this model means, by field."""
     config = settings.CONFIG
-    loading = {name: default_of(name, config) for name in CONFIG_KEYS}
+    loading = {name: default_of(name, config) for name in SETTINGS}
     return {name: _text(name, value) for name, value in loading.items()} | {
-        "n_ctx": f"from {model.context_in_force(config['models.default_ctx'])}",
+        "n_ctx": f"from {model.context_in_force(config.models.default_ctx)}",
         "n_seq_max": f"up to {loading['n_seq_max']}, as memory allows",
-        "max_tokens": f"{config['generation.max_tokens']}",
-        "temperature": f"{config['generation.temperature']}",
-        "top_p": f"{config['generation.top_p']}",
+        "max_tokens": f"{config.generation.max_tokens}",
+        "temperature": f"{config.generation.temperature}",
+        "top_p": f"{config.generation.top_p}",
         "top_k": "off",
         "min_p": "off",
         "repeat_penalty": "off",
@@ -54,7 +54,11 @@ def defaults_in_force(model: Model) -> dict[str, str]:
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return _MEANINGS.get((name, value), str(value))
+    if (name, value) in _MEANINGS:
+        return _MEANINGS[name, value]
+    if isinstance(value, tuple):
+        return ",".join(f"{share:g}" for share in value)
+    return str(value)
 
 
 class ModelSettingsForm(ModelForm):
@@ -66,7 +70,7 @@ class ModelSettingsForm(ModelForm):
             "is_enabled",
             "n_ctx",
             "draft_model",
-            *CONFIG_KEYS,
+            *SETTINGS,
             *_SAMPLING,
             *_TEMPLATE,
         )

@@ -1,10 +1,25 @@
-"""How a model is loaded: its own settings over the configuration's. No Django here."""
+"""How a model is loaded: its own settings over the configuration's. No Django here.
+
+The sections of the configuration, the columns of a model and its form all take
+names, types, bounds and defaults from the two classes below.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    get_args,
+    get_origin,
+)
+
+from pydantic import BeforeValidator, Field
+
+from llm_manager.lib.sections import AnyCase, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,97 +27,176 @@ if TYPE_CHECKING:
     from registry.gguf.memory_shape import MemoryShape
 
 #: Types that llama.cpp stores K and V in.
-CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
-#: V's may be left to the engine.
-CACHE_TYPES_V = ("auto", *CACHE_TYPES)
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 QUANTIZED_CACHE_TYPES = frozenset({"q8_0", "q5_1", "q5_0", "q4_1", "q4_0"})
-FLASH_ATTENTION = ("auto", "on", "off")
-KV_LAYOUTS = ("auto", "split", "unified")
-SPLIT_MODES = ("none", "layer", "row")
-#: How the vector of a text is made of those of its tokens. "auto" is as the file says;
-#: "none" would give one vector for each token, which no route answers with.
-POOLINGS = ("auto", "mean", "cls", "last", "rank")
-#: What guesses the tokens of an answer. A draft model is chosen for one model; the
-#: configuration has none.
-CONFIGURED_DRAFTS = ("auto", "off", "lookup")
-DRAFTS = (*CONFIGURED_DRAFTS, "model")
-NUMA_STRATEGIES = ("disabled", "distribute", "isolate", "numactl", "mirror")
 #: Elements of one block of these types.
 _BLOCK_ELEMENTS = 32
 #: llama_max_devices() of every build.
 MAX_DEVICES = 16
 
-#: The configuration key behind each setting that a model may leave empty.
-CONFIG_KEYS = {
-    "cache_type_k": "gpu.kv_cache_type",
-    "cache_type_v": "gpu.kv_cache_type_v",
-    "flash_attention": "gpu.flash_attention",
-    "kv_layout": "engine.kv_layout",
-    "swa_full": "engine.swa_full",
-    "n_seq_max": "engine.n_seq_max",
-    "n_batch": "engine.n_batch",
-    "n_ubatch": "engine.n_ubatch",
-    "n_threads": "engine.n_threads",
-    "n_threads_batch": "engine.n_threads_batch",
-    "numa": "engine.numa",
-    "use_mmap": "engine.mmap",
-    "use_mlock": "engine.mlock",
-    "n_gpu_layers": "gpu.n_gpu_layers",
-    "split_mode": "gpu.split_mode",
-    "tensor_split": "gpu.tensor_split",
-    "main_gpu": "gpu.main_gpu",
-    "replicas": "engine.replicas",
-    "keep_alive": "engine.keep_alive",
-    "is_pinned": "engine.pinned",
-    "is_preloaded": "engine.preload",
-    "shares_prefixes": "engine.shares_prefixes",
-    "pooling_type": "engine.pooling",
-    "draft": "engine.draft",
-}
+BatchSize = Annotated[int, Field(ge=32, le=8192)]
+ThreadCount = Annotated[int, Field(ge=0, le=512)]
 
 
-class Configuration(Protocol):
-    """What knows the configuration's values."""
+def parse_split(shares: str) -> tuple[float, ...]:
+    """Return the shares of the GPUs, written ``3,1``. Raises ValueError."""
+    try:
+        split = tuple(float(share) for share in shares.split(",") if share.strip())
+    except ValueError:
+        raise ValueError("The shares of the GPUs are numbers, as in 3,1.") from None
+    if not all(math.isfinite(share) and share >= 0 for share in split):
+        raise ValueError("A GPU's share is 0 or more.")
+    if split and not any(split):
+        raise ValueError("At least one GPU needs a share above 0.")
+    if len(split) > MAX_DEVICES:
+        raise ValueError(f"llama.cpp splits a model over {MAX_DEVICES} GPUs at most.")
+    return split
 
-    def __getitem__(self, key: str, /) -> Any:
-        """Return the value of a key."""
+
+def _as_shares(value: Any) -> Any:
+    if isinstance(value, list):
+        value = ",".join(str(share) for share in value)
+    return parse_split(value) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSettings:
+class GpuSection(Section):
+    """The section `gpu`: where a model's layers and its KV cache go."""
+
+    n_gpu_layers: int = Field(
+        default=-1, ge=-1, description="Layers put on the GPU; -1 is all, 0 is none."
+    )
+    split_mode: Annotated[Literal["none", "layer", "row"], AnyCase] = Field(
+        default="layer",
+        description="How a model is spread over several GPUs: not at all, by layers "
+        "or by rows.",
+    )
+    tensor_split: Annotated[tuple[float, ...], BeforeValidator(_as_shares)] = Field(
+        default=(),
+        description="Each GPU's share of a model, as in 3,1. Empty: by free memory.",
+    )
+    main_gpu: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_DEVICES - 1,
+        description="The GPU that the split mode none uses; the first is 0.",
+    )
+    cache_type_k: Annotated[CacheType, AnyCase] = Field(
+        default="f16",
+        validation_alias="kv_cache_type",
+        description="Type of the KV cache.",
+    )
+    cache_type_v: Annotated[Literal["auto", CacheType], AnyCase] = Field(
+        default="auto",
+        validation_alias="kv_cache_type_v",
+        description="Type of the cache's V; a quantised one needs flash attention. "
+        "auto is K's type, or f16 if that is quantised and flash attention is off.",
+    )
+    flash_attention: Annotated[Literal["auto", "on", "off"], AnyCase] = Field(
+        default="auto", description="Flash attention."
+    )
+
+
+class ModelEngineSection(Section):
+    """Those keys of the section `engine` that a model may have its own values for."""
+
+    kv_layout: Annotated[Literal["auto", "split", "unified"], AnyCase] = Field(
+        default="auto",
+        description="split gives every sequence its own KV cells, which is faster; "
+        "unified shares them, so a long sequence may use what the others leave. auto "
+        "splits if that leaves enough sequences.",
+    )
+    swa_full: bool = Field(
+        default=False,
+        description="Keep the whole context of layers with a sliding window: cached "
+        "prefixes can be used from any position, for more memory.",
+    )
+    n_seq_max: int = Field(
+        default=32, ge=1, le=256, description="Sequences of one model that run at once."
+    )
+    n_batch: BatchSize = Field(
+        default=512, description="Most tokens decoded in one step."
+    )
+    n_ubatch: BatchSize = Field(
+        default=512, description="Most tokens computed at once; more take more memory."
+    )
+    n_threads: ThreadCount = Field(
+        default=0, description="Threads of one worker; 0 is one per physical core."
+    )
+    n_threads_batch: ThreadCount = Field(
+        default=0,
+        description="Threads that compute prompts; 0 is as many as n_threads.",
+    )
+    numa: Annotated[
+        Literal["disabled", "distribute", "isolate", "numactl", "mirror"], AnyCase
+    ] = Field(
+        default="disabled",
+        description="How threads are spread over the memory nodes of a large machine.",
+    )
+    use_mmap: bool = Field(
+        default=True,
+        validation_alias="mmap",
+        description="Map model files: replicas share their memory, and loading is "
+        "faster.",
+    )
+    use_mlock: bool = Field(
+        default=False,
+        validation_alias="mlock",
+        description="Lock models in memory, so that they are never swapped out; the "
+        "user needs the right to (ulimit -l).",
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Workers of one model that share its queue, if memory allows.",
+    )
+    keep_alive: int = Field(
+        default=0,
+        ge=0,
+        description="Seconds after its last request that an idle model is unloaded; "
+        "0 is never.",
+    )
+    is_pinned: bool = Field(
+        default=False,
+        validation_alias="pinned",
+        description="Never unload a model to make room or after its keep_alive.",
+    )
+    is_preloaded: bool = Field(
+        default=False,
+        validation_alias="preload",
+        description="Load models when an engine starts.",
+    )
+    shares_prefixes: bool = Field(
+        default=False,
+        description="Share cached prefixes between the owners of API keys: faster, but "
+        "a client that measures response times can find out what others have asked.",
+    )
+    #: llama.cpp's "none" would give one vector for each token: no endpoint has that.
+    pooling_type: Annotated[Literal["auto", "mean", "cls", "last", "rank"], AnyCase] = (
+        Field(
+            default="auto",
+            validation_alias="pooling",
+            description="How an embedding model combines the vectors of a text's "
+            "tokens; auto is what the model's file says.",
+        )
+    )
+    draft: Annotated[Literal["auto", "off", "lookup", "model"], AnyCase] = Field(
+        default="auto",
+        description="Speculative decoding: tokens are guessed, then verified. lookup "
+        "guesses that an answer repeats earlier text; auto does so while at most two "
+        "answers are written; model lets the draft model guess.",
+    )
+
+
+class LoadSettings(GpuSection, ModelEngineSection):
     """Every setting in force. ``n_seq_max`` is a maximum unless a model names its own.
 
     ``tensor_split`` are the shares of the GPUs; empty is by their free memory.
     """
 
-    cache_type_k: str
-    cache_type_v: str
-    flash_attention: str
-    kv_layout: str
-    swa_full: bool
-    n_seq_max: int
-    n_batch: int
-    n_ubatch: int
-    n_threads: int
-    n_threads_batch: int
-    numa: str
-    use_mmap: bool
-    use_mlock: bool
-    n_gpu_layers: int
-    split_mode: str
-    tensor_split: tuple[float, ...]
-    main_gpu: int
-    replicas: int
-    keep_alive: int
-    is_pinned: bool
-    is_preloaded: bool
-    shares_prefixes: bool
-    pooling_type: str
-    draft: str
-
     @property
     def type_v(self) -> str:
-        """V's type; if that is left to us, K's, where that can be had."""
+        """V's type; `auto` is K's type where that is possible."""
         if self.cache_type_v != "auto":
             return self.cache_type_v
         is_quantized = self.cache_type_k in QUANTIZED_CACHE_TYPES
@@ -111,6 +205,67 @@ class LoadSettings:
             if is_quantized and self.flash_attention == "off"
             else self.cache_type_k
         )
+
+
+#: The section of the configuration that holds each setting's default.
+_SECTIONS = {
+    **dict.fromkeys(GpuSection.model_fields, "gpu"),
+    **dict.fromkeys(ModelEngineSection.model_fields, "engine"),
+}
+SETTINGS = tuple(_SECTIONS)
+
+
+class Configuration(Protocol):
+    """The part of the configuration that is read here."""
+
+    @property
+    def gpu(self) -> GpuSection: ...
+
+    @property
+    def engine(self) -> ModelEngineSection: ...
+
+
+def config_key(setting: str) -> str:
+    """Return the configuration key of a setting: ``engine.pinned`` of ``is_pinned``."""
+    alias = LoadSettings.model_fields[setting].validation_alias
+    return f"{_SECTIONS[setting]}.{alias or setting}"
+
+
+def choices_of(setting: str) -> tuple[str, ...]:
+    """Return the values that a setting can have; empty if they are not listed."""
+    annotation = LoadSettings.model_fields[setting].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def bounds_of(setting: str) -> tuple[int | None, int | None]:
+    """Return a setting's least and largest value."""
+    least = largest = None
+    for bound in LoadSettings.model_fields[setting].metadata:
+        least = getattr(bound, "ge", least)
+        largest = getattr(bound, "le", largest)
+    return least, largest
+
+
+def default_of(setting: str, config: Configuration) -> Any:
+    """Return the configuration's value of a setting."""
+    return getattr(getattr(config, _SECTIONS[setting]), setting)
+
+
+def setting_in_force(setting: str, config: Configuration, model: object = None) -> Any:
+    """Return a model's own setting, the configuration's if it is empty."""
+    own = getattr(model, setting, None)
+    return default_of(setting, config) if own is None or own == "" else own
+
+
+def settings_in_force(config: Configuration, model: object = None) -> LoadSettings:
+    """Return the settings of a model, or of one that leaves every setting empty.
+
+    Raises ValueError if the model's ``tensor_split`` cannot be read.
+    """
+    values = {name: setting_in_force(name, config, model) for name in SETTINGS}
+    values["tensor_split"] = _as_shares(values["tensor_split"])
+    # Not validated again: the columns have validators with the same bounds.
+    return LoadSettings.model_construct(**values)
 
 
 def _cannot_store(
@@ -133,45 +288,6 @@ def _cannot_store(
                 f"{name} cannot be {kind}, which has blocks of {_BLOCK_ELEMENTS}: a "
                 f"head of this model has {size} elements.",
             )
-
-
-def default_of(setting: str, config: Configuration) -> Any:
-    """Return what the configuration says of a setting."""
-    return config[CONFIG_KEYS[setting]]
-
-
-def setting_in_force(setting: str, config: Configuration, model: object = None) -> Any:
-    """Return a model's own setting, the configuration's if it is empty."""
-    own = getattr(model, setting, None)
-    return default_of(setting, config) if own is None or own == "" else own
-
-
-def settings_in_force(config: Configuration, model: object = None) -> LoadSettings:
-    """Return the settings of a model, or of one that leaves every setting empty.
-
-    Raises ValueError for shares of GPUs that are none.
-    """
-    values = {
-        field.name: setting_in_force(field.name, config, model)
-        for field in fields(LoadSettings)
-    }
-    values["tensor_split"] = parse_split(values["tensor_split"] or "")
-    return LoadSettings(**values)
-
-
-def parse_split(shares: str) -> tuple[float, ...]:
-    """Return the shares of the GPUs, written ``3,1``. Raises ValueError."""
-    try:
-        split = tuple(float(share) for share in shares.split(",") if share.strip())
-    except ValueError:
-        raise ValueError("The shares of the GPUs are numbers, as in 3,1.") from None
-    if not all(math.isfinite(share) and share >= 0 for share in split):
-        raise ValueError("A GPU's share is 0 or more.")
-    if split and not any(split):
-        raise ValueError("At least one GPU needs a share above 0.")
-    if len(split) > MAX_DEVICES:
-        raise ValueError(f"llama.cpp splits a model over {MAX_DEVICES} GPUs at most.")
-    return split
 
 
 def conflicts(

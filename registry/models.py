@@ -15,16 +15,8 @@ from registry.draft_models import can_go_back, vocabulary_difference
 from registry.errors import InvalidGGUF, ModelNotFound
 from registry.gguf.lora import misfit
 from registry.gguf.memory_shape import MemoryShape
+from registry.load_columns import LoadColumns
 from registry.load_settings import (
-    CACHE_TYPES,
-    CACHE_TYPES_V,
-    DRAFTS,
-    FLASH_ATTENTION,
-    KV_LAYOUTS,
-    MAX_DEVICES,
-    NUMA_STRATEGIES,
-    POOLINGS,
-    SPLIT_MODES,
     LoadSettings,
     conflicts,
     setting_in_force,
@@ -33,7 +25,7 @@ from registry.load_settings import (
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 
 class Kind(models.TextChoices):
@@ -65,10 +57,6 @@ class FileState(models.TextChoices):
     FOUND = "found", "Found"
     MISSING = "missing", "Missing"
     UNREADABLE = "unreadable", "Unreadable"
-
-
-def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
-    return [(value, value) for value in values]
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -104,7 +92,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
         )
 
 
-class Model(models.Model):
+class Model(LoadColumns):
     """One model file, or one set of shards."""
 
     # Identity: written by the scan.
@@ -193,8 +181,8 @@ class Model(models.Model):
         help_text="The largest need of a request so far, in tokens.",
     )
 
-    # Settings: edited by an administrator. Empty means the configuration's default;
-    # load_settings.py has the keys.
+    # Settings: edited by an administrator. Empty means the configuration's default.
+    # Those for loading are in LoadColumns.
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Requests may use it."
     )
@@ -205,155 +193,6 @@ class Model(models.Model):
         validators=[MinValueValidator(64)],
         help_text="Tokens of one sequence, fixed. Empty: as much as requests need, "
         "memory allows and the model was trained on.",
-    )
-    n_seq_max = models.PositiveIntegerField(
-        "sequences",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(256)],
-        help_text="Requests that run at once. Empty: as many as fit.",
-    )
-    kv_layout = models.CharField(
-        "KV layout",
-        max_length=8,
-        choices=_choices(KV_LAYOUTS),
-        blank=True,
-        help_text="Split is faster: every sequence has its own cells. Unified lets a "
-        "long one take what the others leave.",
-    )
-    cache_type_k = models.CharField(
-        "K type", max_length=8, choices=_choices(CACHE_TYPES), blank=True
-    )
-    cache_type_v = models.CharField(
-        "V type",
-        max_length=8,
-        choices=_choices(CACHE_TYPES_V),
-        blank=True,
-        help_text="A quantised one needs flash attention.",
-    )
-    flash_attention = models.CharField(
-        max_length=8, choices=_choices(FLASH_ATTENTION), blank=True
-    )
-    swa_full = models.BooleanField(
-        "whole context in sliding windows",
-        null=True,
-        blank=True,
-        help_text="Layers with a sliding window keep what has left it: prefixes can "
-        "be used again from any position, for more memory.",
-    )
-    n_batch = models.PositiveIntegerField(
-        "batch",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(32), MaxValueValidator(8192)],
-        help_text="Tokens decoded in one step, at most.",
-    )
-    n_ubatch = models.PositiveIntegerField(
-        "micro-batch",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(32), MaxValueValidator(8192)],
-        help_text="Tokens computed at once; more take more memory.",
-    )
-    n_threads = models.PositiveIntegerField(
-        "threads",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(512)],
-    )
-    n_threads_batch = models.PositiveIntegerField(
-        "threads for prompts",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(512)],
-    )
-    numa = models.CharField(
-        "NUMA",
-        max_length=16,
-        choices=_choices(NUMA_STRATEGIES),
-        blank=True,
-        help_text="How threads are spread over the memory nodes of a large machine.",
-    )
-    use_mmap = models.BooleanField(
-        "map the file",
-        null=True,
-        blank=True,
-        help_text="Replicas of a mapped file share its memory.",
-    )
-    use_mlock = models.BooleanField(
-        "lock in memory",
-        null=True,
-        blank=True,
-        help_text="Never swapped out; the user needs the right (ulimit -l).",
-    )
-    n_gpu_layers = models.IntegerField(
-        "GPU layers",
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(-1)],
-        help_text="-1 is all layers, 0 is none.",
-    )
-    split_mode = models.CharField(
-        max_length=8,
-        choices=_choices(SPLIT_MODES),
-        blank=True,
-        help_text="Over several GPUs: not at all, by layers or by rows.",
-    )
-    tensor_split = models.CharField(
-        "shares of the GPUs",
-        max_length=255,
-        blank=True,
-        help_text="As in 3,1. Empty: by their free memory.",
-    )
-    main_gpu = models.PositiveIntegerField(
-        "main GPU",
-        null=True,
-        blank=True,
-        validators=[MaxValueValidator(MAX_DEVICES - 1)],
-        help_text="The one that the split mode none uses; the first is 0.",
-    )
-    replicas = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(64)],
-        help_text="Workers that share the model's queue, as far as memory goes.",
-    )
-    keep_alive = models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        help_text="Seconds after the last request until it is unloaded; 0 is never.",
-    )
-    is_pinned = models.BooleanField(
-        "pinned",
-        null=True,
-        blank=True,
-        help_text="Never unloaded to make room, nor by its keep-alive.",
-    )
-    is_preloaded = models.BooleanField(
-        "preload", null=True, blank=True, help_text="Loaded when an engine starts."
-    )
-    shares_prefixes = models.BooleanField(
-        "share cached prefixes",
-        null=True,
-        blank=True,
-        help_text="Between the owners of API keys: faster, but who measures times can "
-        "tell what others have asked.",
-    )
-    pooling_type = models.CharField(
-        "pooling in force",
-        max_length=8,
-        choices=_choices(POOLINGS),
-        blank=True,
-        help_text="Of an embedding model: how a text's vector is made of its tokens'.",
-    )
-    draft = models.CharField(
-        "drafts",
-        max_length=8,
-        choices=_choices(DRAFTS),
-        blank=True,
-        help_text="Tokens guessed and then verified, where it pays: `lookup` guesses "
-        "that an answer repeats what came before, `auto` does so beside one other "
-        "answer at most, `model` has the draft model guess.",
     )
     draft_model = models.ForeignKey(
         "self",

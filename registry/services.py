@@ -37,8 +37,7 @@ _DESCRIBED = tuple(field.name for field in dataclasses.fields(ModelDescription))
 
 def configured_roots() -> list[Path]:
     """Return the models directory and the further roots of the configuration."""
-    extra = settings.CONFIG["models.extra_dirs"]
-    return [settings.MODELS_DIR, *(Path(each).expanduser() for each in extra)]
+    return [settings.MODELS_DIR, *settings.CONFIG.models.extra_dirs]
 
 
 def model_scan(

@@ -49,7 +49,7 @@ class Usage:
 
 def request_ip(request: HttpRequest | Request) -> str:
     """Return the client's address under the configured number of proxies."""
-    proxies = settings.CONFIG["server.trusted_proxies"]
+    proxies = settings.CONFIG.server.trusted_proxies
     return client_ip(request.META, trusted_proxies=proxies)
 
 
@@ -67,7 +67,7 @@ class InferenceThrottle(BaseThrottle):
         else:
             client, limit = f"ip:{request_ip(request)}", None
         if limit is None:
-            limit = settings.CONFIG["server.rate_limit"]
+            limit = settings.CONFIG.server.rate_limit
         if limit == 0:
             return True
         usage = _count("inference", client, limit)
@@ -83,7 +83,7 @@ def failure_count(request: HttpRequest | Request) -> None:
     Without Redis the failure stays uncounted: a key has 256 random bits, so
     what is limited here is noise, not the chance to guess one.
     """
-    limit = settings.CONFIG["server.rate_limit"]
+    limit = settings.CONFIG.server.rate_limit
     if limit == 0:
         return
     try:
@@ -104,7 +104,7 @@ def _count(group: str, client: str, limit: int) -> Usage:
         None,
         group=group,
         key=lambda group, request: client,
-        rate=(limit, settings.CONFIG["server.rate_limit_window"]),
+        rate=(limit, settings.CONFIG.server.rate_limit_window),
         increment=True,
     )
     if usage is None:  # Switched off by RATELIMIT_ENABLE.
@@ -122,7 +122,7 @@ def _shared_cache(alias: str) -> BaseCache:
 
 
 def _refusal(usage: Usage, what: str) -> RateLimited:
-    window_s = settings.CONFIG["server.rate_limit_window"]
+    window_s = settings.CONFIG.server.rate_limit_window
     return RateLimited(
         limit=usage.limit, window_s=window_s, wait=usage.reset_s, what=what
     )

@@ -68,7 +68,7 @@ class EngineView(ApiView):
 
     async def run_whole(self, jobs: Sequence[AnyJob]) -> list[list[Event]]:
         """Run jobs to their ends; return the events of each. Raises InferenceError."""
-        timeout_s = settings.CONFIG["server.request_timeout"]
+        timeout_s = settings.CONFIG.server.request_timeout
         events: list[list[Event]] = [[] for _ in jobs]
         generation = Generation()
         try:

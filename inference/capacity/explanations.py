@@ -109,7 +109,7 @@ def alternatives(
         changed = replace(
             request,
             wish=replace(request.wish, **wish),
-            settings=replace(request.settings, **own),
+            settings=request.settings.model_copy(update=own),
         )
         if any(conflicts(changed.settings, changed.shape)):
             return False

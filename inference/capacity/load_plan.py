@@ -120,13 +120,13 @@ def load_request(model: Model) -> LoadRequest:
         n_vocab=model.vocab_size or 0,
         settings=in_force,
         wish=context_wish(model),
-        kv_budget=config["engine.kv_memory_mb"] * _MIB,
+        kv_budget=config.engine.kv_memory_mb * _MIB,
         task=_TASKS.get(model.kind, "generate"),
         pooling=model.pooling_in_force,
         adapters=adapter_files(model),
         draft=_draft_of(model) if in_force.draft == "model" else None,
-        cache_dir=str(settings.CACHE_DIR) if config["cache.enabled"] else "",
-        cache_bytes=config["cache.max_size_mb"] * _MIB,
+        cache_dir=str(settings.CACHE_DIR) if config.cache.enabled else "",
+        cache_bytes=config.cache.max_size_mb * _MIB,
         fingerprint=model.fingerprint,
     )
 
@@ -163,7 +163,7 @@ def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
 def context_wish(model: Model) -> ContextWish:
     """Return what is wanted of a model's context, and what is known of it."""
     return ContextWish(
-        default_ctx=settings.CONFIG["models.default_ctx"],
+        default_ctx=settings.CONFIG.models.default_ctx,
         most_sequences=model.setting_in_force("n_seq_max"),
         layout=model.setting_in_force("kv_layout"),
         n_ctx=model.n_ctx,

@@ -136,7 +136,7 @@ class WorkerCollector(Collector):
         )
         measured = _measured(workers)
         seen = [(w, measured.get(w.incarnation, NO_TELEMETRY)) for w in workers]
-        has_aliases = settings.CONFIG["metrics.aliases"]
+        has_aliases = settings.CONFIG.metrics.aliases
         for metric in METRICS + COMPATIBLE if has_aliases else METRICS:
             values = [(worker, metric.read(worker, own)) for worker, own in seen]
             yield _family(metric, metric.name, values)

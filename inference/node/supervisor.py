@@ -138,7 +138,7 @@ class Supervisor:
             await self._save(slot)
 
     def _load_takes_too_long(self, process: WorkerProcess) -> bool:
-        limit = settings.CONFIG["engine.load_timeout"]
+        limit = settings.CONFIG.engine.load_timeout
         return (
             process.ready_at is None and time.monotonic() - process.started_at > limit
         )
@@ -148,7 +148,7 @@ class Supervisor:
         # A model that still loads has no requests to finish.
         if process.report.state == "loading":
             process.kill()
-        elif process.drained_for_s > settings.CONFIG["engine.drain_timeout"]:
+        elif process.drained_for_s > settings.CONFIG.engine.drain_timeout:
             logger.warning("Worker of %s did not drain in time", slot.model)
             process.kill()
 
@@ -228,7 +228,7 @@ class Supervisor:
 
     def _death(self, slot: Slot) -> str:
         if self._load_takes_too_long(slot.process):
-            limit = settings.CONFIG["engine.load_timeout"]
+            limit = settings.CONFIG.engine.load_timeout
             return f"Loading took longer than {limit} s (engine.load_timeout)."
         return slot.process.death()
 
@@ -334,7 +334,7 @@ class Supervisor:
             await slot.process.drain()
             if slot.process.report.state == "loading":
                 slot.process.kill()
-        limit = time.monotonic() + settings.CONFIG["engine.drain_timeout"]
+        limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
         while any(s.process.is_running for s in slots) and time.monotonic() < limit:
             self._look.clear()
             with suppress(TimeoutError):

@@ -60,7 +60,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
     """
     config = settings.CONFIG
     memory = psutil.virtual_memory()
-    limit = config["engine.memory_mb"] * _MIB or int(memory.total * _MEMORY_SHARE)
+    limit = config.engine.memory_mb * _MIB or int(memory.total * _MEMORY_SHARE)
     now = timezone.now()
     with transaction.atomic():
         old = EngineNode.objects.filter(name=platform.node()).first()
@@ -77,7 +77,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 "memory_total": memory.total,
                 "memory_available": memory.available,
                 "memory_limit": limit,
-                "max_models": config["engine.max_models"],
+                "max_models": config.engine.max_models,
                 "hardware": machine.as_json() if machine else {},
                 "started_at": now,
                 "heartbeat_at": now,
@@ -283,6 +283,6 @@ def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerS
         queue=queue_name(model.pk),
         incarnation=incarnation,
         model_name=model.name,
-        max_waiting=settings.CONFIG["engine.max_waiting"],
+        max_waiting=settings.CONFIG.engine.max_waiting,
         engine=engine,
     )

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import difflib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from llm_manager.config.reading import (
-    ENVIRONMENT_PREFIX,
-    SCHEMA,
-    Config,
-    environment_name,
-)
+from llm_manager.config.reading import ENVIRONMENT_PREFIX, environment_name
+from llm_manager.config.schema import KEYS, Config
 from llm_manager.launcher.listening import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from django.apps import AppConfig
 
@@ -38,8 +34,8 @@ def check_models_directories(
 ) -> list[CheckMessage]:
     """Return what is wrong with the directories that are to hold models."""
     config: Config = settings.CONFIG
-    directories = [Path(name).expanduser() for name in config["models.extra_dirs"]]
-    if config["models.dir"] is not None:
+    directories = list(config.models.extra_dirs)
+    if config.models.dir is not None:
         directories.insert(0, config.models_dir)
     elif config.models_dir.exists():
         # The default one is made when there is something to put into it.
@@ -79,10 +75,10 @@ def check_exposure(
 ) -> list[CheckMessage]:
     """Return what a server that other machines reach should not leave open."""
     config: Config = settings.CONFIG
-    if is_loopback(config["server.host"]):
+    if is_loopback(config.server.host):
         return []
     messages: list[CheckMessage] = []
-    if "*" in config["server.allowed_hosts"]:
+    if "*" in config.server.allowed_hosts:
         messages.append(
             CheckWarning(
                 "Other machines reach the server, and it answers to any host name.",
@@ -90,7 +86,7 @@ def check_exposure(
                 id="llm_manager.W002",
             )
         )
-    if not config["auth.required"]:
+    if not config.auth.required:
         messages.append(
             CheckWarning(
                 "Other machines reach the server, and it asks for no API key.",
@@ -106,7 +102,7 @@ def check_environment(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Return the variables that look like settings and are none."""
-    known = {environment_name(key) for key in SCHEMA} | _OTHER_VARIABLES
+    known = {environment_name(key) for key in KEYS} | _OTHER_VARIABLES
     unknown = (
         name
         for name in sorted(os.environ)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import llm_manager
 from llm_manager.config.reading import (
     ENVIRONMENT_PREFIX,
-    Config,
     ConfigError,
     environment_name,
     load_config,
@@ -19,6 +18,8 @@ from llm_manager.launcher.processes import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from llm_manager.config.schema import Config
 
 #: Short words for three of the management commands.
 ALIASES = {
@@ -166,7 +167,7 @@ def _web(arguments: Sequence[str]) -> int:
     _load_settings()
     from llm_manager.web.process import run as run_web
 
-    run_web(fd=options.fd, host=config["server.host"], port=config["server.port"])
+    run_web(fd=options.fd, host=config.server.host, port=config.server.port)
     return 0
 
 

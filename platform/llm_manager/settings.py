@@ -61,7 +61,7 @@ def _make_secret_key(file: Path) -> None:
 
 SECRET_KEY = _secret_key()
 DEBUG = False
-ALLOWED_HOSTS = list(CONFIG["server.allowed_hosts"])
+ALLOWED_HOSTS = list(CONFIG.server.allowed_hosts)
 
 # Applications ---------------------------------------------------------------
 
@@ -127,8 +127,7 @@ STATIC_ROOT = DATA_DIR / "static"
 try:
     DATABASES = {
         "default": dj_database_url.parse(
-            CONFIG["database.url"]
-            or f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}",
+            CONFIG.database.url or f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}",
             conn_max_age=60,
             conn_health_checks=True,
         )
@@ -143,7 +142,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 
-REDIS_URL = CONFIG["redis.url"] or socket_url(DATA_DIR)
+REDIS_URL = CONFIG.redis.url or socket_url(DATA_DIR)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -163,18 +162,18 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "hosts": [{"address": REDIS_URL}],
             "prefix": "llm-manager.",
-            "capacity": CONFIG["engine.queue_size"],
-            "expiry": CONFIG["engine.queue_timeout"],
+            "capacity": CONFIG.engine.queue_size,
+            "expiry": CONFIG.engine.queue_timeout,
         },
     },
 }
 
 # HTTP -----------------------------------------------------------------------
 
-DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIG["limits.max_body_mb"] * 1024 * 1024
-CORS_ALLOW_ALL_ORIGINS = "*" in CONFIG["server.cors_origins"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIG.limits.max_body_mb * 1024 * 1024
+CORS_ALLOW_ALL_ORIGINS = "*" in CONFIG.server.cors_origins
 CORS_ALLOWED_ORIGINS = [
-    origin for origin in CONFIG["server.cors_origins"] if origin != "*"
+    origin for origin in CONFIG.server.cors_origins if origin != "*"
 ]
 CORS_EXPOSE_HEADERS = ["x-request-id", "openai-processing-ms", "retry-after"]
 CORS_ALLOW_HEADERS = [
@@ -191,7 +190,7 @@ CORS_ALLOW_HEADERS = [
     ),
 ]
 CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
-CSRF_TRUSTED_ORIGINS = list(CONFIG["server.csrf_trusted_origins"])
+CSRF_TRUSTED_ORIGINS = list(CONFIG.server.csrf_trusted_origins)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
@@ -222,7 +221,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-AUTH_REQUIRED = CONFIG["auth.required"]
+AUTH_REQUIRED = CONFIG.auth.required
 # django-ratelimit wants a cache whose increments are atomic; Redis has them.
 RATELIMIT_USE_CACHE = "default"
 
@@ -255,7 +254,7 @@ LOGGING = {
             "formatter": "line",
         }
     },
-    "root": {"handlers": ["stderr"], "level": CONFIG["logging.level"].upper()},
+    "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},
     "loggers": {
         # llm_manager.access writes one line per request; these would add others.
         "django.channels.server": {"level": "WARNING"},

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.transport.messages import queue_name
 from registry.models import FileState
+from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ def test_a_model_gets_as_many_rows_as_it_is_to_have_replicas() -> None:
 def test_the_configurations_replicas_are_those_of_a_model_without_its_own(
     settings: Any,
 ) -> None:
-    values = {**settings.CONFIG.values, "engine.replicas": 2}
-    settings.CONFIG = dataclasses.replace(settings.CONFIG, values=values)
+    settings.CONFIG = changed(settings.CONFIG, engine__replicas=2)
     model, single = make_model(), make_model(replicas=1)
     services.worker_request(model=model)
     services.worker_request(model=single)

@@ -8,7 +8,8 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 
-from llm_manager.config.reading import SCHEMA, Config
+from llm_manager.config.schema import Config
+from tests.configuration import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
 def found(settings: Settings, **values: Any) -> list[CheckMessage]:
     """Return our messages for a configuration that differs from the default so."""
-    defaults = {name: key.default for name, key in SCHEMA.items()}
-    changed = {name.replace("__", "."): value for name, value in values.items()}
-    assert changed.keys() <= defaults.keys()
-    settings.CONFIG = Config(defaults | changed)
+    settings.CONFIG = changed(Config(), **values)
     return [
         message for message in run_checks() if str(message.id).startswith("llm_manager")
     ]

@@ -90,9 +90,9 @@ def test_option_beats_environment_beats_file(
     monkeypatch.setenv("LLM_MANAGER_SERVER_PORT", "2")
     options = cli.server_parser().parse_args(["--port", "3"])
     config = cli.configure(options)
-    assert config["server.port"] == 3
-    assert config["server.host"] == "127.0.0.2"
-    assert config["server.workers"] == 3
+    assert config.server.port == 3
+    assert config.server.host == "127.0.0.2"
+    assert config.server.workers == 3
 
 
 @pytest.mark.parametrize("command", [["server"], ["check"], ["run_engine"], ["web"]])

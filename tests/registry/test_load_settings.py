@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from llm_manager.config.reading import SCHEMA
+from llm_manager.config.schema import KEYS, Config
 from registry.gguf.memory_shape import MemoryShape, Weights, Widths
 from registry.load_settings import (
-    CONFIG_KEYS,
+    SETTINGS,
     LoadSettings,
+    config_key,
     conflicts,
     parse_split,
     settings_in_force,
 )
 from registry.models import Model
+from tests.configuration import changed
 
-CONFIG = {name: key.default for name, key in SCHEMA.items()}
 
-
-def in_force(config: dict[str, Any] | None = None, **own: Any) -> LoadSettings:
-    return settings_in_force(CONFIG | (config or {}), SimpleNamespace(**own))
+def in_force(config: Config | None = None, **own: Any) -> LoadSettings:
+    return settings_in_force(config or Config(), SimpleNamespace(**own))
 
 
 def refused(shape: MemoryShape | None = None, **own: Any) -> dict[str, str]:
@@ -31,23 +30,24 @@ def refused(shape: MemoryShape | None = None, **own: Any) -> dict[str, str]:
 
 
 def test_every_setting_is_a_column_and_a_configuration_key() -> None:
-    names = {field.name for field in fields(LoadSettings)}
-    assert names == CONFIG_KEYS.keys()
-    assert names <= {field.name for field in Model._meta.get_fields()}
-    assert set(CONFIG_KEYS.values()) <= SCHEMA.keys()
+    assert set(SETTINGS) == LoadSettings.model_fields.keys()
+    assert set(SETTINGS) <= {field.name for field in Model._meta.get_fields()}
+    assert {config_key(setting) for setting in SETTINGS} <= KEYS.keys()
 
 
 def test_a_models_own_setting_beats_the_configurations() -> None:
-    found = in_force({"engine.n_batch": 1024}, n_ubatch=64, is_pinned=False, numa="")
+    config = changed(Config(), engine__n_batch=1024)
+    found = in_force(config, n_ubatch=64, is_pinned=False, numa="")
     assert (found.n_batch, found.n_ubatch, found.numa) == (1024, 64, "disabled")
-    assert in_force({"engine.pinned": True}).is_pinned
-    assert not in_force({"engine.pinned": True}, is_pinned=False).is_pinned
+    pinned = changed(Config(), engine__is_pinned=True)
+    assert in_force(pinned).is_pinned
+    assert not in_force(pinned, is_pinned=False).is_pinned
 
 
 def test_v_is_as_k_unless_the_configuration_has_a_type_for_it() -> None:
-    assert in_force({"gpu.kv_cache_type": "q8_0"}).type_v == "q8_0"
-    both = {"gpu.kv_cache_type": "q8_0", "gpu.kv_cache_type_v": "q4_0"}
-    assert in_force(both).type_v == "q4_0"
+    quantized = changed(Config(), gpu__cache_type_k="q8_0")
+    assert in_force(quantized).type_v == "q8_0"
+    assert in_force(changed(quantized, gpu__cache_type_v="q4_0")).type_v == "q4_0"
     assert in_force(cache_type_k="q8_0").type_v == "q8_0"
     # A quantised V would need flash attention.
     assert in_force(cache_type_k="q8_0", flash_attention="off").type_v == "f16"

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from registry.models import Model, ScanRun
+from tests.configuration import changed
 from tests.gguf_files import llama_fields, write_gguf, write_shards
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def test_without_any_configured_folder_the_error_says_what_to_do(
     tmp_path: Path, settings: Any
 ) -> None:
     settings.MODELS_DIR = tmp_path / "no"
-    settings.CONFIG = {"models.extra_dirs": ()}
+    settings.CONFIG = changed(settings.CONFIG, models__extra_dirs=())
     with pytest.raises(CommandError, match="Create it, or set"):
         run()
 
@@ -143,7 +144,7 @@ def test_a_configured_folder_that_is_not_there_is_in_the_report(
 ) -> None:
     write_gguf(tmp_path / "models" / "a.gguf")
     settings.MODELS_DIR = tmp_path / "models"
-    settings.CONFIG = {"models.extra_dirs": (str(tmp_path / "no"),)}
+    settings.CONFIG = changed(settings.CONFIG, models__extra_dirs=[tmp_path / "no"])
     output = run()
     assert "no such file or directory" in output
     assert Model.objects.count() == 1

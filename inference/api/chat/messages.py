@@ -136,7 +136,7 @@ class Messages:
                 f"Invalid value for '{path}': it must have at least one message.",
                 param=path,
             )
-        limit = settings.CONFIG["limits.max_messages"]
+        limit = settings.CONFIG.limits.max_messages
         if len(value) > limit:
             raise InvalidRequest(
                 f"Too many messages: {len(value)}, and at most {limit} are allowed.",
@@ -155,7 +155,7 @@ class Messages:
         return {
             "type": "array",
             "minItems": 1,
-            "maxItems": settings.CONFIG["limits.max_messages"],
+            "maxItems": settings.CONFIG.limits.max_messages,
             "items": {"oneOf": [record.schema() for record in _ROLES.values()]},
         }
 

@@ -57,7 +57,7 @@ class CompletionView(EngineView):
 
     async def run(self, plan: Plan) -> HttpResponseBase:
         """Run the plan's jobs and answer with what they give."""
-        timeout_s = settings.CONFIG["server.request_timeout"]
+        timeout_s = settings.CONFIG.server.request_timeout
         deadline = asyncio.get_running_loop().time() + timeout_s
         options = plan.options
         best = options.n if options.best_of > options.n else 0
@@ -124,7 +124,7 @@ class ChatCompletionsView(CompletionView):
         max_tokens = (
             options.max_tokens
             or model.max_tokens
-            or settings.CONFIG["generation.max_tokens"]
+            or settings.CONFIG.generation.max_tokens
         )
         return Plan(
             jobs=_jobs(
@@ -242,7 +242,7 @@ def _jobs(
             adapters=adapters,
             tenant=tenant,
             key=line.key,
-            timeout_s=settings.CONFIG["engine.queue_timeout"],
+            timeout_s=settings.CONFIG.engine.queue_timeout,
             weight=line.weight,
             priority=options.priority,
         )

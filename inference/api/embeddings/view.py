@@ -170,7 +170,7 @@ def embed_jobs(
             model_name=model.name,
             inputs=texts[part],
             paths=paths[part],
-            timeout_s=settings.CONFIG["engine.queue_timeout"],
+            timeout_s=settings.CONFIG.engine.queue_timeout,
             query=query,
             key=line.key,
             weight=line.weight,

@@ -152,7 +152,7 @@ class LoadView(ApiView):
         """Load a model; answer 200 when it is ready, 202 while it loads."""
         model, wait = wish
         if wait:
-            timeout_s = settings.CONFIG["engine.load_timeout"]
+            timeout_s = settings.CONFIG.engine.load_timeout
             await services.worker_wait(model, timeout_s=timeout_s)
         answer = await in_thread(_told, model)
         return json_response(answer, status=200 if answer["state"] == "ready" else 202)

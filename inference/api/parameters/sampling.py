@@ -266,8 +266,8 @@ def _normal(name: str, value: Any) -> Any:
 def _defaults(model: Model) -> dict[str, Any]:
     config = settings.CONFIG
     defaults = {
-        "temperature": config["generation.temperature"],
-        "top_p": config["generation.top_p"],
+        "temperature": config.generation.temperature,
+        "top_p": config.generation.top_p,
     }
     row = {name: getattr(model, name) for name in _ROW}
     return {**defaults, **{name: own for name, own in row.items() if own is not None}}

@@ -201,7 +201,7 @@ def _common(model: Model) -> dict[str, Any]:
     return {
         "model_id": model.pk,
         "model_name": model.name,
-        "timeout_s": settings.CONFIG["engine.queue_timeout"],
+        "timeout_s": settings.CONFIG.engine.queue_timeout,
     }
 
 

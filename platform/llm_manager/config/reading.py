@@ -1,377 +1,84 @@
-"""The typed configuration: llm_manager.yaml, then environment; the later wins.
+"""Reads the configuration: llm_manager.yaml, then environment; the later wins.
 
 The command line sets the environment of the processes that it starts, so it
-comes last of all. Every key is declared once, in ``SCHEMA``, with its type,
-default, bounds and meaning; an unknown key or a bad value names the file, the
-line and the nearest known key, and nothing starts.
+wins over both. pydantic checks the values and pydantic-settings reads the
+environment; what names a file's line and the nearest known key is here.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-
-from registry.load_settings import (
-    CACHE_TYPES,
-    CACHE_TYPES_V,
-    CONFIG_KEYS,
-    CONFIGURED_DRAFTS,
-    FLASH_ATTENTION,
-    KV_LAYOUTS,
-    MAX_DEVICES,
-    NUMA_STRATEGIES,
-    POOLINGS,
-    SPLIT_MODES,
-    conflicts,
-    settings_in_force,
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    SettingsConfigDict,
 )
 
+from llm_manager.config.schema import KEYS, Config
+from registry.load_settings import config_key, conflicts, settings_in_force
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
 
 ENVIRONMENT_PREFIX = "LLM_MANAGER_"
 #: Names that the ecosystem already has for two of the keys.
-ENVIRONMENT_ALIASES = {"DATABASE_URL": "database.url", "REDIS_URL": "redis.url"}
+ENVIRONMENT_ALIASES = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL"}
 
 
 class ConfigError(Exception):
     """A configuration that cannot be used; the message says where and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One configuration key.
-
-    ``kind`` is the Python type (``list`` means a list of strings). A default
-    of None means "not set". ``minimum`` and ``maximum`` are inclusive.
-    """
-
-    kind: type
-    default: Any
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
+class _Environment(EnvSettingsSource):
+    def decode_complex_value(
+        self, field_name: str, field: FieldInfo, value: Any
+    ) -> list[str]:
+        """Return a list that is separated by commas, not written in JSON."""
+        return [item.strip() for item in value.split(",") if item.strip()]
 
 
-SCHEMA: dict[str, Key] = {
-    "data_dir": Key(
-        str, "./data", "Database, private Redis socket, secret key, default models."
-    ),
-    "models.dir": Key(str, None, "Models directory. Unset: `models` in data_dir."),
-    "models.extra_dirs": Key(list, (), "Further roots that a scan walks."),
-    "models.default_ctx": Key(
-        int,
-        4096,
-        "Context of one sequence, in tokens, for a model without its own; "
-        "never more than the trained context.",
-        minimum=64,
-    ),
-    "models.use_subprocess": Key(
-        bool,
-        default=True,
-        help="Every model runs in a process of its own; only true is possible.",
-        choices=("true",),
-    ),
-    "generation.max_tokens": Key(
-        int, 4096, "Answer length when a chat request names none.", minimum=1
-    ),
-    "generation.temperature": Key(
-        float, 0.7, "Temperature when a request names none.", minimum=0, maximum=2
-    ),
-    "generation.top_p": Key(
-        float, 0.9, "top_p when a request names none.", minimum=0, maximum=1
-    ),
-    "gpu.n_gpu_layers": Key(
-        int, -1, "Layers put on the GPU; -1 is all, 0 is none.", minimum=-1
-    ),
-    "gpu.split_mode": Key(
-        str,
-        "layer",
-        "How a model is spread over several GPUs: not at all, by layers or by rows.",
-        choices=SPLIT_MODES,
-    ),
-    "gpu.tensor_split": Key(
-        str, None, "Each GPU's share of a model, as in `3,1`. Unset: by free memory."
-    ),
-    "gpu.main_gpu": Key(
-        int,
-        0,
-        "The GPU that the split mode `none` uses; the first is 0.",
-        minimum=0,
-        maximum=MAX_DEVICES - 1,
-    ),
-    "gpu.kv_cache_type": Key(
-        str, "f16", "Type of the KV cache's cells.", choices=CACHE_TYPES
-    ),
-    "gpu.kv_cache_type_v": Key(
-        str,
-        "auto",
-        "Type of V's cells; a quantised one needs flash attention. `auto`: as "
-        "`gpu.kv_cache_type`, or f16 if that is quantised without flash attention.",
-        choices=CACHE_TYPES_V,
-    ),
-    "gpu.flash_attention": Key(
-        str, "auto", "Flash attention.", choices=FLASH_ATTENTION
-    ),
-    "engine.max_models": Key(
-        int, 4, "Models loaded at once on one machine.", minimum=1, maximum=256
-    ),
-    "engine.memory_mb": Key(
-        int,
-        0,
-        "Memory that loaded models may take on one machine, in MiB; "
-        "0 is 85 % of the machine's.",
-        minimum=0,
-    ),
-    "engine.kv_memory_mb": Key(
-        int,
-        2048,
-        "KV cache of one worker, in MiB, from which its context and its sequences "
-        "follow.",
-        minimum=16,
-    ),
-    "engine.kv_layout": Key(
-        str,
-        "auto",
-        "`split` gives every sequence its own KV cells, `unified` shares them; `auto` "
-        "splits if that leaves enough sequences.",
-        choices=KV_LAYOUTS,
-    ),
-    "engine.swa_full": Key(
-        bool,
-        default=False,
-        help="Layers with a sliding window keep what has left it, for cached prefixes.",
-    ),
-    "engine.n_seq_max": Key(
-        int, 32, "Sequences of one model that run at once.", minimum=1, maximum=256
-    ),
-    "engine.n_batch": Key(
-        int, 512, "Tokens decoded in one step, at most.", minimum=32, maximum=8192
-    ),
-    "engine.n_ubatch": Key(
-        int,
-        512,
-        "Tokens computed at once, at most; more take more memory.",
-        minimum=32,
-        maximum=8192,
-    ),
-    "engine.n_threads": Key(
-        int,
-        0,
-        "Threads of one worker; 0 is one per physical core.",
-        minimum=0,
-        maximum=512,
-    ),
-    "engine.n_threads_batch": Key(
-        int,
-        0,
-        "Threads that compute prompts; 0 is as many as `engine.n_threads`.",
-        minimum=0,
-        maximum=512,
-    ),
-    "engine.numa": Key(
-        str,
-        "disabled",
-        "How threads are spread over the memory nodes of a large machine.",
-        choices=NUMA_STRATEGIES,
-    ),
-    "engine.mmap": Key(
-        bool,
-        default=True,
-        help="Map model files: replicas share their memory, and loading is quicker.",
-    ),
-    "engine.mlock": Key(
-        bool,
-        default=False,
-        help="Lock models in memory, so that they are never swapped out.",
-    ),
-    "engine.queue_size": Key(
-        int,
-        256,
-        "Requests that may wait for one model outside of its workers, most of all "
-        "while it is loaded.",
-        minimum=1,
-        maximum=100_000,
-    ),
-    "engine.max_waiting": Key(
-        int,
-        1024,
-        "Requests that may wait in one worker; of more, the API key with the largest "
-        "backlog for its weight loses its last.",
-        minimum=1,
-        maximum=100_000,
-    ),
-    "engine.queue_timeout": Key(
-        int, 300, "Seconds that a request may wait to start.", minimum=1, maximum=86_400
-    ),
-    "engine.load_timeout": Key(
-        int, 600, "Seconds that loading a model may take.", minimum=1, maximum=86_400
-    ),
-    "engine.drain_timeout": Key(
-        int,
-        60,
-        "Seconds that running requests get before their model is unloaded.",
-        minimum=0,
-        maximum=86_400,
-    ),
-    "engine.keep_alive": Key(
-        int,
-        0,
-        "Seconds after its last request that an idle model is unloaded; 0 is never.",
-        minimum=0,
-    ),
-    "engine.replicas": Key(
-        int,
-        1,
-        "Workers of one model that share its queue, as far as memory goes.",
-        minimum=1,
-        maximum=64,
-    ),
-    "engine.pinned": Key(
-        bool,
-        default=False,
-        help="Never unload a model by itself: not to make room, nor by its keep-alive.",
-    ),
-    "engine.preload": Key(
-        bool, default=False, help="Load models when an engine starts."
-    ),
-    "engine.shares_prefixes": Key(
-        bool,
-        default=False,
-        help="Share cached prefixes between the owners of API keys; who measures times "
-        "can then tell what others have asked.",
-    ),
-    "engine.pooling": Key(
-        str,
-        "auto",
-        "How embedding models make a text's vector of those of its tokens; `auto` is "
-        "as each model's file says.",
-        choices=POOLINGS,
-    ),
-    "engine.draft": Key(
-        str,
-        "auto",
-        "Speculative decoding: `lookup` guesses that an answer repeats what came "
-        "before, as many tokens as pay at the current batch; `auto` does so while one "
-        "or two answers are written. A draft model is chosen for each model, in the "
-        "admin.",
-        choices=CONFIGURED_DRAFTS,
-    ),
-    "cache.enabled": Key(
-        bool,
-        default=False,
-        help="Keep the KV state of long prompts on disk, so that it need not be "
-        "computed again after it made room for others, or after a restart. It tells "
-        "what was said: only the server's user can read it.",
-    ),
-    "cache.dir": Key(str, None, "Folder of that cache. Unset: `cache` in data_dir."),
-    "cache.max_size_mb": Key(
-        int,
-        5120,
-        "Size of that cache, in MiB; the least recently used make room.",
-        minimum=16,
-    ),
-    "auth.required": Key(
-        bool, default=True, help="Refuse inference requests that carry no API key."
-    ),
-    "limits.max_messages": Key(int, 100, "Messages in one request.", minimum=1),
-    "limits.max_message_kb": Key(int, 100, "Size of one message, in KiB.", minimum=1),
-    "limits.max_content_kb": Key(
-        int, 1024, "Size of all content in one request, in KiB.", minimum=1
-    ),
-    "limits.max_body_mb": Key(
-        int, 10, "Size of a request's body, in MiB.", minimum=1, maximum=1024
-    ),
-    "server.host": Key(str, "127.0.0.1", "Address that the web server listens on."),
-    "server.port": Key(int, 8000, "Port.", minimum=1, maximum=65_535),
-    "server.workers": Key(
-        int, 1, "Web processes that share the port.", minimum=1, maximum=64
-    ),
-    "server.cors_origins": Key(
-        list, (), "Origins that browsers may call from; `*` is any, none is closed."
-    ),
-    "server.allowed_hosts": Key(
-        list,
-        ("*",),
-        "Host names that the web server answers to.",
-    ),
-    "server.csrf_trusted_origins": Key(
-        list, (), "Origins, with scheme, behind a proxy that ends TLS."
-    ),
-    "server.trusted_proxies": Key(
-        int,
-        0,
-        "Proxies in front whose X-Forwarded-For entries are believed.",
-        minimum=0,
-        maximum=16,
-    ),
-    "server.rate_limit": Key(
-        int,
-        60,
-        "Requests of one client in a window, unless its key says otherwise; "
-        "0 is no limit.",
-        minimum=0,
-    ),
-    "server.rate_limit_window": Key(
-        int, 60, "The window, in seconds.", minimum=1, maximum=86_400
-    ),
-    "server.request_timeout": Key(
-        int, 600, "Seconds that an answer may take.", minimum=1, maximum=86_400
-    ),
-    "database.url": Key(
-        str, None, "Database URL. Unset: SQLite in data_dir (`postgres://…`)."
-    ),
-    "redis.url": Key(str, None, "Redis URL. Unset: a private Redis in data_dir."),
-    "metrics.aliases": Key(
-        bool,
-        default=True,
-        help="Export metrics under the names of vLLM and llama-server as well.",
-    ),
-    "logging.level": Key(
-        str,
-        "info",
-        "Level of the log.",
-        choices=("debug", "info", "warning", "error"),
-    ),
-}
+class _FileAndEnvironment(BaseSettings, Config):
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        # LLM_MANAGER_SERVER_RATE_LIMIT is server.rate_limit: one split.
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the first wins: our variables, the usual ones, the file.
+
+        ``init_settings`` holds what the file says.
+        """
+        usual = InitSettingsSource(settings_cls, _usual_variables())
+        return _Environment(settings_cls), usual, init_settings
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Every key of ``SCHEMA`` with its value: ``config["auth.required"]``."""
-
-    values: Mapping[str, Any]
-
-    def __getitem__(self, key: str) -> Any:
-        return self.values[key]
-
-    @property
-    def data_dir(self) -> Path:
-        """The data directory, absolute."""
-        return Path(self.values["data_dir"]).expanduser().absolute()
-
-    @property
-    def models_dir(self) -> Path:
-        """The models directory, absolute."""
-        configured = self.values["models.dir"]
-        if configured is None:
-            return self.data_dir / "models"
-        return Path(configured).expanduser().absolute()
-
-    @property
-    def cache_dir(self) -> Path:
-        """The folder of prefixes on disk, absolute."""
-        configured = self.values["cache.dir"]
-        if configured is None:
-            return self.data_dir / "cache"
-        return Path(configured).expanduser().absolute()
+def _usual_variables() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, variable in ENVIRONMENT_ALIASES.items():
+        section, name = key.split(".")
+        if value := os.environ.get(variable):
+            found[section] = {name: value}
+    return found
 
 
 def environment_name(key: str) -> str:
@@ -379,42 +86,50 @@ def environment_name(key: str) -> str:
     return ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
 
 
-def load_config(
-    environ: Mapping[str, str] | None = None, path: Path | None = None
-) -> Config:
+def load_config() -> Config:
     """Return the configuration in force.
 
-    The file is ``path``, else ``LLM_MANAGER_CONFIG``, else ``llm_manager.yaml``
-    in the working directory if there is one. Raises ConfigError.
+    The file is ``LLM_MANAGER_CONFIG``, else ``llm_manager.yaml`` in the working
+    directory if it exists. Raises ConfigError.
     """
-    environ = os.environ if environ is None else environ
-    values = {name: key.default for name, key in SCHEMA.items()}
-    named = path or environ.get(ENVIRONMENT_PREFIX + "CONFIG")
-    file = Path(named) if named else Path("llm_manager.yaml")
-    if named or file.exists():
-        values.update(_read_file(file))
-    values.update(_read_environment(environ))
-    config = Config(values)
+    named = os.environ.get(ENVIRONMENT_PREFIX + "CONFIG")
+    file = Path(named or "llm_manager.yaml")
+    values = _read_file(file) if named or file.exists() else {}
+    try:
+        config = _FileAndEnvironment(**values)
+    except ValidationError as error:
+        # The file has passed already, so a variable is to blame.
+        details = error.errors()[0]
+        raise ConfigError(
+            f"{_variable(_key_of(details))}: {_sentence(details)}"
+        ) from None
     _check_combinations(config)
     return config
 
 
+def _variable(key: str) -> str:
+    """Return the environment variable that a key was read from."""
+    own = environment_name(key)
+    usual = ENVIRONMENT_ALIASES.get(key)
+    return usual if usual and not os.environ.get(own) else own
+
+
 def _check_combinations(config: Config) -> None:
     """Refuse settings that exclude each other. Raises ConfigError."""
-    try:
-        found = dict(conflicts(settings_in_force(config)))
-    except ValueError as error:
-        found = {"tensor_split": str(error)}
-    for setting, reason in found.items():
-        raise ConfigError(f"{CONFIG_KEYS[setting]}: {reason}")
+    for setting, reason in conflicts(settings_in_force(config)):
+        raise ConfigError(f"{config_key(setting)}: {reason}")
+
+
+# The file -------------------------------------------------------------------
 
 
 def _read_file(file: Path) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    """Return the values of a file that the schema accepts. Raises ConfigError."""
+    lines: dict[str, int] = {}
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        if node is not None:
-            _read_mapping(node, "", file, values)
+        text = file.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = {} if node is None else _mapping(node, "", file, lines)
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -425,102 +140,89 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{where}: not YAML: {error.problem}.") from None
     except yaml.YAMLError:
         raise ConfigError(f"{file}: not YAML: unprintable characters.") from None
+    try:
+        Config.model_validate(values, strict=True, extra="forbid")
+    except ValidationError as error:
+        line, details = min(
+            ((lines[_key_of(details)], details) for details in error.errors()),
+            key=lambda found: found[0],
+        )
+        raise ConfigError(f"{file}, line {line}: {_sentence(details)}") from None
     return values
 
 
-def _read_mapping(
-    node: yaml.Node, prefix: str, file: Path, out: dict[str, Any]
-) -> None:
+def _mapping(
+    node: yaml.Node, prefix: str, file: Path, lines: dict[str, int]
+) -> dict[str, Any]:
+    """Return a file's keys and values, sections as dicts, and note each key's line."""
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + 1
-        what = prefix.removesuffix(".") or "the file"
-        raise ConfigError(f"{file}, line {line}: {what} must hold keys and values.")
-    for key_node, value_node in node.value:
-        name = prefix + str(key_node.value)
-        where = f"{file}, line {key_node.start_mark.line + 1}"
-        if name in SCHEMA:
-            if name in out:
-                raise ConfigError(f"{where}: {name} is set twice.")
-            loader = yaml.SafeLoader("")
-            out[name] = _check(
-                name, loader.construct_object(value_node, deep=True), where
-            )
-        elif any(known.startswith(name + ".") for known in SCHEMA):
-            _read_mapping(value_node, name + ".", file, out)
-        else:
-            raise ConfigError(f"{where}: unknown key {name}{_nearest(name)}")
-
-
-def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {environment_name(key): key for key in SCHEMA}
+        raise ConfigError(f"{file}, line {line}: the file must hold keys and values.")
     values: dict[str, Any] = {}
-    for variable, key in {**ENVIRONMENT_ALIASES, **names}.items():
-        if environ.get(variable, "") != "":
-            values[key] = _check(key, _parse(key, environ[variable]), variable)
+    for key_node, value_node in node.value:
+        name = str(key_node.value)
+        line = key_node.start_mark.line + 1
+        if name in values:
+            raise ConfigError(f"{file}, line {line}: {prefix}{name} is set twice.")
+        lines[prefix + name] = line
+        if not prefix and isinstance(value_node, yaml.MappingNode):
+            values[name] = _mapping(value_node, f"{name}.", file, lines)
+        else:
+            loader = yaml.SafeLoader("")
+            values[name] = loader.construct_object(value_node, deep=True)
     return values
 
 
-def _parse(name: str, text: str) -> Any:
-    """Turn an environment variable's text into what YAML would have given."""
-    kind = SCHEMA[name].kind
-    if kind is list:
-        return [item.strip() for item in text.split(",") if item.strip()]
-    if kind is str:
-        return text
-    if kind is bool:
-        return {"true": True, "1": True, "false": False, "0": False}.get(
-            text.lower(), text
-        )
-    try:
-        return kind(text)
-    except ValueError:
-        return text
+# Errors ---------------------------------------------------------------------
 
-
-_ACCEPTS: dict[type, tuple[str, Callable[[Any], bool]]] = {
-    bool: ("true or false", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: type(value) is int),
-    float: (
-        "a number",
-        lambda value: type(value) in (int, float) and math.isfinite(value),
-    ),
-    str: ("text", lambda value: isinstance(value, str)),
-    list: (
-        "a list of texts",
-        lambda value: (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ),
-    ),
+#: What a value must be, by the start of pydantic's type of error.
+_EXPECTED = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a number",
+    "string": "text",
+    "path": "text",
+    "is": "text",
+    "tuple": "a list",
 }
 
 
-def _check(name: str, value: Any, where: str) -> Any:
-    """Return ``value`` in its key's type. Raises ConfigError."""
-    key = SCHEMA[name]
-    if value is None and key.default is None:
-        return None
-    if isinstance(value, bool) and "on" in key.choices:
-        # YAML reads a bare on or off as a truth value.
-        value = "on" if value else "off"
-    expected, accepts = _ACCEPTS[key.kind]
-    if not accepts(value):
-        raise ConfigError(f"{where}: {name} must be {expected}, not {value!r}.")
-    if key.minimum is not None and value < key.minimum:
-        raise ConfigError(f"{where}: {name} must be at least {key.minimum:g}.")
-    if key.maximum is not None and value > key.maximum:
-        raise ConfigError(f"{where}: {name} must be at most {key.maximum:g}.")
-    if key.choices and str(value).lower() not in key.choices:
-        raise ConfigError(f"{where}: {name} must be one of {', '.join(key.choices)}.")
-    if key.choices and key.kind is str:
-        return value.lower()
-    return tuple(value) if key.kind is list else key.kind(value)
+def _key_of(details: ErrorDetails) -> str:
+    """Return the key that an error is about; the place in a list is left out."""
+    return ".".join(str(part) for part in details["loc"][:2])
 
 
-def _nearest(name: str) -> str:
-    known = difflib.get_close_matches(name, SCHEMA, n=1, cutoff=0.5)
+def _sentence(details: ErrorDetails) -> str:
+    """Return pydantic's error about one key as a sentence of ours."""
+    key, kind, context = _key_of(details), details["type"], details.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            return f"unknown key {key}{_nearest(key)}"
+        case "model_type":
+            return f"{key} must hold keys and values."
+        case "greater_than_equal":
+            return f"{key} must be at least {context['ge']:g}."
+        case "less_than_equal":
+            return f"{key} must be at most {context['le']:g}."
+        case "literal_error":
+            choices = ", ".join(get_args(KEYS[key].annotation))
+            return f"{key} must be one of {choices}."
+        case "value_error":
+            return f"{key}: {context['error']}"
+        case "only_true":
+            return f"{key} {details['msg']}."
+    expected = _EXPECTED.get(kind.split("_")[0], details["msg"])
+    item = "".join(f"[{place}]" for place in details["loc"][2:])
+    return f"{key}{item} must be {expected}, not {details['input']!r}."
+
+
+def _nearest(key: str) -> str:
+    known = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
     if not known:
-        leaf = name.rsplit(".", 1)[-1]
-        leaves = {key.rsplit(".", 1)[-1]: key for key in SCHEMA}
+        # The right key in the wrong section.
+        leaf = key.rsplit(".", 1)[-1]
+        leaves = {key.rsplit(".", 1)[-1]: key for key in KEYS}
         known = [
             leaves[match] for match in difflib.get_close_matches(leaf, leaves, n=1)
         ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from llm_manager.config.reading import Config
+    from llm_manager.config.schema import Config
 
 #: A part that dies this often before the first answer will not get better.
 MAX_DEATHS_AT_START = 3
@@ -100,7 +100,7 @@ class Launcher:
     def start(self) -> None:
         """Start everything and print the banner. Raises StartupError and others."""
         config = self._config
-        host, port = config["server.host"], config["server.port"]
+        host, port = config.server.host, config.server.port
         # First what fails at once, then what takes its time.
         data_dir.prepare(config.data_dir)
         self._resources.enter_context(data_dir.locked(config.data_dir))
@@ -112,7 +112,7 @@ class Launcher:
         project.database_migrate()
         engine = self._start_engine()
         base_url = listening.base_url(host, port)
-        lines = banner.ready_lines(base_url, auth_required=config["auth.required"])
+        lines = banner.ready_lines(base_url, auth_required=config.auth.required)
         if self._quickstart:
             lines += self._first_start(f"{base_url}/v1")
         # Whoever waits for /health finds an engine behind it.
@@ -121,7 +121,7 @@ class Launcher:
         self._start_web(self._socket)
         Readiness(
             (listening.reachable_host(host), port),
-            _host_name(config["server.allowed_hosts"]),
+            _host_name(config.server.allowed_hosts),
             self._signals,
             self._tend_strictly,
         ).wait()
@@ -133,7 +133,7 @@ class Launcher:
         put_sample(self._config.models_dir)
 
     def _start_redis(self) -> None:
-        url = self._config["redis.url"]
+        url = self._config.redis.url
         if url is not None:
             redis_process.ping(url)
             return
@@ -174,7 +174,7 @@ class Launcher:
 
     def _start_web(self, sock: socket.socket) -> None:
         command = [*self._parts.web_command, "--fd", str(sock.fileno())]
-        count = self._config["server.workers"]
+        count = self._config.server.workers
         if count > 1:
             _share_metrics(self._config.data_dir / "metrics")
         for number in range(1, count + 1):
@@ -210,11 +210,11 @@ class Launcher:
         if self._signals.count and self._engine is not None:
             say(
                 "Stopping; running answers get "
-                f"{self._config['engine.drain_timeout']} s, or less by another Ctrl-C."
+                f"{self._config.engine.drain_timeout} s, or less by another Ctrl-C."
             )
         self._stop_accepting()
         if self._engine is not None:
-            drain_timeout_s = self._config["engine.drain_timeout"]
+            drain_timeout_s = self._config.engine.drain_timeout
             self._end([self._engine], drain_timeout_s + END_TIMEOUT_S)
         # Answers that still wait will get nothing more: the second signal ends them.
         self._end(self._web, END_TIMEOUT_S)

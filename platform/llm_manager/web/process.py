@@ -235,6 +235,6 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     WebServer(
         application,
         sock,
-        drain_timeout_s=config["engine.drain_timeout"] + _DRAIN_MARGIN_S,
-        max_body_bytes=config["limits.max_body_mb"] * 1024 * 1024,
+        drain_timeout_s=config.engine.drain_timeout + _DRAIN_MARGIN_S,
+        max_body_bytes=config.limits.max_body_mb * 1024 * 1024,
     ).run()

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from accounts.errors import InvalidApiKey, RateLimited
 from accounts.keys.authentication import BearerAuthentication
 from accounts.limits import throttling
+from tests.configuration import changed
 from tests.factories import make_api_key, make_user
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def test_keys_that_may_not_be_used_are_refused_alike() -> None:
 def test_a_client_that_guesses_is_slowed_down_and_a_good_key_still_works(
     settings: Any,
 ) -> None:
-    config = settings.CONFIG
-    settings.CONFIG = type(config)({**config.values, "server.rate_limit": 2})
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=2)
     _, secret = make_api_key()
     for _ in range(2):
         with pytest.raises(InvalidApiKey):
@@ -110,8 +110,7 @@ def test_a_client_that_guesses_is_slowed_down_and_a_good_key_still_works(
 
 
 def test_without_a_limit_nobody_is_slowed_down(settings: Any) -> None:
-    config = settings.CONFIG
-    settings.CONFIG = type(config)({**config.values, "server.rate_limit": 0})
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=0)
 
     for _ in range(100):
         with pytest.raises(InvalidApiKey):

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from accounts.errors import RateLimited
 from accounts.limits import throttling
 from accounts.limits.throttling import InferenceThrottle
+from tests.configuration import changed
 from tests.factories import make_api_key
 
 if TYPE_CHECKING:
@@ -22,12 +23,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def config(settings: Any) -> dict[str, Any]:
-    """Two requests a minute; the dict changes the configuration in force."""
+def _two_requests_a_minute(settings: Any) -> None:
     cache.clear()
-    values = {**settings.CONFIG.values, "server.rate_limit": 2}
-    settings.CONFIG = type(settings.CONFIG)(values)
-    return values
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=2)
 
 
 def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
@@ -70,8 +68,8 @@ def test_each_key_has_its_own_window_and_may_have_its_own_limit() -> None:
         call(other)
 
 
-def test_a_limit_of_zero_is_none(config: dict[str, Any]) -> None:
-    config["server.rate_limit"] = 0
+def test_a_limit_of_zero_is_none(settings: Any) -> None:
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=0)
     key, _ = make_api_key(rate_limit=1)
 
     assert [call() for _ in range(5)] == [{}] * 5
@@ -97,8 +95,8 @@ def test_an_address_that_the_client_made_up_changes_nothing() -> None:
         call(HTTP_X_FORWARDED_FOR="198.51.100.9")
 
 
-def test_behind_a_trusted_proxy_its_word_counts(config: dict[str, Any]) -> None:
-    config["server.trusted_proxies"] = 1
+def test_behind_a_trusted_proxy_its_word_counts(settings: Any) -> None:
+    settings.CONFIG = changed(settings.CONFIG, server__trusted_proxies=1)
     for number in range(3):
         call(HTTP_X_FORWARDED_FOR=f"203.0.113.7, 198.51.100.{number}")
 

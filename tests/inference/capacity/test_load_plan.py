@@ -24,36 +24,12 @@ from inference.engine.adapters import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import LoadSettings
 from registry.models import Kind
+from tests.configuration import changed
 from tests.factories import make_model
 
 MIB = 2**20
 GIB = 2**30
-SETTINGS = LoadSettings(
-    cache_type_k="f16",
-    cache_type_v="f16",
-    flash_attention="auto",
-    kv_layout="auto",
-    swa_full=False,
-    n_seq_max=32,
-    n_batch=512,
-    n_ubatch=512,
-    n_threads=0,
-    n_threads_batch=0,
-    numa="disabled",
-    use_mmap=True,
-    use_mlock=False,
-    n_gpu_layers=-1,
-    split_mode="layer",
-    tensor_split=(),
-    main_gpu=0,
-    replicas=1,
-    keep_alive=0,
-    is_pinned=False,
-    is_preloaded=False,
-    shares_prefixes=False,
-    pooling_type="auto",
-    draft="off",
-)
+SETTINGS = LoadSettings(cache_type_v="f16", draft="off")
 #: 32 layers of 128 MiB; a token takes 128 KiB of K and V.
 SHAPE = MemoryShape(
     input=Weights(rest=128 * MIB),
@@ -75,7 +51,7 @@ def wanted(**changes: Any) -> LoadRequest:
         paths=("m.gguf",),
         shape=SHAPE,
         n_vocab=1000,
-        settings=replace(SETTINGS, **settings),
+        settings=SETTINGS.model_copy(update=settings),
         wish=replace(wish, **wishes),
         kv_budget=2 * GIB,
     )
@@ -151,8 +127,7 @@ def test_adapters_lie_beside_the_weights_that_they_change() -> None:
 def test_a_models_own_pooling_wins_where_it_can_have_one(
     settings: Any, kind: Kind, own: str, configured: str, expected: str
 ) -> None:
-    values = {**settings.CONFIG.values, "engine.pooling": configured}
-    settings.CONFIG = replace(settings.CONFIG, values=values)
+    settings.CONFIG = changed(settings.CONFIG, engine__pooling_type=configured)
     model = make_model(kind=kind, pooling_type=own, context_length=512)
     assert load_plan(load_request(model), Machine()).engine.pooling == expected
 
@@ -161,8 +136,9 @@ def test_a_models_own_pooling_wins_where_it_can_have_one(
 def test_prefixes_go_to_disk_only_where_that_is_wanted(settings: Any) -> None:
     model = make_model()
     assert load_plan(load_request(model), Machine()).engine.cache_dir == ""
-    values = {**settings.CONFIG.values, "cache.enabled": True, "cache.max_size_mb": 32}
-    settings.CONFIG = replace(settings.CONFIG, values=values)
+    settings.CONFIG = changed(
+        settings.CONFIG, cache__enabled=True, cache__max_size_mb=32
+    )
     engine = load_plan(load_request(model), Machine()).engine
     assert engine.cache_dir == str(settings.CACHE_DIR)
     assert engine.cache_bytes == 32 * MIB

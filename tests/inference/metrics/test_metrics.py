@@ -21,6 +21,7 @@ from inference.metrics.collector import WEB_METRICS, metrics_text
 from inference.metrics.table import COMPATIBLE, METRICS
 from inference.models import Worker, WorkerState
 from inference.worker.pipe import report_from_line, report_to_line
+from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import collect, until
@@ -152,8 +153,7 @@ def worker() -> Worker:
 
 @pytest.fixture
 def without_aliases(settings: Any) -> None:
-    config = settings.CONFIG
-    settings.CONFIG = type(config)({**config.values, "metrics.aliases": False})
+    settings.CONFIG = changed(settings.CONFIG, metrics__aliases=False)
 
 
 def test_what_a_worker_measures_comes_with_its_model_and_replica(

@@ -24,6 +24,7 @@ from inference.node import supervisor, worker_rows
 from inference.node.supervisor import Supervisor
 from inference.worker.pipe import WorkerReport, WorkerSpec
 from registry.models import Attachment, Kind, Model
+from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 
 if TYPE_CHECKING:
@@ -457,8 +458,7 @@ async def test_of_two_engines_one_gets_the_model(engine: Engine) -> None:
 def test_the_sample_models_settings_follow_the_configuration(
     settings: Any,
 ) -> None:
-    values = {**settings.CONFIG.values, "models.default_ctx": 1024}
-    settings.CONFIG = replace(settings.CONFIG, values=values)
+    settings.CONFIG = changed(settings.CONFIG, models__default_ctx=1024)
     plan = load_plan(load_request(make_model(context_length=512)), Machine())
     assert plan.engine.n_ctx == 512
     other = load_plan(load_request(make_model()), Machine())

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from llm_manager.config.reading import (
-    SCHEMA,
-    Config,
-    ConfigError,
-    environment_name,
-    load_config,
-)
+from llm_manager.config import reading
+from llm_manager.config.reading import ConfigError, environment_name
+from llm_manager.config.schema import KEYS, Config
 
 
 @pytest.fixture
@@ -21,6 +19,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory without a configuration."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def load_config(environ: dict[str, str]) -> Config:
+    with patch.dict(os.environ, environ, clear=True):
+        return reading.load_config()
+
+
+def value_of(config: Config, key: str) -> Any:
+    """Return a key's value as the file would have it: by the key's own name."""
+    value: Any = config
+    for part in key.split("."):
+        names = {
+            field.validation_alias or name: name
+            for name, field in type(value).model_fields.items()
+        }
+        value = getattr(value, names[part])
+    return value
 
 
 def load(text: str, folder: Path, **environ: str) -> Config:
@@ -36,26 +51,26 @@ def refusal(text: str, folder: Path, **environ: str) -> str:
 
 def test_everything_has_a_default(folder: Path) -> None:
     config = load_config({})
-    assert config["server.port"] == 8000
+    assert config.server.port == 8000
     assert config.data_dir == folder / "data"
     assert config.models_dir == folder / "data" / "models"
 
 
 def test_file_in_the_working_directory_is_read(folder: Path) -> None:
     config = load("server:\n  port: 9000\n  cors_origins: ['*']\n", folder)
-    assert config["server.port"] == 9000
-    assert config["server.cors_origins"] == ("*",)
-    assert config["server.host"] == "127.0.0.1"
+    assert config.server.port == 9000
+    assert config.server.cors_origins == ("*",)
+    assert config.server.host == "127.0.0.1"
 
 
 def test_environment_beats_the_file(folder: Path) -> None:
     config = load("server: {port: 9000}\n", folder, LLM_MANAGER_SERVER_PORT="9001")
-    assert config["server.port"] == 9001
+    assert config.server.port == 9001
 
 
 def test_empty_variable_counts_for_nothing(folder: Path) -> None:
     config = load("server: {port: 9000}\n", folder, LLM_MANAGER_SERVER_PORT="")
-    assert config["server.port"] == 9000
+    assert config.server.port == 9000
 
 
 def test_named_file_is_read(folder: Path) -> None:
@@ -77,16 +92,15 @@ def test_empty_file_sets_nothing(folder: Path) -> None:
     ],
 )
 def test_urls_have_their_usual_names(folder: Path, variable: str, key: str) -> None:
-    assert load_config({variable: "scheme://somewhere/1"})[key] == (
-        "scheme://somewhere/1"
-    )
+    config = load_config({variable: "scheme://somewhere/1"})
+    assert value_of(config, key) == "scheme://somewhere/1"
 
 
 def test_own_name_beats_the_usual_one(folder: Path) -> None:
     config = load_config(
         {"REDIS_URL": "redis://a", "LLM_MANAGER_REDIS_URL": "redis://b"}
     )
-    assert config["redis.url"] == "redis://b"
+    assert config.redis.url == "redis://b"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,7 @@ def test_own_name_beats_the_usual_one(folder: Path) -> None:
 def test_variable_is_read_as_its_keys_type(
     folder: Path, key: str, text: str, value: Any
 ) -> None:
-    found = load_config({environment_name(key): text})[key]
+    found = value_of(load_config({environment_name(key): text}), key)
     assert found == value
     assert type(found) is type(value)
 
@@ -140,11 +154,11 @@ def test_key_like_no_other_gets_no_suggestion(folder: Path) -> None:
         ("server: {host: 1}", "server.host must be text, not 1."),
         (
             "server: {cors_origins: '*'}",
-            "server.cors_origins must be a list of texts, not '*'.",
+            "server.cors_origins must be a list, not '*'.",
         ),
         (
             "server: {cors_origins: [1]}",
-            "server.cors_origins must be a list of texts, not [1].",
+            "server.cors_origins[0] must be text, not 1.",
         ),
         (
             "generation: {temperature: .nan}",
@@ -162,7 +176,7 @@ def test_key_like_no_other_gets_no_suggestion(folder: Path) -> None:
         ),
         (
             "models: {use_subprocess: false}",
-            "models.use_subprocess must be one of true.",
+            "models.use_subprocess can only be true.",
         ),
         ("server: 1", "server must hold keys and values."),
         ("[1, 2]", "the file must hold keys and values."),
@@ -205,7 +219,8 @@ def test_bad_value_is_one_sentence_with_its_line(
         ),
         (
             "gpu: {tensor_split: half}",
-            "gpu.tensor_split: The shares of the GPUs are numbers, as in 3,1.",
+            "llm_manager.yaml, line 1: gpu.tensor_split: The shares of the GPUs are "
+            "numbers, as in 3,1.",
         ),
     ],
 )
@@ -233,22 +248,58 @@ def test_file_must_be_text(folder: Path) -> None:
         load_config({})
 
 
-@pytest.mark.parametrize(("text", "value"), [("on", "on"), ("off", "off")])
-def test_bare_on_and_off_mean_what_they_say(
-    folder: Path, text: str, value: str
-) -> None:
-    """YAML reads them as truth values."""
+@pytest.mark.parametrize("text", ["on", "off"])
+def test_bare_on_and_off_mean_what_they_say(folder: Path, text: str) -> None:
+    """YAML reads them as booleans."""
     config = load(f"gpu: {{flash_attention: {text}}}\n", folder)
-    assert config["gpu.flash_attention"] == value
+    assert config.gpu.flash_attention == text
 
 
-@pytest.mark.parametrize("key", SCHEMA)
+def test_bare_off_is_off_for_drafts_too(folder: Path) -> None:
+    assert load("engine: {draft: off}\n", folder).engine.draft == "off"
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_default_is_within_its_own_bounds(folder: Path, key: str) -> None:
-    default = SCHEMA[key].default
+    default = KEYS[key].default
     if default is None:
         return
-    text = ",".join(default) if SCHEMA[key].kind is list else str(default)
-    assert load_config({environment_name(key): text})[key] == default
+    text = ",".join(default) if isinstance(default, tuple) else str(default)
+    config = load_config({environment_name(key): text})
+    assert value_of(config, key) == value_of(load_config({}), key)
+
+
+def test_an_error_in_one_key_of_several_is_that_of_the_first_line(
+    folder: Path,
+) -> None:
+    text = "server: {port: 0}\nauth: {required: 1}\nmodels: {dirr: x}\n"
+    assert refusal(text, folder) == (
+        "llm_manager.yaml, line 1: server.port must be at least 1."
+    )
+
+
+def test_file_is_checked_even_where_a_variable_wins(folder: Path) -> None:
+    said = refusal("server: {port: 0}", folder, LLM_MANAGER_SERVER_PORT="1")
+    assert said == "llm_manager.yaml, line 1: server.port must be at least 1."
+
+
+def test_variables_of_no_key_are_ignored(folder: Path) -> None:
+    """Kubernetes sets such ones for a service `llm-manager-redis`."""
+    config = load_config({"LLM_MANAGER_REDIS_PORT_6379_TCP": "tcp://10.0.0.1:6379"})
+    assert config == load_config({})
+
+
+@pytest.mark.parametrize("text", ["'3,1'", "[3, 1]"])
+def test_shares_of_gpus_are_a_text_or_a_list(folder: Path, text: str) -> None:
+    assert load(f"gpu: {{tensor_split: {text}}}", folder).gpu.tensor_split == (3, 1)
+
+
+def test_relative_folders_are_made_absolute(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load("models: {dir: m, extra_dirs: [/a, b]}", folder)
+    assert config.models_dir == folder / "m"
+    assert config.models.extra_dirs == (Path("/a"), folder / "b")
 
 
 def test_every_key_of_the_first_release_is_honoured(folder: Path) -> None:
@@ -265,5 +316,5 @@ server:
   rate_limit_window: 60
 """
     config = load(text, folder)
-    assert config["models.default_ctx"] == 8192
-    assert config["server.host"] == "0.0.0.0"  # noqa: S104  # read, not bound
+    assert config.models.default_ctx == 8192
+    assert config.server.host == "0.0.0.0"  # noqa: S104  # read, not bound

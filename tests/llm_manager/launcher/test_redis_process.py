@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -18,7 +20,6 @@ from llm_manager.launcher.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -102,12 +103,17 @@ def test_server_that_does_not_start_is_quoted(
     assert "unix socket" in str(caught.value).lower()
 
 
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """XDG_RUNTIME_DIR, with a short path; pytest's own may be long already."""
+    with tempfile.TemporaryDirectory(prefix="llmm-") as name:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        yield Path(name)
+
+
 def test_long_path_moves_the_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: StopSignals
+    tmp_path: Path, runtime: Path, signals: StopSignals
 ) -> None:
-    runtime = tmp_path / "run"
-    runtime.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     data_dir = tmp_path / ("d" * 120)
     data_dir.mkdir()
     child = redis_process.private_redis(data_dir)
@@ -129,10 +135,8 @@ def test_no_short_place_is_one_sentence(
         redis_process.private_redis(tmp_path / ("d" * 100))
 
 
-def test_folder_of_someone_else_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+@pytest.mark.usefixtures("runtime")
+def test_folder_of_someone_else_is_refused(tmp_path: Path) -> None:
     data_dir = tmp_path / ("d" * 120)
     socket_path(data_dir).parent.mkdir()
     socket_path(data_dir).parent.chmod(0o777)

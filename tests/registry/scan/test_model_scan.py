@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from registry import services
 from registry.models import Alias, FileState, Kind, Model, ScanRun
 from registry.services import configured_roots, model_scan
+from tests.configuration import changed
 from tests.factories import make_api_key
 from tests.gguf_files import (
     bert_fields,
@@ -370,13 +371,15 @@ def test_the_configured_roots_are_scanned_unless_others_are_given(
     tmp_path: Path, settings: Any
 ) -> None:
     settings.MODELS_DIR = tmp_path / "main"
-    settings.CONFIG = {"models.extra_dirs": (str(tmp_path / "extra"), "~/models")}
+    settings.CONFIG = changed(
+        settings.CONFIG, models__extra_dirs=[tmp_path / "extra", "~/models"]
+    )
     assert configured_roots() == [
         tmp_path / "main",
         tmp_path / "extra",
         Path.home() / "models",
     ]
-    settings.CONFIG = {"models.extra_dirs": (str(tmp_path / "extra"),)}
+    settings.CONFIG = changed(settings.CONFIG, models__extra_dirs=[tmp_path / "extra"])
     for folder in ("main", "extra"):
         named(folder, tmp_path / folder)
     model_scan()

@@ -1,0 +1,283 @@
+"""Every configuration key: its type, default, bounds and meaning.
+
+``llm_manager.yaml``, the environment and docs/configuration.md all follow this
+schema. The sections `gpu` and `engine` take what a model may override from
+``registry.load_settings``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from llm_manager.lib.sections import AnyCase, Folder, FromList, Section
+from registry.load_settings import GpuSection, ModelEngineSection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+Texts = Annotated[tuple[str, ...], FromList]
+
+
+def _only_true(value: bool) -> bool:  # noqa: FBT001
+    if not value:
+        raise PydanticCustomError("only_true", "can only be true")
+    return value
+
+
+class ModelsSection(Section):
+    """Where models lie."""
+
+    dir: Folder | None = Field(
+        default=None, description="Models directory. Unset: `models` in data_dir."
+    )
+    extra_dirs: Annotated[tuple[Folder, ...], FromList] = Field(
+        default=(), description="More folders that a scan searches."
+    )
+    default_ctx: int = Field(
+        default=4096,
+        ge=64,
+        description="Context of one sequence, in tokens, for a model without its own; "
+        "never more than the trained context.",
+    )
+    use_subprocess: Annotated[bool, AfterValidator(_only_true)] = Field(
+        default=True,
+        description="Every model runs in a process of its own; only true is possible.",
+    )
+
+
+class GenerationSection(Section):
+    """Defaults for requests that leave a parameter out."""
+
+    max_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Most tokens of an answer when a chat request sets no limit.",
+    )
+    temperature: float = Field(
+        default=0.7, ge=0, le=2, description="Temperature when a request sets none."
+    )
+    top_p: float = Field(
+        default=0.9, ge=0, le=1, description="top_p when a request sets none."
+    )
+
+
+class EngineSection(ModelEngineSection):
+    """The engine and its workers."""
+
+    max_models: int = Field(
+        default=4, ge=1, le=256, description="Models loaded at once on one machine."
+    )
+    memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Memory that loaded models may use on one machine, in MiB; "
+        "0 is 85 % of the machine's.",
+    )
+    kv_memory_mb: int = Field(
+        default=2048,
+        ge=16,
+        description="KV cache of one worker, in MiB; it decides the context and the "
+        "number of sequences.",
+    )
+    queue_size: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait for one model outside its workers, mostly "
+        "while it is loaded.",
+    )
+    max_waiting: int = Field(
+        default=1024,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait in one worker. Above that, the API key "
+        "with the most waiting requests for its weight loses its last one.",
+    )
+    queue_timeout: Seconds = Field(
+        default=300, description="Seconds that a request may wait to start."
+    )
+    load_timeout: Seconds = Field(
+        default=600, description="Seconds that loading a model may take."
+    )
+    drain_timeout: int = Field(
+        default=60,
+        ge=0,
+        le=86_400,
+        description="Seconds that running requests have to finish before their model "
+        "is unloaded.",
+    )
+    draft: Annotated[Literal["auto", "off", "lookup"], AnyCase] = Field(
+        default="auto",
+        description="Speculative decoding: lookup guesses that an answer repeats "
+        "earlier text, as many tokens as are worth it at the current batch; auto does "
+        "so while at most two answers are written. A draft model is chosen for each "
+        "model, in the admin.",
+    )
+
+
+class CacheSection(Section):
+    """Cached prefixes on disk."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Keep the KV state of long prompts on disk: it need not be "
+        "computed again after it was evicted from memory, or after a restart. The "
+        "files contain what was said; only the server's user can read them.",
+    )
+    dir: Folder | None = Field(
+        default=None, description="Folder of that cache. Unset: `cache` in data_dir."
+    )
+    max_size_mb: int = Field(
+        default=5120,
+        ge=16,
+        description="Size of that cache, in MiB; the least recently used is deleted "
+        "first.",
+    )
+
+
+class AuthSection(Section):
+    """Who may send requests."""
+
+    required: bool = Field(
+        default=True, description="Refuse inference requests that have no API key."
+    )
+
+
+class LimitsSection(Section):
+    """The size of requests."""
+
+    max_messages: int = Field(default=100, ge=1, description="Messages in one request.")
+    max_message_kb: int = Field(
+        default=100, ge=1, description="Size of one message, in KiB."
+    )
+    max_content_kb: int = Field(
+        default=1024, ge=1, description="Size of all content in one request, in KiB."
+    )
+    max_body_mb: int = Field(
+        default=10, ge=1, le=1024, description="Size of a request's body, in MiB."
+    )
+
+
+class ServerSection(Section):
+    """The web server."""
+
+    host: str = Field(default="127.0.0.1", description="Address that it listens on.")
+    port: int = Field(default=8000, ge=1, le=65_535, description="Port.")
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Web processes that share the port."
+    )
+    cors_origins: Texts = Field(
+        default=(),
+        description="Origins that browsers may call from; `*` is any, empty is none.",
+    )
+    allowed_hosts: Texts = Field(
+        default=("*",), description="Host names that the web server answers to."
+    )
+    csrf_trusted_origins: Texts = Field(
+        default=(), description="Origins, with scheme, of a proxy that ends TLS."
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Proxies in front whose X-Forwarded-For entries are trusted.",
+    )
+    rate_limit: int = Field(
+        default=60,
+        ge=0,
+        description="Requests of one client in a window, unless its key has its own "
+        "limit; 0 is no limit.",
+    )
+    rate_limit_window: Seconds = Field(
+        default=60, description="The window, in seconds."
+    )
+    request_timeout: Seconds = Field(
+        default=600, description="Seconds that an answer may take."
+    )
+
+
+class DatabaseSection(Section):
+    """Where rows are kept."""
+
+    url: str | None = Field(
+        default=None,
+        description="Database URL, as in `postgres://…`. Unset: SQLite in data_dir.",
+    )
+
+
+class RedisSection(Section):
+    """What connects the processes."""
+
+    url: str | None = Field(
+        default=None, description="Redis URL. Unset: a private Redis in data_dir."
+    )
+
+
+class MetricsSection(Section):
+    """What `/metrics` exports."""
+
+    aliases: bool = Field(
+        default=True,
+        description="Export metrics under the names of vLLM and llama-server too.",
+    )
+
+
+class LoggingSection(Section):
+    """The log."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
+        default="info", description="Level of the log."
+    )
+
+
+class Config(Section):
+    """The whole configuration: ``config.server.port`` is the key ``server.port``."""
+
+    data_dir: Folder = Field(
+        default=Path("data"),
+        validate_default=True,
+        description="Database, private Redis socket, secret key, default models.",
+    )
+    models: ModelsSection = ModelsSection()
+    generation: GenerationSection = GenerationSection()
+    gpu: GpuSection = GpuSection()
+    engine: EngineSection = EngineSection()
+    cache: CacheSection = CacheSection()
+    auth: AuthSection = AuthSection()
+    limits: LimitsSection = LimitsSection()
+    server: ServerSection = ServerSection()
+    database: DatabaseSection = DatabaseSection()
+    redis: RedisSection = RedisSection()
+    metrics: MetricsSection = MetricsSection()
+    logging: LoggingSection = LoggingSection()
+
+    @property
+    def models_dir(self) -> Path:
+        """The models directory, absolute."""
+        return self.models.dir or self.data_dir / "models"
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of cached prefixes on disk, absolute."""
+        return self.cache.dir or self.data_dir / "cache"
+
+
+def _keys() -> Iterator[tuple[str, FieldInfo]]:
+    for section, declared in Config.model_fields.items():
+        kind = declared.annotation
+        if not (isinstance(kind, type) and issubclass(kind, Section)):
+            yield section, declared
+            continue
+        for name, field in kind.model_fields.items():
+            yield f"{section}.{field.validation_alias or name}", field
+
+
+#: Every key by its dotted name.
+KEYS = dict(_keys())

@@ -1,0 +1,49 @@
+"""What every section of the configuration is made of. Knows no key of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Section(BaseModel):
+    """One section: frozen, so that a running process has one configuration.
+
+    Unknown keys are ignored here; ``config.reading`` refuses those of the file,
+    while the environment may hold variables that only look like ours.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
+
+
+def _as_choice(value: Any) -> Any:
+    # YAML 1.1 reads a bare on or off as a boolean.
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value.lower() if isinstance(value, str) else value
+
+
+def _as_folder(value: Any) -> Any:
+    if isinstance(value, (str, Path)):
+        return Path(value).expanduser().absolute()
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: Added to a Literal: upper and lower case are the same.
+AnyCase = BeforeValidator(_as_choice)
+#: A folder's absolute path; `~` is the home of the user that runs the server.
+Folder = Annotated[Path, BeforeValidator(_as_folder)]
+#: Added to a tuple: YAML has lists.
+FromList = BeforeValidator(_as_tuple)

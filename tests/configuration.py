@@ -1,0 +1,17 @@
+"""Another configuration for one test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm_manager.config.schema import Config
+
+
+def changed(config: Config, **values: Any) -> Config:
+    """Return a configuration with other values: ``server__port`` is server.port."""
+    sections = config.model_dump()
+    for name, value in values.items():
+        section, _, key = name.partition("__")
+        assert key in sections[section]
+        sections[section][key] = value
+    return Config.model_validate(sections)
