@@ -119,6 +119,7 @@ class FakeEngineClient:
         self.streams: list[FakeStream] = []
         self.scripts: deque[list[Step]] = deque()
         self.refusals: deque[Exception | None] = deque()
+        self._one_more = asyncio.Condition()
 
     def enqueue(self, *steps: Step) -> None:
         """Script the next sequence."""
@@ -137,4 +138,11 @@ class FakeEngineClient:
         script = self.scripts.popleft() if self.scripts else hello()
         stream = FakeStream(job, deque(script))
         self.streams.append(stream)
+        async with self._one_more:
+            self._one_more.notify_all()
         return stream
+
+    async def has_streams(self, count: int = 1) -> None:
+        """Return once so many streams have begun."""
+        async with asyncio.timeout(20), self._one_more:
+            await self._one_more.wait_for(lambda: len(self.streams) >= count)

@@ -189,6 +189,7 @@ def test_list_and_model_page_follow_the_workers(
 def test_nothing_is_fetched_in_a_hidden_tab(
     page: Page, live_server: LiveServer
 ) -> None:
+    page.clock.install()
     page.goto(f"{live_server.url}/admin/inference/worker/")
     hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
     tell = "document.dispatchEvent(new Event('visibilitychange'));"
@@ -196,7 +197,7 @@ def test_nothing_is_fetched_in_a_hidden_tab(
     expect(page.locator("[data-live-status]")).to_have_text("paused")
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
-    page.wait_for_timeout(3_000)
+    page.clock.run_for(60_000)
     assert fetched == []
     page.evaluate(hide % "false" + tell)
     expect(page.locator("[data-live-status]")).to_have_text("live")

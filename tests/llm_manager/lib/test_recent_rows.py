@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
+from threading import Semaphore
 
 import pytest
 from django.db import transaction
@@ -67,18 +67,18 @@ def test_a_row_that_was_being_read_during_a_change_is_not_kept() -> None:
 
 
 def test_of_many_that_ask_at_once_one_reads() -> None:
-    asked: list[float] = []
+    asked = Semaphore(0)
     reads: list[str] = []
 
     def clock() -> float:
-        asked.append(10.0)
+        asked.release()
         return 10.0
 
     def slow(name: str) -> str:
         reads.append(name)
         # The first one reads until all others have asked.
-        while len(asked) < 5:
-            sleep(0.001)
+        for _ in range(5):
+            assert asked.acquire(timeout=20)
         return name
 
     recent = RecentRows(slow, size=2, clock=clock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -97,8 +96,7 @@ async def test_a_client_that_leaves_before_its_answer_gives_its_sequence_up(
     engine.enqueue([accepted()])
     request = streaming(api)
     await request.send()
-    while not engine.streams:
-        await asyncio.sleep(0.001)
+    await engine.has_streams()
 
     await request.leave()
 

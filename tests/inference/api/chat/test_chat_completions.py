@@ -212,8 +212,7 @@ async def test_a_client_that_goes_away_closes_all_streams(
     engine.enqueue(begun())
     engine.enqueue(begun())
     request = asyncio.create_task(api.chat(n=2))
-    while len(engine.streams) < 2:
-        await asyncio.sleep(0.01)
+    await engine.has_streams(2)
 
     request.cancel()
     with pytest.raises(asyncio.CancelledError):

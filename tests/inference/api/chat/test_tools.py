@@ -617,8 +617,7 @@ async def test_a_client_that_goes_away_ends_a_call(
     await make_tool_model("hermes")
     engine.enqueue(begun(), [tokens('<tool_call>{"name": "now", ')])
     request = asyncio.create_task(api.chat(model="hermes", tools=TOOLS))
-    while not engine.streams:
-        await asyncio.sleep(0.01)
+    await engine.has_streams()
 
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
