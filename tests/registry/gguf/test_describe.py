@@ -322,9 +322,9 @@ def test_a_named_template_that_reads_the_variable_supports_tools() -> None:
     ],
 )
 def test_a_hostile_template_is_searched_in_linear_time(template: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not names_tools(template)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 # Text and metadata ----------------------------------------------------------------

@@ -57,11 +57,11 @@ def refuse(data: bytes, size: int | None = None) -> str:
     size = len(data) if size is None else size
     stream = SparseFile(data, size)
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         with pytest.raises(InvalidGGUF) as error:
             parse_header(stream, size)
-        assert time.perf_counter() - started < SECONDS_LIMIT
+        assert time.process_time() - started < SECONDS_LIMIT
         assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT
     finally:
         tracemalloc.stop()
@@ -165,10 +165,10 @@ def test_many_long_strings_are_passed_over_when_the_budget_is_spent() -> None:
 
 def test_a_header_of_four_million_strings_is_read_in_seconds() -> None:
     data = header({"a": array(STRING, MAX_ARRAY_STRINGS)}, [])[0]
-    started = time.perf_counter()
+    started = time.process_time()
     size = len(data) + 8 * MAX_ARRAY_STRINGS
     parse_header(SparseFile(data, size), size)
-    assert time.perf_counter() - started < SECONDS_LIMIT
+    assert time.process_time() - started < SECONDS_LIMIT
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
