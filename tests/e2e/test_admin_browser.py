@@ -210,8 +210,15 @@ def test_an_ended_session_is_said(page: Page, live_server: LiveServer) -> None:
     expect(page.locator("[data-live-status]")).to_have_text("signed out")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        (1280, "light"),
+        pytest.param(390, "light", marks=pytest.mark.long),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_no_page_is_wider_than_the_screen(
     page: Page, live_server: LiveServer, width: int, scheme: str
 ) -> None:

@@ -90,6 +90,7 @@ def is_as_fast(before_s: float, after_s: float) -> bool:
     return after_s < 2 * before_s + 0.05
 
 
+@pytest.mark.long
 def test_thousands_of_hostile_bodies_are_refused_and_cost_nobody_anything(
     server: Server,
 ) -> None:

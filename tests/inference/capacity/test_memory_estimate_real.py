@@ -43,9 +43,14 @@ def reckoned(path: Path, config: EngineConfig) -> Estimate:
 @pytest.mark.parametrize(
     ("model", "settings"),
     [
-        ("sample_model_path", {"n_ctx": 512, "n_seq_max": 8}),
-        ("q4_0_model_path", {"n_ctx": 1024, "n_seq_max": 2}),
-        (
+        pytest.param(
+            "sample_model_path",
+            {"n_ctx": 512, "n_seq_max": 8},
+            id="split",
+            marks=pytest.mark.long,
+        ),
+        pytest.param("q4_0_model_path", {"n_ctx": 1024, "n_seq_max": 2}, id="repacked"),
+        pytest.param(
             "sample_model_path",
             {
                 "n_ctx": 1024,
@@ -55,11 +60,21 @@ def reckoned(path: Path, config: EngineConfig) -> Estimate:
                 "cache_type_k": "q8_0",
                 "cache_type_v": "q8_0",
             },
+            id="unified",
+            marks=pytest.mark.long,
         ),
-        ("q4_0_model_path", {"n_ctx": 512, "n_seq_max": 16, "use_mmap": False}),
-        ("embedding_model_path", {"n_ctx": 512, "n_seq_max": 8, "task": "embed"}),
+        pytest.param(
+            "q4_0_model_path",
+            {"n_ctx": 512, "n_seq_max": 16, "use_mmap": False},
+            id="read",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "embedding_model_path",
+            {"n_ctx": 512, "n_seq_max": 8, "task": "embed"},
+            id="embedding",
+        ),
     ],
-    ids=["split", "repacked", "unified", "read", "embedding"],
 )
 def test_the_estimate_is_within_a_tenth_of_resident_memory(
     request: pytest.FixtureRequest, model: str, settings: dict[str, Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -88,8 +87,7 @@ async def test_a_client_that_left_before_its_answer_is_logged_as_499(
     engine.enqueue([accepted()])
     request = chat(api)
     await request.send()
-    while not engine.streams:
-        await asyncio.sleep(0.001)
+    await engine.has_streams()
 
     await request.leave()
 

@@ -88,7 +88,9 @@ def answers(
     [
         {"n_ctx": 256, "n_seq_max": 4},
         # The context is made anew, twice as long, while they run.
-        {"n_ctx": 64, "n_seq_max": 4, "n_ctx_max": 256},
+        pytest.param(
+            {"n_ctx": 64, "n_seq_max": 4, "n_ctx_max": 256}, marks=pytest.mark.long
+        ),
     ],
     ids=["split", "growing"],
 )
@@ -102,6 +104,7 @@ def test_a_draft_model_changes_the_speed_and_not_the_answers(
     assert accepted > 60
 
 
+@pytest.mark.long
 def test_sequences_that_are_preempted_and_come_back_are_drafted_for(
     engine: Callable[..., EngineCore],
 ) -> None:
@@ -185,6 +188,7 @@ def test_models_that_cannot_go_back_neither_draft_nor_are_drafted_for(
 # The distribution -------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
     engine: Callable[..., EngineCore],
 ) -> None:
