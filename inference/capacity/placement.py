@@ -1,94 +1,130 @@
-"""Which loaded models must go so that another fits: a pure decision."""
+"""What the engine does about a model that is wished for: a pure decision."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.capacity.context import USEFUL_SEQUENCES
+from inference.capacity.eviction import place
+from inference.capacity.explanations import refusal
+from inference.capacity.load_plan import plan_within
+from llm_manager.lib.units import human_bytes
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    #: Bytes by device, the machine's own memory first.
-    Memory = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A worker: of which model, its memory, when it was last used, what it runs.
-
-    ``last_used`` is any clock that grows; ``is_leaving`` says that it drains
-    already, ``is_pinned`` that it never has to go, ``is_spare`` that its model has
-    another one, ``is_fresh`` that it has not had the time to serve what it was
-    loaded for: it stays, or models in turn would be loaded and never serve.
-    """
-
-    key: int
-    model: int
-    memory: Memory
-    last_used: float
-    running: int
-    is_leaving: bool = False
-    is_pinned: bool = False
-    is_spare: bool = False
-    is_fresh: bool = False
+    from inference.capacity.eviction import Loaded, Memory
+    from inference.capacity.load_plan import LoadPlan, LoadRequest
+    from inference.capacity.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """``fits_now``, or what must be drained first.
+class Room:
+    """What a machine has, and who takes it; ``names`` are those of the models."""
 
-    Neither is to wait: something leaves, or has to serve for a while yet.
-    ``is_blocked`` says that not even that helps: the rest is pinned.
+    machine: Machine
+    limits: Memory
+    max_models: int
+    loaded: Sequence[Loaded]
+    names: Mapping[int, str]
+
+    @property
+    def free(self) -> Memory:
+        """Bytes that are left, by device."""
+        return _less(self.limits, (each.memory for each in self.loaded))
+
+    @property
+    def models(self) -> set[int]:
+        """The models that are loaded."""
+        return {each.model for each in self.loaded}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Load by ``plan`` now; or ``evict`` these workers first; or wait; or never.
+
+    ``reason`` says why it is not loaded now, if that may take longer.
     """
 
-    fits_now: bool = False
+    plan: LoadPlan | None = None
     evict: tuple[int, ...] = ()
-    is_blocked: bool = False
+    is_refused: bool = False
+    reason: str = ""
 
 
-def place(
-    *,
-    model: int,
-    needed: Memory,
-    limits: Memory,
-    max_models: int,
-    loaded: Sequence[Loaded],
-) -> Placement:
-    """Decide how a worker of ``model`` gets ``needed`` bytes beside the loaded ones.
+def decide(request: LoadRequest, *, model: int, is_spare: bool, room: Room) -> Decision:
+    """Decide about one more worker of a model.
 
-    Second workers of a model go first, then idle ones, then the least recently
-    used. What drains already makes room by itself, so no more is evicted than is
-    still needed.
+    The first one takes what is free if that does for its requests, else others
+    make room for it; a spare one, of a model that is served, takes what is free.
     """
-
-    def fits(others: Iterable[Loaded]) -> bool:
-        others = list(others)
-        memory = (*(each.memory for each in others), needed)
-        models = {each.model for each in others} | {model}
-        return len(models) <= max_models and all(
-            sum(device) <= limit
-            for device, limit in zip(zip(*memory, strict=True), limits, strict=True)
-        )
-
-    if fits(loaded):
-        return Placement(fits_now=True)
-    staying = [each for each in loaded if not each.is_leaving]
-    if fits(staying):
-        return Placement()
-    if not fits(each for each in staying if each.is_pinned):
-        return Placement(is_blocked=True)
-    candidates = sorted(
-        (each for each in staying if not each.is_pinned and not each.is_fresh),
-        key=lambda each: (not each.is_spare, each.running > 0, each.last_used),
+    held = _pinned(room)
+    is_mapped = any(each.model == model and not each.is_leaving for each in room.loaded)
+    left = _less(room.limits, held.values())
+    best = plan_within(request, room.machine, left, is_mapped=is_mapped)
+    if best is None:
+        reason = refusal(request, room.machine, room.limits, held)
+        return Decision(is_refused=not is_spare, reason=reason)
+    needed = best.needs(is_mapped=is_mapped)
+    if len(room.models | {model}) <= room.max_models:
+        now = plan_within(request, room.machine, room.free, is_mapped=is_mapped)
+        if now is not None and _is_ample(now, best, request):
+            return Decision(plan=now)
+    if is_spare:
+        return Decision(reason=_shortage(needed, room.free))
+    placement = place(
+        model=model,
+        needed=needed,
+        limits=room.limits,
+        max_models=room.max_models,
+        loaded=room.loaded,
     )
-    if not fits(each for each in staying if each not in candidates):
-        return Placement()
-    evict: list[Loaded] = []
-    while not fits(each for each in staying if each not in evict):
-        evict.append(candidates[len(evict)])
-    # One large worker may make those superfluous that were to go before it.
-    for each in evict[:-1]:
-        rest = [other for other in evict if other is not each]
-        if fits(other for other in staying if other not in rest):
-            evict = rest
-    return Placement(evict=tuple(each.key for each in evict))
+    if placement.is_blocked:
+        return Decision(is_refused=True, reason=_too_many(room, held))
+    return Decision(plan=best if placement.fits_now else None, evict=placement.evict)
+
+
+def _is_ample(plan: LoadPlan, best: LoadPlan, request: LoadRequest) -> bool:
+    """Whether a plan does for requests as well as the best one, or nearly so."""
+    n_ctx = min(request.wish.at_load, best.engine.n_ctx)
+    useful = min(USEFUL_SEQUENCES, best.engine.n_seq_max)
+    return plan.engine.n_ctx >= n_ctx and plan.engine.n_cells >= min(
+        useful * n_ctx, best.engine.n_cells
+    )
+
+
+def _shortage(needed: Memory, free: Memory) -> str:
+    short = max(range(len(needed)), key=lambda device: needed[device] - free[device])
+    where = "" if short == 0 else f" on GPU {short - 1}"
+    return (
+        f"It waits for memory: it needs {human_bytes(needed[short])}{where}, "
+        f"{human_bytes(max(free[short], 0))} are free. Other models are not unloaded "
+        "for a further replica."
+    )
+
+
+def _too_many(room: Room, held: Mapping[str, Memory]) -> str:
+    return (
+        f"As many models as may be loaded here (engine.max_models is "
+        f"{room.max_models}) are pinned: {', '.join(sorted(held))}."
+    )
+
+
+def _pinned(room: Room) -> dict[str, Memory]:
+    """Return the memory of pinned models, by name."""
+    held: dict[str, Memory] = {}
+    for each in room.loaded:
+        if each.is_pinned:
+            name = room.names[each.model]
+            held[name] = _sum([each.memory, *([held[name]] if name in held else ())])
+    return held
+
+
+def _sum(memories: Iterable[Memory]) -> Memory:
+    return tuple(map(sum, zip(*memories, strict=True)))
+
+
+def _less(limits: Memory, taken: Iterable[Memory]) -> Memory:
+    sums = _sum([(0,) * len(limits), *taken])
+    return tuple(limit - used for limit, used in zip(limits, sums, strict=True))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from inference.capacity.load_decision import Room
+from inference.capacity.eviction import Loaded
 from inference.capacity.load_plan import adapter_files
-from inference.capacity.placement import Loaded
+from inference.capacity.placement import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from inference.capacity.eviction import Memory
     from inference.capacity.load_plan import LoadPlan
-    from inference.capacity.placement import Memory
     from inference.models import EngineNode
     from inference.node.worker_process import WorkerProcess
     from registry.load_settings import LoadSettings

@@ -20,8 +20,8 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from inference.capacity.load_decision import decide
 from inference.capacity.load_plan import InvalidSettings, load_request
+from inference.capacity.placement import decide
 from inference.metrics import telemetry_store
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import worker_rows

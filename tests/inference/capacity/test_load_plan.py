@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from inference.capacity.context import ContextWish
+from inference.capacity.eviction import Loaded
 from inference.capacity.explanations import alternatives, least_plan, refusal
-from inference.capacity.load_decision import Decision, Room, decide
 from inference.capacity.load_plan import (
     LoadRequest,
     kv_cache_bytes,
@@ -19,7 +19,7 @@ from inference.capacity.load_plan import (
     shape_of,
 )
 from inference.capacity.machine import Gpu, Machine
-from inference.capacity.placement import Loaded
+from inference.capacity.placement import Decision, Room, decide
 from inference.engine.adapters import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import LoadSettings

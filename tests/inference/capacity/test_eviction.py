@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from inference.capacity.placement import Loaded, Placement, place
+from inference.capacity.eviction import Loaded, Placement, place
 
 
 def loaded(key: int, memory: int = 10, **fields: Any) -> Loaded:
