@@ -1,13 +1,14 @@
-"""Whether a model fits into a machine's memory, said before it is loaded."""
+"""Whether a model fits into a machine's memory, shown before it is loaded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.capacity.explanations import breakdown, least_plan, refusal
-from inference.capacity.load_plan import InvalidSettings, load_request, plan_within
+from inference.capacity.explanations import breakdown, explain_shortage, least_plan
+from inference.capacity.load_plan import plan_within
 from inference.capacity.machine import Machine
+from inference.capacity.model_rows import InvalidSettings, load_spec
 from llm_manager.lib.units import human_bytes
 from registry.models import Kind, Model
 
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
     from inference.models import EngineNode
     from llm_manager.lib.badges import Tone
 
-#: Above this share of the limit, no other model of any size fits beside it.
+#: A model that takes more of the limit than this is shown as tight: little else fits
+#: beside it. The figure is a choice.
 _TIGHT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A verdict for people, and the numbers behind it.
+    """Whether a model fits, in words for the admin.
 
-    ``context`` says how the model would be loaded.
+    ``detail`` has the numbers, ``context`` how the model would be loaded.
     """
 
     verdict: str
@@ -34,25 +36,27 @@ class Fit:
 
 
 def fit(model: Model, node: EngineNode | None) -> Fit:
-    """Return whether a model fits into a machine, were nothing else loaded there.
+    """Return whether a model fits on a node on which nothing else is loaded.
 
-    By the engine's own reckoning, so what does not fit here is refused there.
+    The engine decides with the same estimate.
     """
     if model.kind in (Kind.PROJECTOR, Kind.LORA):
         return Fit("", "", "It is loaded together with another model.")
     if model.is_generative and model.kv_elements_per_token is None:
-        return Fit("unknown", "", "The file does not tell the size of its KV cache.")
+        return Fit("unknown", "", "The file does not say how large its KV cache is.")
     try:
-        request = load_request(model)
+        spec = load_spec(model)
     except InvalidSettings as error:
         return Fit("cannot be loaded", "danger", str(error))
     if node is None:
-        plan = least_plan(request, Machine())
-        return Fit("unknown", "", f"{_needs(plan)}, at the least; no engine runs.")
+        plan = least_plan(spec, Machine())
+        return Fit(
+            "unknown", "", f"{_needs(plan, least='at least ')}. No engine is running."
+        )
     machine, limits = node.machine, node.limits
-    best = plan_within(request, machine, limits)
+    best = plan_within(spec, machine, limits)
     if best is None:
-        return Fit("does not fit", "danger", refusal(request, machine, limits))
+        return Fit("does not fit", "danger", explain_shortage(spec, machine, limits))
     share = max(
         need / limit for need, limit in zip(best.needs(), limits, strict=True) if limit
     )
@@ -62,15 +66,15 @@ def fit(model: Model, node: EngineNode | None) -> Fit:
     return Fit("fits", "success", detail, _context(best))
 
 
-def _needs(plan: LoadPlan) -> str:
+def _needs(plan: LoadPlan, *, least: str = "") -> str:
     taken = plan.estimate
-    said = f"Needs {human_bytes(taken.host.total)} ({breakdown(taken.host)})"
+    host = f"Needs {least}{human_bytes(taken.host.total)} ({breakdown(taken.host)})"
     gpus = [
         f"{human_bytes(gpu.total)} on GPU {number} ({breakdown(gpu)})"
         for number, gpu in enumerate(taken.gpus)
         if gpu.total
     ]
-    return ", ".join([said, *gpus])
+    return ", ".join([host, *gpus])
 
 
 def _context(plan: LoadPlan) -> str:

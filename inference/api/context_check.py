@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.api.errors import InvalidRequest
-from inference.capacity.load_plan import context_wish
+from inference.capacity.model_rows import context_spec
 from inference.prompts.estimate import estimate_tokens
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -
 
     Token ids are counted, texts are estimated. Raises InvalidRequest.
     """
-    most = context_wish(model).ceiling
+    most = context_spec(model).ceiling
     for prompt in prompts:
         if isinstance(prompt, str):
             # Most are far from it: the estimate is less than two a character.

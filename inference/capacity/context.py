@@ -1,13 +1,13 @@
-"""How long a context a model is loaded with, and for how many sequences: pure."""
+"""How long a context a model is loaded with, and for how many sequences. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.capacity.memory_estimate import (
+from inference.capacity.kv_cache_size import (
     CELL_PADDING,
-    Cache,
+    KvCacheShape,
     padded,
     split_cache,
     unified_cache,
@@ -16,24 +16,24 @@ from inference.capacity.memory_estimate import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    #: Bytes that a cache takes, with the states of its sequences.
-    CacheBytes = Callable[[Cache], int]
+    #: Returns the bytes of a cache, with the recurrent states of its sequences.
+    CacheBytes = Callable[[KvCacheShape], int]
 
-#: Sequences that make splitting worth while, if as many are wanted.
+#: With at least this many sequences a split cache is better than a shared one.
 USEFUL_SEQUENCES = 4
-#: A context below this is of no use, however little memory there is.
+#: A shorter context is of no use, however little memory there is.
 _LEAST_CTX = 512
-#: More cells than llama.cpp can count.
+#: llama.cpp counts cells in 32 bits.
 _MOST_CELLS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class ContextWish:
-    """What is wanted of a model's context, and what is known of it. In tokens.
+class ContextSpec:
+    """What decides a model's context. All lengths are in tokens.
 
-    ``n_ctx`` and ``n_seq_max`` are an administrator's, else None; ``default_ctx``
-    and ``most_sequences`` are the configuration's. ``trained`` and ``tested`` are
-    bounds, ``seen`` is the largest need of a request so far.
+    ``n_ctx`` and ``n_seq_max`` are set for the model, else None; ``default_ctx`` and
+    ``most_sequences`` come from the configuration. ``trained`` and ``tested`` are
+    upper bounds, ``seen`` is the longest request so far.
     """
 
     default_ctx: int
@@ -47,12 +47,12 @@ class ContextWish:
 
     @property
     def at_load(self) -> int:
-        """The context wished for at load."""
+        """The context to load with, if memory allows it."""
         return self.n_ctx or min(max(self.default_ctx, self.seen or 0), self.ceiling)
 
     @property
     def ceiling(self) -> int:
-        """The longest context that may ever be."""
+        """The longest context that the model may ever have."""
         if self.n_ctx:
             return self.n_ctx
         bounds = [bound for bound in (self.trained, self.tested) if bound]
@@ -60,18 +60,18 @@ class ContextWish:
 
     @property
     def sequences(self) -> int:
-        """The sequences wished for."""
+        """The number of sequences, if memory allows it."""
         return self.n_seq_max or self.most_sequences
 
     @property
     def useful(self) -> int:
-        """The sequences with which a split cache is worth while."""
+        """The number of sequences from which a split cache is the better one."""
         return self.n_seq_max or min(USEFUL_SEQUENCES, self.most_sequences)
 
 
 @dataclass(frozen=True, slots=True)
 class ContextPlan:
-    """A context at load, and how far it may grow; EngineConfig explains each."""
+    """A context at load, and how far it may grow. See EngineConfig for the fields."""
 
     kv_layout: str
     n_ctx: int
@@ -82,59 +82,59 @@ class ContextPlan:
 
 
 def choose_context(
-    wish: ContextWish, cache_bytes: CacheBytes, budget: int
+    spec: ContextSpec, cache_bytes: CacheBytes, budget: int
 ) -> ContextPlan:
     """Return the context for a KV budget in bytes.
 
-    What an administrator has set holds, whatever the budget says; without it the
-    context shrinks until a sequence fits, and has room to grow to what one sequence
-    may take. It is split if that leaves enough sequences, else its cells are shared.
+    Settings of the model hold whatever the budget is. Without them the context
+    shrinks until one sequence fits, and may grow to what one sequence can take alone.
+    The cache is split if that leaves enough sequences, else all sequences share it.
     """
     one = _largest_context(
-        wish.ceiling, lambda n: cache_bytes(split_cache(n, 1)) <= budget
+        spec.ceiling, lambda n: cache_bytes(split_cache(n, 1)) <= budget
     )
-    n_ctx = wish.n_ctx or min(wish.at_load, max(one, _LEAST_CTX))
-    n_ctx_max = n_ctx if wish.n_ctx else max(one, n_ctx)
+    n_ctx = spec.n_ctx or min(spec.at_load, max(one, _LEAST_CTX))
+    n_ctx_max = n_ctx if spec.n_ctx else max(one, n_ctx)
     budget = max(budget, cache_bytes(split_cache(n_ctx, 1)))
     fitting = _most(
-        wish.sequences, lambda n: cache_bytes(split_cache(n_ctx, n)) <= budget
+        spec.sequences, lambda n: cache_bytes(split_cache(n_ctx, n)) <= budget
     )
-    layout = wish.layout
+    layout = spec.layout
     if layout == "auto":
-        layout = "split" if fitting >= wish.useful else "unified"
+        layout = "split" if fitting >= spec.useful else "unified"
     if layout == "split":
-        return _split(wish, cache_bytes, budget, n_ctx, n_ctx_max, fitting)
-    return _unified(wish, cache_bytes, budget, n_ctx, n_ctx_max)
+        return _split(spec, cache_bytes, budget, n_ctx, n_ctx_max, fitting)
+    return _unified(spec, cache_bytes, budget, n_ctx, n_ctx_max)
 
 
 def choose_text_length(
-    wish: ContextWish, text_bytes: Callable[[int], int], budget: int
+    spec: ContextSpec, text_bytes: Callable[[int], int], budget: int
 ) -> ContextPlan:
-    """Return the context of a model that makes vectors: its longest text.
+    """Return the context of an embedding model or reranker: its longest text.
 
     A text is computed in one piece, and the texts of a batch share the cells.
     """
-    one = _largest_context(wish.ceiling, lambda n: text_bytes(n) <= budget)
-    n_ctx = wish.n_ctx or min(wish.at_load, max(one, _LEAST_CTX))
-    return ContextPlan("unified", n_ctx, wish.sequences, n_ctx, n_ctx, n_ctx)
+    one = _largest_context(spec.ceiling, lambda n: text_bytes(n) <= budget)
+    n_ctx = spec.n_ctx or min(spec.at_load, max(one, _LEAST_CTX))
+    return ContextPlan("unified", n_ctx, spec.sequences, n_ctx, n_ctx, n_ctx)
 
 
 def _split(
-    wish: ContextWish,
+    spec: ContextSpec,
     cache_bytes: CacheBytes,
     budget: int,
     n_ctx: int,
     n_ctx_max: int,
     fitting: int,
 ) -> ContextPlan:
-    n_seq_max = wish.n_seq_max or fitting
+    n_seq_max = spec.n_seq_max or fitting
     n_cells = padded(n_ctx) * n_seq_max
-    if wish.n_ctx:
+    if spec.n_ctx:
         return ContextPlan("split", n_ctx, n_seq_max, n_cells, n_ctx, n_cells)
-    # Once they have grown there are fewer sequences, in as many cells as fit.
+    # When the context grows there are fewer sequences, in as many cells as fit.
     most = _largest_context(
         padded(n_ctx_max) * n_seq_max,
-        lambda n: cache_bytes(Cache(n, n_seq_max, n_seq_max)) <= budget,
+        lambda n: cache_bytes(KvCacheShape(n, n_seq_max, n_seq_max)) <= budget,
     )
     return ContextPlan(
         "split", n_ctx, n_seq_max, n_cells, n_ctx_max, max(n_cells, most)
@@ -142,30 +142,30 @@ def _split(
 
 
 def _unified(
-    wish: ContextWish,
+    spec: ContextSpec,
     cache_bytes: CacheBytes,
     budget: int,
     n_ctx: int,
     n_ctx_max: int,
 ) -> ContextPlan:
-    n_seq_max = wish.n_seq_max or _most(
-        wish.sequences, lambda n: cache_bytes(unified_cache(n_ctx, n)) <= budget
+    n_seq_max = spec.n_seq_max or _most(
+        spec.sequences, lambda n: cache_bytes(unified_cache(n_ctx, n)) <= budget
     )
     most = _largest_context(
         padded(n_ctx_max) * n_seq_max,
         lambda n: cache_bytes(unified_cache(n, n_seq_max)) <= budget,
     )
     n_cells = max(padded(n_ctx), most)
-    if not wish.n_seq_max:
+    if not spec.n_seq_max:
         n_seq_max = min(n_seq_max, n_cells // CELL_PADDING)
-    if not wish.n_ctx:
-        # The cells are there: one sequence may have all that it could grow to.
+    if not spec.n_ctx:
+        # The cells are shared, so one sequence may use all of them from the start.
         n_ctx = n_ctx_max = min(n_ctx_max, n_cells)
     return ContextPlan("unified", n_ctx, n_seq_max, n_cells, n_ctx_max, n_cells)
 
 
 def _largest_context(ceiling: int, fits: Callable[[int], bool]) -> int:
-    """Return the most tokens up to a ceiling that fit: it, or a multiple of padding."""
+    """Return the most tokens that fit: the ceiling, or a multiple of CELL_PADDING."""
     ceiling = min(ceiling, _MOST_CELLS)
     if fits(ceiling):
         return ceiling

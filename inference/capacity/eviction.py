@@ -1,4 +1,4 @@
-"""Which loaded models must go so that another fits: a pure decision."""
+"""Which workers to unload so that another one fits. Pure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A worker: of which model, its memory, when it was last used, what it runs.
+class LoadedWorker:
+    """A loaded worker, as far as eviction needs it.
 
-    ``last_used`` is any clock that grows; ``is_leaving`` says that it drains
-    already, ``is_pinned`` that it never has to go, ``is_spare`` that its model has
-    another one, ``is_fresh`` that it has not had the time to serve what it was
-    loaded for: it stays, or models in turn would be loaded and never serve.
+    ``last_used`` is from any monotonic clock. ``is_pinned``: it is never unloaded.
+    ``is_extra``: its model has another worker. ``is_just_loaded``: it has not had time
+    to serve the requests that it was loaded for. It stays for now; else models could
+    replace one another for ever and none would serve.
     """
 
     key: int
@@ -27,18 +27,18 @@ class Loaded:
     memory: Memory
     last_used: float
     running: int
-    is_leaving: bool = False
+    is_draining: bool = False
     is_pinned: bool = False
-    is_spare: bool = False
-    is_fresh: bool = False
+    is_extra: bool = False
+    is_just_loaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """``fits_now``, or what must be drained first.
+class Eviction:
+    """Which workers to drain first; none if the new one ``fits_now``.
 
-    Neither is to wait: something leaves, or has to serve for a while yet.
-    ``is_blocked`` says that not even that helps: the rest is pinned.
+    ``is_blocked``: it does not fit, even without every worker that is not pinned. If
+    none of the three is set, wait: a worker is draining, or was just loaded.
     """
 
     fits_now: bool = False
@@ -46,22 +46,21 @@ class Placement:
     is_blocked: bool = False
 
 
-def place(
+def choose_evictions(
     *,
     model: int,
     needed: Memory,
     limits: Memory,
     max_models: int,
-    loaded: Sequence[Loaded],
-) -> Placement:
-    """Decide how a worker of ``model`` gets ``needed`` bytes beside the loaded ones.
+    loaded: Sequence[LoadedWorker],
+) -> Eviction:
+    """Return which workers to unload so that ``needed`` bytes are free for ``model``.
 
-    Second workers of a model go first, then idle ones, then the least recently
-    used. What drains already makes room by itself, so no more is evicted than is
-    still needed.
+    Extra workers of a model go first, then idle ones, then the least recently used.
+    Workers that are draining make room by themselves, so they count as gone.
     """
 
-    def fits(others: Iterable[Loaded]) -> bool:
+    def fits(others: Iterable[LoadedWorker]) -> bool:
         others = list(others)
         memory = (*(each.memory for each in others), needed)
         models = {each.model for each in others} | {model}
@@ -71,24 +70,24 @@ def place(
         )
 
     if fits(loaded):
-        return Placement(fits_now=True)
-    staying = [each for each in loaded if not each.is_leaving]
+        return Eviction(fits_now=True)
+    staying = [each for each in loaded if not each.is_draining]
     if fits(staying):
-        return Placement()
+        return Eviction()
     if not fits(each for each in staying if each.is_pinned):
-        return Placement(is_blocked=True)
+        return Eviction(is_blocked=True)
     candidates = sorted(
-        (each for each in staying if not each.is_pinned and not each.is_fresh),
-        key=lambda each: (not each.is_spare, each.running > 0, each.last_used),
+        (each for each in staying if not each.is_pinned and not each.is_just_loaded),
+        key=lambda each: (not each.is_extra, each.running > 0, each.last_used),
     )
     if not fits(each for each in staying if each not in candidates):
-        return Placement()
-    evict: list[Loaded] = []
+        return Eviction()
+    evict: list[LoadedWorker] = []
     while not fits(each for each in staying if each not in evict):
         evict.append(candidates[len(evict)])
-    # One large worker may make those superfluous that were to go before it.
+    # The last one may be so large that some before it can stay.
     for each in evict[:-1]:
         rest = [other for other in evict if other is not each]
         if fits(other for other in staying if other not in rest):
             evict = rest
-    return Placement(evict=tuple(each.key for each in evict))
+    return Eviction(evict=tuple(each.key for each in evict))

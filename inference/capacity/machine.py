@@ -1,20 +1,21 @@
-"""What a machine offers to models, as llama.cpp sees it: GPUs, and its processor."""
+"""What llama.cpp finds on a machine: its GPUs and what its processor repacks."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: Types that llama.cpp repacks on a processor of today: x86-64 with AVX2.
+#: Types that llama.cpp repacks on x86-64 with AVX2 (ggml/src/ggml-cpu/repack.cpp).
 COMMON_REPACKS = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_K"})
 
-#: Of a GPU's free memory; the rest is left to fragments and to other programs.
+#: Share of a GPU's free memory for models. The rest is for fragments and other
+#: programs; the figure is a choice, not a measurement.
 _GPU_SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU. Sizes in bytes; ``free`` when the engine started."""
+    """One GPU. Sizes in bytes; ``free`` is from the engine's start."""
 
     name: str
     description: str
@@ -35,7 +36,7 @@ class Machine:
     repacks: frozenset[str] = COMMON_REPACKS
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the machine as JSON values."""
         return {
             "gpus": [asdict(gpu) for gpu in self.gpus],
             "repacks": sorted(self.repacks),

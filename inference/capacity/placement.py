@@ -1,4 +1,4 @@
-"""What the engine does about a model that is wished for: a pure decision."""
+"""Whether and how a node loads a worker: now, after evictions, or never. Pure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.capacity.context import USEFUL_SEQUENCES
-from inference.capacity.eviction import place
-from inference.capacity.explanations import refusal
+from inference.capacity.eviction import choose_evictions
+from inference.capacity.explanations import explain_shortage
 from inference.capacity.load_plan import plan_within
 from llm_manager.lib.units import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from inference.capacity.eviction import Loaded, Memory
-    from inference.capacity.load_plan import LoadPlan, LoadRequest
+    from inference.capacity.eviction import LoadedWorker, Memory
+    from inference.capacity.load_plan import LoadPlan, LoadSpec
     from inference.capacity.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What a machine has, and who takes it; ``names`` are those of the models."""
+class NodeCapacity:
+    """What a node has for models, and what is loaded there.
+
+    ``limits`` are the bytes that all models may take by device, the host first;
+    ``names`` maps the models of ``loaded`` to their names.
+    """
 
     machine: Machine
     limits: Memory
     max_models: int
-    loaded: Sequence[Loaded]
+    loaded: Sequence[LoadedWorker]
     names: Mapping[int, str]
 
     @property
@@ -41,84 +45,92 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Load by ``plan`` now; or ``evict`` these workers first; or wait; or never.
+class Placement:
+    """Load with ``plan`` now, or ``evict`` these workers first, or wait.
 
-    ``reason`` says why it is not loaded now, if that may take longer.
+    ``is_impossible``: the model does not fit on this node. ``reason`` says why the
+    worker is not loaded now, if that may take longer.
     """
 
     plan: LoadPlan | None = None
     evict: tuple[int, ...] = ()
-    is_refused: bool = False
+    is_impossible: bool = False
     reason: str = ""
 
 
-def decide(request: LoadRequest, *, model: int, is_spare: bool, room: Room) -> Decision:
+def place_worker(
+    spec: LoadSpec, *, model: int, is_extra: bool, capacity: NodeCapacity
+) -> Placement:
     """Decide about one more worker of a model.
 
-    The first one takes what is free if that does for its requests, else others
-    make room for it; a spare one, of a model that is served, takes what is free.
+    The first worker of a model takes the free memory if that is about as good for its
+    requests as the memory of the whole node; otherwise it evicts others. An extra
+    worker takes free memory only.
     """
-    held = _pinned(room)
-    is_mapped = any(each.model == model and not each.is_leaving for each in room.loaded)
-    left = _less(room.limits, held.values())
-    best = plan_within(request, room.machine, left, is_mapped=is_mapped)
+    pinned = _pinned_memory(capacity)
+    is_mapped = any(
+        each.model == model and not each.is_draining for each in capacity.loaded
+    )
+    left = _less(capacity.limits, pinned.values())
+    best = plan_within(spec, capacity.machine, left, is_mapped=is_mapped)
     if best is None:
-        reason = refusal(request, room.machine, room.limits, held)
-        return Decision(is_refused=not is_spare, reason=reason)
+        reason = explain_shortage(spec, capacity.machine, capacity.limits, pinned)
+        return Placement(is_impossible=not is_extra, reason=reason)
     needed = best.needs(is_mapped=is_mapped)
-    if len(room.models | {model}) <= room.max_models:
-        now = plan_within(request, room.machine, room.free, is_mapped=is_mapped)
-        if now is not None and _is_ample(now, best, request):
-            return Decision(plan=now)
-    if is_spare:
-        return Decision(reason=_shortage(needed, room.free))
-    placement = place(
+    if len(capacity.models | {model}) <= capacity.max_models:
+        now = plan_within(spec, capacity.machine, capacity.free, is_mapped=is_mapped)
+        if now is not None and _is_about_as_good(now, best, spec):
+            return Placement(plan=now)
+    if is_extra:
+        return Placement(reason=_waits_for_memory(needed, capacity.free))
+    eviction = choose_evictions(
         model=model,
         needed=needed,
-        limits=room.limits,
-        max_models=room.max_models,
-        loaded=room.loaded,
+        limits=capacity.limits,
+        max_models=capacity.max_models,
+        loaded=capacity.loaded,
     )
-    if placement.is_blocked:
-        return Decision(is_refused=True, reason=_too_many(room, held))
-    return Decision(plan=best if placement.fits_now else None, evict=placement.evict)
+    if eviction.is_blocked:
+        return Placement(is_impossible=True, reason=_all_pinned(capacity, pinned))
+    return Placement(plan=best if eviction.fits_now else None, evict=eviction.evict)
 
 
-def _is_ample(plan: LoadPlan, best: LoadPlan, request: LoadRequest) -> bool:
-    """Whether a plan does for requests as well as the best one, or nearly so."""
-    n_ctx = min(request.wish.at_load, best.engine.n_ctx)
+def _is_about_as_good(plan: LoadPlan, best: LoadPlan, spec: LoadSpec) -> bool:
+    """Return whether a plan has the context, and useful cells, of the best plan."""
+    n_ctx = min(spec.context.at_load, best.engine.n_ctx)
     useful = min(USEFUL_SEQUENCES, best.engine.n_seq_max)
     return plan.engine.n_ctx >= n_ctx and plan.engine.n_cells >= min(
         useful * n_ctx, best.engine.n_cells
     )
 
 
-def _shortage(needed: Memory, free: Memory) -> str:
+def _waits_for_memory(needed: Memory, free: Memory) -> str:
     short = max(range(len(needed)), key=lambda device: needed[device] - free[device])
     where = "" if short == 0 else f" on GPU {short - 1}"
     return (
-        f"It waits for memory: it needs {human_bytes(needed[short])}{where}, "
-        f"{human_bytes(max(free[short], 0))} are free. Other models are not unloaded "
-        "for a further replica."
+        f"Waiting for memory: it needs {human_bytes(needed[short])}{where} and "
+        f"{human_bytes(max(free[short], 0))} is free. Other models are not unloaded "
+        "for an additional replica."
     )
 
 
-def _too_many(room: Room, held: Mapping[str, Memory]) -> str:
+def _all_pinned(capacity: NodeCapacity, pinned: Mapping[str, Memory]) -> str:
     return (
-        f"As many models as may be loaded here (engine.max_models is "
-        f"{room.max_models}) are pinned: {', '.join(sorted(held))}."
+        "No more models can be loaded here: the limit is "
+        f"{capacity.max_models} (engine.max_models), and these are pinned: "
+        f"{', '.join(sorted(pinned))}."
     )
 
 
-def _pinned(room: Room) -> dict[str, Memory]:
+def _pinned_memory(capacity: NodeCapacity) -> dict[str, Memory]:
     """Return the memory of pinned models, by name."""
-    held: dict[str, Memory] = {}
-    for each in room.loaded:
+    memory: dict[str, Memory] = {}
+    for each in capacity.loaded:
         if each.is_pinned:
-            name = room.names[each.model]
-            held[name] = _sum([each.memory, *([held[name]] if name in held else ())])
-    return held
+            name = capacity.names[each.model]
+            before = [memory[name]] if name in memory else []
+            memory[name] = _sum([each.memory, *before])
+    return memory
 
 
 def _sum(memories: Iterable[Memory]) -> Memory:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from inference.capacity.load_plan import kv_cache_bytes
+from inference.capacity.model_rows import kv_cache_bytes
 from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import HistogramData, Snapshot
 

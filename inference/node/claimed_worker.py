@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from inference.capacity.eviction import Loaded
-from inference.capacity.load_plan import adapter_files
-from inference.capacity.placement import Room
+from inference.capacity.eviction import LoadedWorker
+from inference.capacity.model_rows import adapter_files
+from inference.capacity.placement import NodeCapacity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ SERVES_AT_LEAST_S = 2.0
 
 
 @dataclass(slots=True)
-class Slot:
+class ClaimedWorker:
     """A claimed row and its process; ``rss`` is the process's resident memory."""
 
     row_id: int
@@ -54,7 +54,7 @@ class Slot:
         return adapter_files(self.model) != self.plan.engine.adapters
 
     @property
-    def is_fresh(self) -> bool:
+    def is_just_loaded(self) -> bool:
         """Whether it has not had the time to serve what it was loaded for."""
         ready_at = self.process.ready_at
         return ready_at is None or time.monotonic() - ready_at < SERVES_AT_LEAST_S
@@ -84,12 +84,12 @@ def resident_memory(pid: int) -> int:
     return int(psutil.Process(pid).memory_info().rss)
 
 
-def room_of(node: EngineNode, slots: Iterable[Slot]) -> Room:
+def node_capacity(node: EngineNode, workers: Iterable[ClaimedWorker]) -> NodeCapacity:
     """Return what a machine has and what its workers take of it."""
-    by_model: dict[int, list[Slot]] = {}
-    for slot in slots:
-        by_model.setdefault(slot.model.pk, []).append(slot)
-    return Room(
+    by_model: dict[int, list[ClaimedWorker]] = {}
+    for worker in workers:
+        by_model.setdefault(worker.model.pk, []).append(worker)
+    return NodeCapacity(
         machine=node.machine,
         limits=node.limits,
         max_models=node.max_models,
@@ -98,26 +98,28 @@ def room_of(node: EngineNode, slots: Iterable[Slot]) -> Room:
     )
 
 
-def _loaded(alike: Sequence[Slot]) -> Iterable[Loaded]:
+def _loaded(alike: Sequence[ClaimedWorker]) -> Iterable[LoadedWorker]:
     """Yield the workers of one model; all but one are spare.
 
     The pages of their file are counted once.
     """
-    ordered = sorted(alike, key=lambda slot: (slot.process.is_draining, slot.replica))
-    for number, slot in enumerate(ordered):
-        first = Loaded(
-            key=slot.row_id,
-            model=slot.model.pk,
-            memory=slot.memory,
-            last_used=slot.last_used,
-            running=slot.process.report.running,
-            is_leaving=slot.process.is_draining,
-            is_pinned=slot.settings.is_pinned,
-            is_fresh=slot.is_fresh,
+    ordered = sorted(
+        alike, key=lambda worker: (worker.process.is_draining, worker.replica)
+    )
+    for number, worker in enumerate(ordered):
+        first = LoadedWorker(
+            key=worker.row_id,
+            model=worker.model.pk,
+            memory=worker.memory,
+            last_used=worker.last_used,
+            running=worker.process.report.running,
+            is_draining=worker.process.is_draining,
+            is_pinned=worker.settings.is_pinned,
+            is_just_loaded=worker.is_just_loaded,
         )
         if number == 0:
             yield first
         else:
-            host, *gpus = slot.memory
-            memory = (host - slot.plan.estimate.mapped, *gpus)
-            yield replace(first, memory=memory, is_spare=True)
+            host, *gpus = worker.memory
+            memory = (host - worker.plan.estimate.mapped, *gpus)
+            yield replace(first, memory=memory, is_extra=True)

@@ -20,12 +20,12 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from inference.capacity.load_plan import InvalidSettings, load_request
-from inference.capacity.placement import decide
+from inference.capacity.model_rows import InvalidSettings, load_spec
+from inference.capacity.placement import place_worker
 from inference.metrics import telemetry_store
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import worker_rows
-from inference.node.claimed_worker import Slot, resident_memory, room_of
+from inference.node.claimed_worker import ClaimedWorker, node_capacity, resident_memory
 from inference.node.machine_probe import machine_probe
 from inference.node.worker_process import WorkerProcess
 from inference.services import ENGINE_GROUP, is_served, models_preload, queue_depth
@@ -52,7 +52,7 @@ class Supervisor:
     """One engine node."""
 
     def __init__(self) -> None:
-        self._slots: dict[int, Slot] = {}
+        self._workers: dict[int, ClaimedWorker] = {}
         self._crashes: dict[int, int] = {}
         self._look = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -61,8 +61,8 @@ class Supervisor:
     def stop(self) -> None:
         """Drain every worker, then leave ``run``; a second call does not drain."""
         if self._stopping.is_set():
-            for slot in self._slots.values():
-                slot.process.kill()
+            for worker in self._workers.values():
+                worker.process.kill()
         self._stopping.set()
         self._look.set()
 
@@ -97,45 +97,45 @@ class Supervisor:
         assert self._node is not None  # noqa: S101 - run() sets it first
         rows = await in_one_thread(worker_rows.rows_of, self._node)
         by_id = {row.pk: row for row in rows}
-        for row_id in list(self._slots):
-            await self._tend(self._slots[row_id], by_id.get(row_id))
+        for row_id in list(self._workers):
+            await self._tend(self._workers[row_id], by_id.get(row_id))
         for row in rows:
-            if row.pk not in self._slots and row.state == WorkerState.REQUESTED:
+            if row.pk not in self._workers and row.state == WorkerState.REQUESTED:
                 try:
                     await self._try_start(row)
                 except Exception:
                     # One model that cannot be started must not stop the others.
                     logger.exception("%s could not be started", row.model)
 
-    async def _tend(self, slot: Slot, row: Worker | None) -> None:
-        process = slot.process
+    async def _tend(self, worker: ClaimedWorker, row: Worker | None) -> None:
+        process = worker.process
         if not process.is_running:
-            await self._bury(slot)
+            await self._bury(worker)
             return
         if time.monotonic() - process.heard_at > _SILENT_AFTER_S:
-            logger.error("Worker of %s hangs; killing it", slot.model)
+            logger.error("Worker of %s hangs; killing it", worker.model)
             process.kill()
             return
         if self._load_takes_too_long(process):
             process.kill()
             return
         if row is not None:
-            slot.follow(row.model)
+            worker.follow(row.model)
         # A row that is gone was deleted with its model.
         if row is None or not row.wanted or process.is_draining:
             await process.drain()
-            self._kill_after_drain(slot)
-        elif slot.is_outdated and self._may_reload(slot):
-            logger.info("Loading %s anew: it has other adapters now", slot.model)
+            self._kill_after_drain(worker)
+        elif worker.is_outdated and self._may_reload(worker):
+            logger.info("Loading %s anew: it has other adapters now", worker.model)
             # Its row is still wanted, so it is claimed again.
             await process.drain()
-        elif self._is_idle_too_long(slot):
-            logger.info("Unloading %s: idle", slot.model)
-            await in_one_thread(worker_rows.unwant, slot.row_id)
+        elif self._is_idle_too_long(worker):
+            logger.info("Unloading %s: idle", worker.model)
+            await in_one_thread(worker_rows.unwant, worker.row_id)
             await process.drain()
         # What has failed is about to end; then it is said whether it comes back.
         if row is not None and process.report.state != "failed":
-            await self._save(slot)
+            await self._save(worker)
 
     def _load_takes_too_long(self, process: WorkerProcess) -> bool:
         limit = settings.CONFIG.engine.load_timeout
@@ -143,94 +143,96 @@ class Supervisor:
             process.ready_at is None and time.monotonic() - process.started_at > limit
         )
 
-    def _kill_after_drain(self, slot: Slot) -> None:
-        process = slot.process
+    def _kill_after_drain(self, worker: ClaimedWorker) -> None:
+        process = worker.process
         # A model that still loads has no requests to finish.
         if process.report.state == "loading":
             process.kill()
         elif process.drained_for_s > settings.CONFIG.engine.drain_timeout:
-            logger.warning("Worker of %s did not drain in time", slot.model)
+            logger.warning("Worker of %s did not drain in time", worker.model)
             process.kill()
 
-    def _is_idle_too_long(self, slot: Slot) -> bool:
+    def _is_idle_too_long(self, worker: ClaimedWorker) -> bool:
         """Whether nobody has used the model for its keep-alive: none of its workers."""
-        keep_alive = slot.settings.keep_alive
-        if slot.settings.is_pinned or not keep_alive:
+        keep_alive = worker.settings.keep_alive
+        if worker.settings.is_pinned or not keep_alive:
             return False
-        return all(each.is_idle(keep_alive) for each in self._alike(slot))
+        return all(each.is_idle(keep_alive) for each in self._alike(worker))
 
-    def _may_reload(self, slot: Slot) -> bool:
+    def _may_reload(self, worker: ClaimedWorker) -> bool:
         """Whether all workers of the model are there: one at a time is loaded anew."""
-        processes = [each.process for each in self._alike(slot)]
+        processes = [each.process for each in self._alike(worker)]
         return all(p.report.state == "ready" and not p.is_draining for p in processes)
 
-    def _alike(self, slot: Slot) -> list[Slot]:
+    def _alike(self, worker: ClaimedWorker) -> list[ClaimedWorker]:
         """Return the workers of the same model, the first of them first."""
-        alike = (s for s in self._slots.values() if s.model.pk == slot.model.pk)
+        alike = (s for s in self._workers.values() if s.model.pk == worker.model.pk)
         return sorted(alike, key=lambda each: each.replica)
 
-    async def _save(self, slot: Slot) -> None:
-        process = slot.process
+    async def _save(self, worker: ClaimedWorker) -> None:
+        process = worker.process
         report = process.report
         more: dict[str, Any] = {"pid": process.pid}
-        if report.running or report.requests_total != slot.last_requests:
-            slot.last_used = time.monotonic()
-            slot.last_requests = report.requests_total
+        if report.running or report.requests_total != worker.last_requests:
+            worker.last_used = time.monotonic()
+            worker.last_requests = report.requests_total
             more["last_used_at"] = worker_rows.now()
-        if report.state == "ready" and not slot.is_saved_ready:
-            slot.is_saved_ready = True
+        if report.state == "ready" and not worker.is_saved_ready:
+            worker.is_saved_ready = True
             more["load_seconds"] = process.load_seconds
-            logger.info("%s is ready after %.1f s", slot.model, process.load_seconds)
+            logger.info("%s is ready after %.1f s", worker.model, process.load_seconds)
         with suppress(psutil.Error):
-            more["memory_bytes"] = slot.rss = resident_memory(process.pid)
+            more["memory_bytes"] = worker.rss = resident_memory(process.pid)
         # The queue is one for all workers of a model: it counts with the first.
-        if self._alike(slot)[0] is slot:
+        if self._alike(worker)[0] is worker:
             with suppress(OSError, RedisError):
-                more["waiting"] = report.waiting + await queue_depth(slot.model.pk)
+                more["waiting"] = report.waiting + await queue_depth(worker.model.pk)
         if report.telemetry is not None:
             with suppress(OSError, RedisError):
                 await asyncio.to_thread(
-                    telemetry_store.save, slot.incarnation, report.telemetry
+                    telemetry_store.save, worker.incarnation, report.telemetry
                 )
         await in_one_thread(
-            worker_rows.save_report, slot.row_id, slot.incarnation, report, **more
+            worker_rows.save_report, worker.row_id, worker.incarnation, report, **more
         )
-        if report.n_ctx_seen > (slot.model.n_ctx_seen or 0):
-            await in_one_thread(worker_rows.need_seen, slot.model, report.n_ctx_seen)
+        if report.n_ctx_seen > (worker.model.n_ctx_seen or 0):
+            await in_one_thread(worker_rows.need_seen, worker.model, report.n_ctx_seen)
 
-    async def _bury(self, slot: Slot) -> None:
+    async def _bury(self, worker: ClaimedWorker) -> None:
         """Clear up after a process that has ended."""
-        process = slot.process
+        process = worker.process
         await process.close()
-        del self._slots[slot.row_id]
+        del self._workers[worker.row_id]
         if process.is_draining:
-            await in_one_thread(worker_rows.worker_ended, slot.row_id, slot.incarnation)
-            logger.info("%s is unloaded", slot.model)
+            await in_one_thread(
+                worker_rows.worker_ended, worker.row_id, worker.incarnation
+            )
+            logger.info("%s is unloaded", worker.model)
             self._look.set()
             return
-        logger.error("Worker of %s died: %s", slot.model, process.death())
+        logger.error("Worker of %s died: %s", worker.model, process.death())
         lived = time.monotonic() - (process.ready_at or time.monotonic())
-        crashes = self._crashes.get(slot.row_id, 0) + 1
-        self._crashes[slot.row_id] = 1 if lived > _CRASH_WINDOW_S else crashes
-        if process.ready_at is None or self._crashes[slot.row_id] >= _MAX_CRASHES:
-            self._crashes.pop(slot.row_id, None)
+        crashes = self._crashes.get(worker.row_id, 0) + 1
+        self._crashes[worker.row_id] = 1 if lived > _CRASH_WINDOW_S else crashes
+        if process.ready_at is None or self._crashes[worker.row_id] >= _MAX_CRASHES:
+            self._crashes.pop(worker.row_id, None)
             await in_one_thread(
                 worker_rows.worker_failed,
-                slot.row_id,
-                slot.incarnation,
-                self._death(slot),
+                worker.row_id,
+                worker.incarnation,
+                self._death(worker),
             )
         else:
             await in_one_thread(
-                worker_rows.worker_crashed, slot.row_id, slot.incarnation
+                worker_rows.worker_crashed, worker.row_id, worker.incarnation
             )
             self._look.set()
 
-    def _death(self, slot: Slot) -> str:
-        if self._load_takes_too_long(slot.process):
+    def _death(self, worker: ClaimedWorker) -> str:
+        if self._load_takes_too_long(worker.process):
             limit = settings.CONFIG.engine.load_timeout
             return f"Loading took longer than {limit} s (engine.load_timeout)."
-        return slot.process.death()
+        return worker.process.death()
 
     # Starting -----------------------------------------------------------------
 
@@ -240,36 +242,39 @@ class Supervisor:
             # Several workers are of use once one can load the model at all.
             return
         try:
-            request = load_request(row.model)
+            spec = load_spec(row.model)
         except InvalidSettings as error:
             await in_one_thread(
                 worker_rows.load_refused, row.pk, self._node, None, str(error)
             )
             return
-        room = room_of(self._node, self._slots.values())
-        decision = decide(
-            request, model=row.model.pk, is_spare=row.replica > 0, room=room
+        capacity = node_capacity(self._node, self._workers.values())
+        placement = place_worker(
+            spec,
+            model=row.model.pk,
+            is_extra=row.replica > 0,
+            capacity=capacity,
         )
-        if decision.is_refused:
+        if placement.is_impossible:
             is_final = await in_one_thread(
-                worker_rows.load_refused, row.pk, self._node, request, decision.reason
+                worker_rows.load_refused, row.pk, self._node, spec, placement.reason
             )
             if is_final:
-                logger.error("%s cannot be loaded: %s", row.model, decision.reason)
-        elif decision.reason:
-            await in_one_thread(worker_rows.load_waits, row.pk, decision.reason)
-        await self._evict(decision.evict, row)
-        if decision.plan is not None:
-            await self._start(row, request.settings, decision.plan)
+                logger.error("%s cannot be loaded: %s", row.model, placement.reason)
+        elif placement.reason:
+            await in_one_thread(worker_rows.load_waits, row.pk, placement.reason)
+        await self._evict(placement.evict, row)
+        if placement.plan is not None:
+            await self._start(row, spec.settings, placement.plan)
 
     async def _evict(self, row_ids: Sequence[int], row: Worker) -> None:
         """Drain workers that must make room; a spare one waits to come back."""
         for row_id in row_ids:
-            slot = self._slots[row_id]
-            logger.info("Unloading %s to make room for %s", slot.model, row.model)
-            if all(each.row_id in row_ids for each in self._alike(slot)):
+            worker = self._workers[row_id]
+            logger.info("Unloading %s to make room for %s", worker.model, row.model)
+            if all(each.row_id in row_ids for each in self._alike(worker)):
                 await in_one_thread(worker_rows.unwant, row_id)
-            await slot.process.drain()
+            await worker.process.drain()
 
     async def _start(
         self, row: Worker, load_settings: LoadSettings, plan: LoadPlan
@@ -285,7 +290,7 @@ class Supervisor:
             worker_rows.worker_spec(row.model, plan.engine, incarnation),
             on_change=self._look.set,
         )
-        self._slots[row.pk] = Slot(
+        self._workers[row.pk] = ClaimedWorker(
             row_id=row.pk,
             replica=row.replica,
             model=row.model,
@@ -297,7 +302,7 @@ class Supervisor:
         try:
             await process.start()
         except OSError as error:
-            del self._slots[row.pk]
+            del self._workers[row.pk]
             reason = f"The worker's process cannot be started: {error.strerror}."
             await in_one_thread(worker_rows.worker_failed, row.pk, incarnation, reason)
 
@@ -329,17 +334,17 @@ class Supervisor:
     async def _leave(self) -> None:
         """Drain all workers, end them, and give the rows back."""
         assert self._node is not None  # noqa: S101 - run() sets it first
-        slots = list(self._slots.values())
-        for slot in slots:
-            await slot.process.drain()
-            if slot.process.report.state == "loading":
-                slot.process.kill()
+        workers = list(self._workers.values())
+        for worker in workers:
+            await worker.process.drain()
+            if worker.process.report.state == "loading":
+                worker.process.kill()
         limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
-        while any(s.process.is_running for s in slots) and time.monotonic() < limit:
+        while any(s.process.is_running for s in workers) and time.monotonic() < limit:
             self._look.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
-        for slot in slots:
-            await slot.process.close()
+        for worker in workers:
+            await worker.process.close()
         with suppress(DatabaseError):
             await in_one_thread(worker_rows.node_stop, self._node)

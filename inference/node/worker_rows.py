@@ -22,7 +22,7 @@ from registry.models import Model
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from inference.capacity.load_plan import LoadPlan, LoadRequest
+    from inference.capacity.load_plan import LoadPlan, LoadSpec
     from inference.capacity.machine import Machine
     from inference.engine.config import EngineConfig
     from inference.worker.pipe import WorkerReport
@@ -248,7 +248,7 @@ def worker_failed(pk: int, incarnation: str, error: str) -> None:
 
 
 def load_refused(
-    pk: int, node: EngineNode, request: LoadRequest | None, error: str
+    pk: int, node: EngineNode, request: LoadSpec | None, error: str
 ) -> bool:
     """Mark a requested row as failed, if no other machine could load it either.
 

@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from inference.admin.fit import fit
-from inference.capacity.load_plan import load_plan, load_request
+from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Gpu, Machine
+from inference.capacity.model_rows import load_spec
 from inference.models import EngineNode, Worker, WorkerState
 from inference.status import (
     UNLOADED,
@@ -104,7 +105,7 @@ def test_overview_of_nothing_is_empty() -> None:
 def test_fit_is_the_engines_own_reckoning(
     model: Model, share: float, verdict: str
 ) -> None:
-    needed = load_plan(load_request(model), Machine()).estimate.host.total
+    needed = load_plan(load_spec(model), Machine()).estimate.host.total
     found = fit(model, make_node(memory_limit=int(needed * share)))
     assert found.verdict == verdict
     assert "weights 5.0 GiB, KV cache" in found.detail
@@ -163,8 +164,8 @@ def test_replicas_that_all_serve_are_counted(model: Model) -> None:
 
 def test_a_replica_that_waits_says_what_for(model: Model) -> None:
     waiting = make_worker(
-        model, None, state=WorkerState.REQUESTED, error="It waits for memory."
+        model, None, state=WorkerState.REQUESTED, error="Waiting for memory."
     )
     failed = make_worker(model, make_node(), replica=1, state=WorkerState.FAILED)
     views = worker_views([waiting, failed])
-    assert [view.waits_for for view in views] == ["It waits for memory.", ""]
+    assert [view.waits_for for view in views] == ["Waiting for memory.", ""]

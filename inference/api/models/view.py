@@ -20,7 +20,7 @@ from inference.api.openapi.operations import (
 )
 from inference.api.responses import json_response
 from inference.api.view import ApiView
-from inference.capacity.load_plan import context_wish
+from inference.capacity.model_rows import context_spec
 from inference.models import Worker, WorkerState
 from inference.status import model_state, with_nodes
 from llm_manager.lib.threads import in_thread
@@ -227,7 +227,7 @@ def model_object(model: Model) -> ModelObject:
 
 
 def _context(model: Model, serving: Worker | None) -> Context:
-    wish = context_wish(model)
+    wish = context_spec(model)
     in_force = (serving.n_ctx if serving else None) or wish.at_load
     most = serving.n_ctx_max if serving else wish.ceiling
     return {

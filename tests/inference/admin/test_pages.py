@@ -531,11 +531,11 @@ def test_a_replica_that_waits_says_so_on_the_pages(admin_client: Client) -> None
         None,
         replica=1,
         state=WorkerState.REQUESTED,
-        error="It waits for memory: it needs 5.0 GiB, 1.0 GiB are free.",
+        error="Waiting for memory: it needs 5.0 GiB and 1.0 GiB is free.",
     )
     for url in (page_of(model), ENGINE):
         html = admin_client.get(url).content.decode()
-        assert "It waits for memory: it needs 5.0 GiB, 1.0 GiB are free." in html
+        assert "Waiting for memory: it needs 5.0 GiB and 1.0 GiB is free." in html
         assert "Last error" not in html
         assert "split, up to 8,192" in html
     assert "Ready 1 of 2" in admin_client.get(LIST).content.decode()

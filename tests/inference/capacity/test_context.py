@@ -6,25 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.capacity.context import ContextPlan, ContextWish, choose_context
+from inference.capacity.context import ContextPlan, ContextSpec, choose_context
 
 if TYPE_CHECKING:
-    from inference.capacity.memory_estimate import Cache
+    from inference.capacity.kv_cache_size import KvCacheShape
 
 
-def by_cells(cache: Cache) -> int:
+def by_cells(cache: KvCacheShape) -> int:
     """Return what a cache takes where a cell takes one byte."""
     return cache.cells_per_stream * cache.n_streams
 
 
-def by_sequences(cache: Cache) -> int:
+def by_sequences(cache: KvCacheShape) -> int:
     """Return what a recurrent model's states take: 100 bytes a sequence."""
     return 100 * cache.n_seq_max
 
 
-def choose(budget: int, cost: Any = by_cells, **wish: Any) -> ContextPlan:
-    wish = {"default_ctx": 4096, "most_sequences": 32, "trained": 32_768, **wish}
-    return choose_context(ContextWish(**wish), cost, budget)
+def choose(budget: int, cost: Any = by_cells, **spec: Any) -> ContextPlan:
+    spec = {"default_ctx": 4096, "most_sequences": 32, "trained": 32_768, **spec}
+    return choose_context(ContextSpec(**spec), cost, budget)
 
 
 def test_a_large_budget_gives_every_sequence_its_own_cells() -> None:

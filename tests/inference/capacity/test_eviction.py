@@ -5,22 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from inference.capacity.eviction import Loaded, Placement, place
+from inference.capacity.eviction import Eviction, LoadedWorker, choose_evictions
 
 
-def loaded(key: int, memory: int = 10, **fields: Any) -> Loaded:
+def loaded(key: int, memory: int = 10, **fields: Any) -> LoadedWorker:
     defaults = {"model": key, "last_used": float(key), "running": 0}
-    return Loaded(**{**defaults, "key": key, "memory": (memory,), **fields})
+    return LoadedWorker(**{**defaults, "key": key, "memory": (memory,), **fields})
 
 
-def where(*others: Loaded, needed: int = 10, limit: int = 30, n: int = 9) -> Placement:
-    return place(
+def where(
+    *others: LoadedWorker, needed: int = 10, limit: int = 30, n: int = 9
+) -> Eviction:
+    return choose_evictions(
         model=99, needed=(needed,), limits=(limit,), max_models=n, loaded=others
     )
 
 
 def test_a_model_that_fits_evicts_nobody() -> None:
-    assert where(loaded(1), loaded(2)) == Placement(fits_now=True)
+    assert where(loaded(1), loaded(2)) == Eviction(fits_now=True)
 
 
 def test_the_least_recently_used_goes_first() -> None:
@@ -44,36 +46,36 @@ def test_the_count_is_a_limit_of_its_own() -> None:
 
 
 def test_replicas_count_as_one_model() -> None:
-    alike = [loaded(1, 1, model=5), loaded(2, 1, model=5, is_spare=True)]
-    assert where(*alike, n=2) == Placement(fits_now=True)
+    alike = [loaded(1, 1, model=5), loaded(2, 1, model=5, is_extra=True)]
+    assert where(*alike, n=2) == Eviction(fits_now=True)
 
 
 def test_a_spare_replica_goes_before_an_idle_model() -> None:
-    busy = loaded(3, model=5, is_spare=True, running=2)
+    busy = loaded(3, model=5, is_extra=True, running=2)
     assert where(loaded(1), loaded(2, model=5), busy).evict == (3,)
 
 
 def test_what_leaves_already_is_waited_for() -> None:
-    leaving = loaded(1, is_leaving=True)
-    assert where(leaving, loaded(2), loaded(3)) == Placement()
+    leaving = loaded(1, is_draining=True)
+    assert where(leaving, loaded(2), loaded(3)) == Eviction()
 
 
 def test_a_fresh_model_is_waited_for() -> None:
-    fresh = loaded(1, is_fresh=True)
-    assert where(fresh, needed=25) == Placement()
-    assert where(replace(fresh, is_fresh=False), needed=25).evict == (1,)
+    fresh = loaded(1, is_just_loaded=True)
+    assert where(fresh, needed=25) == Eviction()
+    assert where(replace(fresh, is_just_loaded=False), needed=25).evict == (1,)
 
 
 def test_nobody_goes_in_vain() -> None:
-    others = [loaded(1), loaded(2, is_fresh=True)]
-    assert where(*others, needed=25) == Placement()
+    others = [loaded(1), loaded(2, is_just_loaded=True)]
+    assert where(*others, needed=25) == Eviction()
 
 
 def test_a_pinned_model_stays() -> None:
     pinned = loaded(1, is_pinned=True)
     assert where(pinned, loaded(2), loaded(3)).evict == (2,)
-    assert where(pinned, loaded(2), needed=25) == Placement(is_blocked=True)
-    assert where(pinned, n=1) == Placement(is_blocked=True)
+    assert where(pinned, loaded(2), needed=25) == Eviction(is_blocked=True)
+    assert where(pinned, n=1) == Eviction(is_blocked=True)
 
 
 def test_every_device_must_have_room() -> None:
@@ -81,7 +83,7 @@ def test_every_device_must_have_room() -> None:
         replace(loaded(1), memory=(1, 20)),
         replace(loaded(2), memory=(20, 1)),
     ]
-    decision = place(
+    decision = choose_evictions(
         model=9, needed=(5, 5), limits=(30, 25), max_models=9, loaded=others
     )
     assert decision.evict == (1,)

@@ -1,4 +1,4 @@
-"""From a wish to a plan: what fits, what does not, and what would."""
+"""From a spec to a plan: what fits, what does not, and which changes would."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 
-from inference.capacity.context import ContextWish
-from inference.capacity.eviction import Loaded
-from inference.capacity.explanations import alternatives, least_plan, refusal
-from inference.capacity.load_plan import (
-    LoadRequest,
-    kv_cache_bytes,
-    load_plan,
-    load_request,
-    plan_within,
-    shape_of,
+from inference.capacity.context import ContextSpec
+from inference.capacity.eviction import LoadedWorker
+from inference.capacity.explanations import (
+    changes_that_fit,
+    explain_shortage,
+    least_plan,
 )
+from inference.capacity.load_plan import LoadSpec, load_plan, plan_within
 from inference.capacity.machine import Gpu, Machine
-from inference.capacity.placement import Decision, Room, decide
+from inference.capacity.model_rows import kv_cache_bytes, load_spec, shape_of
+from inference.capacity.placement import NodeCapacity, Placement, place_worker
 from inference.engine.adapters import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import LoadSettings
@@ -42,23 +40,23 @@ SHAPE = MemoryShape(
 WEIGHTS = 34 * 128 * MIB
 
 
-def wanted(**changes: Any) -> LoadRequest:
-    """Return a request; ``wish_`` changes what is wished, the rest the settings."""
-    wish = ContextWish(default_ctx=4096, most_sequences=32, trained=32_768)
-    wishes = {k[5:]: v for k, v in changes.items() if k.startswith("wish_")}
-    settings = {k: v for k, v in changes.items() if not k.startswith("wish_")}
-    return LoadRequest(
+def spec_of(**changes: Any) -> LoadSpec:
+    """Return a spec; names that begin with ``context_`` change its context."""
+    context = ContextSpec(default_ctx=4096, most_sequences=32, trained=32_768)
+    own = {k[8:]: v for k, v in changes.items() if k.startswith("context_")}
+    settings = {k: v for k, v in changes.items() if not k.startswith("context_")}
+    return LoadSpec(
         paths=("m.gguf",),
         shape=SHAPE,
         n_vocab=1000,
         settings=SETTINGS.model_copy(update=settings),
-        wish=replace(wish, **wishes),
+        context=replace(context, **own),
         kv_budget=2 * GIB,
     )
 
 
 def test_the_kv_budget_makes_the_plan() -> None:
-    plan = load_plan(wanted(), Machine())
+    plan = load_plan(spec_of(), Machine())
     assert (plan.engine.n_ctx, plan.engine.n_seq_max) == (4096, 4)
     assert plan.engine.n_ctx_max == plan.engine.n_cells_max == 16_384
     # One sequence more is for pieces of prompts.
@@ -67,32 +65,32 @@ def test_the_kv_budget_makes_the_plan() -> None:
 
 
 def test_smaller_types_make_room_for_more() -> None:
-    plan = load_plan(wanted(cache_type_k="q8_0", cache_type_v="q4_0"), Machine())
+    plan = load_plan(spec_of(cache_type_k="q8_0", cache_type_v="q4_0"), Machine())
     assert plan.engine.n_seq_max == 9
     assert plan.estimate.host.kv <= 2 * GIB
 
 
 def test_the_context_shrinks_until_it_fits_into_memory() -> None:
-    plan = plan_within(wanted(), Machine(), (WEIGHTS + 512 * MIB,))
+    plan = plan_within(spec_of(), Machine(), (WEIGHTS + 512 * MIB,))
     assert plan is not None
     assert plan.engine.kv_layout == "unified"
     assert 512 < plan.engine.n_ctx < 4096
     assert 490 * MIB < plan.needs()[0] - WEIGHTS <= 512 * MIB
-    assert plan_within(wanted(), Machine(), (WEIGHTS,)) is None
+    assert plan_within(spec_of(), Machine(), (WEIGHTS,)) is None
 
 
 def test_a_context_that_is_set_does_not_shrink() -> None:
-    request = wanted(wish_n_ctx=8192)
-    assert plan_within(request, Machine(), (WEIGHTS + 512 * MIB,)) is None
-    plan = plan_within(request, Machine(), (WEIGHTS + 1300 * MIB,))
+    spec = spec_of(context_n_ctx=8192)
+    assert plan_within(spec, Machine(), (WEIGHTS + 512 * MIB,)) is None
+    plan = plan_within(spec, Machine(), (WEIGHTS + 1300 * MIB,))
     assert plan is not None
     assert (plan.engine.n_ctx, plan.engine.n_ctx_max) == (8192, 8192)
 
 
 def test_a_mapped_file_counts_once() -> None:
     memory = (800 * MIB,)
-    assert plan_within(wanted(), Machine(), memory) is None
-    assert plan_within(wanted(), Machine(), memory, is_mapped=True) is not None
+    assert plan_within(spec_of(), Machine(), memory) is None
+    assert plan_within(spec_of(), Machine(), memory, is_mapped=True) is not None
 
 
 # Adapters, pooling, prefixes on disk ----------------------------------------------
@@ -100,13 +98,13 @@ def test_a_mapped_file_counts_once() -> None:
 
 def test_adapters_lie_beside_the_weights_that_they_change() -> None:
     adapter = AdapterFile("pirate", "/a.gguf", "f", 340 * MIB)
-    host = load_plan(replace(wanted(), adapters=(adapter,)), Machine())
+    host = load_plan(replace(spec_of(), adapters=(adapter,)), Machine())
     assert host.engine.adapters == (adapter,)
     assert host.estimate.host.weights == WEIGHTS + 340 * MIB
     assert host.estimate.mapped == WEIGHTS, "workers do not share an adapter's memory"
     machine = Machine(gpus=(Gpu("a", "A", 80 * GIB, 80 * GIB),))
-    plain = load_plan(wanted(), machine).estimate
-    gpu = load_plan(replace(wanted(), adapters=(adapter,)), machine).estimate
+    plain = load_plan(spec_of(), machine).estimate
+    gpu = load_plan(replace(spec_of(), adapters=(adapter,)), machine).estimate
     added = [more - less for more, less in zip(gpu.totals, plain.totals, strict=True)]
     assert sum(added) == pytest.approx(340 * MIB, abs=2)
     assert added[1] > 10 * added[0]
@@ -129,17 +127,17 @@ def test_a_models_own_pooling_wins_where_it_can_have_one(
 ) -> None:
     settings.CONFIG = changed(settings.CONFIG, engine__pooling_type=configured)
     model = make_model(kind=kind, pooling_type=own, context_length=512)
-    assert load_plan(load_request(model), Machine()).engine.pooling == expected
+    assert load_plan(load_spec(model), Machine()).engine.pooling == expected
 
 
 @pytest.mark.django_db
 def test_prefixes_go_to_disk_only_where_that_is_wanted(settings: Any) -> None:
     model = make_model()
-    assert load_plan(load_request(model), Machine()).engine.cache_dir == ""
+    assert load_plan(load_spec(model), Machine()).engine.cache_dir == ""
     settings.CONFIG = changed(
         settings.CONFIG, cache__enabled=True, cache__max_size_mb=32
     )
-    engine = load_plan(load_request(model), Machine()).engine
+    engine = load_plan(load_spec(model), Machine()).engine
     assert engine.cache_dir == str(settings.CACHE_DIR)
     assert engine.cache_bytes == 32 * MIB
     assert engine.fingerprint == model.fingerprint
@@ -148,23 +146,24 @@ def test_prefixes_go_to_disk_only_where_that_is_wanted(settings: Any) -> None:
 # Refusals ------------------------------------------------------------------------
 
 
-def test_a_refusal_has_the_numbers_and_what_would_fit() -> None:
-    request = wanted(wish_n_ctx=32_768, wish_n_seq_max=2, kv_layout="split")
-    said = refusal(
-        replace(request, wish=replace(request.wish, layout="split")),
+def test_a_shortage_is_explained_with_numbers_and_what_would_fit() -> None:
+    spec = spec_of(context_n_ctx=32_768, context_n_seq_max=2, kv_layout="split")
+    said = explain_shortage(
+        replace(spec, context=replace(spec.context, layout="split")),
         Machine(),
         (8 * GIB,),
     )
     assert said.startswith(
-        "It needs 12.4 GiB here (weights 4.2 GiB, KV cache 8.0 GiB, compute 66.1 MiB, "
-        "process 80.3 MiB); all models together may take 8.0 GiB (engine.memory_mb)."
+        "It needs at least 12.4 GiB (weights 4.2 GiB, KV cache 8.0 GiB, compute "
+        "66.1 MiB, process 80.3 MiB). All models together may take 8.0 GiB "
+        "(engine.memory_mb)."
     )
     assert said.endswith("It fits with a context of 14,336 or with K and V as q4_0.")
 
 
 def test_fewer_sequences_are_an_alternative_where_they_are_set() -> None:
-    request = wanted(wish_n_ctx=8192, wish_n_seq_max=8, wish_layout="split")
-    found = list(alternatives(request, Machine(), (8 * GIB,)))
+    spec = spec_of(context_n_ctx=8192, context_n_seq_max=8, context_layout="split")
+    found = list(changes_that_fit(spec, Machine(), (8 * GIB,)))
     assert found == [
         "with a context of 3,072",
         "with 3 sequences",
@@ -174,114 +173,120 @@ def test_fewer_sequences_are_an_alternative_where_they_are_set() -> None:
 
 @pytest.mark.parametrize("found", ["context", "sequence", "K and V"])
 def test_what_is_said_to_fit_does(found: str) -> None:
-    request = wanted(wish_n_ctx=8192, wish_n_seq_max=8, wish_layout="split")
+    spec = spec_of(context_n_ctx=8192, context_n_seq_max=8, context_layout="split")
     free = (8 * GIB,)
     changes: dict[str, dict[str, Any]] = {
-        "context": {"wish_n_ctx": 3072, "wish_n_seq_max": 8},
-        "sequence": {"wish_n_ctx": 8192, "wish_n_seq_max": 3},
+        "context": {"context_n_ctx": 3072, "context_n_seq_max": 8},
+        "sequence": {"context_n_ctx": 8192, "context_n_seq_max": 3},
         "K and V": {
-            "wish_n_ctx": 8192,
-            "wish_n_seq_max": 8,
+            "context_n_ctx": 8192,
+            "context_n_seq_max": 8,
             "cache_type_k": "q4_0",
             "cache_type_v": "q4_0",
         },
     }
-    assert plan_within(request, Machine(), free) is None
-    assert plan_within(wanted(wish_layout="split", **changes[found]), Machine(), free)
+    assert plan_within(spec, Machine(), free) is None
+    assert plan_within(
+        spec_of(context_layout="split", **changes[found]), Machine(), free
+    )
 
 
 def test_without_flash_attention_no_quantised_v_is_suggested() -> None:
-    request = wanted(wish_n_ctx=32_768, flash_attention="off")
-    found = list(alternatives(request, Machine(), (8 * GIB,)))
+    spec = spec_of(context_n_ctx=32_768, flash_attention="off")
+    found = list(changes_that_fit(spec, Machine(), (8 * GIB,)))
     assert not any("K and V" in each for each in found)
 
 
 def test_a_model_whose_weights_do_not_fit_has_no_alternative() -> None:
-    said = refusal(wanted(), Machine(), (2 * GIB,))
-    assert said.endswith("or smaller KV type makes it fit.")
+    said = explain_shortage(spec_of(), Machine(), (2 * GIB,))
+    assert said.endswith("a smaller KV type would not help.")
 
 
-def test_what_pinned_models_hold_is_named() -> None:
-    said = refusal(wanted(), Machine(), (8 * GIB,), {"other": (6 * GIB,)})
-    assert "of which pinned ones hold: other 6.0 GiB." in said
+def test_the_memory_of_pinned_models_is_named() -> None:
+    said = explain_shortage(spec_of(), Machine(), (8 * GIB,), {"other": (6 * GIB,)})
+    assert "pinned models use: other 6.0 GiB." in said
 
 
 def test_too_small_a_gpu_is_named_and_fewer_layers_suggested() -> None:
     machine = Machine(gpus=(Gpu("CUDA0", "a card", 4 * GIB, 4 * GIB),))
-    said = refusal(wanted(), machine, (16 * GIB, 2 * GIB))
+    said = explain_shortage(spec_of(), machine, (16 * GIB, 2 * GIB))
     assert "on CUDA0" in said
     assert "It fits with 12 layers on GPUs." in said
-    fewer = plan_within(wanted(n_gpu_layers=12), machine, (16 * GIB, 2 * GIB))
+    fewer = plan_within(spec_of(n_gpu_layers=12), machine, (16 * GIB, 2 * GIB))
     assert fewer is not None
-    assert plan_within(wanted(n_gpu_layers=13), machine, (16 * GIB, 2 * GIB)) is None
+    assert plan_within(spec_of(n_gpu_layers=13), machine, (16 * GIB, 2 * GIB)) is None
 
 
 # Decisions -----------------------------------------------------------------------
 
 
-def loaded(key: int, memory: int, **fields: Any) -> Loaded:
+def loaded(key: int, memory: int, **fields: Any) -> LoadedWorker:
     defaults = {"model": key, "last_used": float(key), "running": 0}
-    return Loaded(**{**defaults, "key": key, "memory": (memory,), **fields})
+    return LoadedWorker(**{**defaults, "key": key, "memory": (memory,), **fields})
 
 
-def decided(
-    *others: Loaded, limit: int, is_spare: bool = False, model: int = 99, n: int = 9
-) -> Decision:
-    room = Room(
+def placed(
+    *others: LoadedWorker,
+    limit: int,
+    is_extra: bool = False,
+    model: int = 99,
+    n: int = 9,
+) -> Placement:
+    capacity = NodeCapacity(
         machine=Machine(),
         limits=(limit,),
         max_models=n,
         loaded=others,
         names={other.model: f"model-{other.model}" for other in others},
     )
-    return decide(wanted(), model=model, is_spare=is_spare, room=room)
+    return place_worker(spec_of(), model=model, is_extra=is_extra, capacity=capacity)
 
 
 def test_what_fits_is_loaded_as_well_as_it_can_be() -> None:
-    decision = decided(limit=16 * GIB)
-    assert decision.plan == load_plan(wanted(), Machine())
+    placement = placed(limit=16 * GIB)
+    assert placement.plan == load_plan(spec_of(), Machine())
 
 
 def test_a_model_that_others_leave_enough_takes_no_more() -> None:
     other = loaded(1, 4 * GIB)
-    decision = decided(other, limit=11 * GIB)
-    assert decision.plan is not None
-    assert decision.evict == ()
-    decision = decided(other, limit=9 * GIB)
-    assert decision == Decision(evict=(1,))
+    placement = placed(other, limit=11 * GIB)
+    assert placement.plan is not None
+    assert placement.evict == ()
+    placement = placed(other, limit=9 * GIB)
+    assert placement == Placement(evict=(1,))
 
 
 def test_beside_pinned_models_less_has_to_do() -> None:
     pinned = loaded(1, 4 * GIB, is_pinned=True)
-    decision = decided(pinned, limit=9 * GIB)
-    assert decision.plan is not None
-    assert decision.plan.engine.kv_layout == "unified"
-    decision = decided(pinned, limit=8 * GIB)
-    assert decision.is_refused
-    assert "model-1 4.0 GiB" in decision.reason
+    placement = placed(pinned, limit=9 * GIB)
+    assert placement.plan is not None
+    assert placement.plan.engine.kv_layout == "unified"
+    placement = placed(pinned, limit=8 * GIB)
+    assert placement.is_impossible
+    assert "model-1 4.0 GiB" in placement.reason
 
 
-def test_a_spare_replica_never_evicts() -> None:
+def test_an_extra_replica_never_evicts() -> None:
     first, other = loaded(1, 6 * GIB, model=99), loaded(2, 4 * GIB)
-    decision = decided(first, other, limit=10 * GIB + 100 * MIB, is_spare=True)
-    assert decision.plan is None
-    assert decision.evict == ()
-    assert not decision.is_refused
-    assert "Other models are not unloaded for a further replica." in decision.reason
+    placement = placed(first, other, limit=10 * GIB + 100 * MIB, is_extra=True)
+    assert placement.plan is None
+    assert placement.evict == ()
+    assert not placement.is_impossible
+    assert "not unloaded for an additional replica." in placement.reason
 
 
-def test_the_count_of_models_is_said_if_it_is_the_reason() -> None:
+def test_the_limit_of_models_is_named_if_it_is_the_reason() -> None:
     pinned = loaded(1, MIB, is_pinned=True)
-    decision = decided(pinned, limit=99 * GIB, n=1)
-    assert decision.is_refused
-    assert decision.reason == (
-        "As many models as may be loaded here (engine.max_models is 1) are pinned: "
-        "model-1."
+    placement = placed(pinned, limit=99 * GIB, n=1)
+    assert placement.is_impossible
+    assert placement.reason == (
+        "No more models can be loaded here: the limit is 1 (engine.max_models), and "
+        "these are pinned: model-1."
     )
 
 
 def test_the_least_plan_is_the_smallest() -> None:
-    least = least_plan(wanted(), Machine())
+    least = least_plan(spec_of(), Machine())
     assert (least.engine.n_ctx, least.engine.n_seq_max) == (512, 2)
 
 
@@ -316,7 +321,7 @@ def test_embedding_models_have_a_longest_text_and_no_more() -> None:
     model = make_model(
         kind=Kind.EMBEDDING, memory_shape=SHAPE.as_json(), context_length=8192
     )
-    plan = load_plan(load_request(model), Machine())
+    plan = load_plan(load_spec(model), Machine())
     engine = plan.engine
     assert (engine.task, engine.n_ctx, engine.n_ctx_max) == ("embed", 3328, 3328)
     # A row of logits for every token of a text: that is what bounds it.
@@ -324,4 +329,4 @@ def test_embedding_models_have_a_longest_text_and_no_more() -> None:
     assert plan.estimate.host.process > logits
     assert 2 * GIB - 200 * MIB < logits + plan.estimate.host.kv <= 2 * GIB
     model.n_ctx = 512
-    assert load_plan(load_request(model), Machine()).engine.n_ctx == 512
+    assert load_plan(load_spec(model), Machine()).engine.n_ctx == 512

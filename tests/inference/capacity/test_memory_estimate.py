@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from inference.capacity.machine import Gpu, Machine
-from inference.capacity.memory_estimate import (
-    Cache,
+from inference.capacity.kv_cache_size import (
+    KvCacheShape,
+    cache_elements,
     caches,
-    estimate,
-    kept_by,
     kv_bytes,
-    layer_devices,
     recurrent_bytes,
 )
+from inference.capacity.layer_devices import layer_devices
+from inference.capacity.machine import Gpu, Machine
+from inference.capacity.memory_estimate import estimate_memory
 from inference.engine.config import EngineConfig
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 
@@ -46,8 +46,8 @@ def config(**fields: Any) -> EngineConfig:
 
 
 def test_kv_bytes_follow_the_types_of_k_and_v() -> None:
-    kept = kept_by(SHAPE.blocks)
-    cache = Cache(1024, 1, 1)
+    kept = cache_elements(SHAPE.blocks)
+    cache = KvCacheShape(1024, 1, 1)
     sizes = {
         (k, v): kv_bytes(kept, config(cache_type_k=k, cache_type_v=v), cache, 0)
         for k, v in (("f16", "f16"), ("q8_0", "f16"), ("f32", "q4_0"))
@@ -69,44 +69,44 @@ def test_cells_are_rounded_up_stream_by_stream() -> None:
 
 def test_a_cache_grows_to_fewer_longer_sequences() -> None:
     _, grown = caches(config(n_seq_max=8, n_ctx_max=4096, n_cells_max=8192))
-    assert grown == Cache(8192, 2, 2)
+    assert grown == KvCacheShape(8192, 2, 2)
     _, grown = caches(config(n_cells=2048, n_cells_max=8192, kv_layout="unified"))
-    assert grown == Cache(8192, 1, 2)
+    assert grown == KvCacheShape(8192, 1, 2)
 
 
 def test_layers_with_a_window_keep_the_window_and_a_micro_batch() -> None:
-    kept = kept_by([replace(LAYER, is_windowed=True)])
+    kept = cache_elements([replace(LAYER, is_windowed=True)])
     per_cell = (64 + 32) * 2
     small = config(n_ctx=8192, n_ubatch=128)
 
-    def cells(cache: Cache, **fields: Any) -> float:
+    def cells(cache: KvCacheShape, **fields: Any) -> float:
         return kv_bytes(kept, replace(small, **fields), cache, 1000) / per_cell
 
-    assert cells(Cache(8192, 1, 1)) == 1280
-    assert cells(Cache(4 * 8192, 4, 4)) == 4 * 1280
+    assert cells(KvCacheShape(8192, 1, 1)) == 1280
+    assert cells(KvCacheShape(4 * 8192, 4, 4)) == 4 * 1280
     # Shared cells hold the windows of all sequences.
-    assert cells(Cache(8192, 1, 4)) == 4352
-    assert cells(Cache(8192, 1, 1), swa_full=True) == 8192
-    assert cells(Cache(512, 1, 1)) == 512
+    assert cells(KvCacheShape(8192, 1, 4)) == 4352
+    assert cells(KvCacheShape(8192, 1, 1), swa_full=True) == 8192
+    assert cells(KvCacheShape(512, 1, 1)) == 512
 
 
 def test_states_are_kept_for_every_sequence() -> None:
-    kept = kept_by([Block(Weights(), state=1000)] * 3)
+    kept = cache_elements([Block(Weights(), state=1000)] * 3)
     assert recurrent_bytes(kept, 8) == 3 * 1000 * 8 * 4
 
 
 def test_what_is_repacked_leaves_pages_of_the_file_that_nobody_needs() -> None:
     file = 30 * MIB + 100 * MIB + 31 * MIB
-    plain = estimate(SHAPE, config(), NO_REPACKS, n_vocab=100)
+    plain = estimate_memory(SHAPE, config(), NO_REPACKS, n_vocab=100)
     assert (plain.host.weights, plain.mapped, plain.stale) == (file, file, 0)
-    repacked = estimate(SHAPE, config(), Machine(), n_vocab=100)
+    repacked = estimate_memory(SHAPE, config(), Machine(), n_vocab=100)
     assert repacked.host.weights == file
     assert repacked.stale == 80 * MIB + 30 * MIB
     assert repacked.mapped == file - repacked.stale
     assert repacked.resident == repacked.host.total + repacked.stale
-    read = estimate(SHAPE, config(use_mmap=False), Machine(), n_vocab=100)
+    read = estimate_memory(SHAPE, config(use_mmap=False), Machine(), n_vocab=100)
     assert (read.host.weights, read.mapped, read.stale) == (file, 0, 0)
-    locked = estimate(SHAPE, config(use_mlock=True), Machine(), n_vocab=100)
+    locked = estimate_memory(SHAPE, config(use_mlock=True), Machine(), n_vocab=100)
     assert (locked.host.weights, locked.stale) == (file + 110 * MIB, 0)
 
 
@@ -117,10 +117,12 @@ def test_a_tied_output_is_the_input_unless_it_is_repacked() -> None:
         input=Weights(rest=30 * MIB),
         output=Weights({"Q4_0": 30 * MIB}),
     )
-    assert estimate(tied, config(), NO_REPACKS, n_vocab=1).host.weights == 130 * MIB
-    repacked = estimate(tied, config(), Machine(), n_vocab=1)
+    assert (
+        estimate_memory(tied, config(), NO_REPACKS, n_vocab=1).host.weights == 130 * MIB
+    )
+    repacked = estimate_memory(tied, config(), Machine(), n_vocab=1)
     assert (repacked.host.weights, repacked.stale) == (160 * MIB, 80 * MIB)
-    on_gpu = estimate(tied, config(), gpus(1000), n_vocab=1)
+    on_gpu = estimate_memory(tied, config(), gpus(1000), n_vocab=1)
     assert (on_gpu.host.weights, on_gpu.gpus[0].weights) == (30 * MIB, 130 * MIB)
 
 
@@ -149,7 +151,7 @@ def test_layers_are_shared_by_free_memory_or_as_told() -> None:
 
 
 def test_what_lies_on_a_gpu_is_not_on_the_host() -> None:
-    found = estimate(SHAPE, config(n_gpu_layers=4), gpus(1000), n_vocab=100)
+    found = estimate_memory(SHAPE, config(n_gpu_layers=4), gpus(1000), n_vocab=100)
     # The output counts as a layer.
     assert found.gpus[0].weights == 30 * MIB + 31 * MIB
     assert found.host.weights == 30 * MIB + 70 * MIB
@@ -161,7 +163,7 @@ def test_what_lies_on_a_gpu_is_not_on_the_host() -> None:
 
 def test_rows_are_spread_over_all_gpus() -> None:
     by_rows = config(split_mode="row", tensor_split=(3.0, 1.0))
-    found = estimate(SHAPE, by_rows, gpus(500, 500), n_vocab=100)
+    found = estimate_memory(SHAPE, by_rows, gpus(500, 500), n_vocab=100)
     weights = [gpu.weights for gpu in found.gpus]
     assert sum(weights) == pytest.approx(131 * MIB, abs=2)
     assert weights[0] == pytest.approx(3 * weights[1], abs=4)
@@ -178,5 +180,8 @@ def test_rows_are_spread_over_all_gpus() -> None:
     ],
 )
 def test_more_of_anything_takes_more_memory(bigger: dict[str, Any]) -> None:
-    small = estimate(SHAPE, config(), Machine(), n_vocab=1000).host.total
-    assert estimate(SHAPE, config(**bigger), Machine(), n_vocab=1000).host.total > small
+    small = estimate_memory(SHAPE, config(), Machine(), n_vocab=1000).host.total
+    assert (
+        estimate_memory(SHAPE, config(**bigger), Machine(), n_vocab=1000).host.total
+        > small
+    )

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.capacity.machine import Machine
-from inference.capacity.memory_estimate import estimate
+from inference.capacity.memory_estimate import estimate_memory
 from inference.engine.config import EngineConfig
 from inference.engine.llama.hardware import repacked_types
 from registry.gguf.header import LongValue, parse_header
 from registry.gguf.memory_shape import memory_shape
 
 if TYPE_CHECKING:
-    from inference.capacity.memory_estimate import Estimate
+    from inference.capacity.memory_estimate import MemoryEstimate
 
 pytestmark = pytest.mark.model
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def reckoned(path: Path, config: EngineConfig) -> Estimate:
+def reckoned(path: Path, config: EngineConfig) -> MemoryEstimate:
     """Return the estimate for this machine."""
     import llama_cpp
 
@@ -37,7 +37,7 @@ def reckoned(path: Path, config: EngineConfig) -> Estimate:
     assert isinstance(tokens, LongValue)
     repacks = repacked_types(llama_cpp.llama_print_system_info().decode())
     machine = Machine(repacks=frozenset(repacks))
-    return estimate(shape, config, machine, n_vocab=tokens.count)
+    return estimate_memory(shape, config, machine, n_vocab=tokens.count)
 
 
 @pytest.mark.parametrize(

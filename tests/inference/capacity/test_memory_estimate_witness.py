@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from inference.capacity.memory_estimate import (
+from inference.capacity.compute_buffer import compute_bytes
+from inference.capacity.kv_cache_size import (
+    cache_elements,
     caches,
-    compute_bytes,
-    kept_by,
     kv_bytes,
     recurrent_bytes,
 )
@@ -99,7 +99,7 @@ def test_caches_are_llama_cpps_own_and_compute_buffers_nearly(
     assert MemoryShape.from_json(shape.as_json()) == shape
     for context, answer in zip(_CONTEXTS, answers, strict=True):
         config = EngineConfig(paths=(), **context)
-        cache, kept = caches(config)[0], kept_by(shape.blocks)
+        cache, kept = caches(config)[0], cache_elements(shape.blocks)
         kv = kv_bytes(kept, config, cache, shape.window) / _MIB
         recurrent = recurrent_bytes(kept, config.n_seq_max) / _MIB
         compute = compute_bytes(shape, config, cache, n_vocab=n_vocab) / _MIB

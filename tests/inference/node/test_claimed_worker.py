@@ -6,15 +6,15 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
-from inference.capacity.memory_estimate import DeviceMemory, Estimate
+from inference.capacity.memory_estimate import DeviceMemory, MemoryEstimate
 from inference.models import EngineNode
-from inference.node.claimed_worker import Slot, room_of
+from inference.node.claimed_worker import ClaimedWorker, node_capacity
 
 #: 60 bytes of its own, 40 of a file's pages; 30 more pages that nobody needs.
-TAKEN = Estimate(DeviceMemory(weights=100), mapped=40, stale=30)
+TAKEN = MemoryEstimate(DeviceMemory(weights=100), mapped=40, stale=30)
 
 
-def slot(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Slot:
+def claimed(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> ClaimedWorker:
     process = SimpleNamespace(
         is_draining=fields.pop("is_draining", False),
         ready_at=time.monotonic() - 60,
@@ -22,7 +22,7 @@ def slot(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Slot:
     )
     settings = SimpleNamespace(is_pinned=fields.pop("is_pinned", False))
     plan = SimpleNamespace(estimate=TAKEN)
-    return Slot(
+    return ClaimedWorker(
         row_id=row_id,
         replica=fields.pop("replica", 0),
         model=cast("Any", SimpleNamespace(pk=model, name=f"model-{model}")),
@@ -34,32 +34,32 @@ def slot(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Slot:
     )
 
 
-def loaded(*slots: Slot) -> dict[int, tuple[int, bool]]:
+def loaded(*workers: ClaimedWorker) -> dict[int, tuple[int, bool]]:
     """Return each worker's memory, and whether it is spare."""
-    room = room_of(EngineNode(memory_limit=1000, max_models=4), slots)
-    return {each.key: (each.memory[0], each.is_spare) for each in room.loaded}
+    capacity = node_capacity(EngineNode(memory_limit=1000, max_models=4), workers)
+    return {each.key: (each.memory[0], each.is_extra) for each in capacity.loaded}
 
 
 def test_a_worker_counts_as_reckoned_or_as_it_is_if_that_is_more() -> None:
-    assert loaded(slot(1)) == {1: (100, False)}
-    assert loaded(slot(1, rss=120)) == {1: (100, False)}
-    assert loaded(slot(1, rss=150)) == {1: (120, False)}
+    assert loaded(claimed(1)) == {1: (100, False)}
+    assert loaded(claimed(1, rss=120)) == {1: (100, False)}
+    assert loaded(claimed(1, rss=150)) == {1: (120, False)}
 
 
 def test_the_pages_of_one_file_count_once() -> None:
-    found = loaded(slot(1), slot(2, replica=1), slot(3, model=2))
+    found = loaded(claimed(1), claimed(2, replica=1), claimed(3, model=2))
     assert found == {1: (100, False), 2: (60, True), 3: (100, False)}
 
 
 def test_a_replica_that_stays_is_not_spare_beside_one_that_leaves() -> None:
-    found = loaded(slot(1, is_draining=True), slot(2, replica=1))
+    found = loaded(claimed(1, is_draining=True), claimed(2, replica=1))
     assert found[2] == (100, False)
 
 
 def test_the_room_knows_names_and_what_is_left() -> None:
     node = EngineNode(memory_limit=1000, max_models=4)
-    room = room_of(node, [slot(1), slot(2, model=2, is_pinned=True)])
-    assert room.free == (800,)
-    assert room.names == {1: "model-1", 2: "model-2"}
-    assert [each.is_pinned for each in room.loaded] == [False, True]
-    assert room_of(node, []).free == (1000,)
+    capacity = node_capacity(node, [claimed(1), claimed(2, model=2, is_pinned=True)])
+    assert capacity.free == (800,)
+    assert capacity.names == {1: "model-1", 2: "model-2"}
+    assert [each.is_pinned for each in capacity.loaded] == [False, True]
+    assert node_capacity(node, []).free == (1000,)

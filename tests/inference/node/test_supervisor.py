@@ -15,8 +15,9 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from inference import services
-from inference.capacity.load_plan import load_plan, load_request
+from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Machine
+from inference.capacity.model_rows import load_spec
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
 from inference.models import EngineNode, Worker, WorkerState
@@ -30,7 +31,7 @@ from tests.factories import make_model, make_node, make_worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.node.claimed_worker import Slot
+    from inference.node.claimed_worker import ClaimedWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,8 +84,8 @@ class Engine:
         node = await sync_to_async(worker_rows.node_register)()
         self.supervisor._node = node
 
-    def slot(self, row: Worker) -> Slot:
-        return self.supervisor._slots[row.pk]
+    def worker(self, row: Worker) -> ClaimedWorker:
+        return self.supervisor._workers[row.pk]
 
     async def look(self) -> None:
         await self.supervisor.reconcile()
@@ -119,7 +120,7 @@ def small(name: str, **overrides: Any) -> Model:
 async def load(engine: Engine, name: str, **overrides: Any) -> FakeProcess:
     """Load a small model."""
     model = await sync_to_async(small)(name, **overrides)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     process = FakeProcess.made[-1]
     assert process.spec.model_name == name
@@ -130,7 +131,7 @@ async def load(engine: Engine, name: str, **overrides: Any) -> FakeProcess:
     return process
 
 
-async def wish(model: Model) -> None:
+async def request_load(model: Model) -> None:
     await sync_to_async(services.worker_request)(model=model)
 
 
@@ -138,8 +139,10 @@ async def row(name: str) -> Worker:
     return await Worker.objects.select_related("node").aget(model__name=name)
 
 
-async def test_a_wished_model_is_loaded_and_its_progress_shown(engine: Engine) -> None:
-    await wish(await sync_to_async(small)("m"))
+async def test_a_requested_model_is_loaded_and_shows_progress(
+    engine: Engine,
+) -> None:
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     FakeProcess.made[0].become(progress=0.4)
     await engine.look()
@@ -238,7 +241,7 @@ async def test_a_worker_that_keeps_dying_is_given_up(engine: Engine) -> None:
 
 
 async def test_a_load_that_fails_shows_llama_cpps_reason(engine: Engine) -> None:
-    await wish(await sync_to_async(small)("m"))
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     process = FakeProcess.made[0]
     process.become(state="failed", error="unknown model architecture: 'x'")
@@ -262,7 +265,7 @@ async def test_a_worker_that_hangs_is_killed_and_started_again(engine: Engine) -
 
 
 async def test_a_load_that_takes_too_long_is_given_up(engine: Engine) -> None:
-    await wish(await sync_to_async(small)("m"))
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     FakeProcess.made[0].started_at -= 10_000
     await engine.look()
@@ -284,7 +287,7 @@ async def test_the_least_recently_used_makes_room(engine: Engine) -> None:
     first.become(requests_total=1)
     await engine.look()
     await limit(engine, max_models=2)
-    await wish(await sync_to_async(small)("third"))
+    await request_load(await sync_to_async(small)("third"))
     await engine.look()
     assert second.is_draining
     assert not first.is_draining
@@ -299,11 +302,11 @@ async def test_the_least_recently_used_makes_room(engine: Engine) -> None:
 async def test_models_that_take_turns_all_get_to_serve(engine: Engine) -> None:
     await limit(engine, max_models=1)
     first = await load(engine, "a")
-    await wish(await sync_to_async(small)("b"))
+    await request_load(await sync_to_async(small)("b"))
     await engine.look()
     assert first.is_draining
-    # Requests for the first one still wait, so it is wished for again.
-    await wish(await Model.objects.aget(name="a"))
+    # Requests for the first one still wait, so it is requested again.
+    await request_load(await Model.objects.aget(name="a"))
     first.is_running = False
     await engine.look()
     await engine.look()
@@ -323,12 +326,12 @@ async def test_a_model_that_can_never_fit_is_refused_with_the_numbers(
     engine: Engine,
 ) -> None:
     await limit(engine, memory_limit=50 * 2**20)
-    await wish(await sync_to_async(small)("m"))
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     worker = await row("m")
     assert worker.state == WorkerState.FAILED
-    assert worker.error.startswith("It needs 183 MiB here (weights 100 MiB, KV cache")
-    assert "all models together may take 50.0 MiB (engine.memory_mb)" in worker.error
+    assert worker.error.startswith("It needs at least 183 MiB (weights 100 MiB, KV ca")
+    assert "All models together may take 50.0 MiB (engine.memory_mb)" in worker.error
     assert FakeProcess.made == []
 
 
@@ -336,12 +339,12 @@ async def test_an_idle_model_is_unloaded_after_its_keep_alive(engine: Engine) ->
     process = await load(engine, "m", keep_alive=60)
     await engine.look()
     assert not process.is_draining
-    engine.slot(await row("m")).last_used -= 61
+    engine.worker(await row("m")).last_used -= 61
     process.become(running=1)
     await engine.look()
     assert not process.is_draining
     process.become(running=0)
-    engine.slot(await row("m")).last_used -= 61
+    engine.worker(await row("m")).last_used -= 61
     await engine.look()
     assert process.is_draining
 
@@ -382,7 +385,7 @@ async def test_the_models_of_a_dead_machine_are_loaded_elsewhere(
 async def test_a_model_that_fits_another_machine_is_left_to_it(engine: Engine) -> None:
     await limit(engine, memory_limit=50 * 2**20)
     await sync_to_async(make_node)("bigger", memory_limit=2**40)
-    await wish(await sync_to_async(small)("m"))
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     assert (await row("m")).state == WorkerState.REQUESTED
 
@@ -394,7 +397,7 @@ async def test_a_process_that_cannot_be_started_fails_its_model_only(
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr(FakeProcess, "start", no_memory)
-    await wish(await sync_to_async(small)("m"))
+    await request_load(await sync_to_async(small)("m"))
     await engine.look()
     worker = await row("m")
     assert worker.state == WorkerState.FAILED
@@ -440,10 +443,10 @@ async def test_without_redis_a_workers_row_is_kept_up(
 
 async def test_of_two_engines_one_gets_the_model(engine: Engine) -> None:
     model = await sync_to_async(small)("m")
-    await wish(model)
+    await request_load(model)
     other = await sync_to_async(make_node)("other")
     worker = await row("m")
-    plan = load_plan(await sync_to_async(load_request)(model), Machine())
+    plan = load_plan(await sync_to_async(load_spec)(model), Machine())
 
     @sync_to_async
     def claim(node: EngineNode, incarnation: str) -> bool:
@@ -459,9 +462,9 @@ def test_the_sample_models_settings_follow_the_configuration(
     settings: Any,
 ) -> None:
     settings.CONFIG = changed(settings.CONFIG, models__default_ctx=1024)
-    plan = load_plan(load_request(make_model(context_length=512)), Machine())
+    plan = load_plan(load_spec(make_model(context_length=512)), Machine())
     assert plan.engine.n_ctx == 512
-    other = load_plan(load_request(make_model()), Machine())
+    other = load_plan(load_spec(make_model()), Machine())
     assert other.engine.n_ctx == 1024
     assert plan.estimate.host.total > 5 * 2**30
 
@@ -476,7 +479,7 @@ async def test_a_pinned_model_is_never_unloaded_to_make_room(engine: Engine) -> 
     await pinned("first")
     await engine.look()
     await limit(engine, max_models=2)
-    await wish(await sync_to_async(small)("third"))
+    await request_load(await sync_to_async(small)("third"))
     await engine.look()
     assert second.is_draining
     assert not first.is_draining
@@ -489,20 +492,20 @@ async def test_beside_pinned_models_that_fill_the_machine_a_load_is_refused(
     await pinned("first")
     await engine.look()
     await limit(engine, memory_limit=300 * 2**20)
-    await wish(await sync_to_async(small)("second"))
+    await request_load(await sync_to_async(small)("second"))
     await engine.look()
     worker = await row("second")
     assert worker.state == WorkerState.FAILED
-    assert "of which pinned ones hold: first 1" in worker.error
+    assert "pinned models use: first 1" in worker.error
     await limit(engine, max_models=1, memory_limit=2**40)
-    await wish(await Model.objects.aget(name="second"))
+    await request_load(await Model.objects.aget(name="second"))
     await engine.look()
     assert "are pinned: first" in (await row("second")).error
 
 
 async def test_a_pinned_model_outlives_its_keep_alive(engine: Engine) -> None:
     process = await load(engine, "m", keep_alive=60, is_pinned=True)
-    engine.slot(await row("m")).last_used -= 61
+    engine.worker(await row("m")).last_used -= 61
     await engine.look()
     assert not process.is_draining
     await Model.objects.aupdate(is_pinned=False)
@@ -513,19 +516,19 @@ async def test_a_pinned_model_outlives_its_keep_alive(engine: Engine) -> None:
 async def test_a_model_takes_the_memory_that_is_free_before_others_have_to_go(
     engine: Engine,
 ) -> None:
-    """Half of its KV budget does: a context of the wished length, four times."""
+    """Half of its KV budget does: a context of the requested length, four times."""
     first = await load(engine, "first", **FIXED)
     large = await sync_to_async(make_model)(
         "large", file_size=2**20, kv_elements_per_token=40_000
     )
     await limit(engine, memory_limit=2200 * 2**20)
-    await wish(large)
+    await request_load(large)
     await engine.look()
     assert not first.is_draining
     plan = FakeProcess.made[-1].spec.engine
     assert (plan.n_ctx, plan.kv_layout) == (4096, "split")
     assert 4 <= plan.n_seq_max < 6
-    await wish(await sync_to_async(small)("other", **FIXED))
+    await request_load(await sync_to_async(small)("other", **FIXED))
     await engine.look()
     assert first.is_draining
 
@@ -537,7 +540,7 @@ async def test_a_worker_that_takes_more_than_was_reckoned_counts_as_it_is(
     await limit(engine, memory_limit=500 * 2**20)
     monkeypatch.setattr(supervisor, "resident_memory", lambda _pid: 400 * 2**20)
     await engine.look()
-    await wish(await sync_to_async(small)("second"))
+    await request_load(await sync_to_async(small)("second"))
     await engine.look()
     assert first.is_draining
 
@@ -545,7 +548,7 @@ async def test_a_worker_that_takes_more_than_was_reckoned_counts_as_it_is(
 async def test_settings_that_exclude_each_other_fail_the_load_with_the_reason(
     engine: Engine,
 ) -> None:
-    await wish(
+    await request_load(
         await sync_to_async(small)("m", cache_type_v="q4_0", flash_attention="off")
     )
     await engine.look()
@@ -554,7 +557,7 @@ async def test_settings_that_exclude_each_other_fail_the_load_with_the_reason(
     assert "only with flash attention" in worker.error
 
 
-async def test_models_to_be_preloaded_are_wished_for_when_an_engine_starts() -> None:
+async def test_models_to_be_preloaded_are_requested_when_an_engine_starts() -> None:
     await sync_to_async(small)("wanted", is_preloaded=True)
     await sync_to_async(small)("not")
     await sync_to_async(small)("disabled", is_preloaded=True, is_enabled=False)
@@ -574,8 +577,8 @@ async def test_the_largest_need_of_a_request_is_remembered_for_the_next_load(
     model = await Model.objects.aget(name="m")
     assert model.n_ctx_seen == 5000
     assert (await row("m")).n_ctx_max == 8192
-    request = await sync_to_async(load_request)(model)
-    assert request.wish.at_load == 5000
+    spec = await sync_to_async(load_spec)(model)
+    assert spec.context.at_load == 5000
 
 
 # Replicas ------------------------------------------------------------------------
@@ -598,7 +601,7 @@ async def ready(engine: Engine) -> FakeProcess:
 
 
 async def test_replicas_are_loaded_once_the_first_serves(engine: Engine) -> None:
-    await wish(await sync_to_async(small)("m", replicas=3))
+    await request_load(await sync_to_async(small)("m", replicas=3))
     await engine.look()
     await engine.look()
     assert len(FakeProcess.made) == 1
@@ -615,7 +618,7 @@ async def test_as_many_replicas_run_as_fit_and_the_rest_says_so(
     other = await load(engine, "other", **FIXED)
     await limit(engine, memory_limit=600 * 2**20)
     model = await sync_to_async(small)("m", replicas=3, use_mmap=False, **FIXED)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     await ready(engine)
     await engine.look()
@@ -624,12 +627,12 @@ async def test_as_many_replicas_run_as_fit_and_the_rest_says_so(
     first, *rest = await replicas("m")
     assert first.state == WorkerState.READY
     assert [worker.state for worker in rest] == ["loading", "requested"]
-    assert "It waits for memory: it needs 18" in rest[1].error
+    assert "Waiting for memory: it needs 18" in rest[1].error
 
 
 async def test_replicas_share_the_memory_of_a_mapped_file(engine: Engine) -> None:
     await limit(engine, memory_limit=300 * 2**20)
-    await wish(await sync_to_async(small)("m", replicas=2, **FIXED))
+    await request_load(await sync_to_async(small)("m", replicas=2, **FIXED))
     await engine.look()
     await ready(engine)
     assert len(FakeProcess.made) == 2
@@ -640,11 +643,11 @@ async def test_a_spare_replica_makes_room_and_does_not_come_back_at_once(
 ) -> None:
     await limit(engine, memory_limit=500 * 2**20)
     model = await sync_to_async(small)("m", replicas=2, use_mmap=False, **FIXED)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     first = await ready(engine)
     spare = await ready(engine)
-    await wish(await sync_to_async(small)("other", use_mmap=False, **FIXED))
+    await request_load(await sync_to_async(small)("other", use_mmap=False, **FIXED))
     await engine.look()
     assert spare.is_draining
     assert not first.is_draining
@@ -661,7 +664,7 @@ async def test_a_spare_replica_makes_room_and_does_not_come_back_at_once(
 async def test_unloading_concerns_all_replicas(engine: Engine) -> None:
     await limit(engine, memory_limit=300 * 2**20)
     model = await sync_to_async(small)("m", replicas=2, use_mmap=False)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     process = await ready(engine)
     assert len(await replicas("m")) == 2
@@ -674,15 +677,15 @@ async def test_unloading_concerns_all_replicas(engine: Engine) -> None:
 
 
 async def test_replicas_are_idle_together(engine: Engine) -> None:
-    await wish(await sync_to_async(small)("m", replicas=2, keep_alive=60))
+    await request_load(await sync_to_async(small)("m", replicas=2, keep_alive=60))
     await engine.look()
     first = await ready(engine)
     second = await ready(engine)
     rows = await replicas("m")
-    engine.slot(rows[1]).last_used -= 61
+    engine.worker(rows[1]).last_used -= 61
     await engine.look()
     assert not second.is_draining
-    engine.slot(rows[0]).last_used -= 61
+    engine.worker(rows[0]).last_used -= 61
     await engine.look()
     assert first.is_draining
     assert second.is_draining
@@ -690,7 +693,7 @@ async def test_replicas_are_idle_together(engine: Engine) -> None:
 
 async def test_fewer_replicas_than_before_let_the_last_ones_go(engine: Engine) -> None:
     model = await sync_to_async(small)("m", replicas=2)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     first = await ready(engine)
     second = await ready(engine)
@@ -707,7 +710,7 @@ async def test_fewer_replicas_than_before_let_the_last_ones_go(engine: Engine) -
 
 async def test_no_replica_is_tried_after_the_first_one_failed(engine: Engine) -> None:
     model = await sync_to_async(small)("m", replicas=2)
-    await wish(model)
+    await request_load(model)
     await engine.look()
     FakeProcess.made[0].become(state="failed", error="bad magic")
     FakeProcess.made[0].is_running = False
@@ -726,7 +729,7 @@ async def test_the_queue_counts_with_the_first_replica(
         return 5
 
     monkeypatch.setattr(supervisor, "queue_depth", depth)
-    await wish(await sync_to_async(small)("m", replicas=2))
+    await request_load(await sync_to_async(small)("m", replicas=2))
     await engine.look()
     await ready(engine)
     await ready(engine)

@@ -1,0 +1,146 @@
+"""What capacity needs to know of a model, read from its row and the configuration.
+
+The only file of this folder that knows Django: the others work on plain data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from inference.capacity.context import ContextSpec
+from inference.capacity.kv_cache_size import KvCacheShape, cache_elements, kv_bytes
+from inference.capacity.load_plan import DraftModel, LoadSpec
+from inference.engine.adapters import AdapterFile
+from inference.engine.config import EngineConfig
+from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
+from registry.load_settings import conflicts
+from registry.models import FileState, Kind
+
+if TYPE_CHECKING:
+    from registry.models import Model
+
+_MIB = 1024 * 1024
+#: The engine's task for each kind of model that does not generate text.
+_TASKS: dict[str, str] = {Kind.EMBEDDING: "embed", Kind.RERANKER: "rank"}
+
+
+class InvalidSettings(Exception):
+    """Settings of a model that exclude each other; the message names them."""
+
+
+def load_spec(model: Model) -> LoadSpec:
+    """Return how a model is to be loaded, by its row and the configuration.
+
+    Raises InvalidSettings.
+    """
+    config = settings.CONFIG
+    try:
+        in_force = model.settings_in_force()
+        found = list(conflicts(in_force, model.shape))
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from None
+    if found:
+        raise InvalidSettings(" ".join(reason for _, reason in found))
+    return LoadSpec(
+        paths=tuple(str(path) for path in model.paths),
+        shape=shape_of(model),
+        n_vocab=model.vocab_size or 0,
+        settings=in_force,
+        context=context_spec(model),
+        kv_budget=config.engine.kv_memory_mb * _MIB,
+        task=_TASKS.get(model.kind, "generate"),
+        pooling=model.pooling_in_force,
+        adapters=adapter_files(model),
+        draft=_draft_model(model) if in_force.draft == "model" else None,
+        cache_dir=str(settings.CACHE_DIR) if config.cache.enabled else "",
+        cache_bytes=config.cache.max_size_mb * _MIB,
+        fingerprint=model.fingerprint,
+    )
+
+
+def _draft_model(model: Model) -> DraftModel:
+    """Return a model's draft model. Raises InvalidSettings."""
+    other = model.draft_model
+    if other is None:
+        raise InvalidSettings(
+            "Its drafts come from a draft model, but none is chosen, or it was deleted."
+        )
+    if other.state != FileState.FOUND:
+        raise InvalidSettings(f"The file of its draft model {other.name} is missing.")
+    return DraftModel(
+        paths=tuple(str(path) for path in other.paths),
+        shape=shape_of(other),
+        n_vocab=other.vocab_size or 0,
+    )
+
+
+def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
+    """Return the LoRA adapters that a model is loaded with."""
+    return tuple(
+        AdapterFile(
+            name=adapter.name,
+            path=adapter.path,
+            fingerprint=adapter.fingerprint,
+            size=adapter.file_size,
+        )
+        for adapter in model.adapters()
+    )
+
+
+def context_spec(model: Model) -> ContextSpec:
+    """Return what decides the length of a model's context."""
+    return ContextSpec(
+        default_ctx=settings.CONFIG.models.default_ctx,
+        most_sequences=model.setting_in_force("n_seq_max"),
+        layout=model.setting_in_force("kv_layout"),
+        n_ctx=model.n_ctx,
+        n_seq_max=model.n_seq_max,
+        trained=model.context_length,
+        tested=model.tested_ctx,
+        seen=model.n_ctx_seen,
+    )
+
+
+def shape_of(model: Model) -> MemoryShape:
+    """Return what decides a model's memory.
+
+    A file whose header does not describe its layers counts as a single layer.
+    """
+    shape = model.shape
+    if shape is not None:
+        return shape
+    elements = model.kv_elements_per_token or 0
+    half = elements // 2
+    return MemoryShape(
+        input=Weights(),
+        output=Weights(),
+        blocks=(Block(Weights(rest=model.file_size), k=elements - half, v=half),),
+        widths=Widths(
+            embedding=model.embedding_length or 0,
+            feed_forward=4 * (model.embedding_length or 0),
+            is_gated=True,
+            heads=model.head_count or 0,
+            query=model.embedding_length or 0,
+        ),
+    )
+
+
+def kv_cache_bytes(
+    model: Model, *, n_cells: int, n_seq_max: int, kv_layout: str
+) -> int:
+    """Return the bytes of a model's KV cache with ``n_cells``."""
+    streams = 1 if kv_layout == "unified" else max(n_seq_max, 1)
+    shape = shape_of(model)
+    types = EngineConfig(
+        paths=(),
+        n_ctx=1,
+        n_seq_max=1,
+        cache_type_k=model.setting_in_force("cache_type_k"),
+        cache_type_v=model.settings_in_force().type_v,
+        swa_full=model.setting_in_force("swa_full"),
+        n_ubatch=model.setting_in_force("n_ubatch"),
+    )
+    cache = KvCacheShape(n_cells, streams, n_seq_max)
+    return kv_bytes(cache_elements(shape.blocks), types, cache, shape.window)
