@@ -253,9 +253,9 @@ class EngineCore:
         params = sequence.params
         if tokens and self._scheduler.ends(sequence, tokens[-1]):
             # The token that ends an answer is no part of its text, unless it is asked
-            # for, or a mark.
+            # for, or a control token that the request wants to see.
             is_asked_for = params.include_stop_str_in_output
-            if not is_asked_for and not self._is_mark(params, tokens[-1]):
+            if not is_asked_for and not self._is_visible(params, tokens[-1]):
                 tokens = tokens[:-1]
         text = ""
         for token in tokens:
@@ -268,18 +268,17 @@ class EngineCore:
         return text
 
     def _piece(self, params: SamplingParams, token: int) -> bytes:
-        """Return the bytes of a token; those of a mark are its name."""
-        is_mark = self._is_mark(params, token)
+        """Return the bytes of a token; a visible control token's are its name."""
+        is_visible = self._is_visible(params, token)
         tokenizer = self._tokenizer
-        return tokenizer.spelling(token) if is_mark else tokenizer.piece(token)
+        return tokenizer.spelling(token) if is_visible else tokenizer.piece(token)
 
-    def _is_mark(self, params: SamplingParams, token: int) -> bool:
+    def _is_visible(self, params: SamplingParams, token: int) -> bool:
         """Whether it is a control token that the request wants to see."""
-        if not params.marks or self._tokenizer.piece(token):
+        if not params.control_tokens or self._tokenizer.piece(token):
             return False
-        return (
-            self._tokenizer.spelling(token).decode("utf-8", "replace") in params.marks
-        )
+        name = self._tokenizer.spelling(token).decode("utf-8", "replace")
+        return name in params.control_tokens
 
     def _time(self, sequence: Sequence, count: int) -> None:
         now = self._clock()

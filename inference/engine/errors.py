@@ -46,7 +46,7 @@ class CellsExhausted(DecodeError):
     code = "kv_cells_exhausted"
 
 
-class ConstraintError(EngineError):
+class GrammarError(EngineError):
     """A sequence cannot go on within its grammar; the others of the step can."""
 
     code = "constraint_failed"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.engine.sampling.params import SamplingParams
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 
 if TYPE_CHECKING:
     from inference.engine.adapters import Adapters
@@ -357,8 +357,8 @@ def from_wire(wire: dict[str, Any]) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, SamplingParams):
         return [_plain(getattr(value, name)) for name in _PARAMS]
-    if isinstance(value, Constraint):
-        return [value.grammar, value.param, value.marks]
+    if isinstance(value, Grammar):
+        return [value.source, value.param, value.control_tokens]
     if isinstance(value, ThinkingBudget):
         return list(astuple(value))
     if isinstance(value, Usage):
@@ -385,8 +385,8 @@ def _logprob(item: TokenLogprob) -> list[Any]:
 def _rich(name: str, value: Any) -> Any:
     if name == "params":
         params = {n: _tuples(v) for n, v in zip(_PARAMS, value, strict=True)}
-        if params["constraint"] is not None:
-            params["constraint"] = Constraint(*params["constraint"])
+        if params["grammar"] is not None:
+            params["grammar"] = Grammar(*params["grammar"])
         if params["thinking"] is not None:
             params["thinking"] = ThinkingBudget(*params["thinking"])
         return SamplingParams(**params)

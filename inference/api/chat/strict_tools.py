@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.api.chat.tool_grammar import PARAM, SPACE, GrammarWriter, checked
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import prepare_schema
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _W = r"[ \t\r\n]*"
 _BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
 
 
-def strict_constraint(prompt: Prompt, use: ToolUse) -> Constraint | None:
+def strict_grammar(prompt: Prompt, use: ToolUse) -> Grammar | None:
     """Return what an answer must be that may be text or calls, some of them strict.
 
     None where no tool is strict. Raises InvalidRequest where the model's format cannot
@@ -40,7 +40,7 @@ def strict_constraint(prompt: Prompt, use: ToolUse) -> Constraint | None:
         answer = writer.in_place_of_content(use)
     else:
         answer = writer.in_lines(use)
-    return checked(Constraint(writer.lark([answer]), PARAM, tuple(writer.marks)))
+    return checked(Grammar(writer.lark([answer]), PARAM, tuple(writer.control_tokens)))
 
 
 class _Writer(GrammarWriter):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.errors import InvalidRequest, quote
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import prepare_schema
 from inference.output_parsers.parameters import types_of_member
 
@@ -41,9 +41,9 @@ _OF_BARE_STRINGS = {"type", "enum", "const"}
 _UNTAGGABLE = re.compile(r"[<>\r\n]|^\s|\s$|^$")
 
 
-def answer_constraint(
-    prompt: Prompt, use: ToolUse, answer: Constraint | None
-) -> Constraint | None:
+def answer_grammar(
+    prompt: Prompt, use: ToolUse, answer: Grammar | None
+) -> Grammar | None:
     """Return what an answer must be, from its first token on; None is anything.
 
     ``answer`` is what its content must be. The schemas of tools that must be called
@@ -65,22 +65,22 @@ def answer_constraint(
         answer = None
     lark = writer.lark(options)
     return checked(
-        Constraint(
-            lark if answer is None else _around(lark, answer.grammar),
+        Grammar(
+            lark if answer is None else _around(lark, answer.source),
             PARAM if answer is None else answer.param,
-            tuple(writer.marks),
+            tuple(writer.control_tokens),
         )
     )
 
 
-def checked(constraint: Constraint) -> Constraint:
-    """Return the constraint if it can be enforced. Raises InvalidRequest."""
+def checked(grammar: Grammar) -> Grammar:
+    """Return the grammar if it can be enforced. Raises InvalidRequest."""
     try:
-        return grammars.checked(constraint)
+        return grammars.checked(grammar)
     except grammars.InvalidGrammar as error:
         raise InvalidRequest(
             f"The answer cannot be constrained: {error.message}.",
-            param=constraint.param,
+            param=grammar.param,
         ) from None
 
 
@@ -96,14 +96,14 @@ def _around(lark: str, answer: str) -> str:
 
 
 class GrammarWriter:
-    """Writes one grammar in Lark; what may be control tokens goes to ``marks``."""
+    """Writes one grammar in Lark; ``control_tokens`` are those that it names."""
 
     def __init__(self, prompt: Prompt) -> None:
         self.prompt = prompt
         self.output_parser = prompt.output_parser
         self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
-        self.marks: list[tuple[str, ...]] = []
+        self.control_tokens: list[tuple[str, ...]] = []
         longest_first = sorted(
             self.output_parser.preserved_tokens, key=len, reverse=True
         )
@@ -238,7 +238,7 @@ class GrammarWriter:
         parts = []
         for part in filter(None, self._mark.split(text)):
             if self._mark.fullmatch(part):
-                parts.append(f"mark_{self.number((part,))}")
+                parts.append(f"control_{self.number((part,))}")
             else:
                 literal = json.dumps(part, ensure_ascii=False)
                 parts.append(literal.replace("\x7f", "\\u007f"))
@@ -249,10 +249,10 @@ class GrammarWriter:
         return f"until_{self.number(ends)}"
 
     def number(self, texts: tuple[str, ...]) -> int:
-        """Return the number of an entry in ``marks``."""
-        if texts not in self.marks:
-            self.marks.append(texts)
-        return self.marks.index(texts)
+        """Return the number of an entry in ``control_tokens``."""
+        if texts not in self.control_tokens:
+            self.control_tokens.append(texts)
+        return self.control_tokens.index(texts)
 
 
 def _object_of_call(slots: PairFraming, name: str, arguments: Any) -> dict[str, Any]:

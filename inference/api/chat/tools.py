@@ -17,7 +17,7 @@ from inference.api.declarations.fields import (
 )
 from inference.api.declarations.records import Record, missing
 from inference.api.errors import InvalidRequest
-from inference.api.parameters.structured_output import Grammar, Name, Schema
+from inference.api.parameters.structured_output import GrammarField, Name, Schema
 from inference.api.text_limits import check_sizes
 from inference.engine.structured_output import grammars
 from inference.prompts.messages import Tool
@@ -25,12 +25,12 @@ from inference.prompts.messages import Tool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 MAX_TOOLS = 128
 _MAX_DEPTH = 64
 _MAX_KWARGS_BYTES = 16 * 1024
-_ENFORCED = Grammar(Schema(), grammars.json_schema)
+_ENFORCED = GrammarField(Schema(), grammars.json_schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +215,10 @@ HELP = {
 }
 
 
-def tool_use(given: Mapping[str, Any], constraint: Constraint | None) -> ToolUse:
+def tool_use(given: Mapping[str, Any], grammar: Grammar | None) -> ToolUse:
     """Return what the members of a request say about calls.
 
-    ``constraint`` is what an answer must be that is none. Raises InvalidRequest.
+    ``grammar`` is what an answer must be that is none. Raises InvalidRequest.
     """
     tools: tuple[Tool, ...] = given.get("tools", ())
     choice: ToolChoice = given.get("tool_choice", ToolChoice("auto"))
@@ -244,7 +244,7 @@ def tool_use(given: Mapping[str, Any], constraint: Constraint | None) -> ToolUse
         _check_end(given)
     # Where calls are only possible beside an answer of a given form, the grammar of
     # that answer has them too.
-    if must_call or constraint is not None:
+    if must_call or grammar is not None:
         for index, tool in enumerate(tools):
             if tool in named:
                 at = f"tools[{index}].function.parameters"

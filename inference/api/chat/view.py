@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from inference.api.chat.strict_tools import strict_constraint
-from inference.api.chat.tool_grammar import answer_constraint
+from inference.api.chat.strict_tools import strict_grammar
+from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.context_check import check_length
 from inference.api.declarations.requests import (
     COMPLETION_MAX_TOKENS,
@@ -110,15 +110,15 @@ class ChatCompletionsView(CompletionView):
         )
         check_length([prompt.text], model, "messages")
         reading = reading_of(prompt, use, shows_reasoning=wanted.shows_reasoning)
-        constraint = answer_constraint(prompt, use, options.sampling.get("constraint"))
-        if constraint is None:
-            constraint = strict_constraint(prompt, use)
-        marks = reading.output_parser.preserved_tokens if reading else ()
+        grammar = answer_grammar(prompt, use, options.sampling.get("grammar"))
+        if grammar is None:
+            grammar = strict_grammar(prompt, use)
+        control_tokens = reading.output_parser.preserved_tokens if reading else ()
         sampled = {
             **options.sampling,
-            "constraint": constraint,
+            "grammar": grammar,
             "thinking": thinking_budget(prompt, wanted.budget),
-            "marks": marks,
+            "control_tokens": control_tokens,
         }
         options = replace(options, sampling=sampled)
         max_tokens = (

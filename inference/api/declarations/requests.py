@@ -14,7 +14,7 @@ from inference.api.declarations.records import Record
 from inference.api.errors import InvalidRequest
 from inference.api.parameters import lora as adapters
 from inference.api.parameters import reasoning, sampling
-from inference.api.parameters import structured_output as constraints
+from inference.api.parameters import structured_output as grammars
 from inference.api.text_limits import check_sizes
 from inference.prompts.chat import can_continue
 from inference.prompts.effort import BUDGET
@@ -41,7 +41,7 @@ _ANEW = "add_generation_prompt"
 
 _COMMON: dict[str, Field] = {
     **sampling.FIELDS,
-    **constraints.FIELDS,
+    **grammars.FIELDS,
     **adapters.FIELDS,
     "max_tokens": Integer(1, sampling.MAX_TOKENS),
     "n": Integer(1, MAX_CHOICES),
@@ -54,7 +54,7 @@ _COMMON: dict[str, Field] = {
 }
 _HELP = {
     **sampling.HELP,
-    **constraints.HELP,
+    **grammars.HELP,
     **adapters.HELP,
     "model": "Id, alias or file name of a model, as GET /v1/models lists them.",
     "n": "Answers to each prompt. Its tokens are counted once.",
@@ -205,7 +205,7 @@ def parse_chat(body: Any) -> ChatRequest:
             param="top_logprobs",
         )
     options = _options(given, max_tokens=next(iter(limits), None), logprobs=logprobs)
-    use = tools.tool_use(given, options.sampling.get("constraint"))
+    use = tools.tool_use(given, options.sampling.get("grammar"))
     return ChatRequest(
         options,
         given["messages"],
@@ -237,7 +237,7 @@ def _continues(given: dict[str, Any], options: Options, use: ToolUse) -> bool:
             f"'{_ANEW}' is the opposite of '{_CONTINUE}'; send one of them.",
             param=_ANEW,
         )
-    is_bound = "constraint" in options.sampling or use.must_call or use.is_strict
+    is_bound = "grammar" in options.sampling or use.must_call or use.is_strict
     if continues and messages[-1].content and is_bound:
         raise InvalidRequest(
             "An answer that has begun cannot be made to match anything: its beginning "
@@ -307,9 +307,9 @@ def _options(
             param="stream_options",
         )
     sampled = {name: given[name] for name in sampling.FIELDS if name in given}
-    constraint = constraints.constraint_of(given)
-    if constraint is not None:
-        sampled["constraint"] = constraint
+    grammar = grammars.grammar_of(given)
+    if grammar is not None:
+        sampled["grammar"] = grammar
     return Options(
         model=given["model"],
         sampling=sampled,

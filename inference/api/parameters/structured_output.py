@@ -26,7 +26,7 @@ from inference.engine.structured_output import grammars
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -35,14 +35,14 @@ _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
-    """A value that becomes a constraint."""
+class GrammarField:
+    """A value that becomes a grammar."""
 
     kind: Field
-    make: Callable[[Any, str], Constraint]
+    make: Callable[[Any, str], Grammar]
 
-    def parse(self, value: Any, path: str) -> Constraint:
-        """Return the constraint. Raises InvalidRequest."""
+    def parse(self, value: Any, path: str) -> Grammar:
+        """Return the grammar. Raises InvalidRequest."""
         try:
             return self.make(self.kind.parse(value, path), path)
         except grammars.InvalidGrammar as error:
@@ -100,19 +100,19 @@ class Name:
         return {"type": "string", "pattern": f"^{_NAME.pattern}$"}
 
 
-def _text_grammar(source: str, param: str) -> Constraint:
-    """Return the constraint of a grammar in either language."""
+def _text_grammar(source: str, param: str) -> Grammar:
+    """Return the grammar of a text in GBNF or Lark."""
     is_gbnf = _GBNF_RULE.search(source) is not None
     return (grammars.gbnf if is_gbnf else grammars.lark)(source, param)
 
 
-_SCHEMA = Grammar(Schema(), grammars.json_schema)
-_SCHEMA_OR_TEXT = Grammar(Schema(as_text=True), grammars.json_schema)
-_REGEX = Grammar(Text(1), grammars.regex)
-_CHOICE = Grammar(ListOf(Text(1), 1, grammars.MAX_CHOICES), grammars.choice)
-_GRAMMAR = Grammar(Text(1), _text_grammar)
-_GBNF = Grammar(Text(1), grammars.gbnf)
-_LARK = Grammar(Text(1), grammars.lark)
+_SCHEMA = GrammarField(Schema(), grammars.json_schema)
+_SCHEMA_OR_TEXT = GrammarField(Schema(as_text=True), grammars.json_schema)
+_REGEX = GrammarField(Text(1), grammars.regex)
+_CHOICE = GrammarField(ListOf(Text(1), 1, grammars.MAX_CHOICES), grammars.choice)
+_GRAMMAR = GrammarField(Text(1), _text_grammar)
+_GBNF = GrammarField(Text(1), grammars.gbnf)
+_LARK = GrammarField(Text(1), grammars.lark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +122,12 @@ class ResponseFormat:
     An object's own ``schema`` is llama-server's form.
     """
 
-    def parse(self, value: Any, path: str) -> Constraint | None:
-        """Return the constraint, if one is asked for. Raises InvalidRequest."""
+    def parse(self, value: Any, path: str) -> Grammar | None:
+        """Return the grammar, if one is asked for. Raises InvalidRequest."""
         kind = _type_of(value, path, _FORMATS)
         given = _FORMATS[kind].parse(value, path)
         if kind == "json_schema":
-            found: Constraint = given["json_schema"]["schema"]
+            found: Grammar = given["json_schema"]["schema"]
             return found
         if kind == "json_object":
             return given.get("schema") or grammars.json_object(path)
@@ -142,11 +142,11 @@ class ResponseFormat:
 class GrammarText:
     """llama-server's: a grammar in GBNF; or an object that says in which language."""
 
-    def parse(self, value: Any, path: str) -> Constraint | None:
-        """Return the constraint; "" asks for none. Raises InvalidRequest."""
+    def parse(self, value: Any, path: str) -> Grammar | None:
+        """Return the grammar; "" asks for none. Raises InvalidRequest."""
         if isinstance(value, dict):
             kind = _type_of(value, path, _LANGUAGES)
-            found: Constraint = _LANGUAGES[kind].parse(value, path)["value"]
+            found: Grammar = _LANGUAGES[kind].parse(value, path)["value"]
             return found
         return None if value == "" else _GBNF.parse(value, path)
 
@@ -160,8 +160,8 @@ class GrammarText:
 class StructuredOutputs:
     """vLLM's: an object with one of its kinds."""
 
-    def parse(self, value: Any, path: str) -> Constraint | None:
-        """Return the constraint, if one is asked for. Raises InvalidRequest."""
+    def parse(self, value: Any, path: str) -> Grammar | None:
+        """Return the grammar, if one is asked for. Raises InvalidRequest."""
         given = _STRUCTURED.parse(value, path)
         if not given.pop("json_object", False):
             return _only(given, f"{path}.")
@@ -238,11 +238,11 @@ HELP = {
 _OVER_THE_END = ("ignore_eos", "min_tokens")
 
 
-def constraint_of(given: dict[str, Any]) -> Constraint | None:
+def grammar_of(given: dict[str, Any]) -> Grammar | None:
     """Return what the answer must be, if the members say it. Raises InvalidRequest."""
     asked = {name: given[name] for name in FIELDS if given.get(name) is not None}
-    constraint = _only(asked)
-    if constraint is not None:
+    grammar = _only(asked)
+    if grammar is not None:
         for name in _OVER_THE_END:
             if given.get(name):
                 raise InvalidRequest(
@@ -250,10 +250,10 @@ def constraint_of(given: dict[str, Any]) -> Constraint | None:
                     "where the answer ends.",
                     param=name,
                 )
-    return constraint
+    return grammar
 
 
-def _only(asked: dict[str, Constraint], prefix: str = "") -> Constraint | None:
+def _only(asked: dict[str, Grammar], prefix: str = "") -> Grammar | None:
     names = [prefix + name for name in asked]
     if len(names) > 1:
         raise InvalidRequest(

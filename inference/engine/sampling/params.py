@@ -10,7 +10,7 @@ from inference.engine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from inference.engine.sampling.thinking_budget import ThinkingBudget
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 #: llama.cpp's own order; mirostat and adaptive-p choose, so they come last.
 DEFAULT_ORDER = (
@@ -44,9 +44,9 @@ class SamplingParams:
     ``max_tokens`` None ends with the context. Before ``min_tokens`` neither an
     end token comes nor a stop. ``logprobs`` is how many of the likeliest tokens
     are told beside each sampled one, ``prompt_logprobs`` beside each of the
-    prompt's; None is no probabilities at all. ``constraint`` is what the whole
-    answer must be, ``thinking`` limits what is thought before it. ``marks`` are the
-    names of control tokens that are part of the answer's text; others have none.
+    prompt's; None is no probabilities at all. ``grammar`` is what the whole
+    answer must match, ``thinking`` limits the reasoning before it. ``control_tokens``
+    are the names of those that are part of the answer's text; others have no text.
     """
 
     temperature: float = 1.0
@@ -87,9 +87,9 @@ class SamplingParams:
     include_stop_str_in_output: bool = False
     logprobs: int | None = None
     prompt_logprobs: int | None = None
-    constraint: Constraint | None = None
+    grammar: Grammar | None = None
     thinking: ThinkingBudget | None = None
-    marks: tuple[str, ...] = ()
+    control_tokens: tuple[str, ...] = ()
 
     @property
     def is_greedy(self) -> bool:
@@ -103,7 +103,7 @@ class SamplingParams:
     @property
     def needs_preparation(self) -> bool:
         """Whether making the sampler takes so long that a step should not wait."""
-        return self.dry_multiplier > 0 or self.constraint is not None
+        return self.dry_multiplier > 0 or self.grammar is not None
 
     def check_tokens(self, n_vocab: int) -> None:
         """Raise InvalidRequest if a token id is none of the vocabulary's."""

@@ -1,5 +1,5 @@
 """Grammars that answers are made to match, by llguidance.
 
-``grammars`` makes constraints of what requests say and checks them; ``guide`` leads
+``grammars`` makes and checks them from what requests say; ``matcher`` leads
 sequences by them.
 """

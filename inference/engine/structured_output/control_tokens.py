@@ -1,4 +1,4 @@
-"""The marks of a grammar, spelt as a vocabulary has them: control tokens, or text."""
+"""A grammar's control tokens, as one vocabulary has them: token ids, or text."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
-_RULE = re.compile(r"\b(mark|until|without|open)_(\d+)\b")
+_RULE = re.compile(r"\b(control|until|without|open)_(\d+)\b")
 _SPECIAL = re.compile(r"[.*+?()\[\]{}|^$\\/#&~-]")
 _ANYTHING = "/(?s:.*)/"
 _NOTHING = '""'
 
 
-def spelled(constraint: Constraint, controls: Mapping[str, int | None]) -> str:
-    """Return the grammar with the rules of its marks.
+def spelled(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
+    """Return the source with the rules of its control tokens.
 
     ``controls`` are the ids of control tokens by their names; None is one that ends
     the generation, and then the grammar need not say it.
     """
-    if not constraint.marks:
-        return constraint.grammar
-    if not constraint.grammar.startswith("{"):
-        return _with_rules(constraint.grammar, constraint.marks, controls)
-    document = json.loads(constraint.grammar)
+    if not grammar.control_tokens:
+        return grammar.source
+    if not grammar.source.startswith("{"):
+        return _with_rules(grammar.source, grammar.control_tokens, controls)
+    document = json.loads(grammar.source)
     outer = document["grammars"][0]
     lark = outer["lark_grammar"]
-    outer["lark_grammar"] = _with_rules(lark, constraint.marks, controls)
+    outer["lark_grammar"] = _with_rules(lark, grammar.control_tokens, controls)
     return json.dumps(document, ensure_ascii=False)
 
 
@@ -51,7 +51,7 @@ def _with_rules(
     return "\n".join([lark, *rules, ""])
 
 
-def _mark(name: str, tokens: list[str], plain: list[str]) -> str:
+def _control(name: str, tokens: list[str], plain: list[str]) -> str:
     quoted = [json.dumps(text, ensure_ascii=False) for text in plain]
     return f"{name}: {' | '.join([*tokens, *quoted]) or _NOTHING}"
 
@@ -102,7 +102,7 @@ def _one_of(texts: list[str]) -> str:
 
 
 _WRITERS: dict[str, Callable[[str, list[str], list[str]], str]] = {
-    "mark": _mark,
+    "control": _control,
     "until": _until,
     "without": _without,
 }

@@ -1,4 +1,4 @@
-"""What an answer must be: a grammar, as plain data."""
+"""What an answer must match, as plain data."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Constraint:
+class Grammar:
     """A grammar that the whole answer must match.
 
-    ``grammar`` is text as llguidance takes it: Lark, or its own JSON around a
-    schema. ``param`` names the field of the request that it comes from. Made by
-    ``inference.engine.structured_output``, which also checks it.
+    ``source`` is in a language of llguidance's: Lark, or JSON around a JSON schema.
+    ``param`` names the request's field that it comes from. The functions of
+    ``grammars`` make and check it.
 
-    ``marks`` are texts that may be control tokens, which only the model's vocabulary
-    tells. The grammar can say ``mark_0`` for one of the first entry's texts,
-    ``until_0`` for any text and then the first of them, ``without_0`` for any text in
-    which none is, and ``open_0`` for such a text and then the entry's first.
+    ``control_tokens`` are texts that some vocabularies have as control tokens, and
+    others spell out; only the worker knows. Rules in ``source`` refer to them by the
+    number of their entry: ``control_0`` is one of the first entry's texts, ``until_0``
+    any text up to and with the first of them, ``without_0`` any text that has none of
+    them, and ``open_0`` such a text and then the entry's first.
     """
 
-    grammar: str
+    source: str
     param: str = ""
-    marks: tuple[tuple[str, ...], ...] = ()
+    control_tokens: tuple[tuple[str, ...], ...] = ()

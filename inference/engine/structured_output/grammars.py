@@ -1,4 +1,4 @@
-"""Constraints, made from what requests say and checked before anything runs.
+"""Grammars, made from what requests say and checked before anything runs.
 
 The check needs no model: a grammar is compiled for a vocabulary of single bytes.
 Only special tokens that a grammar names must wait for the model's own.
@@ -20,7 +20,7 @@ from inference.engine.structured_output.gbnf.parser import (
     GrammarSyntaxError,
     parse_gbnf,
 )
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import (
     PreparedSchema,
     prepare_schema,
@@ -61,59 +61,59 @@ class InvalidGrammar(Exception):
         self.path = path
 
 
-def json_object(param: str = "") -> Constraint:
-    """Return the constraint to any JSON object."""
+def json_object(param: str = "") -> Grammar:
+    """Return the grammar of any JSON object."""
     return json_schema({"type": "object"}, param)
 
 
-def json_schema(schema: Any, param: str = "") -> Constraint:
-    """Return the constraint to the values of a schema. Raises InvalidGrammar."""
+def json_schema(schema: Any, param: str = "") -> Grammar:
+    """Return the grammar of a schema's values. Raises InvalidGrammar."""
     try:
         prepared = prepare_schema(schema)
     except SchemaError as error:
         raise InvalidGrammar(error.message, error.path) from None
-    grammar = _schema_grammar(prepared.document())
+    text = _schema_grammar(prepared.document())
     try:
-        _check(grammar)
+        _check(text)
     except InvalidGrammar as error:
         raise _located(prepared, error) from None
-    return Constraint(grammar, param)
+    return Grammar(text, param)
 
 
-def regex(pattern: str, param: str = "") -> Constraint:
-    """Return the constraint to the texts that match as a whole.
+def regex(pattern: str, param: str = "") -> Grammar:
+    """Return the grammar of the texts that match as a whole.
 
     The syntax is that of Rust's regex crate. Raises InvalidGrammar.
     """
     _check_size(pattern)
-    grammar = LLMatcher.grammar_from_regex(pattern)
-    _check(grammar)
-    return Constraint(grammar, param)
+    text = LLMatcher.grammar_from_regex(pattern)
+    _check(text)
+    return Grammar(text, param)
 
 
-def choice(texts: list[str], param: str = "") -> Constraint:
-    """Return the constraint to one of these texts. Raises InvalidGrammar."""
+def choice(texts: list[str], param: str = "") -> Grammar:
+    """Return the grammar of one of these texts. Raises InvalidGrammar."""
     _check_size("".join(texts))
     literals = [json.dumps(text, ensure_ascii=False) for text in texts]
     options = " | ".join(literals).replace("\x7f", "\\u007f")
-    grammar = f"start: CHOICE\nCHOICE: {options}\n"
-    _check(grammar)
-    return Constraint(grammar, param)
+    text = f"start: CHOICE\nCHOICE: {options}\n"
+    _check(text)
+    return Grammar(text, param)
 
 
-def gbnf(source: str, param: str = "") -> Constraint:
-    """Return the constraint of a grammar of llama.cpp's. Raises InvalidGrammar."""
+def gbnf(source: str, param: str = "") -> Grammar:
+    """Return the grammar of a text in GBNF. Raises InvalidGrammar."""
     _check_size(source)
     try:
-        grammar = _lark_of_gbnf(source)
+        text = _lark_of_gbnf(source)
     except GrammarSyntaxError as error:
         raise InvalidGrammar(str(error)) from None
-    _check(grammar)
-    return Constraint(grammar, param)
+    _check(text)
+    return Grammar(text, param)
 
 
-def lark(source: str, param: str = "") -> Constraint:
-    """Return the constraint of a grammar in Lark. Raises InvalidGrammar.
+def lark(source: str, param: str = "") -> Grammar:
+    """Return the grammar of a text in Lark. Raises InvalidGrammar.
 
     Schemas in it (``%json {…}``) are taken as they come, and made ready.
     """
@@ -121,30 +121,30 @@ def lark(source: str, param: str = "") -> Constraint:
         # llguidance would take it for its own JSON, unchecked.
         raise InvalidGrammar("it is no Lark: it begins with '{'")
     try:
-        grammar = prepare_lark(source)
+        text = prepare_lark(source)
     except GrammarSyntaxError as error:
         raise InvalidGrammar(str(error)) from None
     except SchemaError as error:
         place = f" at '{error.path}'" if error.path else ""
         raise InvalidGrammar(f"%json{place}: {error.message}") from None
-    _check(grammar)
-    return Constraint(grammar, param)
+    _check(text)
+    return Grammar(text, param)
 
 
-def checked(constraint: Constraint) -> Constraint:
-    """Return the constraint if it can be enforced. Raises InvalidGrammar.
+def checked(grammar: Grammar) -> Grammar:
+    """Return the grammar if it can be enforced. Raises InvalidGrammar.
 
-    Its marks are taken for text: what a vocabulary has of them is for the worker.
+    Its control tokens are taken for text: only the worker has the vocabulary.
     """
-    _check(spelled(constraint, {}))
-    return constraint
+    _check(spelled(grammar, {}))
+    return grammar
 
 
-def compile_grammar(tokenizer: LLTokenizer, grammar: str) -> LLMatcher:
+def compile_grammar(tokenizer: LLTokenizer, source: str) -> LLMatcher:
     """Return the grammar at its beginning. Raises InvalidGrammar."""
 
     def compiled() -> LLMatcher:
-        matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
+        matcher = LLMatcher(tokenizer, source, log_level=0, limits=LIMITS)
         if not matcher.is_error():
             # The parser's own limits are first looked at here.
             matcher.compute_bitmask()
@@ -165,19 +165,19 @@ def _check_size(source: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _check(grammar: str) -> None:
+def _check(source: str) -> None:
     """Raise InvalidGrammar if the grammar cannot be enforced."""
-    warnings = _validate(grammar)
+    warnings = _validate(source)
     if not warnings:
-        compile_grammar(_tokens_of_bytes(), grammar)
+        compile_grammar(_tokens_of_bytes(), source)
     elif any(not warning.startswith("no tokenizer") for warning in warnings):
         raise InvalidGrammar(_one_line("; ".join(warnings)))
 
 
-def _validate(grammar: str) -> list[str]:
+def _validate(source: str) -> list[str]:
     """Return llguidance's warnings. Raises InvalidGrammar."""
     is_error, messages = on_deep_stack(
-        lambda: LLMatcher.validate_grammar_with_warnings(grammar, limits=LIMITS)
+        lambda: LLMatcher.validate_grammar_with_warnings(source, limits=LIMITS)
     )
     if is_error:
         raise InvalidGrammar(_one_line(messages[0]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.engine.errors import ConstraintError, InvalidRequest
+from inference.engine.errors import GrammarError, InvalidRequest
 from inference.engine.structured_output.control_tokens import spelled
 from inference.engine.structured_output.grammars import InvalidGrammar, compile_grammar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from numpy.typing import NDArray
 
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 #: Compiled grammars that are kept, each with the states that its sequences found:
 #: less than a megabyte as a rule, and some 15 at the very most.
@@ -41,56 +41,56 @@ class Guidance:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_MASK_THREADS, thread_name_prefix="mask")
 
-    def compile(self, constraint: Constraint) -> None:
+    def compile(self, grammar: Grammar) -> None:
         """Have a grammar ready. Takes milliseconds; raises InvalidRequest."""
-        self._matcher(constraint)
+        self._matcher(grammar)
 
-    def guide(self, constraint: Constraint, output: Sequence[int] = ()) -> Guide:
+    def guide(self, grammar: Grammar, output: Sequence[int] = ()) -> Guide:
         """Return the guide of a sequence that has generated ``output`` so far.
 
-        Raises InvalidRequest, or ConstraintError if the output does not match.
+        Raises InvalidRequest, or GrammarError if the output does not match.
         """
         return Guide(
-            self._matcher(constraint).deep_copy(),
+            self._matcher(grammar).deep_copy(),
             self._pool,
             ends=frozenset(self._tokenizer.eos_tokens),
             n_vocab=self._tokenizer.vocab_size,
             output=output,
-            on_error=lambda: self._forget(constraint),
+            on_error=lambda: self._forget(grammar),
         )
 
-    def _matcher(self, constraint: Constraint) -> LLMatcher:
-        key = _key(constraint)
+    def _matcher(self, grammar: Grammar) -> LLMatcher:
+        key = _key(grammar)
         # One at a time: sequences with the same grammar come together.
         with self._lock:
             matcher = self._compiled.get(key)
             if matcher is None:
-                matcher = self._compile(constraint)
+                matcher = self._compile(grammar)
                 self._compiled[key] = matcher
                 if len(self._compiled) > MAX_COMPILED:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(key)
         return matcher
 
-    def _compile(self, constraint: Constraint) -> LLMatcher:
+    def _compile(self, grammar: Grammar) -> LLMatcher:
         try:
-            grammar = spelled(constraint, self._controls)
-            return compile_grammar(self._tokenizer, grammar)
+            source = spelled(grammar, self._controls)
+            return compile_grammar(self._tokenizer, source)
         except InvalidGrammar as error:
             raise InvalidRequest(
                 f"The answer cannot be constrained: {error.message}.",
-                param=constraint.param or None,
+                param=grammar.param or None,
             ) from None
 
-    def _forget(self, constraint: Constraint) -> None:
+    def _forget(self, grammar: Grammar) -> None:
         """Drop a grammar whose shared states are full or broken."""
         with self._lock:
-            self._compiled.pop(_key(constraint), None)
+            self._compiled.pop(_key(grammar), None)
 
 
-def _key(constraint: Constraint) -> object:
-    """Return what two constraints have in common that are one grammar."""
-    return constraint.grammar, constraint.marks
+def _key(grammar: Grammar) -> object:
+    """Return what is the same for two grammars that compile alike."""
+    return grammar.source, grammar.control_tokens
 
 
 class Guide:
@@ -110,7 +110,7 @@ class Guide:
         output: Sequence[int] = (),
         on_error: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start after ``output``. Raises ConstraintError if it does not match."""
+        """Start after ``output``. Raises GrammarError if it does not match."""
         self._matcher = matcher
         self._pool = pool
         self._ends = ends
@@ -127,7 +127,7 @@ class Guide:
     def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Ban in place every token that may not come next; return which may.
 
-        Raises ConstraintError.
+        Raises GrammarError.
         """
         self._wait()
         bits = np.unpackbits(
@@ -138,7 +138,7 @@ class Guide:
         return allowed
 
     def accept(self, token: int) -> None:
-        """Go on by a token. Raises ConstraintError if it may not come here."""
+        """Go on by a token. Raises GrammarError if it may not come here."""
         if self._consume(token):
             self._advance()
 
@@ -146,7 +146,7 @@ class Guide:
         """Go on by a token, and by those that then must come; return these.
 
         There the mask would have one token each, so they need no sampling. Raises
-        ConstraintError if the token may not come here.
+        GrammarError if the token may not come here.
         """
         if not self._consume(token):
             return []
@@ -180,7 +180,7 @@ class Guide:
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
 
     def _wait(self) -> None:
-        """Have the mask. Raises ConstraintError if there is none."""
+        """Have the mask. Raises GrammarError if there is none."""
         computing, self._computing = self._computing, None
         error: BaseException | None = None
         if computing is not None:
@@ -192,7 +192,7 @@ class Guide:
         if error is not None or self._matcher.is_error():
             raise self._failed() from error
 
-    def _failed(self) -> ConstraintError:
+    def _failed(self) -> GrammarError:
         self._on_error()
         reason = self._matcher.get_error().split("\n")[0]
-        return ConstraintError(f"The answer's grammar cannot go on: {reason}")
+        return GrammarError(f"The answer's grammar cannot go on: {reason}")

@@ -79,7 +79,7 @@ def test_a_stop_string_ends_a_sequence_and_is_not_given_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("marks", "text"),
+    ("names", "text"),
     [
         ((), "a{}"),
         (("<call>", "<none>"), "a<call>{}"),
@@ -87,14 +87,14 @@ def test_a_stop_string_ends_a_sequence_and_is_not_given_out() -> None:
     ],
 )
 def test_control_tokens_are_text_where_they_are_marks(
-    marks: tuple[str, ...], text: str
+    names: tuple[str, ...], text: str
 ) -> None:
     core, backend = make_engine()
     backend.script("go", "a\x01{}\x02")
-    core.add(GenerationRequest("a", tokens("go"), SamplingParams(marks=marks)))
+    core.add(GenerationRequest("a", tokens("go"), SamplingParams(control_tokens=names)))
     core.add(
         GenerationRequest(
-            "b", tokens("go"), SamplingParams(marks=marks), resume=(97, 1)
+            "b", tokens("go"), SamplingParams(control_tokens=names), resume=(97, 1)
         )
     )
     texts = run(core)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.transport.messages import (
     VERSION,
     Abort,
@@ -49,9 +49,8 @@ _params = st.builds(
     logit_bias=st.lists(st.tuples(_ids, st.floats(-100, 100)), max_size=3).map(tuple),
     logit_bias_text=st.just((("x", float("-inf")),)) | st.just(()),
     logprobs=st.none() | st.integers(0, 20),
-    constraint=st.none()
-    | st.builds(Constraint, _texts, _texts, st.just((("x", "y"),))),
-    marks=st.lists(_texts, max_size=3).map(tuple),
+    grammar=st.none() | st.builds(Grammar, _texts, _texts, st.just((("x", "y"),))),
+    control_tokens=st.lists(_texts, max_size=3).map(tuple),
 )
 _logprob = st.builds(
     TokenLogprob, _ids, st.binary(max_size=5), st.floats(max_value=0, allow_nan=False)

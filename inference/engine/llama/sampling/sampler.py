@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from inference.engine.errors import ConstraintError, EngineError
+from inference.engine.errors import EngineError, GrammarError
 from inference.engine.llama.sampling.logprobs import likeliest, log_softmax
 from inference.engine.llama.sampling.nucleus import nucleus
 from inference.engine.sampling.chain import SamplerStep, sampler_steps
@@ -37,8 +37,8 @@ def prepare(params: SamplingParams, *, tokenizer: LlamaTokenizer, n_ctx: int) ->
     for step in sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx):
         if step.name == "dry":
             tokenizer.dry.prepare(step.arguments)
-    if params.constraint is not None:
-        tokenizer.guidance.compile(params.constraint)
+    if params.grammar is not None:
+        tokenizer.guidance.compile(params.grammar)
 
 
 class SequenceSampler:
@@ -62,29 +62,29 @@ class SequenceSampler:
 
         With a seed it goes on as if it had drawn them itself; mirostat and
         adaptive-p begin anew, and XTC counts as if it had always had a choice.
-        A constraint that cannot be kept shows when a token is asked for.
+        A grammar that cannot be kept shows when a token is asked for.
         """
         self._tokenizer = tokenizer
         self._params = params
         self._guide: Guide | None = None
         self._error: EngineError | None = None
-        if params.constraint is not None:
+        if params.grammar is not None:
             try:
-                self._guide = tokenizer.guidance.guide(params.constraint, output)
+                self._guide = tokenizer.guidance.guide(params.grammar, output)
             except EngineError as error:
                 self._error = error
         self._biased, self._biases = _biases(params, tokenizer)
         self._ends = np.array([*tokenizer.ends, *params.stop_token_ids], np.intp)
         self._left_to_min = max(params.min_tokens - len(output), 0)
         self._told: NDArray[np.float64] | None = None
-        #: What the constraint leaves no choice about after the newest sampled token.
+        #: What the grammar leaves no choice about after the newest sampled token.
         #: None where the logits of each token are asked for, or some are banned.
         self.forced: list[int] = []
         self._takes_forced = (
             params.logprobs is None and not np.isneginf(self._biases).any()
         )
         #: Whether a token is all that comes of sampling, which then cannot fail.
-        self.is_plain = params.constraint is None and params.logprobs is None
+        self.is_plain = params.grammar is None and params.logprobs is None
         self._row = ctypes.c_float * tokenizer.n_vocab
         steps = sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
         self._is_greedy = steps == [SamplerStep("greedy")]
@@ -113,7 +113,7 @@ class SequenceSampler:
     def sample(self, context: Any, index: int) -> int:
         """Return the token that follows the batch's token ``index``; it counts.
 
-        So do those that are ``forced`` then. Raises EngineError if the constraint lets
+        So do those that are ``forced`` then. Raises EngineError if the grammar lets
         none follow, or never could.
         """
         if self._error is not None:
@@ -141,7 +141,7 @@ class SequenceSampler:
             self.take(each)
 
     def _sample(self, logits: NDArray[np.float32], context: Any, index: int) -> int:
-        """Return one of the tokens that may come. Raises ConstraintError for none."""
+        """Return one of the tokens that may come. Raises GrammarError for none."""
         allowed = None if self._guide is None else self._guide.restrict(logits)
         if len(self._biased):
             logits[self._biased] += self._biases
@@ -150,7 +150,7 @@ class SequenceSampler:
             logits[self._ends] = BAN
         token = self._choose(logits, allowed, context, index)
         if self._guide is not None and logits[token] == BAN:
-            raise ConstraintError("Every token that may come next is banned.")
+            raise GrammarError("Every token that may come next is banned.")
         return token
 
     def _watch(self, token: int) -> None:
@@ -176,7 +176,7 @@ class SequenceSampler:
 
     @property
     def is_done(self) -> bool:
-        """Whether the constraint lets nothing follow any more but the end."""
+        """Whether the grammar lets nothing follow any more but the end."""
         return self._guide is not None and self._guide.is_done
 
     def take(self, token: int) -> None:
@@ -210,7 +210,7 @@ class SequenceSampler:
         return TokenLogprobs(TokenLogprob(token, self._tokenizer.spelling(token), 0.0))
 
     def close(self) -> None:
-        """Free the chain and the constraint's state. Once."""
+        """Free the chain and the grammar's state. Once."""
         if self._guide is not None:
             self._guide.close()
         llama_cpp.llama_sampler_free(self._chain)

@@ -10,11 +10,11 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from inference.api.chat.tool_grammar import answer_constraint
+from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tools import ToolUse
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.output_parsers import (
     ToolCallArguments,
     ToolCallBegin,
@@ -53,12 +53,12 @@ def tokenizer(sample_model_path: Path) -> Iterator[LlamaTokenizer]:
     llama_cpp.llama_model_free(model)
 
 
-def generate(constraint: Constraint, tokenizer: LlamaTokenizer, seed: int) -> str:
-    """Return what random logits make under the constraint, short for a sentence."""
+def generate(grammar: Grammar, tokenizer: LlamaTokenizer, seed: int) -> str:
+    """Return what random logits make under the grammar, short for a sentence."""
     random = np.random.default_rng(seed)
     pieces = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
     closing = np.array([piece[:1] in b'"}]<\n' for piece in pieces], np.float32)
-    guide = tokenizer.guidance.guide(constraint)
+    guide = tokenizer.guidance.guide(grammar)
     output: list[int] = []
     while not guide.is_done:
         assert len(output) < 500, "it does not end"
@@ -77,10 +77,10 @@ def test_random_tokens_under_the_grammar_make_calls_that_match(
 ) -> None:
     spoken = OUTPUT_PARSERS[family]
     prompt = Prompt("", has_bos=False, output_parser=spoken)
-    constraint = answer_constraint(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
-    assert constraint is not None
+    grammar = answer_grammar(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
+    assert grammar is not None
     for seed in range(3):
-        text = generate(constraint, tokenizer, seed)
+        text = generate(grammar, tokenizer, seed)
         parser = spoken.for_answer({tool.name: tool.parameters for tool in TOOLS})
         names, arguments = [], [""] * 500
         for delta in [*parser.push(text), *parser.finish()]:
@@ -101,9 +101,9 @@ def test_a_mark_is_the_control_token_of_its_name_or_text(
     tokenizer: LlamaTokenizer,
 ) -> None:
     def first(mark: str) -> set[bytes]:
-        constraint = Constraint("start: mark_0 /x/\n", marks=((mark,),))
+        grammar = Grammar("start: control_0 /x/\n", control_tokens=((mark,),))
         logits = np.zeros(tokenizer.n_vocab, np.float32)
-        allowed = tokenizer.guidance.guide(constraint).restrict(logits)
+        allowed = tokenizer.guidance.guide(grammar).restrict(logits)
         return {tokenizer.spelling(int(token)) for token in np.flatnonzero(allowed)}
 
     assert first("<|im_start|>") == {b"<|im_start|>"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.api.chat.strict_tools import strict_constraint
+from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tools import ToolUse
 from inference.engine.structured_output.control_tokens import spelled
 from inference.output_parsers.families import OUTPUT_PARSERS
@@ -48,9 +48,9 @@ def admits(family: str, text: str, *, reasons: bool = False) -> bool:
         "", has_bos=False, output_parser=OUTPUT_PARSERS[family], reasons=reasons
     )
     tools = (STRICT, LOOSE)
-    constraint = strict_constraint(prompt, ToolUse(tools, tools))
-    assert constraint is not None
-    return allows(spelled(constraint, {}), text)
+    grammar = strict_grammar(prompt, ToolUse(tools, tools))
+    assert grammar is not None
+    return allows(spelled(grammar, {}), text)
 
 
 def call(family: str, *calls: tuple[str, dict[str, Any]]) -> str:
@@ -165,7 +165,7 @@ async def test_a_strict_tool_binds_calls_and_no_tool_binds_nothing(
     await choice_of(api, model="hermes", tools=[strict], tool_choice="none")
 
     assert called(choice["message"]) == [("get_weather", GOOD)]
-    bound = [job.params.constraint is not None for job in engine.jobs]
+    bound = [job.params.grammar is not None for job in engine.jobs]
     assert bound == [True, False, False]
 
 

@@ -47,9 +47,9 @@ HERMES_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
 
 def grammar_of(engine: FakeEngineClient) -> str:
     """Return the grammar of the last job, for a vocabulary without marks."""
-    constraint = engine.jobs[-1].params.constraint
-    assert constraint is not None
-    return spelled(constraint, {})
+    grammar = engine.jobs[-1].params.grammar
+    assert grammar is not None
+    return spelled(grammar, {})
 
 
 # Answers --------------------------------------------------------------------------
@@ -148,7 +148,7 @@ async def test_without_tools_nothing_is_a_call_and_text_goes_through_as_it_is(
     assert choice["message"]["content"] == HERMES_CALL
     assert choice["finish_reason"] == "stop"
     assert chunks[0]["delta"] == {"role": "assistant", "content": ""}
-    assert engine.jobs[0].params.marks == ()
+    assert engine.jobs[0].params.control_tokens == ()
     assert "tool" not in engine.jobs[0].prompt
 
 
@@ -171,7 +171,7 @@ async def test_control_tokens_that_make_a_call_are_asked_for(
 
     await api.chat(model="mistral", tools=TOOLS)
 
-    assert "[TOOL_CALLS]" in engine.jobs[0].params.marks
+    assert "[TOOL_CALLS]" in engine.jobs[0].params.control_tokens
 
 
 # One call --------------------------------------------------------------------------
@@ -377,7 +377,7 @@ async def test_tools_that_are_not_allowed_are_not_told(
 
     assert "get_weather" not in str(engine.jobs[0].prompt)
     assert called(answer["message"]) == [("now", {})]
-    assert (engine.jobs[0].params.constraint is not None) is (mode == "required")
+    assert (engine.jobs[0].params.grammar is not None) is (mode == "required")
 
 
 @pytest.mark.parametrize("family", TELL_TALES)

@@ -59,7 +59,10 @@ async def test_what_is_thought_is_told_apart(
         "reasoning_content": "Hm, 2.\n\nYes.",
         "content": "It is 2.",
     }
-    assert engine.jobs[0].params.marks == OUTPUT_PARSERS["hermes"].preserved_tokens
+    assert (
+        engine.jobs[0].params.control_tokens
+        == OUTPUT_PARSERS["hermes"].preserved_tokens
+    )
 
 
 async def test_a_prompt_that_begins_the_thought_is_believed(
@@ -164,7 +167,7 @@ async def test_channels_are_never_content(api: Api, engine: FakeEngineClient) ->
 
     assert choice["message"]["reasoning_content"] == "Hm."
     assert choice["message"]["content"] == "Yes."
-    assert "<|return|>" in engine.jobs[0].params.marks
+    assert "<|return|>" in engine.jobs[0].params.control_tokens
 
 
 async def test_earlier_thoughts_go_to_the_template(
@@ -313,17 +316,17 @@ async def test_a_constraint_binds_the_answer_and_not_the_thought(
     await api.chat(model="hermes", guided_regex="[0-9]+")
     await api.chat(model="hermes", **required)
 
-    found = [job.params.constraint for job in engine.jobs]
-    constraints = [constraint for constraint in found if constraint is not None]
+    found = [job.params.grammar for job in engine.jobs]
+    grammars = [grammar for grammar in found if grammar is not None]
     answers = ["42", HERMES_CALL]
     if template == MUST_THINK:
         answers[1] = '{"name": "now", "arguments": {}}'
-    for constraint, answer in zip(constraints, answers, strict=True):
-        grammar = spelled(constraint, {})
-        assert allows(grammar, thought + answer)
-        assert not allows(grammar, thought + "Well.")
-        assert not allows(grammar, thought)
-    assert [constraint.param for constraint in constraints] == ["guided_regex", "tools"]
+    for grammar, answer in zip(grammars, answers, strict=True):
+        source = spelled(grammar, {})
+        assert allows(source, thought + answer)
+        assert not allows(source, thought + "Well.")
+        assert not allows(source, thought)
+    assert [grammar.param for grammar in grammars] == ["guided_regex", "tools"]
 
 
 async def test_a_model_without_thoughts_keeps_the_plain_constraint(
@@ -331,7 +334,7 @@ async def test_a_model_without_thoughts_keeps_the_plain_constraint(
 ) -> None:
     await api.chat(guided_choice=["yes", "no"])
 
-    constraint = engine.jobs[0].params.constraint
-    assert constraint is not None
-    assert (constraint.marks, constraint.param) == ((), "guided_choice")
-    assert engine.jobs[0].params.marks == ()
+    grammar = engine.jobs[0].params.grammar
+    assert grammar is not None
+    assert (grammar.control_tokens, grammar.param) == ((), "guided_choice")
+    assert engine.jobs[0].params.control_tokens == ()

@@ -12,7 +12,7 @@ from tests.fakes import FakeEngineClient, accepted
 from tests.inference.engine.structured_output.recogniser import allows
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
     from tests.inference.api.conftest import Api
 
 PERSON = {
@@ -32,10 +32,10 @@ def format_of(schema: Any, **more: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def constraint_of(engine: FakeEngineClient) -> Constraint:
-    constraint: Constraint | None = engine.jobs[-1].params.constraint
-    assert constraint is not None
-    return constraint
+def grammar_of(engine: FakeEngineClient) -> Grammar:
+    grammar: Grammar | None = engine.jobs[-1].params.grammar
+    assert grammar is not None
+    return grammar
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ async def test_the_answer_is_constrained_to_what_is_asked_for(
 ) -> None:
     for response in (await api.chat(**body), await api.complete(**body)):
         assert response.status_code == 200, response.content
-        constraint = constraint_of(engine)
-        assert allows(constraint, good)
-        assert not allows(constraint, bad)
-        assert constraint.param.split(".")[0] == next(iter(body))
+        grammar = grammar_of(engine)
+        assert allows(grammar, good)
+        assert not allows(grammar, bad)
+        assert grammar.param.split(".")[0] == next(iter(body))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_what_asks_for_nothing_constrains_nothing(
     response = await api.chat(**body)
 
     assert response.status_code == 200, response.content
-    assert engine.jobs[-1].params.constraint is None
+    assert engine.jobs[-1].params.grammar is None
 
 
 async def test_every_answer_and_a_stream_are_constrained(
@@ -108,7 +108,7 @@ async def test_every_answer_and_a_stream_are_constrained(
     )
     assert response.status_code == 200
 
-    grammars = {job.params.constraint for job in engine.jobs}
+    grammars = {job.params.grammar for job in engine.jobs}
     assert len(engine.jobs) == 3
     assert len(grammars) == 1
 

@@ -154,7 +154,7 @@ async def test_a_schema_and_a_required_call_bind_what_follows_the_thought(
         await api.chat(model="hermes", thinking_budget=7, **body)
 
     assert [job.params.thinking for job in engine.jobs] == [THINK, THINK]
-    assert engine.jobs[0].params.constraint is not None
+    assert engine.jobs[0].params.grammar is not None
 
 
 async def test_the_budget_reaches_the_worker(

@@ -10,7 +10,7 @@ import pytest
 from inference.engine import EngineConfig, EngineCore, GenerationRequest, SamplingParams
 from inference.engine.llama import LlamaBackend
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.output_parsers.families import OUTPUT_PARSERS
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ PROMPT = (
 )
 CLOSING = "\n</think>\n\n"
 #: A thought, and then JSON.
-THEN_JSON = Constraint(
+THEN_JSON = Grammar(
     'start: until_0 /[ \\n]*/ %json {"type": "object", "properties": {"city": '
     '{"type": "string", "maxLength": 20}}, "required": ["city"], '
     '"additionalProperties": false}',
-    marks=(("</think>",),),
+    control_tokens=(("</think>",),),
 )
 
 
@@ -98,7 +98,7 @@ def test_another_worker_goes_on_with_a_closed_thought(
 
 
 def test_a_schema_binds_the_answer_and_not_the_thought(backend: LlamaBackend) -> None:
-    text = think(backend, 5, constraint=THEN_JSON)
+    text = think(backend, 5, grammar=THEN_JSON)
     parser = OUTPUT_PARSERS["hermes"].for_answer({}, starts_in_reasoning=True)
     deltas = [*parser.push(text), *parser.finish()]
 

@@ -17,7 +17,7 @@ from inference.engine.structured_output.gbnf.expressions import (
 )
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 BYTES = LLTokenizer("byte")
 
@@ -64,9 +64,9 @@ def matches(rules: Rules, text: str) -> bool:
     return length in ends["root", 0]
 
 
-def allows(grammar: Constraint | str, text: str) -> bool:
+def allows(grammar: Grammar | str, text: str) -> bool:
     """Whether llguidance lets the text come, byte by byte, and then the end."""
-    source = grammar if isinstance(grammar, str) else grammar.grammar
+    source = grammar if isinstance(grammar, str) else grammar.source
     matcher = LLMatcher(BYTES, source, log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     data = list(text.encode())

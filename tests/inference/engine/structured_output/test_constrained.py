@@ -16,7 +16,7 @@ from inference.engine import (
 from inference.engine.errors import InvalidRequest
 from inference.engine.llama import LlamaBackend
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from tests.inference.engine.structured_output.schemas import SCHEMAS
 from tests.inference.engine.structured_output.values import is_value_of
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.model
 
 QUESTION = "<|im_start|>user\nAnswer in JSON: {}.<|im_end|>\n<|im_start|>assistant\n"
 #: Grammars that no limit lets pass once they run.
-TOO_COMPLEX = Constraint("start: /((a{1000}){1000}){1000}/")
+TOO_COMPLEX = Grammar("start: /((a{1000}){1000}){1000}/")
 COLOUR = {
     "type": "object",
     "properties": {
@@ -116,7 +116,7 @@ def test_answers_that_end_by_themselves_are_values_of_their_schemas(
             temperature=1.0,
             seed=seed,
             max_tokens=80,
-            constraint=grammars.json_schema(SCHEMAS[name]),
+            grammar=grammars.json_schema(SCHEMAS[name]),
         )
         for name in names
         for seed in range(2)
@@ -139,7 +139,7 @@ def test_every_sampler_keeps_to_the_grammar(
 ) -> None:
     requests = {
         f"a colour/{sampling}": SamplingParams(
-            seed=1, max_tokens=150, constraint=SHORT, **sampling
+            seed=1, max_tokens=150, grammar=SHORT, **sampling
         )
         for sampling in SAMPLERS
     }
@@ -152,7 +152,7 @@ def test_every_sampler_keeps_to_the_grammar(
 def test_a_sequence_resumed_elsewhere_goes_on_within_its_grammar(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
-    params = SamplingParams(temperature=0, max_tokens=150, constraint=SHORT)
+    params = SamplingParams(temperature=0, max_tokens=150, grammar=SHORT)
     ask(core, backend, {"a": params})
     whole = [output for output in outputs(core)["a"] if output.tokens]
     first = whole[: len(whole) // 2]
@@ -171,12 +171,10 @@ def test_a_grammar_that_fails_ends_its_own_sequence_alone(
         core,
         backend,
         {
-            "complex": SamplingParams(constraint=TOO_COMPLEX),
-            "banned": SamplingParams(
-                constraint=grammars.choice(["!"]), logit_bias=banned
-            ),
-            "unknown": SamplingParams(constraint=Constraint("start: <|nope|>")),
-            "good": SamplingParams(seed=1, max_tokens=150, constraint=SHORT),
+            "complex": SamplingParams(grammar=TOO_COMPLEX),
+            "banned": SamplingParams(grammar=grammars.choice(["!"]), logit_bias=banned),
+            "unknown": SamplingParams(grammar=Grammar("start: <|nope|>")),
+            "good": SamplingParams(seed=1, max_tokens=150, grammar=SHORT),
         },
     )
     last = {name: told[-1] for name, told in outputs(core).items()}
@@ -192,9 +190,9 @@ def test_a_grammar_that_fails_ends_its_own_sequence_alone(
 def test_what_a_model_cannot_have_is_refused_before_it_runs(
     backend: LlamaBackend,
 ) -> None:
-    constraint = Constraint("start: <|nope|>", "guided_grammar")
+    grammar = Grammar("start: <|nope|>", "guided_grammar")
     with pytest.raises(InvalidRequest) as caught:
-        backend.prepare(SamplingParams(constraint=constraint))
+        backend.prepare(SamplingParams(grammar=grammar))
 
     assert caught.value.param == "guided_grammar"
 
@@ -212,13 +210,13 @@ def test_tokens_without_a_choice_take_no_steps_and_change_nothing(
         "required": ["customer_identifier", "subscription_status"],
         "additionalProperties": False,
     }
-    constraint = grammars.json_schema(schema)
+    grammar = grammars.json_schema(schema)
     tokens: dict[int | None, list[int]] = {}
     steps: dict[int | None, int] = {}
     # Where probabilities are told, each token is sampled.
     for logprobs in (0, None):
         params = SamplingParams(
-            max_tokens=64, constraint=constraint, logprobs=logprobs, **sampling
+            max_tokens=64, grammar=grammar, logprobs=logprobs, **sampling
         )
         ask(core, backend, {"a": params})
         told = outputs(core)["a"]

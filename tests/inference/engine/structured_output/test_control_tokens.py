@@ -7,9 +7,9 @@ import json
 import pytest
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
-from inference.engine.errors import ConstraintError
+from inference.engine.errors import GrammarError
 from inference.engine.structured_output.control_tokens import spelled
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.matcher import Guidance
 
 #: Control tokens follow the bytes; None ends a generation.
@@ -29,7 +29,7 @@ class _Bytes:
 
 
 TOKENS = LLTokenizer(TokenizerWrapper(_Bytes()), eos_token=[256])
-GRAMMAR = 'start: (mark_0 until_1)? mark_2 "x" mark_3\n'
+GRAMMAR = 'start: (control_0 until_1)? control_2 "x" control_3\n'
 MARKS = (("<think>",), ("</think>", "[/THINK]"), ("<call>",), ("<end>",))
 
 
@@ -43,9 +43,9 @@ def ids(*parts: str) -> list[int]:
     ]
 
 
-def accepts(constraint: Constraint, tokens: list[int], **controls: int | None) -> bool:
+def accepts(grammar: Grammar, tokens: list[int], **controls: int | None) -> bool:
     """Whether the tokens match as a whole."""
-    matcher = LLMatcher(TOKENS, spelled(constraint, controls), log_level=0)
+    matcher = LLMatcher(TOKENS, spelled(grammar, controls), log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     is_all = matcher.try_consume_tokens(tokens) == len(tokens)
     return is_all and matcher.is_accepting()
@@ -65,9 +65,9 @@ def accepts(constraint: Constraint, tokens: list[int], **controls: int | None) -
 def test_a_mark_is_the_control_token_of_its_name(
     parts: tuple[str, ...], is_match: bool
 ) -> None:
-    constraint = Constraint(GRAMMAR, marks=MARKS)
+    grammar = Grammar(GRAMMAR, control_tokens=MARKS)
 
-    assert accepts(constraint, ids(*parts), **CONTROLS) is is_match
+    assert accepts(grammar, ids(*parts), **CONTROLS) is is_match
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_a_mark_is_the_control_token_of_its_name(
     ],
 )
 def test_a_mark_that_the_vocabulary_has_not_is_text(text: str, is_match: bool) -> None:
-    constraint = Constraint(GRAMMAR, marks=MARKS)
+    grammar = Grammar(GRAMMAR, control_tokens=MARKS)
 
-    assert accepts(constraint, list(text.encode())) is is_match
+    assert accepts(grammar, list(text.encode())) is is_match
 
 
 def test_text_can_be_without_a_mark() -> None:
-    constraint = Constraint("start: without_0\n", marks=(("<a>", "/b\n"),))
+    grammar = Grammar("start: without_0\n", control_tokens=(("<a>", "/b\n"),))
 
-    assert accepts(constraint, ids("<a <b> /b b\n"))
-    assert not accepts(constraint, ids("text <a> text"))
-    assert not accepts(constraint, ids("/b\n"))
-    assert accepts(constraint, ids("<a>"), **{"<a>": 257, "/b\n": 258})
+    assert accepts(grammar, ids("<a <b> /b b\n"))
+    assert not accepts(grammar, ids("text <a> text"))
+    assert not accepts(grammar, ids("/b\n"))
+    assert accepts(grammar, ids("<a>"), **{"<a>": 257, "/b\n": 258})
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_text_can_be_without_a_mark() -> None:
 def test_a_mark_opens_what_the_grammar_says(
     parts: tuple[str, ...], *, is_match: bool, has_control: bool
 ) -> None:
-    grammar = 'start: (open_0 "x")* without_0\n'
-    constraint = Constraint(grammar, marks=(("<call>", "[CALL]"),))
+    source = 'start: (open_0 "x")* without_0\n'
+    grammar = Grammar(source, control_tokens=(("<call>", "[CALL]"),))
 
     if has_control:
-        assert accepts(constraint, ids(*parts), **CONTROLS) is is_match
+        assert accepts(grammar, ids(*parts), **CONTROLS) is is_match
     else:
-        assert accepts(constraint, list("".join(parts).encode())) is is_match
+        assert accepts(grammar, list("".join(parts).encode())) is is_match
 
 
 def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
@@ -124,27 +124,27 @@ def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
         {"name": "answer", "json_schema": {"type": "integer"}},
     ]
     document = json.dumps({"grammars": grammars})
-    constraint = Constraint(document, marks=(("</think>",),))
+    grammar = Grammar(document, control_tokens=(("</think>",),))
 
-    assert accepts(constraint, ids("hm", "</think>", "12"), **CONTROLS)
-    assert not accepts(constraint, ids("hm", "</think>", "x"), **CONTROLS)
+    assert accepts(grammar, ids("hm", "</think>", "12"), **CONTROLS)
+    assert not accepts(grammar, ids("hm", "</think>", "x"), **CONTROLS)
 
 
 def test_a_grammar_without_marks_stays_as_it_is() -> None:
-    assert spelled(Constraint("start: mark_0"), CONTROLS) == "start: mark_0"
+    assert spelled(Grammar("start: control_0"), CONTROLS) == "start: control_0"
 
 
 def test_a_guide_knows_the_control_tokens_of_its_vocabulary() -> None:
     guidance = Guidance(TOKENS, CONTROLS)
-    constraint = Constraint("start: mark_0 /[a-z]/\n", marks=(("<call>",),))
-    as_text = Constraint(constraint.grammar, marks=(("[CALL]",),))
+    grammar = Grammar("start: control_0 /[a-z]/\n", control_tokens=(("<call>",),))
+    as_text = Grammar(grammar.source, control_tokens=(("[CALL]",),))
 
-    guide = guidance.guide(constraint)
+    guide = guidance.guide(grammar)
     for token in ids("<call>", "a"):
         guide.accept(token)
     other = guidance.guide(as_text)
     other.accept(ord("["))
-    with pytest.raises(ConstraintError):
+    with pytest.raises(GrammarError):
         guidance.guide(as_text).accept(257)
     guide.close()
     other.close()

@@ -23,10 +23,10 @@ def test_a_constraint_says_where_it_comes_from() -> None:
 
 
 def test_any_json_object_is_an_object() -> None:
-    constraint = grammars.json_object()
+    grammar = grammars.json_object()
 
-    assert allows(constraint, '{"a": [1, {"b": null}], "c": "é"}')
-    assert not any(allows(constraint, text) for text in ("[]", "1", "", "{} "))
+    assert allows(grammar, '{"a": [1, {"b": null}], "c": "é"}')
+    assert not any(allows(grammar, text) for text in ("[]", "1", "", "{} "))
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_any_json_object_is_an_object() -> None:
 def test_a_regular_expression_matches_the_whole(
     pattern: str, good: list[str], bad: list[str]
 ) -> None:
-    constraint = grammars.regex(pattern)
+    grammar = grammars.regex(pattern)
 
-    assert [text for text in good if not allows(constraint, text)] == []
-    assert [text for text in bad if allows(constraint, text)] == []
+    assert [text for text in good if not allows(grammar, text)] == []
+    assert [text for text in bad if allows(grammar, text)] == []
 
 
 @pytest.mark.parametrize(
@@ -66,32 +66,32 @@ def test_a_regular_expression_that_cannot_be_had_is_refused(
 
 def test_a_choice_is_of_the_texts_as_they_are() -> None:
     texts = ["yes", "yes, please", 'a"b\\c\n\x7f', "é😀", "a|b"]
-    constraint = grammars.choice(texts)
+    grammar = grammars.choice(texts)
 
-    assert all(allows(constraint, text) for text in texts)
-    assert not any(allows(constraint, text) for text in ("ye", "yes,", "a", ""))
+    assert all(allows(grammar, text) for text in texts)
+    assert not any(allows(grammar, text) for text in ("ye", "yes,", "a", ""))
 
 
 def test_a_grammar_in_lark() -> None:
-    constraint = grammars.lark(
+    grammar = grammars.lark(
         'start: "The answer is " NUMBER | "None" // %json is no directive here\n'
         "NUMBER: /[0-9]+/"
     )
 
-    assert allows(constraint, "The answer is 42")
-    assert allows(constraint, "None")
-    assert not allows(constraint, "The answer is ")
+    assert allows(grammar, "The answer is 42")
+    assert allows(grammar, "None")
+    assert not allows(grammar, "The answer is ")
 
 
 def test_schemas_inside_of_lark_are_as_strict_as_others() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    constraint = grammars.lark(
+    grammar = grammars.lark(
         f'start: "call " arguments\narguments: %json {json.dumps(schema)}\n'
     )
 
-    assert allows(constraint, 'call {"a": 1}')
-    assert not allows(constraint, 'call {"a": ""}')
-    assert not allows(constraint, 'call {"a":     1}')
+    assert allows(grammar, 'call {"a": 1}')
+    assert not allows(grammar, 'call {"a": ""}')
+    assert not allows(grammar, 'call {"a":     1}')
     reason = refused(
         grammars.lark, 'start: %json {"properties": {"a": {"minLenght": 1}}}'
     )
@@ -134,10 +134,10 @@ def test_lark_that_cannot_be_had_is_refused(source: str, reason: str) -> None:
 
 
 def test_a_grammar_in_gbnf() -> None:
-    constraint = grammars.gbnf('root ::= "(" root ")" | [0-9]+')
+    grammar = grammars.gbnf('root ::= "(" root ")" | [0-9]+')
 
-    assert allows(constraint, "((12))")
-    assert not allows(constraint, "((12)")
+    assert allows(grammar, "((12))")
+    assert not allows(grammar, "((12)")
     assert "no rule 'x'" in refused(grammars.gbnf, "root ::= x")
     assert "larger than" in refused(grammars.gbnf, f'root ::= "{"x" * 33_000}"')
 

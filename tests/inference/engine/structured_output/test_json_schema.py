@@ -89,10 +89,10 @@ _CLOSED = {"type": "object", "additionalProperties": False}
 def test_what_is_allowed_are_the_values_of_the_schema(
     schema: Any, good: list[str], bad: list[str]
 ) -> None:
-    constraint = grammars.json_schema(schema)
+    grammar = grammars.json_schema(schema)
 
-    assert [text for text in good if not allows(constraint, text)] == []
-    assert [text for text in bad if allows(constraint, text)] == []
+    assert [text for text in good if not allows(grammar, text)] == []
+    assert [text for text in bad if allows(grammar, text)] == []
 
 
 _NOT_OBJECT = "must be an object"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from llguidance import LLTokenizer
 
-from inference.engine.errors import ConstraintError, InvalidRequest
+from inference.engine.errors import GrammarError, InvalidRequest
 from inference.engine.structured_output import grammars, matcher
-from inference.engine.structured_output.grammar import Constraint
+from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.matcher import Guidance, Guide
 
 TOKENS = LLTokenizer("byte")
@@ -90,18 +90,18 @@ def test_the_end_may_come_wherever_the_grammar_allows_it(guidance: Guidance) -> 
 def test_a_guide_that_starts_after_an_output_is_where_it_was(
     guidance: Guidance,
 ) -> None:
-    constraint = grammars.json_schema({"type": "array", "items": {"const": 7}})
-    walked = guidance.guide(constraint)
+    grammar = grammars.json_schema({"type": "array", "items": {"const": 7}})
+    walked = guidance.guide(grammar)
     walk(walked, "[7")
-    resumed = guidance.guide(constraint, list(b"[7"))
+    resumed = guidance.guide(grammar, list(b"[7"))
 
     assert allowed(resumed) == allowed(walked) == {" ", "\n", ",", "]"}
-    assert guidance.guide(constraint, list(b"[7]")).is_done
+    assert guidance.guide(grammar, list(b"[7]")).is_done
 
 
 def test_sequences_with_one_grammar_do_not_know_each_other(guidance: Guidance) -> None:
-    constraint = grammars.choice(["ab", "cd"])
-    first, second = guidance.guide(constraint), guidance.guide(constraint)
+    grammar = grammars.choice(["ab", "cd"])
+    first, second = guidance.guide(grammar), guidance.guide(grammar)
     walk(first, "a")
 
     assert allowed(first) == {"b"}
@@ -109,18 +109,18 @@ def test_sequences_with_one_grammar_do_not_know_each_other(guidance: Guidance) -
 
 
 def test_an_output_that_does_not_match_is_an_error(guidance: Guidance) -> None:
-    with pytest.raises(ConstraintError, match="grammar cannot go on"):
+    with pytest.raises(GrammarError, match="grammar cannot go on"):
         guidance.guide(grammars.regex("ab"), list(b"xy"))
 
 
 def test_a_token_that_may_not_come_is_an_error_for_its_sequence_alone(
     guidance: Guidance,
 ) -> None:
-    constraint = grammars.regex("ab*")
-    wrong, right = guidance.guide(constraint), guidance.guide(constraint)
-    with pytest.raises(ConstraintError):
+    grammar = grammars.regex("ab*")
+    wrong, right = guidance.guide(grammar), guidance.guide(grammar)
+    with pytest.raises(GrammarError):
         wrong.accept(ord("x"))
-    with pytest.raises(ConstraintError):
+    with pytest.raises(GrammarError):
         allowed(wrong)
     wrong.close()
 
@@ -132,10 +132,10 @@ def test_a_grammar_that_gets_too_complex_is_an_error_and_not_an_end(
     guidance: Guidance,
 ) -> None:
     # llguidance's own mask has the end tokens then: the answer would look whole.
-    guide = guidance.guide(Constraint("start: /((a{1000}){1000}){1000}/"))
-    with pytest.raises(ConstraintError, match="too many expressions"):
+    guide = guidance.guide(Grammar("start: /((a{1000}){1000}){1000}/"))
+    with pytest.raises(GrammarError, match="too many expressions"):
         walk(guide, "aaa")
-    with pytest.raises(ConstraintError):
+    with pytest.raises(GrammarError):
         allowed(guide)
     guide.close()
 
@@ -145,7 +145,7 @@ def test_a_grammar_that_the_vocabulary_cannot_have_is_refused(
     guidance: Guidance, source: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        guidance.compile(Constraint(source, "guided_grammar"))
+        guidance.compile(Grammar(source, "guided_grammar"))
 
     assert caught.value.param == "guided_grammar"
     assert "\n" not in caught.value.message
@@ -171,9 +171,9 @@ def test_a_grammar_is_compiled_once(
     for thread in threads:
         thread.join()
     guidance.guide(first)
-    assert compiled == [first.grammar]
+    assert compiled == [first.source]
 
-    for constraint in (second, first, third, first, second):
-        guidance.compile(constraint)
+    for grammar in (second, first, third, first, second):
+        guidance.compile(grammar)
     # The one that was used longest ago went.
-    assert compiled == [c.grammar for c in (first, second, third, second)]
+    assert compiled == [c.source for c in (first, second, third, second)]

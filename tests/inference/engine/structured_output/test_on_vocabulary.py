@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.structured_output.grammar import Constraint
+    from inference.engine.structured_output.grammar import Grammar
 
 pytestmark = pytest.mark.model
 
@@ -50,14 +50,14 @@ def closing(tokenizer: LlamaTokenizer) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def generate(
-    constraint: Constraint,
+    grammar: Grammar,
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
     seed: int,
 ) -> list[int]:
-    """Return what random logits make under the constraint: harder than any model."""
+    """Return what random logits make under the grammar: harder than any model."""
     random = np.random.default_rng(seed)
-    guide = tokenizer.guidance.guide(constraint)
+    guide = tokenizer.guidance.guide(grammar)
     output: list[int] = []
     while not guide.is_done:
         assert len(output) < 500, "it does not end"
@@ -77,15 +77,15 @@ def test_random_tokens_under_the_mask_make_a_value_of_the_schema(
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
 ) -> None:
-    constraint = grammars.json_schema(SCHEMAS[name])
+    grammar = grammars.json_schema(SCHEMAS[name])
     for seed in range(_SEEDS):
-        output = generate(constraint, tokenizer, closing, seed)
+        output = generate(grammar, tokenizer, closing, seed)
         text = b"".join(map(tokenizer.piece, output)).decode()
         is_value_of(SCHEMAS[name], text)
 
 
 @pytest.mark.parametrize(
-    "constraint",
+    "grammar",
     [
         grammars.regex("(?:[A-Z][a-zé]{1,8} ){2}[0-9]{3}"),
         grammars.choice(["yes", "yes, of course", "no", "世界"]),
@@ -95,17 +95,17 @@ def test_random_tokens_under_the_mask_make_a_value_of_the_schema(
     ids=["regex", "choice", "gbnf", "lark"],
 )
 def test_what_random_tokens_make_matches_the_grammar(
-    constraint: Constraint,
+    grammar: Grammar,
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
 ) -> None:
     for seed in range(_SEEDS):
-        output = generate(constraint, tokenizer, closing, seed)
+        output = generate(grammar, tokenizer, closing, seed)
         text = b"".join(map(tokenizer.spelling, output)).decode()
-        if constraint.grammar.startswith('start: "<'):
+        if grammar.source.startswith('start: "<'):
             assert text in ("<|im_start|>", "<|im_start|>é")
         else:
-            assert allows(constraint, text), text
+            assert allows(grammar, text), text
 
 
 def test_tokens_without_a_choice_are_those_that_the_masks_leave(
@@ -117,9 +117,9 @@ def test_tokens_without_a_choice_are_those_that_the_masks_leave(
         "required": ["name_of_the_person"],
         "additionalProperties": False,
     }
-    constraint = grammars.json_schema(schema)
-    leaping = tokenizer.guidance.guide(constraint)
-    guide = tokenizer.guidance.guide(constraint)
+    grammar = grammars.json_schema(schema)
+    leaping = tokenizer.guidance.guide(grammar)
+    guide = tokenizer.guidance.guide(grammar)
     (brace,) = tokenizer.tokenize('{"', special=False)
     forced = leaping.follow(brace)
     guide.accept(brace)
@@ -150,9 +150,9 @@ def test_a_special_token_comes_only_where_the_grammar_names_it(
 def test_a_special_token_that_the_vocabulary_has_not_is_refused(
     tokenizer: LlamaTokenizer,
 ) -> None:
-    constraint = grammars.lark("start: <|python_tag|>", "guided_grammar")
+    grammar = grammars.lark("start: <|python_tag|>", "guided_grammar")
 
     with pytest.raises(InvalidRequest, match="unknown special token") as caught:
-        tokenizer.guidance.compile(constraint)
+        tokenizer.guidance.compile(grammar)
 
     assert caught.value.param == "guided_grammar"

@@ -38,7 +38,7 @@ def test_what_means_something_else_in_rust_is_escaped(pattern: str, spelt: str) 
 def test_patterns_mean_what_they_do_in_javascript(
     pattern: str, good: list[str], bad: list[str]
 ) -> None:
-    constraint = grammars.json_schema({"type": "string", "pattern": pattern})
+    grammar = grammars.json_schema({"type": "string", "pattern": pattern})
 
-    assert [text for text in good if not allows(constraint, f'"{text}"')] == []
-    assert [text for text in bad if allows(constraint, f'"{text}"')] == []
+    assert [text for text in good if not allows(grammar, f'"{text}"')] == []
+    assert [text for text in bad if allows(grammar, f'"{text}"')] == []
