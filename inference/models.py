@@ -1,8 +1,8 @@
-"""Live state of the engines: which machines, which workers, what they do now.
+"""Nodes and workers: what should run, and what runs now.
 
-A worker row is the wish and the fact in one place. ``wanted`` is set by the web
-processes and the admin, everything else by the engine that has claimed the row.
-An engine that missed a message still sees the row, so no command can be lost.
+A worker row holds the desired and the actual state (docs/adr/0004). Web processes and
+the admin set ``is_desired``, the node that claimed the row sets everything else. A node
+reads the rows every second, so a command is never lost.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from django.utils import timezone
 
 from inference.capacity.machine import Machine
 
-#: A heartbeat older than this belongs to a process that is gone.
+#: A process whose heartbeat is older than this counts as gone.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)
 
 
 class EngineNodeQuerySet(models.QuerySet["EngineNode"]):
     def alive(self) -> EngineNodeQuerySet:
-        """Return the nodes whose engine beats."""
+        """Return the nodes with a recent heartbeat."""
         return self.filter(heartbeat_at__gt=timezone.now() - HEARTBEAT_EXPIRES)
 
 
 class EngineNode(models.Model):
-    """One machine that runs an engine."""
+    """A machine with its engine process."""
 
-    name = models.CharField(max_length=255, unique=True, help_text="The host's name.")
+    name = models.CharField(max_length=255, unique=True, help_text="The host name.")
     pid = models.PositiveIntegerField()
     version = models.CharField(max_length=32)
     cpu_count = models.PositiveIntegerField(default=0)
@@ -53,22 +53,22 @@ class EngineNode(models.Model):
 
     @property
     def is_alive(self) -> bool:
-        """Whether its engine beats."""
+        """Whether its heartbeat is recent."""
         return self.heartbeat_at > timezone.now() - HEARTBEAT_EXPIRES
 
     @property
     def machine(self) -> Machine:
-        """What it offers to models besides its memory."""
+        """Its GPUs, and what its processor repacks."""
         return Machine.from_json(self.hardware) if self.hardware else Machine()
 
     @property
     def limits(self) -> tuple[int, ...]:
-        """Bytes that models may take: of its memory, then of each GPU's."""
+        """Bytes that models may take by device, the host first."""
         return (self.memory_limit, *(gpu.limit for gpu in self.machine.gpus))
 
 
 class WorkerState(models.TextChoices):
-    """Where a worker is in its life."""
+    """The stages in the life of a worker."""
 
     REQUESTED = "requested", "Requested"
     LOADING = "loading", "Loading"
@@ -79,7 +79,7 @@ class WorkerState(models.TextChoices):
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def in_service(self) -> WorkerQuerySet:
-        """Return the workers that run requests now, those that drain among them."""
+        """Return the workers that run requests now, also those that are draining."""
         return self.filter(
             state__in=(WorkerState.READY, WorkerState.DRAINING),
             node__heartbeat_at__gt=timezone.now() - HEARTBEAT_EXPIRES,
@@ -91,7 +91,10 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
 
 class Worker(models.Model):
-    """One loaded model, or one that is to be loaded or unloaded."""
+    """A worker process with one model: running, or to be started or stopped.
+
+    The process itself is ``inference.worker``; this is its row.
+    """
 
     model = models.ForeignKey(
         "registry.Model", on_delete=models.CASCADE, related_name="workers"
@@ -100,14 +103,14 @@ class Worker(models.Model):
     node = models.ForeignKey(
         EngineNode, null=True, on_delete=models.SET_NULL, related_name="workers"
     )
-    wanted = models.BooleanField(
-        default=True, help_text="Whether the model is to be loaded."
+    is_desired = models.BooleanField(
+        default=True, help_text="Whether the worker should run."
     )
     state = models.CharField(
         max_length=16, choices=WorkerState.choices, default=WorkerState.REQUESTED
     )
     incarnation = models.CharField(
-        max_length=32, blank=True, help_text="Changes each time the process starts."
+        max_length=32, blank=True, help_text="The id of one run of the process."
     )
     progress = models.FloatField(default=0, help_text="Of loading, 0 to 1.")
     error = models.TextField(
@@ -118,21 +121,21 @@ class Worker(models.Model):
     pid = models.PositiveIntegerField(null=True)
     load_seconds = models.FloatField(null=True)
     n_ctx = models.PositiveIntegerField(
-        null=True, help_text="Tokens of one sequence, in force."
+        null=True, help_text="Tokens of one sequence, now."
     )
     n_ctx_max = models.PositiveIntegerField(
         null=True, help_text="Tokens that one sequence may grow to."
     )
-    n_seq_max = models.PositiveIntegerField(null=True, help_text="Sequences, in force.")
+    n_seq_max = models.PositiveIntegerField(null=True, help_text="Sequences, now.")
     kv_layout = models.CharField(max_length=8, blank=True)
     memory_bytes = models.BigIntegerField(default=0, help_text="Resident memory.")
     memory_estimate = models.BigIntegerField(
-        default=0, help_text="Bytes reckoned before the load."
+        default=0, help_text="Bytes, estimated before the load."
     )
     running = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
     waiting_by_key = models.JSONField(
-        default=list, help_text="What waits in the worker, the longest backlog first."
+        default=list, help_text="Requests waiting in the worker by API key, most first."
     )
     kv_cells_used = models.PositiveIntegerField(default=0)
     kv_cells_total = models.PositiveIntegerField(default=0)
@@ -151,7 +154,7 @@ class Worker(models.Model):
     class Meta:
         ordering = ["model__name", "replica"]
         constraints = [
-            # One load however many requests wait: the database decides who asks.
+            # However many requests wait, the database lets one of them add the row.
             models.UniqueConstraint(
                 fields=["model", "replica"], name="inference_worker_once"
             )

@@ -1,4 +1,4 @@
-"""Wishes and facts about workers: load, unload, how a model stands."""
+"""Request and release workers, and report how well a model is served."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from registry.models import Model
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Engines listen here; a message only says "look at the rows now".
+#: The group of all engines. A message to it only means "read the rows now".
 ENGINE_GROUP = "engines"
-#: A model that failed to load is not tried again by requests for this long.
+#: After a failed load, requests do not start another one for this long.
 FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
-#: What is read of rows every second.
+# The columns that are read every second.
 _HEARTBEAT = "node__heartbeat_at"
-_OF_SITUATION = ("incarnation", "state", "wanted", "waiting_by_key", "error")
+_STATUS_COLUMNS = ("incarnation", "state", "is_desired", "waiting_by_key", "error")
 _RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSituation:
-    """How a model stands, as far as its requests care.
+class ServingStatus:
+    """How well a model is served, as far as its requests depend on it.
 
-    ``incarnations`` are the workers that may hold requests, ``doubtful`` those of
-    a machine whose engine does not beat, ``has_worker`` whether one serves or is
-    on its way, ``is_serving`` whether one takes requests now, ``waiting`` how many
-    wait in its workers, ``error`` why it cannot be loaded.
+    ``incarnations``: the workers that may hold requests. ``doubtful``: those on a node
+    without a heartbeat. ``has_worker``: one serves or is being loaded. ``is_serving``:
+    one takes requests now. ``waiting``: requests that wait in its workers. ``error``:
+    why it cannot be loaded.
     """
 
     incarnations: frozenset[str] = frozenset()
@@ -53,25 +53,25 @@ class ModelSituation:
 
 
 def worker_request(*, model: Model) -> Worker:
-    """Wish for the model to be loaded; return its first worker row. Idempotent.
+    """Request that the model is loaded; return its first worker row. Idempotent.
 
-    It gets as many rows as it is to have replicas. A worker that had failed is
-    tried anew, one that drains comes back.
+    It gets one row for each replica. A failed worker is tried again, a draining one
+    comes back.
     """
-    worker = _wish(model)
+    worker = _desire(model)
     engine_wake()
     return worker
 
 
 def replicas_adjust(*, model: Model) -> None:
-    """Wish for as many workers of a loaded model as it is to have now."""
-    if Worker.objects.filter(model=model, wanted=True).exists():
-        _wish(model)
+    """Request or release workers of a loaded model to match its ``replicas``."""
+    if Worker.objects.filter(model=model, is_desired=True).exists():
+        _desire(model)
         engine_wake()
 
 
 def models_preload() -> list[Model]:
-    """Wish for every model that is to be loaded when an engine starts; return them."""
+    """Request all models that are loaded when an engine starts; return them."""
     models = [
         model
         for model in Model.objects.servable()
@@ -83,35 +83,35 @@ def models_preload() -> list[Model]:
 
 
 def worker_release(*, model: Model) -> int:
-    """Wish for the model to be unloaded; return how many workers that concerns.
+    """Request that the model is unloaded; return the number of its workers.
 
     Running requests are finished first.
     """
     with transaction.atomic():
         workers = Worker.objects.filter(model=model)
-        count = workers.filter(wanted=True).update(wanted=False)
-        # Nothing runs behind these rows, so there is nothing to wait for.
+        count = workers.filter(is_desired=True).update(is_desired=False)
+        # These rows have no process, so nothing needs to end first.
         workers.filter(node=None).delete()
         workers.filter(state=WorkerState.FAILED).delete()
     engine_wake()
     return count
 
 
-def _wish(model: Model) -> Worker:
-    """Make the model's rows wishes, one for each replica; return the first."""
+def _desire(model: Model) -> Worker:
+    """Mark a row for each replica as desired; return the first row."""
     replicas = model.setting_in_force("replicas")
     workers = [_row(model, replica) for replica in range(replicas)]
     rows = Worker.objects.filter(model=model)
-    surplus = rows.filter(replica__gte=replicas, wanted=True)
+    surplus = rows.filter(replica__gte=replicas, is_desired=True)
     surplus.filter(node=None).delete()
-    surplus.update(wanted=False)
-    wished = rows.filter(replica__lt=replicas)
+    surplus.update(is_desired=False)
+    desired = rows.filter(replica__lt=replicas)
     now = timezone.now()
-    wished.filter(wanted=False).update(wanted=True, requested_at=now)
-    # Conditional, so that of many requests one restarts a failed load.
-    wished.filter(state=WorkerState.FAILED).update(
+    desired.filter(is_desired=False).update(is_desired=True, requested_at=now)
+    # Conditional, so that only one of many requests restarts a failed load.
+    desired.filter(state=WorkerState.FAILED).update(
         state=WorkerState.REQUESTED,
-        wanted=True,
+        is_desired=True,
         node=None,
         error="",
         failed_at=None,
@@ -128,13 +128,13 @@ def _row(model: Model, replica: int) -> Worker:
         with transaction.atomic():
             worker, _ = Worker.objects.get_or_create(model=model, replica=replica)
     except IntegrityError:
-        # Another request created it between our look and our insert.
+        # Another request created the row after our query.
         worker = Worker.objects.get(model=model, replica=replica)
     return worker
 
 
 def engine_wake() -> None:
-    """Tell engines to look at the rows now; they look once a second anyway."""
+    """Ask engines to read the rows now; they do so once a second anyway."""
     async_to_sync(_wake)()
 
 
@@ -148,10 +148,10 @@ async def _wake() -> None:
 
 
 async def ensure_worker(model_id: int) -> bool:
-    """See to it that a worker of the model is on its way; return if it serves already.
+    """Make sure that the model is loaded or being loaded; return whether it serves.
 
-    Raises EngineUnavailable when no engine runs, ModelLoadFailed when the model
-    has just failed to load.
+    Raises EngineUnavailable if no engine runs, ModelLoadFailed if the model has just
+    failed to load.
     """
     serves = await in_thread(_ensure, model_id)
     if serves is None:
@@ -160,11 +160,11 @@ async def ensure_worker(model_id: int) -> bool:
 
 
 def _ensure(model_id: int) -> bool | None:
-    """Do ``ensure_worker``'s part in the database; None if the engine is to look."""
+    """Do the database's part of ``ensure_worker``; None if an engine must be woken."""
     workers = Worker.objects.select_related("node").filter(model_id=model_id)
-    workers = workers.only("state", "wanted", "failed_at", "error", _HEARTBEAT)
+    workers = workers.only("state", "is_desired", "failed_at", "error", _HEARTBEAT)
     alive = [w for w in workers if w.node is not None and w.node.is_alive]
-    states = {worker.state for worker in alive if worker.wanted}
+    states = {worker.state for worker in alive if worker.is_desired}
     if WorkerState.READY in states:
         return True
     if WorkerState.LOADING in states:
@@ -173,7 +173,7 @@ def _ensure(model_id: int) -> bool | None:
         _refuse_if_failed(worker)
     if not EngineNode.objects.alive().exists():
         raise _no_engine()
-    _wish(Model.objects.get(pk=model_id))
+    _desire(Model.objects.get(pk=model_id))
     return None
 
 
@@ -188,36 +188,36 @@ def _refuse_if_failed(worker: Worker) -> None:
         )
 
 
-def model_situations(model_ids: Iterable[int]) -> dict[int, ModelSituation]:
-    """Return how these models stand, by primary key, in one query."""
+def serving_statuses(model_ids: Iterable[int]) -> dict[int, ServingStatus]:
+    """Return how well these models are served, by primary key, in one query."""
     rows = Worker.objects.select_related("node", "model").filter(model_id__in=model_ids)
-    rows = rows.only(*_OF_SITUATION, "model__name", _HEARTBEAT)
+    rows = rows.only(*_STATUS_COLUMNS, "model__name", _HEARTBEAT)
     by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
     for row in rows:
         by_model[row.model_id].append(row)
-    return {pk: _situation(workers) for pk, workers in by_model.items()}
+    return {pk: _serving_status(workers) for pk, workers in by_model.items()}
 
 
-def _situation(workers: list[Worker]) -> ModelSituation:
+def _serving_status(workers: list[Worker]) -> ServingStatus:
     alive = [w for w in workers if w.node is not None and w.node.is_alive]
     failed = [w for w in alive if w.state == WorkerState.FAILED]
     ready = [w for w in alive if w.state == WorkerState.READY]
     coming = [
         w
         for w in workers
-        if w.wanted and (w in alive or w.node is None) and w not in failed
+        if w.is_desired and (w in alive or w.node is None) and w not in failed
     ]
     if failed and all(w.node is None for w in coming):
-        # Further replicas wait for the first one, which does not come.
+        # Extra replicas wait for the first one, which has failed.
         coming = []
-    return ModelSituation(
-        # Also one that loads: it may be ready, and its row not yet say so.
+    return ServingStatus(
+        # Also one that is loading: it may be ready before its row says so.
         incarnations=frozenset(w.incarnation for w in alive if w.incarnation),
         doubtful=frozenset(
             w.incarnation for w in workers if w not in alive and w.incarnation
         ),
         has_worker=bool(coming),
-        is_serving=any(worker.wanted for worker in ready),
+        is_serving=any(worker.is_desired for worker in ready),
         waiting=sum(each["count"] for w in alive for each in w.waiting_by_key),
         error=(
             f"The model '{failed[0].model}' could not be loaded: {failed[0].error}"
@@ -230,8 +230,8 @@ def _situation(workers: list[Worker]) -> ModelSituation:
 async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
     """Wait until the model is loaded; return its worker.
 
-    Raises ModelLoadFailed with llama.cpp's reason, EngineUnavailable when no
-    engine runs or the time is over.
+    Raises ModelLoadFailed with llama.cpp's reason, EngineUnavailable if no engine
+    runs or after ``timeout_s``.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
     while asyncio.get_running_loop().time() < deadline:
@@ -246,7 +246,7 @@ async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
 
 
 def _ready_worker(model: Model) -> Worker | None:
-    """Return the model's worker if it is ready, None while it may become so.
+    """Return the model's worker if it is ready, None while it may still become ready.
 
     Raises as ``worker_wait`` does.
     """

@@ -1,4 +1,4 @@
-"""What the engines do now, put into words for the admin. Reads only."""
+"""The state of nodes, workers and models in words, for the admin. Only reads."""
 
 from __future__ import annotations
 
@@ -24,14 +24,22 @@ _TONES: dict[str, Tone] = {
     WorkerState.DRAINING: "warning",
     WorkerState.FAILED: "danger",
 }
-#: Of several replicas the one that serves best speaks for the model.
-_RANK = ("ready", "loading", "requested", "unloading", "draining", "lost", "failed")
+#: Best first: the best replica decides the state of the model.
+_RANK = (
+    "ready",
+    "loading",
+    "requested",
+    "unloading",
+    "draining",
+    "no_heartbeat",
+    "failed",
+)
 _IN_MEMORY = (WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state with its label and tone; ``percent`` is of loading."""
+    """A state with its label and colour; ``percent`` is the progress of loading."""
 
     name: str
     label: str
@@ -43,10 +51,10 @@ UNLOADED = State("unloaded", "Unloaded", "")
 
 
 def worker_state(worker: Worker) -> State:
-    """Return the state of a worker as its row and its node's heartbeat tell it."""
+    """Return the state of a worker, by its row and its node's heartbeat."""
     if worker.state in _IN_MEMORY and (worker.node is None or not worker.node.is_alive):
-        return State("lost", "No heartbeat", "danger")
-    if not worker.wanted and worker.state != WorkerState.FAILED:
+        return State("no_heartbeat", "No heartbeat", "danger")
+    if not worker.is_desired and worker.state != WorkerState.FAILED:
         return State("unloading", "Unloading", "warning")
     tone = _TONES[worker.state]
     if worker.state == WorkerState.LOADING:
@@ -69,8 +77,11 @@ def model_state(workers: Iterable[Worker]) -> State:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits of one API key: how many, where the first is in line, since when."""
+class WaitingRequests:
+    """Requests of one API key that wait: how many, and how long the first has waited.
+
+    ``position`` is the place of the first one in the worker's queue.
+    """
 
     label: str
     count: int
@@ -80,15 +91,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker as the engine page and a model's page show it."""
+    """A worker as the engine page and the model's page show it."""
 
     worker: Worker
     state: State
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[WaitingRequests, ...] = ()
 
     @property
     def has_context(self) -> bool:
-        """Whether it has got so far that there is something to measure."""
+        """Whether it has loaded its model, so that it has numbers to show."""
         in_memory = self.worker.state in (WorkerState.READY, WorkerState.DRAINING)
         return in_memory and self.worker.n_ctx is not None
 
@@ -99,19 +110,19 @@ class WorkerView:
 
     @property
     def waits_for(self) -> str:
-        """Why nothing is done about it now, if that may take longer."""
+        """What the worker waits for before it is loaded, or an empty text."""
         is_waiting = self.worker.state == WorkerState.REQUESTED
         return self.worker.error if is_waiting else ""
 
     @property
     def memory(self) -> int:
-        """Bytes that it takes, or is reckoned to take."""
+        """Bytes that it takes, or the estimate before it is loaded."""
         return self.worker.memory_bytes or self.worker.memory_estimate
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One machine with what its workers take."""
+    """A node with the memory of its workers."""
 
     node: EngineNode
     loaded: int
@@ -119,13 +130,13 @@ class NodeView:
 
     @property
     def memory_used(self) -> int:
-        """Bytes in use on the machine, by whatever program."""
+        """Bytes in use on the machine, by all programs."""
         return max(self.node.memory_total - self.node.memory_available, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All machines and workers at one moment."""
+    """All nodes and workers at one moment."""
 
     nodes: list[NodeView]
     workers: list[WorkerView]
@@ -137,8 +148,10 @@ class Overview:
 
     @property
     def failed(self) -> int:
-        """Workers that stopped with an error or without a word."""
-        return sum(view.state.name in ("failed", "lost") for view in self.workers)
+        """Workers that failed, or whose node has no heartbeat."""
+        return sum(
+            view.state.name in ("failed", "no_heartbeat") for view in self.workers
+        )
 
     @property
     def running(self) -> int:
@@ -152,7 +165,7 @@ class Overview:
 
     @property
     def capacity(self) -> int:
-        """Models that the living machines may have loaded at once."""
+        """Models that may be loaded at once on nodes with a heartbeat."""
         return sum(view.node.max_models for view in self.nodes if view.node.is_alive)
 
 
@@ -162,7 +175,7 @@ def with_nodes() -> Prefetch[str]:
 
 
 def worker_views(workers: Iterable[Worker]) -> list[WorkerView]:
-    """Return workers with their states; one query if any has requests that wait."""
+    """Return workers with their states. One query if requests wait in any of them."""
     rows = list(workers)
     keys = {entry["key"] for worker in rows for entry in worker.waiting_by_key}
     names = _key_names(keys - {None}) if keys else {}
@@ -180,7 +193,7 @@ def _key_names(prefixes: Iterable[str]) -> dict[str, str]:
     return {key.prefix: str(key) for key in ApiKey.objects.filter(prefix__in=prefixes)}
 
 
-def _waiting(entry: KeyBacklog, names: dict[str, str]) -> Waiting:
+def _waiting(entry: KeyBacklog, names: dict[str, str]) -> WaitingRequests:
     key = entry["key"]
     if key is None:
         label = "Other keys"
@@ -189,19 +202,19 @@ def _waiting(entry: KeyBacklog, names: dict[str, str]) -> Waiting:
     else:
         label = names.get(key, f"{key}…")
     since = datetime.fromtimestamp(entry["since"], UTC)
-    return Waiting(label, entry["count"], entry["position"], since)
+    return WaitingRequests(label, entry["count"], entry["position"], since)
 
 
 def overview() -> Overview:
-    """Return what all engines do now, in two queries."""
+    """Return the state of all nodes and workers, in two queries."""
     workers = worker_views(Worker.objects.select_related("model", "node"))
     nodes = []
     for node in EngineNode.objects.all():
-        held = [
+        loaded = [
             view
             for view in workers
             if view.worker.node_id == node.pk and view.worker.state in _IN_MEMORY
         ]
-        memory = sum(view.memory for view in held)
-        nodes.append(NodeView(node, len(held), memory))
+        memory = sum(view.memory for view in loaded)
+        nodes.append(NodeView(node, len(loaded), memory))
     return Overview(nodes, workers)

@@ -122,12 +122,12 @@ class Supervisor:
         if row is not None:
             worker.follow(row.model)
         # A row that is gone was deleted with its model.
-        if row is None or not row.wanted or process.is_draining:
+        if row is None or not row.is_desired or process.is_draining:
             await process.drain()
             self._kill_after_drain(worker)
         elif worker.is_outdated and self._may_reload(worker):
             logger.info("Loading %s anew: it has other adapters now", worker.model)
-            # Its row is still wanted, so it is claimed again.
+            # Its row still desires it, so it is claimed again.
             await process.drain()
         elif self._is_idle_too_long(worker):
             logger.info("Unloading %s: idle", worker.model)

@@ -110,7 +110,7 @@ def node_release(node: EngineNode) -> None:
     Wanted ones can be claimed anew, here or elsewhere.
     """
     rows = Worker.objects.filter(node=node)
-    rows.filter(wanted=False).delete()
+    rows.filter(is_desired=False).delete()
     rows.exclude(state=WorkerState.FAILED).update(**_FREED)
 
 
@@ -141,9 +141,9 @@ def rows_of(node: EngineNode) -> list[Worker]:
     )
     return [
         *workers.filter(node=node),
-        *workers.filter(node=None, wanted=True, state=WorkerState.REQUESTED).order_by(
-            Least("replica", 1), "requested_at", "replica"
-        ),
+        *workers.filter(
+            node=None, is_desired=True, state=WorkerState.REQUESTED
+        ).order_by(Least("replica", 1), "requested_at", "replica"),
     ]
 
 
@@ -155,14 +155,14 @@ def _adopt_orphans() -> None:
         | Q(node=None) & ~Q(state__in=(WorkerState.REQUESTED, WorkerState.FAILED))
     )
     if orphans.exists():
-        orphans.filter(wanted=False).delete()
+        orphans.filter(is_desired=False).delete()
         orphans.update(**_FREED)
 
 
 def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
     """Take a requested row for this node; False if another was faster."""
     claimed = Worker.objects.filter(
-        pk=worker.pk, wanted=True, state=WorkerState.REQUESTED, node=None
+        pk=worker.pk, is_desired=True, state=WorkerState.REQUESTED, node=None
     )
     return (
         claimed.update(
@@ -207,14 +207,14 @@ def need_seen(model: Model, n_ctx: int) -> None:
 def unwant(pk: int) -> None:
     """Wish for this worker to go: its memory is needed, or nobody uses it."""
     with transaction.atomic():
-        Worker.objects.filter(pk=pk).update(wanted=False)
+        Worker.objects.filter(pk=pk).update(is_desired=False)
         _drop_spares(pk)
 
 
 def _drop_spares(pk: int) -> None:
     """Forget replicas that wait, if no worker of their model is left to go on."""
     alike = Worker.objects.filter(model__workers=pk)
-    if not alike.filter(wanted=True).exclude(state__in=_ENDED).exists():
+    if not alike.filter(is_desired=True).exclude(state__in=_ENDED).exists():
         alike.filter(node=None, state=WorkerState.REQUESTED, replica__gt=0).delete()
 
 
@@ -222,7 +222,7 @@ def worker_ended(pk: int, incarnation: str) -> None:
     """Free a row whose process is gone: deleted, or to be claimed anew if wanted."""
     with transaction.atomic():
         rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
-        rows.filter(wanted=False).delete()
+        rows.filter(is_desired=False).delete()
         rows.update(**_FREED)
 
 

@@ -80,7 +80,7 @@ class EngineClient:
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: dict[int, float] = {}
         self._asking: dict[int, asyncio.Task[bool]] = {}
-        self._situations: dict[int, services.ModelSituation] = {}
+        self._statuses: dict[int, services.ServingStatus] = {}
         self._detached = asyncio.Event()
 
     async def submit(self, job: AnyJob) -> Stream:
@@ -164,9 +164,9 @@ class EngineClient:
         try:
             await self._queue.send(queue, to_wire(message))
         except ChannelFull:
-            situation = self._situations.get(job.model_id)
+            status = self._statuses.get(job.model_id)
             waiting = self._queue.get_capacity(queue)
-            waiting += situation.waiting if situation else 0
+            waiting += status.waiting if status else 0
             raise QueueFull(
                 queue_full_message(job.model_name, waiting),
                 retry_after=RETRY_AFTER_S,
@@ -253,15 +253,15 @@ class EngineClient:
         for control in {s.control for s in self._streams.values() if s.control}:
             await self._command(control, Renew(self._reply_to))
         models = {stream.job.model_id for stream in self._streams.values()}
-        self._situations = await in_thread(services.model_situations, list(models))
+        self._statuses = await in_thread(services.serving_statuses, list(models))
         self._leave_lost_workers()
         lossy = await self._lossy_queues()
         for stream in list(self._streams.values()):
-            situation = self._situations.get(stream.job.model_id)
-            if situation is None or stream.is_started or stream.is_done:
+            status = self._statuses.get(stream.job.model_id)
+            if status is None or stream.is_started or stream.is_done:
                 continue
             try:
-                await self._look_at(stream, situation)
+                await self._look_at(stream, status)
             except InferenceError as error:
                 await self.close(stream)
                 stream.fail(error)
@@ -271,9 +271,9 @@ class EngineClient:
 
     def _leave_lost_workers(self) -> None:
         """Take the streams of every worker that is lost from it, all at once."""
-        situations = self._situations.values()
-        alive = {name for s in situations for name in s.incarnations}
-        doubtful = {name for s in situations for name in s.doubtful}
+        statuses = self._statuses.values()
+        alive = {name for s in statuses for name in s.incarnations}
+        doubtful = {name for s in statuses for name in s.doubtful}
         lost = set()
         for owner in {s.owner for s in self._streams.values() if s.owner}:
             silent = self._inbox.silent_for(owner) > _SILENT_AFTER_S
@@ -295,7 +295,7 @@ class EngineClient:
                     )
                 )
 
-    async def _look_at(self, stream: Stream, now: services.ModelSituation) -> None:
+    async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
         """Look after a stream that waits, in the queue or in a worker."""
         job = stream.job
         if time.time() > stream.deadline:
@@ -339,8 +339,8 @@ class EngineClient:
         }
         lossy = set()
         for model_id in overdue:
-            situation = self._situations.get(model_id)
-            if situation is not None and situation.is_serving:
+            status = self._statuses.get(model_id)
+            if status is not None and status.is_serving:
                 with suppress(OSError, RedisError):
                     queue = queue_name(model_id)
                     if not await request_queue.depth(self._queue, queue):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
-    monkeypatch.setattr(services, "model_situations", world.model_situations)
+    monkeypatch.setattr(services, "serving_statuses", world.serving_statuses)
     monkeypatch.setattr(client_module, "_WATCH_EVERY_S", 0.05)
     monkeypatch.setattr(client_module, "_LOST_AFTER_S", 0.3)
     yield world

@@ -38,7 +38,7 @@ def test_however_often_a_model_is_wished_for_it_is_loaded_once() -> None:
         ensure(model.pk)
         services.worker_request(model=model)
     worker = Worker.objects.get()
-    assert (worker.state, worker.wanted, worker.node) == ("requested", True, None)
+    assert (worker.state, worker.is_desired, worker.node) == ("requested", True, None)
 
 
 def test_a_model_that_serves_is_left_alone() -> None:
@@ -49,12 +49,14 @@ def test_a_model_that_serves_is_left_alone() -> None:
     assert worker.state == WorkerState.READY
 
 
-def test_a_model_that_drains_comes_back_when_it_is_wished_for() -> None:
+def test_a_model_that_drains_comes_back_when_it_is_requested() -> None:
     model = make_model()
-    worker = make_worker(model, make_node(), state=WorkerState.DRAINING, wanted=False)
+    worker = make_worker(
+        model, make_node(), state=WorkerState.DRAINING, is_desired=False
+    )
     ensure(model.pk)
     worker.refresh_from_db()
-    assert worker.wanted
+    assert worker.is_desired
 
 
 def test_without_an_engine_a_request_is_refused_with_what_to_do() -> None:
@@ -73,7 +75,7 @@ def test_a_worker_on_a_dead_machine_does_not_count() -> None:
     stop_beating(dead)
     with pytest.raises(EngineUnavailable):
         ensure(model.pk)
-    assert services.model_situations([model.pk])[model.pk].incarnations == frozenset()
+    assert services.serving_statuses([model.pk])[model.pk].incarnations == frozenset()
 
 
 def test_a_model_that_has_just_failed_is_not_loaded_again_by_requests() -> None:
@@ -115,7 +117,7 @@ def test_unloading_keeps_the_row_until_the_engine_has_drained_it() -> None:
     worker = make_worker(model, make_node())
     assert services.worker_release(model=model) == 1
     worker.refresh_from_db()
-    assert not worker.wanted
+    assert not worker.is_desired
     assert services.worker_release(model=model) == 0
 
 
@@ -126,7 +128,7 @@ def test_unloading_what_no_engine_has_taken_yet_forgets_it() -> None:
     assert not Worker.objects.exists()
 
 
-def test_a_situation_tells_what_requests_need_to_know() -> None:
+def test_a_serving_status_has_what_requests_need_to_know() -> None:
     node = make_node()
     ready, full, failed, idle = (make_model() for _ in range(4))
     make_worker(ready, node, incarnation="a")
@@ -136,22 +138,22 @@ def test_a_situation_tells_what_requests_need_to_know() -> None:
     ]
     make_worker(full, node, incarnation="b", waiting_by_key=backlog)
     make_worker(failed, node, state=WorkerState.FAILED, error="bad file")
-    situations = services.model_situations([m.pk for m in (ready, full, failed, idle)])
-    assert situations[ready.pk] == services.ModelSituation(
+    statuses = services.serving_statuses([m.pk for m in (ready, full, failed, idle)])
+    assert statuses[ready.pk] == services.ServingStatus(
         incarnations=frozenset({"a"}), has_worker=True, is_serving=True
     )
-    assert situations[full.pk].is_serving
-    assert situations[full.pk].waiting == 42
-    assert "bad file" in situations[failed.pk].error
-    assert situations[idle.pk] == services.ModelSituation()
+    assert statuses[full.pk].is_serving
+    assert statuses[full.pk].waiting == 42
+    assert "bad file" in statuses[failed.pk].error
+    assert statuses[idle.pk] == services.ServingStatus()
 
 
 def test_a_worker_that_is_to_go_serves_no_more() -> None:
     model = make_model()
-    make_worker(model, make_node(), incarnation="a", wanted=False)
-    situation = services.model_situations([model.pk])[model.pk]
-    assert situation.incarnations == {"a"}
-    assert not situation.is_serving
+    make_worker(model, make_node(), incarnation="a", is_desired=False)
+    status = services.serving_statuses([model.pk])[model.pk]
+    assert status.incarnations == {"a"}
+    assert not status.is_serving
 
 
 def test_a_worker_without_heartbeat_is_doubtful_and_one_that_loads_is_not() -> None:
@@ -162,9 +164,9 @@ def test_a_worker_without_heartbeat_is_doubtful_and_one_that_loads_is_not() -> N
         loading, make_node(), incarnation="b", state=WorkerState.LOADING, progress=0.9
     )
     stop_beating(stale)
-    situations = services.model_situations([lost.pk, loading.pk])
-    assert situations[lost.pk].doubtful == {"a"}
-    assert situations[loading.pk].incarnations == {"b"}
+    statuses = services.serving_statuses([lost.pk, loading.pk])
+    assert statuses[lost.pk].doubtful == {"a"}
+    assert statuses[loading.pk].incarnations == {"b"}
 
 
 def test_waiting_for_a_load_ends_with_the_worker_or_its_error() -> None:
@@ -205,7 +207,7 @@ def test_queue_depths_count_what_waits_in_redis() -> None:
 
 def replicas(model: Model) -> list[tuple[int, str, bool]]:
     rows = Worker.objects.filter(model=model).order_by("replica")
-    return list(rows.values_list("replica", "state", "wanted"))
+    return list(rows.values_list("replica", "state", "is_desired"))
 
 
 def test_a_model_gets_as_many_rows_as_it_is_to_have_replicas() -> None:
@@ -238,10 +240,10 @@ def test_one_replica_that_serves_is_enough() -> None:
     make_worker(model, node, state=WorkerState.FAILED, failed_at=timezone.now())
     make_worker(model, node, replica=1, incarnation="b")
     assert async_to_sync(services.ensure_worker)(model.pk)
-    situation = services.model_situations([model.pk])[model.pk]
-    assert situation.is_serving
-    assert situation.has_worker
-    assert situation.error == ""
+    status = services.serving_statuses([model.pk])[model.pk]
+    assert status.is_serving
+    assert status.has_worker
+    assert status.error == ""
     wait = async_to_sync(services.worker_wait)
     assert wait(model, timeout_s=5).replica == 1
 
@@ -252,10 +254,10 @@ def test_requests_of_all_replicas_are_looked_after() -> None:
     make_worker(model, node, replica=1, incarnation="b")
     make_worker(model, silent, replica=2, incarnation="c")
     stop_beating(silent)
-    situation = services.model_situations([model.pk])[model.pk]
-    assert situation.incarnations == {"a", "b"}
-    assert situation.doubtful == {"c"}
-    assert situation.waiting == 2
+    status = services.serving_statuses([model.pk])[model.pk]
+    assert status.incarnations == {"a", "b"}
+    assert status.doubtful == {"c"}
+    assert status.waiting == 2
 
 
 def test_replicas_that_wait_do_not_hide_that_the_first_one_failed() -> None:
@@ -268,8 +270,8 @@ def test_replicas_that_wait_do_not_hide_that_the_first_one_failed() -> None:
         failed_at=timezone.now(),
     )
     make_worker(model, None, replica=1, state=WorkerState.REQUESTED)
-    situation = services.model_situations([model.pk])[model.pk]
-    assert not situation.has_worker
-    assert "bad magic" in situation.error
+    status = services.serving_statuses([model.pk])[model.pk]
+    assert not status.has_worker
+    assert "bad magic" in status.error
     with pytest.raises(ModelLoadFailed, match="bad magic"):
         async_to_sync(services.worker_wait)(model, timeout_s=5)

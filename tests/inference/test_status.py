@@ -42,8 +42,8 @@ def model() -> Model:
         ({"state": WorkerState.LOADING, "progress": 7}, "Loading 100 %"),
         ({"state": WorkerState.DRAINING}, "Draining"),
         ({"state": WorkerState.FAILED}, "Failed"),
-        ({"state": WorkerState.FAILED, "wanted": False}, "Failed"),
-        ({"state": WorkerState.READY, "wanted": False}, "Unloading"),
+        ({"state": WorkerState.FAILED, "is_desired": False}, "Failed"),
+        ({"state": WorkerState.READY, "is_desired": False}, "Unloading"),
     ],
 )
 def test_state_of_a_worker(model: Model, fields: dict[str, object], label: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from channels.layers import channel_layers
 
 from inference.engine import EngineConfig, SamplingParams
-from inference.services import ModelSituation
+from inference.services import ServingStatus
 from inference.transport.client import EngineClient
 from inference.transport.messages import Event, Finished, TokensGenerated, queue_name
 from inference.transport.stream import Job, Stream
@@ -76,7 +76,7 @@ class World:
     max_waiting = 100
 
     def __init__(self) -> None:
-        self.situation = ModelSituation(has_worker=True)
+        self.status = ServingStatus(has_worker=True)
         self.workers: dict[str, asyncio.Task[int]] = {}
         self.reports: dict[str, WorkerReport] = {}
         self.client = EngineClient(
@@ -89,9 +89,9 @@ class World:
         self.wished += 1
         return False
 
-    def model_situations(self, ids: Iterable[int]) -> dict[int, ModelSituation]:
+    def serving_statuses(self, ids: Iterable[int]) -> dict[int, ServingStatus]:
         self.looks += 1
-        return dict.fromkeys(ids, self.situation)
+        return dict.fromkeys(ids, self.status)
 
     def start_worker(
         self,
@@ -142,7 +142,7 @@ class World:
         await asyncio.gather(task, return_exceptions=True)
 
     def _tell_rows(self) -> None:
-        self.situation = ModelSituation(
+        self.status = ServingStatus(
             incarnations=frozenset(self.workers),
             has_worker=True,
             is_serving=bool(self.workers),

@@ -39,7 +39,7 @@ Capability = Literal["chat", "completion", "infill", "embedding", "reranking"]
 #: nothing that a request could use.
 _STATES: dict[str, ModelState] = {
     "unloaded": "unloaded",
-    "lost": "unloaded",
+    "no_heartbeat": "unloaded",
     "requested": "requested",
     "loading": "loading",
     "ready": "ready",

@@ -326,7 +326,7 @@ def test_unload_asks_the_engine_says_so_and_is_recorded(admin_client: Client) ->
     assert response["Location"] == LIST
     assert said(response) == ["success: The engine was asked to unload llama."]
     worker.refresh_from_db()
-    assert not worker.wanted
+    assert not worker.is_desired
     message = LogEntry.objects.get().get_change_message()
     assert message == "Asked the engine to unload it."
 
@@ -340,9 +340,9 @@ def test_bulk_actions_load_and_unload(admin_client: Client) -> None:
     )
     names = ", ".join(sorted(model.name for model in models))
     assert said(response) == [f"success: The engine was asked to load {names}."]
-    assert Worker.objects.filter(wanted=True).count() == 2
+    assert Worker.objects.filter(is_desired=True).count() == 2
     admin_client.post(LIST, {"action": "unload_models", "_selected_action": chosen})
-    assert not Worker.objects.filter(wanted=True).exists()
+    assert not Worker.objects.filter(is_desired=True).exists()
     assert LogEntry.objects.count() == 4
 
 
@@ -428,11 +428,11 @@ def test_loading_needs_the_right_to_change_models(viewer: Client, url: str) -> N
     assert viewer.post(url, {"model": model.pk}).status_code == 403
     assert viewer.post(url, {"model": 999}).status_code == 403
     worker.refresh_from_db()
-    assert worker.wanted
+    assert worker.is_desired
     for action in ("load_models", "unload_models"):
         viewer.post(LIST, {"action": action, "_selected_action": [model.pk]})
     worker.refresh_from_db()
-    assert worker.wanted
+    assert worker.is_desired
     assert Worker.objects.count() == 1
 
 

@@ -357,7 +357,7 @@ async def test_a_new_engine_takes_over_what_a_killed_one_left(engine: Engine) ->
         await sync_to_async(make_model)("wanted"), node, incarnation="old", pid=99
     )
     await sync_to_async(make_worker)(
-        await sync_to_async(make_model)("unwanted"), node, wanted=False
+        await sync_to_async(make_model)("unwanted"), node, is_desired=False
     )
     await engine.start()
     worker = await Worker.objects.select_related("model").aget()
@@ -718,8 +718,8 @@ async def test_no_replica_is_tried_after_the_first_one_failed(engine: Engine) ->
     await engine.look()
     assert len(FakeProcess.made) == 1
     assert [w.state for w in await replicas("m")] == [WorkerState.FAILED]
-    situation = (await sync_to_async(services.model_situations)([model.pk]))[model.pk]
-    assert "bad magic" in situation.error
+    status = (await sync_to_async(services.serving_statuses)([model.pk]))[model.pk]
+    assert "bad magic" in status.error
 
 
 async def test_the_queue_counts_with_the_first_replica(
@@ -751,7 +751,7 @@ async def test_a_model_is_loaded_anew_when_it_gets_an_adapter(engine: Engine) ->
     await attach("a", "pirate")
     await engine.look()
     assert first.is_draining
-    assert (await row("a")).wanted, "what waits there goes on in the next worker"
+    assert (await row("a")).is_desired, "what waits there goes on in the next worker"
     first.is_running = False
     await engine.look()
     await engine.look()

@@ -17,7 +17,7 @@ from inference.errors import (
     QueueTimeout,
     RequestRejected,
 )
-from inference.services import ModelSituation
+from inference.services import ServingStatus
 from inference.transport.messages import (
     Accepted,
     Event,
@@ -232,7 +232,7 @@ async def test_a_request_lost_with_redis_is_queued_again(world: World) -> None:
 async def test_a_full_queue_refuses_with_numbers_and_a_time_to_retry(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.situation = replace(world.situation, waiting=40)
+    world.status = replace(world.status, waiting=40)
     monkeypatch.setattr(channel_layers["queue"], "capacity", 2)
     monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
     streams = [await world.submit("a"), await world.submit("b")]
@@ -249,7 +249,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_waiting_requests(
     world: World,
 ) -> None:
     stream = await world.submit("hi")
-    world.situation = ModelSituation(error="unknown architecture 'x'")
+    world.status = ServingStatus(error="unknown architecture 'x'")
     with pytest.raises(ModelLoadFailed, match="unknown architecture"):
         await stream.events(WAIT_S)
 
@@ -319,7 +319,7 @@ async def test_a_worker_that_still_speaks_outlives_its_engines_heartbeat(
     stream = await world.submit("go")
     gate.allow(5)
     events = await stream.events(WAIT_S)
-    world.situation = ModelSituation(doubtful=frozenset({"life-1"}))
+    world.status = ServingStatus(doubtful=frozenset({"life-1"}))
     looks = world.looks
     await until(lambda: world.looks > looks + 3)
     gate.open()
@@ -344,7 +344,7 @@ async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
     second = FakeBackend(n_ctx=4096)
     for name in "ab":
         second.script(name, "0123456789" * 4)
-    world.situation = ModelSituation(has_worker=True)
+    world.status = ServingStatus(has_worker=True)
     await until(lambda: not any(stream.owner for stream in streams))
     gate.open()
     world.start_worker(second, "life-2")
@@ -389,7 +389,7 @@ async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_clo
     stream = await world.submit("go")
     await stream.events(WAIT_S)
     await world.kill_workers()
-    world.situation = ModelSituation(has_worker=True)
+    world.status = ServingStatus(has_worker=True)
     await until(lambda: not stream.owner)
     await stream.aclose()
     looks = world.looks

@@ -104,7 +104,7 @@ async def test_an_unknown_model_is_404(api: Api) -> None:
         ({"state": WorkerState.REQUESTED, "node": None}, "requested", 0, None, 4096),
         ({"state": WorkerState.LOADING, "progress": 0.4}, "loading", 0.4, None, 4096),
         ({"state": WorkerState.READY, "n_ctx": 2048}, "ready", 1, None, 2048),
-        ({"state": WorkerState.READY, "wanted": False}, "draining", 0, None, 4096),
+        ({"state": WorkerState.READY, "is_desired": False}, "draining", 0, None, 4096),
         ({"state": WorkerState.DRAINING}, "draining", 0, None, 4096),
         (
             {"state": WorkerState.FAILED, "error": "no memory"},
@@ -310,7 +310,7 @@ async def test_unloading_wishes_the_worker_away(admin_api: Api, model: Model) ->
     assert (response.status_code, response.json()["state"]) == (200, "draining")
     assert again.status_code == 200
     worker = await Worker.objects.aget()
-    assert not worker.wanted
+    assert not worker.is_desired
     assert (await admin_api.post("/v1/models/tiny/unload", {"x": 1})).status_code == 400
 
 
