@@ -1,4 +1,4 @@
-"""Bodies that no route may take: made from our own declarations, always the same.
+"""Bodies that no route may take: made from our own models of requests, always the same.
 
 Most are a good request in which one place was changed; whether the change is wrong
 is asked of the schema that /openapi.json tells, so a new member of a request is

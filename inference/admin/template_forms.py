@@ -10,9 +10,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from inference.api.body import Body
+from inference.api.chat.conversation import conversation
 from inference.api.chat.messages import Messages
-from inference.api.chat.tools import Tools
-from inference.api.declarations.records import Record
+from inference.api.chat.tools import Tools, functions_of
 from inference.api.errors import InvalidRequest
 from inference.api.parsers import StrictJSONParser
 from inference.errors import RequestRejected
@@ -22,7 +23,6 @@ from inference.prompts.effort import EFFORTS
 from inference.prompts.preview import SAMPLES
 from registry.forms import ModelSettingsForm
 
-_CONVERSATION = Record({"messages": Messages(), "tools": Tools()}, ("messages",))
 _OUTPUT_PARSERS = [
     ("", "Detected from the template"),
     *((name, name) for name in sorted(OUTPUT_PARSERS)),
@@ -67,6 +67,13 @@ class OutputParserField(forms.ChoiceField):
         )
 
 
+class Conversation(Body):
+    """What a preview shows: messages, and the tools that may be called."""
+
+    messages: Messages
+    tools: Tools = []
+
+
 class ConversationField(forms.CharField):
     """A conversation as the API takes it: an object of messages and tools."""
 
@@ -79,7 +86,11 @@ class ConversationField(forms.CharField):
         text = io.BytesIO(super().clean(value).encode("utf-8", "replace"))
         try:
             body = StrictJSONParser().parse(text, "application/json")
-            return _CONVERSATION.parse(body)
+            given = Conversation.parse(body)
+            return {
+                "messages": conversation(given.messages),
+                "tools": functions_of(given.tools),
+            }
         except InvalidRequest as error:
             raise ValidationError(error.message) from None
 

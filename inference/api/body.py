@@ -6,7 +6,7 @@ from the same models. What pydantic finds wrong is worded in ``body_errors``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -40,6 +40,16 @@ class Body(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    #: The members, as a client knows them: pydantic has names of its own.
+    _names: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Note the members once the class is made."""
+        super().__pydantic_init_subclass__(**kwargs)
+        fields = cls.model_fields.items()
+        cls._names = frozenset(field.alias or name for name, field in fields)
+
     @classmethod
     def parse(cls, body: Any) -> Self:
         """Return the model of a body. Raises InvalidRequest for the first fault."""
@@ -57,10 +67,10 @@ class Body(BaseModel):
         """
         if not isinstance(body, dict):
             return body
-        known = cls.__pydantic_fields__
+        known = cls._names
         unknown = next((name for name in body if name not in known), None)
         if unknown is not None:
-            members = {name: body[name] for name in known if name in body}
+            members = {name: body[name] for name in body if name in known}
             body = {**members, quote(unknown): True}
         if None in body.values():
             return {name: value for name, value in body.items() if value is not None}

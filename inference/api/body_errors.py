@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
-from inference.api.errors import InvalidRequest
+from inference.api.errors import InvalidRequest, quote
+from inference.api.unsupported import UNSUPPORTED_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
+#: The code and the sentence of an error that is one of its own, by its type.
+_SENTENCES = {
+    "extra_forbidden": ("unknown_parameter", "Unknown parameter: '{path}'."),
+    "too_many": (
+        "too_many_{what}",
+        "Too many {what}: {count}, and at most {limit} are allowed.",
+    ),
+    "unsupported_parameter": (
+        "unsupported_parameter",
+        "Unsupported parameter: '{path}' is not served here; {rule}",
+    ),
+}
 #: The broken rule, by pydantic's type of error; the names are of its context.
 _RULES = {
     "between": "it must be {rule}",
@@ -26,7 +39,7 @@ _RULES = {
     "string_unicode": "it is not valid Unicode text",
     "too_long": "it must have at most {max_length} elements",
     "too_short": "it must have at least {min_length} element",
-    "union_tag_invalid": "it must be one of {expected_tags}",
+    "union_tag_invalid": "'{tag}' is none of {expected_tags}",
 }
 #: What was expected of a value of another type, by pydantic's type of error.
 _EXPECTED = {
@@ -41,7 +54,7 @@ _EXPECTED = {
     "model_type": "an object",
     "string_type": "a string",
     "union_tag_invalid": "a string",
-    "wrong_type": "{expected}",
+    "wrong_type": "{msg}",
 }
 _TYPE_NAMES: dict[type, str] = {
     bool: "a boolean",
@@ -54,14 +67,23 @@ _TYPE_NAMES: dict[type, str] = {
 }
 
 
-def broken_rule(rule: str) -> PydanticCustomError:
-    """Return the error of a validator whose value breaks a rule: "it must be …"."""
-    return PydanticCustomError("broken_rule", "{rule}", {"rule": rule})
+def broken_rule(rule: str, at: str = "") -> PydanticCustomError:
+    """Return the error of a validator whose value breaks a rule: "it must be …".
+
+    ``at`` is the place in the value: ".type".
+    """
+    return PydanticCustomError("broken_rule", "{rule}", {"rule": rule, "at": at})
 
 
 def wrong_type(expected: str) -> PydanticCustomError:
     """Return the error of a validator whose value is not what it expects."""
     return PydanticCustomError("wrong_type", "{expected}", {"expected": expected})
+
+
+def too_many(what: str, count: int, limit: int) -> PydanticCustomError:
+    """Return the error of a validator whose array is longer than a limit."""
+    context = {"what": what, "count": count, "limit": limit}
+    return PydanticCustomError("too_many", "{count}", context)
 
 
 def missing(path: str) -> InvalidRequest:
@@ -73,28 +95,45 @@ def missing(path: str) -> InvalidRequest:
     )
 
 
-def invalid_request(error: ValidationError, body: Any) -> InvalidRequest:
-    """Return the error for the first fault; what is missing comes last."""
+def invalid_request(error: ValidationError, value: Any, at: str = "") -> InvalidRequest:
+    """Return the error for the first fault; what is missing comes last.
+
+    ``value`` is what was validated, ``at`` its place in the body.
+    """
     faults = error.errors(include_url=False)
     fault = next((each for each in faults if each["type"] != "missing"), faults[0])
-    return _in_words(fault, _path(fault, body))
+    path = _path(fault, value, at)
+    context = {"msg": fault["msg"], **fault.get("ctx", {})}
+    for name in ("expected", "expected_tags"):
+        if name in context:
+            context[name] = context[name].replace("'", "")
+    if "tag" in context:
+        context["tag"] = quote(context["tag"])
+    return _in_words(fault["type"], fault["input"], path, context)
 
 
-def _in_words(fault: ErrorDetails, path: str) -> InvalidRequest:
-    kind, value = fault["type"], fault["input"]
-    context: dict[str, Any] = fault.get("ctx", {})
-    if kind == "missing":
-        return missing(path)
-    if kind == "extra_forbidden":
-        return InvalidRequest(
-            f"Unknown parameter: '{path}'.", param=path, code="unknown_parameter"
-        )
+def _in_words(
+    kind: str, value: Any, path: str, context: dict[str, Any]
+) -> InvalidRequest:
     if kind.startswith("union_tag"):
         # The fault is that of the member that says which kind of object this is.
         tag = context["discriminator"].strip("'")
         path, value = f"{path}.{tag}", value.get(tag)
-        if value is None:
-            return missing(path)
+    path += context.get("at", "")
+    if kind == "missing" or (value is None and kind.startswith("union_tag")):
+        return missing(path)
+    sentence = _SENTENCES.get(kind)
+    if sentence is not None:
+        code, message = (each.format(path=path, **context) for each in sentence)
+        return InvalidRequest(message, param=path, code=code)
+    hint = UNSUPPORTED_VALUES.get((path.rpartition(".")[2], str(value)))
+    if hint and kind in ("literal_error", "union_tag_invalid"):
+        return InvalidRequest(
+            f"Unsupported value: '{path}' is '{value}', which is not served here. "
+            f"{hint}",
+            param=path,
+            code="unsupported_parameter",
+        )
     expected = _EXPECTED.get(kind, "").format_map(context)
     if expected and not (kind in _RULES and _is(expected, value)):
         got = _TYPE_NAMES.get(type(value), "something else")
@@ -112,23 +151,22 @@ def _is(expected: str, value: Any) -> bool:
     return name == expected or (name == "an integer" and expected == "a number")
 
 
-def _path(fault: ErrorDetails, body: Any) -> str:
+def _path(fault: ErrorDetails, value: Any, at: str) -> str:
     """Return the place of a fault as ``messages[0].content``.
 
     pydantic's own place has the names of a union's alternatives too; those are no
     members of the body.
     """
-    path = ""
+    path, place = at, value
     parts: Sequence[int | str] = fault["loc"]
     # Not in the body, or under a name that had to be shortened.
     last = parts[-1] if fault["type"] in ("missing", "extra_forbidden") else None
-    place = body
     for part in parts:
         if isinstance(part, int):
             if isinstance(place, list):
                 path, place = f"{path}[{part}]", place[part]
         elif isinstance(place, dict) and part in place:
-            path, place = f"{path}.{part}", place[part]
+            path, place = f"{path}.{quote(part)}", place[part]
         elif part is last:
             path = f"{path}.{part}"
     return path.removeprefix(".") or "body"

@@ -14,7 +14,7 @@ from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import prepare_schema
 
 if TYPE_CHECKING:
-    from inference.api.chat.tools import ToolUse
+    from inference.api.chat.tool_use import ToolUse
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Tool
 

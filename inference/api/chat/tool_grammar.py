@@ -19,7 +19,7 @@ from inference.output_parsers.parameters import types_of_member
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inference.api.chat.tools import ToolUse
+    from inference.api.chat.tool_use import ToolUse
     from inference.engine.structured_output.json_schema import PreparedSchema
     from inference.output_parsers import PairFraming
     from inference.prompts.chat import Prompt

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from inference.api.chat.continuing import continues
+from inference.api.chat.conversation import conversation
+from inference.api.chat.reasoning import budget_of, effort_of, thinking_budget
+from inference.api.chat.request import ChatCompletionRequest
 from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
+from inference.api.chat.tool_use import tool_use
+from inference.api.completions.request import CompletionRequest
 from inference.api.context_check import check_length
-from inference.api.declarations.requests import (
-    COMPLETION_MAX_TOKENS,
-    Options,
-    parse_chat,
-    parse_completion,
-)
 from inference.api.engine_view import EngineView
 from inference.api.model_access import WRITES, key_of, line_of
 from inference.api.openapi.operations import chat_schema, completion_schema
+from inference.api.parameters.grammar import grammar_of
 from inference.api.parameters.lora import adapters_of, served_name
-from inference.api.parameters.reasoning import thinking_budget
-from inference.api.parameters.sampling import sampling_params
+from inference.api.parameters.sampling_params import sampling_params
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.collecting import Terms
@@ -32,6 +32,7 @@ from inference.api.streaming.output import reading_of
 from inference.api.streaming.payloads import Head
 from inference.errors import RequestRejected
 from inference.prompts import chat
+from inference.prompts.effort import BUDGET
 from inference.transport.stream import Job
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.api.parameters.completion import CompletionParameters
     from registry.models import Model
 
 
@@ -49,7 +51,7 @@ class Plan:
 
     jobs: list[Job]
     format: AnyFormat
-    options: Options
+    body: CompletionParameters
 
 
 class CompletionView(EngineView):
@@ -59,16 +61,16 @@ class CompletionView(EngineView):
         """Run the plan's jobs and answer with what they give."""
         timeout_s = settings.CONFIG.server.request_timeout
         deadline = asyncio.get_running_loop().time() + timeout_s
-        options = plan.options
-        best = options.n if options.best_of > options.n else 0
-        terms = Terms(options.best_of, timeout_s, deadline, best)
+        body = plan.body
+        best = body.n if body.num_sequences > body.n else 0
+        terms = Terms(body.num_sequences, timeout_s, deadline, best)
         generation = Generation()
         is_streaming = False
         try:
             # The limit is on the whole, so also on what is still to be queued.
             async with asyncio.timeout_at(deadline):
                 await generation.start(self.get_client(), plan.jobs)
-                if not plan.options.stream:
+                if not body.stream:
                     answer = await streaming.collect(
                         generation, plan.format, terms, self.meter
                     )
@@ -95,34 +97,47 @@ class ChatCompletionsView(CompletionView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a chat request."""
-        wanted = parse_chat(request.data)
-        options = wanted.options
-        model = self.find_model(request, options.model, WRITES)
-        use = wanted.tool_use
+        body = ChatCompletionRequest.parse(request.data)
+        messages = conversation(body.messages)
+        grammar = grammar_of(body)
+        use = tool_use(body, grammar)
+        is_continued = continues(
+            body,
+            messages,
+            must_match=grammar is not None or use.must_call or use.is_strict,
+        )
+        budget = budget_of(body)
+        effort = effort_of(body)
+        variables = {
+            name: value
+            for name, value in body.chat_template_kwargs.items()
+            if name != BUDGET
+        }
+        model = self.find_model(request, body.model, WRITES)
         prompt = chat.prompt_render(
             model,
-            wanted.messages,
+            messages,
             tools=use.tools,
-            variables=wanted.template_variables,
-            effort=wanted.effort,
-            budget=wanted.budget,
-            continues=wanted.continues,
+            variables=variables,
+            effort=effort,
+            budget=budget,
+            continues=is_continued,
         )
         check_length([prompt.text], model, "messages")
-        reading = reading_of(prompt, use, shows_reasoning=wanted.shows_reasoning)
-        grammar = answer_grammar(prompt, use, options.sampling.get("grammar"))
+        shows_reasoning = body.reasoning_format == "none"
+        reading = reading_of(prompt, use, shows_reasoning=shows_reasoning)
+        grammar = answer_grammar(prompt, use, grammar)
         if grammar is None:
             grammar = strict_grammar(prompt, use)
         control_tokens = reading.output_parser.preserved_tokens if reading else ()
-        sampled = {
-            **options.sampling,
+        sampling = {
+            **body.sampling(),
             "grammar": grammar,
-            "thinking": thinking_budget(prompt, wanted.budget),
+            "thinking": thinking_budget(prompt, budget),
             "control_tokens": control_tokens,
         }
-        options = replace(options, sampling=sampled)
         max_tokens = (
-            options.max_tokens
+            body.token_limit
             or model.max_tokens
             or settings.CONFIG.generation.max_tokens
         )
@@ -130,19 +145,20 @@ class ChatCompletionsView(CompletionView):
             jobs=_jobs(
                 [prompt.text],
                 request,
+                body,
                 model=model,
-                options=options,
+                sampling=sampling,
                 max_tokens=max_tokens,
                 # The tokenizer adds BOS where the template has put none.
                 special=not prompt.has_bos,
             ),
             format=ChatFormat(
-                _head("chatcmpl", model, options),
-                include_usage=options.include_usage,
-                tells_logprobs=options.logprobs is not None,
+                _head("chatcmpl", model, body),
+                include_usage=body.include_usage,
+                tells_logprobs=body.logprobs,
                 reading=reading,
             ),
-            options=options,
+            body=body,
         )
 
     @chat_schema
@@ -156,43 +172,40 @@ class CompletionsView(CompletionView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a text completion request."""
-        wanted = parse_completion(request.data)
-        options = wanted.options
-        model = self.find_model(request, options.model, WRITES)
-        check_length(wanted.prompts, model, "prompt")
-        if wanted.suffix and not model.supports_infill:
+        body = CompletionRequest.parse(request.data)
+        model = self.find_model(request, body.model, WRITES)
+        check_length(body.prompts, model, "prompt")
+        if body.suffix and not model.supports_infill:
             raise RequestRejected(
-                f"'suffix' cannot be had: the vocabulary of the model '{model.name}' "
-                "has no tokens to fill in a middle.",
+                f"'suffix' is not supported: the model '{model.name}' has no tokens to "
+                "fill in a middle.",
                 code="unsupported_parameter",
                 param="suffix",
             )
+        sampling = {**body.sampling(), "grammar": grammar_of(body)}
         return Plan(
             jobs=_jobs(
-                wanted.prompts,
+                body.prompts,
                 request,
+                body,
                 model=model,
-                options=options,
-                max_tokens=(
-                    COMPLETION_MAX_TOKENS
-                    if options.max_tokens is None
-                    else options.max_tokens
-                ),
+                sampling=sampling,
+                max_tokens=body.max_tokens,
                 special=True,
-                suffix=wanted.suffix,
-                echo=wanted.echo,
+                suffix=body.suffix,
+                echo=body.echo,
             ),
             format=TextFormat(
-                _head("cmpl", model, options),
-                include_usage=options.include_usage,
-                tells_logprobs=options.logprobs is not None,
+                _head("cmpl", model, body),
+                include_usage=body.include_usage,
+                tells_logprobs=body.logprobs is not None,
                 prompts=(
-                    [each for each in wanted.prompts for _ in range(options.n)]
-                    if wanted.echo
+                    [each for each in body.prompts for _ in range(body.n)]
+                    if body.echo
                     else ()
                 ),
             ),
-            options=options,
+            body=body,
         )
 
     @completion_schema
@@ -201,17 +214,18 @@ class CompletionsView(CompletionView):
         return await self.run(plan)
 
 
-def _head(prefix: str, model: Model, options: Options) -> Head:
-    name = served_name(model, options.model)
+def _head(prefix: str, model: Model, body: CompletionParameters) -> Head:
+    name = served_name(model, body.model)
     return Head.new(prefix, model=name, fingerprint=model.fingerprint)
 
 
 def _jobs(
     prompts: Sequence[str | list[int]],
     request: Request,
+    body: CompletionParameters,
     *,
     model: Model,
-    options: Options,
+    sampling: dict[str, Any],
     max_tokens: int,
     special: bool,
     suffix: str = "",
@@ -222,47 +236,47 @@ def _jobs(
     # Without a key there is no owner to keep a prefix for.
     tenant = "" if key is None else str(key.owner_id)
     line = line_of(request)
-    adapters = adapters_of(model, options.model, options.lora)
+    adapters = adapters_of(model, body.model, body.lora)
     return [
         Job(
             model_id=model.pk,
             model_name=model.name,
             prompt=prompt,
             params=sampling_params(
-                options.sampling,
+                sampling,
                 model=model,
                 max_tokens=max_tokens,
                 choice=choice,
-                logprobs=_logprobs(options),
-                prompt_logprobs=_prompt_logprobs(prompt, options) if echo else None,
+                logprobs=_logprobs(body),
+                prompt_logprobs=_prompt_logprobs(prompt, body) if echo else None,
             ),
             special=special,
             suffix=suffix,
-            prediction=options.prediction,
+            prediction=body.predicted_text,
             adapters=adapters,
             tenant=tenant,
             key=line.key,
             timeout_s=settings.CONFIG.engine.queue_timeout,
             weight=line.weight,
-            priority=options.priority,
+            priority=body.priority,
         )
         for prompt in prompts
-        for choice in range(options.best_of)
+        for choice in range(body.num_sequences)
     ]
 
 
-def _logprobs(options: Options) -> int | None:
-    """Return how many are to be told; the best of several is found by its own."""
-    if options.logprobs is None and options.best_of > options.n:
+def _logprobs(body: CompletionParameters) -> int | None:
+    """Return how many to ask for; the best of several is found by its own."""
+    if body.num_logprobs is None and body.num_sequences > body.n:
         return 0
-    return options.logprobs
+    return body.num_logprobs
 
 
-def _prompt_logprobs(prompt: str | list[int], options: Options) -> int | None:
-    """Return how many are to be told of a prompt that is echoed.
+def _prompt_logprobs(prompt: str | list[int], body: CompletionParameters) -> int | None:
+    """Return how many to ask for of a prompt that is echoed.
 
     The text of token ids comes with their probabilities: only a worker knows it.
     """
-    if options.logprobs is None and isinstance(prompt, list):
+    if body.num_logprobs is None and isinstance(prompt, list):
         return 0
-    return options.logprobs
+    return body.num_logprobs

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from django.conf import settings
 from django.http import HttpResponse
 
-from inference.api.completions.prompts import Prompts, size_of
-from inference.api.declarations.fields import Choice, Integer, Text
-from inference.api.declarations.records import Record
-from inference.api.declarations.requests import MAX_PRIORITY
+from inference.api.completions.prompts import by_path, size_of
+from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.engine_view import EngineView
 from inference.api.errors import InvalidRequest
 from inference.api.model_access import EMBEDS, line_of
@@ -33,10 +31,6 @@ if TYPE_CHECKING:
     from inference.transport.messages import Event
     from registry.models import Model
 
-#: OpenAI's limit.
-MAX_INPUTS = 2048
-#: No model has vectors of more numbers.
-MAX_DIMENSIONS = 65_536
 #: Inputs that go to a worker together, at most: few enough that several workers
 #: share a large request, and that one that dies has little to be done again.
 _JOB_INPUTS = 32
@@ -44,47 +38,6 @@ _JOB_BYTES = 64 * 1024
 #: Numbers that are written without letting others run: a millisecond or two.
 _BREATH = 8192
 _EMBEDDING = b'{"object":"embedding","index":%d,"embedding":%b}'
-_TEXTS = Prompts(MAX_INPUTS, min_length=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """One text or several, as text or as token ids."""
-
-    def parse(self, value: Any, path: str) -> dict[str, str | list[int]]:
-        """Return each input under its path. Raises InvalidRequest."""
-        return _TEXTS.by_path(value, path)
-
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema."""
-        return _TEXTS.schema()
-
-
-PRIORITY_HELP = (
-    "Of your key's waiting requests the one of the lowest number starts first. "
-    "Default: 0. Not in OpenAI's API."
-)
-EMBEDDINGS = Record(
-    {
-        "model": Text(1, 255),
-        "input": Inputs(),
-        "encoding_format": Choice(("float", "base64")),
-        "dimensions": Integer(1, MAX_DIMENSIONS),
-        "user": Text(max_length=1024),
-        "priority": Integer(-MAX_PRIORITY, MAX_PRIORITY),
-    },
-    ("model", "input"),
-    help={
-        "model": "Id, alias or file name of an embedding model.",
-        "input": f"One text or up to {MAX_INPUTS}, each as text or as token ids. What "
-        "is longer than the model's context is refused, never cut.",
-        "encoding_format": "base64 is of float32, little-endian. Default: float.",
-        "dimensions": "Keep so many numbers of each vector and make it of length 1 "
-        "again. Of use with models that were trained for it. Default: all.",
-        "user": "Accepted and not used.",
-        "priority": PRIORITY_HELP,
-    },
-)
 
 
 class Embedding(TypedDict):
@@ -126,19 +79,17 @@ class EmbeddingsView(EngineView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a request."""
-        given = EMBEDDINGS.parse(request.data)
-        model = self.find_model(request, given["model"], EMBEDS)
-        dimensions = given.get("dimensions")
-        if dimensions and model.embedding_length:
-            _check_dimensions(dimensions, model.embedding_length, model.name)
-        jobs = embed_jobs(
-            given["input"], request, model, priority=given.get("priority", 0)
-        )
+        body = EmbeddingRequest.parse(request.data)
+        inputs = by_path(body.input, "input")
+        model = self.find_model(request, body.model, EMBEDS)
+        if body.dimensions and model.embedding_length:
+            _check_dimensions(body.dimensions, model.embedding_length, model.name)
+        jobs = embed_jobs(inputs, request, model, priority=body.priority)
         return Plan(
             model=model,
             jobs=list(jobs),
-            dimensions=dimensions,
-            is_base64=given.get("encoding_format") == "base64",
+            dimensions=body.dimensions,
+            is_base64=body.encoding_format == "base64",
         )
 
     @embedding_schema

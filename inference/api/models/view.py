@@ -10,8 +10,8 @@ from django.db.models import prefetch_related_objects
 from accounts.keys.permissions import allowed_model_ids
 from accounts.models import Scope
 from inference import services
-from inference.api.declarations.requests import LOAD, UNLOAD
 from inference.api.model_access import key_of, model_find
+from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.openapi.operations import (
     load_schema,
     model_list_schema,
@@ -142,7 +142,7 @@ class LoadView(ApiView):
 
     def prepare(self, request: Request) -> tuple[Model, bool]:
         """Wish for the model; return it and whether to wait until it is ready."""
-        wait = LOAD.parse(request.data).get("wait", True)
+        wait = LoadRequest.parse(request.data).wait
         model = model_find(self.kwargs["model_id"], key_of(request))
         services.worker_request(model=model)
         return model, wait
@@ -165,7 +165,7 @@ class UnloadView(ApiView):
 
     def prepare(self, request: Request) -> ModelObject:
         """Wish the model away; return how it stands then."""
-        UNLOAD.parse(request.data)
+        UnloadRequest.parse(request.data)
         model = model_find(self.kwargs["model_id"], key_of(request))
         services.worker_release(model=model)
         return _told(model)

@@ -18,31 +18,39 @@ from typing import (
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from inference.api.declarations import requests
+from inference.api.chat.request import ChatCompletionRequest
+from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings import view as embeddings
+from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.errors import ErrorBody
+from inference.api.models.request import LoadRequest
 from inference.api.models.view import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank import view as rerank
 from inference.api.rerank.request import RerankRequest
 from inference.api.streaming import payloads
 from inference.api.tokens import view as tokenizing
+from inference.api.tokens.request import (
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    TokenizeRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.api.body import Body
 
-_REQUESTS = {
-    "ApplyTemplateRequest": tokenizing.APPLY_TEMPLATE,
-    "ChatCompletionRequest": requests.CHAT,
-    "CompletionRequest": requests.COMPLETION,
-    "DetokenizeRequest": tokenizing.DETOKENIZE,
-    "EmbeddingRequest": embeddings.EMBEDDINGS,
-    "LoadRequest": requests.LOAD,
-    "TokenizeRequest": tokenizing.TOKENIZE,
-}
-_REQUEST_MODELS: tuple[type[Body], ...] = (RerankRequest,)
+_REQUESTS: tuple[type[Body], ...] = (
+    ApplyTemplateRequest,
+    ChatCompletionRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EmbeddingRequest,
+    LoadRequest,
+    RerankRequest,
+    TokenizeRequest,
+)
 _ANSWERS: dict[str, type] = {
     "ChatCompletion": payloads.ChatCompletion,
     "ChatCompletionChunk": payloads.ChatChunk,
@@ -61,8 +69,7 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
     """Return every schema by its name; ``further`` are answers of other routes."""
-    schemas = request_schemas(_REQUEST_MODELS)
-    schemas |= {name: record.schema() for name, record in _REQUESTS.items()}
+    schemas = request_schemas(_REQUESTS)
     answers = {**_ANSWERS, **further}
     names = {answer: name for name, answer in answers.items()}
     return schemas | {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from inference.api.declarations.fields import Field, ListOf, Number, Text
-from inference.api.declarations.records import Inert, Record
+from pydantic import Field
+
+from inference.api.body import Body
 from inference.api.errors import InvalidRequest, quote
+from inference.api.parameters.value_types import Between
+from inference.api.unsupported import Unsupported
 from inference.engine.adapters import Adapters, adapter_set
 from registry.models import attached_name
 
@@ -15,28 +18,26 @@ if TYPE_CHECKING:
 
     from registry.models import Model
 
-#: Adapters of one request, and how strong each may be.
-MAX_ADAPTERS = 8
-MAX_SCALE = 10.0
+_MAX_ADAPTERS = 8
+_MAX_SCALE = 10
 
-FIELDS: dict[str, Field] = {
-    "lora": ListOf(
-        Record(
-            {"name": Text(1, 255), "scale": Number(-MAX_SCALE, MAX_SCALE)},
-            ("name",),
-            {"id": Inert(hint=" Use 'name'.")},
-            {
-                "name": "An adapter of the model, as GET /v1/models lists them.",
-                "scale": "How strongly it is applied. Default: 1; 0 is not at all.",
-            },
-        ),
-        max_items=MAX_ADAPTERS,
-    )
-}
-HELP = {
-    "lora": "LoRA adapters for this answer. One alone can be named with the model, as "
-    "in model:adapter. Not in OpenAI's API."
-}
+
+class LoraAdapter(Body):
+    """A LoRA adapter, and how strongly it is applied."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """An adapter of the model, as GET /v1/models lists them."""
+    scale: Annotated[float, Between(-_MAX_SCALE, _MAX_SCALE)] = 1.0
+    """How strongly it is applied; 0 is not at all."""
+    id: Annotated[Any, Unsupported(hint=" Use 'name'.")] = None
+
+
+class LoraParameters(Body):
+    """The adapters of an answer."""
+
+    lora: Annotated[list[LoraAdapter], Field(max_length=_MAX_ADAPTERS)] = []
+    """LoRA adapters for this answer. One alone can be named with the model, as in
+    model:adapter. Not in OpenAI's API."""
 
 
 def named_adapter(model: Model, name: str) -> str | None:
@@ -48,15 +49,15 @@ def named_adapter(model: Model, name: str) -> str | None:
 
 
 def served_name(model: Model, name: str) -> str:
-    """Return what an answer says that it is from."""
+    """Return the name that an answer has for its model."""
     adapter = named_adapter(model, name)
     return model.name if adapter is None else attached_name(model.name, adapter)
 
 
-def adapters_of(model: Model, name: str, lora: Sequence[dict[str, Any]]) -> Adapters:
+def adapters_of(model: Model, name: str, lora: Sequence[LoraAdapter]) -> Adapters:
     """Return the adapters that a request asks for. Raises InvalidRequest.
 
-    No query, if it asks for none.
+    It makes no query if there are none.
     """
     named = named_adapter(model, name)
     if named is not None:
@@ -73,15 +74,15 @@ def adapters_of(model: Model, name: str, lora: Sequence[dict[str, Any]]) -> Adap
     seen: set[str] = set()
     for index, each in enumerate(lora):
         path = f"lora[{index}].name"
-        if each["name"] not in attached:
+        if each.name not in attached:
             known = ", ".join(sorted(attached)) or "none"
             raise InvalidRequest(
-                f"The model '{model.name}' has no adapter '{quote(each['name'])}'. It "
+                f"The model '{model.name}' has no adapter '{quote(each.name)}'. It "
                 f"has: {known}.",
                 param=path,
                 code="adapter_not_found",
             )
-        if each["name"] in seen:
-            raise InvalidRequest(f"'{path}' is there twice.", param=path)
-        seen.add(each["name"])
-    return adapter_set((each["name"], each.get("scale", 1.0)) for each in lora)
+        if each.name in seen:
+            raise InvalidRequest(f"'{path}' comes twice.", param=path)
+        seen.add(each.name)
+    return adapter_set((each.name, each.scale) for each in lora)

@@ -1,307 +1,138 @@
-"""Sampling parameters: what a request may say, and what holds where it does not.
+"""Sampling parameters: what a request may say of how tokens are chosen.
 
 They are OpenAI's, and llama-server's and vLLM's under the names that their clients
-send. A parameter that would have no effect is refused.
+send.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from django.conf import settings
+from pydantic import Field, Tag
 
-from inference.api.declarations.fields import (
-    Boolean,
-    Field,
-    Integer,
-    ListOf,
-    Number,
-    Text,
-)
-from inference.api.declarations.records import Either
-from inference.api.errors import InvalidRequest
-from inference.api.parameters.sampling_fields import (
-    LogitBias,
-    SamplerOrder,
-    SequenceBreakers,
-)
-from inference.engine.sampling.chain import SEEDS
-from inference.engine.sampling.params import DEFAULT_ORDER, SamplingParams
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from registry.models import Model
+from inference.api.body import Body
+from inference.api.parameters.logit_bias import LogitBias
+from inference.api.parameters.samplers import SamplerOrder, SequenceBreakers
+from inference.api.parameters.value_types import Between, by_json_type
 
 MAX_TOKENS = 2**31 - 1
-MAX_STOPS = 16
-_MAX_STOP_CHARS = 1000
-_MAX_STOP_TOKENS = 128
-_WINDOW = Integer(-1, 1_000_000)
-_OWN = "Default: the model's own, else the configuration's."
+_MAX_STOPS = 16
 
-#: Members that mean the same in both kinds of completion, and what they do.
-_PARAMETERS: dict[str, tuple[Field, str]] = {
-    "temperature": (
-        Number(0, 2),
-        f"0 takes the likeliest token each time. {_OWN}",
-    ),
-    "top_p": (
-        Number(0, 1, above_minimum=True),
-        f"Keeps the likeliest tokens of this total probability. {_OWN}",
-    ),
-    "presence_penalty": (
-        Number(-2, 2),
-        "Subtracted from the logits of tokens that the answer has already.",
-    ),
-    "frequency_penalty": (
-        Number(-2, 2),
-        "Subtracted once for each time that the answer has the token already.",
-    ),
-    "logit_bias": (
-        LogitBias(),
-        "Added to the logits of these tokens, which are ids or texts; false bans them. "
-        "A text stands for each of its tokens.",
-    ),
-    "seed": (
-        Integer(-(2**63), 2**63 - 1),
-        "The same request with the same seed samples alike. Answer i of several has "
-        "the seed plus i. Default, and -1: a fresh one.",
-    ),
-    "stop": (
-        Either(Text(1, _MAX_STOP_CHARS), MAX_STOPS),
-        "Texts that end the answer; they are no part of it.",
-    ),
-    "stop_token_ids": (
-        ListOf(Integer(0, MAX_TOKENS), 0, _MAX_STOP_TOKENS),
-        "Tokens that end the answer, beside the model's own.",
-    ),
-    "include_stop_str_in_output": (
-        Boolean(),
-        "Let the answer end with the stop text. Default: false.",
-    ),
-    "min_tokens": (
-        Integer(0, MAX_TOKENS),
-        "The answer has at least so many tokens: no end and no stop comes before.",
-    ),
-    "ignore_eos": (Boolean(), "Never let the model end. Default: false."),
-    "top_k": (Integer(-1, 1_000_000), "Keeps so many tokens; 0 or -1 keeps all."),
-    "min_p": (
-        Number(0, 1),
-        "Keeps tokens of at least this share of the likeliest one's probability.",
-    ),
-    "typical_p": (
-        Number(0, 1, above_minimum=True),
-        "Keeps the most typical tokens of this total probability; 1 is off.",
-    ),
-    "top_n_sigma": (
-        Number(-1, 100),
-        "Keeps tokens within so many standard deviations of the largest logit; 0 or -1 "
-        "is off.",
-    ),
-    "min_keep": (
-        Integer(0, 1_000_000),
-        "top_p, min_p, typical_p and xtc keep at least so many tokens.",
-    ),
-    "dynatemp_range": (
-        Number(0, 2),
-        "The temperature goes up and down by so much, with the model's uncertainty.",
-    ),
-    "dynatemp_exponent": (
-        Number(0, 10),
-        "How the uncertainty makes the temperature. Default: 1.",
-    ),
-    "xtc_probability": (
-        Number(0, 1),
-        "How often XTC takes the likeliest tokens away; 0 is off.",
-    ),
-    "xtc_threshold": (
-        Number(0, 1),
-        "XTC takes away all tokens above this probability but the least likely of "
-        "them; above 0.5 it is off. Default: 0.1.",
-    ),
-    "dry_multiplier": (
-        Number(0, 100),
-        "How strongly DRY penalises what would go on with a repetition; 0 is off.",
-    ),
-    "dry_base": (
-        Number(1, 100),
-        "By what the penalty grows with each repeated token. Default: 1.75.",
-    ),
-    "dry_allowed_length": (
-        Integer(0, 1_000_000),
-        "Repetitions up to this length cost nothing. Default: 2.",
-    ),
-    "dry_penalty_last_n": (
-        _WINDOW,
-        "The newest tokens in which DRY looks; -1 is all, 0 is off. Default: 64.",
-    ),
-    "dry_sequence_breakers": (
-        SequenceBreakers(),
-        'Texts that end a repetition. Default: line break, ":", "\\"", "*".',
-    ),
-    "mirostat": (
-        Integer(0, 2),
-        "Steers the surprise, by version 1 or 2 of the algorithm, in place of "
-        "truncation; 0 is off.",
-    ),
-    "mirostat_tau": (Number(0, 20), "The surprise to aim at, in bits. Default: 5."),
-    "mirostat_eta": (Number(0, 1), "How fast mirostat learns. Default: 0.1."),
-    "adaptive_target": (
-        Number(-1, 1),
-        "The probability that sampled tokens shall have on average; negative is off.",
-    ),
-    "adaptive_decay": (
-        Number(0, 0.99),
-        "How much of the average is from earlier tokens. Default: 0.9.",
-    ),
-    "repeat_penalty": (
-        Number(0, 10, above_minimum=True),
-        "Divides the logits of tokens that came lately, prompt included; 1 is off.",
-    ),
-    "repetition_penalty": (
-        Number(0, 10, above_minimum=True),
-        "The same for all tokens that came, prompt included; 1 is off.",
-    ),
-    "repeat_last_n": (
-        _WINDOW,
-        "The newest tokens that the penalties count; -1 is all, 0 is off. Default: 64 "
-        "for repeat_penalty, all for presence_penalty and frequency_penalty.",
-    ),
-    "samplers": (
-        SamplerOrder(),
-        "The samplers that apply, in their order. Default: " + ", ".join(DEFAULT_ORDER),
-    ),
-}
-_OPENAIS = {
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "seed",
-    "stop",
-}
-FIELDS: dict[str, Field] = {name: kind for name, (kind, _) in _PARAMETERS.items()}
-HELP = {
-    name: text if name in _OPENAIS else f"{text} Not in OpenAI's API."
-    for name, (_, text) in _PARAMETERS.items()
-}
-#: What a model's row may have a default of.
-_ROW = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
-#: The samplers that mirostat leaves in place.
-_WITH_MIROSTAT = ("penalties", "dry", "temperature")
-#: The parameters that switch each sampler on.
-_SWITCHES = {
-    "penalties": (
-        "repeat_penalty",
-        "repetition_penalty",
-        "presence_penalty",
-        "frequency_penalty",
-    ),
-    "dry": ("dry_multiplier",),
-    "top_n_sigma": ("top_n_sigma",),
-    "top_k": ("top_k",),
-    "typical_p": ("typical_p",),
-    "top_p": ("top_p",),
-    "min_p": ("min_p",),
-    "xtc": ("xtc_probability",),
-    "temperature": ("temperature", "dynatemp_range"),
-    "adaptive_p": ("adaptive_target",),
-}
-_NEUTRAL = SamplingParams()
+_StopText = Annotated[str, Field(min_length=1, max_length=1000)]
+_Stop = Annotated[
+    Annotated[_StopText, Tag("string")]
+    | Annotated[list[_StopText], Field(max_length=_MAX_STOPS), Tag("array")],
+    by_json_type("a string or an array of strings"),
+]
+_TokenId = Annotated[int, Between(0, MAX_TOKENS)]
+_Count = Annotated[int, Between(0, 1_000_000)]
+#: How many of the newest tokens; -1 is all.
+_Window = Annotated[int, Between(-1, 1_000_000)]
+_Probability = Annotated[float, Between(0, 1)]
 
 
-def sampling_params(
-    given: dict[str, Any],
-    *,
-    model: Model,
-    max_tokens: int,
-    choice: int,
-    logprobs: int | None = None,
-    prompt_logprobs: int | None = None,
-) -> SamplingParams:
-    """Return the parameters of one answer.
+class SamplingParameters(Body):
+    """How the tokens of an answer are chosen, and what ends it; None is not given."""
 
-    What the request does not say the model's row says, and else the
-    configuration; ``choice`` tells the answers of one prompt apart. Raises
-    InvalidRequest where parameters contradict each other.
-    """
-    asked = {name: _normal(name, value) for name, value in given.items()}
-    _check_effects(asked)
-    values = {**_defaults(model), **asked}
-    if "repetition_penalty" in asked:
-        values["repeat_penalty"] = 1.0
-    seed = values.get("seed")
-    values["seed"] = None if seed is None else (seed + choice) % SEEDS
-    biases = values.pop("logit_bias", ())
-    params = SamplingParams(
-        **values,
-        logit_bias=tuple(pair for pair in biases if isinstance(pair[0], int)),
-        logit_bias_text=tuple(pair for pair in biases if isinstance(pair[0], str)),
-        max_tokens=max_tokens,
-        logprobs=logprobs,
-        prompt_logprobs=prompt_logprobs,
-    )
-    _check_whole(params)
-    return params
+    temperature: Annotated[float, Between(0, 2)] | None = None
+    """0 takes the likeliest token each time. Default: the model's own, else the
+    configuration's."""
+    top_p: Annotated[float, Between(0, 1, above=True)] | None = None
+    """Keeps the likeliest tokens of this total probability. Default: the model's own,
+    else the configuration's."""
+    presence_penalty: Annotated[float, Between(-2, 2)] | None = None
+    """Subtracted from the logits of tokens that the answer has already."""
+    frequency_penalty: Annotated[float, Between(-2, 2)] | None = None
+    """Subtracted once for each time that the answer has the token already."""
+    logit_bias: LogitBias | None = None
+    """Added to the logits of these tokens, which are ids or texts; false bans them. A
+    text stands for each of its tokens."""
+    seed: Annotated[int, Between(-(2**63), 2**63 - 1)] | None = None
+    """The same request with the same seed samples alike. Answer i of several has the
+    seed plus i. Default, and -1: a fresh one."""
+    stop: _Stop | None = None
+    """Texts that end the answer; they are no part of it."""
 
+    # These are not OpenAI's.
+    stop_token_ids: Annotated[list[_TokenId], Field(max_length=128)] | None = None
+    """Tokens that end the answer, beside the model's own. Not in OpenAI's API."""
+    include_stop_str_in_output: bool | None = None
+    """Let the answer end with the stop text. Default: false. Not in OpenAI's API."""
+    min_tokens: Annotated[int, Between(0, MAX_TOKENS)] | None = None
+    """The least number of tokens of the answer: no end and no stop comes before. Not in
+    OpenAI's API."""
+    ignore_eos: bool | None = None
+    """Never let the model end. Default: false. Not in OpenAI's API."""
+    top_k: _Window | None = None
+    """Keeps this many of the likeliest tokens; 0 or -1 keeps all. Not in OpenAI's
+    API."""
+    min_p: _Probability | None = None
+    """Keeps tokens of at least this share of the likeliest one's probability. Not in
+    OpenAI's API."""
+    typical_p: Annotated[float, Between(0, 1, above=True)] | None = None
+    """Keeps the most typical tokens of this total probability; 1 is off. Not in
+    OpenAI's API."""
+    top_n_sigma: Annotated[float, Between(-1, 100)] | None = None
+    """Keeps tokens within this many standard deviations of the largest logit; 0 or -1
+    is off. Not in OpenAI's API."""
+    min_keep: _Count | None = None
+    """top_p, min_p, typical_p and xtc keep at least this many tokens. Not in OpenAI's
+    API."""
+    dynatemp_range: Annotated[float, Between(0, 2)] | None = None
+    """The temperature goes up and down by this much, with the model's uncertainty. Not
+    in OpenAI's API."""
+    dynatemp_exponent: Annotated[float, Between(0, 10)] | None = None
+    """How the uncertainty makes the temperature. Default: 1. Not in OpenAI's API."""
+    xtc_probability: _Probability | None = None
+    """How often XTC takes the likeliest tokens away; 0 is off. Not in OpenAI's API."""
+    xtc_threshold: _Probability | None = None
+    """XTC takes away all tokens above this probability but the least likely of them;
+    above 0.5 it is off. Default: 0.1. Not in OpenAI's API."""
+    dry_multiplier: Annotated[float, Between(0, 100)] | None = None
+    """How strongly DRY penalises what would continue a repetition; 0 is off. Not in
+    OpenAI's API."""
+    dry_base: Annotated[float, Between(1, 100)] | None = None
+    """By what the penalty grows with each repeated token. Default: 1.75. Not in
+    OpenAI's API."""
+    dry_allowed_length: _Count | None = None
+    """Repetitions up to this length cost nothing. Default: 2. Not in OpenAI's API."""
+    dry_penalty_last_n: _Window | None = None
+    """The newest tokens in which DRY looks; -1 is all, 0 is off. Default: 64. Not in
+    OpenAI's API."""
+    dry_sequence_breakers: SequenceBreakers | None = None
+    """Texts that end a repetition. Default: line break, ":", "\\"", "*". Not in
+    OpenAI's API."""
+    mirostat: Annotated[int, Between(0, 2)] | None = None
+    """Steers the surprise, by version 1 or 2 of the algorithm, in place of truncation;
+    0 is off. Not in OpenAI's API."""
+    mirostat_tau: Annotated[float, Between(0, 20)] | None = None
+    """The surprise to aim at, in bits. Default: 5. Not in OpenAI's API."""
+    mirostat_eta: _Probability | None = None
+    """How fast mirostat learns. Default: 0.1. Not in OpenAI's API."""
+    adaptive_target: Annotated[float, Between(-1, 1)] | None = None
+    """The average probability that sampled tokens should have; negative is off. Not in
+    OpenAI's API."""
+    adaptive_decay: Annotated[float, Between(0, 0.99)] | None = None
+    """How much of the average is from earlier tokens. Default: 0.9. Not in OpenAI's
+    API."""
+    repeat_penalty: Annotated[float, Between(0, 10, above=True)] | None = None
+    """Divides the logits of recent tokens, the prompt's included; 1 is off. Not in
+    OpenAI's API."""
+    repetition_penalty: Annotated[float, Between(0, 10, above=True)] | None = None
+    """The same for all earlier tokens, the prompt's included; 1 is off. Not in OpenAI's
+    API."""
+    repeat_last_n: _Window | None = None
+    """The newest tokens that the penalties count; -1 is all, 0 is off. Default: 64 for
+    repeat_penalty, all for presence_penalty and frequency_penalty. Not in OpenAI's
+    API."""
+    samplers: SamplerOrder | None = None
+    """The samplers that apply, in their order. Default: penalties, dry, top_n_sigma,
+    top_k, typical_p, top_p, min_p, xtc, temperature. Not in OpenAI's API."""
 
-def _normal(name: str, value: Any) -> Any:
-    """Return a value as SamplingParams has it: with one way to say "off"."""
-    match name:
-        case "top_k" | "top_n_sigma":
-            return max(value, 0)
-        case "min_keep":
-            return max(value, 1)
-        case "adaptive_target" if value < 0:
-            return _NEUTRAL.adaptive_target
-        case "seed" if value == -1:
-            return None
-        case "stop_token_ids":
-            return tuple(value)
-    return value
-
-
-def _defaults(model: Model) -> dict[str, Any]:
-    config = settings.CONFIG
-    defaults = {
-        "temperature": config.generation.temperature,
-        "top_p": config.generation.top_p,
-    }
-    row = {name: getattr(model, name) for name in _ROW}
-    return {**defaults, **{name: own for name, own in row.items() if own is not None}}
-
-
-def _check_effects(asked: dict[str, Any]) -> None:
-    """Refuse a parameter that another one leaves without effect."""
-    allowed: Iterable[str] = asked.get("samplers", _SWITCHES)
-    cause = "'samplers' leaves it out"
-    if asked.get("mirostat"):
-        if "samplers" in asked:
-            raise _refusal("samplers", "'mirostat' has an order of its own")
-        allowed = _WITH_MIROSTAT
-        cause = "'mirostat' takes its place"
-    for sampler, switches in _SWITCHES.items():
-        for name in switches:
-            neutral = getattr(_NEUTRAL, name)
-            if sampler not in allowed and asked.get(name, neutral) != neutral:
-                raise _refusal(name, cause)
-    if asked.get("repeat_penalty", 1) != 1 and asked.get("repetition_penalty", 1) != 1:
-        raise _refusal("repetition_penalty", "'repeat_penalty' is the same; send one")
-
-
-def _check_whole(params: SamplingParams) -> None:
-    """Refuse what contradicts itself, the defaults included."""
-    if params.is_greedy:
-        for name in ("mirostat", "adaptive_target"):
-            if getattr(params, name) > 0:
-                raise _refusal(name, "it needs a 'temperature' above 0")
-    if params.max_tokens is not None and params.min_tokens > params.max_tokens:
-        raise _refusal(
-            "min_tokens", f"'max_tokens' is {params.max_tokens}, which is less"
-        )
-
-
-def _refusal(name: str, reason: str) -> InvalidRequest:
-    return InvalidRequest(f"'{name}' cannot be had: {reason}.", param=name)
+    def sampling(self) -> dict[str, Any]:
+        """Return the sampling parameters that are given, by name."""
+        return {
+            name: value
+            for name in SamplingParameters.model_fields
+            if (value := getattr(self, name)) is not None
+        }

@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Discriminator, Field
 from pydantic_core import core_schema
 
+from inference.api.body_errors import too_many
+
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    from collections.abc import Callable
+
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-_JSON_TYPES: dict[type, str] = {str: "string", list: "array", dict: "object"}
+_JSON_TYPES: dict[type, str] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
-#: A string of at least one character.
+#: A string of Unicode characters. JSON can spell half a surrogate pair, which no
+#: tokenizer takes; pydantic refuses it where it has to look at the length.
+Text = Annotated[str, Field(min_length=0)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -50,6 +64,37 @@ class Between:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """The longest an array may be, with an error of its own: ``too_many_messages``.
+
+    A limit of the configuration is a function.
+    """
+
+    limit: int | Callable[[], int]
+    what: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            self._check, handler(source)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "maxItems": self._limit()}
+
+    def _check(self, value: Any) -> Any:
+        if isinstance(value, list) and len(value) > self._limit():
+            raise too_many(self.what, len(value), self._limit())
+        return value
+
+    def _limit(self) -> int:
+        return self.limit if isinstance(self.limit, int) else self.limit()
+
+
 def by_json_type(expected: str) -> Discriminator:
     """Return what picks a union's alternative, each with its JSON type as the tag.
 
@@ -58,6 +103,6 @@ def by_json_type(expected: str) -> Discriminator:
     return Discriminator(
         lambda value: _JSON_TYPES.get(type(value)),
         custom_error_type="wrong_type",
-        custom_error_message="{expected}",
-        custom_error_context={"expected": expected},
+        # No context: it would make the union's types unhashable.
+        custom_error_message=expected,
     )

@@ -12,6 +12,7 @@ from inference.api.parameters.value_types import (
     Between,
     ModelName,
     NonEmpty,
+    Text,
     by_json_type,
 )
 
@@ -21,7 +22,7 @@ MAX_DOCUMENTS = 2048
 class Document(Body):
     """A document as an object."""
 
-    text: str
+    text: Text
 
 
 class RerankRequest(PriorityParameter):
@@ -33,7 +34,7 @@ class RerankRequest(PriorityParameter):
     documents: Annotated[
         list[
             Annotated[
-                Annotated[str, Tag("string")] | Annotated[Document, Tag("object")],
+                Annotated[Text, Tag("string")] | Annotated[Document, Tag("object")],
                 by_json_type("a string or an object with a text"),
             ]
         ],

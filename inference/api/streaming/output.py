@@ -24,7 +24,7 @@ from inference.transport.messages import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inference.api.chat.tools import ToolUse
+    from inference.api.chat.tool_use import ToolUse
     from inference.api.streaming.payloads import ChatFinishReason
     from inference.output_parsers import Delta, OutputParser
     from inference.prompts.chat import Prompt

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.conf import settings
 
-from inference.api.chat import tools
-from inference.api.chat.messages import Messages
-from inference.api.completions.prompts import Tokens
-from inference.api.declarations.fields import Boolean, Field, Text
-from inference.api.declarations.records import Record, missing
+from inference.api.chat.conversation import conversation
+from inference.api.chat.tools import functions_of
+from inference.api.completions.prompts import size_of
 from inference.api.engine_view import EngineView
-from inference.api.errors import InvalidRequest
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import (
     detokenize_schema,
     template_schema,
     tokenize_schema,
 )
-from inference.api.parameters import reasoning
 from inference.api.responses import json_response
 from inference.api.text_limits import check_sizes
+from inference.api.tokens.request import (
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    TokenizeRequest,
+)
 from inference.prompts import chat
 from inference.services import is_served
 from inference.transport.jobs import DetokenizeJob, TokenizeJob
@@ -30,58 +31,15 @@ from inference.transport.messages import Detokenized, Tokenized
 from inference.worker.vocabulary_process import get_vocabulary_process
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.api.chat.messages import ChatMessage
+    from inference.api.chat.template_parameters import TemplateParameters
     from inference.prompts.chat import Prompt
     from registry.models import Model
-
-_MODEL_HELP = "Id, alias or file name of a model."
-#: What of a chat request has to do with its prompt.
-_TEMPLATE: dict[str, Field] = {
-    name: (tools.FIELDS | reasoning.FIELDS)[name]
-    for name in ("tools", "chat_template_kwargs", "reasoning_effort")
-}
-_TEMPLATE_HELP = {
-    name: f"As in a chat. {(tools.HELP | reasoning.HELP)[name]}" for name in _TEMPLATE
-}
-TOKENIZE = Record(
-    {
-        "model": Text(1, 255),
-        "content": Text(),
-        "prompt": Text(),
-        "messages": Messages(),
-        **_TEMPLATE,
-        "add_special": Boolean(),
-        "add_special_tokens": Boolean(),
-        "parse_special": Boolean(),
-        "with_pieces": Boolean(),
-    },
-    ("model",),
-    help={
-        "model": _MODEL_HELP,
-        "content": "A text.",
-        "prompt": "The same, by vLLM's name.",
-        "messages": "Or a conversation, as the model's chat template writes it.",
-        **_TEMPLATE_HELP,
-        "add_special": "Put BOS, EOS and SEP where the model wants them. Default: as "
-        "llama-server for content (false), as vLLM for prompt and messages (true).",
-        "add_special_tokens": "The same, by vLLM's name.",
-        "parse_special": "Take special tokens that the text spells out for those. "
-        "Default: true.",
-        "with_pieces": "Tell the text of each token; bytes where that is none.",
-    },
-)
-DETOKENIZE = Record(
-    {"model": Text(1, 255), "tokens": Tokens()},
-    ("model", "tokens"),
-    help={"model": _MODEL_HELP},
-)
-APPLY_TEMPLATE = Record(
-    {"model": Text(1, 255), "messages": Messages(), **_TEMPLATE},
-    ("model", "messages"),
-    help={"model": _MODEL_HELP, "messages": "The conversation.", **_TEMPLATE_HELP},
-)
 
 
 class TokenPiece(TypedDict):
@@ -137,19 +95,18 @@ class TokenizeView(TokenizingView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a request."""
-        given = TOKENIZE.parse(request.data)
-        _check_text(given)
-        model = self.find_model(request, given["model"])
-        text, special = _text(given, model)
+        body = TokenizeRequest.parse(request.data)
+        model = self.find_model(request, body.model)
+        text, special = _text(body, model)
         return Plan(
             TokenizeJob(
                 **_common(model),
                 text=text,
                 special=special,
-                parse_special=given.get("parse_special", True),
+                parse_special=body.parse_special,
             ),
             _unloaded_paths(model),
-            with_pieces=given.get("with_pieces", False),
+            with_pieces=body.with_pieces,
         )
 
     @tokenize_schema
@@ -168,9 +125,10 @@ class DetokenizeView(TokenizingView):
 
     def prepare(self, request: Request) -> Plan:
         """Return the plan of a request."""
-        given = DETOKENIZE.parse(request.data)
-        model = self.find_model(request, given["model"])
-        tokens = tuple(given["tokens"])
+        body = DetokenizeRequest.parse(request.data)
+        check_sizes({"tokens": size_of(body.tokens)}, "tokens")
+        model = self.find_model(request, body.model)
+        tokens = tuple(body.tokens)
         job = DetokenizeJob(**_common(model), tokens=tokens, path="tokens")
         return Plan(job, _unloaded_paths(model))
 
@@ -187,9 +145,9 @@ class ApplyTemplateView(EngineView):
 
     def prepare(self, request: Request) -> TemplatePrompt:
         """Return the prompt. Raises what prompt_render raises."""
-        given = APPLY_TEMPLATE.parse(request.data)
-        model = self.find_model(request, given["model"], WRITES)
-        return {"prompt": _prompt(given, model).text}
+        body = ApplyTemplateRequest.parse(request.data)
+        model = self.find_model(request, body.model, WRITES)
+        return {"prompt": _prompt(body, body.messages, model).text}
 
     @template_schema
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
@@ -210,47 +168,29 @@ def _unloaded_paths(model: Model) -> tuple[str, ...]:
     return () if is_served(model) else tuple(map(str, model.paths))
 
 
-def _prompt(given: dict[str, Any], model: Model) -> Prompt:
+def _prompt(
+    body: TemplateParameters, messages: Sequence[ChatMessage], model: Model
+) -> Prompt:
+    said = conversation(messages)
     return chat.prompt_render(
         model,
-        given["messages"],
-        tools=given.get("tools", ()),
-        variables=given.get("chat_template_kwargs"),
-        effort=given.get("reasoning_effort"),
-        continues=chat.can_continue(given["messages"]),
+        said,
+        tools=functions_of(body.tools),
+        variables=body.chat_template_kwargs,
+        effort=body.reasoning_effort,
+        continues=chat.can_continue(said),
     )
 
 
-def _check_text(given: dict[str, Any]) -> None:
-    """Refuse no text, and several, and what goes with another kind of text."""
-    texts = [name for name in ("content", "prompt", "messages") if name in given]
-    if not texts:
-        raise missing("content")
-    if len(texts) > 1:
-        raise InvalidRequest(
-            f"Send one of '{texts[0]}' and '{texts[1]}'.", param=texts[1]
-        )
-    for name in _TEMPLATE:
-        if name in given and "messages" not in given:
-            raise InvalidRequest(
-                f"'{name}' is only allowed with 'messages'.", param=name
-            )
-    if "add_special" in given and "add_special_tokens" in given:
-        raise InvalidRequest(
-            "'add_special' and 'add_special_tokens' mean the same; send one of them.",
-            param="add_special_tokens",
-        )
-
-
-def _text(given: dict[str, Any], model: Model) -> tuple[str, bool]:
+def _text(body: TokenizeRequest, model: Model) -> tuple[str, bool]:
     """Return the text, and whether the model's special tokens go around it."""
-    special = given.get("add_special", given.get("add_special_tokens"))
-    if "messages" in given:
-        prompt = _prompt(given, model)
+    special = body.adds_special
+    if body.messages is not None:
+        prompt = _prompt(body, body.messages, model)
         # Where the template has put BOS there must not be a second one.
         return prompt.text, (not prompt.has_bos if special is None else special)
-    name = "content" if "content" in given else "prompt"
-    text: str = given[name]
+    name = "prompt" if body.content is None else "content"
+    text: str = getattr(body, name)
     check_sizes({name: len(text.encode())}, name)
     return text, (name == "prompt" if special is None else special)
 

@@ -197,7 +197,7 @@ def test_a_format_can_be_chosen_in_the_preview(admin_client: Client) -> None:
         ("template", "{% if %}", "line 1"),
         ("conversation", "{", "line 1"),
         ("conversation", '{"messages": [{"role": "clown"}]}', "clown"),
-        ("conversation", '{"messages": [], "model": "m"}', "at least one message"),
+        ("conversation", '{"messages": [], "model": "m"}', "at least 1 element"),
     ],
 )
 def test_what_cannot_be_shown_is_told_at_its_field(

@@ -12,7 +12,11 @@ from asgiref.sync import sync_to_async
 from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from inference.api.declarations import unsupported as compatibility
+from inference.api.chat.messages import AssistantMessage
+from inference.api.chat.request import ChatCompletionRequest
+from inference.api.completions.request import CompletionRequest
+from inference.api.parameters.completion import StreamOptions
+from inference.api.unsupported import UNSUPPORTED_VALUES, unsupported_members
 from llm_manager.web.docs import openapi_document
 from tests.factories import make_node, make_worker
 from tests.inference.api.conftest import Api, chat_body, events_of, read_stream
@@ -217,18 +221,17 @@ def test_the_page_in_the_docs_names_every_member() -> None:
             for name in REQUESTS.values()
             for member in request_schema(name)["properties"]
         ),
-        *(compatibility.CHAT | compatibility.COMPLETION),
-        *compatibility.STREAM_OPTIONS,
-        *compatibility.ASSISTANT_MESSAGE,
-        *compatibility.CONTENT_PARTS,
+        *unsupported_members(StreamOptions),
+        *unsupported_members(AssistantMessage),
+        *(value for _, value in UNSUPPORTED_VALUES),
     }
     for name in names:
         assert f"`{name}`" in page, name
     chat, text = page.split("## Text completions")
-    tables = ((chat, compatibility.CHAT), (text, compatibility.COMPLETION))
-    for section, table in tables:
+    sections = ((chat, ChatCompletionRequest), (text, CompletionRequest))
+    for section, request in sections:
         rows = [line for line in section.splitlines() if line.startswith("| `")]
-        for name, inert in table.items():
+        for name, rule in unsupported_members(request).items():
             [row] = [line for line in rows if line.startswith(f"| `{name}` |")]
-            accepted = inert.accepted() or "nothing"
+            accepted = rule.accepted() or "nothing"
             assert row.replace("` or `", " or ").count(accepted) == 1, row

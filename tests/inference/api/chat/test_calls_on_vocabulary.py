@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inference.api.chat.tool_grammar import answer_grammar
-from inference.api.chat.tools import ToolUse
+from inference.api.chat.tool_use import ToolUse
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.structured_output.grammar import Grammar

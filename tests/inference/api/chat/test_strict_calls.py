@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.api.chat.strict_tools import strict_grammar
-from inference.api.chat.tools import ToolUse
+from inference.api.chat.tool_use import ToolUse
 from inference.engine.structured_output.control_tokens import spelled
 from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import Prompt

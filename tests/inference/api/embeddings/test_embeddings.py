@@ -12,7 +12,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from accounts.models import ApiKey, Scope
-from inference.api.embeddings.view import MAX_INPUTS, shortened
+from inference.api.completions.prompts import MAX_INPUTS
+from inference.api.embeddings.view import shortened
 from inference.api.engine_view import EngineView
 from inference.errors import QueueFull, RequestRejected
 from registry.models import Kind

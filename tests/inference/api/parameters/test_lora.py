@@ -83,7 +83,7 @@ async def test_an_adapter_is_named_with_the_model(
             {"lora": [{"name": "poet", "scale": 11}]},
             "invalid_value",
             "lora[0].scale",
-            "-10 to 10",
+            "between -10 and 10",
         ),
         (
             {"lora": [{"name": "poet"}, {"name": "poet"}]},

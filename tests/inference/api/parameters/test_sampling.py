@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.api.declarations import requests
+from inference.api.chat.request import ChatCompletionRequest
 from inference.api.errors import InvalidRequest
-from inference.api.parameters.sampling import FIELDS, HELP, sampling_params
+from inference.api.parameters.sampling import SamplingParameters
+from inference.api.parameters.sampling_params import sampling_params
 from registry.models import Model
 from tests.inference.api.conftest import chat_body
 
@@ -59,10 +60,8 @@ PROPER: dict[str, Any] = {
 
 def asked(model: Model | None = None, choice: int = 0, **body: Any) -> SamplingParams:
     """Return what the engine is asked for by a chat request."""
-    options = requests.parse_chat(chat_body(**body)).options
-    return sampling_params(
-        options.sampling, model=model or Model(), max_tokens=100, choice=choice
-    )
+    given = ChatCompletionRequest.parse(chat_body(**body)).sampling()
+    return sampling_params(given, model=model or Model(), max_tokens=100, choice=choice)
 
 
 def refused(**body: Any) -> str | None:
@@ -72,7 +71,7 @@ def refused(**body: Any) -> str | None:
     return refusal.value.param
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", SamplingParameters.model_fields)
 def test_each_parameter_reaches_the_engine(name: str) -> None:
     expected = PROPER[name]
     if isinstance(expected, list):
@@ -84,9 +83,13 @@ def test_each_parameter_reaches_the_engine(name: str) -> None:
 
 
 def test_each_parameter_is_explained() -> None:
-    assert set(HELP) == set(FIELDS) == set(PROPER)
-    assert "Not in OpenAI's API" in HELP["xtc_threshold"]
-    assert "Not in OpenAI's API" not in HELP["temperature"]
+    fields = SamplingParameters.model_fields
+    explained = {name: field.description or "" for name, field in fields.items()}
+
+    assert set(fields) == set(PROPER)
+    assert all(explained.values())
+    assert "Not in OpenAI's API" in explained["xtc_threshold"]
+    assert "Not in OpenAI's API" not in explained["temperature"]
 
 
 @pytest.mark.parametrize(
@@ -188,10 +191,10 @@ def test_biases_come_as_openais_object_or_as_llama_servers_pairs(biases: Any) ->
         ([17], "logit_bias[0]"),
         ([[17, 1], [18]], "logit_bias[1]"),
         ([[17, 1, 1]], "logit_bias[0]"),
-        ([[1.5, 1]], "logit_bias[0]"),
-        ([[-1, 1]], "logit_bias[0]"),
-        ([[True, 1]], "logit_bias[0]"),
-        ([[17, "much"]], "logit_bias[0]"),
+        ([[1.5, 1]], "logit_bias[0][0]"),
+        ([[-1, 1]], "logit_bias[0][0]"),
+        ([[True, 1]], "logit_bias[0][0]"),
+        ([[17, "much"]], "logit_bias[0][1]"),
         ({str(token): 1 for token in range(1025)}, "logit_bias"),
         ([[17, 1]] * 1025, "logit_bias"),
     ],
@@ -318,6 +321,6 @@ def test_the_page_in_the_docs_has_an_example_of_each() -> None:
     examples = {row[0].strip("`"): row[-1].strip("`") for row in rows if len(row) == 4}
     del examples["member"]
 
-    assert set(examples) == set(FIELDS)
+    assert set(examples) == set(SamplingParameters.model_fields)
     for name, example in examples.items():
         assert getattr(asked(**{name: json.loads(example)}), name) is not None

@@ -141,12 +141,12 @@ async def test_every_answer_and_a_stream_are_constrained(
         (
             {"guided_regex": "a", "ignore_eos": True},
             "ignore_eos",
-            "'ignore_eos' cannot be had with 'guided_regex'",
+            "'ignore_eos' is not allowed with 'guided_regex'",
         ),
         (
             {**format_of(PERSON), "min_tokens": 5},
             "min_tokens",
-            "'min_tokens' cannot be had with 'response_format'",
+            "'min_tokens' is not allowed with 'response_format'",
         ),
         # The shape of the fields
         ({"response_format": "json"}, "response_format", "expected an object"),
@@ -191,15 +191,15 @@ async def test_every_answer_and_a_stream_are_constrained(
             "response_format.schema",
             "Unknown parameter",
         ),
-        ({"guided_json": "{"}, "guided_json", "no JSON"),
-        ({"guided_json": "[" * 100_000}, "guided_json", "no JSON"),
+        ({"guided_json": "{"}, "guided_json", "not valid JSON"),
+        ({"guided_json": "[" * 100_000}, "guided_json", "not valid JSON"),
         ({"guided_json": []}, "guided_json", "expected a JSON schema, got an array"),
         ({"json_schema": "{}"}, "json_schema", "expected a JSON schema, got a string"),
         ({"guided_choice": []}, "guided_choice", "at least 1"),
         ({"guided_choice": ["a", ""]}, "guided_choice[1]", "must not be empty"),
         ({"guided_choice": ["a"] * 1001}, "guided_choice", "at most 1000"),
         ({"guided_regex": ""}, "guided_regex", "must not be empty"),
-        ({"grammar": {"type": "ebnf", "value": GBNF}}, "grammar.type", "gbnf, lark"),
+        ({"grammar": {"type": "ebnf", "value": GBNF}}, "grammar.type", "gbnf or lark"),
         ({"grammar": {"type": "lark"}}, "grammar.value", "Missing"),
         ({"grammar": 5}, "grammar", "expected a string"),
         (

@@ -1,0 +1,105 @@
+"""From the messages of a request to those of a prompt: what holds among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inference.api.body_errors import missing
+from inference.api.chat.messages import AssistantMessage, TextPart, ToolMessage
+from inference.api.errors import InvalidRequest, quote
+from inference.api.text_limits import check_sizes
+from inference.prompts.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inference.api.chat.messages import ChatMessage, RefusalPart
+
+#: OpenAI joins nothing: it sees parts. What a template sees is one text.
+_PART_SEPARATOR = "\n"
+
+
+def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """Return the messages, each tool's with the name of the function.
+
+    Every call is answered by a tool's message before any other message, and only
+    calls are answered. Raises InvalidRequest for that, and for texts that are too
+    large.
+    """
+    found = tuple(
+        _message(message, f"messages[{index}]")
+        for index, message in enumerate(messages)
+    )
+    sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
+    check_sizes(sizes, "messages")
+    return _answered(found)
+
+
+def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
+    """Return what the parts of a message say as one text."""
+    if isinstance(content, str):
+        return content
+    return _PART_SEPARATOR.join(
+        part.text if isinstance(part, TextPart) else part.refusal for part in content
+    )
+
+
+def _message(message: ChatMessage, path: str) -> Message:
+    content = None if message.content is None else text_of(message.content)
+    further: dict[str, Any] = {}
+    if isinstance(message, AssistantMessage):
+        if message.refusal is not None:
+            if content:
+                raise InvalidRequest(
+                    f"'{path}' has content and a refusal; an answer has one of them.",
+                    param=f"{path}.refusal",
+                )
+            content = message.refusal
+        if content is None and message.tool_calls is None:
+            raise missing(f"{path}.content")
+        calls = message.tool_calls or ()
+        further["tool_calls"] = tuple(call.model_dump() for call in calls)
+        further["reasoning"] = message.reasoning_content
+    elif isinstance(message, ToolMessage):
+        further["tool_call_id"] = message.tool_call_id
+    return Message(role=message.role, content=content, name=message.name, **further)
+
+
+def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    named = []
+    calls: dict[str, str] = {}
+    caller = ""
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        if message.role == "tool":
+            call_id = message.tool_call_id or ""
+            if call_id not in calls:
+                raise InvalidRequest(
+                    f"'{path}.tool_call_id' is '{quote(call_id)}', and the assistant "
+                    "has no call of this id right before it that is not answered yet.",
+                    param=f"{path}.tool_call_id",
+                )
+            function = calls.pop(call_id)
+            named.append(replace(message, name=message.name or function))
+            continue
+        _check_all_answered(calls, caller)
+        caller = f"{path}.tool_calls"
+        calls = {call["id"]: call["function"]["name"] for call in message.tool_calls}
+        if len(calls) < len(message.tool_calls):
+            raise InvalidRequest(
+                f"Two calls of '{caller}' have the same id.", param=caller
+            )
+        named.append(message)
+    _check_all_answered(calls, caller)
+    return tuple(named)
+
+
+def _check_all_answered(calls: Mapping[str, str], path: str) -> None:
+    if calls:
+        ids = ", ".join(quote(call_id) for call_id in calls)
+        raise InvalidRequest(
+            f"Each call of '{path}' must be answered by a message of role 'tool' with "
+            f"its 'tool_call_id' before any other message. Not answered: {ids}.",
+            param=path,
+        )

@@ -1,0 +1,133 @@
+"""Reasoning: how long a model may think, and where an answer has its thoughts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from inference.api.body import Body
+from inference.api.body_errors import invalid_request
+from inference.api.chat.template_parameters import Effort, TemplateParameters
+from inference.api.errors import InvalidRequest
+from inference.api.parameters.sampling import MAX_TOKENS
+from inference.api.parameters.value_types import Between
+from inference.engine.sampling.thinking_budget import ThinkingBudget
+from inference.errors import RequestRejected
+from inference.prompts.effort import BUDGET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.prompts.chat import Prompt
+
+#: -1 is no limit, as llama-server has it.
+_Budget = Annotated[int, Between(-1, MAX_TOKENS)]
+_BUDGET: TypeAdapter[int] = TypeAdapter(_Budget, config={"strict": True})
+#: Qwen's name, vLLM's, and llama-server's two.
+_BUDGETS = (
+    "thinking_budget",
+    "thinking_token_budget",
+    "thinking_budget_tokens",
+    "reasoning_budget_tokens",
+)
+
+
+class Reasoning(Body):
+    """OpenRouter's object: an effort, or a thinking budget, or both."""
+
+    effort: Effort | None = None
+    max_tokens: _Budget | None = None
+
+
+class ReasoningParameters(TemplateParameters):
+    """How long the model may think, under the names of several servers."""
+
+    reasoning_format: Literal["auto", "deepseek", "none"] = "auto"
+    """auto and deepseek put the model's thoughts into reasoning_content, none leaves
+    them in content, between their tags. Not in OpenAI's API."""
+    reasoning: Reasoning | None = None
+    """Both effort and budget: OpenRouter's object. Not in OpenAI's API."""
+    thinking_budget: _Budget | None = None
+    """The most tokens that the model thinks; then its thought is closed and it answers.
+    0 is no thinking, -1 no limit. Not in OpenAI's API."""
+    thinking_token_budget: _Budget | None = None
+    """The same, by vLLM's name. Not in OpenAI's API."""
+    thinking_budget_tokens: _Budget | None = None
+    """The same, by llama-server's name in a request. Not in OpenAI's API."""
+    reasoning_budget_tokens: _Budget | None = None
+    """The same, by llama-server's other name. Not in OpenAI's API."""
+
+
+def effort_of(body: ReasoningParameters) -> str | None:
+    """Return how long the model is to think, if a member says it.
+
+    Raises InvalidRequest where two differ.
+    """
+    inner = None if body.reasoning is None else body.reasoning.effort
+    effort: str | None = _agreed(
+        {"reasoning_effort": body.reasoning_effort, "reasoning.effort": inner}
+    )
+    return effort
+
+
+def budget_of(body: ReasoningParameters) -> int | None:
+    """Return how many tokens the model may think, if a member limits them.
+
+    Raises InvalidRequest where two differ.
+    """
+    given = {name: getattr(body, name) for name in _BUDGETS}
+    if body.reasoning is not None:
+        given["reasoning.max_tokens"] = body.reasoning.max_tokens
+    variable = body.chat_template_kwargs.get(BUDGET)
+    if variable is not None:
+        path = f"chat_template_kwargs.{BUDGET}"
+        try:
+            given[path] = _BUDGET.validate_python(variable)
+        except ValidationError as error:
+            raise invalid_request(error, variable, path) from None
+    budget: int | None = _agreed(given)
+    return None if budget == -1 else budget
+
+
+def _agreed(given: Mapping[str, Any]) -> Any:
+    """Return what all members say; None is not given."""
+    found = {path: value for path, value in given.items() if value is not None}
+    first: str | None = None
+    for name, value in found.items():
+        if first is not None and value != found[first]:
+            raise InvalidRequest(
+                f"'{first}' and '{name}' mean the same and differ; send one of them.",
+                param=name,
+            )
+        first = first or name
+    return None if first is None else found[first]
+
+
+def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | None:
+    """Return the limit of what is thought before the answer to a prompt.
+
+    Raises RequestRejected where the model is not known to think: the limit would
+    have no effect.
+    """
+    if max_tokens is None:
+        return None
+    if not prompt.reasons:
+        if max_tokens == 0:
+            return None
+        raise RequestRejected(
+            "This model is not known to think: its chat template has no mark of it, so "
+            f"'{BUDGET}' has no effect.",
+            code="unsupported_parameter",
+            param=BUDGET,
+        )
+    reasoning, framing = prompt.output_parser.reasoning, prompt.output_parser.framing
+    closing = reasoning.closing + framing.after_reasoning
+    return ThinkingBudget(
+        max_tokens=max_tokens,
+        begin=reasoning.begin,
+        end=reasoning.end,
+        closing=closing,
+        last_closing=closing + framing.before_content if reasoning.may_recur else "",
+        is_begun=prompt.starts_in_reasoning,
+    )

@@ -1,0 +1,109 @@
+"""The body of POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from inference.api.body import Body
+from inference.api.chat.conversation import text_of
+from inference.api.chat.messages import Content, Messages
+from inference.api.chat.reasoning import ReasoningParameters
+from inference.api.chat.tools import ToolChoice
+from inference.api.errors import InvalidRequest
+from inference.api.parameters.completion import MAX_LOGPROBS, CompletionParameters
+from inference.api.parameters.sampling import MAX_TOKENS
+from inference.api.parameters.value_types import Between
+from inference.api.unsupported import Unsupported
+
+
+class Prediction(Body):
+    """Text that the answer may repeat."""
+
+    type: Literal["content"]
+    content: Content
+
+
+class UnsupportedChatParameters(Body):
+    """OpenAI's members that are not served here."""
+
+    audio: Annotated[Any, Unsupported()] = None
+    function_call: Annotated[
+        Any, Unsupported(("none", "auto"), hint=" Use 'tool_choice'.")
+    ] = None
+    functions: Annotated[Any, Unsupported(([],), hint=" Use 'tools'.")] = None
+    metadata: Annotated[Any, Unsupported(({},))] = None
+    modalities: Annotated[Any, Unsupported((["text"],))] = None
+    moderation: Annotated[Any, Unsupported()] = None
+    prompt_cache_key: Annotated[Any, Unsupported(any_text=True)] = None
+    prompt_cache_options: Annotated[Any, Unsupported()] = None
+    prompt_cache_retention: Annotated[Any, Unsupported()] = None
+    safety_identifier: Annotated[Any, Unsupported(any_text=True)] = None
+    service_tier: Annotated[Any, Unsupported(("auto", "default"))] = None
+    store: Annotated[Any, Unsupported((False,))] = None
+    verbosity: Annotated[Any, Unsupported()] = None
+    web_search_options: Annotated[Any, Unsupported()] = None
+
+
+class ChatCompletionRequest(
+    UnsupportedChatParameters, CompletionParameters, ReasoningParameters
+):
+    """A conversation, and how it is to be answered."""
+
+    messages: Messages
+    """The conversation. The limits are the configuration's."""
+    max_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
+    """The most tokens of the answer. Default: the model's own, else the
+    configuration's."""
+    max_completion_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
+    """The same as max_tokens."""
+    # vLLM's names.
+    continue_final_message: bool | None = None
+    """Continue the last message instead of answering it. Default: true where it is the
+    assistant's. Not in OpenAI's API."""
+    add_generation_prompt: bool | None = None
+    """The opposite. Not in OpenAI's API."""
+    logprobs: bool = False
+    """Return how likely each token was, before any sampler."""
+    top_logprobs: Annotated[int, Between(0, MAX_LOGPROBS)] = 0
+    """Return this many of the likeliest tokens too; with logprobs."""
+    prediction: Prediction | None = None
+    """Text that the answer may repeat. It changes no answer: where the answer is that
+    text, it comes faster."""
+    tool_choice: ToolChoice = "auto"
+    """none, auto, required, the name of one function, or the tools that are allowed.
+    Calls that are required match their schema."""
+    parallel_tool_calls: bool = True
+    """Let an answer have several calls, where the model's template knows them."""
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """The likeliest tokens beside each token of an answer; None is no logprobs."""
+        return self.top_logprobs if self.logprobs else None
+
+    @property
+    def predicted_text(self) -> str:
+        """Text that the answer may repeat."""
+        return "" if self.prediction is None else text_of(self.prediction.content)
+
+    @property
+    def token_limit(self) -> int | None:
+        """The most tokens of the answer, if the request says it."""
+        return self.max_tokens or self.max_completion_tokens
+
+    @model_validator(mode="after")
+    def _check_chat(self) -> ChatCompletionRequest:
+        both = (self.max_tokens, self.max_completion_tokens)
+        if None not in both and self.max_tokens != self.max_completion_tokens:
+            raise InvalidRequest(
+                "'max_tokens' and 'max_completion_tokens' mean the same and differ; "
+                "send one of them.",
+                param="max_completion_tokens",
+            )
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequest(
+                "'top_logprobs' is only allowed with 'logprobs': true.",
+                param="top_logprobs",
+            )
+        return self

@@ -1,0 +1,27 @@
+"""What of a chat request has to do with its prompt, besides the messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from inference.api.body import Body
+from inference.api.chat.tools import Tools
+from inference.api.parameters.json_object import AnyJson
+
+_MAX_VARIABLES_BYTES = 16 * 1024
+
+#: OpenAI's words for how long a model is to think, and what else templates know.
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class TemplateParameters(Body):
+    """What the model's chat template writes besides the messages."""
+
+    tools: Tools = []
+    """Functions that the model may call. Their parameters are a JSON schema."""
+    chat_template_kwargs: Annotated[dict[str, Any], AnyJson(_MAX_VARIABLES_BYTES)] = {}
+    """Variables of the model's chat template, such as enable_thinking. Not in OpenAI's
+    API."""
+    reasoning_effort: Effort | None = None
+    """How long the model thinks, in the words of its template; none switches it off.
+    Refused where the template has no variable for it."""

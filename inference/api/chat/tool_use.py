@@ -1,0 +1,100 @@
+"""What a chat request says about calls: which functions, whether, how many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inference.api.chat.tools import (
+    NamedTool,
+    ToolChoice,
+    check_enforceable,
+    functions_of,
+)
+from inference.api.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from inference.api.chat.request import ChatCompletionRequest
+    from inference.engine.structured_output.grammar import Grammar
+    from inference.prompts.messages import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """Which functions the model may call, and whether it must.
+
+    ``tools`` are shown to the model, ``may_call`` those of them that it may call.
+    ``must_call`` rules out every other answer; ``max_calls`` None is any number.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    may_call: tuple[Tool, ...] = ()
+    must_call: bool = False
+    max_calls: int | None = None
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether calls of some tool must match its schema, if there are any."""
+        return any(tool.strict for tool in self.may_call)
+
+
+def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
+    """Return what a request says about calls. Raises InvalidRequest.
+
+    ``grammar`` is what an answer must match that is no call.
+    """
+    tools = functions_of(body.tools)
+    mode, names = _choice(body.tool_choice)
+    must_call = mode == "required"
+    if not tools and (must_call or names):
+        raise InvalidRequest(
+            "'tool_choice' is only allowed with 'tools'.", param="tool_choice"
+        )
+    known = {tool.name for tool in tools}
+    for name in names or ():
+        if name not in known:
+            raise InvalidRequest(
+                f"Invalid value for 'tool_choice': there is no tool '{name}' in "
+                "'tools'.",
+                param="tool_choice",
+            )
+    if not tools or mode == "none":
+        return ToolUse()
+    named = tuple(tool for tool in tools if names is None or tool.name in names)
+    if must_call:
+        _check_end(body)
+    # Where calls are only possible beside an answer of a given form, the grammar of
+    # that answer has them too.
+    if must_call or grammar is not None:
+        for index, tool in enumerate(tools):
+            if tool in named:
+                check_enforceable(tool, index)
+    is_one = isinstance(body.tool_choice, NamedTool)
+    return ToolUse(
+        # One of several is chosen from all; what is not allowed is not shown.
+        tools=tools if is_one else named,
+        may_call=named,
+        must_call=must_call,
+        max_calls=1 if is_one or not body.parallel_tool_calls else None,
+    )
+
+
+def _choice(choice: ToolChoice) -> tuple[str, tuple[str, ...] | None]:
+    """Return the mode, and the names of the functions; None is all of them."""
+    if isinstance(choice, str):
+        return choice, None
+    if isinstance(choice, NamedTool):
+        return "required", (choice.function.name,)
+    allowed = choice.allowed_tools
+    return allowed.mode, tuple(each.function.name for each in allowed.tools)
+
+
+def _check_end(body: ChatCompletionRequest) -> None:
+    """Refuse what takes the end of the answer away from the grammar of calls."""
+    for name in ("ignore_eos", "min_tokens"):
+        if getattr(body, name):
+            raise InvalidRequest(
+                f"'{name}' is not allowed where a call is required: that says where "
+                "the answer ends.",
+                param=name,
+            )

@@ -1,0 +1,95 @@
+"""The body of POST /v1/completions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import model_validator
+
+from inference.api.completions.prompts import Prompts, by_path
+from inference.api.errors import InvalidRequest
+from inference.api.parameters.completion import (
+    MAX_CHOICES,
+    MAX_LOGPROBS,
+    CompletionParameters,
+)
+from inference.api.parameters.sampling import MAX_TOKENS
+from inference.api.parameters.value_types import Between, Text
+from inference.api.text_limits import check_sizes
+
+_MAX_SEQUENCES = 128
+#: OpenAI's own default for text completions.
+_DEFAULT_MAX_TOKENS = 16
+
+
+class CompletionRequest(CompletionParameters):
+    """One text or several, and how they are to be continued."""
+
+    prompt: Prompts
+    """One prompt or up to 100; prompts times n is at most 128."""
+    suffix: Text = ""
+    """What comes after the answer, which then fills in the middle; for models of the
+    capability infill. Not with echo."""
+    max_tokens: Annotated[int, Between(0, MAX_TOKENS)] = _DEFAULT_MAX_TOKENS
+    """The most tokens of the answer; 0 only with echo."""
+    logprobs: Annotated[int, Between(0, MAX_LOGPROBS)] | None = None
+    """Return how likely each token was, before any sampler, and this many of the
+    likeliest ones."""
+    echo: bool = False
+    """Begin the answer with the prompt; logprobs are then of its tokens too."""
+    best_of: Annotated[int, Between(1, MAX_CHOICES)] | None = None
+    """Write this many answers and return the n that are likeliest by their mean
+    logprob. All are counted. Not with stream. Default: n."""
+
+    @property
+    def prompts(self) -> tuple[str | list[int], ...]:
+        """The prompts, each as text or as token ids. Raises InvalidRequest."""
+        return tuple(by_path(self.prompt, "prompt").values())
+
+    @property
+    def num_sequences(self) -> int:
+        """Answers to each prompt that the model writes."""
+        return self.best_of or self.n
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """The likeliest tokens beside each token of an answer; None is no logprobs."""
+        return self.logprobs
+
+    @model_validator(mode="after")
+    def _check_completion(self) -> CompletionRequest:
+        if self.max_tokens == 0 and not self.echo:
+            raise InvalidRequest(
+                "'max_tokens' may be 0 only with 'echo': true.", param="max_tokens"
+            )
+        self._check_best_of()
+        count = len(self.prompts)
+        name = "best_of" if self.num_sequences > self.n else "n"
+        if count * self.num_sequences > _MAX_SEQUENCES:
+            raise InvalidRequest(
+                f"{count} prompts with {name}={self.num_sequences} are "
+                f"{count * self.num_sequences} answers, and at most {_MAX_SEQUENCES} "
+                "are allowed.",
+                param=name,
+            )
+        check_sizes({"suffix": len(self.suffix.encode())}, "suffix")
+        if self.suffix and self.echo:
+            raise InvalidRequest(
+                "'echo' is not allowed with 'suffix': the answer comes between the "
+                "two.",
+                param="echo",
+            )
+        return self
+
+    def _check_best_of(self) -> None:
+        if self.num_sequences < self.n:
+            raise InvalidRequest(
+                f"'best_of' is {self.best_of}, which is less than 'n', {self.n}.",
+                param="best_of",
+            )
+        if self.num_sequences > self.n and self.stream:
+            raise InvalidRequest(
+                "The best of several answers cannot be streamed: which one it is shows "
+                "at the end. Leave out 'best_of' or 'stream'.",
+                param="best_of",
+            )

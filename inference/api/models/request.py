@@ -1,0 +1,16 @@
+"""The bodies of POST /v1/models/{id}/load and /unload."""
+
+from __future__ import annotations
+
+from inference.api.body import Body
+
+
+class LoadRequest(Body):
+    """How a model is loaded."""
+
+    wait: bool = True
+    """Answer when the model is ready."""
+
+
+class UnloadRequest(Body):
+    """Nothing."""

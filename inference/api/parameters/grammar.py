@@ -1,0 +1,137 @@
+"""From the members that say what an answer must match to one grammar.
+
+It is checked at once, so what cannot be enforced is refused before anything is
+queued, with the place of the fault as ``param``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inference.api.errors import InvalidRequest, quote
+from inference.api.parameters.structured_output import (
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    TypedGrammar,
+)
+from inference.engine.structured_output import grammars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from inference.api.parameters.structured_output import (
+        StructuredOutputParameters,
+        StructuredOutputs,
+    )
+    from inference.engine.structured_output.grammar import Grammar
+
+#: A rule of GBNF: the two kinds of grammars cannot be taken for each other.
+_GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
+_ANY_OBJECT = {"type": "object"}
+#: What takes the end of the answer away from the grammar.
+_OVER_THE_END = ("ignore_eos", "min_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A member that says what the answer must match, and what makes it a grammar.
+
+    ``path`` is the place of ``value``, in the member or the member itself.
+    """
+
+    member: str
+    path: str
+    make: Callable[[Any, str], Grammar]
+    value: Any
+
+
+def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
+    """Return what the answer must match, if the body says it. Raises InvalidRequest."""
+    source = _only(list(_sources(body)))
+    if source is None:
+        return None
+    for name in _OVER_THE_END:
+        if getattr(body, name):
+            raise InvalidRequest(
+                f"'{name}' is not allowed with '{source.member}', which says where the "
+                "answer ends.",
+                param=name,
+            )
+    return checked_grammar(source.make, source.value, source.path)
+
+
+def checked_grammar(
+    make: Callable[[Any, str], Grammar], value: Any, path: str
+) -> Grammar:
+    """Return the grammar that is made of a value. Raises InvalidRequest."""
+    try:
+        return make(value, path)
+    except grammars.InvalidGrammar as error:
+        param = f"{path}.{quote(error.path)}" if error.path else path
+        raise InvalidRequest(
+            f"Invalid value for '{param}': {error.message}.", param=param
+        ) from None
+
+
+def _only(sources: Sequence[_Source]) -> _Source | None:
+    """Return the only source, if there is any. Raises InvalidRequest for two."""
+    if len(sources) > 1:
+        one, other, *_ = (source.member for source in sources)
+        raise InvalidRequest(
+            f"'{one}' and '{other}' both say what the answer must be; send one of "
+            "them.",
+            param=other,
+        )
+    return sources[0] if sources else None
+
+
+def _sources(body: StructuredOutputParameters) -> Iterator[_Source]:
+    name = "response_format"
+    match body.response_format:
+        case JsonSchemaFormat(json_schema=named):
+            path = f"{name}.json_schema.schema"
+            yield _Source(name, path, grammars.json_schema, named.schema_)
+        case JsonObjectFormat(schema_=None):
+            yield _Source(name, name, grammars.json_schema, _ANY_OBJECT)
+        case JsonObjectFormat(schema_=schema):
+            yield _Source(name, f"{name}.schema", grammars.json_schema, schema)
+    if body.structured_outputs is not None:
+        source = _only(list(_structured_outputs(body.structured_outputs)))
+        if source is not None:
+            yield replace(source, member="structured_outputs")
+    yield from _given("guided_json", grammars.json_schema, body.guided_json)
+    yield from _given("guided_regex", grammars.regex, body.guided_regex)
+    yield from _given("guided_choice", grammars.choice, body.guided_choice)
+    yield from _given("guided_grammar", _either_language, body.guided_grammar)
+    match body.grammar:
+        case TypedGrammar(type=language, value=text):
+            make = grammars.gbnf if language == "gbnf" else grammars.lark
+            yield _Source("grammar", "grammar.value", make, text)
+        case str(text) if text:
+            yield _Source("grammar", "grammar", grammars.gbnf, text)
+    yield from _given("json_schema", grammars.json_schema, body.json_schema)
+
+
+def _structured_outputs(outputs: StructuredOutputs) -> Iterator[_Source]:
+    name = "structured_outputs"
+    if outputs.json_object:
+        yield from _given(f"{name}.json_object", grammars.json_schema, _ANY_OBJECT)
+    yield from _given(f"{name}.json", grammars.json_schema, outputs.json_)
+    yield from _given(f"{name}.regex", grammars.regex, outputs.regex)
+    yield from _given(f"{name}.choice", grammars.choice, outputs.choice)
+    yield from _given(f"{name}.grammar", _either_language, outputs.grammar)
+
+
+def _given(
+    member: str, make: Callable[[Any, str], Grammar], value: Any
+) -> Iterator[_Source]:
+    if value is not None:
+        yield _Source(member, member, make, value)
+
+
+def _either_language(source: str, param: str) -> Grammar:
+    """Return the grammar of a text in GBNF or in Lark."""
+    is_gbnf = _GBNF_RULE.search(source) is not None
+    return (grammars.gbnf if is_gbnf else grammars.lark)(source, param)

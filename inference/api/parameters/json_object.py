@@ -1,0 +1,61 @@
+"""Objects of any JSON: what they say is for others to judge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import core_schema
+
+from inference.api.body_errors import broken_rule, wrong_type
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AnyJson:
+    """The rule of an object of any JSON that is not too deep or too large."""
+
+    max_bytes: int | None = None
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "object"}
+
+    def _check(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong_type("an object")
+        if _depth(value) > _MAX_DEPTH:
+            raise broken_rule(f"it is nested deeper than {_MAX_DEPTH}")
+        try:
+            size = len(json.dumps(value, ensure_ascii=False).encode())
+        except UnicodeEncodeError:
+            raise broken_rule("it is not valid Unicode text") from None
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise broken_rule(f"it must have at most {self.max_bytes:,} bytes")
+        return value
+
+
+def _depth(value: Any) -> int:
+    """Return how many objects and arrays are in one another."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return depth

@@ -1,0 +1,85 @@
+"""The bodies of POST /tokenize, /detokenize and /apply-template."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from inference.api.body import Body
+from inference.api.body_errors import missing
+from inference.api.chat.messages import Messages
+from inference.api.chat.template_parameters import TemplateParameters
+from inference.api.completions.prompts import Tokens
+from inference.api.errors import InvalidRequest
+from inference.api.parameters.value_types import ModelName, Text
+
+
+class TokenizeRequest(TemplateParameters):
+    """A text, or a conversation as the model's chat template writes it."""
+
+    model: ModelName
+    """Id, alias or file name of a model."""
+    content: Text | None = None
+    """A text."""
+    prompt: Text | None = None
+    """The same, by vLLM's name."""
+    messages: Messages | None = None
+    """Or a conversation, as the model's chat template writes it."""
+    add_special: bool | None = None
+    """Put BOS, EOS and SEP where the model wants them. Default: as llama-server for
+    content (false), as vLLM for prompt and messages (true)."""
+    add_special_tokens: bool | None = None
+    """The same, by vLLM's name."""
+    parse_special: bool = True
+    """Take special tokens that the text spells out for those."""
+    with_pieces: bool = False
+    """Return the text of each token too; bytes where that is none."""
+
+    @property
+    def adds_special(self) -> bool | None:
+        """Whether the model's special tokens go around the text, if that is given."""
+        if self.add_special is None:
+            return self.add_special_tokens
+        return self.add_special
+
+    @model_validator(mode="after")
+    def _check_text(self) -> TokenizeRequest:
+        """Refuse no text, and several, and what goes with another kind of text."""
+        texts = [name for name in _TEXTS if getattr(self, name) is not None]
+        if not texts:
+            raise missing("content")
+        if len(texts) > 1:
+            raise InvalidRequest(
+                f"Send one of '{texts[0]}' and '{texts[1]}'.", param=texts[1]
+            )
+        for name in TemplateParameters.model_fields:
+            if name in self.model_fields_set and self.messages is None:
+                raise InvalidRequest(
+                    f"'{name}' is only allowed with 'messages'.", param=name
+                )
+        if self.add_special is not None and self.add_special_tokens is not None:
+            raise InvalidRequest(
+                "'add_special' and 'add_special_tokens' mean the same; send one of "
+                "them.",
+                param="add_special_tokens",
+            )
+        return self
+
+
+_TEXTS = ("content", "prompt", "messages")
+
+
+class DetokenizeRequest(Body):
+    """Tokens to turn into text."""
+
+    model: ModelName
+    """Id, alias or file name of a model."""
+    tokens: Tokens
+
+
+class ApplyTemplateRequest(TemplateParameters):
+    """A conversation, to be written as the model's chat template does."""
+
+    model: ModelName
+    """Id, alias or file name of a model."""
+    messages: Messages
+    """The conversation."""

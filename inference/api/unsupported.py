@@ -1,0 +1,84 @@
+"""What OpenAI's API has and this one does not: refused by name, never ignored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticCustomError, core_schema
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+#: Values of a member that says what an object is; and what to do instead.
+UNSUPPORTED_VALUES = {
+    # Parts of a message.
+    ("type", "file"): "Only text is.",
+    ("type", "image_url"): "Only text is.",
+    ("type", "input_audio"): "Only text is.",
+    ("type", "refusal"): "Only an assistant's message has refusals.",
+    # Tools.
+    ("type", "custom"): "Only functions are.",
+    # A role that OpenAI has given up.
+    ("role", "function"): "Use 'tool', with the 'tool_call_id' of the call.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """The rule of a member that is not served, but may ask for nothing.
+
+    Clients send such values without being asked to. ``values`` are these; ``any_text``
+    accepts every string: a label without an effect on the answer.
+    """
+
+    values: tuple[Any, ...] = ()
+    any_text: bool = False
+    hint: str = ""
+
+    def check(self, value: Any) -> Any:
+        """Return the value. Raises PydanticCustomError if it asks for something."""
+        if self.any_text and isinstance(value, str):
+            return value
+        if any(type(value) is type(each) and value == each for each in self.values):
+            return value
+        accepted = self.accepted()
+        rule = f"only {accepted} is accepted" if accepted else "leave it out"
+        raise PydanticCustomError(
+            "unsupported_parameter", "{rule}", {"rule": f"{rule}.{self.hint}"}
+        )
+
+    def accepted(self) -> str:
+        """Return in words what it may be; "" is nothing but null."""
+        if self.any_text:
+            return "any string"
+        return " or ".join(json.dumps(value) for value in self.values)
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        rule: JsonSchemaValue = {"enum": list(self.values)}
+        if self.any_text:
+            rule = {"type": "string"}
+        elif not self.values:
+            rule = {"type": "null"}
+        text = "Not supported; accepted where it asks for nothing."
+        return {**rule, "description": text}
+
+
+def unsupported_members(model: type[BaseModel]) -> dict[str, Unsupported]:
+    """Return the members of a body that are not served, by name."""
+    return {
+        name: rule
+        for name, field in model.model_fields.items()
+        for rule in field.metadata
+        if isinstance(rule, Unsupported)
+    }
