@@ -4,53 +4,36 @@ from __future__ import annotations
 
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from inference.engine.cache_layout import grown
+from inference.engine.context_resizer import ContextResizer
 from inference.engine.errors import (
     CellsExhausted,
     ContextExceeded,
     DecodeError,
     EngineError,
     InvalidRequest,
-    ModelLoadError,
 )
-from inference.engine.kv_cache.operations import (
-    Clear,
-    Evict,
-    Fork,
-    KVOp,
-    Load,
-    Move,
-    Restore,
-    Reuse,
-    Save,
-)
+from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
+from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.output import EngineStats, SequenceOutput
-from inference.engine.sampling.detokenizer import Detokenizer
-from inference.engine.scheduling.drafting import Drafting
-from inference.engine.scheduling.scheduler import Gain, Scheduler
+from inference.engine.output_processor import OutputProcessor
+from inference.engine.scheduling.draft_planner import DraftPlanner
+from inference.engine.scheduling.scheduler import Scheduler
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.scheduling.warm_up import warm_up
 from inference.engine.sequence import FinishReason, Sequence
 from inference.engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from collections.abc import Sequence as Tokens
+    from collections.abc import Callable, Iterable, Mapping
 
     from inference.engine.backend import Backend
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.prefix_cache.disk_cache import DiskCache, StoredPrefix
-    from inference.engine.prefix_cache.scope import PrefixScope
+    from inference.engine.prefix_cache.disk_cache import DiskCache
     from inference.engine.request import GenerationRequest
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.step import StepPlan
-
-#: How long a step that has nothing else to do waits for a prefix from disk.
-_READ_WAIT_S = 0.01
-#: How soon to look again whether a prefix is written, to write the next one.
-_WRITE_WAIT_S = 0.05
+    from inference.engine.scheduling.scheduler import NewTokens
+    from inference.engine.step import Sampled, StepPlan
 
 
 class EngineCore:
@@ -64,40 +47,40 @@ class EngineCore:
         disk: DiskCache | None = None,
     ) -> None:
         self._backend = backend
-        self._tokenizer = backend.tokenizer
         self._clock = clock
-        self._base = backend.layout
-        self._disk = disk
-        for slot in range(backend.layout.n_seq_max):
-            backend.clear(slot)
+        self.times = StepTimes(backend.prefill_tile)
+        self.times.has_stage = backend.has_stage
+        self.telemetry = Telemetry(
+            n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
+        )
         self._scheduler = Scheduler(
             layout=backend.layout,
             n_ctx_max=backend.n_ctx_max,
             n_batch=backend.n_batch,
             n_outputs_max=backend.n_outputs_max,
             tokenizer=backend.tokenizer,
+            times=self.times,
             can_cut=backend.can_cut,
             shares_prefixes=backend.shares_prefixes,
-            times=StepTimes(backend.prefill_tile),
         )
-        self.times = self._scheduler.times
-        self.times.has_stage = backend.has_stage
-        self._drafting = Drafting(
+        slots = self._scheduler.slots
+        self._disk = DiskPrefixes(disk, backend, slots, self.telemetry)
+        self._cache = KVCacheExecutor(backend, slots, self._disk, self.telemetry)
+        self._context = ContextResizer(
+            backend, self._scheduler, self._cache, self.times, self.telemetry
+        )
+        self._drafts = DraftPlanner(
             self.times,
             can_draft=backend.can_draft,
             max_lookups=backend.max_lookup_sequences,
             drafter=backend.drafter,
             is_split=backend.layout.is_split,
         )
-        self.telemetry = Telemetry(
-            n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
-        )
+        self._outputs = OutputProcessor(backend.tokenizer, self.telemetry, clock)
         self._arrivals = count()
         self._requests_total = 0
         self._prompt_tokens_total = 0
         self._output_tokens_total = 0
-        #: Why the context could not be made longer, if that was tried.
-        self._shortage = ""
 
     @property
     def has_work(self) -> bool:
@@ -105,92 +88,68 @@ class EngineCore:
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
     def add(self, request: GenerationRequest) -> None:
-        """Queue a sequence; ``check_request`` has been asked before."""
-        params = request.params
-        detokenizer = Detokenizer(
-            params.stop,
-            min_tokens=params.min_tokens,
-            includes_stop=params.include_stop_str_in_output,
-        )
-        for token in request.resume:
-            detokenizer.push(self._piece(params, token))
+        """Queue a request that ``check_request`` has accepted."""
         sequence = Sequence(
             request=request,
             tokens=[*request.prompt_token_ids, *request.resume],
-            detokenizer=detokenizer,
+            detokenizer=self._outputs.detokenizer(request),
             arrival=next(self._arrivals),
             queued_at=self._clock(),
-            lookup=self._drafting.lookup_for(request),
+            lookup=self._drafts.lookup_for(request),
         )
-        sequence.stored = self._look_on_disk(sequence)
+        sequence.stored = self._disk.look_up(sequence)
         self._scheduler.add(sequence)
         self._requests_total += 1
 
     def abort(self, request_ids: Iterable[str]) -> None:
-        """End these requests before the next step; no output comes of it."""
+        """End these requests before the next step, without an output."""
         if self._scheduler.abort(request_ids):
             self._release()
 
     # A step -------------------------------------------------------------------
 
     def step(self) -> list[SequenceOutput]:
-        """Compute one step; return what every sequence in it gained.
+        """Compute one step, schedule, decode and update; return what came of it.
 
-        A step in which sequences start, or fail, only says so.
+        A step in which sequences start, or end for lack of memory, only reports that.
         """
-        outputs = self._fit_context()
-        preparation = self._scheduler.prepare()
-        self._apply(preparation.ops)
-        for _ in range(preparation.num_preempted):
-            self.telemetry.preempted()
-        outputs += self._start(preparation.admitted)
+        outputs = [*self._fit_context(), *self._start_sequences()]
         if outputs:
-            # Told before the decode, which takes a while, or the process with it.
+            # Sent before the decode, which takes a while or kills the process.
             return outputs
-        guesses: dict[Sequence, list[int]] = {}
-        if self._drafting.may_guess(self._scheduler.in_turn):
-            room = self._scheduler.draft_room()
-            try:
-                guesses = self._drafting.guesses(room)
-            except DecodeError as error:
-                return self._fail(room.limits, error)
-        plan = self._scheduler.schedule(guesses)
+        try:
+            plan = self._schedule()
+        except DecodeError as error:
+            return self._fail(self._scheduler.draft_budget().limits, error)
         if not plan.items:
-            if self._disk is not None:
-                # Nothing else is to be done than to wait for it.
-                self._disk.wait(_READ_WAIT_S)
-            return outputs
-        for part in plan.even() if self._backend.needs_even_batches else [plan]:
+            # What waits may wait for its prefix from disk.
+            self._disk.wait()
+            return []
+        for batch in plan.even() if self._backend.needs_even_batches else [plan]:
             try:
-                outputs += self._compute(part)
+                sampled = self._decode(batch)
             except CellsExhausted:
-                # The books said otherwise: the real cache has other cells. Make room.
-                return outputs + self._give_way(part)
+                # The books said otherwise: the real cache has other cells.
+                return outputs + self._make_room(batch)
             except DecodeError as error:
-                outputs += self._fail((i.sequence for i in part.items), error)
+                outputs += self._fail((i.sequence for i in batch.items), error)
+            else:
+                outputs += self._update(batch, sampled)
         return outputs
 
-    def _compute(self, plan: StepPlan) -> list[SequenceOutput]:
-        """Decode a plan and apply what comes of it."""
-        start = self._clock()
-        sampled = self._backend.decode(plan)
-        self._account(plan, self._clock() - start)
-        gains, ops = self._scheduler.update(plan, sampled)
-        self._apply(ops)
-        for gain in gains:
-            if gain.num_draft:
-                self.telemetry.drafted(gain.num_draft, gain.num_accepted)
-        outputs = list(map(self._output, gains))
-        if any(output.finish_reason is not None for output in outputs):
-            self._release()
-        return outputs
+    def _fit_context(self) -> list[SequenceOutput]:
+        """Make the context long enough for every sequence."""
+        return self._end(self._context.fit())
 
-    def _start(self, admitted: list[Sequence]) -> list[SequenceOutput]:
-        """Give sequences that got a slot what they need besides."""
-        outputs = []
-        for sequence in admitted:
-            if sequence.started_at is not None:
-                continue
+    def _start_sequences(self) -> list[SequenceOutput]:
+        """Give slots to waiting sequences, and take some away."""
+        changes = self._scheduler.assign_slots()
+        self._cache.apply(changes.operations)
+        for _ in range(changes.num_preempted):
+            self.telemetry.preempted()
+        # One that was preempted and comes back has its sampler already.
+        new = [s for s in changes.admitted if s.started_at is None]
+        for sequence in new:
             sequence.started_at = self._clock()
             self._backend.open(
                 sequence.request_id,
@@ -206,116 +165,84 @@ class EngineCore:
             self.telemetry.prefix_lookup(
                 queried=sequence.num_prompt, hit=sequence.num_cached
             )
-            outputs.append(_about(sequence, is_start=True))
-        return outputs
+        return [self._outputs.started(sequence) for sequence in new]
 
-    def _account(self, plan: StepPlan, seconds: float) -> None:
-        decodes = plan.num_decodes
-        prefill = plan.num_tokens - plan.num_decode_tokens
+    def _schedule(self) -> StepPlan:
+        """Return what the step computes. Raises DecodeError of the draft model."""
+        drafts: dict[Sequence, list[int]] = {}
+        if self._drafts.may_draft(self._scheduler.runnable):
+            drafts = self._drafts.drafts(self._scheduler.draft_budget())
+        return self._scheduler.schedule(drafts)
+
+    def _decode(self, plan: StepPlan) -> Mapping[int, Sampled]:
+        """Compute the batch and sample; learn what it takes."""
+        start = self._clock()
+        sampled = self._backend.decode(plan)
+        seconds = self._clock() - start
         if not self._is_uneven(plan):
             self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
-        self._prompt_tokens_total += prefill
+        self._prompt_tokens_total += plan.num_tokens - plan.num_decode_tokens
         self.telemetry.step(
             seconds=seconds,
-            num_decodes=decodes,
-            num_prefill=len(plan.items) - decodes,
+            num_decodes=plan.num_decodes,
+            num_prefill=len(plan.items) - plan.num_decodes,
             batch_tokens=plan.num_tokens,
         )
+        return sampled
 
     def _is_uneven(self, plan: StepPlan) -> bool:
         """Whether drafts make several micro-batches of the decodes (draft_lengths)."""
         has_drafts = plan.num_decode_tokens > plan.num_decodes
-        if not (has_drafts and self._base.is_split):
+        if not (has_drafts and self._backend.layout.is_split):
             return False
         return len({len(item.tokens) for item in plan.decodes}) > 1
 
-    def _output(self, gain: Gain) -> SequenceOutput:
-        """Return what the newest tokens of a sequence add."""
-        sequence = gain.sequence
-        tokens = sequence.tokens[len(sequence.tokens) - gain.count :]
-        text = self._text(sequence, tokens)
-        more: dict[str, Any] = {}
-        if sequence.prompt_logprobs:
-            more["prompt_logprobs"] = sequence.prompt_logprobs
-            sequence.prompt_logprobs = ()
-        if sequence.error is not None:
-            more |= {"error": sequence.error.message, "code": sequence.error.code}
-        if tokens:
-            self._output_tokens_total += len(tokens)
-            self._time(sequence, len(tokens))
-        return _about(
-            sequence, tokens=tuple(tokens), text=text, logprobs=gain.logprobs, **more
-        )
+    def _update(
+        self, plan: StepPlan, sampled: Mapping[int, Sampled]
+    ) -> list[SequenceOutput]:
+        """Append what was sampled; return it, and release what has ended."""
+        new_tokens, ops = self._scheduler.update(plan, sampled)
+        self._cache.apply(ops)
+        outputs = [self._output(new) for new in new_tokens]
+        if any(output.finish_reason is not None for output in outputs):
+            self._release()
+        return outputs
 
-    def _text(self, sequence: Sequence, tokens: list[int]) -> str:
-        """Return the text that became certain; a stop string ends the sequence."""
-        detokenizer = sequence.detokenizer
-        params = sequence.params
-        if tokens and self._scheduler.ends(sequence, tokens[-1]):
-            # The token that ends an answer is no part of its text, unless it is asked
-            # for, or a control token that the request wants to see.
-            is_asked_for = params.include_stop_str_in_output
-            if not is_asked_for and not self._is_visible(params, tokens[-1]):
-                tokens = tokens[:-1]
-        text = ""
-        for token in tokens:
-            text += detokenizer.push(self._piece(params, token))
-            if detokenizer.is_stopped:
-                self._scheduler.finish(sequence, FinishReason.STOP)
-                break
-        if sequence.is_finished:
-            text += detokenizer.flush()
-        return text
+    def _output(self, new: NewTokens) -> SequenceOutput:
+        if new.num_draft:
+            self.telemetry.drafted(new.num_draft, new.num_accepted)
+        self._output_tokens_total += new.count
+        return self._outputs.process(new)
 
-    def _piece(self, params: SamplingParams, token: int) -> bytes:
-        """Return the bytes of a token; a visible control token's are its name."""
-        is_visible = self._is_visible(params, token)
-        tokenizer = self._tokenizer
-        return tokenizer.spelling(token) if is_visible else tokenizer.piece(token)
-
-    def _is_visible(self, params: SamplingParams, token: int) -> bool:
-        """Whether it is a control token that the request wants to see."""
-        if not params.control_tokens or self._tokenizer.piece(token):
-            return False
-        name = self._tokenizer.spelling(token).decode("utf-8", "replace")
-        return name in params.control_tokens
-
-    def _time(self, sequence: Sequence, count: int) -> None:
-        now = self._clock()
-        if sequence.last_token_at is None:
-            sequence.first_token_at = now
-            started_at = sequence.started_at
-            self.telemetry.first_token(
-                ttft_s=now - sequence.queued_at,
-                prefill_s=now - started_at if started_at is not None else 0.0,
-            )
-        else:
-            self.telemetry.token_gap(now - sequence.last_token_at, count)
-        sequence.last_token_at = now
+    def _make_room(self, plan: StepPlan) -> list[SequenceOutput]:
+        """Empty a part of the cache; what does not fit into all of it fails."""
+        ops = self._scheduler.give_way()
+        if not ops:
+            error = DecodeError("llama.cpp finds no KV cells for this sequence alone.")
+            return self._fail((item.sequence for item in plan.items), error)
+        self._cache.apply(ops)
+        return []
 
     def _fail(
         self, sequences: Iterable[Sequence], error: EngineError
     ) -> list[SequenceOutput]:
         """End sequences that cannot be computed."""
-        outputs = []
-        for sequence in sequences:
-            self._scheduler.finish(sequence, FinishReason.FAILED)
-            outputs.append(_about(sequence, error=error.message, code=error.code))
-        self._release()
+        failed = list(sequences)
+        for sequence in failed:
+            sequence.fail(error)
+        return self._end(failed)
+
+    def _end(self, finished: list[Sequence]) -> list[SequenceOutput]:
+        """Return the ends of finished sequences, and release them."""
+        outputs = [self._outputs.ended(sequence) for sequence in finished]
+        if outputs:
+            self._release()
         return outputs
 
-    def _give_way(self, plan: StepPlan) -> list[SequenceOutput]:
-        """Empty a part of the cache; what cannot run in all of it fails."""
-        ops = self._scheduler.give_way()
-        if not ops:
-            error = DecodeError("llama.cpp finds no KV cells for this sequence alone.")
-            return self._fail((item.sequence for item in plan.items), error)
-        self._apply(ops)
-        return []
-
     def _release(self) -> None:
+        """Forget finished sequences."""
         ended, ops = self._scheduler.release()
-        self._apply(ops)
+        self._cache.apply(ops)
         now = self._clock()
         for sequence in ended:
             self._backend.close_sequence(sequence.request_id)
@@ -328,180 +255,32 @@ class EngineCore:
                 max_tokens=sequence.params.max_tokens,
             )
 
-    # The KV cache -------------------------------------------------------------
+    # Between the steps --------------------------------------------------------
 
-    def _apply(self, ops: Iterable[KVOp]) -> None:
-        """Do to the real cache what the scheduler's books say, in order.
-
-        Where the cache says no, it is believed: the sequence is computed anew.
-        """
-        backend, slots = self._backend, self._scheduler.slots
-        for op in ops:
-            match op:
-                case Clear(slot):
-                    backend.clear(slot)
-                case Evict(slot, cells, tokens, scope):
-                    self._to_disk(slot, tokens, scope)
-                    backend.clear(slot)
-                    self.telemetry.evicted(cells)
-                case Move(source, target):
-                    backend.move(source, target)
-                case Reuse(sequence, slot, length):
-                    if not backend.keep(slot, length):
-                        slots.forget(sequence)
-                case Fork(sequence, source, slot, length):
-                    # The source may itself have lost its cells a moment ago.
-                    is_there = backend.length(source) >= length
-                    if not is_there or not backend.fork(source, slot, length):
-                        slots.forget(sequence)
-                case Load(sequence, slot, length):
-                    if not self._load(sequence, slot, length):
-                        slots.forget(sequence)
-                case Save(sequence, slot):
-                    sequence.saved = backend.save(slot)
-                case Restore(sequence, slot):
-                    state, sequence.saved = sequence.saved or b"", None
-                    if not backend.restore(slot, state):
-                        slots.forget(sequence)
-
-    # Prefixes on disk ---------------------------------------------------------
-
-    def _look_on_disk(self, sequence: Sequence) -> StoredPrefix | None:
-        """Begin to read what there is of a sequence, if it is more than in memory."""
-        if self._disk is None or sequence.params.prompt_logprobs is not None:
-            return None
-        slots = self._scheduler.slots
-        return self._disk.look_up(
-            sequence.tokens,
-            slots.scope(sequence),
-            self._scheduler.layout,
-            beyond=slots.find(sequence).length,
-        )
-
-    def _load(self, sequence: Sequence, slot: int, length: int) -> bool:
-        """Fill an empty slot with a prefix from disk; False, with it empty, if not."""
-        stored, sequence.stored = sequence.stored, None
-        state = stored.state if stored is not None else b""
-        if not state or not self._backend.restore(slot, state):
-            return False
-        if self._backend.length(slot) < length:
-            self._backend.clear(slot)
-            return False
-        if not self._backend.keep(slot, length):
-            return False
-        self.telemetry.prefix_loaded(tokens=length, size=len(state))
-        return True
-
-    def _to_disk(
-        self,
-        slot: int,
-        tokens: Tokens[int],
-        scope: PrefixScope,
-        *,
-        is_idle: bool = False,
-    ) -> bool:
-        """Have a cached prefix written, if it is worth it; return whether it is."""
-        if self._disk is None:
-            return False
-        layout = self._scheduler.layout
-        size = self._disk.offer(
-            tokens,
-            scope,
-            layout,
-            lambda: self._backend.save(slot),
-            is_idle=is_idle,
-        )
-        if size:
-            self.telemetry.prefix_stored(size)
-        return bool(size)
+    def warm_up(self) -> None:
+        """Measure what steps take here, and bring the weights into memory."""
+        warm_up(self._backend, self.times, self._clock)
 
     def tidy(self) -> float | None:
-        """Do a piece of what can wait; return in how many seconds to come again.
+        """Do a piece of what can wait; return the seconds after which to call again.
 
-        None if there is nothing to do until the next request.
+        None if nothing is left to do until the next request.
         """
-        if self._disk is None:
-            return None
-        if self._disk.is_writing or any(
-            self._to_disk(*each, is_idle=True)
-            for each in self._scheduler.slots.cached()
-        ):
-            return _WRITE_WAIT_S
-        return None
-
-    def _fit_context(self) -> list[SequenceOutput]:
-        """Make the cache larger if a sequence needs a longer context than it has.
-
-        What runs is set aside and comes back. If there is no memory, the context
-        stays as it is, until the engine rests.
-        """
-        needed = self._scheduler.context_needed()
-        layout = self._scheduler.layout
-        if needed > layout.n_ctx:
-            larger = grown(
-                layout,
-                needed,
-                n_ctx_max=self._backend.n_ctx_max,
-                n_cells_max=self._backend.n_cells_max,
-            )
-            try:
-                self._resize(larger)
-            except ModelLoadError as error:
-                self._scheduler.limit_context(layout.n_ctx)
-                self._shortage = error.message
-        return self._end_too_long() if self._shortage else []
-
-    def _end_too_long(self) -> list[SequenceOutput]:
-        """End what would need a longer context than there is memory for."""
-        limit = self._scheduler.n_ctx_max
-        outputs = []
-        for sequence in self._scheduler.unfinished():
-            if len(sequence.tokens) < limit:
-                continue
-            if sequence.num_output:
-                self._scheduler.finish(sequence, FinishReason.LENGTH)
-                outputs.append(_about(sequence, text=sequence.detokenizer.flush()))
-                continue
-            error = ContextExceeded(
-                f"This model's maximum context length is {limit} tokens, but the "
-                f"prompt has {sequence.num_prompt} tokens, and there is no memory for "
-                f"a longer context: {self._shortage}"
-            )
-            outputs += self._fail([sequence], error)
-        if outputs:
-            self._release()
-        return outputs
+        return self._disk.store_one()
 
     def rest(self) -> None:
         """Give back what a longer context took; to be called after a while idle."""
-        if self._shortage:
-            self._shortage = ""
-            self._scheduler.limit_context(self._backend.n_ctx_max)
-        if not self.has_work and self._scheduler.layout != self._base:
-            self._resize(self._base)
-
-    def _resize(self, layout: CacheLayout) -> None:
-        self._apply(self._scheduler.set_aside())
-        try:
-            self._backend.resize(layout)
-        finally:
-            self._scheduler.resized(self._backend.layout)
-        self.times.has_stage = self._backend.has_stage
-        self.telemetry.context_resized(layout.n_ctx)
-
-    def warm_up(self) -> None:
-        """Learn what steps take here, and bring the weights into memory."""
-        warm_up(self._backend, self.times, self._clock)
+        self._context.rest()
 
     def stats(self) -> EngineStats:
         """Return the state and the totals."""
-        cells = self._scheduler.slots.cells
+        slots = self._scheduler.slots
         return EngineStats(
             num_running=self._scheduler.num_running,
             num_waiting=self._scheduler.num_waiting,
-            kv_cells_used=cells.used,
-            kv_cells_total=cells.total,
-            n_ctx=self._scheduler.layout.n_ctx,
+            kv_cells_used=slots.cells.used,
+            kv_cells_total=slots.cells.total,
+            n_ctx=slots.layout.n_ctx,
             n_ctx_max=self._scheduler.n_ctx_max,
             requests_total=self._requests_total,
             prompt_tokens_total=self._prompt_tokens_total,
@@ -511,29 +290,12 @@ class EngineCore:
     def check_integrity(self) -> None:
         """Raise AssertionError unless the books balance, and agree with the cache."""
         self._scheduler.check_integrity()
-        for slot, length in self._scheduler.slots.held().items():
-            real = self._backend.length(slot)
-            if real != length:
-                raise AssertionError(f"slot {slot} has {real} cells, not {length}")
+        self._cache.check_integrity()
 
     def close(self) -> None:
         """Free the backend. Idempotent."""
-        if self._disk is not None:
-            self._disk.close()
+        self._disk.close()
         self._backend.close()
-
-
-def _about(sequence: Sequence, **more: Any) -> SequenceOutput:
-    return SequenceOutput(
-        request_id=sequence.request_id,
-        num_prompt=sequence.num_prompt,
-        num_output=sequence.num_output,
-        num_cached=sequence.num_cached,
-        num_drafted=sequence.num_drafted,
-        num_accepted=sequence.num_accepted,
-        finish_reason=sequence.finish_reason,
-        **more,
-    )
 
 
 def check_request(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inference.engine.speculative.prompt_lookup import PromptLookup
 
 
-#: Tokens of an answer that a context has room for before it begins.
+#: Tokens of an answer for which the context has room before the answer begins.
 _ANSWER = 256
 
 
@@ -43,16 +43,16 @@ class FinishReason(enum.StrEnum):
 class Sequence:
     """A request's tokens and state; it knows no scheduler and no model.
 
-    ``tokens`` is prompt and output in one list, ``num_computed`` how many of
-    them have their KV cell. Output tokens that an earlier worker has delivered
-    are there from the start: they are prefilled and count as output. ``arrival``
-    orders sequences. ``saved`` are the cells of a preempted one, outside of the
-    cache, ``stored`` those of its prefix that come from disk. ``waits_for`` is a
-    running sequence that computes, up to ``waits_until``, the prefix that this one
-    will take over. ``prompt_logprobs`` tell how likely the prompt's tokens after the
-    first were, if asked. The newest ``num_forced`` tokens were not sampled: a grammar
-    left no choice. ``lookup`` finds guesses, ``acceptance`` tells how good they are.
-    Times are seconds of the engine's clock.
+    ``tokens`` is prompt and output in one list, ``num_computed`` how many of them have
+    their KV cell. Output tokens that an earlier worker has delivered are there from the
+    start: they are prefilled and count as output. ``arrival`` orders sequences.
+    ``saved`` are the cells of a preempted one, outside of the cache, ``stored`` is its
+    prefix that comes from disk. ``waits_for`` is a running sequence that computes, up
+    to ``waits_until``, the prefix that this one will take over. ``prompt_logprobs`` has
+    an entry for each of the prompt's tokens after the first, if asked for. The newest
+    ``num_forced`` tokens were not sampled: a grammar left no choice. ``lookup`` finds
+    drafts, ``acceptance`` is how good they are. Times are seconds of the engine's
+    clock.
     """
 
     request: GenerationRequest
@@ -112,12 +112,17 @@ class Sequence:
 
     @property
     def is_decoding(self) -> bool:
-        """Whether it only goes on: by its newest token, and those forced after it."""
+        """Whether only its newest token is uncomputed, and those forced before it."""
         return self.num_uncomputed <= 1 + self.num_forced
 
     @property
+    def order(self) -> tuple[int, int]:
+        """Its place among those that were here first: the last is preempted first."""
+        return self.request.priority, self.arrival
+
+    @property
     def is_finished(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether it has ended."""
         return self.status is SequenceStatus.FINISHED
 
     @property
@@ -136,9 +141,20 @@ class Sequence:
     def context_needed(self) -> int:
         """Positions that it will need: its tokens, and some for an answer.
 
-        A limit of the answer's length is often set high, to be safe; the cache
-        need not be made for that.
+        ``max_tokens`` is often set high, to be safe; the cache need not have room for
+        all of that.
         """
         limit = self.params.max_tokens
         answer = _ANSWER if limit is None else min(limit, _ANSWER)
         return max(self.num_prompt + answer, len(self.tokens) + 1)
+
+    def finish(self, reason: FinishReason) -> None:
+        """End it; the first reason counts, except that a stop string wins."""
+        if not self.is_finished or reason is FinishReason.STOP:
+            self.finish_reason = reason
+        self.status = SequenceStatus.FINISHED
+
+    def fail(self, error: EngineError) -> None:
+        """End it because of an error."""
+        self.error = error
+        self.finish(FinishReason.FAILED)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class StepItem:
     """The tokens of one sequence in a step.
 
-    They go to the positions from ``start`` on. ``samples`` says whether the last
-    of them yields a token: true for a decode and for the end of a prefill. The
-    newest ``num_draft`` tokens are guesses: as far as the sampler comes to the same
-    ones, each yields a token, too. ``num_forced`` of those of a decode were not
-    sampled: a grammar left no choice. ``tells_prompt`` asks how likely each of the
-    tokens after the first was.
+    They go to the positions from ``start`` on. ``samples`` says whether the last of
+    them yields a token: true for a decode and for the end of a prefill. The newest
+    ``num_draft`` tokens are a draft: each that the sampler draws too yields one more.
+    ``num_forced`` tokens of a decode were not sampled: a grammar left no choice.
+    ``wants_prompt_logprobs`` asks for the log-probability of each token after the
+    prompt's first.
     """
 
     sequence: Sequence
@@ -33,17 +33,17 @@ class StepItem:
     samples: bool
     num_draft: int = 0
     num_forced: int = 0
-    tells_prompt: bool = False
+    wants_prompt_logprobs: bool = False
 
     @property
     def is_decode(self) -> bool:
-        """Whether the sequence only goes on."""
+        """Whether the sequence has no prompt left to compute."""
         return self.samples and len(self.tokens) == 1 + self.num_forced + self.num_draft
 
     @property
     def num_outputs(self) -> int:
         """Tokens of the item whose logits are needed."""
-        if self.tells_prompt:
+        if self.wants_prompt_logprobs:
             return len(self.tokens)
         return 1 + self.num_draft if self.samples else 0
 
@@ -52,9 +52,8 @@ class StepItem:
 class StepPlan:
     """The batch of one step, ordered by slot. All have the same adapters.
 
-    Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of
-    order it falls back to one sequence per micro-batch. What is asked of it often is
-    reckoned once.
+    Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of order it
+    falls back to one sequence per micro-batch (``split_equal`` in llama-batch.cpp).
     """
 
     items: tuple[StepItem, ...]
@@ -66,12 +65,12 @@ class StepPlan:
 
     @cached_property
     def decodes(self) -> list[StepItem]:
-        """The sequences that only continue."""
+        """The items of sequences that decode."""
         return [item for item in self.items if item.is_decode]
 
     @property
     def num_decodes(self) -> int:
-        """Sequences that only continue."""
+        """Sequences that decode."""
         return len(self.decodes)
 
     @cached_property
@@ -81,12 +80,12 @@ class StepPlan:
 
     @cached_property
     def num_decode_tokens(self) -> int:
-        """Tokens of the sequences that only continue, with their drafts."""
+        """Tokens of the sequences that decode, with their drafts."""
         return sum(len(item.tokens) for item in self.decodes)
 
     @cached_property
     def prefills(self) -> list[tuple[int, int]]:
-        """Of each piece of a prompt its tokens, and the tokens before it."""
+        """Of each piece of a prompt: how many tokens it has, how many are before it."""
         if self.num_decodes == len(self.items):
             return []
         return [
@@ -105,11 +104,11 @@ class StepPlan:
 class Sampled:
     """What a step gave a sequence.
 
-    ``tokens`` in order: those as drafted, ``num_accepted`` of them, the one after
-    them, and what a grammar leaves no choice about. ``logprobs`` of each, if asked
-    for. ``prompt_logprobs`` are those of the prompt's tokens in the step.
-    ``is_complete`` says that nothing may follow them. ``error`` is why its sampler
-    could not choose: the sequence ends by it.
+    ``tokens`` in order: the ``num_accepted`` first tokens of the draft, the one after
+    them, and those that a grammar leaves no choice about. ``logprobs`` has one entry
+    for each, if asked for, ``prompt_logprobs`` one for each of the prompt's tokens in
+    the step. ``is_complete`` says that nothing may follow the tokens. ``error`` is why
+    the sampler could not choose: it ends the sequence.
     """
 
     tokens: tuple[int, ...] = ()

@@ -39,8 +39,8 @@ _MAX_MOVES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A prefix that is there already: in which slot, how many tokens."""
+class PrefixMatch:
+    """The longest prefix in the cache: in which slot, how many tokens."""
 
     source: int | None = None
     length: int = 0
@@ -71,11 +71,16 @@ class Slots:
         shares_prefixes: bool = False,
     ) -> None:
         """``can_cut`` says whether the end of a sequence can be dropped at all."""
+        self._can_cut = can_cut
+        self._shares_prefixes = shares_prefixes
+        self.reset(layout)
+
+    def reset(self, layout: CacheLayout) -> None:
+        """Begin again with an empty cache of another shape."""
+        self.layout = layout
         self.count = layout.n_seq_max
         self.cells = Cells(total=layout.n_cells, are_shared=not layout.is_split)
         self._is_split = layout.is_split
-        self._can_cut = can_cut
-        self._shares_prefixes = shares_prefixes
         self._running: dict[int, Sequence] = {}
         self._cached: dict[int, _Cached] = {}
         self._tree = PrefixTree()
@@ -93,9 +98,9 @@ class Slots:
 
     # What is there already ----------------------------------------------------
 
-    def find(self, sequence: Sequence) -> Match:
+    def find(self, sequence: Sequence) -> PrefixMatch:
         """Return the longest prefix that the sequence can take over now."""
-        best = Match()
+        best = PrefixMatch()
         if sequence.params.prompt_logprobs is not None:
             # Every position's logits are wanted, so every position is computed.
             return best
@@ -110,7 +115,7 @@ class Slots:
                 # A finished one can be taken over where a running one is copied.
                 is_better = length == best.length and slot in self._cached
                 if length > best.length or (length and is_better):
-                    best = Match(slot, length)
+                    best = PrefixMatch(slot, length)
         return best
 
     def pending(self, sequence: Sequence, found: int) -> tuple[Sequence, int] | None:
@@ -141,11 +146,11 @@ class Slots:
 
     # Giving and taking --------------------------------------------------------
 
-    def take(self, sequence: Sequence, match: Match) -> list[KVOp]:
+    def take(self, sequence: Sequence, match: PrefixMatch) -> list[KVOp]:
         """Give the sequence a slot, with the prefix that was found for it."""
         slot = self._choose(match)
         if slot != match.source and match.length < MIN_COPY:
-            match = Match()
+            match = PrefixMatch()
         ops: list[KVOp] = []
         sequence.slot = slot
         if sequence.saved is not None:
@@ -242,7 +247,7 @@ class Slots:
 
     # Which slot ---------------------------------------------------------------
 
-    def _choose(self, match: Match) -> int:
+    def _choose(self, match: PrefixMatch) -> int:
         """Return the slot for a sequence that takes over what was found."""
         free = [slot for slot in range(self.count) if slot not in self._running]
         source = match.source
@@ -252,7 +257,7 @@ class Slots:
             return source
         return min(others, key=self._cost)
 
-    def _is_cheap(self, match: Match, others: Iterable[int]) -> bool:
+    def _is_cheap(self, match: PrefixMatch, others: Iterable[int]) -> bool:
         """Whether taking a slot over with its content loses little."""
         assert match.source is not None  # noqa: S101 - asked of a source only
         held = len(self._cached[match.source].tokens)
@@ -330,7 +335,7 @@ class Slots:
         self.cells.move(slot, target)
         return [Move(slot, target)] if sequence.num_computed else []
 
-    def held(self) -> dict[int, int]:
+    def lengths(self) -> dict[int, int]:
         """Return how many positions each slot must have in the real cache."""
         return {slot: self.cells.length(slot) for slot in range(self.count)}
 

@@ -427,12 +427,12 @@ class LlamaBackend:
     def _sample(self, context: Any, item: StepItem, end: int) -> Sampled:
         """Return what an item's logits say; its tokens end at the batch's ``end``."""
         sampler = self._samplers[item.sequence.request_id]
-        has_more = item.num_draft or item.tells_prompt
+        has_more = item.num_draft or item.wants_prompt_logprobs
         if sampler.is_plain and item.samples and not has_more:
             # Nearly all of them.
             return Sampled((sampler.sample(context, end - 1),))
         told: list[TokenLogprobs] = []
-        if item.tells_prompt:
+        if item.wants_prompt_logprobs:
             start = end - len(item.tokens)
             prompt = item.sequence.request.prompt_token_ids
             if item.start == 0:

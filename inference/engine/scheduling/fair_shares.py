@@ -16,25 +16,25 @@ MAX_INTERFERENCE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What a key wants: ``count`` sequences, waiting and running; its weight."""
+class KeyDemand:
+    """A key's sequences, waiting and running, and its weight."""
 
     count: int
     weight: float = 1.0
 
 
-def shares(
-    demands: Mapping[str, Demand],
+def fair_shares(
+    demands: Mapping[str, KeyDemand],
     *,
     n_seq_max: int,
     step_seconds: Callable[[int], float] | None,
 ) -> dict[str, int]:
     """Return how many sequences of each key may run at once.
 
-    Slots are shared out max-min fairly by weight. A key that wants less than its
-    even share is light; beside light keys the heavy ones run only as many
-    sequences as keep the step short, yet never less than an even share.
-    ``step_seconds`` tells what a decode of n sequences takes, None if unknown.
+    Slots are shared out max-min fairly by weight. A key with fewer sequences than its
+    even share is light; beside light keys the heavy ones run only as many sequences
+    as keep the step short, yet never fewer than an even share. ``step_seconds``
+    returns the seconds of a decode of n sequences; None if they are unknown.
     """
     granted = _water_fill(demands, n_seq_max)
     total = sum(granted.values())
@@ -59,12 +59,12 @@ def shares(
     return _water_fill(demands, count)
 
 
-def _even(unit: float, demand: Demand) -> int:
+def _even(unit: float, demand: KeyDemand) -> int:
     return min(demand.count, max(1, round(unit * demand.weight)))
 
 
-def _water_fill(demands: Mapping[str, Demand], count: int) -> dict[str, int]:
-    """Give ``count`` places away one by one, each to whom has least by weight."""
+def _water_fill(demands: Mapping[str, KeyDemand], count: int) -> dict[str, int]:
+    """Give away ``count`` slots, each to the key that has the least by weight."""
     granted = dict.fromkeys(demands, 0)
     for _ in range(min(count, sum(demand.count for demand in demands.values()))):
         name = min(

@@ -37,7 +37,7 @@ class TellingBackend(FakeBackend):
             if result is not None and params.logprobs is not None:
                 logprobs = tuple(map(told, result.tokens))
                 sampled[slot] = result = replace(result, logprobs=logprobs)
-            if result is not None and item.tells_prompt:
+            if result is not None and item.wants_prompt_logprobs:
                 prompt = tuple(map(told, item.tokens))
                 sampled[slot] = replace(result, prompt_logprobs=prompt)
         return sampled

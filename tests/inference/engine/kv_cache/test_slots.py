@@ -7,7 +7,7 @@ import pytest
 from inference.engine import GenerationRequest, SamplingParams
 from inference.engine.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Evict, Fork, Move, Reuse
-from inference.engine.kv_cache.slots import Match, Slots
+from inference.engine.kv_cache.slots import PrefixMatch, Slots
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sequence import Sequence, SequenceStatus
 
@@ -56,7 +56,7 @@ def test_the_next_turn_of_a_conversation_takes_its_slot_over() -> None:
     slots.retire(turn)
     following = sequence([*A, 7, 8])
     match = slots.find(following)
-    assert match == Match(0, 100)
+    assert match == PrefixMatch(0, 100)
     assert slots.take(following, match) == [Reuse(following, 0, 100)]
     assert following.num_uncomputed == 2
 
@@ -81,7 +81,7 @@ def test_a_long_conversation_is_not_lost_to_one_that_shares_its_beginning() -> N
     slots.retire(run(slots, A))
     other = sequence([*A[:40], 1])
     assert slots.take(other, slots.find(other)) == [Fork(other, 0, 1, 40)]
-    assert slots.find(sequence([*A, 1])) == Match(0, 100)
+    assert slots.find(sequence([*A, 1])) == PrefixMatch(0, 100)
 
 
 def test_a_few_shared_tokens_are_not_worth_a_copy() -> None:
@@ -102,8 +102,8 @@ def test_another_owners_prefix_is_not_found_unless_that_is_allowed() -> None:
 def test_a_model_that_cannot_be_cut_reuses_whole_sequences_only() -> None:
     slots = make_slots(can_cut=False)
     slots.retire(run(slots, A))
-    assert slots.find(sequence([*A, 1])) == Match(0, 100)
-    assert slots.find(sequence([*A[:50], 1])) == Match()
+    assert slots.find(sequence([*A, 1])) == PrefixMatch(0, 100)
+    assert slots.find(sequence([*A[:50], 1])) == PrefixMatch()
 
 
 def test_the_least_recently_used_prefix_goes_first() -> None:
@@ -124,7 +124,7 @@ def test_a_hole_among_running_sequences_is_filled_and_its_prefix_is_saved() -> N
     assert runners[-1].slot == 4 or runners[-1].slot == 3
     slots.retire(runners[1])
     new = sequence([8, 8])
-    ops = slots.take(new, Match())
+    ops = slots.take(new, PrefixMatch())
     assert new.slot == 1
     assert any(isinstance(op, Move | Evict) for op in ops)
     slots.check_integrity()
@@ -167,7 +167,7 @@ def test_a_dropped_sequence_leaves_nothing() -> None:
     runner = run(slots, A)
     assert slots.drop(runner) == [Clear(0)]
     assert slots.cells.used == 0
-    assert slots.find(sequence([*A, 1])) == Match()
+    assert slots.find(sequence([*A, 1])) == PrefixMatch()
 
 
 def test_the_audit_finds_a_slot_whose_cells_are_not_its_tokens() -> None:

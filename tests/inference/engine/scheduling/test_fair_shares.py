@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from inference.engine.scheduling.fair_shares import MAX_INTERFERENCE, Demand, shares
+from inference.engine.scheduling.fair_shares import (
+    MAX_INTERFERENCE,
+    KeyDemand,
+    fair_shares,
+)
 
 
 def cpu_step(count: int) -> float:
@@ -12,12 +16,14 @@ def gpu_step(count: int) -> float:
 
 
 def test_a_key_alone_gets_all_slots() -> None:
-    assert shares({"a": Demand(64)}, n_seq_max=32, step_seconds=cpu_step) == {"a": 32}
+    alone = {"a": KeyDemand(64)}
+    granted = fair_shares(alone, n_seq_max=32, step_seconds=cpu_step)
+    assert granted == {"a": 32}
 
 
 def test_slots_are_shared_by_weight() -> None:
-    granted = shares(
-        {"a": Demand(64, weight=3.0), "b": Demand(64)},
+    granted = fair_shares(
+        {"a": KeyDemand(64, weight=3.0), "b": KeyDemand(64)},
         n_seq_max=32,
         step_seconds=None,
     )
@@ -25,8 +31,8 @@ def test_slots_are_shared_by_weight() -> None:
 
 
 def test_what_one_key_does_not_want_the_others_get() -> None:
-    granted = shares(
-        {"a": Demand(64), "b": Demand(64), "c": Demand(2)},
+    granted = fair_shares(
+        {"a": KeyDemand(64), "b": KeyDemand(64), "c": KeyDemand(2)},
         n_seq_max=32,
         step_seconds=None,
     )
@@ -34,23 +40,27 @@ def test_what_one_key_does_not_want_the_others_get() -> None:
 
 
 def test_a_heavy_key_does_not_slow_a_light_one_beyond_the_bound() -> None:
-    granted = shares(
-        {"heavy": Demand(64), "light": Demand(1)}, n_seq_max=32, step_seconds=cpu_step
+    granted = fair_shares(
+        {"heavy": KeyDemand(64), "light": KeyDemand(1)},
+        n_seq_max=32,
+        step_seconds=cpu_step,
     )
     assert granted == {"light": 1, "heavy": 2}
     assert cpu_step(3) <= MAX_INTERFERENCE * cpu_step(1) < cpu_step(4)
 
 
 def test_where_a_larger_batch_costs_nothing_nobody_is_held_back() -> None:
-    granted = shares(
-        {"heavy": Demand(64), "light": Demand(4)}, n_seq_max=32, step_seconds=gpu_step
+    granted = fair_shares(
+        {"heavy": KeyDemand(64), "light": KeyDemand(4)},
+        n_seq_max=32,
+        step_seconds=gpu_step,
     )
     assert granted == {"heavy": 28, "light": 4}
 
 
 def test_a_heavy_key_gets_at_least_an_even_share() -> None:
-    granted = shares(
-        {"heavy": Demand(64), "light": Demand(4)},
+    granted = fair_shares(
+        {"heavy": KeyDemand(64), "light": KeyDemand(4)},
         n_seq_max=32,
         step_seconds=lambda count: float(count),
     )
@@ -58,7 +68,7 @@ def test_a_heavy_key_gets_at_least_an_even_share() -> None:
 
 
 def test_keys_that_want_the_same_are_not_held_back() -> None:
-    granted = shares(
-        {"a": Demand(4), "b": Demand(4)}, n_seq_max=32, step_seconds=cpu_step
+    granted = fair_shares(
+        {"a": KeyDemand(4), "b": KeyDemand(4)}, n_seq_max=32, step_seconds=cpu_step
     )
     assert granted == {"a": 4, "b": 4}

@@ -58,7 +58,7 @@ def engine(
 
 
 def prompts(core: EngineCore, count: int) -> list[list[int]]:
-    tokenize = core._tokenizer.tokenize
+    tokenize = core._backend.tokenizer.tokenize
     return [
         tokenize(CHAT.format(question), special=True) for question in QUESTIONS[:count]
     ]
@@ -125,7 +125,7 @@ def test_sequences_that_are_preempted_and_come_back_are_drafted_for(
         for each in logprobs[len(prompt) :]:
             # The ends were banned.
             best = next(
-                one for one in each.top if not core._tokenizer.is_end(one.token)
+                one for one in each.top if not core._backend.tokenizer.is_end(one.token)
             )
             # Without drafts it is up to 0.4.
             assert best.logprob - each.chosen.logprob < 0.6
@@ -138,7 +138,7 @@ def test_a_prompt_that_is_longer_than_a_batch_is_read_in_pieces(
     for draft in ("off", "model"):
         core = engine(draft, n_ctx=512, n_seq_max=2, n_batch=64)
         text = "The quick brown fox jumps over the lazy dog. " * 30
-        prompt = core._tokenizer.tokenize(text, special=True)
+        prompt = core._backend.tokenizer.tokenize(text, special=True)
         params = SamplingParams(temperature=0, max_tokens=40)
         core.add(GenerationRequest("a", prompt, params))
         outputs = run_outputs(core)
@@ -195,7 +195,9 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
     """Chi-square of the tokens at the first drafted places, over many seeds."""
     # Cells of all sequences together: guesses of any lengths are one micro-batch.
     core = engine("off", n_ctx=64, n_seq_max=16, kv_layout="unified")
-    prompt = core._tokenizer.tokenize("Once upon a time, there was a", special=True)
+    prompt = core._backend.tokenizer.tokenize(
+        "Once upon a time, there was a", special=True
+    )
     greedy = SamplingParams(temperature=0, max_tokens=2)
     core.add(GenerationRequest("greedy", prompt, greedy))
     prediction = tuple(t for output in run_outputs(core) for t in output.tokens)

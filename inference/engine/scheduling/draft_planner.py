@@ -1,4 +1,4 @@
-"""Who guesses tokens in the next step, from what, and how many of them."""
+"""Which sequences get drafts in the next step, from where, and how long ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DraftRoom:
-    """What the next step has room for besides its ``tokens``: guesses.
+class DraftBudget:
+    """Drafted tokens that the next step has room for, besides its ``tokens``.
 
-    ``limits`` says for each sequence that decodes how many may come true before it
-    ends; ``total`` is for all of them together.
+    ``limits`` is by sequence that decodes: more cannot be accepted before it ends.
+    ``total`` is for all of them together.
     """
 
     tokens: int
@@ -34,11 +34,11 @@ class DraftRoom:
     total: int
 
 
-class Drafting:
-    """Finds guesses, as many as pay.
+class DraftPlanner:
+    """Makes drafts, as long as they pay.
 
-    A sequence looks its guesses up, in what it has or in a prediction of its answer;
-    or a draft model makes them.
+    A sequence looks its draft up, in its own tokens or in a prediction of its answer;
+    or a draft model makes it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Drafting:
         drafter: Drafter | None,
         is_split: bool = False,
     ) -> None:
-        """``can_draft`` says whether what was wrong can be taken back.
+        """``can_draft`` says whether the cells of wrong tokens can be dropped.
 
         ``is_split`` says that sequences have cells of their own. While more than
         ``max_lookups`` sequences decode, only predictions are looked up.
@@ -62,27 +62,27 @@ class Drafting:
         self._drafter = drafter
 
     def lookup_for(self, request: GenerationRequest) -> PromptLookup | None:
-        """Return where the guesses of a request's sequence are looked up."""
+        """Return where the drafts of a request's sequence are looked up."""
         if self._can_draft and (self._max_lookups or request.prediction_token_ids):
             return PromptLookup(request.prompt_token_ids, request.prediction_token_ids)
         return None
 
-    def may_guess(self, sequences: Collection[Sequence]) -> bool:
-        """Whether there may be guesses in a step of these; a quick look."""
+    def may_draft(self, sequences: Collection[Sequence]) -> bool:
+        """Whether a step of these may have drafts; much cheaper than ``drafts``."""
         if self._drafter is not None or len(sequences) <= self._max_lookups:
             return True
         return any(sequence.request.prediction_token_ids for sequence in sequences)
 
-    def guesses(self, room: DraftRoom) -> dict[Sequence, list[int]]:
-        """Return what to guess in the next step. Raises DecodeError."""
-        if room.total <= 0 or not self._times.knows_batches:
+    def drafts(self, budget: DraftBudget) -> dict[Sequence, list[int]]:
+        """Return the drafts of the next step. Raises DecodeError."""
+        if budget.total <= 0 or not self._times.knows_batches:
             return {}
-        are_few = len(room.limits) <= self._max_lookups
+        are_few = len(budget.limits) <= self._max_lookups
         looked_up: dict[Sequence, list[int]] = {}
         candidates: dict[Sequence, DraftCandidate] = {}
-        for sequence, most in room.limits.items():
+        for sequence, most in budget.limits.items():
             limit, rate = min(most, MAX_DRAFT), sequence.acceptance.rate
-            # A first token is waited for: nothing is computed beside it.
+            # Its first token is urgent: nothing is computed beside it.
             if limit <= 0 or not sequence.num_output:
                 continue
             if sequence.lookup is not None:
@@ -98,25 +98,25 @@ class Drafting:
             return {}
         lengths = draft_lengths(
             list(candidates.values()),
-            room.total,
-            tokens=room.tokens,
-            expected=float(len(room.limits)),
+            budget.total,
+            tokens=budget.tokens,
+            expected=float(len(budget.limits)),
             step_seconds=lambda count: self._times.decode_s(count) or 0.0,
             pass_seconds=self._pass_seconds,
             batch_s=(self._times.decode_s(0) or 0.0) if self._is_split else 0.0,
         )
         wanted: dict[Sequence, int] = {}
-        guesses: dict[Sequence, list[int]] = {}
+        drafts: dict[Sequence, list[int]] = {}
         for sequence, length in zip(candidates, lengths, strict=True):
             if not length:
                 continue
             if sequence in looked_up:
-                guesses[sequence] = looked_up[sequence][:length]
+                drafts[sequence] = looked_up[sequence][:length]
             else:
                 wanted[sequence] = length
         if wanted and self._drafter is not None:
-            guesses |= self._drafter.propose(wanted)
-        return guesses
+            drafts |= self._drafter.propose(wanted)
+        return drafts
 
     def _pass_seconds(self, count: int) -> float:
         return self._drafter.pass_s(count) if self._drafter is not None else 0.0

@@ -1,0 +1,97 @@
+"""The context grows when a sequence needs it, and shrinks when the engine rests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.engine.cache_layout import grown
+from inference.engine.errors import ContextExceeded, ModelLoadError
+from inference.engine.sequence import FinishReason
+
+if TYPE_CHECKING:
+    from inference.engine.backend import Backend
+    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.kv_cache.execution import KVCacheExecutor
+    from inference.engine.scheduling.scheduler import Scheduler
+    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.sequence import Sequence
+    from inference.engine.telemetry import Telemetry
+
+
+class ContextResizer:
+    """Makes the KV cache as large as the longest sequence needs.
+
+    Running sequences are set aside meanwhile and come back. If there is no memory, the
+    context stays as it is, until the engine rests.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        scheduler: Scheduler,
+        cache: KVCacheExecutor,
+        times: StepTimes,
+        telemetry: Telemetry,
+    ) -> None:
+        self._backend = backend
+        self._scheduler = scheduler
+        self._cache = cache
+        self._times = times
+        self._telemetry = telemetry
+        self._first_layout = backend.layout
+        #: Why the context could not be made longer, if that was tried.
+        self._shortage = ""
+
+    def fit(self) -> list[Sequence]:
+        """Make the context long enough; return the sequences that end without that."""
+        needed = self._scheduler.context_needed()
+        layout = self._scheduler.slots.layout
+        if needed > layout.n_ctx:
+            larger = grown(
+                layout,
+                needed,
+                n_ctx_max=self._backend.n_ctx_max,
+                n_cells_max=self._backend.n_cells_max,
+            )
+            try:
+                self._resize(larger)
+            except ModelLoadError as error:
+                self._scheduler.n_ctx_max = layout.n_ctx
+                self._shortage = error.message
+        return self._end_too_long() if self._shortage else []
+
+    def rest(self) -> None:
+        """Give back what a longer context took."""
+        if self._shortage:
+            self._shortage = ""
+            self._scheduler.n_ctx_max = self._backend.n_ctx_max
+        is_idle = not self._scheduler.unfinished()
+        if is_idle and self._scheduler.slots.layout != self._first_layout:
+            self._resize(self._first_layout)
+
+    def _end_too_long(self) -> list[Sequence]:
+        limit = self._scheduler.n_ctx_max
+        ended = []
+        for sequence in self._scheduler.unfinished():
+            if len(sequence.tokens) < limit:
+                continue
+            ended.append(sequence)
+            if sequence.num_output:
+                sequence.finish(FinishReason.LENGTH)
+                continue
+            message = (
+                f"This model's maximum context length is {limit} tokens, but the "
+                f"prompt has {sequence.num_prompt} tokens, and there is no memory for "
+                f"a longer context: {self._shortage}"
+            )
+            sequence.fail(ContextExceeded(message))
+        return ended
+
+    def _resize(self, layout: CacheLayout) -> None:
+        self._cache.apply(self._scheduler.preempt_all())
+        try:
+            self._backend.resize(layout)
+        finally:
+            self._scheduler.use_layout(self._backend.layout)
+        self._times.has_stage = self._backend.has_stage
+        self._telemetry.context_resized(layout.n_ctx)

@@ -1,0 +1,116 @@
+"""Which sequences of which key run, while several keys have some."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from inference.engine.kv_cache.slots import Slots
+    from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.sequence import Sequence
+
+
+class KeyShares:
+    """Keeps each key to its share of the running sequences.
+
+    A key alone has no bound. A sequence beyond its key's share is preempted if others
+    need its slot; else it keeps slot and cells, and pauses.
+    """
+
+    def __init__(
+        self, queue: FairQueue[Sequence], slots: Slots, times: StepTimes
+    ) -> None:
+        self._queue = queue
+        self._slots = slots
+        self._times = times
+        self._demands: dict[str, KeyDemand] | None = None
+        #: Sequences that each key may run; None if one key has all of them.
+        self._shares: dict[str, int] | None = None
+
+    def reset(self) -> None:
+        """Share out again: there are more slots now, or fewer."""
+        self._demands = None
+
+    def update(self, unfinished: Iterable[Sequence]) -> None:
+        """Share the slots out between the keys of these sequences."""
+        if self._queue.num_keys < 2:
+            self._demands = self._shares = None
+            return
+        counts = Counter(sequence.request.key for sequence in unfinished)
+        demands = {
+            key: KeyDemand(count, self._queue.weight(key))
+            for key, count in counts.items()
+        }
+        # The time of a step drifts slowly, so the shares last while demands do.
+        if demands == self._demands:
+            return
+        self._demands = demands
+        times = self._times
+        self._shares = fair_shares(
+            demands,
+            n_seq_max=self._slots.count,
+            step_seconds=_step_seconds(times) if times.knows_batches else None,
+        )
+
+    def has_room(self, key: str) -> bool:
+        """Whether one more sequence of a key may run."""
+        return self._shares is None or self._running()[key] < self._shares[key]
+
+    def to_preempt(self) -> list[Sequence]:
+        """Return the youngest beyond their key's share whose slots others need."""
+        if self._shares is None:
+            return []
+        running = self._running()
+        waiting = self._queue.waiting_by_key()
+        needed = sum(
+            min(waiting[key], max(share - running[key], 0))
+            for key, share in self._shares.items()
+        )
+        missing = needed - self._slots.num_free
+        found: list[Sequence] = []
+        by_age = sorted(self._slots.running, key=lambda sequence: sequence.order)
+        for sequence in reversed(by_age):
+            key = sequence.request.key
+            if len(found) < missing and running[key] > self._shares[key]:
+                running[key] -= 1
+                found.append(sequence)
+        return found
+
+    def paused(self) -> set[Sequence]:
+        """Return the sequences that have a slot and are not computed."""
+        if self._shares is None:
+            return set()
+        return set(self._slots.running).difference(self.active())
+
+    def active(self) -> list[Sequence]:
+        """Return the sequences that are computed: of no key more than its share.
+
+        Of a key beyond its share those are chosen that lie next to the others' slots.
+        """
+        running = self._slots.running
+        if self._shares is None:
+            return running
+        by_key: dict[str, list[Sequence]] = {}
+        for sequence in running:
+            by_key.setdefault(sequence.request.key, []).append(sequence)
+        active: list[Sequence] = []
+        for key in sorted(by_key, key=lambda key: len(by_key[key])):
+            members = by_key[key]
+            if len(members) > self._shares[key] and active:
+                middle = sum(s.slot or 0 for s in active) / len(active)
+                members.sort(key=lambda s: abs((s.slot or 0) - middle))
+            active += members[: self._shares[key]]
+        return active
+
+    def _running(self) -> Counter[str]:
+        return Counter(sequence.request.key for sequence in self._slots.running)
+
+
+def _step_seconds(times: StepTimes) -> Callable[[int], float]:
+    return lambda count: times.decode_s(count) or 0.0

@@ -1,0 +1,146 @@
+"""What goes into the batch of a step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.engine.scheduling.draft_planner import DraftBudget
+from inference.engine.step import StepItem, StepPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inference.engine.kv_cache.slots import Slots
+    from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.prefix_waiting import PrefixWaiting
+    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.sequence import Sequence
+
+
+class StepPlanner:
+    """Fills a batch: sequences that decode, with their drafts, then prefill.
+
+    A prefill of many chunks, the last chunk and a decode are the same thing: tokens
+    that have no KV cell yet. A step has at most ``n_batch`` tokens and the logits of
+    ``n_outputs_max``.
+    """
+
+    def __init__(
+        self,
+        queue: FairQueue[Sequence],
+        slots: Slots,
+        times: StepTimes,
+        prefixes: PrefixWaiting,
+        *,
+        n_batch: int,
+        n_outputs_max: int,
+    ) -> None:
+        self._queue = queue
+        self._slots = slots
+        self._times = times
+        self._prefixes = prefixes
+        self._n_batch = n_batch
+        self._n_outputs_max = n_outputs_max
+
+    def draft_budget(self, sequences: Iterable[Sequence]) -> DraftBudget:
+        """Return which of the next step's sequences may have drafts."""
+        sizes = self._decode_sizes(sequences)
+        tokens = sum(sizes.values())
+        total = min(
+            self._n_outputs_max - len(sizes),
+            self._n_batch - tokens,
+            self._slots.cells.free - tokens,
+        )
+        limits = {
+            sequence: self._draft_limit(sequence)
+            for sequence, size in sizes.items()
+            if size == sequence.num_uncomputed
+        }
+        return DraftBudget(tokens, limits, total)
+
+    def plan(
+        self, sequences: list[Sequence], drafts: Mapping[Sequence, list[int]]
+    ) -> StepPlan:
+        """Return the next step of these sequences; changes nothing.
+
+        ``drafts`` keep to the ``draft_budget``.
+        """
+        decodes = [
+            _item(sequence, size, drafts.get(sequence, ()))
+            for sequence, size in self._decode_sizes(sequences).items()
+        ]
+        prefills = [s for s in sequences if not s.is_decoding]
+        if not prefills:
+            return _plan(decodes)
+        used = sum(len(item.tokens) for item in decodes)
+        return _plan(decodes + self._prefills(prefills, used))
+
+    def _prefills(self, sequences: list[Sequence], used: int) -> list[StepItem]:
+        """Share what ``used`` tokens leave of the step between prompts, fairly."""
+        sequences.sort(key=self._order)
+        outputs = self._n_outputs_max - used
+        budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
+        depth = sequences[0].num_computed
+        chunk = self._times.chunk(used, budget, depth, waiting=len(sequences))
+        awaited = self._prefixes.awaited(self._queue)
+        items: list[StepItem] = []
+        for sequence in sequences:
+            end = awaited.get(sequence.request_id, len(sequence.tokens))
+            rest = end - sequence.num_computed
+            size = chunk.piece(rest, budget)
+            if sequence.params.prompt_logprobs is not None:
+                size = min(size, outputs)
+            is_crumb = size < min(rest, chunk.least) and items
+            if size <= 0 or outputs <= 0 or is_crumb:
+                continue
+            item = _item(sequence, size)
+            outputs -= item.num_outputs
+            budget -= size
+            chunk = chunk.without(size)
+            items.append(item)
+        return items
+
+    def _decode_sizes(self, sequences: Iterable[Sequence]) -> dict[Sequence, int]:
+        """Return how many tokens of each sequence that decodes go into the step.
+
+        The newest, and before it those that were forced, if there is room.
+        """
+        decoding = [s for s in sequences if s.is_decoding]
+        room = min(self._n_batch, self._slots.cells.free) - len(decoding)
+        sizes = {}
+        for sequence in decoding:
+            sizes[sequence] = min(sequence.num_uncomputed, 1 + max(room, 0))
+            room -= sizes[sequence] - 1
+        return sizes
+
+    def _draft_limit(self, sequence: Sequence) -> int:
+        """Return how many drafted tokens can be accepted before the sequence ends."""
+        left = self._slots.layout.n_ctx - len(sequence.tokens)
+        limit = sequence.params.max_tokens
+        return left if limit is None else min(left, limit - sequence.num_output - 1)
+
+    def _order(self, sequence: Sequence) -> tuple[float, int, int]:
+        request = sequence.request
+        return self._queue.served(request.key), request.priority, sequence.arrival
+
+
+def _item(sequence: Sequence, size: int, draft: Iterable[int] = ()) -> StepItem:
+    start = sequence.num_computed
+    tokens = [*sequence.tokens[start : start + size], *draft]
+    return StepItem(
+        sequence=sequence,
+        tokens=tokens,
+        start=start,
+        samples=size == sequence.num_uncomputed,
+        num_draft=len(tokens) - size,
+        num_forced=size - 1 if sequence.is_decoding else 0,
+        wants_prompt_logprobs=(
+            sequence.params.prompt_logprobs is not None
+            and start < sequence.num_prompt
+            and sequence.first_token_at is None
+        ),
+    )
+
+
+def _plan(items: list[StepItem]) -> StepPlan:
+    return StepPlan(tuple(sorted(items, key=lambda item: item.sequence.slot or 0)))
