@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django_prometheus.models import ExportModelOperationsMixin
 
 from accounts.keys import secrets as keys
+
+if TYPE_CHECKING:
+
+    class _CountedApiKey: ...
+
+else:
+    # Without types: a base of type Any would hide wrong names of attributes.
+    _CountedApiKey = ExportModelOperationsMixin("api_key")
 
 
 class Scope(models.TextChoices):
@@ -54,7 +63,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return key, secret.text
 
 
-class ApiKey(models.Model):
+class ApiKey(_CountedApiKey, models.Model):
     """One key: who owns it, what it may do, how much."""
 
     name = models.CharField(max_length=100)

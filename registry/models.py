@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Concat
+from django_prometheus.models import ExportModelOperationsMixin
 
 from registry.draft_models import can_go_back, vocabulary_difference
 from registry.errors import InvalidGGUF, ModelNotFound
@@ -26,6 +27,15 @@ from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    class _CountedModel: ...
+
+    class _CountedScanRun: ...
+
+else:
+    # Without types: a base of type Any would hide wrong names of attributes.
+    _CountedModel = ExportModelOperationsMixin("model")
+    _CountedScanRun = ExportModelOperationsMixin("scan_run")
 
 
 class Kind(models.TextChoices):
@@ -92,7 +102,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
         )
 
 
-class Model(LoadColumns):
+class Model(_CountedModel, LoadColumns):
     """One model file, or one set of shards."""
 
     # Identity: written by the scan.
@@ -451,7 +461,7 @@ def attached_name(model: str, adapter: str) -> str:
     return f"{model}:{adapter}"
 
 
-class ScanRun(models.Model):
+class ScanRun(_CountedScanRun, models.Model):
     """One scan and what it found."""
 
     started_at = models.DateTimeField(auto_now_add=True)

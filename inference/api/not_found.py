@@ -1,4 +1,4 @@
-"""What is left of /v1: routes that there are not, told in JSON."""
+"""The paths under /v1 that no other route has taken: 404 in JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class NothingView(OpenView):
-    """Any method, any path; it is no part of the API's description."""
+class UnknownRouteView(OpenView):
+    """Any method on any path; it is no part of the API's description."""
 
     schema = None
 
     def get_handler(self, method: str) -> Callable[..., Any]:
-        """Return a handler for every method."""
+        """Return the same handler for every method."""
         return self.get
 
     async def get(self, request: Request, prepared: None) -> NoReturn:
-        """Say that there is nothing here. Raises NotFound."""
+        """Raise NotFound."""
         path = quote(request.path)
         raise NotFound(f"There is no route {request.method} {path}.", "unknown_url")

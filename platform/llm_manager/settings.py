@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "corsheaders",
+    "django_prometheus",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -85,9 +86,14 @@ INSTALLED_APPS = [
 ]
 # Requests whose route leads to an ApiView pass these and no others, all of them in the
 # event loop: docs/adr/0011-a-short-way-for-the-api.md.
-API_MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware"]
+API_MIDDLEWARE = [
+    "llm_manager.web.prometheus.BeforeMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "llm_manager.web.prometheus.AfterMiddleware",
+]
 # All other requests, the admin's above all.
 MIDDLEWARE = [
+    "llm_manager.web.prometheus.BeforeMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -96,6 +102,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "llm_manager.web.prometheus.AfterMiddleware",
 ]
 ROOT_URLCONF = "llm_manager.urls"
 ASGI_APPLICATION = "llm_manager.web.asgi.application"
@@ -141,11 +148,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+# The same databases, counted and timed for /metrics.
+DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace(
+    "django.db.backends.", "django_prometheus.db.backends."
+)
 
 REDIS_URL = CONFIG.redis.url or socket_url(DATA_DIR)
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "llm_manager.lib.redis_cache.CountedRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "llm-manager",
     }

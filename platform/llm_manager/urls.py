@@ -1,4 +1,4 @@
-"""Every route of the product."""
+"""Every route of the product. A route's name is its label ``view`` in the metrics."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -8,11 +8,11 @@ from llm_manager.web.health import DetailedHealthView, HealthView, MetricsView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("health", HealthView.as_view()),
-    path("health/detailed", DetailedHealthView.as_view()),
-    path("metrics", MetricsView.as_view()),
+    path("health", HealthView.as_view(), name="health"),
+    path("health/detailed", DetailedHealthView.as_view(), name="detailed-health"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
-    path("", RootView.as_view()),
+    path("", RootView.as_view(), name="root"),
     path("", include("inference.api.urls")),
 ]
