@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import ReadCall, read_content
 from inference.output_parsers.json_calls import CallKeys, CallOutcome, read_calls
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _FENCES = ("```json", "```")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.scanner import Delimiters, Parse, TextScanner
+from inference.output_parsers.text_scanner import Delimiters, Parse, TextScanner
 from inference.output_parsers.writer import DeltaWriter
 
 if TYPE_CHECKING:

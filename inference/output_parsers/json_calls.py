@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers import json_text
 from inference.output_parsers.content import read_content
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.text_scanner import Parse, Sink, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 # Small models close more braces than they have opened.

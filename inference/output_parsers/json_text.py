@@ -12,10 +12,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.scanner import SPACE, TextScanner
+from inference.output_parsers.text_scanner import SPACE, TextScanner
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, Sink
+    from inference.output_parsers.text_scanner import Parse, Sink
 
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _SCALAR = re.compile(r"[-+.\w]*")

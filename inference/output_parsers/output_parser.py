@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers.ids import NewId, openai_id
 from inference.output_parsers.reasoning import THINK, ReasoningTags
-from inference.output_parsers.scanner import Delimiters, Parse, TextScanner
+from inference.output_parsers.text_scanner import Delimiters, Parse, TextScanner
 from inference.output_parsers.writer import DeltaWriter, ToolSchemas
 
 if TYPE_CHECKING:

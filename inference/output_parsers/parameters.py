@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers import json_text
-from inference.output_parsers.scanner import Parse, Sink
+from inference.output_parsers.text_scanner import Parse, Sink
 
 if TYPE_CHECKING:
     from inference.output_parsers.writer import DeltaWriter

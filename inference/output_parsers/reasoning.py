@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.parameters import ObjectWriter
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.text_scanner import Parse, Sink, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _KEY = re.compile(r"[^<>\r\n]*")

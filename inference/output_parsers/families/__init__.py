@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers.families.command_r import COMMAND_R
 from inference.output_parsers.families.deepseek import DEEPSEEK_V3, DEEPSEEK_V31
-from inference.output_parsers.families.functionary import (
+from inference.output_parsers.families.functionary_v31 import (
     FUNCTIONARY_V31,
     FUNCTIONARY_V32,
 )

@@ -19,7 +19,7 @@ from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.tagged_calls import ArgumentTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _TAGS = ArgumentTags(

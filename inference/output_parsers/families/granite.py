@@ -19,7 +19,7 @@ from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.reasoning import ReasoningTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _REASONING = ReasoningTags(

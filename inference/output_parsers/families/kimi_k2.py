@@ -19,10 +19,10 @@ from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.ids import kimi_id
 from inference.output_parsers.json_calls import read_arguments
 from inference.output_parsers.output_parser import OutputParser
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _SECTION_BEGIN = "<|tool_calls_section_begin|>"

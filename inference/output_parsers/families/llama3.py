@@ -22,10 +22,10 @@ from inference.output_parsers.bare_calls import BareJson
 from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.parameters import ObjectWriter, members
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, Sink, TextScanner
+    from inference.output_parsers.text_scanner import Parse, Sink, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 PYTHON_TAG = "<|python_tag|>"

@@ -26,10 +26,10 @@ from inference.output_parsers.json_calls import (
 )
 from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.reasoning import ReasoningTags
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _BEGIN = "[TOOL_CALLS]"

@@ -26,7 +26,7 @@ from inference.output_parsers.reasoning import THINK, ReasoningTags
 from inference.output_parsers.tagged_calls import ArgumentTags
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 

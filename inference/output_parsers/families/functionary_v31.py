@@ -20,10 +20,10 @@ from inference.output_parsers.families.llama3 import PYTHON_TAG, read_tagged
 from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import read_arguments
 from inference.output_parsers.output_parser import OutputParser
-from inference.output_parsers.scanner import Delimiters
+from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
-    from inference.output_parsers.scanner import Parse, TextScanner
+    from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
 _END = "</function>"
