@@ -1,7 +1,7 @@
-"""Calls that no mark announces: JSON that stands at the beginning of a line.
+"""Calls without a tag before them: JSON objects at the beginning of a line.
 
-Such an object is a call only if it says so before anything else: it is held back
-until its first members have named one of the request's tools, or something else.
+An object is a call only if it says so at its beginning: it is held back until its first
+members have named one of the request's tools, or something else.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 _FENCES = ("```json", "```")
 
 
-def _read_nothing(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
+def _read_nothing(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from ()
 
 
 @dataclass(frozen=True, slots=True)
 class BareJson:
-    """Content, and calls as JSON in lines of their own, or in a fence.
+    """Reads content, and calls as JSON in lines of their own or in a code fence.
 
-    ``tags`` are control tokens that may stand before a call; ``read_tagged``
-    reads what follows one and is no JSON.
+    ``tags`` are control tokens that may stand before a call. ``read_tagged`` reads
+    what follows a tag and is not JSON.
     """
 
     tags: tuple[str, ...] = ()
     read_tagged: ReadCall = _read_nothing
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-        """Read the answer."""
+        """Read an answer to its end."""
         if not writer.tools:
             yield from read_content(
                 scanner, writer, _read_nothing, begin=(), silent=self.tags
             )
             return
-        marks, tags = Delimiters("\n", *self.tags), Delimiters(*self.tags)
-        mark = "\n"
-        while mark:
+        delimiters, tags = Delimiters("\n", *self.tags), Delimiters(*self.tags)
+        tag = "\n"
+        while tag:
             if not (yield from self._read_line(scanner, writer)):
                 writer.content(tags.removed_from(scanner.recall()))
-                mark = yield from scanner.until(marks, writer.content)
+                tag = yield from scanner.until(delimiters, writer.content)
 
     def _read_line(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[bool]:
         """Read calls at the beginning of a line. Return whether there were any."""

@@ -1,4 +1,4 @@
-"""Content with calls in it, marked where they begin: what most formats are."""
+"""Content with tagged calls in it: what most formats are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference.output_parsers.writer import DeltaWriter
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-#: Reads what follows a mark, if it is a call: then the scanner forgets.
+#: Reads what follows a tag. If it is a call, the reader makes the scanner ``forget``.
 ReadCall = Callable[[TextScanner, DeltaWriter, str], Parse[None]]
 
 
@@ -23,17 +23,17 @@ def read_content(
     begin: Collection[str],
     silent: Collection[str] = (),
 ) -> Parse[None]:
-    """Read content up to the end, and the calls in it.
+    """Read content and the calls in it, up to the end of the text.
 
-    What stands after a mark of ``begin`` and is no call of one of the request's
-    tools stays content, the mark too; reading goes on where it stopped to be a
-    call, so that nothing is read twice. ``silent`` marks are never content.
+    A tag of ``begin`` that no call of the request's tools follows is content, and so is
+    the text after it. Reading continues where the text stopped to be a call, so nothing
+    is read twice. ``silent`` tags are never content.
     """
     dropped = Delimiters(*silent)
-    marks = Delimiters(*dict.fromkeys([*silent, *(begin if writer.tools else ())]))
-    while mark := (yield from scanner.until(marks, writer.content)):
+    delimiters = Delimiters(*dict.fromkeys([*silent, *(begin if writer.tools else ())]))
+    while tag := (yield from scanner.until(delimiters, writer.content)):
         scanner.remember()
-        scanner.take(len(mark))
-        if mark in begin and writer.tools:
-            yield from read_call(scanner, writer, mark)
+        scanner.take(len(tag))
+        if tag in begin and writer.tools:
+            yield from read_call(scanner, writer, tag)
         writer.content(dropped.removed_from(scanner.recall()))

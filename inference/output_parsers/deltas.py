@@ -1,4 +1,4 @@
-"""What a parser makes of a model's text: the pieces of OpenAI's stream."""
+"""What an output parser returns: the pieces of OpenAI's stream."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallBegin:
-    """A call begins: its id and name, as OpenAI sends them, before any argument.
+    """The id and name of a new call, sent before its arguments.
 
-    ``index`` counts the answer's calls from 0.
+    ``index`` counts the calls of an answer from 0.
     """
 
     index: int
@@ -33,7 +33,7 @@ class ToolCallBegin:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallArguments:
-    """More of the JSON text of a call's arguments."""
+    """More of the arguments of a call, as JSON text."""
 
     index: int
     fragment: str

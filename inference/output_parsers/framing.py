@@ -1,6 +1,6 @@
-"""How calls are written, as data: what a constrained decoder needs.
+"""How a family writes calls, as data: for prompts and for grammars of answers.
 
-An answer that is nothing but calls is
+An answer that has only calls is
 
     begin CALL (separator CALL)* end
 
@@ -8,16 +8,17 @@ and a call is
 
     before_name NAME between ARGUMENTS after
 
-ARGUMENTS is a JSON object. Where ``parameter`` is set, it is instead one piece
+where ARGUMENTS is a JSON object. Families with a ``parameter`` write each argument as
 
     before_name KEY between VALUE after
 
-for each argument, and a VALUE is the bare text of a string, or JSON. In these
-texts a dialect's marks stand for control tokens, where the model's vocabulary
-has them. In content a parser takes each of ``openers`` for the beginning of a call;
-the first is how one begins in fact. Where there are none, no mark announces a call.
-With reasoning before it, the text begins ``after_reasoning``. An answer
-without calls is its text, ``before_content`` before it.
+where VALUE is the bare text of a string, or JSON. llama.cpp has the same idea in
+``xml_tool_call_format`` (common/chat-parser-xml-toolcall.h).
+
+In content, the parser takes each of ``openers`` for the beginning of a call; the first
+one is what the model writes. Families without openers write calls without a tag. After
+reasoning the text continues with ``after_reasoning``; an answer without calls is its
+text with ``before_content`` before it.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PairFraming:
-    """The fixed text around a name and what belongs to it."""
+    """The fixed text around a name and its value."""
 
     before_name: str
     between: str
     after: str
 
     def fill(self, name: str, value: str) -> str:
-        """Return the whole."""
+        """Return the name and the value with the text around them."""
         return self.before_name + name + self.between + value + self.after
 
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """The fixed text of calls. Without a separator there can be only one call."""
+    """The fixed text of calls. Without a separator, an answer has at most one call."""
 
     call: PairFraming
     begin: str = ""
@@ -57,7 +58,7 @@ class Framing:
     before_content: str = ""
 
     def write(self, calls: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-        """Return the text of these calls: each a name and its arguments."""
+        """Return the text of calls, each given as a name and its arguments."""
         written = [self.call.fill(name, self._arguments(a)) for name, a in calls]
         return self.begin + (self.separator or "").join(written) + self.end
 

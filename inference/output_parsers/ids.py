@@ -1,4 +1,4 @@
-"""The ids of tool calls, in the forms that clients and chat templates expect."""
+"""Ids of tool calls, in the forms that clients and chat templates expect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import string
 from collections.abc import Callable
 
-#: Makes the id of a call from the tool's name and the call's index.
+#: Returns the id of a call, given the tool's name and the call's index.
 NewId = Callable[[str, int], str]
 
 _BASE62 = string.ascii_letters + string.digits
@@ -18,12 +18,12 @@ def openai_id(name: str, index: int) -> str:
 
 
 def mistral_id(name: str, index: int) -> str:
-    """Return nine characters: Mistral's chat templates refuse anything else."""
+    """Return nine letters and digits: Mistral's chat templates reject other ids."""
     return _random(9)
 
 
 def kimi_id(name: str, index: int) -> str:
-    """Return the id that Kimi K2 was trained to see: its template prints it."""
+    """Return an id in the form that Kimi K2 writes and its template prints."""
     return f"functions.{name}:{index}"
 
 

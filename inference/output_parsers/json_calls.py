@@ -1,4 +1,4 @@
-"""Calls that are JSON objects: ``{"name": …, "arguments": {…}}``, or lists of them."""
+"""Calls as JSON objects, ``{"name": …, "arguments": {…}}``, or lists of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from inference.output_parsers.text_scanner import Parse, Sink, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
-# Small models close more braces than they have opened.
+# Small models close more braces than they opened.
 _SURPLUS = re.compile(r"[ \t\r\n}\]]*")
 
 
 class CallOutcome(Enum):
-    """What came of reading a call."""
+    """Whether a text was a call."""
 
     NO_CALL = auto()
     CALL = auto()
-    #: It has begun, and its arguments are no JSON from here on.
+    #: A call has begun, but its arguments are not JSON from here on.
     BROKEN = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class CallKeys:
-    """The members of a call. One that is not named before the name: no call."""
+    """The members of a call. An object with another one before its name is no call."""
 
     name: tuple[str, ...] = ("name",)
     arguments: tuple[str, ...] = ("arguments", "parameters")
@@ -43,8 +43,8 @@ def read_calls(
 ) -> Parse[CallOutcome]:
     """Read an object, a list of objects, or objects one after another.
 
-    Returns what came of the first, and BROKEN after a broken one. Where a later
-    one is no call, the scanner remembers it.
+    Returns the outcome of the first one, or BROKEN after a broken one. The scanner
+    remembers a later object that is not a call.
     """
     outcome = CallOutcome.NO_CALL
     yield from scanner.space()
@@ -70,8 +70,8 @@ def read_calls(
 def _read_call(
     scanner: TextScanner, writer: DeltaWriter, keys: CallKeys
 ) -> Parse[CallOutcome]:
-    """Read one object; its members may come in any order."""
-    early: list[str] = []  # arguments that came before the name
+    """Read one object, with its members in any order."""
+    early: list[str] = []  # arguments that stand before the name
     is_begun = has_arguments = False
     yield from scanner.accept("{")
     while True:
@@ -115,7 +115,7 @@ def _read_call(
 
 
 def _read_name(scanner: TextScanner, writer: DeltaWriter) -> Parse[str]:
-    """Return the tool's name; "" as soon as it can be none that the request has."""
+    """Return the tool's name, or "" as soon as it cannot be a tool of the request."""
     if not (yield from scanner.accept('"')):
         return ""
     name = yield from scanner.accept(*writer.tools)
@@ -126,7 +126,7 @@ def _read_name(scanner: TextScanner, writer: DeltaWriter) -> Parse[str]:
 def _copy_arguments(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     """Copy the arguments. Return whether they are a complete JSON value.
 
-    Some models write them as OpenAI's API returns them: as JSON in a string.
+    Some models write them as OpenAI's API returns them: a string that contains JSON.
     """
     if (yield from scanner.at("{")):
         return (yield from json_text.copy_value(scanner, sink))
@@ -145,10 +145,10 @@ def _copy_arguments(scanner: TextScanner, sink: Sink) -> Parse[bool]:
 def read_arguments(
     scanner: TextScanner, writer: DeltaWriter, end: Delimiters
 ) -> Parse[None]:
-    """Read the arguments of a call that has begun, up to a mark or the text's end.
+    """Read the arguments of a call that has begun, up to a tag or the text's end.
 
-    They are passed on as the model wrote them also where they are no JSON, as
-    OpenAI does: whoever runs the tool can tell the model what is wrong.
+    Like OpenAI, pass on what the model wrote even if it is not JSON: whoever runs the
+    tool can then report the mistake to the model.
     """
     yield from scanner.space()
     if (yield from scanner.at(*end.texts)):
@@ -160,8 +160,8 @@ def read_arguments(
 
 
 @dataclass(frozen=True, slots=True)
-class MarkedJson:
-    """Content, and calls as JSON after a mark."""
+class TaggedJson:
+    """Reads content, and calls as JSON after a tag."""
 
     begin: tuple[str, ...]
     end: tuple[str, ...] = ()
@@ -169,13 +169,13 @@ class MarkedJson:
     keys: CallKeys = CallKeys()
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-        """Read the answer."""
+        """Read an answer to its end."""
         yield from read_content(
             scanner, writer, self._read_call, begin=self.begin, silent=self.silent
         )
 
     def _read_call(
-        self, scanner: TextScanner, writer: DeltaWriter, mark: str
+        self, scanner: TextScanner, writer: DeltaWriter, tag: str
     ) -> Parse[None]:
         outcome = yield from read_calls(scanner, writer, self.keys)
         if outcome is CallOutcome.NO_CALL:
@@ -185,9 +185,9 @@ class MarkedJson:
             writer.end()
         writer.content(scanner.recall())
         yield from scanner.run(_SURPLUS)
-        # The closing mark, wherever it is, if it comes before another.
-        marks = Delimiters(*dict.fromkeys([*self.end, *self.begin, *self.silent]))
-        following = yield from scanner.until(marks, writer.content)
+        # Drop the closing tag if it comes before any other tag.
+        delimiters = Delimiters(*dict.fromkeys([*self.end, *self.begin, *self.silent]))
+        following = yield from scanner.until(delimiters, writer.content)
         if following in self.end:
             scanner.take(len(following))
 

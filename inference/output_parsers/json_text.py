@@ -1,9 +1,9 @@
-"""JSON as models write it, checked and passed on while it comes.
+"""JSON as models write it, checked and repaired while it arrives.
 
-What is passed on is the model's own text, so that it can be streamed. Three
-mistakes are put right on the way, because models make them and every client's
-parser stops at them: raw control characters in strings (models write line breaks
-into code), backslashes that begin no escape, and Python's True, False and None.
+The model's own text is passed on, so that it can be streamed. Three mistakes are
+repaired, because models make them and every client's parser rejects them: raw control
+characters in strings (models write line breaks into code), backslashes that begin no
+escape, and Python's True, False and None.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _WORDS = {
 def copy_value(scanner: TextScanner, sink: Sink) -> Parse[bool]:
     """Copy one JSON value. Return whether it is complete.
 
-    If not, the text ends in it or goes on with something that is no JSON; what
-    was taken is with the sink. Depth costs memory, not stack.
+    If not, the text ends in the value or continues with something that is not JSON;
+    the sink has what was read so far. Nesting costs memory, not stack.
     """
     closers: list[str] = []
-    # What may come next: V for a value, K for a key, or one of the marks.
+    # What may come next: V for a value, K for a key, or one of these characters.
     wanted = "V"
     while True:
         yield from scanner.copy(SPACE, sink)
@@ -94,7 +94,7 @@ def copy_string(scanner: TextScanner, sink: Sink) -> Parse[bool]:
 
 
 def read_string(scanner: TextScanner) -> Parse[str | None]:
-    """Return what the string that comes next says; None if none does."""
+    """Return the value of the string that comes next, or None if there is none."""
     if (yield from scanner.peek()) != '"':
         return None
     parts: list[str] = []
@@ -105,7 +105,7 @@ def read_string(scanner: TextScanner) -> Parse[str | None]:
 
 
 def whole_value(text: str) -> str | None:
-    """Return the text as JSON, put right; None if it is no JSON value."""
+    """Return the text as repaired JSON, or None if it is not a JSON value."""
     scanner = TextScanner()
     scanner.feed(text)
     scanner.close()
@@ -126,5 +126,5 @@ def _copy_scalar(scanner: TextScanner, sink: Sink) -> Parse[bool]:
 
 
 def escaped(text: str) -> str:
-    """Return the text as it stands between the quotes of a JSON string."""
+    """Return the text escaped, as it stands between the quotes of a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]

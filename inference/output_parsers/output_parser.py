@@ -1,4 +1,4 @@
-"""Output parser: how one model family writes reasoning and tool calls."""
+"""An output parser: how one model family writes reasoning and tool calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputParser:
-    """One format, as data and one state machine.
+    """The format of one model family: data, and a reader for what follows reasoning.
 
-    ``read`` reads what follows the reasoning. ``marks`` are the texts that the
-    format is made of: those that are control tokens of the model's vocabulary
-    must reach the parser as text.
+    ``preserved_tokens`` are the tags of the format, as in llama.cpp's
+    ``common_chat_params``: where they are control tokens of the vocabulary, their text
+    must reach the parser. ``framing`` is how the family writes calls.
     """
 
     name: str
@@ -43,10 +43,11 @@ class OutputParser:
     ) -> AnswerParser:
         """Return a parser for one answer.
 
-        ``tools`` maps names to the JSON schemas of their parameters; what calls
-        anything else is content. ``starts_in_reasoning`` is what
-        ``reasoning.is_begun_by`` says of the prompt. With ``names_first`` an object is
-        only a call if its first member is the name.
+        ``tools`` maps names to the JSON schemas of their parameters; a call of any
+        other tool is content. ``starts_in_reasoning``: the prompt ends in reasoning,
+        see ``ReasoningTags.is_begun_by``. ``max_calls``: text after that many calls is
+        dropped. ``names_first``: a JSON object is a call only if its first member is
+        the name.
         """
         scanner = TextScanner()
         writer = DeltaWriter(tools, self.new_id, max_calls, names_first=names_first)
@@ -58,17 +59,17 @@ class OutputParser:
     ) -> Parse[None]:
         yield from self.reasoning.read(scanner, writer, is_begun=is_begun)
         yield from self.read(scanner, writer)
-        # What a machine leaves, it leaves as content.
+        # What the reader leaves is content.
         yield from scanner.until(Delimiters(), writer.content)
         writer.close()
 
 
 class AnswerParser:
-    """Takes one answer's text apart while it comes.
+    """Parses the text of one answer while it arrives.
 
-    Whatever the text, nothing raises, and nothing that is not a mark of the
-    format is lost: what is no call is content. A call that has begun stays one;
-    if the text ends in it, its arguments are what there was of them.
+    It accepts any text and loses only tags of the format: what is not a call is
+    content. A call that has begun stays a call; if the text ends in it, its arguments
+    end there too.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class AnswerParser:
 
     @property
     def is_full(self) -> bool:
-        """Whether ``max_calls`` calls are complete: what follows is dropped."""
+        """Whether ``max_calls`` calls are complete, so that more text is dropped."""
         return self._writer.is_full
 
     @property
@@ -89,13 +90,13 @@ class AnswerParser:
         return self._writer.is_reasoning
 
     def push(self, text: str) -> list[Delta]:
-        """Take what the model wrote next; return what became certain."""
+        """Parse what the model wrote next; return what is certain now."""
         self._scanner.feed(text)
         next(self._machine)
         return self._writer.drain()
 
     def finish(self) -> list[Delta]:
-        """Return the rest: the model has ended."""
+        """Return the rest, after the model has ended."""
         self._scanner.close()
         next(self._machine, None)
         return self._writer.drain()

@@ -1,7 +1,7 @@
-"""Arguments that come one by one as text, made into a JSON object on the way.
+"""Arguments that are written one by one as text, converted to a JSON object.
 
-Such formats write strings bare and everything else as JSON (or as Python prints
-it), so that only the tool's schema tells the string ``5`` from the number 5.
+Such formats write strings without quotes and other values as JSON (or as Python prints
+them), so only the tool's schema distinguishes the string ``5`` from the number 5.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ ReadValue = Callable[[Sink], Parse[bool]]
 
 _STRING = frozenset({"string"})
 _ANYTHING: frozenset[str] = frozenset()
-# Schemas come with requests: references in a circle end somewhere.
+# Clients send the schemas, so references in a circle must end somewhere.
 _MAX_DEPTH = 8
 
 
 class ObjectWriter:
-    """Writes the arguments of the call that was begun last, member by member."""
+    """Writes the arguments of the latest call, member by member."""
 
     def __init__(self, writer: DeltaWriter, tool: str) -> None:
         self._sink = writer.arguments
@@ -34,9 +34,9 @@ class ObjectWriter:
         self._written: set[str] = set()
 
     def write(self, key: str, read_value: ReadValue) -> Parse[bool]:
-        """Write a member, a string's value while it comes.
+        """Write a member; the value of a string is written while it arrives.
 
-        Returns whether it is complete; if not, the text ended in it.
+        Returns whether the value is complete; if not, the text ended in it.
         """
         self._sink((", " if self._written else "{") + json.dumps(key) + ": ")
         self._written.add(key)
@@ -59,14 +59,14 @@ class ObjectWriter:
         self._sink("}" if self._written else "{}")
 
     def missing(self) -> list[str]:
-        """Return the members that the schema names and the object does not have."""
+        """Return the members of the schema that are not written yet."""
         return [key for key in members(self._schema) if key not in self._written]
 
 
 def as_json(text: str, types: frozenset[str]) -> str:
-    """Return the value as JSON: of one of the types if the text is one, else a string.
+    """Return JSON: the text if it is a value of these types, else a string of it.
 
-    No types: whatever it looks like.
+    Without types, any JSON value is taken as it is.
     """
     value = json_text.whole_value(text)
     if value is not None:
@@ -77,13 +77,13 @@ def as_json(text: str, types: frozenset[str]) -> str:
 
 
 def members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schemas of the members that the schema names."""
+    """Return the schema's ``properties``."""
     properties = schema.get("properties")
     return properties if isinstance(properties, Mapping) else {}
 
 
 def types_of_member(schema: Mapping[str, Any], key: str) -> frozenset[str]:
-    """Return the JSON types that the schema allows for a member; none: any."""
+    """Return the JSON types that the schema allows for a member; empty allows all."""
     return _types(members(schema).get(key), schema, _MAX_DEPTH)
 
 
@@ -108,7 +108,7 @@ def _types(schema: Any, root: Mapping[str, Any], depth: int) -> frozenset[str]:
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
-    """Return what a reference within the schema points to, or None."""
+    """Return the target of a reference within the schema, or None."""
     found: Any = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         found = found.get(part) if isinstance(found, Mapping) else None

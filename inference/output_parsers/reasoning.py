@@ -1,9 +1,9 @@
-"""Reasoning: what comes before the answer, between marks.
+"""Reasoning: the text between tags before the answer.
 
-Only at the beginning of the text, or where the prompt has already begun it: a
-``<think>`` further down is somebody's prose, or an argument. What stands between
-the marks goes to ``reasoning_content`` as it is; whatever looks like a tool call
-in it is a thought. A text that ends inside is all reasoning.
+Reasoning is read only at the beginning of the text, or where the prompt has already
+begun it: a ``<think>`` further down is prose, or an argument. The text between the tags
+becomes ``reasoning_content`` unchanged, even if it looks like a tool call. A text that
+ends before the closing tag is all reasoning.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningTags:
-    """The marks that begin reasoning, and those that end it.
+    """The tags that begin reasoning, and those that end it; a model writes the first.
 
-    ``has_lines``: they stand on lines of their own. ``may_recur``: there may be more of
-    it after other parts of the answer.
+    ``has_lines``: they stand on lines of their own. ``may_recur``: there may be more
+    reasoning after other parts of the answer.
     """
 
     begin: tuple[str, ...]
@@ -33,12 +33,12 @@ class ReasoningTags:
 
     @property
     def opening(self) -> str:
-        """How a model writes the beginning."""
+        """The beginning of reasoning, as the model writes it."""
         return self.begin[0] + "\n" * self.has_lines
 
     @property
     def closing(self) -> str:
-        """How a model writes the end."""
+        """The end of reasoning, as the model writes it."""
         return f"\n{self.end[0]}\n\n" if self.has_lines else self.end[0]
 
     def read(
@@ -47,23 +47,23 @@ class ReasoningTags:
         """Read the reasoning, if there is any."""
         scanner.remember()
         yield from scanner.space()
-        mark = yield from scanner.accept(*self.begin)
-        if not mark and not is_begun:
+        tag = yield from scanner.accept(*self.begin)
+        if not tag and not is_begun:
             writer.content(scanner.recall())
             return
         scanner.forget()
         writer.separate()
         writer.is_reasoning = True
-        mark = yield from scanner.until(Delimiters(*self.end), writer.reasoning)
+        tag = yield from scanner.until(Delimiters(*self.end), writer.reasoning)
         writer.is_reasoning = False
-        if mark:
-            scanner.take(len(mark))
+        if tag:
+            scanner.take(len(tag))
             writer.separate()
 
     def is_begun_by(self, prompt: str) -> bool:
-        """Whether the prompt leaves the model in the middle of its reasoning."""
+        """Return whether the prompt ends with the beginning of reasoning."""
         return prompt.rstrip().endswith(self.begin)
 
 
-#: DeepSeek R1's marks, which most have taken over.
+#: The tags of DeepSeek R1, which most families use.
 THINK = ReasoningTags(("<think>",), ("</think>",), has_lines=True)

@@ -1,9 +1,8 @@
-"""Calls whose arguments stand between tags, like XML but with nothing escaped.
+"""Arguments between tags: like XML, but nothing is escaped.
 
-So a value may contain anything, the tags too. The tag that closes it is one where
-the format goes on after it; small models also leave it out, and then the value
-ends where the next of the tool's parameters, or the end of the call, has a line
-of its own.
+So a value may contain any text, even the tags. A closing tag counts only if the format
+continues after it. Small models leave it out; then the value ends at a line that begins
+the next parameter of the tool, or ends the call.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _KEY = re.compile(r"[^<>\r\n]*")
 
 @dataclass(frozen=True, slots=True)
 class ArgumentTags:
-    """The tags before and after a key and a value, and those that end a call.
+    """The tags around a key and around a value, and those that end a call.
 
-    ``has_lines``: a line break on either side of a value belongs to the tags.
+    ``has_lines``: a line break before and after a value belongs to the tags.
     """
 
     key: tuple[str, str]
@@ -36,19 +35,19 @@ class ArgumentTags:
     has_lines: bool = False
 
     def read(self, scanner: TextScanner, writer: DeltaWriter, tool: str) -> Parse[None]:
-        """Read the arguments of the call that was begun last, and its end."""
+        """Read the arguments of the latest call, and its end."""
         arguments = ObjectWriter(writer, tool)
-        marks = Delimiters(self.key[0], *self.end)
+        delimiters = Delimiters(self.key[0], *self.end)
         strays: list[str] = []
         while True:
             yield from scanner.space()
-            mark = yield from scanner.until(marks, strays.append)
-            scanner.take(len(mark))
-            if mark != self.key[0]:
+            tag = yield from scanner.until(delimiters, strays.append)
+            scanner.take(len(tag))
+            if tag != self.key[0]:
                 break
             key = yield from scanner.run(_KEY)
             if not (yield from scanner.accept(self.key[1])):
-                strays += (mark, key)
+                strays += (tag, key)
                 continue
             if self.value[0]:
                 yield from scanner.space()
@@ -58,7 +57,7 @@ class ArgumentTags:
             )
             if not (yield from arguments.write(key.strip(), read_value)):
                 break
-        if mark in self.end:
+        if tag in self.end:
             arguments.close()
             writer.end()
             for tag in self.end[1:]:
@@ -76,11 +75,11 @@ class ArgumentTags:
             closing.append("\n" + self.value[1])
             implied = [f"\n{self.key[0]}{key}{self.key[1]}" for key in other_keys]
             implied.append("\n" + "\n".join(self.end))
-        marks = Delimiters(*closing, *implied)
-        while mark := (yield from scanner.until(marks, sink)):
-            if mark in implied:
+        delimiters = Delimiters(*closing, *implied)
+        while tag := (yield from scanner.until(delimiters, sink)):
+            if tag in implied:
                 return True
-            text = scanner.take(len(mark)) + (yield from scanner.space())
+            text = scanner.take(len(tag)) + (yield from scanner.space())
             is_last = not (yield from scanner.peek())
             if is_last or (yield from scanner.at(self.key[0], *self.end)):
                 return True

@@ -1,13 +1,11 @@
-"""Text that arrives in pieces, read as if it were there from the beginning.
+"""Text that arrives in pieces, read as if it were complete.
 
-The state machines of the dialects are generators over a TextScanner: they yield when
-what they want to see is not there yet, and go on when more has been fed. So a
-format is written down in the order in which a model writes it, and where the
-text was cut makes no difference.
+Readers of a format are generators over a TextScanner: they yield when they need more
+text, and continue when it has arrived. So a format is written down in the order in
+which a model writes it, and it makes no difference where the text was cut.
 
-A scanner holds what is undecided, mostly the beginning of a mark; everything
-else is taken at once, so that neither long outputs nor short pieces cost more
-than the time to look at each character a few times.
+A scanner holds back only undecided text, in most cases the beginning of a tag. So the
+time grows with the length of the text, whatever the size of its pieces.
 """
 
 from __future__ import annotations
@@ -19,19 +17,19 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-#: A part of a state machine: yields for more text, returns what it found.
+#: A part of a reader: yields when it needs more text, returns what it found.
 Parse = Generator[None, None, _T]
-#: Takes text, piece by piece.
+#: Receives text, piece by piece.
 Sink = Callable[[str], object]
 
-#: White space, as JSON defines it.
+#: White space as JSON defines it.
 SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class Delimiters:
-    """Texts to look for. None may begin another, or stand inside of one.
+    """Texts to look for. None may be the beginning or the middle of another.
 
-    One may end another: what is found is the first that begins.
+    One may be the end of another; the one that begins first is found.
     """
 
     def __init__(self, *texts: str) -> None:
@@ -40,9 +38,9 @@ class Delimiters:
         self._longest = max(map(len, texts), default=1)
 
     def find(self, text: str, start: int) -> tuple[int, str]:
-        """Return where the first mark is, and the mark.
+        """Return the position of the first tag, and the tag.
 
-        Without one: where the text ends that cannot belong to one, and "".
+        Without a tag: the end of the text that cannot belong to one, and "".
         """
         if found := self._pattern.search(text, start):
             return found.start(), found.group()
@@ -52,19 +50,19 @@ class Delimiters:
         return len(text), ""
 
     def removed_from(self, text: str) -> str:
-        """Return the text without the marks in it."""
+        """Return the text without the tags in it."""
         return self._pattern.sub("", text)
 
 
 @functools.lru_cache(maxsize=256)
 def _compiled(texts: tuple[str, ...]) -> tuple[re.Pattern[str], frozenset[str]]:
-    """Return what finds a text, and every beginning of one."""
+    """Return a pattern for the texts, and all beginnings of them."""
     beginnings = (text[:length] for text in texts for length in range(1, len(text)))
     return re.compile("|".join(map(re.escape, texts)) or "(?!)"), frozenset(beginnings)
 
 
 class TextScanner:
-    """What a model has written and nobody has taken yet."""
+    """The text that a model has written and no reader has taken yet."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -80,11 +78,11 @@ class TextScanner:
         self._at = 0
 
     def close(self) -> None:
-        """Note that nothing more will come: from here on no step waits."""
+        """Mark the end of the text: readers no longer wait for more."""
         self._is_closed = True
 
     def take(self, count: int) -> str:
-        """Take as many characters, or what is left."""
+        """Take ``count`` characters, or what is left."""
         taken = self._text[self._at : self._at + count]
         self._at += len(taken)
         if self._taken is not None:
@@ -98,7 +96,7 @@ class TextScanner:
         return self._text[self._at : self._at + count]
 
     def copy(self, pattern: re.Pattern[str], sink: Sink) -> Parse[None]:
-        """Pass on the characters of a class, ``[…]*``, as far as they go."""
+        """Pass on the characters that match a class, ``[…]*``."""
         while True:
             if found := pattern.match(self._text, self._at):
                 sink(self.take(found.end() - self._at))
@@ -107,7 +105,7 @@ class TextScanner:
             yield
 
     def run(self, pattern: re.Pattern[str]) -> Parse[str]:
-        """Take the characters of a class, ``[…]*``, as far as they go."""
+        """Take the characters that match a class, ``[…]*``."""
         parts: list[str] = []
         yield from self.copy(pattern, parts.append)
         return "".join(parts)
@@ -136,31 +134,31 @@ class TextScanner:
         option = yield from self.at(*options)
         return self.take(len(option))
 
-    def until(self, marks: Delimiters, sink: Sink) -> Parse[str]:
-        """Pass on what comes before the first mark. Return the mark, not taken.
+    def until(self, delimiters: Delimiters, sink: Sink) -> Parse[str]:
+        """Pass on the text before the first tag. Return the tag without taking it.
 
-        At the end of the text: "".
+        Returns "" at the end of the text.
         """
         while True:
-            end, mark = marks.find(self._text, self._at)
-            if self._is_closed and not mark:
+            end, tag = delimiters.find(self._text, self._at)
+            if self._is_closed and not tag:
                 end = len(self._text)
             if end > self._at:
                 sink(self.take(end - self._at))
-            if mark or self._is_closed:
-                return mark
+            if tag or self._is_closed:
+                return tag
             yield
 
     def remember(self) -> None:
-        """Keep what is taken from here on, in case that it must be given back."""
+        """Keep the text that is taken from now on, so that ``recall`` can return it."""
         self._taken = []
 
     def forget(self) -> None:
-        """Give up what was remembered: it has been understood."""
+        """Drop the remembered text: it has been understood."""
         self._taken = None
 
     def recall(self) -> str:
-        """Return what was taken since ``remember``, or "" after ``forget``."""
+        """Return the text taken since ``remember``, or "" after ``forget``."""
         taken = "".join(self._taken or ())
         self._taken = None
         return taken

@@ -1,9 +1,9 @@
-"""The writing end of a state machine: numbers calls, trims, joins pieces.
+"""Collects what readers find: numbers calls, trims white space, joins pieces.
 
-White space between the parts of an answer (reasoning, content, calls) belongs to
-the format and is dropped, as the reference parsers do; text that goes on after
-another part starts on a new line. White space inside a part, and around an
-answer that is all content, is the model's own and stays.
+White space between the parts of an answer (reasoning, content, calls) belongs to the
+format and is dropped, as llama.cpp and vLLM do. Text that continues after another part
+starts on a new line. White space within a part, and around an answer that is only
+content, is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from inference.output_parsers.deltas import (
 if TYPE_CHECKING:
     from inference.output_parsers.ids import NewId
 
-#: The names of a request's tools, each with the JSON schema of its parameters.
+#: The request's tools by name, each with the JSON schema of its parameters.
 ToolSchemas = Mapping[str, Mapping[str, Any]]
 
 _SPACE = " \t\r\n"
@@ -40,20 +40,20 @@ class DeltaWriter:
         names_first: bool = False,
     ) -> None:
         self.tools = tools
-        #: A call in JSON is one only if it begins with its name.
+        #: A JSON object is a call only if it begins with its name.
         self.names_first = names_first
-        #: As many calls as there may be are complete; what follows is dropped.
+        #: ``max_calls`` calls are complete; further text is dropped.
         self.is_full = False
-        #: What comes now is reasoning, or a mark of it.
+        #: The text that comes now is reasoning or one of its tags.
         self.is_reasoning = False
         self._new_id = new_id
         self._max_calls = max_calls
         self._num_calls = 0
         self._deltas: list[Delta] = []
-        # What the last delta will be, in pieces, and which kind of it.
+        # The pieces of the latest delta, and its class.
         self._pieces: list[str] = []
         self._open: type[Delta] = ContentDelta
-        # Which text was written last; the white space after it, so far held back.
+        # The class of the latest text, and the white space after it, held back.
         self._text: type[Delta] | None = None
         self._spaces: list[str] = []
         self._is_separated = False
@@ -68,7 +68,7 @@ class DeltaWriter:
         self._write(ReasoningDelta, text)
 
     def begin(self, name: str, call_id: str = "") -> None:
-        """Begin a call of a tool that the request has."""
+        """Begin a call of one of the request's tools."""
         if self.is_full:
             return
         self.separate()
@@ -78,26 +78,26 @@ class DeltaWriter:
         self._num_calls += 1
 
     def arguments(self, text: str) -> None:
-        """Add to the JSON text of the arguments of the call that was begun last."""
+        """Add to the arguments of the latest call, as JSON text."""
         if not self.is_full:
             self._add(ToolCallArguments, text)
 
     def end(self) -> None:
-        """End the call that was begun last."""
+        """End the latest call."""
         self.is_full = self._num_calls == self._max_calls
 
     def separate(self) -> None:
-        """End a part: the white space before and after this place is dropped."""
+        """End a part of the answer: the white space around this place is dropped."""
         self._spaces.clear()
         self._is_separated = True
 
     def close(self) -> None:
-        """Add the white space at the very end."""
+        """Write the white space at the end of the answer."""
         if self._text and self._spaces:
             self._add(self._text, "".join(self._spaces))
 
     def drain(self) -> list[Delta]:
-        """Return what came since the last time."""
+        """Return the deltas since the last call."""
         self._flush()
         deltas, self._deltas = self._deltas, []
         return deltas

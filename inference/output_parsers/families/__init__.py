@@ -1,4 +1,15 @@
-"""Which parser a model speaks: told by its chat template, by data."""
+"""Model families: one module a family, and the list by which they are detected.
+
+To add a family, copy the module that is most like it, say in it which models it is
+for, how they write a call and where that is known from, and add one line to
+``_BY_TEMPLATE``. Add what the model writes to
+tests/inference/output_parsers/transcripts.py; the tests that hold for every output
+parser find the new one by themselves.
+
+The modules name the function of llama.cpp's common/chat.cpp that handles the same
+format. Later releases derive many of these formats from the chat template
+instead (common/chat-auto-parser.h); then look at an older release.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +17,8 @@ from typing import TYPE_CHECKING
 
 from inference.output_parsers.families.command_r import COMMAND_R
 from inference.output_parsers.families.deepseek import DEEPSEEK_V3, DEEPSEEK_V31
-from inference.output_parsers.families.functionary_v31 import (
-    FUNCTIONARY_V31,
-    FUNCTIONARY_V32,
-)
+from inference.output_parsers.families.functionary_v31 import FUNCTIONARY_V31
+from inference.output_parsers.families.functionary_v32 import FUNCTIONARY_V32
 from inference.output_parsers.families.glm45 import GLM45
 from inference.output_parsers.families.granite import GRANITE
 from inference.output_parsers.families.harmony import HARMONY
@@ -18,14 +27,16 @@ from inference.output_parsers.families.kimi_k2 import KIMI_K2
 from inference.output_parsers.families.llama3 import LLAMA3
 from inference.output_parsers.families.mistral import MISTRAL, MISTRAL_V11
 from inference.output_parsers.families.plain_json import PLAIN_JSON
-from inference.output_parsers.families.qwen3_coder import QWEN3_CODER, SEED_OSS
+from inference.output_parsers.families.qwen3_coder import QWEN3_CODER
+from inference.output_parsers.families.seed_oss import SEED_OSS
 
 if TYPE_CHECKING:
     from inference.output_parsers.output_parser import OutputParser
 
-#: What templates contain that are written in a parser: all of it. The first that
-#: fits counts, so the more telling stand before those that others contain too.
-_TELL_TALES: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
+#: Every family, by the texts that its chat template contains. All texts of a line must
+#: be there. The first match counts, so a line whose texts other templates also contain
+#: comes after those.
+_BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<|channel|>", "<|message|>"), HARMONY),
     (("<seed:tool_call>",), SEED_OSS),
     ((DEEPSEEK_V3.framing.begin, "```json"), DEEPSEEK_V3),
@@ -40,7 +51,7 @@ _TELL_TALES: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<arg_key>",), GLM45),
     (("<function=", "<parameter="), QWEN3_CODER),
     (("<|tool_call|>",), GRANITE),
-    # MiniMax M3 has the tag too, and a format of its own.
+    # MiniMax M3 has Hermes' tag too, but a format of its own that is not read here.
     (("]<]minimax[>[",), PLAIN_JSON),
     (("<tool_call>",), HERMES),
     (("<tool_calls>",), HERMES),
@@ -48,40 +59,22 @@ _TELL_TALES: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<|start_header_id|>", '"parameters": '), LLAMA3),
 )
 
-#: Models that speak a parser whatever their template says, by GGUF architecture.
-_ARCHITECTURES = {"gpt-oss": HARMONY}
+#: Families of models whose template may not show their format, by GGUF architecture.
+_BY_ARCHITECTURE = {"gpt-oss": HARMONY}
 
 OUTPUT_PARSERS: dict[str, OutputParser] = {
-    parser.name: parser
-    for parser in (
-        HERMES,
-        QWEN3_CODER,
-        SEED_OSS,
-        LLAMA3,
-        MISTRAL,
-        MISTRAL_V11,
-        FUNCTIONARY_V31,
-        FUNCTIONARY_V32,
-        COMMAND_R,
-        DEEPSEEK_V3,
-        DEEPSEEK_V31,
-        GLM45,
-        KIMI_K2,
-        HARMONY,
-        GRANITE,
-        PLAIN_JSON,
-    )
+    parser.name: parser for _, parser in _BY_TEMPLATE
 }
 
 
 def detect(chat_template: str, architecture: str = "") -> OutputParser:
-    """Return the parser of a template.
+    """Return the output parser for a chat template.
 
-    PLAIN_JSON if it knows no tools, or writes them in a way that is not known
-    here: then the template is not to be given any, and the system message gets
-    ``plain_json.instructions`` instead.
+    PLAIN_JSON if the template has no tools, or writes calls in an unknown format. Then
+    the template gets no tools, and ``plain_json.instructions`` go into the system
+    message.
     """
-    for fragments, parser in _TELL_TALES:
-        if all(fragment in chat_template for fragment in fragments):
+    for texts, parser in _BY_TEMPLATE:
+        if all(text in chat_template for text in texts):
             return parser
-    return _ARCHITECTURES.get(architecture, PLAIN_JSON)
+    return _BY_ARCHITECTURE.get(architecture, PLAIN_JSON)

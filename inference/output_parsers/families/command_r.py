@@ -1,23 +1,25 @@
-"""Command R7B, Command A and North: actions, responses and thinking in marks.
+"""Command R7B, Command A and North: a JSON list of actions between tags.
 
-    <|START_THINKING|>…<|END_THINKING|><|START_ACTION|>[
+    <|START_THINKING|>REASONING<|END_THINKING|><|START_ACTION|>[
         {"tool_call_id": "0", "tool_name": NAME, "parameters": {…}}
     ]<|END_ACTION|>
-    <|START_RESPONSE|>…<|END_RESPONSE|>
 
-Format: the tool-use chat template of CohereForAI/c4ai-command-r7b-12-2024; later
-models write ``START_TEXT`` for the response. The template counts a conversation's
-calls itself, so the ids that the model writes are not needed.
+An answer without calls is ``<|START_RESPONSE|>CONTENT<|END_RESPONSE|>``; later models
+write ``TEXT`` for ``RESPONSE``. The template numbers the calls of a conversation
+itself, so the ids that the model writes are dropped.
+
+Source: the tool-use chat template of CohereForAI/c4ai-command-r7b-12-2024; llama.cpp's
+``common_chat_params_init_command_r7b``.
 """
 
 from __future__ import annotations
 
 from inference.output_parsers.framing import Framing, PairFraming
-from inference.output_parsers.json_calls import CallKeys, MarkedJson
+from inference.output_parsers.json_calls import CallKeys, TaggedJson
 from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.reasoning import ReasoningTags
 
-_MARKS = (
+_TAGS = (
     "<|START_THINKING|>",
     "<|END_THINKING|>",
     "<|START_ACTION|>",
@@ -30,13 +32,13 @@ _MARKS = (
 
 COMMAND_R = OutputParser(
     "command_r",
-    MarkedJson(
+    TaggedJson(
         begin=("<|START_ACTION|>",),
         end=("<|END_ACTION|>",),
-        silent=_MARKS,
+        silent=_TAGS,
         keys=CallKeys(name=("tool_name", "name")),
     ).read,
-    preserved_tokens=_MARKS,
+    preserved_tokens=_TAGS,
     framing=Framing(
         PairFraming('{"tool_call_id": "0", "tool_name": "', '", "parameters": ', "}"),
         begin="<|START_ACTION|>[\n    ",

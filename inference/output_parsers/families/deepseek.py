@@ -1,14 +1,16 @@
-"""DeepSeek V2.5, V3 and R1, and V3.1, which writes less around a call.
+"""DeepSeek V2.5, V3 and R1, and the shorter format of V3.1. One reader reads both.
 
     <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME
     ```json
     {…}
     ```<｜tool▁call▁end｜><｜tool▁calls▁end｜>
 
+V3.1::
+
     <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>NAME<｜tool▁sep｜>{…}<｜tool▁call▁end｜>…
 
-Format: the chat templates of deepseek-ai/DeepSeek-R1 and DeepSeek-V3.1. One
-machine reads both.
+Source: the chat templates of deepseek-ai/DeepSeek-R1 and DeepSeek-V3.1; llama.cpp's
+``common_chat_params_init_deepseek_r1`` and ``…_deepseek_v3_1``.
 """
 
 from __future__ import annotations
@@ -30,15 +32,15 @@ _CALLS_END = "<｜tool▁calls▁end｜>"
 _BEGIN = "<｜tool▁call▁begin｜>"
 _SEPARATOR = "<｜tool▁sep｜>"
 _END = "<｜tool▁call▁end｜>"
-_MARKS = (_CALLS_BEGIN, _BEGIN, _SEPARATOR, _END, _CALLS_END)
+_TAGS = (_CALLS_BEGIN, _BEGIN, _SEPARATOR, _END, _CALLS_END)
 _ARGUMENTS_END = Delimiters("\n```" + _END, _END, _CALLS_END)
 
 
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
+    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_TAGS)
 
 
-def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from scanner.space()
     name = yield from scanner.accept("function" + _SEPARATOR, *writer.tools)
     is_fenced = name.endswith(_SEPARATOR)
@@ -60,7 +62,7 @@ def _parser(name: str, call: PairFraming, separator: str) -> OutputParser:
     return OutputParser(
         name,
         _read,
-        preserved_tokens=(*_MARKS, "<think>", "</think>"),
+        preserved_tokens=(*_TAGS, "<think>", "</think>"),
         framing=Framing(
             call,
             begin=_CALLS_BEGIN,

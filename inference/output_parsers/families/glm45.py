@@ -1,12 +1,15 @@
-"""GLM 4.5, 4.6 and 4.7.
+"""GLM 4.5, 4.6 and 4.7: each argument between tags.
 
     <tool_call>NAME
     <arg_key>KEY</arg_key>
     <arg_value>VALUE</arg_value>
     </tool_call>
 
-Format: the chat templates of zai-org/GLM-4.5, and of GLM-4.7, which has no line
-breaks. Strings are bare, everything else is JSON.
+A string is written without quotes, every other value as JSON. GLM 4.7 writes no line
+breaks.
+
+Source: the chat templates of zai-org/GLM-4.5 and GLM-4.7; llama.cpp's
+``common_chat_params_init_glm_4_5``.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     yield from read_content(scanner, writer, _read_call, begin=("<tool_call>",))
 
 
-def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from scanner.space()
     name = yield from scanner.accept(*writer.tools)
     yield from scanner.space()

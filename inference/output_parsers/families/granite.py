@@ -1,12 +1,14 @@
-"""Granite 3.x: a list of calls, in earlier versions after a control token.
+"""Granite 3.x: a JSON list of calls after a control token.
 
     <|tool_call|>[{"name": NAME, "arguments": {…}}, …]
 
-Format: the chat templates of ibm-granite/granite-3.3-2b-instruct (``<|tool_call|>``)
-and 3.1 (``<tool_call>``). Reasoning: 3.3 writes ``<think>…</think>`` and then
-``<response>…</response>``; 3.2 writes sentences instead of tags, also abbreviated
-(vLLM's granite_reasoning_parser has seen quantised models do so). Granite 4 is
-Hermes.
+Granite 3.1 writes ``<tool_call>`` instead. Granite 3.3 puts its reasoning between
+``<think>`` tags and its answer between ``<response>`` tags. Granite 3.2 begins them
+with sentences, which quantised models shorten (seen by vLLM's
+granite_reasoning_parser). Granite 4 uses the format of Hermes.
+
+Source: the chat templates of ibm-granite/granite-3.3-2b-instruct and 3.1; llama.cpp's
+``common_chat_params_init_granite``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.framing import Framing, PairFraming
-from inference.output_parsers.json_calls import MarkedJson
+from inference.output_parsers.json_calls import TaggedJson
 from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.reasoning import ReasoningTags
 
@@ -31,7 +33,7 @@ _REASONING = ReasoningTags(
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
     writer.content((yield from scanner.space()))
     is_wrapped = yield from scanner.accept("<response>")
-    calls = MarkedJson(
+    calls = TaggedJson(
         begin=("<|tool_call|>", "<tool_call>"),
         end=("</tool_call>",),
         silent=("<|tool_call|>", *(("</response>",) if is_wrapped else ())),

@@ -1,15 +1,18 @@
-"""Harmony, the format of gpt-oss: messages, each on a channel.
+"""gpt-oss: OpenAI's Harmony format, messages on channels.
 
     <|channel|>analysis<|message|>REASONING<|end|>
     <|start|>assistant<|channel|>commentary to=functions.NAME <|constrain|>json
     <|message|>{…}<|call|>
     <|start|>assistant<|channel|>final<|message|>CONTENT<|return|>
 
-(without these line breaks). Format: openai/harmony, docs/format.md: the recipient
-may stand before or after the channel; ``commentary`` without one is a preamble
-for the user. The models also call on other channels, leave out ``functions.``, or
-repeat the channel (llama.cpp's and vLLM's parsers have met it); what is sent to
-somebody who is no tool of the request stays with its channel.
+(without these line breaks). The recipient may stand before or after the channel.
+``commentary`` without a recipient is text for the user. The models also call on other
+channels, leave out ``functions.`` or repeat the channel, as the parsers of llama.cpp
+and vLLM have seen. A message to a recipient that is not a tool of the request counts
+as text of its channel.
+
+Source: docs/format.md of openai/harmony; llama.cpp's
+``common_chat_params_init_gpt_oss``.
 """
 
 from __future__ import annotations
@@ -32,9 +35,9 @@ _CHANNEL = "<|channel|>"
 _CONSTRAIN = "<|constrain|>"
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>")
-_MARKS = (_START, _CHANNEL, _CONSTRAIN, _MESSAGE, *_ENDS)
+_TAGS = (_START, _CHANNEL, _CONSTRAIN, _MESSAGE, *_ENDS)
 
-_ANY_MARK = Delimiters(*_MARKS)
+_ANY_TAG = Delimiters(*_TAGS)
 _BODY_END = Delimiters(_START, _CHANNEL, *_ENDS)
 _WORD = re.compile(r"[^\s<]*")
 _CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
@@ -46,8 +49,8 @@ def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         scanner.remember()
         header = yield from _read_header(scanner)
         if header is None:
-            writer.content(_ANY_MARK.removed_from(scanner.recall()))
-            yield from scanner.until(_ANY_MARK, writer.content)
+            writer.content(_ANY_TAG.removed_from(scanner.recall()))
+            yield from scanner.until(_ANY_TAG, writer.content)
         else:
             scanner.forget()
             writer.separate()
@@ -56,7 +59,7 @@ def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
 
 
 def _read_header(scanner: TextScanner) -> Parse[str | None]:
-    """Return a message's header, its mark of the message taken too; None: no header.
+    """Return a message's header, its tag of the message taken too; None: no header.
 
     Whoever begins a text has written ``<|start|>assistant`` already. A header that
     the end of the text cuts off is one.
@@ -64,14 +67,14 @@ def _read_header(scanner: TextScanner) -> Parse[str | None]:
     header, latest = "", ""
     while True:
         header += yield from scanner.space()
-        mark = yield from scanner.accept(_START, _CHANNEL, _CONSTRAIN, _MESSAGE)
-        if mark == _MESSAGE or not (yield from scanner.peek()):
+        tag = yield from scanner.accept(_START, _CHANNEL, _CONSTRAIN, _MESSAGE)
+        if tag == _MESSAGE or not (yield from scanner.peek()):
             return header
-        word = "" if mark else (yield from scanner.run(_WORD))
+        word = "" if tag else (yield from scanner.run(_WORD))
         is_known = word.startswith("to=") or word in ("assistant", "json", "code")
-        if not mark and not (word and (latest in _MARKS or is_known)):
+        if not tag and not (word and (latest in _TAGS or is_known)):
             return None
-        latest = mark or word
+        latest = tag or word
         header += latest
 
 
@@ -92,7 +95,7 @@ def _read_body(scanner: TextScanner, writer: DeltaWriter, header: str) -> Parse[
 HARMONY = OutputParser(
     "harmony",
     _read,
-    preserved_tokens=_MARKS,
+    preserved_tokens=_TAGS,
     framing=Framing(
         PairFraming(
             f"{_CHANNEL}commentary to=functions.",

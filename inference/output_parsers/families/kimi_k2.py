@@ -1,12 +1,13 @@
-"""Kimi K2, Instruct and Thinking.
+"""Kimi K2, Instruct and Thinking: calls whose ids the model writes itself.
 
     <|tool_calls_section_begin|><|tool_call_begin|>functions.NAME:INDEX
     <|tool_call_argument_begin|>{…}<|tool_call_end|>…<|tool_calls_section_end|>
 
-(in one line). Format: the chat template of moonshotai/Kimi-K2-Instruct and its
-docs/tool_call_guidance.md. The template prints a call's id where its result
-stands, and the model counts on from the ids that it sees: so an id is the
-model's own text.
+(in one line). The template prints the id of a call with its result, and the model
+continues the numbering that it sees. So the id of a call is the model's own text.
+
+Source: the chat template and docs/tool_call_guidance.md of moonshotai/Kimi-K2-Instruct;
+llama.cpp's ``common_chat_params_init_kimi_k2``.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ _SECTION_END = "<|tool_calls_section_end|>"
 _BEGIN = "<|tool_call_begin|>"
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _END = "<|tool_call_end|>"
-_MARKS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END)
+_TAGS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END)
 _ARGUMENTS_END = Delimiters(_END, _SECTION_END)
 _INDEX = re.compile(r"[0-9]*")
 _MAX_DIGITS = 9
 
 
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
+    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_TAGS)
 
 
-def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from scanner.space()
     yield from scanner.accept("functions.")
     name = yield from scanner.accept(*writer.tools)
@@ -59,7 +60,7 @@ def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[No
 KIMI_K2 = OutputParser(
     "kimi_k2",
     _read,
-    preserved_tokens=(*_MARKS, "<think>", "</think>"),
+    preserved_tokens=(*_TAGS, "<think>", "</think>"),
     framing=Framing(
         PairFraming(f"{_BEGIN}functions.", f":0{_ARGUMENTS}", _END),
         begin=_SECTION_BEGIN,

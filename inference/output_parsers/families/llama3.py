@@ -1,14 +1,16 @@
-"""Llama 3.1, 3.2, 3.3 and 4: a JSON object, or what follows ``<|python_tag|>``.
+"""Llama 3.1, 3.2, 3.3 and 4: a JSON object, or a built-in tool after a tag.
 
     {"name": NAME, "parameters": {…}}
     <|python_tag|>{"name": NAME, "parameters": {…}}; {…}
     <|python_tag|>NAME.call(KEY="VALUE", …)
     <|python_tag|>CODE
 
-Format: the chat templates of meta-llama/Llama-3.1-8B-Instruct and
-Llama-3.2-3B-Instruct, and Meta's llama3_1/prompt_format.md, where built-in tools
-are called like functions and Python is code. Code is a call where the request has
-a tool of one of its names that takes one string.
+Built-in tools are called like functions; ``python`` gets bare code. Code is a call if
+the request has a tool named python, ipython or code_interpreter with one parameter.
+
+Source: the chat templates of meta-llama/Llama-3.1-8B-Instruct and
+Llama-3.2-3B-Instruct; models/llama3_1/prompt_format.md of meta-llama/llama-models;
+llama.cpp's ``common_chat_params_init_llama_3_x``.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ _CALL = ".call("
 _WORD = re.compile(r"\w*")
 
 
-def read_tagged(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
-    """Read what follows the tag: a call like a function's, or code."""
+def read_python_tag(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
+    """Read what follows the tag: a call of a built-in tool, or code."""
     call = yield from scanner.accept(*(name + _CALL for name in writer.tools))
     if call:
         scanner.forget()
@@ -85,7 +87,7 @@ def _read_rest(scanner: TextScanner, sink: Sink) -> Parse[bool]:
 
 LLAMA3 = OutputParser(
     "llama3",
-    BareJson(tags=(PYTHON_TAG,), read_tagged=read_tagged).read,
+    BareJson(tags=(PYTHON_TAG,), read_tagged=read_python_tag).read,
     preserved_tokens=(PYTHON_TAG, "<think>", "</think>"),
     framing=Framing(PairFraming('{"name": "', '", "parameters": ', "}")),
 )

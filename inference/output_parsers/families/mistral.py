@@ -1,13 +1,15 @@
-"""Mistral: two generations of one mark.
+"""Mistral, Ministral and Magistral: one tag, two formats after it.
 
     [TOOL_CALLS][{"name": NAME, "arguments": {…}}, …]          up to tokenizer v7
-    [TOOL_CALLS]NAME[ARGS]{…}[TOOL_CALLS]NAME[ARGS]{…}         from v11
+    [TOOL_CALLS]NAME[ARGS]{…}[TOOL_CALLS]NAME[ARGS]{…}         from tokenizer v11
     [TOOL_CALLS]NAME[CALL_ID]ID[ARGS]{…}                       Mistral Small 3.2
 
-Format: the chat templates of mistralai/Mistral-Nemo-Instruct-2407,
-Mistral-Small-3.2-24B-Instruct-2506 and Ministral-3-14B-Reasoning-2512. Ids have
-nine letters and digits, or the templates refuse them. Magistral thinks between
-``[THINK]`` marks, the first of them (2506) between ``<think>`` tags.
+Ids have nine letters and digits; the templates reject others. Magistral puts its
+reasoning between ``[THINK]`` tags, its first release (2506) between ``<think>`` tags.
+
+Source: the chat templates of mistralai/Mistral-Nemo-Instruct-2407,
+Mistral-Small-3.2-24B-Instruct-2506 and Ministral-3-14B-Reasoning-2512; llama.cpp's
+``common_chat_params_init_mistral_nemo``, ``…_magistral`` and ``…_ministral_3``.
 """
 
 from __future__ import annotations
@@ -33,19 +35,19 @@ if TYPE_CHECKING:
     from inference.output_parsers.writer import DeltaWriter
 
 _BEGIN = "[TOOL_CALLS]"
-_MARKS = (_BEGIN, "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]")
+_TAGS = (_BEGIN, "[CALL_ID]", "[ARGS]", "[THINK]", "[/THINK]")
 _NEXT = Delimiters(_BEGIN)
 _ID = re.compile(r"[0-9a-zA-Z]*")
 _ID_LENGTH = 9
 
 
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_MARKS)
+    yield from read_content(scanner, writer, _read_call, begin=(_BEGIN,), silent=_TAGS)
 
 
-def _read_call(scanner: TextScanner, writer: DeltaWriter, mark: str) -> Parse[None]:
+def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from scanner.space()
-    if (yield from scanner.at("[", "{", *_MARKS)) in ("[", "{"):
+    if (yield from scanner.at("[", "{", *_TAGS)) in ("[", "{"):
         outcome = yield from read_calls(scanner, writer, CallKeys())
         if outcome is CallOutcome.BROKEN:
             yield from scanner.until(_NEXT, writer.arguments)
@@ -68,7 +70,7 @@ def _parser(name: str, framing: Framing) -> OutputParser:
     return OutputParser(
         name,
         _read,
-        preserved_tokens=(*_MARKS, "<think>", "</think>"),
+        preserved_tokens=(*_TAGS, "<think>", "</think>"),
         framing=framing,
         reasoning=ReasoningTags(("[THINK]", "<think>"), ("[/THINK]", "</think>")),
         new_id=mistral_id,

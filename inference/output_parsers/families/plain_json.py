@@ -1,9 +1,10 @@
-"""JSON for models whose chat template knows no tools: a format of our own.
+"""Models whose chat template has no place for tools: a format of our own.
 
     {"name": NAME, "arguments": {…}}
 
-``instructions`` tells the model; it goes into the system message. What a function
-has returned is told in a message of the user's, by ``result``.
+``instructions`` explains the format to the model in the system message. ``result``
+puts the result of a call into a user message. llama.cpp does the same in
+``common_chat_params_init_generic``.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ PLAIN_JSON = OutputParser(
 
 
 def instructions(functions: Iterable[Mapping[str, Any]]) -> str:
-    """Return what to tell a model of these functions: OpenAI's ``function`` objects."""
+    """Return a system message about these functions: OpenAI's ``function`` objects."""
     lines = [json.dumps(function, ensure_ascii=False) for function in functions]
     return _INSTRUCTIONS.format(tools="\n".join(lines))
 
 
 def result(name: str, content: str) -> str:
-    """Return what to tell a model of a function's result."""
+    """Return a user message with a function's result."""
     return f"Result of {name}: {content}"
