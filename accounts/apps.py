@@ -7,6 +7,6 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Hear of changes to what is kept of the rows."""
-        from accounts.keys import recent as known_keys
+        from accounts.keys import key_cache
 
-        known_keys.watch()
+        key_cache.watch()

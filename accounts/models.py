@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 from django_prometheus.models import ExportModelOperationsMixin
 
-from accounts.keys import secrets as keys
+from accounts import key_secrets as keys
 
 if TYPE_CHECKING:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models.signals import post_delete, post_save
 
-from llm_manager.lib.recent_rows import RecentRows
+from llm_manager.lib.row_cache import RecentRows
 from registry.models import Alias, Attachment, Model
 
 

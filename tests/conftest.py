@@ -68,7 +68,7 @@ def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _unknown_rows() -> None:
     """Rows of another test are not believed to be there still."""
-    from accounts.keys.recent import known_key
+    from accounts.keys.key_cache import known_key
     from registry.served_models import served_model
 
     known_key.forget()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
 
+from accounts import key_secrets as keys
 from accounts.errors import InvalidApiKey
-from accounts.keys import secrets as keys
+from accounts.keys.key_cache import known_key
 from accounts.keys.last_used import last_used_note
-from accounts.keys.recent import known_key
 from accounts.limits.throttling import failure_count
 from accounts.models import ApiKey
 

@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.keys import secrets as keys
+from accounts import key_secrets as keys
 from accounts.models import ApiKey, Scope
 from tests.admin_pages import count_queries, said
 from tests.factories import make_api_key, make_model, make_user

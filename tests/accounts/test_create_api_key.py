@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts.keys import secrets as keys
+from accounts import key_secrets as keys
 from accounts.models import ApiKey, Scope
 from tests.factories import make_model, make_user
 

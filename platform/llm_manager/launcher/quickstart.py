@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from accounts.keys import secrets as keys
+from accounts import key_secrets as keys
 from accounts.models import ApiKey, Scope
 from llm_manager.launcher.data_dir import write_private
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.contrib.auth.models import User
 
-from accounts.keys import secrets as keys
+from accounts import key_secrets as keys
 from accounts.models import ApiKey, Scope
 from llm_manager.launcher import banner
 from llm_manager.launcher.quickstart import (

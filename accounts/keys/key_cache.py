@@ -7,7 +7,7 @@ from django.db.models import Prefetch
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from accounts.models import ApiKey
-from llm_manager.lib.recent_rows import RecentRows
+from llm_manager.lib.row_cache import RecentRows
 from registry.models import Model
 
 

@@ -8,7 +8,7 @@ from threading import Semaphore
 import pytest
 from django.db import transaction
 
-from llm_manager.lib.recent_rows import RecentRows
+from llm_manager.lib.row_cache import RecentRows
 from registry.errors import ModelNotFound
 from registry.models import Alias, FileState, Model
 from registry.served_models import served_model

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 
 from accounts.errors import InvalidApiKey
 from accounts.keys.authentication import BearerAuthentication
+from accounts.keys.key_cache import known_key
 from accounts.keys.permissions import allowed_model_ids
-from accounts.keys.recent import known_key
 from accounts.models import ApiKey
 from tests.factories import make_api_key, make_model
 
