@@ -1,4 +1,4 @@
-"""The admin of API keys, users and groups. A key's secret is shown once."""
+"""The admin of API keys, users and groups. A key's secret is shown only once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin[ApiKey]):
-    """Keys: made once, changed while they are active, revoked for ever."""
+    """API keys. They can be edited while they are active, and revoked for good."""
 
     form = ApiKeyForm
     search_fields = ("name", "prefix", "owner__username")
@@ -87,7 +87,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
-        """Return the keys with the number of models that each may use."""
+        """Return the keys with the number of their allowed models."""
         return (
             super()
             .get_queryset(request)
@@ -96,7 +96,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        """Return the groups of fields; scopes that cannot be chosen are chips."""
+        """Return the groups of fields; read-only scopes are shown as labels."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
@@ -105,26 +105,26 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def get_readonly_fields(
         self, request: HttpRequest, obj: ApiKey | None = None
     ) -> tuple[str, ...]:
-        """Return what cannot be edited: the owner too, once the key exists."""
+        """Return the read-only fields; the owner is one after creation."""
         return self.readonly_fields if obj is None else (*self.readonly_fields, "owner")
 
     def has_change_permission(
         self, request: HttpRequest, obj: ApiKey | None = None
     ) -> bool:
-        """Return False for a revoked key: it can be read, and stays revoked."""
+        """Return False for a revoked key, which is read-only."""
         allowed = super().has_change_permission(request, obj)
         return allowed and (obj is None or obj.is_active)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: ApiKey | None = None
     ) -> bool:
-        """Return True for superusers: a revoked key leaves a trace, a deleted none."""
+        """Return True only for superusers: deleting a key also removes its history."""
         return bool(request.user.is_active and request.user.is_superuser)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Return the form without the button that leads from one key to the next."""
+        """Return the form without the button 'Save and add another'."""
         context["show_save_and_add_another"] = False
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -137,7 +137,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         change: bool = False,  # noqa: FBT001, FBT002
         **kwargs: Any,
     ) -> type[forms.ModelForm[ApiKey]]:
-        """Return the form; the one for a new key knows the session that it is in."""
+        """Return the form class; that of a new key has the request, for its session."""
         if obj is None:
             form = type("Form", (NewApiKeyForm,), {"request": request})
             kwargs["form"] = form
@@ -153,9 +153,9 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def save_model(
         self, request: HttpRequest, obj: ApiKey, form: Any, change: Any
     ) -> None:
-        """Give a new key its secret; of an old one write only what was edited.
+        """Create a new key, or save the changed columns of an existing one.
 
-        Writing every column could undo a revocation that came in between.
+        Saving every column could undo a revocation that happened meanwhile.
         """
         if change:
             columns = [name for name in form.changed_data if name != "allowed_models"]
@@ -172,17 +172,17 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             weight=obj.weight,
             created_by=request.user if isinstance(request.user, User) else None,
         )
-        # The admin goes on with ``obj``, so it becomes the key that was made; the
-        # secret is for response_add, which is called with this very object.
+        # The admin continues with ``obj``, so it becomes the created key. Django calls
+        # response_add with the same object, which reads the secret.
         vars(obj).update(vars(key), secret_text=secret)
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Return the page that shows the secret, as the answer to the form itself.
+        """Return the page that shows the secret, as the response to the form.
 
-        Not after a redirect: until the next request the secret would have to be
-        kept somewhere, in the session or in the messages' cookie.
+        A redirect would need the secret to be stored until the next request, in the
+        session or in a cookie.
         """
         context = {
             **self.admin_site.each_context(request),
@@ -200,7 +200,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Return the form for a new key, with one way to send it."""
+        """Return the form for a new key, with a single save button."""
         return super().add_view(
             request,
             form_url,
@@ -210,13 +210,13 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     # Revocation ---------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the routes of Django's admin and the revocation."""
+        """Return the URLs of Django's admin and the revocation."""
         revoke = self.admin_site.admin_view(self.revoke_view)
         route = path("<path:object_id>/revoke/", revoke, name="accounts_apikey_revoke")
         return [route, *super().get_urls()]
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask whether to revoke a key, and do it once that was answered."""
+        """Ask for confirmation (GET), or revoke the key (POST)."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
@@ -236,7 +236,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def revoke_keys(
         self, request: HttpRequest, queryset: QuerySet[ApiKey]
     ) -> HttpResponse | None:
-        """Revoke the chosen keys, after a question."""
+        """Revoke the selected keys after a confirmation."""
         active = list(queryset.filter(is_active=True))
         if not active:
             self.message_user(request, "These keys are already revoked.", messages.INFO)
@@ -272,7 +272,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     @admin.display(description="key", ordering="name")
     def label(self, key: ApiKey) -> SafeString:
-        """Return the name, with the prefix below."""
+        """Return the name, and below it the prefix."""
         return format_html(
             '<span class="lm-two"><span>{}</span><small class="lm-mono">{}…</small>'
             "</span>",
@@ -282,7 +282,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     @admin.display(description="scopes")
     def scope_chips(self, key: ApiKey) -> SafeString | str:
-        """Return the scopes as chips."""
+        """Return the scopes as labels."""
         return chips(key.scopes)
 
     @admin.display(description="models", ordering="num_models")
@@ -292,17 +292,17 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     @admin.display(description="expires", ordering="expires_at")
     def expiry(self, key: ApiKey) -> str:
-        """Return the day on which it ends."""
+        """Return when the key expires."""
         return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never"
 
     @admin.display(description="last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
-        """Return how long ago it was used."""
+        """Return how long ago the key was used."""
         return ago(key.last_used_at)
 
     @admin.display(description="state", ordering="is_active")
     def state(self, key: ApiKey) -> SafeString:
-        """Return whether it works."""
+        """Return the key's state as a label."""
         if not key.is_active:
             return badge("revoked", "danger")
         if key.is_expired:
@@ -316,7 +316,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
-    """Django's users in unfold's clothes."""
+    """Django's user admin with unfold's forms."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -326,4 +326,4 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
-    """Django's groups in unfold's clothes."""
+    """Django's group admin with unfold's look."""

@@ -6,7 +6,7 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Hear of changes to what is kept of the rows."""
+        """Connect the key cache to the signals that clear it."""
         from accounts.keys import key_cache
 
-        key_cache.watch()
+        key_cache.connect_signals()

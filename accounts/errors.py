@@ -1,4 +1,4 @@
-"""What this package refuses: one exception a refusal, known to REST framework."""
+"""The errors of this package, as exceptions of Django REST framework."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rest_framework.exceptions import (
 
 
 class AccountsError(Exception):
-    """Base of every refusal of this package; ``default_code`` is its stable name."""
+    """Base of every error of this package; ``default_code`` is its stable name."""
 
 
 class InvalidApiKey(AccountsError, AuthenticationFailed):
-    """A key was presented, and it is none that may be used."""
+    """The presented key cannot be used."""
 
     default_code = "invalid_api_key"
-    # OpenAI's first words: LiteLLM tells a wrong key from a bad request by them.
+    # Begins like OpenAI's message: LiteLLM recognises a wrong key by these words.
     default_detail = (
         "Incorrect API key provided: it is unknown, revoked or expired, or its owner "
         "is inactive."
@@ -27,7 +27,7 @@ class InvalidApiKey(AccountsError, AuthenticationFailed):
 
 
 class ApiKeyMissing(AccountsError, NotAuthenticated):
-    """No key was presented where one is needed."""
+    """A key is required and none was presented."""
 
     default_code = "invalid_api_key"
     default_detail = (
@@ -36,19 +36,19 @@ class ApiKeyMissing(AccountsError, NotAuthenticated):
 
 
 class ScopeMissing(AccountsError, PermissionDenied):
-    """The key is good, but not for this."""
+    """The key is valid but lacks the scope for this."""
 
     default_code = "insufficient_scope"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"The API key lacks the scope '{scope}', which this needs.")
+        super().__init__(f"The API key lacks the scope '{scope}', which is required.")
 
 
 class RouteClosed(AccountsError, PermissionDenied):
-    """A view that says nothing about who may call it, so nobody may."""
+    """The view declares no scope, so nobody may call it."""
 
     default_code = "route_closed"
-    default_detail = "Nobody may call this: it declares no scope."
+    default_detail = "This endpoint is closed: it declares no scope."
 
 
 class ModelNotAllowed(AccountsError, PermissionDenied):
@@ -64,7 +64,7 @@ class ModelNotAllowed(AccountsError, PermissionDenied):
 
 
 class RateLimited(AccountsError, APIException):
-    """More requests than the window allows; ``wait`` is what is left of it."""
+    """More requests than the window allows; ``wait`` is its rest in seconds."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "rate_limit_exceeded"

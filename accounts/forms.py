@@ -1,4 +1,4 @@
-"""The form of an API key."""
+"""The forms for API keys."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ else:
     ModelForm = forms.ModelForm
 
 _SESSION_KEY = "api_key_forms"
-#: Forms that one session may have open at once; the oldest is forgotten.
+#: Open forms of one session; above that, the oldest is dropped.
 _OPEN_FORMS = 20
 
 
 class ApiKeyForm(ModelForm):
-    """What an administrator may say of a key."""
+    """The fields of a key that an administrator may edit."""
 
     scopes = forms.MultipleChoiceField(
         label="Scopes",
@@ -48,7 +48,7 @@ class ApiKeyForm(ModelForm):
         widget=UnfoldAdminSelect2MultipleWidget(
             attrs={"data-placeholder": "All models", "data-width": "100%"}
         ),
-        help_text="Type to find models; none chosen means all.",
+        help_text="Type to search for models. Empty: all.",
     )
 
     class Meta:
@@ -67,22 +67,22 @@ class ApiKeyForm(ModelForm):
         super().__init__(*args, **kwargs)
         if "rate_limit" in self.fields:
             self.fields["rate_limit"].widget.attrs["placeholder"] = "as configured"
-            self.fields["expires_at"].help_text = "UTC; empty is never."
+            self.fields["expires_at"].help_text = "UTC. Empty: never."
 
     def clean_expires_at(self) -> datetime | None:
-        """Refuse an end that has passed. Raises ValidationError."""
+        """Check that the key does not expire in the past. Raises ValidationError."""
         end: datetime | None = self.cleaned_data["expires_at"]
         if end and "expires_at" in self.changed_data and end <= timezone.now():
-            raise ValidationError("This moment has passed; choose a later one.")
+            raise ValidationError("This time is in the past; choose a later one.")
         return end
 
 
 class NewApiKeyForm(ApiKeyForm):
-    """The form that makes a key, once.
+    """The form that creates a key, once.
 
-    The answer to it shows the secret, so it cannot be a redirect, and reloading
-    that answer sends the form again. ``form_id`` is good for one key: sent a
-    second time, the form makes none and says so.
+    The response shows the secret, so it cannot be a redirect, and reloading it sends
+    the form again. ``form_id`` is valid for one key: a second submission creates none
+    and reports that.
     """
 
     form_id = forms.CharField(widget=forms.HiddenInput)
@@ -95,16 +95,16 @@ class NewApiKeyForm(ApiKeyForm):
             self.initial["form_id"] = self._open()
 
     def clean(self) -> dict[str, Any] | None:
-        """Use the form up, if there is nothing else to correct in it."""
+        """Mark the form as used if it has no other errors."""
         cleaned = super().clean()
         if not self.errors and not self._use_up(self.cleaned_data["form_id"]):
             data = cast("QueryDict", self.data).copy()
             data[self.add_prefix("form_id")] = self._open()
             self.data = data
             raise ValidationError(
-                "This form was already sent and its key exists. The secret cannot be "
-                "shown again: if it is lost, revoke that key and save this form for "
-                "another."
+                "This form was already submitted, and its key exists. The secret "
+                "cannot be shown again. If it is lost, revoke that key and save this "
+                "form to create another one."
             )
         return cleaned
 
@@ -115,11 +115,11 @@ class NewApiKeyForm(ApiKeyForm):
         return form_id
 
     def _use_up(self, form_id: str) -> bool:
-        """Whether the form was open; it is not any more.
+        """Return whether the form was still unused, and mark it as used.
 
-        A double click sends it twice at once: the lock on the user's row, held
-        until the key is saved, and a fresh look at the session make one of the
-        two find it used up. On SQLite the admin's transaction is the lock.
+        A double click submits it twice at once. Because of the lock on the user's
+        row, which is held until the key is saved, and the session that is read again,
+        only one of the two finds it unused. On SQLite the admin's transaction locks.
         """
         user = cast("User", self.request.user)
         User.objects.select_for_update().get(pk=user.pk)

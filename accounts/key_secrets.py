@@ -1,4 +1,4 @@
-"""API key secrets: made, taken apart, hashed, compared. No ORM here."""
+"""API key secrets: making, splitting, hashing, comparing. Knows no Django."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-MARK = "sk-llmm"
+KEY_START = "sk-llmm"
 _PREFIX_BYTES = 6
 _SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
-    """A fresh key: the text for its owner, the prefix and hash for the database."""
+class KeySecret:
+    """A new key: the text for its owner, the prefix and hash for the database."""
 
     text: str
     prefix: str
     hash: str
 
 
-def generate() -> Secret:
+def generate() -> KeySecret:
     """Return a new secret of 256 random bits: ``sk-llmm-<prefix>-<secret>``."""
-    prefix = f"{MARK}-{secrets.token_hex(_PREFIX_BYTES)}"
+    prefix = f"{KEY_START}-{secrets.token_hex(_PREFIX_BYTES)}"
     text = f"{prefix}-{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return Secret(text=text, prefix=prefix, hash=digest(text))
+    return KeySecret(text=text, prefix=prefix, hash=digest(text))
 
 
-def split(text: str) -> str | None:
-    """Return the prefix of a presented key, or None if it has not a key's form."""
+def prefix_of(text: str) -> str | None:
+    """Return the prefix of a presented key, or None if it is not formed like a key."""
     parts = text.split("-", 3)
-    if len(parts) != 4 or "-".join(parts[:2]) != MARK or not parts[3]:
+    if len(parts) != 4 or "-".join(parts[:2]) != KEY_START or not parts[3]:
         return None
     prefix = parts[2]
-    return f"{MARK}-{prefix}" if len(prefix) == _PREFIX_BYTES * 2 else None
+    return f"{KEY_START}-{prefix}" if len(prefix) == _PREFIX_BYTES * 2 else None
 
 
 def digest(text: str) -> str:
     """Return the SHA-256 of a key, in hex.
 
-    Without salt or stretching: the secret has 256 random bits, so there is
-    nothing to guess. Never use this for passwords.
+    No salt and no key stretching: a secret of 256 random bits cannot be guessed.
+    Never use this for passwords.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -30,20 +30,20 @@ class Scope(models.TextChoices):
 
 
 def validate_scopes(value: Any) -> None:
-    """Refuse anything but a non-empty list of known scopes. Raises ValidationError."""
+    """Check that it is a non-empty list of known scopes. Raises ValidationError."""
     if not isinstance(value, list) or not value or set(value) - set(Scope.values):
         raise ValidationError(f"Choose from {', '.join(Scope.values)}.")
 
 
-#: The heaviest key gets ten thousand times the share of the lightest.
+#: The largest share is ten thousand times the smallest.
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 
 
 def validate_weight(value: float) -> None:
-    """Refuse a weight out of bounds, or none at all (NaN). Raises ValidationError."""
+    """Check the bounds; NaN is refused too. Raises ValidationError."""
     if not MIN_WEIGHT <= value <= MAX_WEIGHT:
         raise ValidationError(
-            f"Enter a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}; 1 is usual."
+            f"Enter a number from {MIN_WEIGHT:g} to {MAX_WEIGHT:g}; the default is 1."
         )
 
 
@@ -55,7 +55,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
 
     def issue(self, **fields: Any) -> tuple[ApiKey, str]:
-        """Create a key and return it with its secret, which is stored nowhere."""
+        """Create a key; return it and its secret, which is not stored."""
         secret = keys.generate()
         key = ApiKey(prefix=secret.prefix, key_hash=secret.hash, **fields)
         key.full_clean()
@@ -64,7 +64,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(_CountedApiKey, models.Model):
-    """One key: who owns it, what it may do, how much."""
+    """An API key with its owner, scopes and limits."""
 
     name = models.CharField(max_length=100)
     owner = models.ForeignKey(
@@ -80,17 +80,17 @@ class ApiKey(_CountedApiKey, models.Model):
         "registry.Model",
         blank=True,
         related_name="api_keys",
-        help_text="Models that the key may use; none chosen means all.",
+        help_text="Models that the key may use. Empty: all.",
     )
     rate_limit = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Requests in a window; empty is the configuration's, 0 is no limit.",
+        help_text="Requests in a window. Empty: server.rate_limit; 0: no limit.",
     )
     weight = models.FloatField(
         default=1.0,
         validators=[validate_weight],
-        help_text="Share of a busy model beside other keys: 2 gets twice as much as 1.",
+        help_text="Share of a busy model; 2 gets twice as much as 1.",
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField("active", default=True)
@@ -128,7 +128,7 @@ class ApiKey(_CountedApiKey, models.Model):
 
     @property
     def is_expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether ``expires_at`` has passed."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
@@ -137,12 +137,12 @@ class ApiKey(_CountedApiKey, models.Model):
         return self.is_active and not self.is_expired
 
     def revoke(self) -> None:
-        """Make the key unusable for ever and save it."""
+        """Deactivate the key for good and save it."""
         if self.is_active:
             self.is_active = False
             self.revoked_at = timezone.now()
             self.save(update_fields=["is_active", "revoked_at"])
 
     def has_scope(self, scope: str) -> bool:
-        """Whether the key may do what ``scope`` names."""
+        """Whether the key has this scope."""
         return scope in self.scopes

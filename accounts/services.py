@@ -29,9 +29,9 @@ def api_key_create(
     weight: float = 1.0,
     created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key with the models that it may use; none means all.
+    """Create a key; without ``models`` it may use all of them.
 
-    Returns it with its secret, which is stored nowhere. Raises ValidationError.
+    Returns the key and its secret, which is not stored. Raises ValidationError.
     """
     key, secret = ApiKey.objects.issue(
         name=name,

@@ -1,4 +1,4 @@
-"""The admin of models and scans. Live state is added by the app that knows it."""
+"""The admin of models and scans. The app `inference` adds their live state."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 
 class AliasInline(TabularInline[Alias, Model]):
-    """The further names of a model, below its settings."""
+    """The aliases of a model, below its settings."""
 
     model = Alias
     extra = 0
     hide_title = True
-    verbose_name_plural = "aliases: further names that requests may use"
+    verbose_name_plural = "aliases: other names that requests may use"
 
 
 class AttachmentInline(TabularInline[Attachment, Model]):
@@ -48,12 +48,12 @@ class AttachmentInline(TabularInline[Attachment, Model]):
     extra = 0
     hide_title = True
     verbose_name = "adapter"
-    verbose_name_plural = "LoRA adapters that are loaded with the model"
+    verbose_name_plural = "LoRA adapters loaded with the model"
 
 
 @admin.register(Model)
 class RegistryModelAdmin(ModelAdmin[Model]):
-    """Models as scans found them; only their settings can be edited."""
+    """Models. Scans create them; only their settings can be edited."""
 
     form = ModelSettingsForm
     inlines = (AliasInline, AttachmentInline)
@@ -123,7 +123,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             },
         ),
         (
-            "Sampling, where a request names no value",
+            "Sampling defaults, for requests that set no value",
             {
                 "fields": (
                     ("temperature", "max_tokens"),
@@ -133,7 +133,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             },
         ),
         (
-            "Chat template, where it is not to be the file's own",
+            "Chat template, instead of the one in the file",
             {
                 "classes": ("collapse",),
                 "fields": ("template_override", "output_parser_override"),
@@ -200,13 +200,13 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Model | None = None
     ) -> list[str]:
-        """Return everything that the scan writes, which is all but the settings."""
+        """Return all fields except the settings: those that scans write."""
         editable = ModelSettingsForm.Meta.fields
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name not in editable]
 
     def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[type[Any]]:
-        """Return the tables below the settings: adapters where there can be some."""
+        """Return the tables below the settings: adapters only for generative models."""
         takes_adapters = obj is not None and obj.is_generative
         return [AliasInline, *([AttachmentInline] if takes_adapters else [])]
 
@@ -217,9 +217,9 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     def save_model(
         self, request: HttpRequest, obj: Model, form: BaseModelForm[Model], change: Any
     ) -> None:
-        """Write the changed settings and no other column.
+        """Save only the changed settings.
 
-        A scan may have written the others since the page was loaded.
+        A scan may have written other columns since the page was loaded.
         """
         if form.changed_data:
             obj.save(update_fields=form.changed_data)
@@ -227,12 +227,12 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     # Scan ---------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the routes of Django's admin and the scan."""
+        """Return the URLs of Django's admin and the scan."""
         scan = require_POST(self.admin_site.admin_view(self.scan_view))
         return [path("scan/", scan, name="registry_model_scan"), *super().get_urls()]
 
     def scan_view(self, request: HttpRequest) -> HttpResponse:
-        """Scan all roots now, say what was found and record who asked."""
+        """Scan all configured folders, show the result and log who started it."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         try:
@@ -241,7 +241,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             logger.warning("scan failed: %s", error)
             self.message_user(request, f"The scan failed: {error}", messages.ERROR)
         else:
-            # Of scans that run at once, the one that has just ended is this one.
+            # If several scans ran at once, the one that finished last is this one.
             run = ScanRun.objects.exclude(finished_at=None).latest("finished_at")
             text = summary(run)
             scans = self.admin_site.get_model_admin(ScanRun)
@@ -253,7 +253,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Return the list, with the scan button for those who may use it."""
+        """Return the list, with a scan button if the user may scan."""
         may_scan = self.has_change_permission(request)
         return super().changelist_view(
             request, {"may_scan": may_scan, **(extra_context or {})}
@@ -263,13 +263,13 @@ class RegistryModelAdmin(ModelAdmin[Model]):
 
     @admin.display(description="model", ordering="name")
     def identity(self, model: Model) -> SafeString:
-        """Return the id, with what the model calls itself below."""
+        """Return the id, and below it the title and the architecture."""
         parts = [model.title, model.architecture, model.size_label]
         return _two_lines(model.name, " · ".join(part for part in parts if part))
 
     @admin.display(description="file", ordering="state")
     def file(self, model: Model) -> SafeString:
-        """Return whether the file is there, and whether requests may use it."""
+        """Return the file's state, and whether the model is disabled."""
         found = model.state == FileState.FOUND
         state = badge(model.get_state_display(), "" if found else "danger")
         if model.is_enabled:
@@ -278,12 +278,12 @@ class RegistryModelAdmin(ModelAdmin[Model]):
 
     @admin.display(description="size", ordering="file_size")
     def size(self, model: Model) -> SafeString:
-        """Return the size, with the quantization below."""
+        """Return the size, and below it the quantization."""
         return _two_lines(human_bytes(model.file_size), model.quantization)
 
     @admin.display(description="context", ordering="context_length")
     def context(self, model: Model) -> SafeString | str:
-        """Return the context in force, with the trained one below."""
+        """Return the context in force, and below it the trained one."""
         if model.kind in (Kind.PROJECTOR, Kind.LORA):
             return "-"
         trained = model.context_length
@@ -293,12 +293,12 @@ class RegistryModelAdmin(ModelAdmin[Model]):
         )
 
     def context_now(self, model: Model) -> int:
-        """Return the context in force, or the one that it would be loaded with."""
+        """Return the context that the model has or would be loaded with."""
         return model.context_in_force(settings.CONFIG.models.default_ctx)
 
     @admin.display(description="capabilities")
     def capabilities(self, model: Model) -> SafeString | str:
-        """Return what the model can do, as chips."""
+        """Return what the model can do, as labels."""
         found = [model.get_kind_display().split()[-1].lower()]
         if model.supports_tools:
             found.append("tools")
@@ -313,31 +313,31 @@ class RegistryModelAdmin(ModelAdmin[Model]):
 
     @admin.display(description="size")
     def bytes_on_disk(self, model: Model) -> str:
-        """Return the size, for people and to the byte."""
+        """Return the size in a readable unit and in bytes."""
         return f"{human_bytes(model.file_size)} ({model.file_size:,} bytes)"
 
     @admin.display(description="chat template")
     def template(self, model: Model) -> SafeString | str:
-        """Return the chat template as text that scrolls."""
+        """Return the chat template as a text that scrolls."""
         if not model.chat_template:
             return "-"
         return format_html('<pre class="lm-pre">{}</pre>', model.chat_template)
 
     @admin.display(description="shards")
     def shard_paths(self, model: Model) -> str:
-        """Return the path of each shard on a line of its own."""
+        """Return the path of each shard, one per line."""
         return "\n".join(map(str, model.shards)) or "one file"
 
     @admin.display(description="metadata")
     def metadata_table(self, model: Model) -> str:
-        """Return the header's other values as a table."""
+        """Return the other keys of the header as a table."""
         rows = sorted(model.metadata.items())
         return render_to_string("admin/registry/model/metadata.html", {"rows": rows})
 
 
 @admin.register(ScanRun)
 class ScanRunAdmin(ModelAdmin[ScanRun]):
-    """What each scan found, to read."""
+    """Scan reports, read-only."""
 
     list_display = (
         "started_at",
@@ -356,18 +356,18 @@ class ScanRunAdmin(ModelAdmin[ScanRun]):
     readonly_fields = ("duration", "result", "root_paths", "entries_table")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: scans are run, not written."""
+        """Return False: only a scan writes its report."""
         return False
 
     def has_change_permission(
         self, request: HttpRequest, obj: ScanRun | None = None
     ) -> bool:
-        """Return False: a report is not edited."""
+        """Return False: reports are read-only."""
         return False
 
     @admin.display(description="took")
     def duration(self, run: ScanRun) -> str:
-        """Return how long the scan ran."""
+        """Return how long the scan took."""
         if run.finished_at is None:
             return "not finished"
         return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
@@ -379,19 +379,19 @@ class ScanRunAdmin(ModelAdmin[ScanRun]):
 
     @admin.display(description="folders")
     def root_paths(self, run: ScanRun) -> str:
-        """Return the folders that were walked."""
+        """Return the folders that were scanned."""
         return "\n".join(map(str, run.roots))
 
     @admin.display(description="files")
     def entries_table(self, run: ScanRun) -> str:
-        """Return what was new, changed, missing or unreadable, as a table."""
+        """Return the new, changed, missing and unreadable models as a table."""
         return render_to_string(
             "admin/registry/scanrun/entries.html", {"entries": run.entries}
         )
 
 
 def summary(run: ScanRun) -> str:
-    """Return a scan's counts in words."""
+    """Return a scan's counts as text."""
     return ", ".join(f"{number} {outcome}" for outcome, number in run.counts().items())
 
 

@@ -6,7 +6,7 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Hear of changes to what is kept of the rows."""
+        """Connect the model cache to the signals that clear it."""
         from registry import served_models
 
-        served_models.watch()
+        served_models.connect_signals()

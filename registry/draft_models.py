@@ -1,14 +1,14 @@
-"""Draft models: whether one model can guess the tokens of another.
+"""Draft models: checks whether one model can draft the tokens of another.
 
-What cannot is refused when it is chosen, not when the model is loaded; the rules are
-those of llama.cpp's common_speculative_are_compatible.
+An unfit draft model is refused when it is chosen, not when the model is loaded. The
+rules are those of llama.cpp's common_speculative_are_compatible.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.gguf.header import LongValue
+from registry.gguf.header import SkippedValue
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from registry.gguf.header import Value
     from registry.gguf.memory_shape import MemoryShape
 
-#: Vocabularies are padded at their end; more than this is another vocabulary.
+#: Vocabularies may be padded at the end, but not by more than this.
 _MAX_SIZE_DIFFERENCE = 128
 _TOKENS = "tokenizer.ggml.tokens"
 
 
-def can_go_back(shape: MemoryShape | None) -> bool:
-    """Whether a model can take back tokens that were guessed wrongly.
+def can_rewind(shape: MemoryShape | None) -> bool:
+    """Whether a model can remove rejected draft tokens from its memory.
 
-    A recurrent state cannot, and a sliding window has moved on.
+    Recurrent layers and sliding windows cannot be rewound.
     """
     return shape is None or not (
         shape.window or any(block.state for block in shape.blocks)
@@ -33,9 +33,9 @@ def can_go_back(shape: MemoryShape | None) -> bool:
 
 
 def vocabulary_difference(model: Path, draft: Path) -> str:
-    """Return in what two files' vocabularies differ, "" if they are the same.
+    """Return how the vocabularies of two files differ, "" if they are the same.
 
-    Padding aside. Raises InvalidGGUF and OSError.
+    Ignores padding. Raises InvalidGGUF and OSError.
     """
     here, there = (header.fields for header in read_headers([model, draft]))
     kinds = [fields.get("tokenizer.ggml.model") for fields in (here, there)]
@@ -50,17 +50,17 @@ def vocabulary_difference(model: Path, draft: Path) -> str:
 
 
 def _count(tokens: Value | None) -> int:
-    if isinstance(tokens, LongValue):
+    if isinstance(tokens, SkippedValue):
         return tokens.count
     return len(tokens) if isinstance(tokens, tuple) else 0
 
 
 def _encoded(path: Path, tokens: Value) -> bytes:
-    """Return the vocabulary's bytes, each token after its length."""
-    if isinstance(tokens, LongValue) and tokens.marks:
+    """Return the vocabulary as bytes: the length of each token, then the token."""
+    if isinstance(tokens, SkippedValue) and tokens.offsets:
         with path.open("rb") as stream:
-            stream.seek(tokens.marks[0])
-            return stream.read(tokens.end - tokens.marks[0])
+            stream.seek(tokens.offsets[0])
+            return stream.read(tokens.end - tokens.offsets[0])
     texts = tokens if isinstance(tokens, tuple) else ()
     return b"".join(
         len(text).to_bytes(8, "little") + text

@@ -1,4 +1,4 @@
-"""What the registry refuses, each with a sentence that a person can act on."""
+"""The errors of the registry. Each message says what can be done."""
 
 
 class RegistryError(Exception):
@@ -8,7 +8,7 @@ class RegistryError(Exception):
 
 
 class InvalidGGUF(RegistryError):
-    """A file that is not a readable GGUF file; the message is the reason."""
+    """The file is not a readable GGUF file; the message is the reason."""
 
     code = "invalid_gguf"
 

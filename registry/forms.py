@@ -1,4 +1,4 @@
-"""The form of a model's settings."""
+"""The form for a model's settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEMPLATE = ("template_override", "output_parser_override")
 
 
 def defaults_in_force(model: Model) -> dict[str, str]:
-    """Return what an empty setting of this model means, by field."""
+    """Return the default behind each empty setting of this model, by field."""
     config = settings.CONFIG
     loading = {name: default_of(name, config) for name in SETTINGS}
     return {name: _text(name, value) for name, value in loading.items()} | {
@@ -62,7 +62,7 @@ def _text(name: str, value: Any) -> str:
 
 
 class ModelSettingsForm(ModelForm):
-    """A model's settings; an empty field shows the default that it stands for."""
+    """A model's settings; an empty field shows its default."""
 
     class Meta:
         model = Model
@@ -93,10 +93,10 @@ class ModelSettingsForm(ModelForm):
                 field.widget.attrs["placeholder"] = default
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Add an error, one about a field that only the scan writes to the top.
+        """Add an error; one about a field outside the form goes to the top of it.
 
-        The model checks its own id too; Django's forms crash on an error that
-        belongs to none of their fields.
+        The model also checks its id, and Django's forms crash on an error of a field
+        that they do not have.
         """
         if field is None and hasattr(error, "error_dict"):
             for name, errors in error.error_dict.items():

@@ -1,7 +1,7 @@
-"""How a model is loaded: its own settings over the configuration's. No Django here.
+"""The load settings of models, declared once. Knows no Django.
 
-The sections of the configuration, the columns of a model and its form all take
-names, types, bounds and defaults from the two classes below.
+The configuration's sections, a model's columns and its form take the names, types,
+bounds and defaults from the two sections below.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def parse_split(shares: str) -> tuple[float, ...]:
     try:
         split = tuple(float(share) for share in shares.split(",") if share.strip())
     except ValueError:
-        raise ValueError("The shares of the GPUs are numbers, as in 3,1.") from None
+        raise ValueError("The shares of the GPUs must be numbers, as in 3,1.") from None
     if not all(math.isfinite(share) and share >= 0 for share in split):
-        raise ValueError("A GPU's share is 0 or more.")
+        raise ValueError("A GPU's share must be 0 or more.")
     if split and not any(split):
-        raise ValueError("At least one GPU needs a share above 0.")
+        raise ValueError("At least one GPU must have a share above 0.")
     if len(split) > MAX_DEVICES:
-        raise ValueError(f"llama.cpp splits a model over {MAX_DEVICES} GPUs at most.")
+        raise ValueError(f"llama.cpp splits a model over at most {MAX_DEVICES} GPUs.")
     return split
 
 
@@ -189,9 +189,10 @@ class ModelEngineSection(Section):
 
 
 class LoadSettings(GpuSection, ModelEngineSection):
-    """Every setting in force. ``n_seq_max`` is a maximum unless a model names its own.
+    """Every setting in force for a model.
 
-    ``tensor_split`` are the shares of the GPUs; empty is by their free memory.
+    ``n_seq_max`` is a maximum unless the model has its own value. An empty
+    ``tensor_split`` means shares by free memory.
     """
 
     @property
@@ -274,7 +275,7 @@ def _cannot_store(
     if shape.is_mla and settings.cache_type_k != settings.type_v:
         yield (
             "cache_type_v",
-            f"This model keeps V in K, which is {settings.cache_type_k}; "
+            f"This model stores V in K, whose type is {settings.cache_type_k}; "
             f"V cannot be {settings.type_v}.",
         )
     heads = {
@@ -285,17 +286,17 @@ def _cannot_store(
         if kind in QUANTIZED_CACHE_TYPES and size % _BLOCK_ELEMENTS:
             yield (
                 field,
-                f"{name} cannot be {kind}, which has blocks of {_BLOCK_ELEMENTS}: a "
-                f"head of this model has {size} elements.",
+                f"{name} cannot be {kind}: its blocks have {_BLOCK_ELEMENTS} elements, "
+                f"and a head of this model has {size}, which is no multiple.",
             )
 
 
 def conflicts(
     settings: LoadSettings, shape: MemoryShape | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield each setting that cannot be had beside another one, and why.
+    """Yield each setting that conflicts with another one or with the model, and why.
 
-    ``shape`` is the model's, if it is known: some settings it cannot have at all.
+    ``shape`` is the model's, if it is known.
     """
     if shape is not None:
         yield from _cannot_store(settings, shape)
@@ -308,22 +309,22 @@ def conflicts(
         yield (
             "n_ubatch",
             f"A micro-batch of {settings.n_ubatch} tokens is larger than the batch of "
-            f"{settings.n_batch} that it is a part of.",
+            f"{settings.n_batch}.",
         )
     if settings.n_seq_max > settings.n_batch:
         yield (
             "n_seq_max",
-            f"A batch of {settings.n_batch} tokens has no room for a token of each of "
-            f"{settings.n_seq_max} sequences.",
+            f"A batch of {settings.n_batch} tokens is too small for one token of each "
+            f"of {settings.n_seq_max} sequences.",
         )
     if settings.tensor_split and settings.split_mode == "none":
         yield (
             "tensor_split",
-            "The split mode none puts the model on one GPU: there is nothing to share.",
+            "With the split mode none the model is on one GPU, so there are no shares.",
         )
     if settings.main_gpu and settings.split_mode != "none":
         yield (
             "main_gpu",
-            "The main GPU counts with the split mode none only; "
+            "The main GPU is used only with the split mode none; "
             f"it is {settings.split_mode}.",
         )

@@ -1,4 +1,4 @@
-"""Model files as rows: what a scan found and how an administrator wants it run."""
+"""The models: what scans found, and how administrators want them to run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django.db import models
 from django.db.models.functions import Concat
 from django_prometheus.models import ExportModelOperationsMixin
 
-from registry.draft_models import can_go_back, vocabulary_difference
+from registry.draft_models import can_rewind, vocabulary_difference
 from registry.errors import InvalidGGUF, ModelNotFound
-from registry.gguf.lora import misfit
+from registry.gguf.lora import reason_unfit
 from registry.gguf.memory_shape import MemoryShape
 from registry.load_columns import LoadColumns
 from registry.load_settings import (
@@ -50,11 +50,11 @@ class Kind(models.TextChoices):
 
 
 GENERATIVE = (Kind.CHAT, Kind.COMPLETION)
-#: Among the metadata: the template of conversations with tools, where there is one.
+#: Key of the metadata: an optional chat template for conversations with tools.
 TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
 
 
-#: The poolings that models of these kinds can have.
+#: The possible poolings of a kind.
 _POOLINGS: dict[str, tuple[str, ...]] = {
     Kind.EMBEDDING: ("mean", "cls", "last"),
     Kind.RERANKER: ("rank",),
@@ -62,7 +62,7 @@ _POOLINGS: dict[str, tuple[str, ...]] = {
 
 
 class FileState(models.TextChoices):
-    """How the file on disk compares with the row."""
+    """The state of the file, as of the last scan."""
 
     FOUND = "found", "Found"
     MISSING = "missing", "Missing"
@@ -79,12 +79,12 @@ class ModelQuerySet(models.QuerySet["Model"]):
     def resolve(self, name: str) -> Model:
         """Return the model with this id, alias or file name.
 
-        An id may be followed by an adapter's, as in ``model:adapter``. Raises
-        ModelNotFound: a name is never completed, corrected or replaced.
+        An adapter's id may follow, as in ``model:adapter``. Raises ModelNotFound: a
+        name is never completed or corrected.
         """
         for model in self.filter(name=name):
             return model
-        # An alias is unique; a file name may lie in two folders.
+        # An alias is unique; two folders may have a file of the same name.
         others = models.Q(aliases__name=name) | models.Q(file_name=name)
         matches = list(self.filter(others).distinct()[:3])
         if len(matches) == 1:
@@ -92,7 +92,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
         if matches:
             ids = ", ".join(sorted(model.name for model in matches))
             raise ModelNotFound(
-                f"The name '{name}' fits several models; use an id: {ids}."
+                f"Several models have the name '{name}'; use an id: {ids}."
             )
         for attachment in Attachment.objects.named(name):
             for model in self.filter(pk=attachment.model_id):
@@ -103,11 +103,11 @@ class ModelQuerySet(models.QuerySet["Model"]):
 
 
 class Model(_CountedModel, LoadColumns):
-    """One model file, or one set of shards."""
+    """A model: one GGUF file, or one set of shards."""
 
     # Identity: written by the scan.
     name = models.CharField(
-        "id", max_length=255, unique=True, help_text="What a request names."
+        "id", max_length=255, unique=True, help_text="The name that requests use."
     )
     kind = models.CharField(max_length=16, choices=Kind.choices, db_index=True)
     state = models.CharField(
@@ -132,7 +132,7 @@ class Model(_CountedModel, LoadColumns):
     mtime_ns = models.BigIntegerField(help_text="Modification time of the file, ns.")
     fingerprint = models.CharField(max_length=64, db_index=True)
     description_version = models.PositiveIntegerField(
-        default=1, help_text="Of the release that has read the header."
+        default=1, help_text="Version of the code that read the header."
     )
     found_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(auto_now=True)
@@ -155,7 +155,7 @@ class Model(_CountedModel, LoadColumns):
     kv_elements_per_token = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="Elements of K and V that one token takes over all layers.",
+        help_text="Elements of K and V per token, over all layers.",
     )
     vocab_size = models.PositiveIntegerField(null=True, blank=True)
     tokenizer = models.CharField(max_length=64, blank=True)
@@ -165,44 +165,46 @@ class Model(_CountedModel, LoadColumns):
     license = models.CharField(max_length=255, blank=True)
     supports_tools = models.BooleanField(default=False)
     supports_infill = models.BooleanField(
-        default=False, help_text="Its vocabulary has tokens to fill in a middle."
+        default=False, help_text="Its vocabulary has tokens for fill-in-the-middle."
     )
     chat_template = models.TextField(blank=True)
     metadata = models.JSONField(
-        default=dict, blank=True, help_text="Every other scalar of the header."
+        default=dict, blank=True, help_text="All other keys of the header."
     )
     lora_rank = models.PositiveIntegerField("LoRA rank", null=True, blank=True)
     lora_alpha = models.FloatField("LoRA alpha", null=True, blank=True)
     memory_shape = models.JSONField(
-        null=True, blank=True, help_text="What decides its memory, layer by layer."
+        null=True,
+        blank=True,
+        help_text="The facts that its memory depends on, layer by layer.",
     )
 
-    # From experience: written by the engine.
+    # Observed: written by the engine.
     tested_ctx = models.PositiveIntegerField(
         "tested context",
         null=True,
         blank=True,
-        help_text="The longest context that a test found good.",
+        help_text="The longest context that passed a test, in tokens.",
     )
     n_ctx_seen = models.PositiveIntegerField(
         "context needed",
         null=True,
         blank=True,
-        help_text="The largest need of a request so far, in tokens.",
+        help_text="The largest context that a request has needed so far, in tokens.",
     )
 
     # Settings: edited by an administrator. Empty means the configuration's default.
     # Those for loading are in LoadColumns.
     is_enabled = models.BooleanField(
-        "enabled", default=True, help_text="Requests may use it."
+        "enabled", default=True, help_text="Requests may use the model."
     )
     n_ctx = models.PositiveIntegerField(
         "context",
         null=True,
         blank=True,
         validators=[MinValueValidator(64)],
-        help_text="Tokens of one sequence, fixed. Empty: as much as requests need, "
-        "memory allows and the model was trained on.",
+        help_text="A fixed number of tokens per sequence. Empty: what requests need, "
+        "limited by memory and by the trained context.",
     )
     draft_model = models.ForeignKey(
         "self",
@@ -211,10 +213,10 @@ class Model(_CountedModel, LoadColumns):
         on_delete=models.SET_NULL,
         related_name="drafts_for",
         limit_choices_to={"kind__in": GENERATIVE},
-        help_text="A smaller model of the same vocabulary, loaded beside this one.",
+        help_text="A smaller model with the same vocabulary, loaded with this one.",
     )
     template_override = models.TextField(
-        "chat template", blank=True, help_text="Jinja. Empty: the file's own."
+        "chat template", blank=True, help_text="Jinja. Empty: the template in the file."
     )
     output_parser_override = models.CharField(
         "output parser",
@@ -257,12 +259,12 @@ class Model(_CountedModel, LoadColumns):
         return self.name
 
     def clean(self) -> None:
-        """Refuse settings that this model cannot have. Raises ValidationError."""
+        """Check the settings against this model. Raises ValidationError."""
         if self.n_ctx and self.context_length and self.n_ctx > self.context_length:
             raise ValidationError(
                 {
                     "n_ctx": f"The model was trained on {self.context_length} tokens; "
-                    "a longer context gives nonsense."
+                    "with a longer context its answers are useless."
                 }
             )
         try:
@@ -279,56 +281,56 @@ class Model(_CountedModel, LoadColumns):
         if found:
             raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():
-            raise ValidationError({"name": "An alias has this name."})
+            raise ValidationError({"name": "This name is an alias of a model."})
 
     def _draft_conflicts(self, draft: str) -> Iterator[tuple[str, str]]:
-        """Yield why a draft model cannot be had. Reads the headers of both."""
+        """Yield why the draft model cannot be used. Reads both headers."""
         other = self.draft_model
         if other is None:
             if draft == "model":
-                yield "draft", "Choose the draft model that is to guess."
+                yield "draft", "Choose a draft model."
             return
-        if draft == "model" and not can_go_back(self.shape):
+        if draft == "model" and not can_rewind(self.shape):
             yield (
                 "draft",
-                "This model has a recurrent state or a sliding window: it cannot take "
-                "back guesses that were wrong.",
+                "This model has recurrent layers or a sliding window, so it cannot "
+                "remove rejected draft tokens from its memory.",
             )
         if reason := self._draft_misfit(other):
             yield "draft_model", reason
 
     def _draft_misfit(self, other: Model) -> str:
         if other.pk == self.pk:
-            return "A model cannot guess for itself."
+            return "A model cannot be its own draft model."
         if not other.is_generative:
-            return "It writes no text."
-        if not can_go_back(other.shape):
+            return "It does not generate text."
+        if not can_rewind(other.shape):
             return (
-                "It has a recurrent state or a sliding window: it cannot take back "
-                "guesses that were wrong."
+                "It has recurrent layers or a sliding window, so it cannot remove "
+                "rejected draft tokens from its memory."
             )
         if _weight(other) >= _weight(self):
-            return "It is not smaller than this model, so its guesses cost too much."
+            return "It is not smaller than this model, so drafts would cost too much."
         try:
             difference = vocabulary_difference(self.paths[0], other.paths[0])
         except (InvalidGGUF, OSError) as error:
             return f"Its vocabulary cannot be read: {error}."
-        return f"It has another vocabulary: {difference}." if difference else ""
+        return f"Its vocabulary is different: {difference}." if difference else ""
 
     def setting_in_force(self, name: str) -> Any:
-        """Return one setting, the configuration's if it is empty here."""
+        """Return the model's own setting, or the configuration's if that is empty."""
         return setting_in_force(name, settings.CONFIG, self)
 
     def settings_in_force(self) -> LoadSettings:
-        """Return its settings, and the configuration's for those that are empty.
+        """Return its own settings, with the configuration's for empty ones.
 
-        Raises ValueError for shares of GPUs that are none.
+        Raises ValueError if ``tensor_split`` cannot be read.
         """
         return settings_in_force(settings.CONFIG, self)
 
     @property
     def shape(self) -> MemoryShape | None:
-        """What decides its memory; None if its header does not say."""
+        """The facts that its memory depends on; None if its header lacks them."""
         return MemoryShape.from_json(self.memory_shape) if self.memory_shape else None
 
     @property
@@ -337,9 +339,9 @@ class Model(_CountedModel, LoadColumns):
         return self.kind in GENERATIVE
 
     def template_in_force(self, *, is_for_tools: bool = False) -> str:
-        """Return the chat template: its own setting, else the file's; "" is none.
+        """Return the chat template: its own setting, else the file's, else "".
 
-        Some files have another template for conversations with tools.
+        Some files have a separate template for conversations with tools.
         """
         if self.template_override:
             return self.template_override
@@ -350,12 +352,12 @@ class Model(_CountedModel, LoadColumns):
 
     @property
     def pooling_in_force(self) -> str:
-        """Its pooling where the file is not to decide, else ""."""
-        wanted = self.setting_in_force("pooling_type")
-        return wanted if wanted in _POOLINGS.get(self.kind, ()) else ""
+        """The pooling that a setting chooses, or "" if the file decides."""
+        chosen = self.setting_in_force("pooling_type")
+        return chosen if chosen in _POOLINGS.get(self.kind, ()) else ""
 
     def adapters(self) -> list[Model]:
-        """Return the adapters that it is loaded with, by name."""
+        """Return the adapters that it is loaded with, sorted by name."""
         adapters = [attachment.adapter for attachment in self.attachments.all()]
         return [
             adapter
@@ -369,22 +371,22 @@ class Model(_CountedModel, LoadColumns):
         return [Path(shard) for shard in self.shards] or [Path(self.path)]
 
     def context_in_force(self, default: int) -> int:
-        """Return the tokens of one sequence at load, given the configuration's default.
+        """Return the tokens per sequence at load, if memory allows.
 
-        As far as memory allows; its own setting holds whatever was seen or tested.
+        ``default`` is the configuration's. The model's own setting always wins.
         """
-        wanted = max(default, self.n_ctx_seen or 0)
+        needed = max(default, self.n_ctx_seen or 0)
         bounds = [bound for bound in (self.context_length, self.tested_ctx) if bound]
-        return self.n_ctx or min([wanted, *bounds])
+        return self.n_ctx or min([needed, *bounds])
 
 
 def _weight(model: Model) -> tuple[int, int]:
-    """Return what makes a model slow: its parameters, else its bytes."""
+    """Return a sort key of its cost: parameters, then bytes."""
     return model.parameter_count or 0, model.file_size
 
 
 class Alias(models.Model):
-    """A further name by which requests may call a model."""
+    """Another name that requests may use for a model."""
 
     name = models.CharField(max_length=255, unique=True)
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
@@ -397,14 +399,14 @@ class Alias(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a name that a model has as its id. Raises ValidationError."""
+        """Check that the name is no model's id. Raises ValidationError."""
         if Model.objects.filter(name=self.name).exists():
-            raise ValidationError({"name": "A model has this id."})
+            raise ValidationError({"name": "This name is the id of a model."})
 
 
 class AttachmentQuerySet(models.QuerySet["Attachment"]):
     def named(self, name: str) -> AttachmentQuerySet:
-        """Return those that a request names, as in ``model:adapter``."""
+        """Return the attachment that a request names, as in ``model:adapter``."""
         full_name = Concat("model__name", models.Value(":"), "adapter__name")
         return self.annotate(full_name=full_name).filter(
             full_name=name, adapter__is_enabled=True, adapter__state=FileState.FOUND
@@ -412,7 +414,7 @@ class AttachmentQuerySet(models.QuerySet["Attachment"]):
 
 
 class Attachment(models.Model):
-    """A LoRA adapter that is loaded with a model, for requests that name it."""
+    """A LoRA adapter that is loaded with a model."""
 
     model = models.ForeignKey(
         Model, on_delete=models.CASCADE, related_name="attachments"
@@ -438,31 +440,31 @@ class Attachment(models.Model):
         return attached_name(self.model.name, self.adapter.name)
 
     def clean(self) -> None:
-        """Refuse an adapter that does not fit the model. Raises ValidationError.
+        """Check that the adapter fits the model. Raises ValidationError.
 
         Reads the headers of both.
         """
         if not (self.adapter_id and self.model_id):
-            # Another field's error says so.
+            # The missing field has its own error.
             return
         if not self.model.is_generative:
-            raise ValidationError("Adapters are for models that write text.")
+            raise ValidationError("Only models that generate text can have adapters.")
         try:
             headers = read_headers(self.adapter.paths)
-            reason = misfit(headers, read_headers(self.model.paths))
+            reason = reason_unfit(headers, read_headers(self.model.paths))
         except (InvalidGGUF, OSError) as error:
-            reason = f"Its fit cannot be told: {error}."
+            reason = f"It cannot be read: {error}."
         if reason:
             raise ValidationError({"adapter": reason})
 
 
 def attached_name(model: str, adapter: str) -> str:
-    """Return the name by which a request asks for a model with an adapter of it."""
+    """Return the name that requests use for a model with an adapter."""
     return f"{model}:{adapter}"
 
 
 class ScanRun(_CountedScanRun, models.Model):
-    """One scan and what it found."""
+    """One scan and its result."""
 
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -475,7 +477,7 @@ class ScanRun(_CountedScanRun, models.Model):
     entries = models.JSONField(
         default=list,
         blank=True,
-        help_text="What was new, changed, missing or unreadable, and why.",
+        help_text="New, changed, missing and unreadable models, with reasons.",
     )
 
     class Meta:

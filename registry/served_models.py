@@ -1,10 +1,10 @@
-"""The models that requests name, as of the last second."""
+"""The models that requests name, cached for one second."""
 
 from __future__ import annotations
 
 from django.db.models.signals import post_delete, post_save
 
-from llm_manager.lib.row_cache import RecentRows
+from llm_manager.lib.row_cache import RowCache
 from registry.models import Alias, Attachment, Model
 
 
@@ -12,12 +12,12 @@ def _read(name: str) -> Model:
     return Model.objects.servable().resolve(name)
 
 
-#: The model with an id, alias or file name, or by an adapter's. Raises ModelNotFound.
-served_model = RecentRows(_read, size=256)
+#: The model with this id, alias, file name or ``model:adapter``. Raises ModelNotFound.
+served_model = RowCache(_read, size=256)
 
 
-def watch() -> None:
-    """See what this process changes at once."""
+def connect_signals() -> None:
+    """Clear the cache when this process changes a model, an alias or an adapter."""
     for changed in (Model, Alias, Attachment):
         for signal in (post_save, post_delete):
-            signal.connect(served_model.forget, sender=changed)
+            signal.connect(served_model.clear, sender=changed)

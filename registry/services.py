@@ -1,4 +1,4 @@
-"""Bringing the registry up to date with the disk."""
+"""Scans models and records the result in the registry."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from registry.gguf.describe import VERSION, ModelDescription
 from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
 from registry.scan.folders import printable_path, resolve_root
 from registry.scan.naming import choose_name
-from registry.scan.pairing import Candidate, choose_projector
-from registry.scan.scanner import Entry, KnownModel, Outcome, ScanReport, compare, scan
+from registry.scan.pairing import PairingCandidate, choose_projector
+from registry.scan.scanner import (
+    KnownModel,
+    ScanEntry,
+    ScanOutcome,
+    ScanReport,
+    compare,
+    scan,
+)
 from registry.served_models import served_model
 
 if TYPE_CHECKING:
@@ -29,14 +36,14 @@ if TYPE_CHECKING:
     from registry.scan.files import ReadModel
     from registry.scan.scanner import Comparison, DiskScan, Progress
 
-# Rows in one statement; databases bound its parameters.
+# Rows in one statement; databases limit its parameters.
 _BATCH = 500
 
 _DESCRIBED = tuple(field.name for field in dataclasses.fields(ModelDescription))
 
 
 def configured_roots() -> list[Path]:
-    """Return the models directory and the further roots of the configuration."""
+    """Return the configured folders: models.dir and models.extra_dirs."""
     return [settings.MODELS_DIR, *settings.CONFIG.models.extra_dirs]
 
 
@@ -47,13 +54,13 @@ def model_scan(
     prune: bool = False,
     progress: Progress | None = None,
 ) -> ScanReport:
-    """Scan folders or files, record what was found and return it.
+    """Scan folders or files, record the result and return a report.
 
-    ``roots`` are the configured ones unless given. New files become models;
-    changed and moved ones keep their row, its id and its settings; models
-    under the roots whose file is gone become missing or, with ``prune``, are
-    deleted. ``dry_run`` writes nothing. ``progress`` is called after each
-    model. What cannot be read is an entry of the report and never an error.
+    ``roots`` default to the configured ones. A new file becomes a model. A changed or
+    moved one keeps its row, with id and settings. A model under the roots whose file
+    is gone becomes missing or, with ``prune``, is deleted. ``dry_run`` writes nothing.
+    ``progress`` is called after each model. A file that cannot be read is an entry of
+    the report, never an error.
     """
     started = time.monotonic()
     roots = configured_roots() if roots is None else roots
@@ -61,14 +68,14 @@ def model_scan(
     run = None if dry_run else ScanRun.objects.create(roots=list(names))
     try:
         rows = Model.objects.defer("chat_template", "metadata")
-        # Outside of any transaction: reading the disk can take minutes, during
-        # which nobody else could write to SQLite.
+        # Outside any transaction: reading the disk can take minutes, and a transaction
+        # would block every other writer on SQLite.
         disk = scan(roots, [_known(row) for row in rows], progress)
         plan = (
             _plan(disk, prune=prune) if run is None else _record(disk, run, prune=prune)
         )
-        # Rows that are written many at a time send no signals.
-        served_model.forget()
+        # Bulk updates send no signals.
+        served_model.clear()
     except BaseException:
         if run is not None:
             run.delete()
@@ -84,22 +91,22 @@ def model_scan(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be written.
+class _ScanPlan:
+    """What a scan writes.
 
-    ``names`` are those of the new models, in order, ``pruned`` the keys of the
-    rows that are to be deleted.
+    ``names`` are those of the new models, in order; ``pruned`` are the primary keys of
+    the rows to delete.
     """
 
     rows: dict[int, Model]
     comparison: Comparison
     names: list[str]
     pruned: frozenset[int]
-    entries: tuple[Entry, ...]
+    entries: tuple[ScanEntry, ...]
 
 
-def _plan(disk: DiskScan, *, prune: bool) -> _Plan:
-    """Return what the disk means for the rows as they are now."""
+def _plan(disk: DiskScan, *, prune: bool) -> _ScanPlan:
+    """Return what to write, given the rows as they are now."""
     rows = {row.pk: row for row in Model.objects.defer("chat_template")}
     comparison = compare(disk, [_known(row) for row in rows.values()])
     taken = {row.name for row in rows.values()}
@@ -109,43 +116,43 @@ def _plan(disk: DiskScan, *, prune: bool) -> _Plan:
         names.append(choose_name(found, taken))
         taken.add(names[-1])
     missing = {model.pk for model in comparison.missing}
-    pruned = frozenset(missing - _restricting() if prune else ())
+    pruned = frozenset(missing - _used_by_restricted_keys() if prune else ())
     entries = tuple(_entries(disk, comparison, names, pruned, prune=prune))
-    return _Plan(rows, comparison, names, pruned, entries)
+    return _ScanPlan(rows, comparison, names, pruned, entries)
 
 
-def _restricting() -> set[int]:
-    """Return the keys of the models that some API key is restricted to.
+def _used_by_restricted_keys() -> set[int]:
+    """Return the primary keys of the models that some API key is restricted to.
 
-    Without its last model such a key would be allowed all of them.
+    A key that lost its last model would be allowed to use all of them.
     """
     return set(Model.objects.exclude(api_keys=None).values_list("pk", flat=True))
 
 
 @transaction.atomic
-def _record(disk: DiskScan, run: ScanRun, *, prune: bool) -> _Plan:
+def _record(disk: DiskScan, run: ScanRun, *, prune: bool) -> _ScanPlan:
     """Write the registry and the run, together or not at all."""
-    # One scan at a time from here on, so that the next one sees what this one
-    # wrote: all wait for the oldest run. (SQLite lets nobody else write anyway.)
+    # One scan at a time from here on, so that each sees what the one before wrote: all
+    # lock the oldest run. (On SQLite the transaction excludes other writers anyway.)
     ScanRun.objects.select_for_update().order_by("pk").values("pk").first()
     plan = _plan(disk, prune=prune)
     touched = _write_found(plan)
     _write_absent(plan)
     _pair_projectors(touched, plan.rows.values())
     counts = Counter(entry.outcome for entry in plan.entries)
-    run.new = counts[Outcome.NEW]
-    run.changed = counts[Outcome.CHANGED]
+    run.new = counts[ScanOutcome.NEW]
+    run.changed = counts[ScanOutcome.CHANGED]
     run.unchanged = len(plan.comparison.unchanged)
-    run.missing = counts[Outcome.MISSING]
-    run.unreadable = counts[Outcome.UNREADABLE]
+    run.missing = counts[ScanOutcome.MISSING]
+    run.unreadable = counts[ScanOutcome.UNREADABLE]
     run.entries = [entry.as_json() for entry in plan.entries]
     run.finished_at = timezone.now()
     run.save()
     return plan
 
 
-def _write_found(plan: _Plan) -> set[int]:
-    """Write new, changed and unchanged models; return the ids of the former two."""
+def _write_found(plan: _ScanPlan) -> set[int]:
+    """Write new, changed and unchanged models; return the ids of new and changed."""
     new = [
         Model(name=name, **_columns(found))
         for name, found in zip(plan.names, plan.comparison.new, strict=True)
@@ -155,8 +162,8 @@ def _write_found(plan: _Plan) -> set[int]:
     for change in plan.comparison.changed:
         row = plan.rows[change.known.pk]
         columns = _columns(change.found)
-        # Only what a scan finds: somebody may be editing the settings right now.
-        # One statement per row: one for many rows takes longer by far.
+        # Only the scan's columns: someone may be editing the settings right now.
+        # One statement per row: bulk_update takes far longer.
         Model.objects.filter(pk=row.pk).update(**columns)
         for column, value in columns.items():
             setattr(row, column, value)
@@ -166,8 +173,8 @@ def _write_found(plan: _Plan) -> set[int]:
     return changed | {row.pk for row in new}
 
 
-def _write_absent(plan: _Plan) -> None:
-    """Write missing and unreadable models, and delete those to be pruned."""
+def _write_absent(plan: _ScanPlan) -> None:
+    """Write missing and unreadable models, and delete the pruned ones."""
     absent = (
         (plan.comparison.missing, FileState.MISSING),
         (plan.comparison.unreadable, FileState.UNREADABLE),
@@ -182,10 +189,9 @@ def _write_absent(plan: _Plan) -> None:
 
 
 def _pair_projectors(touched: set[int], rows: Iterable[Model]) -> None:
-    """Give models the projectors of their folders, where one of the two is touched.
+    """Pair models with the projectors of their folders, if either is in ``touched``.
 
-    A projector that a model has and that is there stays: it may have been
-    chosen by hand.
+    A model keeps a projector whose file exists: it may have been chosen by hand.
     """
     folders: dict[Path, list[Model]] = defaultdict(list)
     found = {row.pk: row for row in rows if row.state == FileState.FOUND}
@@ -206,9 +212,9 @@ def _pair_projectors(touched: set[int], rows: Iterable[Model]) -> None:
     Model.objects.bulk_update(paired, ["projector"], batch_size=_BATCH)
 
 
-def _candidate(row: Model) -> Candidate:
+def _candidate(row: Model) -> PairingCandidate:
     basename = row.metadata.get("general.basename", "")
-    return Candidate(row.pk, Path(row.path).stem, str(basename))
+    return PairingCandidate(row.pk, Path(row.path).stem, str(basename))
 
 
 def _known(row: Model) -> KnownModel:
@@ -225,7 +231,7 @@ def _known(row: Model) -> KnownModel:
 
 
 def _columns(found: ReadModel) -> dict[str, Any]:
-    """Return every column that a scan writes, but the name."""
+    """Return every column that a scan writes, except the name."""
     files = found.files
     return {
         "path": files.path,
@@ -241,7 +247,7 @@ def _columns(found: ReadModel) -> dict[str, Any]:
 
 
 def _batches(ids: Iterable[int]) -> Iterator[ModelQuerySet]:
-    """Yield the rows with these ids, so many at a time as a statement takes."""
+    """Yield the rows with these ids in batches that fit into one statement."""
     remaining = list(ids)
     while remaining:
         yield Model.objects.filter(pk__in=remaining[:_BATCH])
@@ -255,14 +261,14 @@ def _entries(
     pruned: frozenset[int],
     *,
     prune: bool,
-) -> Iterator[Entry]:
+) -> Iterator[ScanEntry]:
     for name, found in zip(names, comparison.new, strict=True):
         summary = _summary(found)
-        yield Entry(found.files.path, Outcome.NEW, name, summary=summary)
+        yield ScanEntry(found.files.path, ScanOutcome.NEW, name, summary=summary)
     for change in comparison.changed:
-        yield Entry(
+        yield ScanEntry(
             change.found.files.path,
-            Outcome.CHANGED,
+            ScanOutcome.CHANGED,
             change.known.name,
             change.reason,
             _summary(change.found),
@@ -272,15 +278,15 @@ def _entries(
             reason = "deleted from the registry"
         else:
             reason = "kept: an API key is restricted to it" if prune else ""
-        yield Entry(model.path, Outcome.MISSING, model.name, reason)
+        yield ScanEntry(model.path, ScanOutcome.MISSING, model.name, reason)
     by_path = {model.path: model.name for model in comparison.unreadable}
-    for refusal in sorted(disk.refusals, key=lambda refusal: refusal.path):
-        name = by_path.get(refusal.path, "")
-        yield Entry(refusal.path, Outcome.UNREADABLE, name, refusal.reason)
+    for each in sorted(disk.unusable, key=lambda each: each.path):
+        name = by_path.get(each.path, "")
+        yield ScanEntry(each.path, ScanOutcome.UNREADABLE, name, each.reason)
 
 
 def _summary(found: ReadModel) -> str:
-    """Return what a model is in a few words: ``chat llama, 8.03 B, Q4_K_M``."""
+    """Return a short description of a model: ``chat llama, 8.03 B, Q4_K_M``."""
     model = found.description
     kind = f"{model.kind} {model.architecture}".strip()
     count = human_count(model.parameter_count) if model.parameter_count else ""

@@ -66,13 +66,13 @@ def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _unknown_rows() -> None:
-    """Rows of another test are not believed to be there still."""
-    from accounts.keys.key_cache import known_key
+def _empty_row_caches() -> None:
+    """No test sees the rows of another one."""
+    from accounts.keys.key_cache import cached_key
     from registry.served_models import served_model
 
-    known_key.forget()
-    served_model.forget()
+    cached_key.clear()
+    served_model.clear()
 
 
 @pytest.fixture(scope="session")

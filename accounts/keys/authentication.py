@@ -1,4 +1,4 @@
-"""Who calls: the API key that a request carries."""
+"""Authentication by the API key that a request carries."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from rest_framework.authentication import BaseAuthentication
 
 from accounts import key_secrets as keys
 from accounts.errors import InvalidApiKey
-from accounts.keys.key_cache import known_key
-from accounts.keys.last_used import last_used_note
-from accounts.limits.throttling import failure_count
+from accounts.keys.key_cache import cached_key
+from accounts.keys.last_used import note_last_use
+from accounts.limits.throttling import count_failure
 from accounts.models import ApiKey
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
     from rest_framework.request import Request
 
-#: Compared with when there is no such key, so that it takes as long.
+#: Compared when the key does not exist, so that the answer takes as long.
 _NO_HASH = "0" * 64
 
 
@@ -36,28 +36,28 @@ class BearerAuthentication(BaseAuthentication):
         """Return the key's owner and the key, or None if none was presented.
 
         Raises InvalidApiKey, or RateLimited when this client has failed too
-        often. Two queries, none for a key that was there within the second.
+        often. Two queries, or none if the key is cached.
         """
         text = presented_key(request)
         if text is None:
             return None
         key = self._find(text)
         if key is None:
-            failure_count(request)
+            count_failure(request)
             raise InvalidApiKey
-        last_used_note(key)
+        note_last_use(key)
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge that makes a refusal a 401 and not a 403."""
+        """Return the challenge, which makes the status 401 instead of 403."""
         return "Bearer"
 
     def _find(self, text: str) -> ApiKey | None:
-        prefix = keys.split(text)
+        prefix = keys.prefix_of(text)
         if prefix is None:
             return None
         try:
-            key = known_key(prefix)
+            key = cached_key(prefix)
         except ApiKey.DoesNotExist:
             key = None
         if not keys.matches(text, key.key_hash if key else _NO_HASH):

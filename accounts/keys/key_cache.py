@@ -1,4 +1,4 @@
-"""The keys that requests present, as of the last second."""
+"""The API keys that requests present, cached for one second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db.models import Prefetch
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from accounts.models import ApiKey
-from llm_manager.lib.row_cache import RecentRows
+from llm_manager.lib.row_cache import RowCache
 from registry.models import Model
 
 
@@ -19,12 +19,15 @@ def _read(prefix: str) -> ApiKey:
 
 #: The key with a prefix, its owner and the ids of its models: two queries. Raises
 #: ApiKey.DoesNotExist.
-known_key = RecentRows(_read, size=1024)
+cached_key = RowCache(_read, size=1024)
 
 
-def watch() -> None:
-    """See what this process changes at once, a revocation above all."""
+def connect_signals() -> None:
+    """Clear the cache when this process changes a key, an owner or a model.
+
+    So a revocation takes effect here at once.
+    """
     for changed in (ApiKey, get_user_model(), Model):
         for signal in (post_save, post_delete):
-            signal.connect(known_key.forget, sender=changed)
-    m2m_changed.connect(known_key.forget, sender=ApiKey.allowed_models.through)
+            signal.connect(cached_key.clear, sender=changed)
+    m2m_changed.connect(cached_key.clear, sender=ApiKey.allowed_models.through)

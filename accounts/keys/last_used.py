@@ -1,4 +1,4 @@
-"""When a key was last used, written beside the request and seldom."""
+"""Writes when a key was last used: in the background, at most once a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from accounts.models import ApiKey
 
 logger = logging.getLogger(__name__)
 
-#: A key's time is written at most once in this.
+#: Shortest time between two writes for one key.
 INTERVAL = timedelta(minutes=1)
 
 #: One thread: the writes are few, and SQLite takes one writer at a time.
@@ -23,30 +23,30 @@ _writer: Executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="last-u
 _pending: set[int] = set()
 
 
-def last_used_note(key: ApiKey) -> None:
-    """See to it that ``last_used_at`` is written; never fails, never waits."""
+def note_last_use(key: ApiKey) -> None:
+    """Schedule writing ``last_used_at``. Never fails, never waits."""
     now = timezone.now()
     if key.last_used_at is not None and now - key.last_used_at < INTERVAL:
         return
     if key.pk in _pending:
         return
     _pending.add(key.pk)
-    # The row in hand may be in other hands too, and be believed for a while.
+    # Other requests may share this cached row.
     key.last_used_at = now
-    # While the interpreter ends, the executor takes nothing more.
+    # The executor refuses work while the interpreter shuts down.
     with contextlib.suppress(RuntimeError):
         _writer.submit(_write_in_background, key.pk, now)
 
 
 def _write_in_background(pk: int, now: datetime) -> None:
     try:
-        last_used_write(pk, now)
+        write_last_use(pk, now)
     finally:
         connection.close()
 
 
-def last_used_write(pk: int, now: datetime) -> None:
-    """Write the time, unless another process has just done so."""
+def write_last_use(pk: int, now: datetime) -> None:
+    """Write the time, unless another process did so within ``INTERVAL``."""
     try:
         due = Q(last_used_at=None) | Q(last_used_at__lte=now - INTERVAL)
         ApiKey.objects.filter(due, pk=pk).update(last_used_at=now)

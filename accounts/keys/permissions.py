@@ -1,4 +1,4 @@
-"""What a key may do, and with which models."""
+"""What a key may do, and which models it may use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class HasScope(BasePermission):
-    """Lets a request in whose key has the view's ``required_scope``.
+    """Allows a request if its key has the view's ``required_scope``.
 
-    A view that declares none is closed: who may call is always said, never
-    forgotten. Without a key, and only if the configuration asks for none, the
-    views of scope "inference" are open.
+    A view without a ``required_scope`` is closed, so that none is open by mistake.
+    If the configuration requires no key, requests without one may use the views of
+    scope "inference".
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -40,7 +40,7 @@ class HasScope(BasePermission):
 def allowed_model_ids(key: ApiKey | None) -> frozenset[int] | None:
     """Return the models (primary keys) that a key may use, or None for all of them.
 
-    One query, and none without a key, nor for one that was just presented.
+    One query; none without a key or for a cached one.
     """
     if key is None:
         return None

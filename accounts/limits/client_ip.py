@@ -1,4 +1,4 @@
-"""Whose address a request comes from, as far as it can be believed."""
+"""The IP address that a request is counted under."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a connection without an address (a Unix socket) counts as.
+#: Stands for a connection without an address (a Unix socket).
 LOCAL = "local"
-#: A household or a server has a whole IPv6 network, so that is one client.
+#: A household or a server usually has a whole /64, so that is one client.
 _IPV6_PREFIX = 64
 
 
@@ -18,8 +18,8 @@ def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
     """Return the client's address; an IPv6 client is its /64 network.
 
     Every trusted proxy appends the address that it was called from, so the last
-    ``trusted_proxies`` entries of X-Forwarded-For are true and the first of
-    those is the client. Whatever stands before them the client may have made up.
+    ``trusted_proxies`` entries of X-Forwarded-For can be trusted and the first of
+    them is the client. The client itself may have invented the entries before.
     """
     remote = str(meta.get("REMOTE_ADDR") or "")
     entries = str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")
@@ -29,7 +29,7 @@ def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
 
 
 def _normalized(text: str) -> str | None:
-    """Return the address in its one spelling, without a port, or None."""
+    """Return the address in its canonical form, without a port, or None."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

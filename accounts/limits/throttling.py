@@ -1,4 +1,4 @@
-"""How many requests a key, or a client without one, may make in a window."""
+"""Rate limits: the requests of a key, or of an address, in a window of time."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Where a client stands in its window."""
+class RateWindow:
+    """The requests of one client in its current window."""
 
     limit: int
     count: int
@@ -35,11 +35,11 @@ class Usage:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether this request is one too many."""
+        """Whether this request is above the limit."""
         return self.count > self.limit
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that tell a client where it stands."""
+        """Return the rate limit headers of the response."""
         return {
             "x-ratelimit-limit-requests": str(self.limit),
             "x-ratelimit-remaining-requests": str(max(self.limit - self.count, 0)),
@@ -48,16 +48,16 @@ class Usage:
 
 
 def request_ip(request: HttpRequest | Request) -> str:
-    """Return the client's address under the configured number of proxies."""
+    """Return the client's address, given the configured number of proxies."""
     proxies = settings.CONFIG.server.trusted_proxies
     return client_ip(request.META, trusted_proxies=proxies)
 
 
 class InferenceThrottle(BaseThrottle):
-    """Limits requests by key, or by address where no key is needed."""
+    """Limits requests by key, or by address if no key is required."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count the request and put the rate headers on the answer.
+        """Count the request and set the rate limit headers.
 
         Raises RateLimited. Three round trips to Redis.
         """
@@ -70,35 +70,35 @@ class InferenceThrottle(BaseThrottle):
             limit = settings.CONFIG.server.rate_limit
         if limit == 0:
             return True
-        usage = _count("inference", client, limit)
-        view.headers.update(usage.headers())
-        if usage.is_exceeded:
-            raise _refusal(usage, "requests")
+        window = _count("inference", client, limit)
+        view.headers.update(window.headers())
+        if window.is_exceeded:
+            raise _rate_limited(window, "requests")
         return True
 
 
-def failure_count(request: HttpRequest | Request) -> None:
+def count_failure(request: HttpRequest | Request) -> None:
     """Count a failed authentication of this client. Raises RateLimited.
 
-    Without Redis the failure stays uncounted: a key has 256 random bits, so
-    what is limited here is noise, not the chance to guess one.
+    Without Redis the failure is not counted: a key has 256 random bits, so this
+    limits noise, not the chance to guess a key.
     """
     limit = settings.CONFIG.server.rate_limit
     if limit == 0:
         return
     try:
-        usage = _count("authentication", f"ip:{request_ip(request)}", limit)
+        window = _count("authentication", f"ip:{request_ip(request)}", limit)
     except RedisError as error:
         logger.warning("A failed authentication was not counted: %s", error)
         return
-    if usage.is_exceeded:
-        raise _refusal(usage, "failed authentications")
+    if window.is_exceeded:
+        raise _rate_limited(window, "failed authentications")
 
 
-def _count(group: str, client: str, limit: int) -> Usage:
+def _count(group: str, client: str, limit: int) -> RateWindow:
     alias = settings.RATELIMIT_USE_CACHE
-    # Django makes a cache, and so a connection to Redis, for every request: its
-    # handler is bound to the context. Redis's client is safe to share.
+    # Django's cache handler makes a new cache, and with it a connection to Redis,
+    # for every request. Redis's client can be shared by threads.
     caches[alias] = _shared_cache(alias)
     usage: dict[str, Any] | None = get_usage(
         None,
@@ -107,11 +107,11 @@ def _count(group: str, client: str, limit: int) -> Usage:
         rate=(limit, settings.CONFIG.server.rate_limit_window),
         increment=True,
     )
-    if usage is None:  # Switched off by RATELIMIT_ENABLE.
-        return Usage(limit=limit, count=0, reset_s=0)
+    if usage is None:  # RATELIMIT_ENABLE is false.
+        return RateWindow(limit=limit, count=0, reset_s=0)
     if usage["time_left"] < 0:  # The counter expired between two commands.
-        return Usage(limit=limit, count=1, reset_s=1)
-    return Usage(
+        return RateWindow(limit=limit, count=1, reset_s=1)
+    return RateWindow(
         limit=limit, count=usage["count"], reset_s=max(int(usage["time_left"]), 1)
     )
 
@@ -121,8 +121,8 @@ def _shared_cache(alias: str) -> BaseCache:
     return caches.create_connection(alias)
 
 
-def _refusal(usage: Usage, what: str) -> RateLimited:
+def _rate_limited(window: RateWindow, what: str) -> RateLimited:
     window_s = settings.CONFIG.server.rate_limit_window
     return RateLimited(
-        limit=usage.limit, window_s=window_s, wait=usage.reset_s, what=what
+        limit=window.limit, window_s=window_s, wait=window.reset_s, what=what
     )

@@ -20,7 +20,7 @@ class ArchitectureKeys:
         return self._fields.get(f"{self.architecture}.{name}")
 
     def numbers(self, name: str) -> list[int] | None:
-        """Return one number, or one per layer; None where there is none."""
+        """Return one number, or one per layer; None if there is none."""
         value = self.get(name)
         numbers = list(value) if isinstance(value, tuple) else [value]
         if numbers and all(type(number) is int and number >= 0 for number in numbers):
@@ -35,19 +35,19 @@ class ArchitectureKeys:
         return (numbers + [default] * count)[:count]
 
     def flags(self, name: str) -> list[bool] | None:
-        """Return a truth value per layer, or None where there is no such array."""
+        """Return a boolean per layer, or None if there is no such array."""
         value = self.get(name)
         if not isinstance(value, tuple):
             return None
         return [bool(item) for item in value]
 
     def integer(self, name: str, default: int = 0) -> int:
-        """Return the number, or ``default`` where there is none."""
+        """Return the number, or ``default``."""
         numbers = self.numbers(name)
         return numbers[0] if numbers and len(numbers) == 1 else default
 
     def heads_kv(self) -> list[int] | None:
-        """Return the KV heads; unsaid, they are as many as heads."""
+        """Return the number of KV heads; if it is not stated, that of all heads."""
         return self.numbers("attention.head_count_kv") or self.numbers(
             "attention.head_count"
         )

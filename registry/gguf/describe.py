@@ -1,7 +1,7 @@
-"""What a model is, read off its header. Pure: no file, no database, no Django.
+"""Describes a model from its headers. Pure: no files, no database, no Django.
 
-A model is judged by what its header says, never by words in its name: a name
-can say "chat" or "embedding" about a file that can do neither.
+Only the header decides, never words in the name: a name can say "chat" or
+"embedding" about a file that can do neither.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from registry.errors import InvalidGGUF
 from registry.gguf.architecture_keys import ArchitectureKeys
-from registry.gguf.header import LongValue
+from registry.gguf.header import SkippedValue
 from registry.gguf.infill import supports_infill
 from registry.gguf.lora import lora_alpha, lora_rank
 from registry.gguf.memory_shape import memory_shape
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
     from registry.gguf.header import GGUFHeader, TensorInfo, Value
 
-#: Counts up when more is read off a header: rows of an earlier version are read anew.
+#: Raised when more is read from a header: files of older rows are then read again.
 VERSION = 3
 
 Kind = Literal["chat", "completion", "embedding", "reranker", "projector", "lora"]
 
-#: Longest string in the metadata, in characters; licences and model cards come
-#: in full in some headers.
+#: Longest string in the metadata, in characters; some headers contain whole licences
+#: and model cards.
 MAX_METADATA_STRING = 4096
-#: All metadata of one model, in characters of JSON.
+#: Most metadata of one model, in characters of JSON.
 MAX_METADATA_SIZE = 256 * 1024
 #: The database's largest integers.
 MAX_INTEGER = 2**31 - 1
@@ -43,9 +43,9 @@ MAX_BIG_INTEGER = 2**63 - 1
 #: llama.cpp's enum llama_pooling_type.
 POOLING = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
-# Architectures that have no causal attention because they denoise text.
+# Architectures without causal attention that still generate, by denoising.
 _DIFFUSION = {"dream", "llada", "llada-moe", "rnd1"}
-# Architectures that encode and never generate, also where no pooling is named.
+# Architectures that only encode, even if the header states no pooling.
 _ENCODERS = {
     "bert",
     "eurobert",
@@ -60,9 +60,9 @@ _ENCODERS = {
     "t5encoder",
 }
 _TEMPLATE = "tokenizer.chat_template"
-# Strings and blocks of Jinja. Each takes what it can and gives nothing back
-# (``*+``), and an open string goes to the end: so the search is linear in the
-# length of any template.
+# Strings and blocks of Jinja. The possessive ``*+`` never backtracks, and an
+# unterminated string extends to the end, so the search is linear in the length of
+# any template.
 _STRING = re.compile(
     r"""'(?:[^'\\]|\\.)*+(?:'|\\?\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)""", re.DOTALL
 )
@@ -76,9 +76,9 @@ _NOT_A_MODEL = {
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """A model's columns, by the names that ``registry.models.Model`` gives them.
+    """A model's columns, named as in ``registry.models.Model``.
 
-    None and "" mean that the header does not say.
+    None and "" mean that the header does not state it.
     """
 
     kind: Kind
@@ -109,10 +109,10 @@ class ModelDescription:
 
 
 def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
-    """Return what the model in these files is: one header, or one per shard.
+    """Return the description of the model with these headers, one per shard.
 
-    The first shard has the keys, every shard has tensors. Raises InvalidGGUF
-    for a file that is no language model, adapter or projector.
+    The first shard has the keys, every shard has tensors. Raises InvalidGGUF if it is
+    no language model, adapter or projector.
     """
     header = headers[0]
     tensors = [tensor for each in headers for tensor in each.tensors]
@@ -144,7 +144,7 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
         supports_tools=any(
             names_tools(text) for text in (template, *_named_templates(header).values())
         ),
-        supports_infill=supports_infill(header),
+        supports_infill=supports_infill(header.fields, header.known_tokens),
         chat_template=template,
         metadata=_metadata(header, architecture),
         memory_shape=shape.as_json() if shape else None,
@@ -154,7 +154,7 @@ def describe(headers: Sequence[GGUFHeader]) -> ModelDescription:
 
 
 def clean_text(text: str, limit: int | None = None) -> str:
-    """Return text that every database takes, at most ``limit`` characters."""
+    """Return text that every database accepts, at most ``limit`` characters."""
     # PostgreSQL stores no NUL, neither in text nor in JSON.
     return text.replace("\0", "")[:limit]
 
@@ -162,9 +162,9 @@ def clean_text(text: str, limit: int | None = None) -> str:
 def names_tools(template: str) -> bool:
     """Return whether a chat template reads the variable ``tools``.
 
-    A word in the template's plain text or in a string of its code is no
-    variable. The template is searched and not parsed: whoever wrote the file
-    wrote the template, and could keep a parser of Jinja busy for ever.
+    A word in the template's plain text or in a string is no variable. The template is
+    searched, not parsed: it comes from the file's author, and a hostile one could
+    keep a Jinja parser busy for ever.
     """
     return any(
         _TOOLS.search(_STRING.sub("''", code)) for code in _CODE.findall(template)
@@ -188,10 +188,10 @@ def _kind(header: GGUFHeader, tensors: Sequence[TensorInfo], architecture: str) 
     if stated in _NOT_A_MODEL or architecture in _NOT_A_MODEL:
         raise InvalidGGUF(_NOT_A_MODEL.get(stated) or _NOT_A_MODEL[architecture])
     if not architecture:
-        raise InvalidGGUF("names no architecture")
+        raise InvalidGGUF("the header states no architecture")
     if "tokenizer.ggml.model" not in header.fields:
         raise InvalidGGUF(
-            f"no language model: the architecture is {architecture[:32]!r} "
+            f"not a language model: the architecture is {architecture[:32]!r} "
             "and there is no tokenizer"
         )
     if not tensors:
@@ -219,14 +219,14 @@ def _parameter_count(header: GGUFHeader, tensors: Iterable[TensorInfo]) -> int |
 
 
 def _quantization(header: GGUFHeader, tensors: Iterable[TensorInfo]) -> str:
-    """Return the file type's name, else the type that most weights have."""
+    """Return the file type's name, else the type of most weights."""
     stated = header.integer("general.file_type")
     name = file_type_name(stated) if stated is not None else ""
     if name:
         return name
     weights: Counter[int] = Counter()
     for tensor in tensors:
-        # Norms and biases stay in full precision whatever the rest is.
+        # Norms and biases keep full precision in every quantisation.
         weights[tensor.type] += tensor.elements if len(tensor.shape) > 1 else 0
     return TENSOR_TYPES[weights.most_common(1)[0][0]].name if weights else ""
 
@@ -235,7 +235,7 @@ def _vocab_size(
     header: GGUFHeader, keys: ArchitectureKeys, tensors: Iterable[TensorInfo]
 ) -> int | None:
     tokens = header.fields.get("tokenizer.ggml.tokens")
-    if isinstance(tokens, LongValue):
+    if isinstance(tokens, SkippedValue):
         return _column(tokens.count)
     if isinstance(tokens, tuple):
         return len(tokens)
@@ -255,7 +255,7 @@ def _tokenizer(header: GGUFHeader) -> str:
 
 
 def _named_templates(header: GGUFHeader) -> dict[str, str]:
-    """Return the templates besides the default one: ``….chat_template.tool_use``."""
+    """Return the templates other than the default: ``….chat_template.tool_use``."""
     return {
         clean_text(key): clean_text(value)
         for key, value in header.fields.items()
@@ -264,11 +264,11 @@ def _named_templates(header: GGUFHeader) -> dict[str, str]:
 
 
 def _metadata(header: GGUFHeader, architecture: str) -> dict[str, Any]:
-    """Return what no column has, as JSON, within ``MAX_METADATA_SIZE``.
+    """Return the keys without a column, as JSON, within ``MAX_METADATA_SIZE``.
 
-    First what other code reads: templates whole, or not at all, since half a
-    template is a wrong one; then the rest in the header's order. What did not
-    fit is counted under ``omitted``.
+    What other code reads comes first: templates, in full or not at all, since half a
+    template is wrong. The rest follows in the header's order. ``omitted`` counts
+    what did not fit.
     """
     first: dict[str, Any] = {
         f"{name}_token": clean_text(text) for name, text in header.token_texts.items()
@@ -279,7 +279,7 @@ def _metadata(header: GGUFHeader, architecture: str) -> dict[str, Any]:
         for key, value in header.fields.items()
         if not _has_column(key, value, architecture)
         and not key.startswith(_TEMPLATE)
-        and not isinstance(value, LongValue)
+        and not isinstance(value, SkippedValue)
     }
     return _within_budget(
         first | {key: value for key, value in rest.items() if key not in first}
@@ -301,7 +301,7 @@ def _within_budget(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has_column(key: str, value: Value, architecture: str) -> bool:
-    """Return whether a column says all that this key says."""
+    """Return whether a column holds this key's value."""
     if isinstance(value, tuple):
         return False
     return key in {

@@ -1,10 +1,9 @@
-"""GGUF headers: what the first bytes of a model file say about the rest.
+"""Parses GGUF headers: the keys and the tensor list at the start of a model file.
 
-Only the header is read, never a tensor's data, so that a file of 100 GB costs
-as much as one of 100 MB. Long arrays (the vocabulary, its merges) are counted
-and passed over. Nothing that a header claims is believed before the file is
-known to hold it, and every claim has a bound, so that a hostile file costs
-neither memory nor time. Knows no Django and no meaning of any key but
+Only the header is read, never tensor data, so a file of 100 GB takes as long as
+one of 100 MB. Long arrays (the vocabulary, its merges) are counted and skipped.
+Every length and count is checked against the file's size and a bound, so that a
+hostile file costs neither memory nor time. Knows no Django, and of the keys only
 ``general.alignment`` and the ids of special tokens.
 """
 
@@ -31,16 +30,16 @@ from registry.gguf.reader import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Keys of one header. Models have 20 to 100.
+#: Most keys of one header. Models have 20 to 100.
 MAX_FIELDS = 16_384
-#: Tensors of one file. The largest models have a few thousand.
+#: Most tensors of one file. The largest models have a few thousand.
 MAX_TENSORS = 65_536
-#: Arrays up to this many items are kept. Arrays by layer have a few hundred.
+#: Longer arrays are skipped. Arrays with an item per layer have a few hundred.
 MAX_KEPT_ITEMS = 1024
-#: Strings up to this length are kept. Chat templates have up to 100 KB.
+#: Longer strings are skipped. Chat templates have up to 100 KB.
 MAX_KEPT_STRING_BYTES = 1024 * 1024
-#: The length that the GGUF specification gives keys; llama.cpp's tensor names
-#: have 63 bytes, other programs' a little more.
+#: The GGUF specification's limit for keys. llama.cpp's tensor names have at most
+#: 63 bytes, other programs' a few more.
 MAX_KEY_BYTES = 65_535
 MAX_TENSOR_NAME_BYTES = 255
 #: Special tokens are a few characters long.
@@ -53,20 +52,20 @@ MAX_ELEMENTS = 2**63 - 1
 DEFAULT_ALIGNMENT = 32
 VERSIONS = (2, 3)
 
-# What Python takes for a value besides its text, for MAX_KEPT_BYTES.
+# Memory of a Python value besides its text, counted against MAX_KEPT_BYTES.
 _VALUE_BYTES = 64
 _STRING = 8
 _ARRAY = 9
-# What one of these takes in the file at the least: the bound on what a count
-# may claim. A field is a key's length, its type and one byte; a tensor is a
-# name's length, no dimensions, its type and its offset.
+# Least bytes of one of these in the file, which bounds a count. A field is a key's
+# length, its type and one byte; a tensor is a name's length, no dimensions, its
+# type and its offset.
 _MIN_FIELD_BYTES = 8 + 4 + 1
 _MIN_TENSOR_BYTES = 8 + 4 + 4 + 8
 
-#: Tokens whose texts are read out of the vocabulary: chat templates write them.
+#: Tokens whose texts are read from the vocabulary: chat templates use them.
 SPECIAL_TOKENS = ("bos", "eos")
 
-#: What is often found under the name of a model, by its first bytes.
+#: Files that are often mistaken for a GGUF file, by their first bytes.
 _IMPOSTORS = {
     b"vers": "a Git LFS pointer, not the file itself",
     b"<!DO": "a web page",
@@ -80,24 +79,24 @@ _IMPOSTORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LongValue:
-    """A value that was passed over: an array's items or a string's bytes, counted.
+class SkippedValue:
+    """A value too long to keep: only its items (array) or bytes (string) are counted.
 
-    ``marks`` are positions in the file of every 1,024th string of an array, ``end``
-    is where it ends.
+    ``offsets`` are the positions in the file of every 1,024th string of an array,
+    ``end`` is the position after the last one.
     """
 
     count: int
-    marks: tuple[int, ...] = ()
+    offsets: tuple[int, ...] = ()
     end: int = 0
 
 
-Value = Scalar | tuple[Scalar, ...] | LongValue
+Value = Scalar | tuple[Scalar, ...] | SkippedValue
 
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor as the header announces it.
+    """One tensor of the header's list.
 
     ``offset`` is in bytes, from the start of the file's tensor data.
     """
@@ -123,8 +122,8 @@ class TensorInfo:
 class GGUFHeader:
     """The header of one file.
 
-    ``token_texts`` has the texts of those of ``SPECIAL_TOKENS`` whose ids the
-    header names, ``known_tokens`` those of ``infill.TEXTS`` that are tokens.
+    ``token_texts`` has the text of each of ``SPECIAL_TOKENS`` whose id is a key,
+    ``known_tokens`` has those of ``infill.TEXTS`` that are in the vocabulary.
     """
 
     version: int
@@ -142,15 +141,15 @@ class GGUFHeader:
     def integer(self, key: str) -> int | None:
         """Return the whole number under ``key``, or None."""
         value = self.fields.get(key)
-        # A bool is an int to Python, but no number to a header.
+        # A bool is an int in Python, but not in a header.
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def parse_header(stream: BinaryIO, size: int) -> GGUFHeader:
     """Return the header of the GGUF file of ``size`` bytes in a seekable ``stream``.
 
-    Raises InvalidGGUF, whose message is the reason, for whatever is not a
-    readable GGUF file; and OSError where reading fails.
+    Raises InvalidGGUF, with the reason as its message, if it is not a readable GGUF
+    file, and OSError if reading fails.
     """
     reader = HeaderReader(stream, size)
     version = _read_version(reader)
@@ -177,7 +176,7 @@ def _read_version(reader: HeaderReader) -> int:
         raise InvalidGGUF(_wrong_magic(magic))
     version = reader.number(U32)
     if version & 0xFFFF == 0 and version:
-        raise InvalidGGUF("big-endian; llama.cpp reads it on big-endian machines only")
+        raise InvalidGGUF("big-endian: llama.cpp reads it only on big-endian machines")
     if version not in VERSIONS:
         raise InvalidGGUF(
             f"unsupported GGUF version {version}; versions 2 and 3 are supported"
@@ -191,7 +190,7 @@ def _wrong_magic(magic: bytes) -> str:
     if magic in _IMPOSTORS:
         return f"not a GGUF file: {_IMPOSTORS[magic]}"
     if not magic.strip(b"\0"):
-        return "not a GGUF file: it begins with zeros, as an unfinished download does"
+        return "not a GGUF file: it begins with zeros, like an unfinished download"
     return f"not a GGUF file: it begins with {magic!r}"
 
 
@@ -203,7 +202,7 @@ def _read_fields(reader: HeaderReader, count: int) -> dict[str, Value]:
             raise InvalidGGUF(f"a key is longer than {MAX_KEY_BYTES} bytes")
         if key in fields:
             raise InvalidGGUF(f"the key {_quoted(key)} occurs twice")
-        if not reader.keep(len(key) + _VALUE_BYTES):
+        if not reader.reserve(len(key) + _VALUE_BYTES):
             raise InvalidGGUF(f"the keys take more than {MAX_KEPT_BYTES} bytes")
         fields[key] = _read_value(reader, key)
     return fields
@@ -225,31 +224,31 @@ def _read_array(reader: HeaderReader, key: str) -> Value:
     count = reader.number(U64)
     if kind == _STRING:
         reader.count_strings(count)
-        if count > MAX_KEPT_ITEMS or not reader.keep(count * _VALUE_BYTES):
-            return LongValue(count, reader.skip_strings(count), reader.position)
+        if count > MAX_KEPT_ITEMS or not reader.reserve(count * _VALUE_BYTES):
+            return SkippedValue(count, reader.skip_strings(count), reader.position)
         items = _read_strings(reader, count)
         texts = tuple(item for item in items if isinstance(item, str))
-        return texts if len(texts) == count else LongValue(count)
+        return texts if len(texts) == count else SkippedValue(count)
     if kind == _ARRAY:
         raise InvalidGGUF(f"{_quoted(key)} is an array of arrays")
     if kind not in SCALARS:
         raise InvalidGGUF(f"{_quoted(key)} is an array of the unknown type {kind}")
-    if count > MAX_KEPT_ITEMS or not reader.keep(count * _VALUE_BYTES):
+    if count > MAX_KEPT_ITEMS or not reader.reserve(count * _VALUE_BYTES):
         reader.skip(count * SCALARS[kind].size)
-        return LongValue(count)
+        return SkippedValue(count)
     return reader.scalars(kind, count)
 
 
-def _read_strings(reader: HeaderReader, count: int) -> list[str | LongValue]:
-    """Return the next strings; those too long, or too many, only counted."""
-    strings: list[str | LongValue] = []
+def _read_strings(reader: HeaderReader, count: int) -> list[str | SkippedValue]:
+    """Return the next strings; those that are too long or too many are skipped."""
+    strings: list[str | SkippedValue] = []
     for _ in range(count):
         length = reader.number(U64)
-        if length <= MAX_KEPT_STRING_BYTES and reader.keep(length):
+        if length <= MAX_KEPT_STRING_BYTES and reader.reserve(length):
             strings.append(reader.take(length).decode("utf-8", errors="replace"))
         else:
             reader.skip(length)
-            strings.append(LongValue(length))
+            strings.append(SkippedValue(length))
     return strings
 
 
@@ -296,14 +295,14 @@ def _check_shape(tensor: TensorInfo) -> None:
 def _alignment(fields: Mapping[str, Value]) -> int:
     alignment = fields.get("general.alignment", DEFAULT_ALIGNMENT)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        raise InvalidGGUF(f"the alignment {alignment!r} is no power of two")
+        raise InvalidGGUF(f"the alignment {alignment!r} is not a power of two")
     return alignment
 
 
 def _check_data(
     reader: HeaderReader, tensors: Sequence[TensorInfo], alignment: int
 ) -> None:
-    """Refuse a file whose tensors do not follow each other or go beyond its end."""
+    """Raise InvalidGGUF if tensors leave gaps, overlap or end after the file."""
     start = _aligned(reader.position, alignment)
     end = expected = 0
     for tensor in tensors:
@@ -327,7 +326,7 @@ def _aligned(position: int, alignment: int) -> int:
 def _read_token_texts(
     reader: HeaderReader, fields: Mapping[str, Value]
 ) -> dict[str, str]:
-    """Return the text of every special token that the header names by its id."""
+    """Return the text of every special token whose id is in the header."""
     tokens = fields.get("tokenizer.ggml.tokens")
     texts = {}
     for name in SPECIAL_TOKENS:
@@ -346,10 +345,10 @@ def _token_text(
     if isinstance(tokens, tuple) and index < len(tokens):
         text = tokens[index]
         return text if isinstance(text, str) else None
-    if isinstance(tokens, LongValue) and index // STRIDE < len(tokens.marks):
+    if isinstance(tokens, SkippedValue) and index // STRIDE < len(tokens.offsets):
         if index >= tokens.count:
             return None
-        reader.position = tokens.marks[index // STRIDE]
+        reader.position = tokens.offsets[index // STRIDE]
         for _ in range(index % STRIDE):
             reader.skip(reader.number(U64))
         return reader.string(MAX_TOKEN_BYTES)
@@ -357,22 +356,22 @@ def _token_text(
 
 
 def _find_tokens(reader: HeaderReader, fields: Mapping[str, Value]) -> frozenset[str]:
-    """Return which of the texts of infill tokens the vocabulary seems to have.
+    """Return the infill tokens that the vocabulary seems to contain.
 
-    The bytes of a token, length first, are searched for: fast, and only a file made
-    for it could have them elsewhere.
+    Searches for the bytes of each token after its length. That is fast, and only a
+    file made on purpose has these bytes elsewhere.
     """
     tokens = fields.get("tokenizer.ggml.tokens")
     if isinstance(tokens, tuple):
         return infill.TEXTS.intersection(map(str, tokens))
-    if not isinstance(tokens, LongValue) or not tokens.marks:
+    if not isinstance(tokens, SkippedValue) or not tokens.offsets:
         return frozenset()
     encoded = {text: text.encode() for text in infill.TEXTS}
     needles = {text: U64.pack(len(data)) + data for text, data in encoded.items()}
-    found = reader.search(needles.values(), tokens.marks[0], tokens.end)
+    found = reader.search(needles.values(), tokens.offsets[0], tokens.end)
     return frozenset(text for text, needle in needles.items() if needle in found)
 
 
 def _quoted(name: str) -> str:
-    """Return a name from the file, short enough for a message."""
+    """Return a name from the file, shortened for a message."""
     return repr(name if len(name) <= 64 else f"{name[:64]}…")

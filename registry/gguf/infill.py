@@ -1,14 +1,14 @@
-"""Filling in the middle: whether a vocabulary has the tokens for it."""
+"""Fill-in-the-middle: whether a vocabulary has the tokens for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from registry.gguf.header import GGUFHeader
+    from collections.abc import Container
 
-#: What a header may name, and what llama.cpp (src/llama-vocab.cpp) takes for it where
-#: the header names nothing: a key for the token, a former key, and texts.
+#: For each part of an infill prompt: the header's key of its token and an older key,
+#: then the texts that llama.cpp (src/llama-vocab.cpp) recognises without a key.
 _PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("fim_pre", "prefix"),
@@ -52,14 +52,17 @@ _PARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 
-def supports_infill(header: GGUFHeader) -> bool:
-    """Return whether llama.cpp will find a token for each part of an infill prompt."""
+def supports_infill(fields: Container[str], known_tokens: frozenset[str]) -> bool:
+    """Return whether llama.cpp will find a token for each part of an infill prompt.
+
+    ``known_tokens`` are those of ``TEXTS`` that are in the vocabulary.
+    """
     return all(
-        any(f"tokenizer.ggml.{name}_token_id" in header.fields for name in names)
-        or not header.known_tokens.isdisjoint(texts)
+        any(f"tokenizer.ggml.{name}_token_id" in fields for name in names)
+        or not known_tokens.isdisjoint(texts)
         for names, texts in _PARTS
     )
 
 
-#: The texts that are looked for in a vocabulary.
+#: The texts that are searched for in a vocabulary.
 TEXTS = frozenset(text for _, texts in _PARTS for text in texts)

@@ -1,7 +1,7 @@
-"""What of a model decides its memory, layer by layer, read off its header.
+"""The facts in a model's header that its memory depends on, layer by layer.
 
-Facts only; what llama.cpp makes of them is inference/sizing.py's. How layers
-keep K, V and states follows llama.cpp's hparams and ``create_memory``.
+``inference.capacity.memory_estimate`` computes bytes from them. Which layers keep K,
+V and states follows llama.cpp's hparams and ``create_memory``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 #: llama.cpp's LLAMA_MAX_LAYERS.
 MAX_LAYERS = 1024
-#: Elements of anything in one layer; a header that says more is not believed.
+#: Most elements in one layer; a header with more is wrong.
 _MAX_ELEMENTS = 2**40
-#: Rows that llama.cpp's kernels for repacked weights take at once.
+#: Rows that llama.cpp's kernels for repacked weights process at once.
 _ROWS_AT_ONCE = 8
 
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.(.+)")
 _EXPERTS = re.compile(r"_exps\.weight$")
 
-#: Architectures without any KV cache: they see the whole text at once.
+#: Architectures without a KV cache: they process the whole text at once.
 _WITHOUT_MEMORY = frozenset(
     {
         "bert",
@@ -48,9 +48,9 @@ _WITHOUT_MEMORY = frozenset(
         "rnd1",
     }
 )
-#: Architectures whose every layer is recurrent.
+#: Architectures in which every layer is recurrent.
 _RECURRENT = frozenset({"arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"})
-#: Architectures of which every n-th layer has attention, the others a state.
+#: Architectures in which every n-th layer has attention and the others a state.
 ATTENTION_INTERVALS = {
     "minimax-01": 8,
     "qwen35": 4,
@@ -58,8 +58,8 @@ ATTENTION_INTERVALS = {
     "qwen3next": 4,
     "qwen4exp": 4,
 }
-#: Of n layers all but one have a sliding window: the last, or the first if True.
-#: What the header's own pattern says wins.
+#: In every n layers, all but one have a sliding window: the last, or the first if
+#: True. A pattern in the header wins.
 _WINDOW_PATTERNS = {
     "afmoe": (4, False),
     "cohere2": (4, False),
@@ -78,22 +78,22 @@ _WINDOW_PATTERNS = {
     "plamo3": (8, False),
     "smallthinker": (4, True),
 }
-#: Architectures whose header always says which layers have one.
+#: Architectures whose header always states which layers have one.
 _WINDOWS_BY_LAYER = frozenset(
     {"dots3note", "gemma4", "granite_swa", "maple", "mimo2", "spark2_5", "step35"}
 )
-#: Windows that llama.cpp knows better than the header, or where it is silent.
+#: Windows that llama.cpp fixes, and those for headers that state none.
 _FIXED_WINDOWS = {"llama4": 8192, "smallthinker": 4096}
 _DEFAULT_WINDOWS = {"exaone-moe": 128, "exaone4": 4096, "gemma2": 4096}
-#: Layers with K and V of their own, where later ones use those again.
+#: Layers with their own K and V; later layers share them.
 _OWN_KV_LAYERS = {"gemma3n": 20}
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Bytes of tensors: those of matrices by type, and those of everything else.
+    """Bytes of tensors: ``matrices`` by their type, and all others in ``rest``.
 
-    A matrix here is one that llama.cpp may repack for a processor.
+    A matrix here is a tensor that llama.cpp may repack for the processor.
     """
 
     matrices: dict[str, int] = field(default_factory=dict)
@@ -101,16 +101,16 @@ class Weights:
 
     @property
     def total(self) -> int:
-        """All bytes."""
+        """The sum of all bytes."""
         return sum(self.matrices.values()) + self.rest
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One layer: its weights, and the elements that it keeps.
+    """One layer: its weights and the number of elements in its cache.
 
-    ``k`` and ``v`` are kept of every token, or of those in the sliding window;
-    ``state`` is kept of every sequence.
+    ``k`` and ``v`` are per token (of the sliding window if ``is_windowed``),
+    ``state`` is per sequence.
     """
 
     weights: Weights
@@ -122,11 +122,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Elements of one token where a layer is widest.
+    """Widths of a layer's activations, in elements per token.
 
-    ``query`` are those of all ``heads``, ``latent`` of one head's compressed K.
-    ``expert`` is one expert's inside, ``shared`` that of the shared ones;
-    ``is_gated`` says that the feed-forward has a gate of its own width.
+    ``query`` is that of all ``heads``, ``latent`` that of the compressed K.
+    ``expert`` is the inner width of one expert, ``shared`` that of the shared ones.
+    ``is_gated``: the feed-forward has a gate of the same width.
     """
 
     embedding: int = 0
@@ -146,10 +146,10 @@ class Widths:
 
 @dataclass(frozen=True, slots=True)
 class MemoryShape:
-    """A model as far as its memory goes.
+    """What a model's memory depends on.
 
-    ``window`` is the sliding window in tokens. ``is_tied`` says that the output
-    uses the input's matrix; then ``output`` has its bytes once more.
+    ``window`` is the sliding window in tokens. ``is_tied``: the output uses the
+    input's matrix, and ``output`` counts its bytes again.
     """
 
     input: Weights
@@ -166,7 +166,7 @@ class MemoryShape:
         return sum(block.k + block.v for block in self.blocks)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON; neighbouring layers that are alike are one, counted."""
+        """Return it as JSON; equal neighbouring layers are one entry with a count."""
         blocks = [
             [len(list(alike)), asdict(block)] for block, alike in groupby(self.blocks)
         ]
@@ -201,7 +201,7 @@ class MemoryShape:
 def memory_shape(
     headers: Sequence[GGUFHeader], architecture: str
 ) -> MemoryShape | None:
-    """Return what decides a model's memory; None if the first header does not say."""
+    """Return a model's memory shape; None if the first header lacks a key for it."""
     keys = ArchitectureKeys(headers[0], architecture)
     count = keys.integer("block_count")
     width = keys.integer("embedding_length")
@@ -215,15 +215,15 @@ def memory_shape(
     embedding = [tensor for tensor in ends if tensor.name == "token_embd.weight"]
     output = [tensor for tensor in ends if tensor.name.startswith("output")]
     inputs = [tensor for tensor in ends if not tensor.name.startswith("output")]
-    kept = _kept(keys, count, width, next((n for n in heads if n), 0))
-    if kept is None:
+    caches = _layer_caches(keys, count, width, next((n for n in heads if n), 0))
+    if caches is None:
         return None
     return MemoryShape(
         input=_weights(inputs, are_tables=True),
         output=_weights([*output, *(embedding if is_tied else ())]),
         blocks=tuple(
-            Block(_weights(layer), *what)
-            for layer, what in zip(layers, kept, strict=True)
+            Block(_weights(layer), *cache)
+            for layer, cache in zip(layers, caches, strict=True)
         ),
         widths=_widths(keys, tensors, width, max(heads)),
         window=_window(keys),
@@ -238,7 +238,7 @@ def memory_shape(
 def _by_layer(
     tensors: Iterable[TensorInfo], count: int
 ) -> tuple[list[TensorInfo], list[list[TensorInfo]]]:
-    """Return the tensors outside of layers, and those of each layer."""
+    """Return the tensors outside the layers, and those of each layer."""
     ends: list[TensorInfo] = []
     layers: list[list[TensorInfo]] = [[] for _ in range(count)]
     for tensor in tensors:
@@ -260,7 +260,7 @@ def _weights(tensors: Iterable[TensorInfo], *, are_tables: bool = False) -> Weig
 
 
 def _may_be_repacked(tensor: TensorInfo) -> bool:
-    """Whether ggml_repack_get_optimal_repack_type may like it, but for its type."""
+    """Whether ggml_repack_get_optimal_repack_type may choose it, if its type fits."""
     dimensions = len(tensor.shape)
     is_matrix = dimensions == 2 or (
         dimensions == 3 and _EXPERTS.search(tensor.name) is not None
@@ -270,13 +270,13 @@ def _may_be_repacked(tensor: TensorInfo) -> bool:
 
 # K, V and states -------------------------------------------------------------------
 
-_Kept = tuple[int, int, bool, int]
+_LayerCache = tuple[int, int, bool, int]
 
 
-def _kept(
+def _layer_caches(
     keys: ArchitectureKeys, count: int, width: int, heads: int
-) -> list[_Kept] | None:
-    """Return each layer's K, V, whether they have a window, and its state."""
+) -> list[_LayerCache] | None:
+    """Return each layer's K, V, whether it has a sliding window, and its state."""
     default = width // heads if heads else 0
     lengths = [
         (
@@ -296,14 +296,14 @@ def _kept(
     is_windowed = _windowed(keys, count)
     is_recurrent = _recurrent(keys, count, heads_kv)
     has_kv = _has_kv(keys, count, is_recurrent)
-    # DeepSeek's sparse attention keeps the keys of an index beside K.
+    # DeepSeek's sparse attention stores the keys of an index next to K.
     index = keys.integer("attention.indexer.key_length")
     state = _state(keys, width, heads)
-    kept = []
+    caches = []
     for layer in range(count):
         key, value = lengths[is_windowed[layer]]
         own = heads_kv[layer] if has_kv[layer] else 0
-        kept.append(
+        caches.append(
             (
                 own * key + (index if own else 0),
                 0 if _is_mla(keys) else own * value,
@@ -311,13 +311,13 @@ def _kept(
                 state if is_recurrent[layer] else 0,
             )
         )
-    if max(max(k, v, state) for k, v, _, state in kept) > _MAX_ELEMENTS:
+    if max(max(k, v, state) for k, v, _, state in caches) > _MAX_ELEMENTS:
         return None
-    return kept
+    return caches
 
 
 def _is_mla(keys: ArchitectureKeys) -> bool:
-    """Whether K is compressed and holds V as well."""
+    """Whether it has multi-head latent attention: a compressed K that holds V."""
     return bool(
         keys.integer("attention.key_length_mla")
         and keys.integer("attention.value_length_mla")
@@ -330,7 +330,7 @@ def _has_kv(
     architecture = keys.architecture
     if architecture in _WITHOUT_MEMORY:
         return [False] * count
-    # Layers that predict several tokens ahead are not loaded.
+    # Layers for multi-token prediction are not loaded.
     last = count - keys.integer("nextn_predict_layers")
     last = min(last, _OWN_KV_LAYERS.get(architecture, last))
     last -= keys.integer("attention.shared_kv_layers")
@@ -346,7 +346,7 @@ def _has_kv(
 def _recurrent(
     keys: ArchitectureKeys, count: int, heads_kv: Sequence[int]
 ) -> list[bool]:
-    """Return which layers keep a state of every sequence."""
+    """Return which layers keep a state per sequence."""
     architecture = keys.architecture
     if architecture in _RECURRENT or architecture == "falcon-h1":
         return [True] * count
@@ -367,7 +367,7 @@ def _recurrent(
 
 
 def _state(keys: ArchitectureKeys, width: int, heads: int) -> int:
-    """Return the elements of a layer's state: n_embd_r and n_embd_s in llama.cpp."""
+    """Return the elements of a layer's state: llama.cpp's n_embd_r plus n_embd_s."""
     if head := keys.integer("wkv.head_size"):
         return keys.integer("token_shift_count", 2) * width + width * head
     if length := keys.integer("shortconv.l_cache"):
@@ -385,7 +385,7 @@ def _state(keys: ArchitectureKeys, width: int, heads: int) -> int:
 
 
 def _window(keys: ArchitectureKeys) -> int:
-    """Return the sliding window in tokens, 0 if llama.cpp has none for the model."""
+    """Return the sliding window in tokens, 0 if llama.cpp uses none for the model."""
     architecture = keys.architecture
     stated = keys.integer(
         "attention.sliding_window", _DEFAULT_WINDOWS.get(architecture, 0)
@@ -401,7 +401,7 @@ def _window(keys: ArchitectureKeys) -> int:
 
 
 def _windowed(keys: ArchitectureKeys, count: int) -> list[bool]:
-    """Return which layers see no more than the window."""
+    """Return which layers have a sliding window."""
     if not _window(keys):
         return [False] * count
     name = "attention.sliding_window_pattern"

@@ -1,6 +1,6 @@
-"""Names and sizes of llama.cpp's quantisations, as data.
+"""Names and block sizes of llama.cpp's quantisations.
 
-Two enumerations that are easily mixed up: a file's type (``llama_ftype``, the
+Two enumerations that are easy to confuse: a file's type (``llama_ftype``, the
 key ``general.file_type``) and a tensor's type (``ggml_type``).
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Set in a file type that the converter guessed.
+#: Flag of a file type that the converter guessed.
 GUESSED = 1024
 
-#: llama_ftype. Types that were removed keep their name: their files still exist.
+#: llama_ftype. Removed types keep their name: files of them still exist.
 FILE_TYPES: dict[int, str] = {
     0: "F32",
     1: "F16",
@@ -67,7 +67,7 @@ class TensorType:
     size: int
 
 
-#: ggml_type. Removed types are absent: llama.cpp refuses files that have them.
+#: ggml_type. Removed types are absent: llama.cpp refuses files with them.
 TENSOR_TYPES: dict[int, TensorType] = {
     0: TensorType("F32", 1, 4),
     1: TensorType("F16", 1, 2),
@@ -108,5 +108,5 @@ TENSOR_TYPES: dict[int, TensorType] = {
 
 
 def file_type_name(file_type: int) -> str:
-    """Return the name of a llama_ftype, or "" for one that is not known."""
+    """Return the name of a llama_ftype, or "" if it is unknown."""
     return FILE_TYPES.get(file_type & ~GUESSED, "")

@@ -1,7 +1,7 @@
-"""Reading a header within bounds: numbers and strings from the front of a file.
+"""Reads numbers and strings from the start of a file, within bounds.
 
-Nothing is allocated on the word of the file alone: a length or a count is
-checked against what the file can hold and against a bound, then believed.
+Every length and count is checked against the file's size and against a bound
+before anything is allocated.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO
 
-#: Largest header. The largest vocabularies of today make headers of 20 MB.
+#: Largest header. Models with the largest vocabularies have headers of 20 MB.
 MAX_HEADER_BYTES = 128 * 1024 * 1024
-#: Strings in all arrays of one file. The largest vocabulary and its merges have
-#: 650,000, and each costs a step.
+#: Most strings in all arrays of one file. The largest vocabulary with its merges has
+#: 650,000, and each one takes time.
 MAX_ARRAY_STRINGS = 4_000_000
-#: Memory for all that is kept of one header, so that many values cost no more
-#: than a few.
+#: Memory for all values of one header, so that many large ones cannot add up.
 MAX_KEPT_BYTES = 8 * 1024 * 1024
-#: Of a long array of strings, the position of every so many-th is remembered,
-#: so that one string can be found again without walking the whole array.
+#: The position of every 1,024th string of a long array is kept, so that a string can
+#: be found without reading the whole array.
 STRIDE = 1024
 
 #: Value types that are plain numbers, as struct codes.
@@ -44,10 +43,10 @@ Scalar = int | float | bool | str
 
 
 class HeaderReader:
-    """Numbers and strings from the front of a file, each checked against its end.
+    """Reads numbers and strings from the start of a file, each checked against its end.
 
-    Reads through a window rather than a memory map: where a mapped file is cut
-    short by someone else, the next access ends the whole process.
+    Uses a buffer and no memory map: if another process truncates a mapped file, the
+    next access kills the whole process.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
@@ -55,8 +54,8 @@ class HeaderReader:
         self._size = size
         self._limit = min(size, MAX_HEADER_BYTES)
         self._window = b""
-        self._start = 0  # of the window, in the file
-        self._at = 0  # in the window
+        self._start = 0  # position of the window in the file
+        self._at = 0  # position in the window
         self._strings_left = MAX_ARRAY_STRINGS
         self._bytes_left = MAX_KEPT_BYTES
 
@@ -67,7 +66,7 @@ class HeaderReader:
 
     @property
     def position(self) -> int:
-        """The offset in the file of what is read next."""
+        """The position in the file that is read next."""
         return self._start + self._at
 
     @position.setter
@@ -84,22 +83,22 @@ class HeaderReader:
         return self._window[first : self._at]
 
     def skip(self, count: int) -> None:
-        """Pass over ``count`` bytes."""
+        """Skip ``count`` bytes."""
         self._check_room(count)
         self.position += count
 
     def number(self, form: struct.Struct) -> int:
-        """Return the next number, which the file's format fixes as whole."""
+        """Return the next integer."""
         value: int = form.unpack(self.take(form.size))[0]
         return value
 
     def scalars(self, kind: int, count: int) -> tuple[Scalar, ...]:
-        """Return the next ``count`` numbers of a value type."""
+        """Return the next ``count`` values of a scalar type."""
         size = count * SCALARS[kind].size
         return struct.unpack(f"<{count}{CODES[kind]}", self.take(size))
 
     def string(self, limit: int) -> str | None:
-        """Return the next string, or None for one of more than ``limit`` bytes."""
+        """Return the next string, or None if it has more than ``limit`` bytes."""
         length = self.number(U64)
         if length > limit:
             self.skip(length)
@@ -107,7 +106,7 @@ class HeaderReader:
         return self.take(length).decode("utf-8", errors="replace")
 
     def check_count(self, what: str, count: int, item_bytes: int, limit: int) -> None:
-        """Refuse a count that the file cannot hold or that no model has."""
+        """Raise InvalidGGUF if the file cannot hold so many or the limit forbids it."""
         if count * item_bytes > self._size - self.position:
             raise InvalidGGUF(
                 f"truncated: the header claims {count} {what}, "
@@ -116,28 +115,28 @@ class HeaderReader:
         if count > limit:
             raise InvalidGGUF(f"the header claims {count} {what}; {limit} are allowed")
 
-    def keep(self, count: int) -> bool:
-        """Return whether ``count`` more bytes may be kept, and count them."""
+    def reserve(self, count: int) -> bool:
+        """Return whether ``count`` more bytes fit into the memory limit; count them."""
         if count > self._bytes_left:
             return False
         self._bytes_left -= count
         return True
 
     def count_strings(self, count: int) -> None:
-        """Count the strings of an array, and refuse too many."""
+        """Count the strings of an array. Raises InvalidGGUF if there are too many."""
         self.check_count("strings", count, U64.size, self._strings_left)
         self._strings_left -= count
 
     def skip_strings(self, count: int) -> tuple[int, ...]:
-        """Pass over strings and return the position of every 1,024th.
+        """Skip strings and return the position of every 1,024th.
 
-        The one loop that runs a million times, hence its local variables.
+        Runs a million times for a large vocabulary, hence the local variables.
         """
-        marks = []
+        offsets = []
         unpack = U64.unpack_from
         window, at, end = self._window, self._at, len(self._window)
         for first in range(0, count, STRIDE):
-            marks.append(self._start + at)
+            offsets.append(self._start + at)
             for _ in range(min(STRIDE, count - first)):
                 if at + 8 > end:
                     self._at = at
@@ -146,10 +145,10 @@ class HeaderReader:
                 at += 8 + unpack(window, at)[0]
         self._at = at
         self.skip(0)
-        return tuple(marks)
+        return tuple(offsets)
 
     def search(self, needles: Iterable[bytes], start: int, end: int) -> set[bytes]:
-        """Return which of the needles stand between two positions."""
+        """Return the needles that occur between two positions."""
         wanted = set(needles)
         overlap = max(map(len, wanted))
         found: set[bytes] = set()
@@ -170,13 +169,13 @@ class HeaderReader:
         wanted = min(max(count, _WINDOW_BYTES), self._limit - self._start)
         self._window = self._stream.read(wanted)
         if len(self._window) < count:
-            raise InvalidGGUF("truncated while it was read")
+            raise InvalidGGUF("truncated while being read")
 
     def _check_room(self, count: int) -> None:
         if self.position + count <= self._limit:
             return
         if self._limit == self._size:
             raise InvalidGGUF(
-                f"truncated: the header goes on after the file's {self._size} bytes"
+                f"truncated: the header continues after the file's {self._size} bytes"
             )
         raise InvalidGGUF(f"the header is larger than {MAX_HEADER_BYTES} bytes")

@@ -1,6 +1,6 @@
-"""The files of one model: one GGUF file, or the shards of one.
+"""The files of one model: one GGUF file, or its shards.
 
-Groups what a walk found and reads it: headers and fingerprint.
+Groups the files that were found into models and reads their headers and fingerprint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from registry.errors import InvalidGGUF
 from registry.gguf.describe import describe
 from registry.gguf.header import parse_header
-from registry.scan.folders import FoundFile, Refusal, mtime_ns
+from registry.scan.folders import FoundFile, UnusablePath, mtime_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from registry.gguf.describe import ModelDescription
     from registry.gguf.header import GGUFHeader
 
-#: Bytes at either end of a file that go into its fingerprint.
+#: Bytes of each end of a file that its fingerprint covers.
 FINGERPRINT_BYTES = 1024 * 1024
-#: Shards of one model; llama.cpp's names have five digits, its largest models
-#: a few dozen.
+#: Most shards of one model. Names have five digits; the largest models have a few
+#: dozen shards.
 MAX_SHARDS = 10_000
 
 _SHARD = re.compile(
@@ -38,7 +38,7 @@ _SHARD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """One model's files, first shard first; ``stem`` is what it is called."""
+    """One model's files, first shard first; ``stem`` is their common name."""
 
     stem: str
     files: tuple[FoundFile, ...]
@@ -60,23 +60,25 @@ class ModelFiles:
 
     @property
     def mtime_ns(self) -> int:
-        """When a file was last modified, ns."""
+        """The latest modification time of a file, in ns."""
         return max(file.mtime_ns for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """A model as its files say: ``files`` with the sizes that were read."""
+    """A model that was read; ``files`` has the sizes at that time."""
 
     files: ModelFiles
     description: ModelDescription
     fingerprint: str
 
 
-def group_files(files: Iterable[FoundFile]) -> tuple[list[ModelFiles], list[Refusal]]:
-    """Return the models that files make up, and the sets that are incomplete."""
+def group_files(
+    files: Iterable[FoundFile],
+) -> tuple[list[ModelFiles], list[UnusablePath]]:
+    """Return the models that files form, and the sets of shards that are incomplete."""
     models = []
-    refusals = []
+    unusable = []
     sets: dict[tuple[str, str, int], dict[int, FoundFile]] = {}
     for file in files:
         shard = _SHARD.fullmatch(Path(file.path).name)
@@ -86,7 +88,7 @@ def group_files(files: Iterable[FoundFile]) -> tuple[list[ModelFiles], list[Refu
         number, total = int(shard["number"]), int(shard["total"])
         if not 1 <= number <= total <= MAX_SHARDS:
             reason = f"there is no shard {number} of {total}"
-            refusals.append(Refusal(file.path, reason))
+            unusable.append(UnusablePath(file.path, reason))
             continue
         key = (str(Path(file.path).parent), shard["stem"], total)
         sets.setdefault(key, {})[number] = file
@@ -95,12 +97,12 @@ def group_files(files: Iterable[FoundFile]) -> tuple[list[ModelFiles], list[Refu
             files_in_order = tuple(shards[number] for number in sorted(shards))
             models.append(ModelFiles(stem, files_in_order))
         else:
-            refusals.append(_incomplete(folder, stem, total, shards))
-    return sorted(models, key=lambda model: model.path), refusals
+            unusable.append(_incomplete(folder, stem, total, shards))
+    return sorted(models, key=lambda model: model.path), unusable
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """Return the paths of the whole set that a file's name says it is one of."""
+    """Return the paths of all shards of the set that a file's name belongs to."""
     shard = _SHARD.fullmatch(path.name)
     if shard is None or int(shard["total"]) > MAX_SHARDS:
         return [path]
@@ -112,9 +114,9 @@ def shard_paths(path: Path) -> list[Path]:
 
 
 def read_model(files: ModelFiles) -> ReadModel:
-    """Read the headers and ends of a model's files.
+    """Read the headers and the fingerprint of a model's files.
 
-    Raises InvalidGGUF, whose message is the reason, and OSError.
+    Raises InvalidGGUF, with the reason as its message, and OSError.
     """
     found = []
     headers = []
@@ -129,7 +131,7 @@ def read_model(files: ModelFiles) -> ReadModel:
             if len(files.files) == 1:
                 raise
             raise InvalidGGUF(f"{Path(file.path).name}: {error}") from None
-        # What was read is what is recorded, should it have changed since.
+        # Record the size that was read: the file may have changed since it was found.
         found.append(FoundFile(file.path, status.st_size, mtime_ns(status)))
     _check_split(headers)
     return ReadModel(
@@ -150,7 +152,7 @@ def read_headers(paths: Sequence[Path]) -> list[GGUFHeader]:
 
 
 def _open(path: str) -> BinaryIO:
-    # Not to wait for a writer, should a pipe have taken the file's place.
+    # O_NONBLOCK: do not wait for a writer if a pipe has replaced the file.
     stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
@@ -159,7 +161,7 @@ def _open(path: str) -> BinaryIO:
 
 
 def _fingerprint(stream: BinaryIO, size: int) -> str:
-    """Return a digest of size, beginning and end; the same wherever a file lies."""
+    """Return a digest of the size, the start and the end; independent of the path."""
     digest = hashlib.sha256(str(size).encode("ascii"))
     stream.seek(0)
     digest.update(stream.read(FINGERPRINT_BYTES))
@@ -175,7 +177,7 @@ def _joined(fingerprints: Sequence[str]) -> str:
 
 
 def _check_split(headers: Sequence[GGUFHeader]) -> None:
-    """Refuse shards that say otherwise than their names. Raises InvalidGGUF."""
+    """Raise InvalidGGUF if the shards' headers contradict their names."""
     total = len(headers)
     for number, header in enumerate(headers, start=1):
         stated_total = header.integer("split.count") or 1
@@ -193,8 +195,8 @@ def _check_split(headers: Sequence[GGUFHeader]) -> None:
 
 def _incomplete(
     folder: str, stem: str, total: int, shards: dict[int, FoundFile]
-) -> Refusal:
-    """Return which shards are missing, filed under the first shard's path."""
+) -> UnusablePath:
+    """Return which shards are missing, under the path of the first shard."""
     present = next(iter(shards.values()))
     suffix = Path(present.path).suffix
     first = str(Path(folder) / _shard_name(stem, 1, total, suffix))
@@ -203,7 +205,9 @@ def _incomplete(
         reason = f"shard {missing[0]} of {total} is missing"
     else:
         reason = f"{len(missing)} of {total} shards are missing, first {missing[0]}"
-    return Refusal(first, f"{reason}: {_shard_name(stem, missing[0], total, suffix)}")
+    return UnusablePath(
+        first, f"{reason}: {_shard_name(stem, missing[0], total, suffix)}"
+    )
 
 
 def _missing(shards: dict[int, FoundFile], total: int) -> Iterator[int]:

@@ -1,8 +1,8 @@
-"""Finding GGUF files under folders. Looks at names and types, opens nothing.
+"""Finds GGUF files under folders by their names and types. Opens none of them.
 
-A folder of models is other people's: it may hold links in circles or out of
-the folder, names that are not text, devices, and things that vanish while one
-looks. Each is left alone and named with a reason; none ends a walk.
+A folder may contain links in circles or out of the folder, names that are not text,
+devices, and files that vanish during the search. Each of them is reported with a
+reason; none stops the search.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SUFFIX = ".gguf"
-#: Files of one walk; a thousand times what a machine has.
+#: Most files of one search; a thousand times what a machine has.
 MAX_FILES = 100_000
-#: The registry's column for a path, in characters.
+#: Length of the registry's column for a path, in characters.
 MAX_PATH_LENGTH = 1024
 
 _INT64 = 2**63 - 1
@@ -27,7 +27,7 @@ _INT64 = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file with the name of a model. ``size`` is in bytes."""
+    """A file whose name ends in ``SUFFIX``. ``size`` is in bytes."""
 
     path: str
     size: int
@@ -35,25 +35,26 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A file or a folder that cannot be used, and why."""
+class UnusablePath:
+    """A file or a folder that cannot be used, and the reason."""
 
     path: str
     reason: str
 
 
 @dataclass(slots=True)
-class Walk:
-    """What is under some folders: files by path, and what was refused."""
+class FoundFiles:
+    """The files under some folders, sorted by path, and the paths that are unusable."""
 
     files: list[FoundFile] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    unusable: list[UnusablePath] = field(default_factory=list)
 
 
 def resolve_root(root: Path) -> Path:
-    """Return the one spelling of a root, so that a file has one path.
+    """Return the canonical path of a root, so that a file has only one path.
 
-    Of a file only the folder is resolved: a link's own name is the model's.
+    For a file only the folder is resolved: a link keeps its own name, which becomes
+    the model's.
     """
     resolved = Path(os.path.realpath(root))
     try:
@@ -64,28 +65,28 @@ def resolve_root(root: Path) -> Path:
 
 
 def is_under(path: str, folder: str) -> bool:
-    """Return whether ``path`` is ``folder`` or lies in it, by their names."""
+    """Return whether ``path`` is ``folder`` or inside it, judged by the names."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def find_files(roots: Sequence[Path]) -> Walk:
+def find_files(roots: Sequence[Path]) -> FoundFiles:
     """Return the GGUF files under resolved roots, each a folder or a file.
 
-    Names that begin with a dot are left out: they are caches, bins and half
-    finished downloads. A link is followed where it stays under the roots. A
-    file that is reached twice is found once, under its own name.
+    Names that begin with a dot are skipped: they are caches, bins and unfinished
+    downloads. A link is followed if its target is under the roots. A file that is
+    reached twice is found once, under its own name.
     """
-    walk = _Walker(roots)
+    finder = _FileFinder(roots)
     for root in roots:
-        walk.start(root)
-    walk.follow_links()
-    return walk.result()
+        finder.search(root)
+    finder.follow_links()
+    return finder.result()
 
 
-def refusal(path: str, error: OSError) -> Refusal:
-    """Return why the operating system refuses a path, in its own words."""
+def unusable_path(path: str, error: OSError) -> UnusablePath:
+    """Return a path with the operating system's reason."""
     reason = (error.strerror or type(error).__name__).lower()
-    return Refusal(printable_path(path), reason)
+    return UnusablePath(printable_path(path), reason)
 
 
 def printable_path(path: str) -> str:
@@ -93,20 +94,20 @@ def printable_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
-class _Walker:
-    """One walk. Folders and files are known by device and inode, not by name."""
+class _FileFinder:
+    """One search. Folders and files are identified by device and inode, not by name."""
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = [str(root) for root in roots]
         self._folders: set[tuple[int, int]] = set()
         self._inodes: set[tuple[int, int]] = set()
         self._files: dict[str, FoundFile] = {}
-        self._refusals: dict[str, Refusal] = {}
-        # Followed last, so that what is there under its own name keeps that name.
+        self._unusable: dict[str, UnusablePath] = {}
+        # Followed last, so that a file keeps its own name, not that of a link to it.
         self._links: list[str] = []
 
-    def start(self, root: Path) -> None:
-        """Walk one root."""
+    def search(self, root: Path) -> None:
+        """Search one root."""
         path = str(root)
         try:
             status = root.stat()
@@ -114,27 +115,27 @@ class _Walker:
             self._refuse(path, error)
             return
         if stat.S_ISDIR(status.st_mode):
-            self._walk(path)
+            self._search_folder(path)
         elif path.lower().endswith(SUFFIX):
             self._add(path, status)
         else:
             self._refuse(path, f"the name does not end in {SUFFIX}")
 
     def follow_links(self) -> None:
-        """Walk where links lead, and the links that are there, and so on."""
+        """Search the targets of links, including links found there."""
         while self._links:
             links, self._links = self._links, []
             for link in links:
                 self._follow(link)
 
-    def result(self) -> Walk:
-        """Return what was found, in the order of the paths."""
-        return Walk(
+    def result(self) -> FoundFiles:
+        """Return what was found, sorted by path."""
+        return FoundFiles(
             [self._files[path] for path in sorted(self._files)],
-            [self._refusals[path] for path in sorted(self._refusals)],
+            [self._unusable[path] for path in sorted(self._unusable)],
         )
 
-    def _walk(self, top: str) -> None:
+    def _search_folder(self, top: str) -> None:
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -147,14 +148,14 @@ class _Walker:
                 with os.scandir(folder) as entries:
                     found = sorted(entries, key=lambda entry: entry.name)
             except FileNotFoundError:
-                continue  # It vanished: it is not here.
+                continue  # It vanished.
             except OSError as error:
                 self._refuse(folder, error)
                 continue
             pending += reversed([e.path for e in found if self._is_folder(e)])
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
-        """Return whether an entry is to be walked; a file is added on the way."""
+        """Return whether an entry is a folder to search; add a model file."""
         if entry.name.startswith("."):
             return False
         has_suffix = entry.name.lower().endswith(SUFFIX)
@@ -166,7 +167,7 @@ class _Walker:
             elif has_suffix:
                 self._add(entry.path, entry.stat(follow_symlinks=False))
         except FileNotFoundError:
-            pass  # It vanished: it is not here.
+            pass  # It vanished.
         except OSError as error:
             self._refuse(entry.path, error)
         return False
@@ -178,16 +179,16 @@ class _Walker:
         except OSError as error:
             if has_suffix:
                 broken = isinstance(error, FileNotFoundError)
-                self._refuse(link, "the symlink leads nowhere" if broken else error)
+                self._refuse(link, "the symlink is broken" if broken else error)
             return
         is_folder = stat.S_ISDIR(status.st_mode)
         if not is_folder and not has_suffix:
             return
         target = os.path.realpath(link)
         if not any(is_under(target, root) for root in self._roots):
-            self._refuse(link, "symlink leaves the models directory")
+            self._refuse(link, "the symlink leads out of the models directory")
         elif is_folder:
-            self._walk(link)
+            self._search_folder(link)
         elif (status.st_dev, status.st_ino) not in self._inodes:
             self._add(link, status)
 
@@ -211,16 +212,16 @@ class _Walker:
         return False
 
     def _refuse(self, path: str, why: OSError | str) -> None:
-        if len(self._refusals) < MAX_FILES:
-            self._refusals[path] = (
-                refusal(path, why)
+        if len(self._unusable) < MAX_FILES:
+            self._unusable[path] = (
+                unusable_path(path, why)
                 if isinstance(why, OSError)
-                else Refusal(printable_path(path), why)
+                else UnusablePath(printable_path(path), why)
             )
 
 
 def mtime_ns(status: os.stat_result) -> int:
-    """Return the modification time, in ns, as far as 64 bits tell it."""
+    """Return the modification time in ns, clamped to 64 bits."""
     return max(-_INT64, min(status.st_mtime_ns, _INT64))
 
 

@@ -1,4 +1,4 @@
-"""What a model is called: the name by which requests ask for it."""
+"""Chooses a model's name, which requests use."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
     from registry.scan.files import ReadModel
 
-#: The registry's column for a name, in characters.
+#: Length of the registry's column for a name, in characters.
 MAX_NAME_LENGTH = 255
 
 
 def choose_name(found: ReadModel, taken: Container[str]) -> str:
-    """Return a name that is not taken: ``stem``, ``folder/stem``, ``…/folder/stem``.
+    """Return a free name: ``stem``, ``folder/stem`` or ``…/folder/stem``.
 
-    As short as can be, and by the folders rather than by a number, so that it
-    says which of two files it is.
+    It is as short as possible, and uses folders rather than a number so that it shows
+    which of two files it is.
     """
     return next(
         name
@@ -32,7 +32,7 @@ def _names(found: ReadModel) -> Iterator[str]:
     folders = Path(found.files.path).parent.parts[1:]
     for depth in range(len(folders) + 1):
         yield "/".join((*folders[len(folders) - depth :], stem))
-    # Two files of one folder: "a.gguf" and "a.GGUF".
+    # Two files in one folder, as "a.gguf" and "a.GGUF".
     number = 2
     while True:
         yield f"{stem[: MAX_NAME_LENGTH - 12]}-{number}"

@@ -1,8 +1,7 @@
-"""A scan: what is on disk, compared with what was known. No database here.
+"""Scans the disk and compares it with the known models. Knows no database.
 
-In two halves, because the first may take minutes and the second is done while
-others wait: ``scan`` reads the disk, ``compare`` decides what each difference
-means.
+``scan`` reads the disk, which may take minutes. ``compare`` decides what each
+difference means; it is fast, because it runs inside a transaction.
 """
 
 from __future__ import annotations
@@ -21,17 +20,23 @@ from registry.scan.files import (
     read_model,
     shard_paths,
 )
-from registry.scan.folders import Refusal, find_files, is_under, refusal, resolve_root
+from registry.scan.folders import (
+    UnusablePath,
+    find_files,
+    is_under,
+    resolve_root,
+    unusable_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-    #: Called with the models looked at so far, the number of all, and the last.
+    #: Called with the number of models done, the number of all, and the last path.
     Progress = Callable[[int, int, str], None]
 
 
-class Outcome(StrEnum):
-    """What a scan found about one model."""
+class ScanOutcome(StrEnum):
+    """The result of a scan for one model."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -42,9 +47,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """What is remembered of a model. ``size`` is in bytes.
+    """A model in the registry. ``size`` is in bytes.
 
-    ``is_current`` says that this release has read its header, not one that knew less.
+    ``is_current``: its header was read by a release that reads as much as this one.
     """
 
     pk: int
@@ -64,20 +69,20 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True)
 class DiskScan:
-    """What is on disk.
+    """The models on disk.
 
-    ``unchanged`` was not read again: it looked as it did when it was.
+    ``unchanged`` ones were not read again, since size and time are the same.
     """
 
     roots: tuple[str, ...]
     read: tuple[ReadModel, ...]
     unchanged: tuple[ModelFiles, ...]
-    refusals: tuple[Refusal, ...]
+    unusable: tuple[UnusablePath, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A known model that is to be brought up to date, and what happened to it."""
+    """A known model whose row must be updated, and the reason."""
 
     known: KnownModel
     found: ReadModel
@@ -86,44 +91,44 @@ class Change:
 
 @dataclass(slots=True)
 class Comparison:
-    """Every model on disk or in memory, by what is to be done about it."""
+    """Every model on disk or in the registry, by what changed."""
 
     new: list[ReadModel] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
     unchanged: list[KnownModel] = field(default_factory=list)
     missing: list[KnownModel] = field(default_factory=list)
-    #: Known models whose file is there but cannot be used.
+    #: Known models whose file exists but cannot be used.
     unreadable: list[KnownModel] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a report. ``summary`` says what a new or changed model is."""
+class ScanEntry:
+    """One line of a report. ``summary`` describes a new or changed model."""
 
     path: str
-    outcome: Outcome
+    outcome: ScanOutcome
     name: str = ""
     reason: str = ""
     summary: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return what is said, as JSON."""
-        said = {
+        """Return the fields that are not empty, as JSON."""
+        fields = {
             "path": self.path,
             "outcome": self.outcome.value,
             "name": self.name,
             "reason": self.reason,
             "summary": self.summary,
         }
-        return {key: value for key, value in said.items() if value}
+        return {key: value for key, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan found: an entry for each model that is not as it was."""
+    """The result of a scan: an entry for each model that changed."""
 
     roots: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ScanEntry, ...]
     unchanged: int
     pruned: int
     is_dry_run: bool
@@ -131,10 +136,10 @@ class ScanReport:
 
     def counts(self) -> dict[str, int]:
         """Return the number of models by outcome."""
-        counts = {outcome.value: 0 for outcome in Outcome}
+        counts = {outcome.value: 0 for outcome in ScanOutcome}
         for entry in self.entries:
             counts[entry.outcome] += 1
-        return counts | {Outcome.UNCHANGED.value: self.unchanged}
+        return counts | {ScanOutcome.UNCHANGED.value: self.unchanged}
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as one JSON document."""
@@ -153,24 +158,24 @@ def scan(
     known: Iterable[KnownModel],
     progress: Progress | None = None,
 ) -> DiskScan:
-    """Return what is under ``roots``, each a folder or a file.
+    """Return the models under ``roots``, each a folder or a file.
 
-    Reads only what is new or looks other than ``known``. Never fails for what
-    it finds; that is in ``refusals``, each with its reason.
+    Reads only models that are new or differ from ``known``. Files that cannot be read
+    raise nothing; they are in ``unusable`` with a reason.
     """
     resolved = [
         path
         for root in map(resolve_root, roots)
         for path in [root, *filter(os.path.lexists, shard_paths(root))]
     ]
-    walk = find_files(resolved)
-    models, incomplete = group_files(walk.files)
-    refusals = [*walk.refusals, *incomplete]
+    found_files = find_files(resolved)
+    models, incomplete = group_files(found_files.files)
+    unusable = [*found_files.unusable, *incomplete]
     by_path = {model.path: model for model in known}
     read = []
     unchanged = []
     for number, files in enumerate(models, start=1):
-        # Taking a permission away changes neither size nor time.
+        # Removing a permission changes neither size nor time.
         if looks_unchanged(by_path, files) and _may_read(files):
             unchanged.append(files)
         else:
@@ -178,16 +183,16 @@ def scan(
             if isinstance(found, ReadModel):
                 read.append(found)
             elif found is not None:
-                refusals.append(found)
+                unusable.append(found)
         if progress:
             progress(number, len(models), files.path)
     return DiskScan(
-        tuple(map(str, resolved)), tuple(read), tuple(unchanged), tuple(refusals)
+        tuple(map(str, resolved)), tuple(read), tuple(unchanged), tuple(unusable)
     )
 
 
 def looks_unchanged(known: Mapping[str, KnownModel], files: ModelFiles) -> bool:
-    """Return whether files are those that were read: paths, size and time."""
+    """Return whether paths, size and time are those of a known model."""
     model = known.get(files.path)
     return (
         model is not None
@@ -200,21 +205,21 @@ def looks_unchanged(known: Mapping[str, KnownModel], files: ModelFiles) -> bool:
 
 
 def compare(disk: DiskScan, known: Sequence[KnownModel]) -> Comparison:
-    """Return what each difference between disk and memory means.
+    """Return what each difference between the disk and the registry means.
 
-    A file at a known path is that model, whatever it holds now. A file at a
-    new path is a model that moved if its content is that of a model whose own
-    path is gone; else it is new. A model under the roots whose file was not
-    seen is missing; models elsewhere are left alone.
+    A file at a known path is that model, whatever its content is now. A file at a new
+    path is a known model that moved if it has the fingerprint of one whose path is
+    gone; else it is new. A model under the roots whose file was not seen is missing.
+    Models outside the roots are ignored.
     """
     result = Comparison()
     by_path = {model.path: model for model in known}
     seen = {files.path for files in disk.unchanged}
     seen |= {found.files.path for found in disk.read}
-    refused = {refusal.path for refusal in disk.refusals}
+    unusable = {each.path for each in disk.unusable}
     unseen = {model.pk: model for model in known if model.path not in seen}
     for model in list(unseen.values()):
-        if _is_refused(model, refused):
+        if _is_unusable(model, unusable):
             result.unreadable.append(unseen.pop(model.pk))
     result.unchanged = [
         by_path[files.path] for files in disk.unchanged if files.path in by_path
@@ -222,7 +227,7 @@ def compare(disk: DiskScan, known: Sequence[KnownModel]) -> Comparison:
     for found in disk.read:
         at_path = by_path.get(found.files.path)
         if at_path is not None and looks_unchanged(by_path, found.files):
-            # Another scan was faster.
+            # Another scan has recorded it meanwhile.
             result.unchanged.append(at_path)
         elif at_path is not None:
             reason = _difference(at_path, found)
@@ -242,34 +247,34 @@ def _may_read(files: ModelFiles) -> bool:
     return all(os.access(path, os.R_OK) for path in files.paths)
 
 
-def _read(files: ModelFiles) -> ReadModel | Refusal | None:
-    """Return the model, or why not, or None if it vanished meanwhile."""
+def _read(files: ModelFiles) -> ReadModel | UnusablePath | None:
+    """Return the model, or why it cannot be read, or None if it vanished."""
     try:
         return read_model(files)
     except InvalidGGUF as error:
-        return Refusal(files.path, str(error))
+        return UnusablePath(files.path, str(error))
     except FileNotFoundError as error:
         if len(files.files) == 1:
             return None
-        return refusal(files.path, error)
+        return unusable_path(files.path, error)
     except OSError as error:
-        return refusal(files.path, error)
+        return unusable_path(files.path, error)
 
 
 def _difference(model: KnownModel, found: ReadModel) -> str:
     if model.fingerprint != found.fingerprint:
         return "the content changed"
     if not model.is_found:
-        return "it is back"
+        return "the file is back"
     if not model.is_current:
-        return "an earlier release had read less of it"
-    return "the content is the same, its time is not"
+        return "read again: this release reads more of the header"
+    return "only the modification time changed"
 
 
 def _moved(
     found: ReadModel, unseen: Iterable[KnownModel], roots: Iterable[str]
 ) -> KnownModel | None:
-    """Return the model that went and whose content is here, by name if several."""
+    """Return the missing model with this content, preferably of the same name."""
     name = Path(found.files.path).name
     gone = [
         model
@@ -286,7 +291,7 @@ def _is_under_any(model: KnownModel, roots: Iterable[str]) -> bool:
     return any(is_under(model.path, root) for root in roots)
 
 
-def _is_refused(model: KnownModel, refused: Container[str]) -> bool:
-    """Return whether the file, or a folder that it lies in, was refused."""
+def _is_unusable(model: KnownModel, unusable: Container[str]) -> bool:
+    """Return whether the file or a folder above it is unusable."""
     path = Path(model.path)
-    return any(str(each) in refused for each in (path, *path.parents))
+    return any(str(each) in unusable for each in (path, *path.parents))

@@ -1,4 +1,4 @@
-"""Template filters for numbers that people read."""
+"""Template filters that format sizes, counts and times."""
 
 from __future__ import annotations
 

@@ -143,7 +143,9 @@ def test_reloading_the_answer_makes_no_second_key(
     body = new_form(admin_client, admin_user)
     admin_client.post(ADD, body)
     again = admin_client.post(ADD, body)
-    assert "This form was already sent and its key exists." in again.content.decode()
+    assert (
+        "This form was already submitted, and its key exists." in again.content.decode()
+    )
     assert not SECRET.search(again.content.decode())
     assert ApiKey.objects.count() == 1
     # The form that came back is a new one.
@@ -209,7 +211,7 @@ def test_a_form_sent_back_for_correction_is_not_used_up(
         ({"weight": 1e9}, "Enter a number from 0.01 to 100"),
         ({"weight": "nan"}, "Enter a number."),
         ({"weight": ""}, "This field is required"),
-        ({"expires_at_0": "2001-01-01", "expires_at_1": "10:00"}, "has passed"),
+        ({"expires_at_0": "2001-01-01", "expires_at_1": "10:00"}, "in the past"),
         ({"owner": ""}, "This field is required"),
     ],
 )

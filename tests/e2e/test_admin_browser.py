@@ -103,7 +103,7 @@ def test_a_key_is_made_shown_once_and_revoked(
     assert [model.name for model in key.allowed_models.all()] == ["llama-3.1-8b"]
 
     page.reload()
-    expect(page.locator("text=This form was already sent")).to_be_visible()
+    expect(page.locator("text=This form was already submitted")).to_be_visible()
     assert shown not in page.content()
     assert ApiKey.objects.count() == 1
 

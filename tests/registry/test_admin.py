@@ -230,11 +230,14 @@ def test_saving_leaves_what_a_scan_wrote_meanwhile(
         ({"n_batch": 8}, "greater than or equal to 32"),
         ({"n_ubatch": 1024}, "A micro-batch of 1024 tokens is larger than the batch"),
         ({"cache_type_v": "q8_0", "flash_attention": "off"}, "only with flash"),
-        ({"tensor_split": "a,b"}, "The shares of the GPUs are numbers"),
-        ({"tensor_split": "3,1", "split_mode": "none"}, "there is nothing to share"),
-        ({"main_gpu": 3}, "The main GPU counts with the split mode none only"),
+        ({"tensor_split": "a,b"}, "The shares of the GPUs must be numbers"),
+        ({"tensor_split": "3,1", "split_mode": "none"}, "so there are no shares"),
+        ({"main_gpu": 3}, "The main GPU is used only with the split mode none"),
         ({"replicas": 0}, "greater than or equal to 1"),
-        ({"aliases-TOTAL_FORMS": 1, "aliases-0-name": "other"}, "A model has this id"),
+        (
+            {"aliases-TOTAL_FORMS": 1, "aliases-0-name": "other"},
+            "This name is the id of a model",
+        ),
     ],
 )
 def test_bad_settings_are_refused(
@@ -253,7 +256,7 @@ def test_an_alias_that_became_the_id_is_said_and_no_crash(admin_client: Client) 
     Alias.objects.create(name="twice", model=make_model("other"))
     response = admin_client.post(page_of(model), settings_of(model, n_ctx=1024))
     assert response.status_code == 200
-    assert "An alias has this name." in response.content.decode()
+    assert "This name is an alias of a model." in response.content.decode()
 
 
 def test_what_the_scan_writes_cannot_be_posted(admin_client: Client) -> None:
@@ -453,5 +456,5 @@ def test_an_adapter_is_attached_on_a_models_page_if_it_fits(
     assert attach("pirate").status_code == 302
     assert [str(each) for each in Attachment.objects.all()] == ["tiny:pirate"]
     Attachment.objects.all().delete()
-    assert "other shapes" in attach("misfit").content.decode()
+    assert "do not fit the model" in attach("misfit").content.decode()
     assert not Attachment.objects.exists()

@@ -74,8 +74,8 @@ def test_a_smaller_model_of_the_same_vocabulary_may_guess(tmp_path: Path) -> Non
     ("of_draft", "complaint"),
     [
         ({"parameter_count": 8_000}, "not smaller"),
-        ({"kind": Kind.EMBEDDING}, "writes no text"),
-        ({"memory_shape": RECURRENT}, "cannot take back"),
+        ({"kind": Kind.EMBEDDING}, "does not generate text"),
+        ({"memory_shape": RECURRENT}, "cannot remove rejected draft tokens"),
         ({"path": "/nowhere.gguf"}, "cannot be read"),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_draft_model_that_cannot_help_is_refused(
 def test_a_model_does_not_guess_for_itself(tmp_path: Path) -> None:
     large, _ = pair(tmp_path)
     large.draft_model = large
-    with pytest.raises(ValidationError, match="for itself"):
+    with pytest.raises(ValidationError, match="its own draft model"):
         large.clean()
 
 
@@ -101,7 +101,7 @@ def test_a_model_does_not_guess_for_itself(tmp_path: Path) -> None:
 def test_who_wants_to_be_drafted_for_names_a_model(tmp_path: Path) -> None:
     large, _ = pair(tmp_path)
     large.draft = "model"
-    with pytest.raises(ValidationError, match="Choose the draft model"):
+    with pytest.raises(ValidationError, match="Choose a draft model"):
         large.clean()
 
 
@@ -112,4 +112,6 @@ def test_a_model_that_cannot_go_back_has_no_use_for_guesses(tmp_path: Path) -> N
     large.draft, large.draft_model = "model", small
     with pytest.raises(ValidationError) as caught:
         large.clean()
-    assert "cannot take back" in caught.value.message_dict["draft"][0]
+    assert (
+        "cannot remove rejected draft tokens" in caught.value.message_dict["draft"][0]
+    )

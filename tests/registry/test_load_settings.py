@@ -69,14 +69,14 @@ def test_the_defaults_exclude_nothing() -> None:
         (
             {"n_seq_max": 64, "n_batch": 32, "n_ubatch": 32},
             "n_seq_max",
-            "no room for a token of each of 64 sequences",
+            "too small for one token of each of 64 sequences",
         ),
         (
             {"tensor_split": "3,1", "split_mode": "none"},
             "tensor_split",
-            "there is nothing to share",
+            "so there are no shares",
         ),
-        ({"main_gpu": 1}, "main_gpu", "counts with the split mode none only"),
+        ({"main_gpu": 1}, "main_gpu", "used only with the split mode none"),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(
@@ -116,7 +116,7 @@ def test_a_model_that_keeps_v_in_k_has_one_type() -> None:
 
 def test_blocks_of_a_quantised_type_must_divide_a_head() -> None:
     assert (
-        "a head of this model has 80 elements"
+        "a head of this model has 80"
         in (refused(shape(80), cache_type_k="q8_0")["cache_type_k"])
     )
     assert refused(shape(80)) == {}
@@ -132,13 +132,13 @@ def test_shares_of_gpus_are_numbers(text: str, split: tuple[float, ...]) -> None
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("half", "are numbers"),
-        ("1;2", "are numbers"),
+        ("half", "must be numbers"),
+        ("1;2", "must be numbers"),
         ("-1,2", "0 or more"),
         ("nan", "0 or more"),
         ("inf", "0 or more"),
         ("0,0", "above 0"),
-        (",".join(["1"] * 17), "16 GPUs at most"),
+        (",".join(["1"] * 17), "at most 16 GPUs"),
     ],
 )
 def test_other_shares_are_refused(text: str, reason: str) -> None:

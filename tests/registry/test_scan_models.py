@@ -44,7 +44,7 @@ def folder_of_everything(path: Path) -> Path:
 def test_the_report_names_every_model_and_every_reason(tmp_path: Path) -> None:
     output = run(folder_of_everything(tmp_path)).splitlines()
     words = [line.split() for line in output]
-    assert words[0] == ["Model", "What", "it", "is,", "or", "why", "not"]
+    assert words[0] == ["Model", "Details"]
     assert words[1] == ["new", "good", "chat", "llama,", "4,672,", "Q4_0"]
     assert words[2] == ["new", "whole", "chat", "llama,", "8,192,", "Q4_0"]
     assert words[3][:2] == ["unreadable", "bad.gguf"]

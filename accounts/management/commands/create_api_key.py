@@ -1,4 +1,4 @@
-"""``manage.py create_api_key``: make an API key and print its secret, once."""
+"""``manage.py create_api_key``: creates an API key and prints its secret, once."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _MAX_DAYS = 36_500
 
 
 class Command(BaseCommand):
-    """Makes an API key; standard output gets nothing but the secret."""
+    """Creates an API key; only the secret goes to standard output."""
 
     help = "Create an API key and print its secret, which cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("name", help="What the key is for.")
-        parser.add_argument("--owner", required=True, help="User name of its owner.")
+        parser.add_argument("--owner", required=True, help="User name of the owner.")
         parser.add_argument(
             "--scopes",
             default=Scope.INFERENCE.value,
@@ -46,17 +46,19 @@ class Command(BaseCommand):
             metavar="ID",
             help="Models that the key may use. Default: all.",
         )
-        parser.add_argument("--expires-days", type=int, help="Days that it is valid.")
+        parser.add_argument(
+            "--expires-days", type=int, help="Days until it expires. Default: never."
+        )
         parser.add_argument(
             "--rate-limit",
             type=int,
-            help="Requests in a window, 0 is no limit. Default: the configuration's.",
+            help="Requests in a window; 0 is no limit. Default: server.rate_limit.",
         )
         parser.add_argument(
             "--weight",
             type=float,
             default=1.0,
-            help="Share of a busy model beside other keys. Default: 1.",
+            help="Share of a busy model, relative to other keys. Default: 1.",
         )
         parser.add_argument(
             "--json", action="store_true", help="Print the key as a JSON object."
@@ -97,7 +99,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer))
         else:
             self.stdout.write(secret)
-            self.stderr.write("Keep this key: it is not stored and not shown again.")
+            self.stderr.write(
+                "Keep this key: it is not stored and cannot be shown again."
+            )
 
 
 def _owner(username: str) -> User:
@@ -106,12 +110,12 @@ def _owner(username: str) -> User:
         user: User = users.objects.get_by_natural_key(username)
     except users.DoesNotExist:
         raise CommandError(
-            f"There is no user '{username}'. Create one in the admin or by "
+            f"There is no user '{username}'. Create one in the admin or with "
             "'createsuperuser'."
         ) from None
     if not user.is_active:
         raise CommandError(
-            f"The user '{username}' is inactive; the key would not work."
+            f"The user '{username}' is inactive, so the key would not work."
         )
     return user
 
@@ -126,14 +130,14 @@ def _scopes(text: str) -> list[str]:
 
 
 def _model(name: str) -> Model:
-    # By name of the app: this package knows the registry only so far.
+    # By name, so that this module does not import the registry's models.
     models: type[Model] = apps.get_model("registry", "Model")
     try:
         return models.objects.get(name=name)
     except models.DoesNotExist:
         raise CommandError(
-            f"There is no model '{name}'. Name models by their id; scan_models finds "
-            "new ones."
+            f"There is no model '{name}'. Use a model's id; scan_models finds new "
+            "models."
         ) from None
 
 

@@ -47,7 +47,7 @@ def credentials_ensure(*, data_dir: Path, base_url: str) -> Credentials:
     file = credentials_file(data_dir)
     kept = _read(file)
     if kept is not None and ApiKey.objects.filter(
-        prefix=keys.split(kept.api_key), key_hash=keys.digest(kept.api_key)
+        prefix=keys.prefix_of(kept.api_key), key_hash=keys.digest(kept.api_key)
     ):
         current = replace(kept, base_url=base_url)
         if current != kept:

@@ -1,4 +1,4 @@
-"""Rows that every request asks for, believed for a second instead of read each time."""
+"""Rows that every request needs, cached for one second."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-BELIEVED_S = 1.0
+MAX_AGE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[_T]):
-    """What was read, or is being read, and until when it is believed."""
+class _CachedRow(Generic[_T]):
+    """A row that was read, or is being read, and the time until which it is valid."""
 
-    until: float
+    expires_at: float
     row: Future[_T] = field(default_factory=Future)
 
 
-class RecentRows(Generic[_T]):
-    """What ``read`` makes of a name, believed for a second.
+class RowCache(Generic[_T]):
+    """Caches what ``read`` returns for a name, for one second.
 
-    So a change is seen by every process within a second, and at once by the one that
-    makes it, if ``forget`` hears of it. What ``read`` raises is not kept: what there
-    was not may be there the next moment. Of threads that ask for the same name at
-    once, one reads and the others wait. At most ``size`` names are kept.
+    Every process sees a change within a second. The process that makes the change
+    sees it at once, if ``clear`` is connected to the models' signals. Exceptions of
+    ``read`` are not cached: the row may exist a moment later. When several threads
+    need the same name at once, one reads and the others wait. Holds at most ``size``
+    names.
 
-    Threads share what is returned, so nobody may change it.
+    Threads share the returned object, so it must not be changed.
     """
 
     def __init__(
@@ -48,31 +49,29 @@ class RecentRows(Generic[_T]):
         self._size = size
         self._clock = clock
         self._lock = Lock()
-        self._rows: dict[str, _Kept[_T]] = {}
+        self._rows: dict[str, _CachedRow[_T]] = {}
 
     def __call__(self, name: str) -> _T:
-        """Return what there is by this name. Raises what ``read`` raises."""
+        """Return the row of this name. Raises what ``read`` raises."""
         now = self._clock()
         with self._lock:
-            kept = self._rows.get(name)
-            if kept is not None and now < kept.until:
-                is_mine = False
-            else:
-                is_mine = True
-                kept = self._keep(name, _Kept(now + BELIEVED_S))
-        if is_mine:
+            cached = self._rows.get(name)
+            must_read = cached is None or now >= cached.expires_at
+            if cached is None or must_read:
+                cached = self._put(name, _CachedRow(now + MAX_AGE_S))
+        if must_read:
             try:
-                kept.row.set_result(self._read(name))
+                cached.row.set_result(self._read(name))
             except BaseException as error:
-                self._drop(name, kept)
-                kept.row.set_exception(error)
-        return kept.row.result()
+                self._remove(name, cached)
+                cached.row.set_exception(error)
+        return cached.row.result()
 
-    def forget(self, *, using: str | None = None, **signal: Any) -> None:
-        """Read everything anew; a receiver for Django's signals.
+    def clear(self, *, using: str | None = None, **signal: Any) -> None:
+        """Remove every row; can be a receiver of Django's signals.
 
-        Once more when the transaction on the database ``using`` is over: until then
-        others read what was there before.
+        Removes them again when the transaction on the database ``using`` commits:
+        until then other connections read the old rows.
         """
         self._clear()
         if using is not None:
@@ -82,15 +81,15 @@ class RecentRows(Generic[_T]):
         with self._lock:
             self._rows.clear()
 
-    def _keep(self, name: str, kept: _Kept[_T]) -> _Kept[_T]:
-        # The newest come last, so that the oldest goes first.
+    def _put(self, name: str, cached: _CachedRow[_T]) -> _CachedRow[_T]:
+        # The newest is last, so the first is the oldest.
         self._rows.pop(name, None)
         if len(self._rows) >= self._size:
             del self._rows[next(iter(self._rows))]
-        self._rows[name] = kept
-        return kept
+        self._rows[name] = cached
+        return cached
 
-    def _drop(self, name: str, kept: _Kept[_T]) -> None:
+    def _remove(self, name: str, cached: _CachedRow[_T]) -> None:
         with self._lock:
-            if self._rows.get(name) is kept:
+            if self._rows.get(name) is cached:
                 del self._rows[name]

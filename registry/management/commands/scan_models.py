@@ -1,4 +1,4 @@
-"""manage.py scan_models: find GGUF models and record what they are."""
+"""manage.py scan_models: find GGUF models and register them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from registry.scan.scanner import Outcome
+from registry.scan.scanner import ScanOutcome
 from registry.services import configured_roots, model_scan
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-    from registry.scan.scanner import Entry, ScanReport
     from registry.scan.scanner import Progress as OnProgress
+    from registry.scan.scanner import ScanEntry, ScanReport
 
 _COLOURS = {
-    Outcome.NEW: "green",
-    Outcome.CHANGED: "cyan",
-    Outcome.MISSING: "yellow",
-    Outcome.UNREADABLE: "red",
+    ScanOutcome.NEW: "green",
+    ScanOutcome.CHANGED: "cyan",
+    ScanOutcome.MISSING: "yellow",
+    ScanOutcome.UNREADABLE: "red",
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Find GGUF models and record what they are. Files and folders that begin "
-        "with a dot are left out. Exits with 0 also where files are unreadable: the "
-        "report names them; with 1 where a path does not exist."
+        "Find GGUF models and register them. Files and folders whose names begin with "
+        "a dot are skipped. The exit status is 1 if a path does not exist; unreadable "
+        "files are in the report and leave it at 0."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,18 +46,18 @@ class Command(BaseCommand):
             nargs="*",
             type=Path,
             metavar="PATH",
-            help="Folders or files; default: models.dir and models.extra_dirs.",
+            help="Folders or files. Default: models.dir and models.extra_dirs.",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="Report only; write nothing."
+            "--dry-run", action="store_true", help="Only report; write nothing."
         )
         parser.add_argument(
-            "--json", action="store_true", help="Print one JSON document."
+            "--json", action="store_true", help="Print the report as JSON."
         )
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="Delete models whose file is missing, with their settings.",
+            help="Delete models whose file is missing, including their settings.",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -81,7 +81,7 @@ class Command(BaseCommand):
         console = Console(
             force_terminal=has_colour,
             color_system="auto" if has_colour else None,
-            # In a file, lines are as long as they are.
+            # Lines are not wrapped in a file or a pipe.
             width=None if is_terminal else 10_000,
         )
         with console.capture() as capture:
@@ -111,13 +111,13 @@ def _exists(root: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        pass  # The report says what is wrong with it.
+        pass  # The report has the reason.
     return True
 
 
 @contextlib.contextmanager
 def _progress(*, is_shown: bool) -> Iterator[OnProgress | None]:
-    """Yield what shows a bar while a scan runs, on a terminal; else None."""
+    """Yield a function that updates a progress bar; None without a terminal."""
     if not is_shown or not sys.stderr.isatty():
         yield None
         return
@@ -141,7 +141,7 @@ def _table(report: ScanReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("Model", overflow="fold", ratio=2)
-    table.add_column("What it is, or why not", overflow="fold", ratio=3)
+    table.add_column("Details", overflow="fold", ratio=3)
     for entry in report.entries:
         table.add_row(
             Text(entry.outcome, style=_COLOURS[entry.outcome]),
@@ -151,16 +151,16 @@ def _table(report: ScanReport) -> Table:
     return table
 
 
-def _remark(entry: Entry, roots: tuple[str, ...]) -> str:
-    if entry.outcome is Outcome.MISSING:
+def _remark(entry: ScanEntry, roots: tuple[str, ...]) -> str:
+    if entry.outcome is ScanOutcome.MISSING:
         parts = (_relative(entry, roots), entry.reason)
     else:
         parts = (entry.summary, entry.reason)
     return "; ".join(filter(None, parts))
 
 
-def _relative(entry: Entry, roots: tuple[str, ...]) -> str:
-    """Return the path from the root on, which is shorter and says as much."""
+def _relative(entry: ScanEntry, roots: tuple[str, ...]) -> str:
+    """Return the path relative to its root, which is shorter."""
     for root in roots:
         if Path(entry.path).is_relative_to(root) and entry.path != root:
             return str(Path(entry.path).relative_to(root))
@@ -181,7 +181,7 @@ def _totals(report: ScanReport) -> Text:
 
 
 def _printable(text: str) -> str:
-    """Return text that cannot steer a terminal: file names may hold anything."""
+    """Return text without control characters: file names may contain any."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text

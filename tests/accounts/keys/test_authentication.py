@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     # The write of the last use has tests of its own.
-    monkeypatch.setattr("accounts.keys.authentication.last_used_note", lambda key: None)
+    monkeypatch.setattr("accounts.keys.authentication.note_last_use", lambda key: None)
 
 
 def authenticate(**headers: str) -> Any:

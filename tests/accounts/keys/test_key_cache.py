@@ -1,4 +1,4 @@
-"""Keys that are believed for a second."""
+"""Keys are cached for one second, and changes here take effect at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from accounts.errors import InvalidApiKey
 from accounts.keys.authentication import BearerAuthentication
-from accounts.keys.key_cache import known_key
+from accounts.keys.key_cache import cached_key
 from accounts.keys.permissions import allowed_model_ids
 from accounts.models import ApiKey
 from tests.factories import make_api_key, make_model
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 
-def let_in(secret: str) -> ApiKey:
-    """Return the key that a request with this secret is let in by."""
+def authenticate(secret: str) -> ApiKey:
+    """Return the key that authenticates a request with this secret."""
     headers = {"authorization": f"Bearer {secret}"}
     found = BearerAuthentication().authenticate(
         Request(RequestFactory().get("/", headers=headers))
@@ -33,48 +33,48 @@ def let_in(secret: str) -> ApiKey:
 
 def test_a_revoked_key_is_refused_at_once() -> None:
     key, secret = make_api_key()
-    assert let_in(secret) == key
+    assert authenticate(secret) == key
 
     ApiKey.objects.get(pk=key.pk).revoke()
 
     with pytest.raises(InvalidApiKey):
-        let_in(secret)
+        authenticate(secret)
 
 
 def test_a_key_of_an_owner_who_left_is_refused_at_once() -> None:
     key, secret = make_api_key()
-    let_in(secret)
+    authenticate(secret)
 
     key.owner.is_active = False
     key.owner.save()
 
     with pytest.raises(InvalidApiKey):
-        let_in(secret)
+        authenticate(secret)
 
 
 def test_a_deleted_key_is_refused_at_once() -> None:
     key, secret = make_api_key()
-    let_in(secret)
+    authenticate(secret)
 
     key.delete()
 
     with pytest.raises(InvalidApiKey):
-        let_in(secret)
+        authenticate(secret)
 
 
-def test_the_models_of_a_key_are_known_with_it_and_change_at_once(
+def test_the_models_of_a_key_are_cached_with_it_and_change_at_once(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     key, secret = make_api_key()
     first, second = make_model("first"), make_model("second")
-    assert allowed_model_ids(let_in(secret)) is None
+    assert allowed_model_ids(authenticate(secret)) is None
 
     key.allowed_models.add(first)
     with django_assert_num_queries(2):
-        assert allowed_model_ids(let_in(secret)) == frozenset({first.pk})
+        assert allowed_model_ids(authenticate(secret)) == frozenset({first.pk})
     with django_assert_num_queries(0):
-        assert allowed_model_ids(let_in(secret)) == frozenset({first.pk})
+        assert allowed_model_ids(authenticate(secret)) == frozenset({first.pk})
 
     key.allowed_models.set([second])
-    assert allowed_model_ids(let_in(secret)) == frozenset({second.pk})
-    assert known_key(key.prefix).owner == key.owner
+    assert allowed_model_ids(authenticate(secret)) == frozenset({second.pk})
+    assert cached_key(key.prefix).owner == key.owner

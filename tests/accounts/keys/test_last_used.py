@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts.keys import last_used
-from accounts.keys.last_used import last_used_note
+from accounts.keys.last_used import note_last_use
 from accounts.models import ApiKey
 from tests.factories import make_api_key
 
@@ -30,7 +30,7 @@ class Later(Executor):
     def submit(  # type: ignore[override]
         self, function: Callable[..., Any], /, *args: Any
     ) -> Future[Any]:
-        self.calls.append(lambda: last_used.last_used_write(*args))
+        self.calls.append(lambda: last_used.write_last_use(*args))
         return Future()
 
 
@@ -45,7 +45,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> Later:
 def test_the_time_is_written_beside_the_request(writer: Later) -> None:
     key, _ = make_api_key()
 
-    last_used_note(key)
+    note_last_use(key)
 
     key.refresh_from_db()
     assert key.last_used_at is None
@@ -57,11 +57,11 @@ def test_the_time_is_written_beside_the_request(writer: Later) -> None:
 def test_a_key_is_written_at_most_once_a_minute(writer: Later) -> None:
     key, _ = make_api_key()
 
-    last_used_note(key)
-    last_used_note(key)  # The first write has not happened yet.
+    note_last_use(key)
+    note_last_use(key)  # The first write has not happened yet.
     writer.calls[0]()
     key.refresh_from_db()
-    last_used_note(key)
+    note_last_use(key)
 
     assert len(writer.calls) == 1
 
@@ -72,11 +72,11 @@ def test_two_processes_write_once(writer: Later) -> None:
     seen = [now, now + timedelta(seconds=59), now + timedelta(seconds=61)]
 
     for moment in seen:
-        last_used.last_used_write(key.pk, moment)
+        last_used.write_last_use(key.pk, moment)
 
     key.refresh_from_db()
     assert key.last_used_at == seen[2]
-    last_used.last_used_write(key.pk, seen[2] + timedelta(seconds=1))
+    last_used.write_last_use(key.pk, seen[2] + timedelta(seconds=1))
     key.refresh_from_db()
     assert key.last_used_at == seen[2]
 
@@ -90,11 +90,11 @@ def test_a_failed_write_fails_nothing(
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(ApiKey.objects, "filter", fail)
-    last_used_note(key)
+    note_last_use(key)
     writer.calls[0]()
 
     key.refresh_from_db()
-    last_used_note(key)  # And it is tried again.
+    note_last_use(key)  # And it is tried again.
     assert len(writer.calls) == 2
 
 
@@ -120,4 +120,4 @@ def test_an_interpreter_that_ends_is_no_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(last_used, "_writer", Ended())
     monkeypatch.setattr(last_used, "_pending", set())
 
-    last_used_note(make_api_key()[0])
+    note_last_use(make_api_key()[0])

@@ -14,7 +14,7 @@ from inference.capacity.machine import Machine
 from inference.capacity.memory_estimate import estimate_memory
 from inference.engine.config import EngineConfig
 from inference.engine.llama.hardware import repacked_types
-from registry.gguf.header import LongValue, parse_header
+from registry.gguf.header import SkippedValue, parse_header
 from registry.gguf.memory_shape import memory_shape
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def reckoned(path: Path, config: EngineConfig) -> MemoryEstimate:
     shape = memory_shape([header], header.text("general.architecture"))
     tokens = header.fields["tokenizer.ggml.tokens"]
     assert shape is not None
-    assert isinstance(tokens, LongValue)
+    assert isinstance(tokens, SkippedValue)
     repacks = repacked_types(llama_cpp.llama_print_system_info().decode())
     machine = Machine(repacks=frozenset(repacks))
     return estimate_memory(shape, config, machine, n_vocab=tokens.count)

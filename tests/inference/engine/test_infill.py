@@ -85,4 +85,4 @@ def test_the_scan_and_llama_cpp_find_the_same(
         header = parse_header(stream, path.stat().st_size)
 
     assert infill_of(path) == found
-    assert supports_infill(header) == (found is not None)
+    assert supports_infill(header.fields, header.known_tokens) == (found is not None)

@@ -210,17 +210,17 @@ def test_bad_value_is_one_sentence_with_its_line(
         (
             "engine: {n_ubatch: 1024}",
             "engine.n_ubatch: A micro-batch of 1024 tokens is larger than the batch "
-            "of 512 that it is a part of.",
+            "of 512.",
         ),
         (
             "engine: {n_seq_max: 64, n_batch: 32, n_ubatch: 32}",
-            "engine.n_seq_max: A batch of 32 tokens has no room for a token of each of "
-            "64 sequences.",
+            "engine.n_seq_max: A batch of 32 tokens is too small for one token of each "
+            "of 64 sequences.",
         ),
         (
             "gpu: {tensor_split: half}",
-            "llm_manager.yaml, line 1: gpu.tensor_split: The shares of the GPUs are "
-            "numbers, as in 3,1.",
+            "llm_manager.yaml, line 1: gpu.tensor_split: The shares of the GPUs must "
+            "be numbers, as in 3,1.",
         ),
     ],
 )

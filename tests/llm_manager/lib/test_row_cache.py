@@ -1,4 +1,4 @@
-"""Rows that are believed for a second."""
+"""Rows are cached for one second."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from threading import Semaphore
 import pytest
 from django.db import transaction
 
-from llm_manager.lib.row_cache import RecentRows
+from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound
 from registry.models import Alias, FileState, Model
 from registry.served_models import served_model
 from tests.factories import make_model
 
 
-class Shelf:
-    """What there is to read, and how often it was read."""
+class Table:
+    """Rows, and how often one was read."""
 
     def __init__(self) -> None:
         self.now = 10.0
         self.rows = {"a": "first"}
         self.reads = 0
-        self.recent = RecentRows(self.read, size=2, clock=lambda: self.now)
+        self.cache = RowCache(self.read, size=2, clock=lambda: self.now)
 
     def read(self, name: str) -> str:
         self.reads += 1
@@ -30,43 +30,43 @@ class Shelf:
 
 
 def test_a_row_is_read_once_in_a_second() -> None:
-    shelf = Shelf()
-    assert [shelf.recent("a"), shelf.recent("a")] == ["first", "first"]
-    assert shelf.reads == 1
+    table = Table()
+    assert [table.cache("a"), table.cache("a")] == ["first", "first"]
+    assert table.reads == 1
 
 
 def test_another_process_s_change_is_seen_within_a_second() -> None:
-    shelf = Shelf()
-    shelf.recent("a")
-    shelf.rows["a"] = "second"
-    shelf.now += 1.0
-    assert shelf.recent("a") == "second"
+    table = Table()
+    table.cache("a")
+    table.rows["a"] = "second"
+    table.now += 1.0
+    assert table.cache("a") == "second"
 
 
-def test_a_change_that_is_told_of_is_seen_at_once() -> None:
-    shelf = Shelf()
-    shelf.recent("a")
-    shelf.rows["a"] = "second"
-    shelf.recent.forget()
-    assert shelf.recent("a") == "second"
+def test_a_change_in_this_process_is_seen_at_once() -> None:
+    table = Table()
+    table.cache("a")
+    table.rows["a"] = "second"
+    table.cache.clear()
+    assert table.cache("a") == "second"
 
 
-def test_a_row_that_was_being_read_during_a_change_is_not_kept() -> None:
-    shelf = Shelf()
-    read = shelf.read
+def test_a_row_that_changes_while_it_is_read_is_not_cached() -> None:
+    table = Table()
+    read = table.read
 
     def slow(name: str) -> str:
         row = read(name)
-        shelf.rows["a"] = "second"
-        recent.forget()
+        table.rows["a"] = "second"
+        cache.clear()
         return row
 
-    recent = RecentRows(slow, size=2, clock=lambda: shelf.now)
-    assert recent("a") == "first"
-    assert recent("a") == "second"
+    cache = RowCache(slow, size=2, clock=lambda: table.now)
+    assert cache("a") == "first"
+    assert cache("a") == "second"
 
 
-def test_of_many_that_ask_at_once_one_reads() -> None:
+def test_of_many_threads_at_once_one_reads() -> None:
     asked = Semaphore(0)
     reads: list[str] = []
 
@@ -81,37 +81,37 @@ def test_of_many_that_ask_at_once_one_reads() -> None:
             assert asked.acquire(timeout=20)
         return name
 
-    recent = RecentRows(slow, size=2, clock=clock)
+    cache = RowCache(slow, size=2, clock=clock)
     with ThreadPoolExecutor(5) as pool:
-        assert set(pool.map(recent, "aaaaa")) == {"a"}
+        assert set(pool.map(cache, "aaaaa")) == {"a"}
     assert reads == ["a"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_read_before_a_transaction_was_over_is_not_believed_after_it() -> None:
-    shelf = Shelf()
+def test_a_row_read_before_a_commit_is_not_cached_after_it() -> None:
+    table = Table()
     with transaction.atomic():
-        shelf.recent.forget(using="default")
-        # As another thread does, which cannot see yet what is written here.
-        assert shelf.recent("a") == "first"
-        shelf.rows["a"] = "second"
-    assert shelf.recent("a") == "second"
+        table.cache.clear(using="default")
+        # As another thread does: it cannot see the uncommitted change.
+        assert table.cache("a") == "first"
+        table.rows["a"] = "second"
+    assert table.cache("a") == "second"
 
 
-def test_of_more_names_than_it_may_keep_the_oldest_goes() -> None:
-    shelf = Shelf()
-    shelf.rows |= {"b": "b", "c": "c"}
+def test_above_its_size_it_drops_the_oldest_name() -> None:
+    table = Table()
+    table.rows |= {"b": "b", "c": "c"}
     for name in ("a", "b", "c", "c", "b", "a"):
-        shelf.recent(name)
-    assert shelf.reads == 4
+        table.cache(name)
+    assert table.reads == 4
 
 
-def test_that_there_was_nothing_is_not_believed() -> None:
-    shelf = Shelf()
+def test_a_missing_row_is_not_cached() -> None:
+    table = Table()
     with pytest.raises(KeyError):
-        shelf.recent("b")
-    shelf.rows["b"] = "new"
-    assert shelf.recent("b") == "new"
+        table.cache("b")
+    table.rows["b"] = "new"
+    assert table.cache("b") == "new"
 
 
 @pytest.mark.django_db

@@ -137,10 +137,10 @@ def test_every_field_of_a_description_is_a_column() -> None:
     [
         ({"general.type": "imatrix"}, "an importance matrix, not a model"),
         ({"general.architecture": "controlvector"}, "a control vector, not a model"),
-        ({"general.name": "x"}, "names no architecture"),
+        ({"general.name": "x"}, "the header states no architecture"),
         (
             {"general.architecture": "flux"},
-            "no language model: the architecture is 'flux'",
+            "not a language model: the architecture is 'flux'",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.errors import InvalidGGUF
-from registry.gguf.header import GGUFHeader, LongValue, parse_header
+from registry.gguf.header import GGUFHeader, SkippedValue, parse_header
 from tests.gguf_files import Q4_0, Tensor, Typed, header, llama_fields, write_gguf
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def test_short_arrays_are_kept_and_long_ones_counted() -> None:
     ).fields
     assert fields["short"] == (1, 2, 3)
     assert fields["none"] == ()
-    assert fields["long"] == LongValue(1025)
+    assert fields["long"] == SkippedValue(1025)
     texts = fields["texts"]
-    assert isinstance(texts, LongValue)
-    assert (texts.count, len(texts.marks)) == (1025, 2)
+    assert isinstance(texts, SkippedValue)
+    assert (texts.count, len(texts.offsets)) == (1025, 2)
 
 
 def test_a_vocabulary_of_a_hundred_thousand_tokens_is_counted() -> None:
@@ -92,7 +92,7 @@ def test_a_vocabulary_of_a_hundred_thousand_tokens_is_counted() -> None:
         }
     )
     long = result.fields["tokenizer.ggml.tokens"]
-    assert isinstance(long, LongValue)
+    assert isinstance(long, SkippedValue)
     assert long.count == 100_000
     assert result.fields["after"] == 7
     assert result.token_texts == {"bos": "token 99999", "eos": "token 51234"}
@@ -112,7 +112,7 @@ def test_a_string_of_two_megabytes_is_passed_over() -> None:
     fields = parse_fields(
         {"tokenizer.huggingface.json": "x" * 2_000_000, "b": 1}
     ).fields
-    assert fields["tokenizer.huggingface.json"] == LongValue(2_000_000)
+    assert fields["tokenizer.huggingface.json"] == SkippedValue(2_000_000)
     assert fields["b"] == 1
 
 
@@ -151,7 +151,7 @@ def test_a_file_that_ends_inside_its_header_is_truncated(kept: int) -> None:
     [
         (b"", "it has less than 4 bytes"),
         (b"GGU", "it has less than 4 bytes"),
-        (b"\0" * 100, "it begins with zeros, as an unfinished download does"),
+        (b"\0" * 100, "it begins with zeros, like an unfinished download"),
         (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
         (b"<!DOCTYPE html>", "a web page"),
         (b"PK\x03\x04" + b"\0" * 30, "a ZIP archive"),

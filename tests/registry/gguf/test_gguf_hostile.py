@@ -173,7 +173,7 @@ def test_a_header_of_four_million_strings_is_read_in_seconds() -> None:
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:
     data, size = header(llama_fields())
-    with pytest.raises(InvalidGGUF, match="truncated while it was read"):
+    with pytest.raises(InvalidGGUF, match="truncated while being read"):
         parse_header(io.BytesIO(data[:100]), size)
 
 

@@ -14,12 +14,12 @@ MARKS = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 
 
 @pytest.mark.parametrize("at", [0, 700, 49_997])
-@pytest.mark.parametrize("marks", [MARKS, ["<fim_prefix>!", *MARKS[1:]]])
-def test_marks_are_found_wherever_they_are(at: int, marks: list[str]) -> None:
+@pytest.mark.parametrize("offsets", [MARKS, ["<fim_prefix>!", *MARKS[1:]]])
+def test_marks_are_found_wherever_they_are(at: int, offsets: list[str]) -> None:
     tokens = [f"some longer token, number {number}" for number in range(50_000)]
-    tokens[at : at + 3] = marks
+    tokens[at : at + 3] = offsets
     data, size = header({"tokenizer.ggml.tokens": tokens})
 
     read = parse_header(io.BytesIO(data.ljust(size, b"\0")), size)
 
-    assert supports_infill(read) == (marks == MARKS)
+    assert supports_infill(read.fields, read.known_tokens) == (offsets == MARKS)

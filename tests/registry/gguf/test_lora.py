@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from registry.errors import ModelNotFound
-from registry.gguf.lora import misfit
+from registry.gguf.lora import reason_unfit
 from registry.models import Attachment, FileState, Kind, Model
 from registry.scan.files import read_headers
 from registry.services import model_scan
@@ -37,7 +37,7 @@ def reason(path: Path, tensors: tuple[Tensor, ...] = pair(Q), **fields: Any) -> 
     changes = {name.replace("__", "."): value for name, value in fields.items()}
     adapter = write_gguf(path / "a.gguf", lora_fields(changes), tensors=tensors)
     model = write_gguf(path / "m.gguf", tensors=MODEL)
-    return misfit(read_headers([adapter]), read_headers([model]))
+    return reason_unfit(read_headers([adapter]), read_headers([model]))
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_an_adapter_of_the_models_own_shapes_fits(
     [
         ((), "no tensors"),
         (pair("blk.1.attn_q.weight"), "has no tensor 'blk.1.attn_q.weight'"),
-        (pair(Q, a=(32, 4)), "other shapes"),
-        (pair(Q, b=(4, 64)), "other shapes"),
-        (pair(Q, b=(8, 32)), "other shapes"),
-        (pair(Q, a=(64, 4, 2), b=(4, 32, 2)), "other shapes"),
-        (pair(EXPERTS, (64, 4, 4), (4, 96)), "other shapes"),
-        (pair("token_embd.weight", (64, 4), (4, 8)), "other shapes"),
+        (pair(Q, a=(32, 4)), "do not fit the model"),
+        (pair(Q, b=(4, 64)), "do not fit the model"),
+        (pair(Q, b=(8, 32)), "do not fit the model"),
+        (pair(Q, a=(64, 4, 2), b=(4, 32, 2)), "do not fit the model"),
+        (pair(EXPERTS, (64, 4, 4), (4, 96)), "do not fit the model"),
+        (pair("token_embd.weight", (64, 4), (4, 8)), "do not fit the model"),
         (pair(Q)[:1], "is missing"),
         (pair(Q)[1:], "is missing"),
-        ((*pair(Q), Tensor("blk.0.attn_norm.weight")), "no LoRA matrix"),
+        ((*pair(Q), Tensor("blk.0.attn_norm.weight")), "not a LoRA matrix"),
     ],
 )
 def test_an_adapter_of_another_model_does_not_fit(
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     with pytest.raises(ValidationError, match="has no tensor"):
         Attachment(model=model, adapter=adapter).full_clean()
     (tmp_path / "pirate.gguf").unlink()
-    with pytest.raises(ValidationError, match="cannot be told"):
+    with pytest.raises(ValidationError, match="It cannot be read"):
         Attachment(model=model, adapter=adapter).full_clean()
 
 
@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(
 def test_a_model_that_makes_vectors_has_no_adapters(rows: tuple[Model, Model]) -> None:
     model, adapter = rows
     model.kind = Kind.EMBEDDING
-    with pytest.raises(ValidationError, match="write text"):
+    with pytest.raises(ValidationError, match="generate text"):
         Attachment(model=model, adapter=adapter).full_clean()
 
 

@@ -21,13 +21,13 @@ from tests.gguf_files import (
 
 
 def grouped(folder: Path) -> tuple[list[ModelFiles], dict[str, str]]:
-    models, refusals = group_files(find_files([folder]).files)
-    return models, {Path(each.path).name: each.reason for each in refusals}
+    models, unusable = group_files(find_files([folder]).files)
+    return models, {Path(each.path).name: each.reason for each in unusable}
 
 
 def only(folder: Path) -> ModelFiles:
-    models, refusals = grouped(folder)
-    assert (len(models), refusals) == (1, {})
+    models, unusable = grouped(folder)
+    assert (len(models), unusable) == (1, {})
     return models[0]
 
 
@@ -50,7 +50,7 @@ def test_the_time_of_a_set_is_that_of_its_latest_shard(tmp_path: Path) -> None:
 
 
 def test_sets_of_one_name_in_two_folders_or_sizes_are_two_models() -> None:
-    models, refusals = group_files(
+    models, unusable = group_files(
         files(
             *("a/m-00001-of-00002.gguf", "a/m-00002-of-00002.gguf"),
             *("b/m-00001-of-00002.gguf", "b/m-00002-of-00002.gguf"),
@@ -62,14 +62,14 @@ def test_sets_of_one_name_in_two_folders_or_sizes_are_two_models() -> None:
         (2, "/models/a/m-00001-of-00002.gguf"),
         (2, "/models/b/m-00001-of-00002.gguf"),
     ]
-    assert refusals == []
+    assert unusable == []
 
 
 def test_an_incomplete_set_says_which_shard_is_missing(tmp_path: Path) -> None:
     write_shards(tmp_path, "big", 3, leave_out=[2])
-    models, refusals = grouped(tmp_path)
+    models, unusable = grouped(tmp_path)
     assert models == []
-    assert refusals == {
+    assert unusable == {
         "big-00001-of-00003.gguf": "shard 2 of 3 is missing: big-00002-of-00003.gguf"
     }
 
@@ -88,9 +88,9 @@ def test_a_set_without_its_first_shard_is_filed_under_it(tmp_path: Path) -> None
     ["m-00000-of-00003.gguf", "m-00004-of-00003.gguf", "m-00001-of-99999.gguf"],
 )
 def test_a_shard_that_cannot_be_is_refused(name: str) -> None:
-    models, refusals = group_files(files(name))
+    models, unusable = group_files(files(name))
     assert models == []
-    assert refusals[0].reason.startswith("there is no shard ")
+    assert unusable[0].reason.startswith("there is no shard ")
 
 
 def test_a_name_that_is_only_like_a_shards_is_a_model() -> None:

@@ -30,7 +30,7 @@ def refused(*roots: Path) -> dict[str, str]:
     top = resolve_root(roots[0])
     return {
         os.path.relpath(refusal.path, top): refusal.reason
-        for refusal in find_files([resolve_root(root) for root in roots]).refusals
+        for refusal in find_files([resolve_root(root) for root in roots]).unusable
     }
 
 
@@ -157,7 +157,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     # A name that begins like the root's is another folder.
     sibling = touch(tmp_path / "models-other" / "b.gguf")
     (root / "b.gguf").symlink_to(sibling)
-    reason = "symlink leaves the models directory"
+    reason = "the symlink leads out of the models directory"
     assert found(root) == []
     assert refused(root) == {"a.gguf": reason, "folder": reason, "b.gguf": reason}
 
@@ -167,7 +167,7 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "self.gguf").symlink_to(tmp_path / "self.gguf")
     (tmp_path / "notes").symlink_to(tmp_path / "gone")
     assert refused(tmp_path) == {
-        "a.gguf": "the symlink leads nowhere",
+        "a.gguf": "the symlink is broken",
         "self.gguf": "too many levels of symbolic links",
     }
 
@@ -190,7 +190,7 @@ def test_pipes_sockets_and_devices_are_refused_and_not_opened(tmp_path: Path) ->
     assert refused(tmp_path) == {
         "pipe.gguf": "not a file but a pipe",
         "socket.gguf": "not a file but a socket",
-        "device.gguf": "symlink leaves the models directory",
+        "device.gguf": "the symlink leads out of the models directory",
     }
 
 
@@ -256,13 +256,13 @@ def test_a_file_that_vanishes_during_the_walk_is_not_there(
 ) -> None:
     touch(tmp_path / "a.gguf")
     path = touch(tmp_path / "b.gguf")
-    add = folders._Walker._add
+    add = folders._FileFinder._add
 
     def vanish(walker: Any, name: str, status: os.stat_result) -> None:
         path.unlink(missing_ok=True)
         add(walker, name, status)
 
-    monkeypatch.setattr(folders._Walker, "_add", vanish)
+    monkeypatch.setattr(folders._FileFinder, "_add", vanish)
     assert found(tmp_path) == ["a.gguf"]
     assert refused(tmp_path) == {}
 
@@ -272,16 +272,16 @@ def test_a_folder_that_vanishes_during_the_walk_is_not_there(
 ) -> None:
     touch(tmp_path / "a" / "m.gguf")
     (tmp_path / "b").mkdir()
-    add = folders._Walker._add
+    add = folders._FileFinder._add
 
     def vanish(walker: Any, name: str, status: os.stat_result) -> None:
         (tmp_path / "b").rmdir()
         add(walker, name, status)
 
-    monkeypatch.setattr(folders._Walker, "_add", vanish)
+    monkeypatch.setattr(folders._FileFinder, "_add", vanish)
     walk = find_files([tmp_path])
     assert [file.path for file in walk.files] == [str(tmp_path / "a" / "m.gguf")]
-    assert walk.refusals == []
+    assert walk.unusable == []
 
 
 def test_a_time_beyond_64_bits_is_kept_within_them(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_row_of_an_earlier_release_is_read_again(tmp_path: Path) -> None:
     Model.objects.update(description_version=1, memory_shape=None, n_ctx=512)
     report = model_scan(roots=[tmp_path])
     assert [entry.reason for entry in report.entries] == [
-        "an earlier release had read less of it"
+        "read again: this release reads more of the header"
     ]
     model = Model.objects.get()
     assert model.memory_shape is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.scan.pairing import Candidate, choose_projector, words
+from registry.scan.pairing import PairingCandidate, choose_projector, words
 
 
 def chosen(
@@ -21,13 +21,13 @@ def chosen(
     those of the projectors do.
     """
     models = [
-        Candidate(number, stem, basename)
+        PairingCandidate(number, stem, basename)
         for number, stem in enumerate([model, *(others or [])])
     ]
     found = choose_projector(
         models[0],
         [
-            Candidate(number, stem, of_projectors)
+            PairingCandidate(number, stem, of_projectors)
             for number, stem in enumerate(projectors, start=100)
         ],
         models,

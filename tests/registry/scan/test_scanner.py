@@ -12,9 +12,9 @@ from registry.scan import scanner
 from registry.scan.scanner import (
     Comparison,
     DiskScan,
-    Entry,
     KnownModel,
-    Outcome,
+    ScanEntry,
+    ScanOutcome,
     ScanReport,
     compare,
     scan,
@@ -88,7 +88,7 @@ def test_a_new_time_alone_is_told_from_new_content(tmp_path: Path) -> None:
     known = remember(scan([tmp_path], []))
     os.utime(path, ns=(1, 1))
     assert reasons(scanned(tmp_path, known)) == {
-        "a": "the content is the same, its time is not"
+        "a": "only the modification time changed"
     }
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_is_gone_is_missing(tmp_path: Path) -> None:
 def test_a_file_that_was_missing_and_is_there_is_back(tmp_path: Path) -> None:
     named("a", tmp_path)
     known = [replace(each, is_found=False) for each in remember(scan([tmp_path], []))]
-    assert reasons(scanned(tmp_path, known)) == {"a": "it is back"}
+    assert reasons(scanned(tmp_path, known)) == {"a": "the file is back"}
 
 
 def test_a_file_in_another_folder_or_under_another_name_moved(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_models_of_a_folder_that_is_not_mounted_are_not_missing(tmp_path: Path) 
     known = remember(scan([tmp_path / "disk"], []))
     (tmp_path / "disk").rename(tmp_path / "elsewhere")
     disk = scan([tmp_path / "disk"], known)
-    assert [each.reason for each in disk.refusals] == ["no such file or directory"]
+    assert [each.reason for each in disk.unusable] == ["no such file or directory"]
     result = compare(disk, known)
     assert (names(result.unreadable), result.missing) == (["a"], [])
 
@@ -232,7 +232,7 @@ def test_a_file_without_permission_is_refused_with_that_reason(
     deny(monkeypatch, named("a", tmp_path))
     named("b", tmp_path)
     disk = scan([tmp_path], [])
-    assert [each.reason for each in disk.refusals] == ["permission denied"]
+    assert [each.reason for each in disk.unusable] == ["permission denied"]
     assert [each.files.stem for each in disk.read] == ["b"]
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_vanishes_before_it_is_read_is_not_there(
 
     monkeypatch.setattr(scanner, "read_model", vanish)
     disk = scan([tmp_path], known)
-    assert (disk.read, disk.refusals) == ((), ())
+    assert (disk.read, disk.unusable) == ((), ())
     assert names(compare(disk, known).missing) == ["a"]
 
 
@@ -291,7 +291,7 @@ def test_a_shard_that_vanishes_before_it_is_read_makes_its_set_unreadable(
         return read(files)
 
     monkeypatch.setattr(scanner, "read_model", vanish)
-    (refusal,) = scan([tmp_path], []).refusals
+    (refusal,) = scan([tmp_path], []).unusable
     assert refusal.reason == "no such file or directory"
 
 
@@ -323,7 +323,10 @@ def test_progress_counts_every_model(tmp_path: Path) -> None:
 
 
 def test_a_report_counts_by_outcome_and_leaves_out_what_is_not_said() -> None:
-    entries = (Entry("/m/a.gguf", Outcome.NEW, "a"), Entry("/m/b", Outcome.UNREADABLE))
+    entries = (
+        ScanEntry("/m/a.gguf", ScanOutcome.NEW, "a"),
+        ScanEntry("/m/b", ScanOutcome.UNREADABLE),
+    )
     report = ScanReport(("/m",), entries, 7, 0, is_dry_run=True, duration_s=0.1234)
     assert report.as_json() == {
         "roots": ["/m"],
