@@ -29,7 +29,8 @@ from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.draft_model import LlamaDraftModel
 from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
-from inference.engine.llama.sampling.sampler import SequenceSampler, prepare
+from inference.engine.llama.sampling.sampler import SequenceSampler
+from inference.engine.llama.sampling.sampler_cache import SamplerCache
 from inference.engine.speculative.verification import num_agreed, verified
 from inference.engine.step import Sampled
 
@@ -95,7 +96,8 @@ class LlamaBackend:
             stack.callback(self._free_samplers)
             self._owned = stack.pop_all()
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
-        self._owned.callback(self.tokenizer.close)
+        self._sampler_cache = SamplerCache(self.tokenizer)
+        self._owned.callback(self._sampler_cache.close)
         self.can_cut = not (
             llama_cpp.llama_model_is_recurrent(self._model)
             or llama_cpp.llama_model_is_hybrid(self._model)
@@ -322,7 +324,7 @@ class LlamaBackend:
 
         Raises InvalidRequest if there can be none.
         """
-        prepare(params, tokenizer=self.tokenizer, n_ctx=self.n_ctx_max)
+        self._sampler_cache.prepare(params, n_ctx=self.n_ctx_max)
 
     def open(
         self,
@@ -335,7 +337,7 @@ class LlamaBackend:
         """Give a sequence a sampler that has seen its ``output`` so far."""
         self._samplers[request_id] = SequenceSampler(
             params,
-            tokenizer=self.tokenizer,
+            cache=self._sampler_cache,
             n_ctx=self.n_ctx_max,
             prompt=prompt,
             output=output,

@@ -19,6 +19,7 @@ import numpy as np
 from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.bindings.batch import Batch
 from inference.engine.llama.bindings.loading import load_model, make_context
+from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.scheduling.step_times import StepTimes
 from inference.engine.speculative.verification import num_agreed
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from inference.engine.cache_layout import CacheLayout
     from inference.engine.config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
-    from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
     from inference.engine.sequence import Sequence
 
 #: Vocabularies are padded to sizes that suit the hardware; llama.cpp's bound on it.
@@ -264,11 +264,7 @@ def _check(model: Any, tokenizer: LlamaTokenizer) -> None:
             "back guesses that were wrong."
         )
     vocab = llama_cpp.llama_model_get_vocab(model)
-    other = type(tokenizer)(vocab)
-    try:
-        reason = _difference(tokenizer, other)
-    finally:
-        other.close()
+    reason = _difference(tokenizer, LlamaTokenizer(vocab))
     if reason:
         raise ModelLoadError(f"The draft model has another vocabulary: {reason}.")
 

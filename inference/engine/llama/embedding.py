@@ -68,7 +68,6 @@ class LlamaEmbedder:
             1 if self.is_ranking else llama_cpp.llama_model_n_embd_out(self._model)
         )
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
-        self._owned.callback(self.tokenizer.close)
 
     def _check_model(self) -> None:
         has_encoder = llama_cpp.llama_model_has_encoder(self._model)

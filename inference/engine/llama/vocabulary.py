@@ -36,7 +36,7 @@ class Vocabularies:
         key = tuple(paths)
         if key not in self._loaded:
             while len(self._loaded) >= _KEPT:
-                self._free(*self._loaded.popitem(last=False)[1])
+                llama_cpp.llama_model_free(self._loaded.popitem(last=False)[1][0])
             model = self._load(key)
             vocab = llama_cpp.llama_model_get_vocab(model)
             self._loaded[key] = model, LlamaTokenizer(vocab)
@@ -46,7 +46,7 @@ class Vocabularies:
     def close(self) -> None:
         """Free all. Idempotent."""
         while self._loaded:
-            self._free(*self._loaded.popitem()[1])
+            llama_cpp.llama_model_free(self._loaded.popitem()[1][0])
 
     def _load(self, paths: tuple[str, ...]) -> Any:
         params = llama_cpp.llama_model_default_params()
@@ -58,7 +58,3 @@ class Vocabularies:
                 self._log.tail() or f"llama.cpp cannot read {paths[0]}."
             )
         return model
-
-    def _free(self, model: Any, tokenizer: LlamaTokenizer) -> None:
-        tokenizer.close()
-        llama_cpp.llama_model_free(model)

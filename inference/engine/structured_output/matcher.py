@@ -1,4 +1,4 @@
-"""A grammar that leads sequences: which tokens may come next, told to the sampler."""
+"""Grammars on a vocabulary: which tokens may come next in each sequence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_COMPILED = 32
 _MASK_THREADS = 2
 
 
-class Guidance:
+class GrammarCompiler:
     """The compiled grammars of one vocabulary. Safe to use from any thread."""
 
     def __init__(
@@ -42,16 +42,16 @@ class Guidance:
         self._pool = ThreadPoolExecutor(_MASK_THREADS, thread_name_prefix="mask")
 
     def compile(self, grammar: Grammar) -> None:
-        """Have a grammar ready. Takes milliseconds; raises InvalidRequest."""
-        self._matcher(grammar)
+        """Compile a grammar ahead. Takes milliseconds; raises InvalidRequest."""
+        self._compiled_once(grammar)
 
-    def guide(self, grammar: Grammar, output: Sequence[int] = ()) -> Guide:
-        """Return the guide of a sequence that has generated ``output`` so far.
+    def matcher(self, grammar: Grammar, output: Sequence[int] = ()) -> GrammarMatcher:
+        """Return the matcher of a sequence that has generated ``output`` so far.
 
         Raises InvalidRequest, or GrammarError if the output does not match.
         """
-        return Guide(
-            self._matcher(grammar).deep_copy(),
+        return GrammarMatcher(
+            self._compiled_once(grammar).deep_copy(),
             self._pool,
             ends=frozenset(self._tokenizer.eos_tokens),
             n_vocab=self._tokenizer.vocab_size,
@@ -59,7 +59,7 @@ class Guidance:
             on_error=lambda: self._forget(grammar),
         )
 
-    def _matcher(self, grammar: Grammar) -> LLMatcher:
+    def _compiled_once(self, grammar: Grammar) -> LLMatcher:
         key = _key(grammar)
         # One at a time: sequences with the same grammar come together.
         with self._lock:
@@ -93,8 +93,8 @@ def _key(grammar: Grammar) -> object:
     return grammar.source, grammar.control_tokens
 
 
-class Guide:
-    """Where one sequence is in its grammar.
+class GrammarMatcher:
+    """The state of one sequence in its grammar.
 
     After a token the next mask is computed in another thread, while the model
     computes the next logits. Everything else belongs to one thread, the engine's.
@@ -102,7 +102,7 @@ class Guide:
 
     def __init__(
         self,
-        matcher: LLMatcher,
+        state: LLMatcher,
         pool: ThreadPoolExecutor,
         *,
         ends: frozenset[int],
@@ -111,7 +111,7 @@ class Guide:
         on_error: Callable[[], None] = lambda: None,
     ) -> None:
         """Start after ``output``. Raises GrammarError if it does not match."""
-        self._matcher = matcher
+        self._state = state
         self._pool = pool
         self._ends = ends
         self._n_vocab = n_vocab
@@ -120,11 +120,11 @@ class Guide:
         self._computing: Future[None] | None = None
         #: Whether nothing but the end may follow.
         self.is_done = False
-        if output and not self._matcher.consume_tokens(list(output)):
+        if output and not self._state.consume_tokens(list(output)):
             raise self._failed()
         self._advance()
 
-    def restrict(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def mask(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Ban in place every token that may not come next; return which may.
 
         Raises GrammarError.
@@ -142,16 +142,16 @@ class Guide:
         if self._consume(token):
             self._advance()
 
-    def follow(self, token: int) -> list[int]:
-        """Go on by a token, and by those that then must come; return these.
+    def accept_with_forced(self, token: int) -> list[int]:
+        """Go on by a token and by those that the grammar forces after it; return these.
 
-        There the mask would have one token each, so they need no sampling. Raises
-        GrammarError if the token may not come here.
+        Where the mask has one token nothing is sampled (llguidance's "fast-forward
+        tokens"). Raises GrammarError if the token may not come here.
         """
         if not self._consume(token):
             return []
-        forced = self._matcher.compute_ff_tokens()
-        if forced and not self._matcher.consume_tokens(forced):
+        forced = self._state.compute_ff_tokens()
+        if forced and not self._state.consume_tokens(forced):
             raise self._failed()
         self._advance()
         return forced
@@ -159,7 +159,7 @@ class Guide:
     def _consume(self, token: int) -> bool:
         """Go on by a token; return whether something may follow."""
         self._wait()
-        if not self._matcher.consume_token(token):
+        if not self._state.consume_token(token):
             raise self._failed()
         self.is_done = token in self._ends
         return not self.is_done
@@ -170,14 +170,14 @@ class Guide:
             self._computing.exception()
 
     def _advance(self) -> None:
-        self.is_done = self._matcher.is_stopped()
+        self.is_done = self._state.is_stopped()
         self._computing = self._pool.submit(self._compute_mask)
 
     def _compute_mask(self) -> None:
         # Drops the GIL. Where only the end may follow, or something is wrong, the
         # mask has the end tokens.
         mask = self._mask
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        self._state.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
 
     def _wait(self) -> None:
         """Have the mask. Raises GrammarError if there is none."""
@@ -189,10 +189,10 @@ class Guide:
                 self._compute_mask()
             else:
                 error = computing.exception()
-        if error is not None or self._matcher.is_error():
+        if error is not None or self._state.is_error():
             raise self._failed() from error
 
     def _failed(self) -> GrammarError:
         self._on_error()
-        reason = self._matcher.get_error().split("\n")[0]
+        reason = self._state.get_error().split("\n")[0]
         return GrammarError(f"The answer's grammar cannot go on: {reason}")

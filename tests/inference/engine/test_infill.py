@@ -63,7 +63,6 @@ def infill_of(path: Path) -> InfillTokens | None:
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(model))
     found = tokenizer.infill
-    tokenizer.close()
     llama_cpp.llama_model_free(model)
     return found
 

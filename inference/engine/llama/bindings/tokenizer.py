@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import llama_cpp
 
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import InfillTokens
-from inference.engine.llama.sampling.dry import DrySamplers
-from inference.engine.llama.sampling.grammars import guidance_of
-
-if TYPE_CHECKING:
-    from inference.engine.structured_output.matcher import Guidance
 
 
 class LlamaTokenizer:
@@ -33,23 +27,16 @@ class LlamaTokenizer:
         self._ends = frozenset(self.ends)
         #: Tokens that the model's file says must not be sampled.
         self.suppressed = self._read_suppressed()
-        #: What fills in a middle; None if there are no such tokens.
+        #: The tokens for infilling, if the vocabulary has them.
         self.infill = self._read_infill()
-        #: The samplers whose making goes through the whole vocabulary.
-        self.dry = DrySamplers(vocab)
-
-    @cached_property
-    def guidance(self) -> Guidance:
-        """The grammars on this vocabulary. The first use takes up to a second."""
-        return guidance_of(self)
 
     def tokenize(
         self, text: str, *, special: bool, parse_special: bool = True
     ) -> list[int]:
         """Return the tokens; ``special`` puts BOS, EOS and SEP where the model wants.
 
-        With ``parse_special`` special tokens that the text spells out are taken for
-        what they are: the chat template writes its marks that way.
+        With ``parse_special`` a control token that the text spells out becomes that
+        token: chat templates write theirs that way.
         """
         data = text.encode("utf-8", "replace")
         # A space is up to three tokens where the vocabulary has none for it.
@@ -63,9 +50,9 @@ class LlamaTokenizer:
         return buffer[:count]  # type: ignore[no-any-return]
 
     def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of tokens that there are, control tokens by their names.
+        """Return the text of tokens, of control tokens their names.
 
-        A character that is not whole becomes U+FFFD.
+        An incomplete character becomes U+FFFD.
         """
         array = (llama_cpp.llama_token * len(tokens))(*tokens)
         size = 8 * len(tokens) + 64
@@ -86,7 +73,7 @@ class LlamaTokenizer:
         return piece
 
     def spelling(self, token: int) -> bytes:
-        """Return the bytes of a token; those of a control token are its name."""
+        """Return the bytes of a token; a control token's are its name."""
         return self.piece(token) or self._read_piece(token, special=True)
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:
@@ -121,7 +108,3 @@ class LlamaTokenizer:
     def is_end(self, token: int) -> bool:
         """Whether the token ends a generation (EOS, EOT, …)."""
         return token in self._ends
-
-    def close(self) -> None:
-        """Free what was made of the vocabulary. Idempotent."""
-        self.dry.close()

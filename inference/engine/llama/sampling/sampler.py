@@ -22,23 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
+    from inference.engine.llama.sampling.sampler_cache import SamplerCache
     from inference.engine.sampling.params import SamplingParams
-    from inference.engine.structured_output.matcher import Guide
+    from inference.engine.structured_output.matcher import GrammarMatcher
 
 #: struct llama_token_data
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-
-
-def prepare(params: SamplingParams, *, tokenizer: LlamaTokenizer, n_ctx: int) -> None:
-    """Do ahead what takes long in making a sampler. On any thread.
-
-    Raises InvalidRequest if the model's vocabulary has not what a grammar names.
-    """
-    for step in sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx):
-        if step.name == "dry":
-            tokenizer.dry.prepare(step.arguments)
-    if params.grammar is not None:
-        tokenizer.guidance.compile(params.grammar)
 
 
 class SequenceSampler:
@@ -53,7 +42,7 @@ class SequenceSampler:
         self,
         params: SamplingParams,
         *,
-        tokenizer: LlamaTokenizer,
+        cache: SamplerCache,
         n_ctx: int,
         prompt: Sequence[int] = (),
         output: Sequence[int] = (),
@@ -62,23 +51,23 @@ class SequenceSampler:
 
         With a seed it goes on as if it had drawn them itself; mirostat and
         adaptive-p begin anew, and XTC counts as if it had always had a choice.
-        A grammar that cannot be kept shows when a token is asked for.
+        A grammar that the output does not match raises when a token is sampled.
         """
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer = cache.tokenizer
         self._params = params
-        self._guide: Guide | None = None
+        self._matcher: GrammarMatcher | None = None
         self._error: EngineError | None = None
         if params.grammar is not None:
             try:
-                self._guide = tokenizer.guidance.guide(params.grammar, output)
+                self._matcher = cache.grammars.matcher(params.grammar, output)
             except EngineError as error:
                 self._error = error
         self._biased, self._biases = _biases(params, tokenizer)
         self._ends = np.array([*tokenizer.ends, *params.stop_token_ids], np.intp)
         self._left_to_min = max(params.min_tokens - len(output), 0)
         self._told: NDArray[np.float64] | None = None
-        #: What the grammar leaves no choice about after the newest sampled token.
-        #: None where the logits of each token are asked for, or some are banned.
+        #: The tokens that the grammar forces after the newest sampled one. Always empty
+        #: where the logits of each token are asked for, or some tokens are banned.
         self.forced: list[int] = []
         self._takes_forced = (
             params.logprobs is None and not np.isneginf(self._biases).any()
@@ -95,7 +84,7 @@ class SequenceSampler:
         self._chain = _new_chain()
         self._drawing = []
         for step in steps:
-            sampler = _new_sampler(step, tokenizer)
+            sampler = _new_sampler(step, cache)
             llama_cpp.llama_sampler_chain_add(self._chain, sampler)
             if step.window:
                 _remind(sampler, step, prompt, output)
@@ -128,28 +117,28 @@ class SequenceSampler:
         else:
             token = closing
             self.take(token)
-        if self._guide is not None:
-            self._go_on(self._guide, token)
+        if self._matcher is not None:
+            self._advance(self._matcher, token)
         return token
 
-    def _go_on(self, guide: Guide, token: int) -> None:
+    def _advance(self, matcher: GrammarMatcher, token: int) -> None:
         if not self._takes_forced:
-            guide.accept(token)
+            matcher.accept(token)
             return
-        self.forced = guide.follow(token)
+        self.forced = matcher.accept_with_forced(token)
         for each in self.forced:
             self.take(each)
 
     def _sample(self, logits: NDArray[np.float32], context: Any, index: int) -> int:
         """Return one of the tokens that may come. Raises GrammarError for none."""
-        allowed = None if self._guide is None else self._guide.restrict(logits)
+        allowed = None if self._matcher is None else self._matcher.mask(logits)
         if len(self._biased):
             logits[self._biased] += self._biases
         if self._left_to_min:
             self._left_to_min -= 1
             logits[self._ends] = BAN
         token = self._choose(logits, allowed, context, index)
-        if self._guide is not None and logits[token] == BAN:
+        if self._matcher is not None and logits[token] == BAN:
             raise GrammarError("Every token that may come next is banned.")
         return token
 
@@ -177,7 +166,7 @@ class SequenceSampler:
     @property
     def is_done(self) -> bool:
         """Whether the grammar lets nothing follow any more but the end."""
-        return self._guide is not None and self._guide.is_done
+        return self._matcher is not None and self._matcher.is_done
 
     def take(self, token: int) -> None:
         """Go on by a token that was not sampled."""
@@ -211,8 +200,8 @@ class SequenceSampler:
 
     def close(self) -> None:
         """Free the chain and the grammar's state. Once."""
-        if self._guide is not None:
-            self._guide.close()
+        if self._matcher is not None:
+            self._matcher.close()
         llama_cpp.llama_sampler_free(self._chain)
 
     def _logits(self, context: Any, index: int) -> NDArray[np.float32]:
@@ -276,9 +265,9 @@ def _new_chain() -> Any:
     return llama_cpp.llama_sampler_chain_init(chain_params)
 
 
-def _new_sampler(step: SamplerStep, tokenizer: LlamaTokenizer) -> Any:
+def _new_sampler(step: SamplerStep, cache: SamplerCache) -> Any:
     if step.name == "dry":
-        return tokenizer.dry.new(step.arguments)
+        return cache.dry.new(step.arguments)
     return getattr(llama_cpp, f"llama_sampler_init_{step.name}")(*step.arguments)
 
 

@@ -14,6 +14,7 @@ from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import ToolUse
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
+from inference.engine.llama.sampling.grammar_compiler import grammar_compiler
 from inference.engine.structured_output.grammar import Grammar
 from inference.output_parsers import (
     ToolCallArguments,
@@ -27,6 +28,8 @@ from tests.inference.api.tool_models import WEATHER
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from inference.engine.structured_output.matcher import GrammarCompiler
 
 pytestmark = pytest.mark.model
 
@@ -49,38 +52,44 @@ def tokenizer(sample_model_path: Path) -> Iterator[LlamaTokenizer]:
     model = llama_cpp.llama_model_load_from_file(path, params)
     tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(model))
     yield tokenizer
-    tokenizer.close()
     llama_cpp.llama_model_free(model)
 
 
-def generate(grammar: Grammar, tokenizer: LlamaTokenizer, seed: int) -> str:
+@pytest.fixture(scope="module")
+def compiler(tokenizer: LlamaTokenizer) -> GrammarCompiler:
+    return grammar_compiler(tokenizer)
+
+
+def generate(
+    grammar: Grammar, compiler: GrammarCompiler, tokenizer: LlamaTokenizer, seed: int
+) -> str:
     """Return what random logits make under the grammar, short for a sentence."""
     random = np.random.default_rng(seed)
     pieces = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
     closing = np.array([piece[:1] in b'"}]<\n' for piece in pieces], np.float32)
-    guide = tokenizer.guidance.guide(grammar)
+    matcher = compiler.matcher(grammar)
     output: list[int] = []
-    while not guide.is_done:
+    while not matcher.is_done:
         assert len(output) < 500, "it does not end"
         logits = random.gumbel(0, 3, tokenizer.n_vocab).astype(np.float32)
         logits += closing * len(output) / 2
-        guide.restrict(logits)
+        matcher.mask(logits)
         output.append(int(logits.argmax()))
-        guide.accept(output[-1])
-    guide.close()
+        matcher.accept(output[-1])
+    matcher.close()
     return b"".join(map(tokenizer.piece, output)).decode()
 
 
 @pytest.mark.parametrize("family", ["plain_json", "hermes", "mistral", "deepseek_v3"])
 def test_random_tokens_under_the_grammar_make_calls_that_match(
-    family: str, tokenizer: LlamaTokenizer
+    family: str, compiler: GrammarCompiler, tokenizer: LlamaTokenizer
 ) -> None:
     spoken = OUTPUT_PARSERS[family]
     prompt = Prompt("", has_bos=False, output_parser=spoken)
     grammar = answer_grammar(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
     assert grammar is not None
     for seed in range(3):
-        text = generate(grammar, tokenizer, seed)
+        text = generate(grammar, compiler, tokenizer, seed)
         parser = spoken.for_answer({tool.name: tool.parameters for tool in TOOLS})
         names, arguments = [], [""] * 500
         for delta in [*parser.push(text), *parser.finish()]:
@@ -98,12 +107,13 @@ def test_random_tokens_under_the_grammar_make_calls_that_match(
 
 
 def test_a_mark_is_the_control_token_of_its_name_or_text(
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
     def first(mark: str) -> set[bytes]:
         grammar = Grammar("start: control_0 /x/\n", control_tokens=((mark,),))
         logits = np.zeros(tokenizer.n_vocab, np.float32)
-        allowed = tokenizer.guidance.guide(grammar).restrict(logits)
+        allowed = compiler.matcher(grammar).mask(logits)
         return {tokenizer.spelling(int(token)) for token in np.flatnonzero(allowed)}
 
     assert first("<|im_start|>") == {b"<|im_start|>"}

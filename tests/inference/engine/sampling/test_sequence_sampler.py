@@ -14,6 +14,7 @@ from inference.engine.cpu_threads import physical_cores
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.sampling.sampler import SequenceSampler
+from inference.engine.llama.sampling.sampler_cache import SamplerCache
 from inference.engine.sampling.params import BAN
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ class Text:
         context.n_threads = context.n_threads_batch = physical_cores()
         self.context = llama_cpp.llama_init_from_model(self._model, context)
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
+        self.cache = SamplerCache(self.tokenizer)
         self.prompt: list[int] = []
 
     def close(self) -> None:
-        self.tokenizer.close()
+        self.cache.close()
         llama_cpp.llama_free(self.context)
         llama_cpp.llama_model_free(self._model)
 
@@ -86,7 +88,7 @@ class Text:
     ) -> SequenceSampler:
         return SequenceSampler(
             params,
-            tokenizer=self.tokenizer,
+            cache=self.cache,
             n_ctx=N_CTX,
             prompt=self.prompt,
             output=output,

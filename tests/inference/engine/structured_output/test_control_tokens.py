@@ -10,7 +10,7 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from inference.engine.errors import GrammarError
 from inference.engine.structured_output.control_tokens import spelled
 from inference.engine.structured_output.grammar import Grammar
-from inference.engine.structured_output.matcher import Guidance
+from inference.engine.structured_output.matcher import GrammarCompiler
 
 #: Control tokens follow the bytes; None ends a generation.
 CONTROLS = {"<end>": None, "<call>": 257, "<think>": 258, "</think>": 259}
@@ -135,16 +135,16 @@ def test_a_grammar_without_marks_stays_as_it_is() -> None:
 
 
 def test_a_guide_knows_the_control_tokens_of_its_vocabulary() -> None:
-    guidance = Guidance(TOKENS, CONTROLS)
+    compiler = GrammarCompiler(TOKENS, CONTROLS)
     grammar = Grammar("start: control_0 /[a-z]/\n", control_tokens=(("<call>",),))
     as_text = Grammar(grammar.source, control_tokens=(("[CALL]",),))
 
-    guide = guidance.guide(grammar)
+    matcher = compiler.matcher(grammar)
     for token in ids("<call>", "a"):
-        guide.accept(token)
-    other = guidance.guide(as_text)
+        matcher.accept(token)
+    other = compiler.matcher(as_text)
     other.accept(ord("["))
     with pytest.raises(GrammarError):
-        guidance.guide(as_text).accept(257)
-    guide.close()
+        compiler.matcher(as_text).accept(257)
+    matcher.close()
     other.close()

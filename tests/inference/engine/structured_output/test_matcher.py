@@ -11,113 +11,117 @@ from llguidance import LLTokenizer
 from inference.engine.errors import GrammarError, InvalidRequest
 from inference.engine.structured_output import grammars, matcher
 from inference.engine.structured_output.grammar import Grammar
-from inference.engine.structured_output.matcher import Guidance, Guide
+from inference.engine.structured_output.matcher import GrammarCompiler, GrammarMatcher
 
 TOKENS = LLTokenizer("byte")
 (END,) = TOKENS.eos_tokens
 
 
 @pytest.fixture
-def guidance() -> Guidance:
-    return Guidance(TOKENS)
+def compiler() -> GrammarCompiler:
+    return GrammarCompiler(TOKENS)
 
 
-def allowed(guide: Guide) -> set[str]:
+def allowed(matcher: GrammarMatcher) -> set[str]:
     """Return what may come next; "" is the end."""
     logits = np.zeros(TOKENS.vocab_size, np.float32)
-    told = guide.restrict(logits)
+    told = matcher.mask(logits)
     tokens = np.flatnonzero(np.isfinite(logits))
     assert tokens.tolist() == np.flatnonzero(told).tolist()
     return {"" if token == END else chr(token) for token in tokens}
 
 
-def walk(guide: Guide, text: str) -> None:
+def walk(matcher: GrammarMatcher, text: str) -> None:
     for byte in text.encode():
-        guide.accept(byte)
+        matcher.accept(byte)
 
 
-def test_only_what_fits_may_come(guidance: Guidance) -> None:
-    guide = guidance.guide(grammars.regex("[ab]c?"))
+def test_only_what_fits_may_come(compiler: GrammarCompiler) -> None:
+    matcher = compiler.matcher(grammars.regex("[ab]c?"))
 
-    assert allowed(guide) == {"a", "b"}
-    walk(guide, "a")
-    assert allowed(guide) == {"c", ""}
-    assert not guide.is_done
+    assert allowed(matcher) == {"a", "b"}
+    walk(matcher, "a")
+    assert allowed(matcher) == {"c", ""}
+    assert not matcher.is_done
 
 
-def test_logits_of_what_may_come_stay_as_they_are(guidance: Guidance) -> None:
-    guide = guidance.guide(grammars.choice(["a", "b"]))
+def test_logits_of_what_may_come_stay_as_they_are(compiler: GrammarCompiler) -> None:
+    matcher = compiler.matcher(grammars.choice(["a", "b"]))
     logits = np.arange(TOKENS.vocab_size, dtype=np.float32)
-    guide.restrict(logits)
+    matcher.mask(logits)
 
     assert (logits[ord("a")], logits[ord("b")]) == (ord("a"), ord("b"))
     assert np.isneginf(np.delete(logits, [ord("a"), ord("b")])).all()
 
 
 def test_a_guide_is_done_once_nothing_but_the_end_may_follow(
-    guidance: Guidance,
+    compiler: GrammarCompiler,
 ) -> None:
-    guide = guidance.guide(grammars.json_schema({"enum": [True, 12]}))
-    walk(guide, "1")
-    assert not guide.is_done
-    walk(guide, "2")
+    matcher = compiler.matcher(grammars.json_schema({"enum": [True, 12]}))
+    walk(matcher, "1")
+    assert not matcher.is_done
+    walk(matcher, "2")
 
-    assert guide.is_done
+    assert matcher.is_done
     # An engine that does not ask gets the end by sampling it.
-    assert allowed(guide) == {""}
-    guide.accept(END)
-    assert guide.is_done
+    assert allowed(matcher) == {""}
+    matcher.accept(END)
+    assert matcher.is_done
 
 
-def test_tokens_without_a_choice_follow_at_once(guidance: Guidance) -> None:
-    guide = guidance.guide(grammars.regex("a(bcd|bce)f|g"))
-    assert bytes(guide.follow(ord("a"))) == b"bc"
-    assert allowed(guide) == {"d", "e"}
-    assert bytes(guide.follow(ord("d"))) == b"f"
-    assert guide.is_done
+def test_tokens_without_a_choice_follow_at_once(compiler: GrammarCompiler) -> None:
+    matcher = compiler.matcher(grammars.regex("a(bcd|bce)f|g"))
+    assert bytes(matcher.accept_with_forced(ord("a"))) == b"bc"
+    assert allowed(matcher) == {"d", "e"}
+    assert bytes(matcher.accept_with_forced(ord("d"))) == b"f"
+    assert matcher.is_done
 
 
-def test_the_end_may_come_wherever_the_grammar_allows_it(guidance: Guidance) -> None:
-    guide = guidance.guide(grammars.regex("a+"))
-    assert "" not in allowed(guide)
-    walk(guide, "aa")
-    assert allowed(guide) == {"a", ""}
-    guide.accept(END)
+def test_the_end_may_come_wherever_the_grammar_allows_it(
+    compiler: GrammarCompiler,
+) -> None:
+    matcher = compiler.matcher(grammars.regex("a+"))
+    assert "" not in allowed(matcher)
+    walk(matcher, "aa")
+    assert allowed(matcher) == {"a", ""}
+    matcher.accept(END)
 
-    assert guide.is_done
+    assert matcher.is_done
 
 
 def test_a_guide_that_starts_after_an_output_is_where_it_was(
-    guidance: Guidance,
+    compiler: GrammarCompiler,
 ) -> None:
     grammar = grammars.json_schema({"type": "array", "items": {"const": 7}})
-    walked = guidance.guide(grammar)
+    walked = compiler.matcher(grammar)
     walk(walked, "[7")
-    resumed = guidance.guide(grammar, list(b"[7"))
+    resumed = compiler.matcher(grammar, list(b"[7"))
 
     assert allowed(resumed) == allowed(walked) == {" ", "\n", ",", "]"}
-    assert guidance.guide(grammar, list(b"[7]")).is_done
+    assert compiler.matcher(grammar, list(b"[7]")).is_done
 
 
-def test_sequences_with_one_grammar_do_not_know_each_other(guidance: Guidance) -> None:
+def test_sequences_with_one_grammar_do_not_know_each_other(
+    compiler: GrammarCompiler,
+) -> None:
     grammar = grammars.choice(["ab", "cd"])
-    first, second = guidance.guide(grammar), guidance.guide(grammar)
+    first, second = compiler.matcher(grammar), compiler.matcher(grammar)
     walk(first, "a")
 
     assert allowed(first) == {"b"}
     assert allowed(second) == {"a", "c"}
 
 
-def test_an_output_that_does_not_match_is_an_error(guidance: Guidance) -> None:
+def test_an_output_that_does_not_match_is_an_error(compiler: GrammarCompiler) -> None:
     with pytest.raises(GrammarError, match="grammar cannot go on"):
-        guidance.guide(grammars.regex("ab"), list(b"xy"))
+        compiler.matcher(grammars.regex("ab"), list(b"xy"))
 
 
 def test_a_token_that_may_not_come_is_an_error_for_its_sequence_alone(
-    guidance: Guidance,
+    compiler: GrammarCompiler,
 ) -> None:
     grammar = grammars.regex("ab*")
-    wrong, right = guidance.guide(grammar), guidance.guide(grammar)
+    wrong, right = compiler.matcher(grammar), compiler.matcher(grammar)
     with pytest.raises(GrammarError):
         wrong.accept(ord("x"))
     with pytest.raises(GrammarError):
@@ -129,30 +133,30 @@ def test_a_token_that_may_not_come_is_an_error_for_its_sequence_alone(
 
 
 def test_a_grammar_that_gets_too_complex_is_an_error_and_not_an_end(
-    guidance: Guidance,
+    compiler: GrammarCompiler,
 ) -> None:
     # llguidance's own mask has the end tokens then: the answer would look whole.
-    guide = guidance.guide(Grammar("start: /((a{1000}){1000}){1000}/"))
+    matcher = compiler.matcher(Grammar("start: /((a{1000}){1000}){1000}/"))
     with pytest.raises(GrammarError, match="too many expressions"):
-        walk(guide, "aaa")
+        walk(matcher, "aaa")
     with pytest.raises(GrammarError):
-        allowed(guide)
-    guide.close()
+        allowed(matcher)
+    matcher.close()
 
 
 @pytest.mark.parametrize("source", ["start: foo", "", 'start: <|no_such_token|> "a"'])
 def test_a_grammar_that_the_vocabulary_cannot_have_is_refused(
-    guidance: Guidance, source: str
+    compiler: GrammarCompiler, source: str
 ) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        guidance.compile(Grammar(source, "guided_grammar"))
+        compiler.compile(Grammar(source, "guided_grammar"))
 
     assert caught.value.param == "guided_grammar"
     assert "\n" not in caught.value.message
 
 
 def test_a_grammar_is_compiled_once(
-    guidance: Guidance, monkeypatch: pytest.MonkeyPatch
+    compiler: GrammarCompiler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[str] = []
 
@@ -164,16 +168,16 @@ def test_a_grammar_is_compiled_once(
     monkeypatch.setattr(matcher, "MAX_COMPILED", 2)
     first, second, third = (grammars.choice([text]) for text in "abc")
     threads = [
-        threading.Thread(target=guidance.compile, args=(first,)) for _ in range(4)
+        threading.Thread(target=compiler.compile, args=(first,)) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    guidance.guide(first)
+    compiler.matcher(first)
     assert compiled == [first.source]
 
     for grammar in (second, first, third, first, second):
-        guidance.compile(grammar)
+        compiler.compile(grammar)
     # The one that was used longest ago went.
     assert compiled == [c.source for c in (first, second, third, second)]

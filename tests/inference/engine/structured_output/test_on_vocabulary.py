@@ -11,6 +11,7 @@ import pytest
 from inference.engine.errors import InvalidRequest
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
+from inference.engine.llama.sampling.grammar_compiler import grammar_compiler
 from inference.engine.structured_output import grammars
 from tests.inference.engine.structured_output.recogniser import allows
 from tests.inference.engine.structured_output.schemas import SCHEMAS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inference.engine.structured_output.grammar import Grammar
+    from inference.engine.structured_output.matcher import GrammarCompiler
 
 pytestmark = pytest.mark.model
 
@@ -37,8 +39,12 @@ def tokenizer(sample_model_path: Path) -> Iterator[LlamaTokenizer]:
     model = llama_cpp.llama_model_load_from_file(path, params)
     tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(model))
     yield tokenizer
-    tokenizer.close()
     llama_cpp.llama_model_free(model)
+
+
+@pytest.fixture(scope="module")
+def compiler(tokenizer: LlamaTokenizer) -> GrammarCompiler:
+    return grammar_compiler(tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -51,35 +57,37 @@ def closing(tokenizer: LlamaTokenizer) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def generate(
     grammar: Grammar,
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
     seed: int,
 ) -> list[int]:
     """Return what random logits make under the grammar: harder than any model."""
     random = np.random.default_rng(seed)
-    guide = tokenizer.guidance.guide(grammar)
+    matcher = compiler.matcher(grammar)
     output: list[int] = []
-    while not guide.is_done:
+    while not matcher.is_done:
         assert len(output) < 500, "it does not end"
         logits = random.gumbel(0, 3, tokenizer.n_vocab).astype(np.float32)
         # Long answers are no harder: an answer is helped to end.
         logits += closing * len(output) / 2
-        guide.restrict(logits)
+        matcher.mask(logits)
         output.append(int(logits.argmax()))
-        guide.accept(output[-1])
-    guide.close()
+        matcher.accept(output[-1])
+    matcher.close()
     return [token for token in output if token not in tokenizer.ends]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_random_tokens_under_the_mask_make_a_value_of_the_schema(
     name: str,
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
 ) -> None:
     grammar = grammars.json_schema(SCHEMAS[name])
     for seed in range(_SEEDS):
-        output = generate(grammar, tokenizer, closing, seed)
+        output = generate(grammar, compiler, tokenizer, closing, seed)
         text = b"".join(map(tokenizer.piece, output)).decode()
         is_value_of(SCHEMAS[name], text)
 
@@ -96,11 +104,12 @@ def test_random_tokens_under_the_mask_make_a_value_of_the_schema(
 )
 def test_what_random_tokens_make_matches_the_grammar(
     grammar: Grammar,
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
     closing: np.ndarray[Any, np.dtype[np.float32]],
 ) -> None:
     for seed in range(_SEEDS):
-        output = generate(grammar, tokenizer, closing, seed)
+        output = generate(grammar, compiler, tokenizer, closing, seed)
         text = b"".join(map(tokenizer.spelling, output)).decode()
         if grammar.source.startswith('start: "<'):
             assert text in ("<|im_start|>", "<|im_start|>é")
@@ -109,6 +118,7 @@ def test_what_random_tokens_make_matches_the_grammar(
 
 
 def test_tokens_without_a_choice_are_those_that_the_masks_leave(
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
     schema = {
@@ -118,41 +128,43 @@ def test_tokens_without_a_choice_are_those_that_the_masks_leave(
         "additionalProperties": False,
     }
     grammar = grammars.json_schema(schema)
-    leaping = tokenizer.guidance.guide(grammar)
-    guide = tokenizer.guidance.guide(grammar)
+    leaping = compiler.matcher(grammar)
+    matcher = compiler.matcher(grammar)
     (brace,) = tokenizer.tokenize('{"', special=False)
-    forced = leaping.follow(brace)
-    guide.accept(brace)
+    forced = leaping.accept_with_forced(brace)
+    matcher.accept(brace)
     assert b"".join(map(tokenizer.piece, forced)) == b"name_of_the_person"
     for token in forced:
         logits = np.zeros(tokenizer.n_vocab, np.float32)
-        assert np.flatnonzero(guide.restrict(logits)).tolist() == [token]
-        guide.accept(token)
+        assert np.flatnonzero(matcher.mask(logits)).tolist() == [token]
+        matcher.accept(token)
     here, there = (np.zeros(tokenizer.n_vocab, np.float32) for _ in range(2))
-    assert (guide.restrict(here) == leaping.restrict(there)).all()
-    guide.close()
+    assert (matcher.mask(here) == leaping.mask(there)).all()
+    matcher.close()
     leaping.close()
 
 
 def test_a_special_token_comes_only_where_the_grammar_names_it(
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
     (start,) = tokenizer.tokenize("<|im_start|>", special=True)
     logits = np.zeros(tokenizer.n_vocab, np.float32)
 
-    free = tokenizer.guidance.guide(grammars.lark("start: /(.|\n)*/"))
-    assert not free.restrict(logits)[start]
-    named = tokenizer.guidance.guide(grammars.lark("start: <|im_start|>"))
-    assert np.flatnonzero(named.restrict(logits)).tolist() == [start]
-    assert all(free.restrict(logits)[end] for end in tokenizer.ends)
+    free = compiler.matcher(grammars.lark("start: /(.|\n)*/"))
+    assert not free.mask(logits)[start]
+    named = compiler.matcher(grammars.lark("start: <|im_start|>"))
+    assert np.flatnonzero(named.mask(logits)).tolist() == [start]
+    assert all(free.mask(logits)[end] for end in tokenizer.ends)
 
 
 def test_a_special_token_that_the_vocabulary_has_not_is_refused(
+    compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
     grammar = grammars.lark("start: <|python_tag|>", "guided_grammar")
 
     with pytest.raises(InvalidRequest, match="unknown special token") as caught:
-        tokenizer.guidance.compile(grammar)
+        compiler.compile(grammar)
 
     assert caught.value.param == "guided_grammar"

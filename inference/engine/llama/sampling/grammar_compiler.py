@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import llama_cpp
 from llguidance import LLTokenizer
 
-from inference.engine.structured_output.matcher import Guidance
+from inference.engine.structured_output.matcher import GrammarCompiler
 
 if TYPE_CHECKING:
     from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
-#: What toktrie takes for a special token begins with it.
+#: toktrie takes a token that begins with this byte for a special one.
 _SPECIAL = b"\xff"
 
 
-def guidance_of(tokenizer: LlamaTokenizer) -> Guidance:
-    """Return the guidance of a vocabulary. Takes about a second for a large one.
+def grammar_compiler(tokenizer: LlamaTokenizer) -> GrammarCompiler:
+    """Return the compiler for a vocabulary. Takes about a second for a large one.
 
-    A token is the bytes that clients get of it. One without any is special: only a
-    grammar that names it lets it come.
+    A token is the bytes that clients get of it. A token without any is special: only
+    a grammar that names it allows it.
     """
     tokens = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
     special = {
@@ -37,7 +37,7 @@ def guidance_of(tokenizer: LlamaTokenizer) -> Guidance:
         for token, name in special.items()
     }
     tokenize = ctypes.cast(llama_cpp.llama_cpp._lib.llama_tokenize, ctypes.c_void_p)
-    return Guidance(
+    return GrammarCompiler(
         # llguidance's own adapter calls it too; it has no stub.
         LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
             tokens=tokens,
