@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 
-from benchmarks import embeddings
+from benchmarks import embeddings, grammars, interference
 from benchmarks.compare import compare
 from benchmarks.options import (
     CompareOptions,
     EmbeddingOptions,
+    GrammarOptions,
+    InterferenceOptions,
     ProfileOptions,
     SoakOptions,
     parse,
@@ -34,6 +36,10 @@ def _run() -> int:
             return compare(options)
         case EmbeddingOptions() as options:
             return embeddings.measure(options)
+        case GrammarOptions() as options:
+            return grammars.measure(options)
+        case InterferenceOptions() as options:
+            return interference.measure(options)
         case ProfileOptions() as options:
             return profile(options)
         case SoakOptions() as options:

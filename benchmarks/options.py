@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from benchmarks.workloads import Workload
 
-COMMANDS = ("compare", "scaling", "features", "embeddings", "profile", "soak")
+COMMANDS = (
+    "compare",
+    "scaling",
+    "features",
+    "embeddings",
+    "profile",
+    "interference",
+    "grammars",
+    "soak",
+)
 _ROUNDS = 3
 
 
@@ -48,6 +57,24 @@ class ProfileOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InterferenceOptions:
+    """How many streams decode beside a prompt of how many tokens, how often."""
+
+    streams: int
+    prompt_tokens: int
+    rounds: int
+    cpu_time: bool
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarOptions:
+    """How often each grammar is gone through."""
+
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
 class SoakOptions:
     """How long, how hard."""
 
@@ -67,7 +94,14 @@ class EmbeddingOptions:
     rounds: int
 
 
-Options = CompareOptions | EmbeddingOptions | ProfileOptions | SoakOptions
+Options = (
+    CompareOptions
+    | EmbeddingOptions
+    | GrammarOptions
+    | InterferenceOptions
+    | ProfileOptions
+    | SoakOptions
+)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -89,6 +123,10 @@ def parse(arguments: Sequence[str]) -> Options:
             return _embeddings(rest)
         case "profile":
             return _profile(rest)
+        case "interference":
+            return _interference(rest)
+        case "grammars":
+            return _grammars(rest)
         case "soak":
             return _soak(rest)
     raise SystemExit(
@@ -173,6 +211,27 @@ def _profile(arguments: list[str]) -> ProfileOptions:
     _add_quantization(parser)
     options = parser.parse_args(arguments)
     return ProfileOptions(tuple(options.streams), options.quantization)
+
+
+def _interference(arguments: list[str]) -> InterferenceOptions:
+    parser = _parser(
+        "interference", "Inter-token latency of streams beside a long prompt's prefill."
+    )
+    for name, default in (("streams", 8), ("prompt-tokens", 1500), ("rounds", 10)):
+        parser.add_argument(f"--{name}", type=_positive, default=default, metavar="N")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="for a busy machine: one thread, and its CPU time as the clock",
+    )
+    _add_quantization(parser)
+    return InterferenceOptions(**vars(parser.parse_args(arguments)))
+
+
+def _grammars(arguments: list[str]) -> GrammarOptions:
+    parser = _parser("grammars", "GBNF by llguidance, and by llama.cpp's own sampler.")
+    parser.add_argument("--rounds", type=_positive, default=5, metavar="N")
+    return GrammarOptions(**vars(parser.parse_args(arguments)))
 
 
 def _soak(arguments: list[str]) -> SoakOptions:

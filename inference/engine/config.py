@@ -37,8 +37,9 @@ class EngineConfig:
     cells (0 is ``n_ctx * n_seq_max``). ``kv_layout`` ``split`` gives each of
     ``n_seq_max`` sequences its own cells, ``unified`` shares ``n_cells`` between
     them (0 is ``n_ctx * n_seq_max``). ``swa_full`` keeps what has left a sliding
-    window. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs'
-    free memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
+    window. ``prefill_context`` lets short pieces of prompts have a context of their
+    own. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs' free
+    memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
     many. ``shares_prefixes`` lets owners use each other's cached prefixes.
     ``draft`` ``lookup`` guesses that a sequence repeats itself, ``auto`` does so while
     few sequences decode, ``model`` has a smaller model guess, whose shards are
@@ -59,6 +60,7 @@ class EngineConfig:
     cache_type_k: str = "f16"
     cache_type_v: str = "f16"
     flash_attention: str = "auto"
+    prefill_context: bool = True
     swa_full: bool = False
     n_batch: int = 512
     n_ubatch: int = 512
@@ -124,7 +126,8 @@ class EngineConfig:
         ``llama/stage.py`` says why. The model has a say, too.
         """
         return (
-            platform.machine() in ("x86_64", "AMD64")
+            self.prefill_context
+            and platform.machine() in ("x86_64", "AMD64")
             and self.is_generative
             and self.kv_layout == "split"
             and (self.cache_type_k, self.cache_type_v) == ("f16", "f16")

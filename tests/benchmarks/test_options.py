@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.options import CompareOptions, ProfileOptions, SoakOptions, parse
+from benchmarks.options import (
+    CompareOptions,
+    GrammarOptions,
+    InterferenceOptions,
+    ProfileOptions,
+    SoakOptions,
+    parse,
+)
 from benchmarks.systems import DEFAULT_SYSTEMS
 from benchmarks.workloads import QUICK_WORKLOADS, SCALING_WORKLOADS, WORKLOADS
 
@@ -45,6 +52,13 @@ def test_scaling_measures_ours_by_its_own_table() -> None:
     assert options.workloads == SCALING_WORKLOADS
     assert options.systems == ("ours",)
     assert options.rounds == 1
+
+
+def test_interference_and_grammars() -> None:
+    assert parse(["interference", "--streams", "2", "--cpu-time"]) == (
+        InterferenceOptions(2, 1500, 10, cpu_time=True, quantization="Q4_0")
+    )
+    assert parse(["grammars"]) == GrammarOptions(5)
 
 
 def test_profile_and_soak() -> None:
