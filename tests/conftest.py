@@ -29,7 +29,7 @@ hypothesis_settings.register_profile(
     "short", max_examples=30, stateful_step_count=30, deadline=None, derandomize=True
 )
 hypothesis_settings.register_profile(
-    "long", max_examples=300, stateful_step_count=50, deadline=None, print_blob=True
+    "long", max_examples=200, stateful_step_count=50, deadline=None, print_blob=True
 )
 hypothesis_settings.load_profile("short")
 

@@ -98,6 +98,7 @@ def test_other_caches_have_none(
         backend.close()
 
 
+@pytest.mark.long
 def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None:
     backend = load(sample_model_path, n_ctx_max=4096, n_cells_max=4096)
     try:
@@ -135,6 +136,7 @@ def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
     return told
 
 
+@pytest.mark.long
 def test_of_two_prompts_one_is_computed_there_and_both_get_their_own_answers(
     staged: LlamaBackend,
 ) -> None:
@@ -156,6 +158,7 @@ def test_of_two_prompts_one_is_computed_there_and_both_get_their_own_answers(
     assert {salt: together.tokens[salt] for salt in prompts} == alone
 
 
+@pytest.mark.long
 def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
     staged: LlamaBackend,
 ) -> None:
