@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from accounts.models import ApiKey
 from inference.models import Worker, WorkerState
 from registry.models import Model
-from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS
+from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.factories import make_model, make_node, make_user, make_worker
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def browser() -> Iterator[Browser]:
     # Playwright's synchronous interface keeps an event loop running in this
     # thread, where Django would then refuse to query.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=CHROMIUM, args=CHROMIUM_ARGS
@@ -59,7 +60,7 @@ def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
         lambda entry: errors.append(entry.text) if entry.type == "error" else None,
     )
     page.on("request", lambda request: asked.add(request.url))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{live_server.url}/admin/")
     page.fill("#id_username", "admin")
     page.fill("#id_password", PASSWORD)
