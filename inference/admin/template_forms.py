@@ -1,4 +1,4 @@
-"""Forms about chat templates: a model's settings of them, and their preview."""
+"""Forms of the chat template: a model's settings, and the preview."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _OUTPUT_PARSERS = [
     ("", "Detected from the template"),
     *((name, name) for name in sorted(OUTPUT_PARSERS)),
 ]
-_EFFORTS = [("", "As the template has it"), *((name, name) for name in EFFORTS)]
+_EFFORTS = [("", "The template's default"), *((name, name) for name in EFFORTS)]
 
 
 class TemplateField(forms.CharField):
-    """A chat template that compiles and shows what a user says; or nothing."""
+    """A chat template that renders the user's messages, or an empty text."""
 
     def __init__(self, *, rows: int = 12, **kwargs: Any) -> None:
         attrs = {"rows": rows, "spellcheck": "false", "class": "lm-code"}
@@ -43,8 +43,8 @@ class TemplateField(forms.CharField):
         )
 
     def clean(self, value: Any) -> str:
-        """Return the template as a file would have it. Raises ValidationError."""
-        # Browsers send every line break of a text area as CR LF.
+        """Return the template with a file's line breaks. Raises ValidationError."""
+        # Browsers send the line breaks of a text area as CR LF.
         source = str(super().clean(value)).replace("\r\n", "\n")
         if not source.strip():
             return ""
@@ -75,7 +75,7 @@ class Conversation(Body):
 
 
 class ConversationField(forms.CharField):
-    """A conversation as the API takes it: an object of messages and tools."""
+    """A conversation as the API takes it: an object with messages and tools."""
 
     def __init__(self, **kwargs: Any) -> None:
         attrs = {"rows": 12, "spellcheck": "false", "class": "lm-code"}
@@ -100,7 +100,7 @@ def _help(name: str) -> str:
 
 
 class ServedModelForm(ModelSettingsForm):
-    """A model's settings, those of its chat template checked."""
+    """A model's settings, with a check of its chat template."""
 
     template_override = TemplateField(
         label="Chat template", help_text=_help("template_override")
@@ -111,10 +111,10 @@ class ServedModelForm(ModelSettingsForm):
 
 
 class PreviewForm(forms.Form):
-    """A template, a conversation, and how long the model is to think."""
+    """A template, a conversation and a thinking effort."""
 
     template = TemplateField(
-        rows=20, help_text="Empty, or left as the file has it: the file's own."
+        rows=20, help_text="Leave it unchanged or empty to use the model file's own."
     )
     output_parser = OutputParserField(
         label="Output parser", help_text=_help("output_parser_override")
@@ -124,13 +124,13 @@ class PreviewForm(forms.Form):
         choices=_EFFORTS,
         required=False,
         widget=UnfoldAdminSelectWidget(),
-        help_text="As reasoning_effort of a request; none switches it off.",
+        help_text="The reasoning_effort of a request; none turns thinking off.",
     )
     conversation = ConversationField(
-        help_text="The messages and tools of a request, in JSON."
+        help_text="The messages and tools of a request, as JSON."
     )
 
 
 def sample_text(name: str) -> str:
-    """Return a sample conversation as it is edited."""
+    """Return a sample conversation as text to edit."""
     return json.dumps(SAMPLES[name], indent=2, ensure_ascii=False)

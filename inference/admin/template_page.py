@@ -1,4 +1,4 @@
-"""The admin of a model's chat template: what it makes of a conversation."""
+"""The admin page of a chat template: edit it and preview its prompts."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _OVERRIDES = ("template_override", "output_parser_override")
 def template_view(
     request: HttpRequest, model: Model, model_admin: ModelAdmin[Model]
 ) -> HttpResponse:
-    """Show the prompt of a conversation; save the template where that is asked for.
+    """Show the prompt of a conversation, or save the template.
 
-    Whoever may see the model may try templates, who may change it may save one.
+    The right to view the model allows previews, the right to change it saving.
     """
     form = _form(request, model)
     found = None
     if form.is_valid():
-        wanted = form.cleaned_data
+        posted = form.cleaned_data
         changed = with_overrides(
-            model, _override(wanted, model), wanted["output_parser"]
+            model, _override(posted, model), posted["output_parser"]
         )
         if "save" in request.POST:
             if not model_admin.has_change_permission(request, model):
@@ -44,9 +44,11 @@ def template_view(
                 request, "The chat template was saved.", messages.SUCCESS
             )
             return HttpResponseRedirect(request.path)
-        talk = wanted["conversation"]
-        tools = talk.get("tools", ())
-        found = preview(changed, talk["messages"], tools, wanted["effort"] or None)
+        conversation = posted["conversation"]
+        tools = conversation.get("tools", ())
+        found = preview(
+            changed, conversation["messages"], tools, posted["effort"] or None
+        )
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),
         "title": f"Chat template of {model.name}",
@@ -61,7 +63,7 @@ def template_view(
 
 
 def _form(request: HttpRequest, model: Model) -> PreviewForm:
-    """Return the form: as it was sent, perhaps with a sample; or as the model is."""
+    """Return the form as posted, perhaps with a sample, or with the model's values."""
     if request.method == "POST":
         data = request.POST.copy()
         if data.get("sample") in SAMPLES:
@@ -77,7 +79,7 @@ def _form(request: HttpRequest, model: Model) -> PreviewForm:
     )
 
 
-def _override(wanted: dict[str, Any], model: Model) -> str:
-    """Return the template, empty where it is what the file has."""
-    template: str = wanted["template"]
+def _override(posted: dict[str, Any], model: Model) -> str:
+    """Return the template, or an empty text if it is the file's own."""
+    template: str = posted["template"]
     return "" if template == model.chat_template.replace("\r\n", "\n") else template

@@ -1,4 +1,4 @@
-"""Chat: a conversation becomes a prompt by the model's own template."""
+"""Renders a conversation as a prompt, with the model's own chat template."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ if TYPE_CHECKING:
     from registry.models import Model
 
 _PLAIN = OUTPUT_PARSERS["plain_json"]
-_NOTHING = Message("assistant", "")
-#: What the template gets from here, whatever a request says.
-_OURS = frozenset(
+_NO_ANSWER = Message("assistant", "")
+#: Variables that only the server sets.
+_RESERVED = frozenset(
     ("messages", "tools", "add_generation_prompt", "bos_token", "eos_token")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered conversation, and how what follows it is to be read.
+    """A rendered conversation, and how to parse the answer to it.
 
-    ``has_bos`` says that the template has put the BOS token's text in front, so
-    that the tokenizer must not add a second one. ``reasons`` says that the model may
-    think before it answers, ``starts_in_reasoning`` that the prompt ends where it
-    does. ``takes_several_calls`` says that an answer may have more than one.
+    ``has_bos``: the text begins with the BOS token, so the tokenizer must not add one.
+    ``reasons``: the model may think before it answers. ``starts_in_reasoning``: the
+    prompt ends in reasoning. ``takes_several_calls``: an answer may have several calls.
     """
 
     text: str
@@ -53,12 +52,12 @@ class Prompt:
 
 
 class NoChatTemplate(RequestRejected):
-    """The model file carries no template."""
+    """The model file has no chat template."""
 
     def __init__(self, model_name: str) -> None:
         super().__init__(
-            f"The model '{model_name}' has no chat template, so nobody knows how it "
-            "was taught to chat. Use /v1/completions.",
+            f"The model '{model_name}' has no chat template, so its prompt format is "
+            "unknown. Use /v1/completions.",
             code="no_chat_template",
             param="model",
         )
@@ -76,12 +75,12 @@ def prompt_render(
 ) -> Prompt:
     """Return the conversation as a prompt.
 
-    ``variables`` are the template's own, ``effort`` is how long the model is to
-    think, ``budget`` how many tokens at most. With ``continues`` the last message is
-    the beginning of the answer. Raises NoChatTemplate, ChatTemplateError, or
-    RequestRejected for a wish that the template cannot fulfil.
+    ``variables`` go to the template, ``effort`` says how long the model thinks,
+    ``budget`` is the most tokens for it. ``continues``: the last message is the
+    beginning of the answer. Raises NoChatTemplate, ChatTemplateError, or
+    RequestRejected for a parameter that the template does not support.
     """
-    begun = messages[-1] if continues else _NOTHING
+    begun = messages[-1] if continues else _NO_ANSWER
     messages = messages[:-1] if continues else messages
     has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
     source = model.template_in_force(is_for_tools=bool(tools) or has_calls)
@@ -89,9 +88,9 @@ def prompt_render(
         raise NoChatTemplate(model.name)
     template = compiled(source)
     output_parser = output_parser_of(model, source)
-    wishes = _wishes(template, output_parser, variables or {}, effort)
+    requested = _requested_variables(template, output_parser, variables or {}, effort)
     if budget is not None:
-        wishes = {**budget_variables(budget, template), **wishes}
+        requested = {**budget_variables(budget, template), **requested}
     has_instructions = bool(tools) and not (
         output_parser is not _PLAIN and template.takes_tools
     )
@@ -112,12 +111,12 @@ def prompt_render(
     bos = _token(model, "bos_token")
     text = template.render(
         messages,
-        {**wishes, "bos_token": bos, "eos_token": _token(model, "eos_token")},
-        max_chars=_room(messages, tools) + template.max_preamble_chars,
+        {**requested, "bos_token": bos, "eos_token": _token(model, "eos_token")},
+        max_chars=_max_chars(messages, tools) + template.max_preamble_chars,
         tools=tools,
     )
     if not text:
-        raise ChatTemplateError("The model's chat template makes an empty prompt.")
+        raise ChatTemplateError("The model's chat template renders an empty prompt.")
     beginning, starts_in_reasoning = begin_answer(begun, text, output_parser)
     return Prompt(
         text=text + beginning,
@@ -130,22 +129,22 @@ def prompt_render(
 
 
 def can_continue(messages: Sequence[Message]) -> bool:
-    """Return whether the last message may be an answer's beginning."""
+    """Return whether the last message can be the beginning of the answer."""
     return len(messages) > 1 and messages[-1].role == "assistant"
 
 
 def output_parser_of(model: Model, source: str) -> OutputParser:
     """Return the output parser of a model with this template.
 
-    Raises RequestRejected for one that its settings name and that is not known.
+    Raises RequestRejected if the model's settings name an unknown one.
     """
     name = model.output_parser_override
     if not name:
         return detect(source, model.architecture)
     if name not in OUTPUT_PARSERS:
         raise RequestRejected(
-            f"The settings of the model '{model.name}' name the format '{name}', which "
-            "there is not.",
+            f"The output parser '{name}' in the settings of the model '{model.name}' "
+            "does not exist.",
             code="chat_template_error",
             param="model",
         )
@@ -153,23 +152,23 @@ def output_parser_of(model: Model, source: str) -> OutputParser:
 
 
 def _plain(reasoning: ReasoningTags) -> OutputParser:
-    """Return the parser for a model whose system message explains how to call."""
+    """Return plain_json with the model's reasoning tags."""
     marks = (*reasoning.begin, *reasoning.end)
     return replace(_PLAIN, reasoning=reasoning, preserved_tokens=marks)
 
 
-def _wishes(
+def _requested_variables(
     template: ChatTemplate,
     output_parser: OutputParser,
     variables: Mapping[str, Any],
     effort: str | None,
 ) -> dict[str, Any]:
-    """Return what the request tells the template. Raises RequestRejected."""
+    """Return the template variables of a request. Raises RequestRejected."""
     for name in variables:
         param = f"chat_template_kwargs.{name}"
-        if name in _OURS:
+        if name in _RESERVED:
             raise RequestRejected(
-                f"'{param}' cannot be set: the server does.",
+                f"'{param}' cannot be set: the server sets it.",
                 code="invalid_value",
                 param=param,
             )
@@ -181,22 +180,22 @@ def _wishes(
             )
     if effort is None:
         return dict(variables)
-    asked = effort_variables(effort, template, output_parser)
-    for name in asked:
-        if name in variables and variables[name] != asked[name]:
+    by_effort = effort_variables(effort, template, output_parser)
+    for name in by_effort:
+        if name in variables and variables[name] != by_effort[name]:
             raise RequestRejected(
                 f"'reasoning_effort' and 'chat_template_kwargs.{name}' contradict each "
                 "other; send one of them.",
                 code="invalid_value",
                 param=f"chat_template_kwargs.{name}",
             )
-    return {**variables, **asked}
+    return {**variables, **by_effort}
 
 
-def _room(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
-    """Return the characters that a template may make of these.
+def _max_chars(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """Return the longest text that a template may render from these.
 
-    Room for what it adds to each message, and for schemas in lines of their own.
+    That allows for text around each message, and for schemas with indentation.
     """
     size = sum(message.size_bytes for message in messages)
     schemas = sum(len(json.dumps(tool.function())) for tool in tools)

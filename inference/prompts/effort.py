@@ -1,4 +1,4 @@
-"""How long a model is to think, in the words of its template."""
+"""How long a model thinks, as variables of its chat template."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ if TYPE_CHECKING:
     from inference.output_parsers import OutputParser
     from inference.prompts.template import ChatTemplate
 
-#: OpenAI's words for it.
+#: The values of OpenAI's ``reasoning_effort``.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LEVEL = "reasoning_effort"
-#: The variable in which Seed-OSS, as an example, reads how many tokens it may think.
+#: The token limit of reasoning, in Seed-OSS and others.
 BUDGET = "thinking_budget"
-#: Qwen, GLM and others have the first, DeepSeek and Granite the second.
+#: Qwen, GLM and others read the first, DeepSeek and Granite the second.
 _SWITCHES = ("enable_thinking", "thinking")
 
 
 def reasons(template: ChatTemplate, output_parser: OutputParser) -> bool:
-    """Return whether the template knows of reasoning."""
+    """Return whether the template mentions the tags of reasoning."""
     return template.mentions(
         (*output_parser.reasoning.begin, *output_parser.reasoning.end)
     )
 
 
 def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
-    """Return the variables that tell of a budget of tokens, if there are any."""
-    told: dict[str, Any] = {BUDGET: budget, **dict.fromkeys(_SWITCHES, False)}
-    names = (BUDGET,) if budget else told
-    return {name: told[name] for name in names if name in template.variables}
+    """Return the template variables for a token budget; none if it has no such ones."""
+    values: dict[str, Any] = {BUDGET: budget}
+    if not budget:
+        values |= dict.fromkeys(_SWITCHES, False)
+    return {k: v for k, v in values.items() if k in template.variables}
 
 
 def effort_variables(
     effort: str, template: ChatTemplate, output_parser: OutputParser
 ) -> dict[str, Any]:
-    """Return the variables that ask for an effort.
+    """Return the template variables for a ``reasoning_effort``.
 
-    A template with a level gets the word, one with a switch gets it switched off
-    by "none" and on by everything else. Raises RequestRejected where it has
-    neither, or no way to think not at all.
+    A template with levels gets the word. A template with a switch is switched off by
+    "none" and on by every other effort. Raises RequestRejected if the template has
+    neither, or cannot turn reasoning off.
     """
     is_none = effort == "none"
     variables: dict[str, Any] = {
@@ -51,9 +52,13 @@ def effort_variables(
         variables[_LEVEL] = effort
     if variables or (is_none and not reasons(template, output_parser)):
         return variables
-    how = "told not to think" if is_none else "told how long to think"
+    refused = (
+        "Thinking cannot be turned off for this model"
+        if is_none
+        else "The thinking effort of this model cannot be set"
+    )
     raise RequestRejected(
-        f"This model cannot be {how}: its chat template has no variable for it.",
+        f"{refused}: its chat template has no variable for it.",
         code="unsupported_parameter",
         param=_LEVEL,
     )

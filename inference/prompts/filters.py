@@ -1,4 +1,4 @@
-"""What chat templates may call: Hugging Face's functions and Jinja's filters."""
+"""The functions and filters of chat templates: Hugging Face's and Jinja's."""
 
 from __future__ import annotations
 
@@ -41,22 +41,25 @@ _UNNEEDED_GLOBALS = ("cycler", "joiner", "lipsum")
 
 
 class TemplateRaised(TemplateError):
-    """A template that called ``raise_exception``; the message is its own."""
+    """A template called ``raise_exception``; the message is the template's."""
 
 
 class _GenerationTag(Extension):
-    """Reads over ``{% generation %}``, which marks answers for training."""
+    """Ignores ``{% generation %}``, which marks answers for training."""
 
     tags = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
-        """Return what stands between the tags."""
+        """Return the nodes between the tags."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def make_environment() -> Environment:
-    """Return the environment of chat templates, as Hugging Face's libraries have it."""
+    """Return a Jinja environment like the one of Hugging Face's transformers.
+
+    See ``_compile_jinja_template`` in transformers/utils/chat_template_utils.py.
+    """
     environment = BoundedSandbox(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -84,9 +87,9 @@ def make_environment() -> Environment:
 
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter that is counted, and its text measured."""
+    """Return a filter whose calls and text count against the budget."""
 
-    # wraps() copies the marks by which Jinja knows what to pass.
+    # wraps() copies the attributes that tell Jinja which arguments to pass.
     @functools.wraps(function)
     def bounded(*args: Any, **kwargs: Any) -> Any:
         budget = current_budget()

@@ -1,4 +1,4 @@
-"""What a conversation is made of: messages, and the tools that may be called."""
+"""The messages of a conversation, and the tools that the model may call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _no_parameters() -> dict[str, Any]:
 class Tool:
     """A function that the model may call; ``parameters`` is a JSON schema.
 
-    ``strict`` asks that calls match the schema.
+    ``strict``: calls must match the schema.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Tool:
     strict: bool = False
 
     def function(self) -> dict[str, Any]:
-        """Return what models are told: OpenAI's object, with every member."""
+        """Return OpenAI's ``function`` object, with all members, for a template."""
         return {
             "name": self.name,
             "description": self.description,
@@ -35,8 +35,8 @@ class Tool:
 class Message:
     """One message of a conversation; ``content`` is None only beside tool calls.
 
-    ``tool_calls`` are OpenAI's objects; ``name`` is the participant's, of a tool's
-    message the function's; ``reasoning`` is what was thought before an answer.
+    ``tool_calls`` are OpenAI's objects. ``name`` is the participant, or the function
+    in a message of a tool. ``reasoning`` came before the content.
     """
 
     role: str
@@ -48,7 +48,7 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        """The size of what it adds to a prompt, in UTF-8."""
+        """Bytes of its texts in UTF-8."""
         calls = [call["function"] for call in self.tool_calls]
         texts = [self.content or "", self.name or "", self.reasoning or ""]
         texts += [call["name"] + call["arguments"] for call in calls]

@@ -1,4 +1,4 @@
-"""What a chat template makes of a conversation, for whoever edits it."""
+"""The prompt that a chat template renders, for the admin page to edit it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WEATHER = {
 _QUESTION = {"role": "user", "content": "Is it sunny in Paris?"}
 _CALL = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
 _SYSTEM = {"role": "system", "content": "You answer in one sentence."}
-#: Conversations to begin with, in the words of the API, by what they are of.
+#: Sample conversations by title, as bodies of the API.
 SAMPLES: dict[str, dict[str, Any]] = {
     "A question": {"messages": [_QUESTION]},
     "With a system message": {"messages": [_SYSTEM, _QUESTION]},
@@ -72,9 +72,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What there is to see: a prompt, or the ``error`` that there is in its place.
+    """A prompt or an error, and what was found out about the template.
 
-    ``facts`` are what was found out about the template, as pairs to show.
+    ``facts`` are pairs of a name and a value to show.
     """
 
     prompt: Prompt | None
@@ -83,7 +83,7 @@ class Preview:
 
 
 def with_overrides(model: Model, template: str, output_parser: str) -> Model:
-    """Return a copy of the model with these settings, which is not saved."""
+    """Return an unsaved copy of the model with these settings."""
     changed = copy.copy(model)
     changed.template_override = template
     changed.output_parser_override = output_parser
@@ -96,7 +96,7 @@ def preview(
     tools: Sequence[Tool],
     effort: str | None,
 ) -> Preview:
-    """Return what the model's template makes of a conversation. Raises nothing."""
+    """Return the prompt of a conversation, or the error. Raises nothing."""
     try:
         facts = _facts(model, has_tools=bool(tools))
         prompt = prompt_render(
@@ -116,23 +116,30 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
     template = compiled(source)
     output_parser = output_parser_of(model, source)
     detected = output_parser_of(with_overrides(model, "", ""), source)
-    is_told = template.takes_tools and output_parser.name != "plain_json"
+    has_tools_in_template = template.takes_tools and output_parser.name != "plain_json"
     return (
         ("Detected output parser", detected.name),
         ("Output parser in use", output_parser.name),
-        ("System message", "heard" if template.takes_system else "not heard"),
-        ("Tools", "told by the template" if is_told else "told in words of our own"),
+        ("System message", "in the prompt" if template.takes_system else "ignored"),
+        (
+            "Tools",
+            "described by the template"
+            if has_tools_in_template
+            else "described in the system message",
+        ),
         (
             "Tool results",
-            "told by the template" if template.takes_results else "told as a user's",
+            "in the template's format"
+            if template.takes_results
+            else "as user messages",
         ),
-        ("Reasoning", "known" if reasons(template, output_parser) else "not known"),
+        ("Reasoning", "supported" if reasons(template, output_parser) else "unknown"),
         ("Variables", ", ".join(sorted(template.variables)) or "none"),
     )
 
 
 def _facts_of_prompt(prompt: Prompt) -> tuple[tuple[str, str], ...]:
-    where = "in a thought" if prompt.starts_in_reasoning else "where an answer begins"
+    where = "in reasoning" if prompt.starts_in_reasoning else "before the answer"
     return (
         ("BOS", "from the template" if prompt.has_bos else "from the tokenizer"),
         ("Ends", where),

@@ -1,8 +1,9 @@
-"""What a chat template expects of tools and calls, found by trying.
+"""What a chat template supports, found by rendering short conversations.
 
-Templates agree on the names of things and on little else: whether arguments are
-an object or JSON text, and what an assistant says that only calls. So a short
-conversation is rendered in each way, and what comes out tells which works.
+Templates agree on the names of variables, but not on whether arguments are an object
+or JSON text, or what the content of a message with only calls is. So a conversation is
+rendered in each way, and the result shows which works. llama.cpp does the same:
+``caps_get`` in common/jinja/caps.cpp.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-#: Renders messages and tools; None if the template fails.
+#: Renders messages and tools; returns None if the template fails.
 Try = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str | None]
 
-#: What is said in a probe.
+#: The content of messages in a probe.
 TEXT = "a-probe-of-the-template"
 _TOOL = "probe_of_tools"
 _OTHER_TOOL = "probe_of_more_tools"
@@ -38,10 +39,10 @@ _TOOLS: list[dict[str, Any]] = [
 
 @dataclass(frozen=True, slots=True)
 class CallShape:
-    """How a template takes an assistant's calls.
+    """How a template expects the calls of an assistant's message.
 
-    ``has_text`` says that arguments are JSON text, not an object; ``content`` is
-    what stands beside calls where nothing is said.
+    ``has_text``: arguments are JSON text, not an object. ``content``: the content of
+    a message that has only calls.
     """
 
     has_text: bool = False
@@ -49,35 +50,35 @@ class CallShape:
 
 
 def wants_parts(attempt: Try) -> bool:
-    """Return whether content is to be a list of parts, and not text."""
+    """Return whether content must be a list of parts instead of text."""
     parts = [{"type": "text", "text": TEXT}]
     if TEXT in (attempt([_USER], []) or ""):
         return False
     shown = attempt([{"role": "user", "content": parts}], []) or ""
-    # A list that is simply printed shows the text too, in Python's brackets.
+    # A template that expects text prints the list as Python does.
     return TEXT in shown and "'text'" not in shown
 
 
 def takes_system(attempt: Try) -> bool:
-    """Return whether a system message is heard."""
+    """Return whether the prompt contains the system message."""
     messages = [{"role": "system", "content": _RESULT}, _USER]
     return _RESULT in (attempt(messages, []) or "")
 
 
 def takes_tools(attempt: Try) -> bool:
-    """Return whether tools are told to the model."""
+    """Return whether the prompt contains the tools."""
     return _TOOL in (attempt([_USER], _TOOLS) or "")
 
 
 def call_shape(attempt: Try) -> CallShape | None:
-    """Return how calls are shown to the model, None if they are not."""
+    """Return how calls get into the prompt, None if they do not."""
     shown = {}
     for has_text, content in product((False, True), (None, "")):
         shape = CallShape(has_text, content)
         text = attempt(_conversation(shape, _TOOL), _TOOLS)
         if text is not None and _ARGUMENT in text and _RESULT in text:
             shown[shape] = text
-    # Arguments as Python prints them, or JSON in JSON, are better than none.
+    # Arguments as Python prints them, or JSON within JSON, are better than none.
     fair = {shape: text for shape, text in shown.items() if not _is_garbled(text)}
     shown = fair or shown
     fewest = min((text.count("None") for text in shown.values()), default=0)
@@ -85,14 +86,14 @@ def call_shape(attempt: Try) -> CallShape | None:
 
 
 def takes_results(attempt: Try) -> bool:
-    """Return whether what a tool has returned is told, after a call that is text."""
+    """Return whether the prompt contains a tool's result after a call in plain text."""
     messages = _conversation(CallShape(), _TOOL)
     messages[1] = {"role": "assistant", "content": TEXT}
     return _RESULT in (attempt(messages, _TOOLS) or "")
 
 
 def takes_several_calls(attempt: Try, shape: CallShape) -> bool:
-    """Return whether an assistant may have called more than once in a message."""
+    """Return whether the prompt contains the second call of a message."""
     return _OTHER_TOOL in (
         attempt(_conversation(shape, _TOOL, _OTHER_TOOL), _TOOLS[:1]) or ""
     )
@@ -107,7 +108,7 @@ def _conversation(shape: CallShape, *names: str) -> list[dict[str, Any]]:
     if shape.has_text:
         arguments = json.dumps(arguments)
     calls = [
-        # Mistral's templates insist on ids of nine letters and digits.
+        # Mistral's templates reject ids that are not nine letters and digits.
         {
             "id": f"callprob{index}",
             "type": "function",

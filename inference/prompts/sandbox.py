@@ -1,9 +1,9 @@
-"""Jinja for chat templates, which come with model files: strangers' programs.
+"""A sandbox for chat templates: programs from strangers that come with model files.
 
-They cannot reach Python's internals or change what they are given, and they
-cannot run for long or fill the memory: loops, calls and filters are counted,
-and text is measured before it is made. A bound inside the process is not a
-jail; it stops mistakes and the known tricks, for a few microseconds.
+Jinja's own sandbox keeps them from Python's internals and from changing their input.
+This one also limits their time and memory: it counts loops, calls and filters, and
+measures text before it is made. It is not an operating system's isolation: it stops
+mistakes and known attacks, for a few microseconds a rendering.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 MAX_STEPS = 100_000
 MAX_RANGE = 10_000
 MAX_SECONDS = 2.0
-#: All text made on the way to a prompt, in lengths of the longest prompt.
+#: All text that a rendering may make, as a multiple of the longest prompt.
 _MAX_WASTE = 32
 _MAX_NUMBER_BITS = 256
 _MAX_WIDTH = 10_000
-#: Characters that an item of a list, or a thing that is no text, counts as.
+#: An item of a list, or a value that is not text, counts as this many characters.
 _ITEM_CHARS = 16
 _WIDE_FORMAT = re.compile(r"\d{4,}|\*")
 _REFUSED_METHODS = ("expandtabs", "translate")
 
 
 class TemplateRefused(TemplateError):
-    """A template that does more than a chat template may; the message says what."""
+    """A template exceeds a limit of the sandbox; the message says which."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What is left for one rendering."""
+    """What is left of the limits of one rendering."""
 
     chars: int
     steps: int = MAX_STEPS
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
     def step(self) -> None:
-        """Count a turn of a loop, a call or a filter. Raises TemplateRefused."""
+        """Count an iteration, a call or a filter. Raises TemplateRefused."""
         self.steps -= 1
         if self.steps < 0:
             raise TemplateRefused(f"it takes more than {MAX_STEPS:,} steps")
@@ -59,19 +59,19 @@ class Budget:
         """Count text that is about to be made. Raises TemplateRefused."""
         self.chars -= chars
         if self.chars < 0:
-            raise TemplateRefused("it makes too much text")
+            raise TemplateRefused("it renders too much text")
 
 
 _budget: contextvars.ContextVar[Budget] = contextvars.ContextVar("budget")
 
 
 def current_budget() -> Budget:
-    """Return the budget of the rendering under way."""
+    """Return the budget of the current rendering."""
     return _budget.get()
 
 
 def render_bounded(render: Callable[[], Iterable[str]], *, max_chars: int) -> str:
-    """Return the text of a template's pieces. Raises what the template raises."""
+    """Return the text of a template's pieces. Raises whatever the template raises."""
     token = _budget.set(Budget(chars=_MAX_WASTE * max_chars))
     try:
         pieces: list[str] = []
@@ -79,7 +79,7 @@ def render_bounded(render: Callable[[], Iterable[str]], *, max_chars: int) -> st
         for piece in render():
             length += len(piece)
             if length > max_chars:
-                raise TemplateRefused(f"it makes more than {max_chars:,} characters")
+                raise TemplateRefused(f"it renders more than {max_chars:,} characters")
             pieces.append(piece)
         return "".join(pieces)
     finally:
@@ -87,9 +87,10 @@ def render_bounded(render: Callable[[], Iterable[str]], *, max_chars: int) -> st
 
 
 def text_of(value: Any) -> str:
-    """Return the value as text, measured; a tree is counted node by node.
+    """Return the value as text, within the budget.
 
-    A few dozen lists that hold each other twice are a tree without end.
+    The nodes of a tree are counted first: a few dozen lists, each with the next one
+    twice, have billions of them.
     """
     budget = _budget.get()
     if not isinstance(value, str):
@@ -127,14 +128,14 @@ def measure_format(template: str, values: Iterable[Any], *, mark: str) -> None:
 
 
 def check_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse numbers that can only be meant to pad or repeat."""
+    """Reject numbers that are so large that they can only pad or repeat text."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, int) and abs(value) > _MAX_WIDTH:
             raise TemplateRefused(f"it passes a number above {_MAX_WIDTH:,}")
 
 
 class _Counted(CodeGenerator):
-    """Compiles loops and ``~`` so that they go through a counting filter."""
+    """Compiles loops and ``~`` so that a filter counts them."""
 
     def visit_Template(  # noqa: N802 - Jinja's name
         self, node: nodes.Template, frame: Frame | None = None
@@ -149,17 +150,17 @@ class _Counted(CodeGenerator):
 
 
 class BoundedSandbox(ImmutableSandboxedEnvironment):
-    """An environment in which rendering ends soon and stays small.
+    """A Jinja environment whose renderings are limited in time and size.
 
-    Filters that make text out of proportion to what they are given have to be
-    replaced before they are put through ``bounded``.
+    Filters whose output can be far larger than their input must be replaced by ones
+    that measure it first: see filters.py.
     """
 
     code_generator_class = _Counted
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:
-        # Folding constants would run filters at compile time, out of any budget.
+        # Constant folding would run filters at compile time, without a budget.
         super().__init__(
             optimized=False, cache_size=0, finalize=_measured_output, **options
         )
@@ -250,7 +251,7 @@ def _size(value: Any) -> int:
 
 
 def _measure_method(text: str, name: str, args: tuple[Any, ...]) -> None:
-    """Count what a method of a string is about to make."""
+    """Count the text that a method of a string is about to make."""
     if name in _REFUSED_METHODS:
         raise TemplateRefused(f"it calls str.{name}")
     if name == "replace" and len(args) >= 2:

@@ -1,4 +1,4 @@
-"""Chat templates: compiled once, known by what they show, rendered within bounds."""
+"""A chat template: compiled once, probed once, rendered in a sandbox."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _NO_TOKENS = {"bos_token": "", "eos_token": ""}
 
 
 class ChatTemplateError(RequestRejected):
-    """The template cannot be used, or refuses the conversation."""
+    """The template cannot be used, or rejects the conversation."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="chat_template_error", param="messages")
 
 
 class ChatTemplate:
-    """A compiled template and what it expects.
+    """A compiled chat template, and what it supports.
 
-    What only some conversations need to know is found out when it is asked for.
+    Properties are found by probing (probing.py) when they are first read.
     """
 
     def __init__(self, source: str) -> None:
@@ -59,33 +59,33 @@ class ChatTemplate:
 
     @property
     def max_preamble_chars(self) -> int:
-        """The most characters that are the template's own, in any prompt."""
+        """The most characters of a prompt that can come from the template itself."""
         return _MAX_SOURCE_CHARS
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """The names that the template reads and does not make itself."""
+        """The variables that the template reads but does not set."""
         tree = _environment().parse(self._source)
         return frozenset(meta.find_undeclared_variables(tree))
 
     @cached_property
     def takes_system(self) -> bool:
-        """Whether the model hears a system message."""
+        """Whether the prompt contains a system message."""
         return template_probe.takes_system(self._try)
 
     @cached_property
     def takes_tools(self) -> bool:
-        """Whether the model is told of tools."""
+        """Whether the prompt contains the tools."""
         return template_probe.takes_tools(self._try)
 
     @cached_property
     def call_shape(self) -> CallShape | None:
-        """How an assistant's calls are to be written; None if the model sees none."""
+        """How the template expects calls; None if it ignores them."""
         return template_probe.call_shape(self._try)
 
     @cached_property
     def takes_results(self) -> bool:
-        """Whether the model is told what a tool has returned."""
+        """Whether the prompt contains the result of a tool."""
         return template_probe.takes_results(self._try)
 
     @cached_property
@@ -95,14 +95,14 @@ class ChatTemplate:
         return shape is None or template_probe.takes_several_calls(self._try, shape)
 
     def check(self) -> None:
-        """Raise ChatTemplateError unless it shows what a user says."""
+        """Raise ChatTemplateError unless the prompt contains a user's message."""
         said = Message("user", template_probe.TEXT)
         text = self.render([said], _NO_TOKENS, max_chars=_MAX_PROBE_CHARS)
         if template_probe.TEXT not in text:
-            raise ChatTemplateError("The template does not show what a user says.")
+            raise ChatTemplateError("The template does not render the user's messages.")
 
     def mentions(self, texts: Iterable[str]) -> bool:
-        """Return whether any of the texts stands in the template."""
+        """Return whether the template's source contains any of the texts."""
         return any(text in self._source for text in texts)
 
     def render(
@@ -144,13 +144,13 @@ class ChatTemplate:
             )
         except TemplateRaised as error:
             raise ChatTemplateError(
-                f"The model's chat template refuses the messages: {error.message}"
+                f"The model's chat template rejected the messages: {error.message}"
             ) from None
         except TemplateError as error:
             raise ChatTemplateError(
                 f"The model's chat template failed: {error.message}"
             ) from None
-        # A template is a program; what it raises is its own fault.
+        # A template is a program, so it may raise anything.
         except Exception as error:
             raise ChatTemplateError(
                 f"The model's chat template failed: {error}"
@@ -186,7 +186,7 @@ class ChatTemplate:
             ]
         if message.reasoning is not None:
             seen["reasoning_content"] = seen["reasoning"] = message.reasoning
-            # gpt-oss has one place for what is said and thought before a call.
+            # gpt-oss has one place for the content and the reasoning before a call.
             if not (message.tool_calls and content):
                 seen["thinking"] = message.reasoning
         return seen
@@ -198,7 +198,7 @@ def _environment() -> Environment:
 
 
 def _with_object(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the tool call with its arguments as an object, as templates expect."""
+    """Return the call with its arguments as an object, as most templates expect."""
     function = call["function"]
     try:
         arguments = json.loads(function["arguments"])

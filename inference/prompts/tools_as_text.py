@@ -1,4 +1,4 @@
-"""Tools and calls as plain text, for templates that have no place for them."""
+"""Tools and calls as plain text, for chat templates that do not support them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SYSTEM = ("system", "developer")
 def with_instructions(
     messages: Sequence[Message], tools: Iterable[Tool], *, takes_system: bool
 ) -> list[Message]:
-    """Return the conversation with the tools described at its beginning.
+    """Return the conversation with a description of the tools at its beginning.
 
-    In the system message, a new one if there is none; before the first message
-    where the model hears no system message.
+    The description goes into the system message, which is added if there is none. If
+    the template ignores system messages, it goes into the first message.
     """
     text = plain_json.instructions(tool.function() for tool in tools)
     first, rest = messages[0], list(messages[1:])
@@ -38,45 +38,45 @@ def with_instructions(
 def with_calls_as_text(
     messages: Sequence[Message], framing: Framing, *, takes_results: bool
 ) -> list[Message]:
-    """Return the conversation with each call as a model would write it.
+    """Return the conversation with each call as the model would write it.
 
-    Results that the template does not take become messages of the user's, those
-    that follow one another one.
+    Unless ``takes_results``, successive results become one user message.
     """
-    told: list[Message] = []
+    shown: list[Message] = []
     was_result = False
     for message in messages:
         is_result = message.role == "tool" and not takes_results
         if message.tool_calls:
             text = _joined(message.content, _written(message.tool_calls, framing))
-            told.append(replace(message, content=text, tool_calls=()))
+            shown.append(replace(message, content=text, tool_calls=()))
         elif is_result:
             text = plain_json.result(message.name or "", message.content or "")
             if was_result:
-                text = _joined(told.pop().content, text)
-            told.append(Message("user", text))
+                text = _joined(shown.pop().content, text)
+            shown.append(Message("user", text))
         else:
-            told.append(message)
+            shown.append(message)
         was_result = is_result
-    return told
+    return shown
 
 
 def begin_answer(
     begun: Message, prompt: str, output_parser: OutputParser
 ) -> tuple[str, bool]:
-    """Return an answer's beginning as the model writes it, and whether it is a thought.
+    """Return the beginning of an answer as the model writes it.
 
-    ``prompt`` is what comes before it; it may begin a thought itself.
+    Also returns whether it ends in reasoning. ``prompt`` is the text before it, which
+    may begin the reasoning itself.
     """
     reasoning, framing = output_parser.reasoning, output_parser.framing
-    is_thought = reasoning.is_begun_by(prompt)
+    in_reasoning = reasoning.is_begun_by(prompt)
     text = ""
     if begun.reasoning:
-        text = ("" if is_thought else reasoning.opening) + begun.reasoning
-        is_thought = True
+        text = ("" if in_reasoning else reasoning.opening) + begun.reasoning
+        in_reasoning = True
     if not begun.content:
-        return text, is_thought
-    if is_thought:
+        return text, in_reasoning
+    if in_reasoning:
         text += reasoning.closing + framing.after_reasoning
     return text + framing.before_content + begun.content, False
 
@@ -87,7 +87,7 @@ def _written(calls: Iterable[dict[str, Any]], framing: Framing) -> str:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Return the arguments; none where they are no JSON object."""
+    """Return the arguments, empty if they are not a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -94,7 +94,7 @@ def test_engine_page_shows_machines_and_workers(admin_client: Client) -> None:
     for url in (ENGINE, STATUS):
         html = admin_client.get(url).content.decode()
         for text in (
-            *("gpu-01", "gpu-02", "no heartbeat", "last heard of 3 min ago"),
+            *("gpu-01", "gpu-02", "no heartbeat", "last heartbeat 3 min ago"),
             *("16 CPUs", "version 5.1.0", "of 24.0 GiB allowed"),
             *("8,192 \u00d7 16", "6.0 GiB", "6.2 M", "6.4 s"),
             *('value="21480" max="131072"', "Failed 3 min ago"),

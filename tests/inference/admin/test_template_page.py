@@ -93,7 +93,7 @@ def test_a_format_that_is_no_longer_known_is_refused_by_name() -> None:
     ("source", "reason"),
     [
         ("{% for m in messages %}", "line 1"),
-        ("Hello!", "does not show what a user says"),
+        ("Hello!", "does not render the user's messages"),
         ("{{ raise_exception('not for you') }}", "not for you"),
         ("{% for i in range(10 ** 9) %}{{ messages }}{% endfor %}", "failed"),
         ("{{ messages[0].content.__class__.__mro__ }}", "__class__"),
@@ -155,7 +155,7 @@ def test_each_sample_can_be_picked(admin_client: Client) -> None:
         assert response.context["form"]["conversation"].value() == sample_text(name)
 
 
-def test_the_facts_tell_what_a_template_knows(admin_client: Client) -> None:
+def test_the_facts_show_what_a_template_supports(admin_client: Client) -> None:
     model = make_model(chat_template=OWN)
 
     response = show(
@@ -164,9 +164,9 @@ def test_the_facts_tell_what_a_template_knows(admin_client: Client) -> None:
     facts = facts_of(response)
 
     assert facts["Detected output parser"] == facts["Output parser in use"] == "hermes"
-    assert facts["System message"] == "heard"
-    assert facts["Tools"] == "told by the template"
-    assert facts["Reasoning"] == "known"
+    assert facts["System message"] == "in the prompt"
+    assert facts["Tools"] == "described by the template"
+    assert facts["Reasoning"] == "supported"
     assert "enable_thinking" in facts["Variables"]
 
 
@@ -177,7 +177,7 @@ def test_thinking_can_be_switched_off_in_the_preview(admin_client: Client) -> No
     other = show(admin_client, model, effort="low").context["found"]
 
     assert prompt.prompt.text.endswith("<think></think>")
-    assert "cannot be told how long to think" in other.error
+    assert "thinking effort of this model cannot be set" in other.error
 
 
 def test_a_format_can_be_chosen_in_the_preview(admin_client: Client) -> None:

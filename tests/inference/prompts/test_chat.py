@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,7 +96,7 @@ def test_a_template_that_raises_is_quoted() -> None:
     message = failure("{{ raise_exception('System role not supported') }}")
 
     assert message == (
-        "The model's chat template refuses the messages: System role not supported"
+        "The model's chat template rejected the messages: System role not supported"
     )
 
 
@@ -266,13 +265,15 @@ def grow(statement: str, output: str) -> str:
         "{% for i in range(9999) %}xxxxxxxxxxxxxxxxxxxx{% endfor %}",
     ],
 )
-def test_a_greedy_template_ends_soon_and_stays_small(source: str) -> None:
-    started = time.monotonic()
+def test_a_greedy_template_is_stopped_by_what_it_does_and_not_by_the_clock(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template_sandbox, "MAX_SECONDS", 60.0)
 
     message = failure(source)
 
     assert "an error in line" not in message
-    assert time.monotonic() - started < 2 * template_sandbox.MAX_SECONDS + 1
+    assert "takes longer than" not in message
 
 
 def test_a_slow_template_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
