@@ -87,13 +87,13 @@ INSTALLED_APPS = [
 # Requests whose route leads to an ApiView pass these and no others, all of them in the
 # event loop: docs/adr/0011-a-short-way-for-the-api.md.
 API_MIDDLEWARE = [
-    "llm_manager.web.prometheus.BeforeMiddleware",
+    "llm_manager.web.prometheus_middleware.BeforeMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "llm_manager.web.prometheus.AfterMiddleware",
+    "llm_manager.web.prometheus_middleware.AfterMiddleware",
 ]
 # All other requests, the admin's above all.
 MIDDLEWARE = [
-    "llm_manager.web.prometheus.BeforeMiddleware",
+    "llm_manager.web.prometheus_middleware.BeforeMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -102,7 +102,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "llm_manager.web.prometheus.AfterMiddleware",
+    "llm_manager.web.prometheus_middleware.AfterMiddleware",
 ]
 ROOT_URLCONF = "llm_manager.urls"
 ASGI_APPLICATION = "llm_manager.web.asgi.application"

@@ -17,8 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
-from inference.metrics.collector import WEB_METRICS, metrics_text
-from inference.metrics.table import COMPATIBLE, METRICS
+from inference.metrics.worker_collector import WEB_METRICS, metrics_text
+from inference.metrics.worker_metrics import COMPATIBLE, METRICS
 from inference.models import Worker, WorkerState
 from inference.worker.pipe import report_from_line, report_to_line
 from tests.configuration import changed

@@ -2,7 +2,7 @@
 
 A new measurement of the engine is a key in ``inference.engine.telemetry`` and a
 line here. What the web processes count themselves is in
-``inference.metrics.collector``.
+``inference.metrics.worker_collector``.
 """
 
 from __future__ import annotations

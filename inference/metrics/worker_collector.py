@@ -28,7 +28,7 @@ from prometheus_client.utils import floatToGoString
 from redis.exceptions import RedisError
 
 from inference.metrics import telemetry_store
-from inference.metrics.table import COMPATIBLE, METRICS, NO_TELEMETRY
+from inference.metrics.worker_metrics import COMPATIBLE, METRICS, NO_TELEMETRY
 from inference.models import Worker, WorkerState
 from inference.transport.messages import Accepted, Finished, TokensGenerated
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
     from inference.engine.telemetry import HistogramData, Snapshot
-    from inference.metrics.table import Metric, Value
+    from inference.metrics.worker_metrics import Metric, Value
     from inference.transport.messages import Event
 
 logger = logging.getLogger(__name__)
