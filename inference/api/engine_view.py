@@ -13,7 +13,7 @@ from inference.api.model_access import key_of, model_find, require
 from inference.api.streaming.generation import Client, Generation
 from inference.api.view import ApiView
 from inference.errors import RequestTimeout
-from inference.metrics.worker_collector import CLIENT_GONE, RequestMeter
+from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.client import get_client
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""The workers' newest measurements, where every web process finds them: in Redis.
+"""The workers' newest measurements, kept in Redis for every web process.
 
-They do not go into the workers' rows: a few kilobytes each second for every
-worker are nothing for Redis, but a table's row would be written anew, and be
-carried along by every query for a worker. Nothing is lost with them either. They
-are cumulated, so what comes a second later says it all.
+They are not in the workers' rows: a few kilobytes each second for every worker are
+nothing to Redis, but the database would write the row again each time and every query
+for a worker would carry them. None is lost for long: they are totals since the load, so
+the next second's say it all.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from inference.engine.telemetry import Snapshot
 
-#: Clears up after workers that are gone. Whether one is there its row says.
+#: Removes what workers that are gone have left. Which are there, their rows say.
 _EXPIRES_S = 60
 
 
 def save(incarnation: str, snapshot: Snapshot) -> None:
-    """Keep what a worker has measured since it was started.
+    """Keep what a worker has measured since its start.
 
     Raises OSError or redis.exceptions.RedisError.
     """
@@ -31,7 +31,7 @@ def save(incarnation: str, snapshot: Snapshot) -> None:
 
 
 def load(incarnations: Iterable[str]) -> dict[str, Snapshot]:
-    """Return the newest measurements of those workers of which there are any.
+    """Return the newest measurements of these workers, if they have reported any.
 
     Raises OSError or redis.exceptions.RedisError.
     """
@@ -42,7 +42,7 @@ def load(incarnations: Iterable[str]) -> dict[str, Snapshot]:
 
 @cache
 def _cache() -> BaseCache:
-    # One for the process: Django would connect to Redis anew in every context.
+    # One for the process: Django would make a new connection in every context.
     return caches.create_connection("default")
 
 

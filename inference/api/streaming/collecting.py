@@ -13,7 +13,7 @@ from inference.api.streaming.logprobs import mean_logprob
 from inference.api.streaming.output import Reader, merged
 from inference.api.streaming.payloads import REASONS, Answer
 from inference.errors import RequestRejected, RequestTimeout
-from inference.metrics.worker_collector import CLIENT_GONE, RequestMeter
+from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.messages import (
     Finished,
     PromptScored,

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from inference.metrics.worker_collector import CLIENT_GONE
+from inference.metrics.request_metrics import CLIENT_GONE
 from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from inference.api.openapi.operations import (
 )
 from inference.api.responses import json_response
 from inference.api.view import ApiView, OpenView
-from inference.metrics.worker_collector import metrics_text
+from inference.metrics.exposition import metrics_text
 from inference.status import Overview, overview
 
 if TYPE_CHECKING:

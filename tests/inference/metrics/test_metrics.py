@@ -17,8 +17,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
-from inference.metrics.worker_collector import WEB_METRICS, metrics_text
-from inference.metrics.worker_metrics import COMPATIBLE, METRICS
+from inference.metrics.compatible_metrics import COMPATIBLE_METRICS
+from inference.metrics.exposition import metrics_text
+from inference.metrics.request_metrics import REQUEST_METRICS
+from inference.metrics.worker_metrics import WORKER_METRICS
 from inference.models import Worker, WorkerState
 from inference.worker.pipe import report_from_line, report_to_line
 from tests.configuration import changed
@@ -361,14 +363,18 @@ async def test_what_an_engine_does_comes_out_at_the_other_end(
 
 
 def test_names_are_declared_once() -> None:
-    exported = [n for m in METRICS + COMPATIBLE for n in (m.name, *m.aliases)]
-    exported += [family.name for web in WEB_METRICS for family in web.describe()]
+    exported = [
+        n for m in WORKER_METRICS + COMPATIBLE_METRICS for n in (m.name, *m.aliases)
+    ]
+    exported += [family.name for web in REQUEST_METRICS for family in web.describe()]
     stems = [name.removesuffix("_total") for name in exported]
     repeated = {stem for stem in stems if stems.count(stem) > 1}
     assert not repeated
 
 
-@pytest.mark.parametrize("metric", METRICS + COMPATIBLE, ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "metric", WORKER_METRICS + COMPATIBLE_METRICS, ids=lambda m: m.name
+)
 def test_names_follow_their_kind(metric: Any) -> None:
     is_counter = metric.kind == "counter"
     assert metric.name.endswith("_total") == is_counter
@@ -379,10 +385,10 @@ def test_names_follow_their_kind(metric: Any) -> None:
 
 def test_the_page_tells_every_metric() -> None:
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-    for metric in METRICS + COMPATIBLE:
+    for metric in WORKER_METRICS + COMPATIBLE_METRICS:
         for name in (metric.name, *metric.aliases):
             assert f"`{name}`" in page
-    for web in WEB_METRICS:
+    for web in REQUEST_METRICS:
         for family in web.describe():
             assert f"`{family.name}" in page
 
@@ -391,7 +397,7 @@ def test_the_dashboard_asks_only_for_what_there_is(worker: Worker) -> None:
     text = (ROOT / "deploy/grafana/llm-manager.json").read_text(encoding="utf-8")
     dashboard = json.loads(text)
     exported = names(scrape())
-    for web in WEB_METRICS:
+    for web in REQUEST_METRICS:
         (family,) = web.describe()
         if family.type == "histogram":
             exported |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
