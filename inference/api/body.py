@@ -68,8 +68,8 @@ class Body(BaseModel):
         if not isinstance(body, dict):
             return body
         known = cls._names
-        unknown = next((name for name in body if name not in known), None)
-        if unknown is not None:
+        if not known.issuperset(body):
+            unknown = next(name for name in body if name not in known)
             members = {name: body[name] for name in body if name in known}
             body = {**members, quote(unknown): True}
         if None in body.values():

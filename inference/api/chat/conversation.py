@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inference.api.body_errors import missing
 from inference.api.chat.messages import AssistantMessage, TextPart, ToolMessage
@@ -27,10 +27,7 @@ def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     calls are answered. Raises InvalidRequest for that, and for texts that are too
     large.
     """
-    found = tuple(
-        _message(message, f"messages[{index}]")
-        for index, message in enumerate(messages)
-    )
+    found = [_message(message, index) for index, message in enumerate(messages)]
     sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
     check_sizes(sizes, "messages")
     return _answered(found)
@@ -45,51 +42,65 @@ def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
     )
 
 
-def _message(message: ChatMessage, path: str) -> Message:
-    content = None if message.content is None else text_of(message.content)
-    further: dict[str, Any] = {}
+def _message(message: ChatMessage, index: int) -> Message:
     if isinstance(message, AssistantMessage):
-        if message.refusal is not None:
-            if content:
-                raise InvalidRequest(
-                    f"'{path}' has content and a refusal; an answer has one of them.",
-                    param=f"{path}.refusal",
-                )
-            content = message.refusal
-        if content is None and message.tool_calls is None:
-            raise missing(f"{path}.content")
-        calls = message.tool_calls or ()
-        further["tool_calls"] = tuple(call.model_dump() for call in calls)
-        further["reasoning"] = message.reasoning_content
-    elif isinstance(message, ToolMessage):
-        further["tool_call_id"] = message.tool_call_id
-    return Message(role=message.role, content=content, name=message.name, **further)
+        return _assistant(message, f"messages[{index}]")
+    return Message(
+        role=message.role,
+        content=text_of(message.content),
+        name=message.name,
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+    )
 
 
-def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _assistant(message: AssistantMessage, path: str) -> Message:
+    content = None if message.content is None else text_of(message.content)
+    if message.refusal is not None:
+        if content:
+            raise InvalidRequest(
+                f"'{path}' has content and a refusal; an answer has one of them.",
+                param=f"{path}.refusal",
+            )
+        content = message.refusal
+    if content is None and message.tool_calls is None:
+        raise missing(f"{path}.content")
+    return Message(
+        role=message.role,
+        content=content,
+        name=message.name,
+        tool_calls=tuple(call.model_dump() for call in message.tool_calls or ()),
+        reasoning=message.reasoning_content,
+    )
+
+
+def _answered(messages: Sequence[Message]) -> tuple[Message, ...]:
     named = []
     calls: dict[str, str] = {}
     caller = ""
     for index, message in enumerate(messages):
-        path = f"messages[{index}]"
         if message.role == "tool":
             call_id = message.tool_call_id or ""
             if call_id not in calls:
+                path = f"messages[{index}].tool_call_id"
                 raise InvalidRequest(
-                    f"'{path}.tool_call_id' is '{quote(call_id)}', and the assistant "
-                    "has no call of this id right before it that is not answered yet.",
-                    param=f"{path}.tool_call_id",
+                    f"'{path}' is '{quote(call_id)}', and the assistant has no call of "
+                    "this id right before it that is not answered yet.",
+                    param=path,
                 )
             function = calls.pop(call_id)
             named.append(replace(message, name=message.name or function))
             continue
-        _check_all_answered(calls, caller)
-        caller = f"{path}.tool_calls"
-        calls = {call["id"]: call["function"]["name"] for call in message.tool_calls}
-        if len(calls) < len(message.tool_calls):
-            raise InvalidRequest(
-                f"Two calls of '{caller}' have the same id.", param=caller
-            )
+        if calls:
+            break
+        if message.tool_calls:
+            caller = f"messages[{index}].tool_calls"
+            calls = {
+                call["id"]: call["function"]["name"] for call in message.tool_calls
+            }
+            if len(calls) < len(message.tool_calls):
+                raise InvalidRequest(
+                    f"Two calls of '{caller}' have the same id.", param=caller
+                )
         named.append(message)
     _check_all_answered(calls, caller)
     return tuple(named)

@@ -96,6 +96,8 @@ def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
 
     The schemas of strict ones can be enforced.
     """
+    if not tools:
+        return ()
     functions = tuple(Tool(**dict(tool.function)) for tool in tools)
     for index, function in enumerate(functions):
         if function.strict:
