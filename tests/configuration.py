@@ -15,3 +15,14 @@ def changed(config: Config, **values: Any) -> Config:
         assert key in sections[section]
         sections[section][key] = value
     return Config.model_validate(sections)
+
+
+def unchecked(config: Config, **values: Any) -> Config:
+    """Return the same with values that are not checked: timeouts of no second, say."""
+    for name, value in values.items():
+        section, _, key = name.partition("__")
+        before = getattr(config, section)
+        assert key in type(before).model_fields
+        after = before.model_copy(update={key: value})
+        config = config.model_copy(update={section: after})
+    return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 from pydantic import model_validator
@@ -41,7 +42,7 @@ class CompletionRequest(CompletionParameters):
     """Write this many answers and return the n that are likeliest by their mean
     logprob. All are counted. Not with stream. Default: n."""
 
-    @property
+    @functools.cached_property
     def prompts(self) -> tuple[str | list[int], ...]:
         """The prompts, each as text or as token ids. Raises InvalidRequest."""
         return tuple(by_path(self.prompt, "prompt").values())

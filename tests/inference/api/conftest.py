@@ -15,7 +15,7 @@ from accounts.models import ApiKey, Scope
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.engine_view import EngineView
 from llm_manager.web.api_chain import api_chain, find_route, is_api
-from tests.configuration import changed
+from tests.configuration import unchecked
 from tests.factories import make_api_key, make_model
 from tests.fakes import FakeEngineClient
 
@@ -121,7 +121,7 @@ def configure(settings: Any) -> Callable[..., None]:
     """Return a function that changes keys of the configuration: ``a__b`` is a.b."""
 
     def change(**keys: Any) -> None:
-        settings.CONFIG = changed(settings.CONFIG, **keys)
+        settings.CONFIG = unchecked(settings.CONFIG, **keys)
 
     return change
 
