@@ -22,7 +22,11 @@ from inference.engine.config import EngineConfig
 from inference.engine.llama import LlamaEmbedder
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.log import LlamaLog
-from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
+from inference.engine.llama.prefill_context import (
+    PrefillContext,
+    can_prefill_apart,
+    pays,
+)
 
 #: Tokens of a made-up text; which they are does not matter.
 _TOKENS = range(1000, 6000)
@@ -55,8 +59,8 @@ def _generate(config: EngineConfig) -> Any:
     model = load_model(config, lambda _: None, log)
     layout = first_layout(config)
     contexts = [make_context(model, config, layout, log)]
-    if can_stage(model, config) and pays(layout):
-        contexts.append(PrefillStage(model, config, layout, log).context)
+    if can_prefill_apart(model, config) and pays(layout):
+        contexts.append(PrefillContext(model, config, layout, log).context)
     for context in contexts:
         for start in range(0, layout.n_ctx, config.n_tokens_max):
             _decode(context, start, min(config.n_tokens_max, layout.n_ctx - start))

@@ -19,7 +19,7 @@ from inference.capacity.kv_cache_size import (
     split_cache,
 )
 from inference.capacity.layer_devices import gpu_shares, layer_devices
-from inference.engine.config import STAGE_SEQUENCES
+from inference.engine.config import PREFILL_CONTEXT_SEQUENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,26 +130,26 @@ def estimate_memory(
     taken = _with_ends(shape, config, machine, n_vocab, devices, owners[-1], held[0])
     if not _prefills_apart(shape, config, machine):
         return taken
-    return _with_stage(taken, shape, config, n_vocab=n_vocab)
+    return _with_prefill_context(taken, shape, config, n_vocab=n_vocab)
 
 
-def _with_stage(
+def _with_prefill_context(
     taken: MemoryEstimate, shape: MemoryShape, config: EngineConfig, *, n_vocab: int
 ) -> MemoryEstimate:
-    """Add the second context that computes pieces of prompts: ``llama/stage.py``.
+    """Add the second context for pieces of prompts: ``llama/prefill_context.py``.
 
-    The engine closes it when the cache has fewer than STAGE_SEQUENCES sequences.
+    A cache of fewer than PREFILL_CONTEXT_SEQUENCES sequences has none.
     """
     at_load, grown = caches(config)
     host = taken.host
     kv, compute = host.kv, 0
     for cache in (at_load, grown):
-        if cache.n_streams >= STAGE_SEQUENCES:
+        if cache.n_streams >= PREFILL_CONTEXT_SEQUENCES:
             one = split_cache(cache.cells_per_stream, 1)
             kept = cache_elements(shape.blocks)
             both = kv_bytes(kept, config, cache, 0) + kv_bytes(kept, config, one, 0)
             kv = max(kv, both)
-            own = compute_bytes(shape, config.of_stage, one, n_vocab=n_vocab)
+            own = compute_bytes(shape, config.of_prefill_context, one, n_vocab=n_vocab)
             compute = max(compute, own)
     return replace(taken, host=replace(host, kv=kv, compute=host.compute + compute))
 

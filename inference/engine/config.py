@@ -24,7 +24,7 @@ POOLINGS = ("", "mean", "cls", "last", "rank")
 #: fewer, one by one: at a depth of 1,400 tokens 64 take hardly longer than 48.
 CPU_TILE = 64
 #: With fewer sequences a context for prompts takes too much memory beside theirs.
-STAGE_SEQUENCES = 4
+PREFILL_CONTEXT_SEQUENCES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class EngineConfig:
     def may_prefill_apart(self) -> bool:
         """Whether a processor may compute pieces of prompts in a context of their own.
 
-        ``llama/stage.py`` says why. The model has a say, too.
+        ``llama/prefill_context.py`` says why. The model has a say, too.
         """
         return (
             self.prefill_context
@@ -136,7 +136,7 @@ class EngineConfig:
         )
 
     @property
-    def of_stage(self) -> EngineConfig:
+    def of_prefill_context(self) -> EngineConfig:
         """How a context for pieces of prompts is made: without flash attention.
 
         A piece has less than a tile, so that the scores of its tokens against every

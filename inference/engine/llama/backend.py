@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import struct
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
-import numpy as np
 
 from inference.engine.cache_layout import first_layout
 from inference.engine.errors import (
@@ -20,15 +16,12 @@ from inference.engine.errors import (
 )
 from inference.engine.llama.bindings.adapters import LlamaAdapters
 from inference.engine.llama.bindings.batch import Batch
-from inference.engine.llama.bindings.loading import (
-    load_model,
-    make_context,
-    prefill_tile,
-)
+from inference.engine.llama.bindings.loading import load_model, prefill_tile
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.draft_model import LlamaDraftModel
-from inference.engine.llama.prefill_context import PrefillStage, can_stage, pays
+from inference.engine.llama.kv_cells import can_cut
+from inference.engine.llama.prefill_context import CellsWithPrefillContext, open_cells
 from inference.engine.llama.sampling.sampler import SequenceSampler
 from inference.engine.llama.sampling.sampler_cache import SamplerCache
 from inference.engine.speculative.verification import num_agreed, verified
@@ -44,9 +37,6 @@ if TYPE_CHECKING:
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepItem, StepPlan
 
-logger = logging.getLogger(__name__)
-
-_BYTES = ctypes.POINTER(ctypes.c_uint8)
 #: What llama_decode returns if it finds no cells; the context is as it was.
 _NO_CELLS = 1
 
@@ -67,13 +57,10 @@ class LlamaBackend:
     ) -> None:
         """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
         self._config = config
-        self._context: Any = None
-        self._stage: PrefillStage | None = None
         self.drafter: LlamaDraftModel | None = None
         self._log = log or LlamaLog()
         self._log.install()
         self._samplers: dict[str, SequenceSampler] = {}
-        self._saved: tuple[int, bytes] | None = None
         self.layout = first_layout(config)
         self.n_cells_max = max(config.n_cells_max, self.layout.n_cells)
         self.n_ctx_max = config.n_ctx_max or config.n_ctx
@@ -91,27 +78,24 @@ class LlamaBackend:
             # More tokens than n_batch never come: the scheduler's budget.
             self._batch = Batch(config.n_batch)
             stack.callback(self._batch.close)
-            stack.callback(self._free_context)
-            self._open_first_context(config)
+            self._open_cells(self.layout)
+            stack.callback(self._free_cells)
             stack.callback(self._free_samplers)
             self._owned = stack.pop_all()
         self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
         self._sampler_cache = SamplerCache(self.tokenizer)
         self._owned.callback(self._sampler_cache.close)
-        self.can_cut = not (
-            llama_cpp.llama_model_is_recurrent(self._model)
-            or llama_cpp.llama_model_is_hybrid(self._model)
-        )
-        self._n_swa: int = llama_cpp.llama_model_n_swa(self._model)
+        self.can_cut = can_cut(self._model)
+        has_window = llama_cpp.llama_model_n_swa(self._model) > 0
         # Of a batch that takes several micro-batches llama.cpp rehearses where the
         # tokens go, and does not bring back the cells of a sliding window that
         # later micro-batches free, but earlier ones still see. So it gets batches
         # that are one micro-batch, or several of different sequences.
-        self.needs_even_batches = self._n_swa > 0
+        self.needs_even_batches = has_window
         if self.needs_even_batches:
             self.n_batch = min(config.n_batch, config.n_ubatch)
         # A sliding window has moved on when a draft turns out wrong.
-        self.can_draft = self.can_cut and not self._n_swa
+        self.can_draft = self.can_cut and not has_window
         self.max_lookup_sequences = config.max_lookup_sequences
         tile = prefill_tile(config)
         #: What fits into a batch but once leaves nothing to choose.
@@ -137,185 +121,73 @@ class LlamaBackend:
             raise
         self._owned.callback(self.drafter.close)
 
-    # The context --------------------------------------------------------------
+    # The cache ----------------------------------------------------------------
 
-    def _open_first_context(self, config: EngineConfig) -> None:
-        """Make the context, and see whether pieces of prompts can be computed apart.
-
-        Raises ModelLoadError.
-        """
-        self._can_stage = can_stage(self._model, config)
-        self._open_contexts(self.layout)
-        if self._stage is not None and not self._rehearse(self._stage):
-            logger.warning("No prompts are computed apart: %s", self._log.tail())
-            self._can_stage = False
-            self._free_context()
-            self._open_contexts(self.layout)
-
-    def _rehearse(self, stage: PrefillStage) -> bool:
-        """Whether cells get from the cache to the stage and back. Leaves both empty.
-
-        Some architectures keep other things than K and V.
-        """
-        token = (llama_cpp.llama_token * 1)(0)
-        try:
-            llama_cpp.llama_decode(
-                self._context, llama_cpp.llama_batch_get_one(token, 1)
-            )
-            before = self.save(0)
-            stage.fill(0, before)
-            self._settle()
-            return self.save(0) == before
-        except (DecodeError, struct.error, ValueError):
-            return False
-        finally:
-            self.clear(0)
-
-    def _open_contexts(self, layout: CacheLayout) -> None:
-        is_staged = self._can_stage and pays(layout)
-        self._context = make_context(self._model, self._config, layout, self._log)
-        self._memory = llama_cpp.llama_get_memory(self._context)
-        if is_staged:
-            self._stage = PrefillStage(self._model, self._config, layout, self._log)
+    def _open_cells(self, layout: CacheLayout) -> None:
+        self._cells = open_cells(self._model, self._config, layout, self._log)
         if self.drafter is not None:
             self.drafter.resize(layout)
 
     @property
     def has_stage(self) -> bool:
         """Whether short pieces of prompts are computed apart beside decodes."""
-        return self._stage is not None
+        return isinstance(self._cells, CellsWithPrefillContext)
 
     def resize(self, layout: CacheLayout) -> None:
-        """Make the KV cache anew, empty, in another shape; the weights stay.
+        """Make the KV cache again, empty, in another shape; the weights stay.
 
         Raises ModelLoadError if there is no memory for it; then the cache is as
-        it was, but empty. Raises EngineError if not even that can be had: nothing
-        can be computed any more.
+        it was, but empty. Raises EngineError if that fails as well: nothing can be
+        computed any more.
         """
-        self._free_context()
+        self._free_cells()
         try:
-            self._open_contexts(layout)
+            self._open_cells(layout)
         except ModelLoadError:
-            self._free_context()
+            self._free_cells()
             self._open_again()
             raise
         self.layout = layout
 
     def _open_again(self) -> None:
         try:
-            self._open_contexts(self.layout)
+            self._open_cells(self.layout)
         except ModelLoadError as error:
             raise EngineError(f"The context is lost: {error.message}") from error
 
-    def _free_context(self) -> None:
-        self._saved = None
+    def _free_cells(self) -> None:
         self._adapters.forget_contexts()
-        if self._stage is not None:
-            self._stage.close()
-        self._stage = None
-        if self._context is not None:
-            llama_cpp.llama_free(self._context)
-        self._context = None
+        self._cells.free()
         if self.drafter is not None:
             self.drafter.free_context()
 
-    # Pieces of prompts apart --------------------------------------------------
-
-    def _decode_apart(
-        self, stage: PrefillStage, item: StepItem, adapters: Adapters
-    ) -> dict[int, Sampled]:
-        slot = item.sequence.slot or 0
-        if stage.slot != slot:
-            stage.fill(slot, self.save(slot))
-        stage.keep(item.start)
-        self._adapters.apply(stage.context, adapters)
-        return self._run(stage.context, [item], in_slot=0)
-
-    def _settle(self, slot: int | None = None) -> None:
-        """Bring what was computed apart, for this slot or any, to where it belongs."""
-        stage = self._stage
-        if stage is None or stage.slot is None or slot not in (None, stage.slot):
-            return
-        target, state = stage.slot, stage.state()
-        stage.clear()
-        self.clear(target)
-        if not self.restore(target, state):
-            raise DecodeError("llama.cpp cannot take a prefill. " + self._log.tail())
-
-    # KV cells -----------------------------------------------------------------
-
     def clear(self, slot: int) -> None:
         """Empty a slot."""
-        self._saved = None
-        if self._stage is not None and self._stage.slot == slot:
-            self._stage.clear()
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        self._cells.clear(slot)
 
     def keep(self, slot: int, length: int) -> bool:
-        """Keep the first ``length`` cells of a slot; False if that leaves nothing.
-
-        Recurrent states cannot go back, and a sliding window may have moved past
-        what the next token needs to see: llama.cpp says so, or the oldest position
-        that is left does.
-        """
-        self._settle(slot)
-        self._saved = None
-        memory = self._memory
-        if llama_cpp.llama_memory_seq_rm(memory, slot, length, -1):
-            oldest_needed = max(0, length - self._n_swa) if self._n_swa else 0
-            first = llama_cpp.llama_memory_seq_pos_min(memory, slot)
-            is_whole = not self.can_cut or first <= oldest_needed
-            if is_whole and self.length(slot) == length:
-                return True
-        self.clear(slot)
-        return False
+        """Keep the first ``length`` cells of a slot; False if that leaves nothing."""
+        return self._cells.keep(slot, length)
 
     def fork(self, source: int, target: int, length: int) -> bool:
-        """Give an empty slot the first ``length`` cells of another; False if not.
-
-        Across the streams of a split cache llama.cpp copies whole streams, used or
-        not; a saved sequence has only what is used, and is saved once for many.
-        """
-        if not self.layout.is_split:
-            llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
-            return self.keep(target, length)
-        if self._saved is None or self._saved[0] != source:
-            self._saved = (source, self.save(source))
-        saved = self._saved
-        done = self.restore(target, saved[1]) and self.keep(target, length)
-        self._saved = saved
-        return done
+        """Give an empty slot the first ``length`` cells of another; False if not."""
+        return self._cells.fork(source, target, length)
 
     def move(self, source: int, target: int) -> None:
         """Bring all cells of a slot to an empty one. Raises DecodeError."""
-        if not self.restore(target, self.save(source)):
-            raise DecodeError("llama.cpp cannot move a sequence. " + self._log.tail())
-        self.clear(source)
+        self._cells.move(source, target)
 
     def save(self, slot: int) -> bytes:
         """Return a copy of a slot's cells."""
-        self._settle(slot)
-        size = llama_cpp.llama_state_seq_get_size(self._context, slot)
-        # Not ctypes' arrays: they are filled with zeros first.
-        buffer = np.empty(size, np.uint8)
-        target = buffer.ctypes.data_as(_BYTES)
-        used = llama_cpp.llama_state_seq_get_data(self._context, target, size, slot)
-        return buffer[:used].tobytes()
+        return self._cells.save(slot)
 
     def restore(self, slot: int, state: bytes | bytearray) -> bool:
         """Fill an empty slot with saved cells; False, with it empty, if it fails."""
-        self._saved = None
-        source = np.frombuffer(state, np.uint8).ctypes.data_as(_BYTES)
-        if llama_cpp.llama_state_seq_set_data(self._context, source, len(state), slot):
-            return True
-        self.clear(slot)
-        return False
+        return self._cells.restore(slot, state)
 
     def length(self, slot: int) -> int:
         """Return how many positions the slot really has."""
-        if self._stage is not None and self._stage.slot == slot:
-            return self._stage.length
-        return int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot)) + 1
+        return self._cells.length(slot)
 
     # Sequences ----------------------------------------------------------------
 
@@ -361,26 +233,18 @@ class LlamaBackend:
         Raises CellsExhausted, with nothing changed, or DecodeError; then the KV
         cells of the plan's slots are undefined.
         """
-        self._saved = None
+        self._cells.will_change()
         gained: dict[int, Sampled] = {}
         together = []
-        # Only where others decode: without them pieces are long, and no faster apart.
-        stage = self._stage if 0 < plan.num_decodes < len(plan.items) else None
         for item in plan.items:
-            if stage is not None and self._suits(stage, item):
-                gained |= self._decode_apart(stage, item, plan.adapters)
-            else:
-                self._settle(item.sequence.slot)
+            apart = self._cells.context_apart(item, plan)
+            if apart is None:
                 together.append(item)
+            else:
+                gained |= self._run(apart, [item], plan.adapters, in_slot=0)
         for items in self._batches(together):
-            self._adapters.apply(self._context, plan.adapters)
-            gained |= self._run(self._context, items)
+            gained |= self._run(self._cells.context, items, plan.adapters)
         return gained
-
-    def _suits(self, stage: PrefillStage, item: StepItem) -> bool:
-        """Whether an item had better be computed apart from those that decode."""
-        slot = item.sequence.slot or 0
-        return not item.is_decode and stage.suits(slot, item.start, len(item.tokens))
 
     def _is_tiled(self, item: StepItem) -> bool:
         return len(item.tokens) >= self.prefill_tile > 1
@@ -399,9 +263,15 @@ class LlamaBackend:
         return [batch for batch in (others, tiled) if batch]
 
     def _run(
-        self, context: Any, items: list[StepItem], *, in_slot: int | None = None
+        self,
+        context: Any,
+        items: list[StepItem],
+        adapters: Adapters,
+        *,
+        in_slot: int | None = None,
     ) -> dict[int, Sampled]:
         """Compute one batch, in the items' slots or in this one."""
+        self._adapters.apply(context, adapters)
         batch = self._batch
         batch.clear()
         ends = [

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineError, ModelLoadError
-from inference.engine.llama import LlamaBackend
-from inference.engine.llama import backend as backend_module
+from inference.engine.llama import LlamaBackend, kv_cells
 from inference.engine.llama.bindings.loading import make_context
 from tests.inference.engine.driver import Driver
 
@@ -223,7 +222,7 @@ def test_without_memory_for_a_longer_context_only_the_long_prompts_fail(
             raise ModelLoadError("failed to allocate buffer for kv cache")
         return make_context(model, config, layout, log)
 
-    monkeypatch.setattr(backend_module, "make_context", make)
+    monkeypatch.setattr(kv_cells, "make_context", make)
     backend = load(q4_0_model_path, n_ctx=256, n_ctx_max=1024, n_cells_max=4096)
     driver = Driver(backend)
     driver.add("30", tokens(backend, turn(30)), 8 * NUMBER)
@@ -251,7 +250,7 @@ def test_a_context_that_cannot_be_had_back_is_the_end(
     def make(*_: object) -> Any:
         raise ModelLoadError("failed to allocate buffer for kv cache")
 
-    monkeypatch.setattr(backend_module, "make_context", make)
+    monkeypatch.setattr(kv_cells, "make_context", make)
     driver.add("long", tokens(backend, system(40)), 4)
     with pytest.raises(EngineError, match="context is lost: failed to allocate"):
         driver.step()

@@ -11,7 +11,11 @@ import pytest
 from inference.engine import EngineConfig, SamplingParams
 from inference.engine.errors import DecodeError
 from inference.engine.llama import LlamaBackend
-from inference.engine.llama.prefill_context import turned
+from inference.engine.llama.prefill_context import (
+    CellsWithPrefillContext,
+    PrefillContext,
+)
+from inference.engine.llama.transposed_state import transposed
 from inference.engine.request import GenerationRequest
 from tests.inference.engine.driver import Driver
 
@@ -29,7 +33,7 @@ def load(path: Path, **options: Any) -> LlamaBackend:
 
 
 @pytest.fixture(scope="module")
-def staged(sample_model_path: Path) -> Iterator[LlamaBackend]:
+def backend(sample_model_path: Path) -> Iterator[LlamaBackend]:
     backend = load(sample_model_path)
     yield backend
     backend.close()
@@ -56,33 +60,41 @@ def running(backend: LlamaBackend) -> Driver:
     return driver
 
 
-def until_staged(driver: Driver, backend: LlamaBackend) -> None:
-    """Step until the stage is in use."""
-    assert backend._stage is not None
+def prefill_of(backend: LlamaBackend) -> PrefillContext | None:
+    cells = backend._cells
+    return cells.prefill if isinstance(cells, CellsWithPrefillContext) else None
+
+
+def until_apart(driver: Driver, backend: LlamaBackend) -> None:
+    """Step until the second context is in use."""
+    prefill = prefill_of(backend)
+    assert prefill is not None
     for _ in range(200):
-        if backend._stage.slot is not None:
+        if prefill.slot is not None:
             return
         driver.step()
-    raise AssertionError("the stage is not used")
+    raise AssertionError("the second context is not used")
 
 
-def test_a_long_prompt_beside_a_stream_is_computed_there(staged: LlamaBackend) -> None:
-    driver = running(staged)
-    driver.add("long", long_prompt(staged, "long", sentences=30), 4)
-    until_staged(driver, staged)
+def test_a_long_prompt_beside_a_stream_is_computed_there(backend: LlamaBackend) -> None:
+    driver = running(backend)
+    driver.add("long", long_prompt(backend, "long", sentences=30), 4)
+    until_apart(driver, backend)
     while len(driver.tokens["long"]) < 4:
         driver.step()
-    assert staged._stage is not None
-    assert staged._stage.slot is None
+    prefill = prefill_of(backend)
+    assert prefill is not None
+    assert prefill.slot is None
 
 
-def test_a_long_prompt_alone_is_not(staged: LlamaBackend) -> None:
-    driver = Driver(staged)
-    driver.add("long", long_prompt(staged, "alone", sentences=30), 4)
-    assert staged._stage is not None
+def test_a_long_prompt_alone_is_not(backend: LlamaBackend) -> None:
+    driver = Driver(backend)
+    driver.add("long", long_prompt(backend, "alone", sentences=30), 4)
+    prefill = prefill_of(backend)
+    assert prefill is not None
     while not driver.tokens["long"]:
         driver.step()
-        assert staged._stage.slot is None
+        assert prefill.slot is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_other_caches_have_none(
 ) -> None:
     backend = load(sample_model_path, **options)
     try:
-        assert backend._stage is None
+        assert prefill_of(backend) is None
     finally:
         backend.close()
 
@@ -102,24 +114,24 @@ def test_other_caches_have_none(
 def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None:
     backend = load(sample_model_path, n_ctx_max=4096, n_cells_max=4096)
     try:
-        assert backend._stage is not None
+        assert prefill_of(backend) is not None
         driver = Driver(backend)
         driver.add("short", long_prompt(backend, "short", sentences=6), 4)
         driver.run()
         driver.add("long", long_prompt(backend, "long", sentences=70), 4)
         driver.run()
         assert backend.layout.n_seq_max < 4
-        assert backend._stage is None
+        assert prefill_of(backend) is None
         assert len(driver.tokens["long"]) == 4
     finally:
         backend.close()
 
 
 def test_probabilities_are_those_of_the_same_prompt_alone(
-    staged: LlamaBackend,
+    backend: LlamaBackend,
 ) -> None:
-    alone = logprobs_after(staged, Driver(staged))
-    beside = logprobs_after(staged, running(staged))
+    alone = logprobs_after(backend, Driver(backend))
+    beside = logprobs_after(backend, running(backend))
     assert np.abs(np.subtract(alone, beside)).max() < 0.1
 
 
@@ -138,68 +150,68 @@ def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
 
 @pytest.mark.long
 def test_of_two_prompts_one_is_computed_there_and_both_get_their_own_answers(
-    staged: LlamaBackend,
+    backend: LlamaBackend,
 ) -> None:
     prompts = {
-        salt: long_prompt(staged, salt, sentences=22) for salt in ("red", "green")
+        salt: long_prompt(backend, salt, sentences=22) for salt in ("red", "green")
     }
     alone: dict[str, list[int]] = {}
     for salt, prompt in prompts.items():
-        driver = Driver(staged)
+        driver = Driver(backend)
         driver.add(salt, prompt, 12)
         driver.run()
         alone |= driver.tokens
-    together = running(staged)
+    together = running(backend)
     for salt, prompt in prompts.items():
         together.add(salt, prompt, 12)
-    until_staged(together, staged)
+    until_apart(together, backend)
     while any(len(together.tokens[salt]) < 12 for salt in prompts):
         together.step()
     assert {salt: together.tokens[salt] for salt in prompts} == alone
 
 
 @pytest.mark.long
-def test_a_prompt_that_is_cancelled_in_the_stage_leaves_it_to_the_next(
-    staged: LlamaBackend,
+def test_a_prompt_that_is_cancelled_in_the_second_context_leaves_it_to_the_next(
+    backend: LlamaBackend,
 ) -> None:
-    driver = running(staged)
-    driver.add("gone", long_prompt(staged, "gone", sentences=30), 12)
-    until_staged(driver, staged)
+    driver = running(backend)
+    driver.add("gone", long_prompt(backend, "gone", sentences=30), 12)
+    until_apart(driver, backend)
     driver.core.abort(["gone"])
-    driver.add("next", long_prompt(staged, "next"), 12)
+    driver.add("next", long_prompt(backend, "next"), 12)
     while len(driver.tokens["next"]) < 12:
         driver.step()
-    other = Driver(staged)
-    other.add("next", long_prompt(staged, "next"), 12)
+    other = Driver(backend)
+    other.add("next", long_prompt(backend, "next"), 12)
     other.run()
     assert driver.tokens["next"] == other.tokens["next"]
 
 
-def test_a_prefix_that_was_computed_in_the_stage_is_reused(
-    staged: LlamaBackend,
+def test_a_prefix_that_was_computed_in_the_second_context_is_reused(
+    backend: LlamaBackend,
 ) -> None:
-    prompt = long_prompt(staged, "again", sentences=24)
-    driver = running(staged)
+    prompt = long_prompt(backend, "again", sentences=24)
+    driver = running(backend)
     driver.add("first", prompt, 4)
-    until_staged(driver, staged)
+    until_apart(driver, backend)
     while len(driver.tokens["first"]) < 4:
         driver.step()
-    driver.add("second", [*prompt, *long_prompt(staged, "more", sentences=6)], 4)
+    driver.add("second", [*prompt, *long_prompt(backend, "more", sentences=6)], 4)
     while len(driver.tokens["second"]) < 4:
         driver.step()
     assert driver.cached["second"] >= len(prompt)
 
 
-def test_what_is_turned_twice_is_as_it_was(staged: LlamaBackend) -> None:
-    driver = Driver(staged)
-    driver.add("a", staged.tokenizer.tokenize("The sea is", special=True), 4)
+def test_what_is_turned_twice_is_as_it_was(backend: LlamaBackend) -> None:
+    driver = Driver(backend)
+    driver.add("a", backend.tokenizer.tokenize("The sea is", special=True), 4)
     driver.run()
-    state = staged.save(0)
-    there = turned(state, n_streams=1)
+    state = backend.save(0)
+    there = transposed(state, n_streams=1)
     assert there != state
-    assert turned(there, n_streams=4) == state
+    assert transposed(there, n_streams=4) == state
 
 
 def test_what_is_no_saved_sequence_is_an_error() -> None:
     with pytest.raises(DecodeError):
-        turned(bytes(12 + 16), n_streams=1)
+        transposed(bytes(12 + 16), n_streams=1)

@@ -1,0 +1,130 @@
+"""A context and its KV cells, slot by slot."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp
+import numpy as np
+
+from inference.engine.errors import DecodeError
+from inference.engine.llama.bindings.loading import make_context
+
+if TYPE_CHECKING:
+    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config import EngineConfig
+    from inference.engine.llama.bindings.log import LlamaLog
+    from inference.engine.step import StepItem, StepPlan
+
+_BYTES = ctypes.POINTER(ctypes.c_uint8)
+
+
+class KVCells:
+    """A model's context of one layout. A slot is a seq_id of llama.cpp's."""
+
+    def __init__(
+        self, model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
+    ) -> None:
+        """Make the context, its cells empty. Raises ModelLoadError."""
+        self.layout = layout
+        self._log = log
+        self._can_cut = can_cut(model)
+        self._n_swa: int = llama_cpp.llama_model_n_swa(model)
+        #: The slot that was saved last, and its cells, until any cells change.
+        self._saved: tuple[int, bytes] | None = None
+        self.context: Any = make_context(model, config, layout, log)
+        self._memory = llama_cpp.llama_get_memory(self.context)
+
+    def context_apart(self, _item: StepItem, _plan: StepPlan) -> Any | None:
+        """Return a context that computes this item by itself, in its slot 0.
+
+        None: it is computed in ``context``, together with the step's other items.
+        """
+        return None
+
+    def clear(self, slot: int) -> None:
+        """Empty a slot."""
+        self._saved = None
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def keep(self, slot: int, length: int) -> bool:
+        """Keep the first ``length`` cells of a slot; False if that leaves nothing.
+
+        A recurrent state cannot go back, and a sliding window may have moved past
+        what the next token needs to see: llama.cpp refuses, or the oldest position
+        that is left is too new.
+        """
+        self._saved = None
+        memory = self._memory
+        if llama_cpp.llama_memory_seq_rm(memory, slot, length, -1):
+            oldest_needed = max(0, length - self._n_swa) if self._n_swa else 0
+            first = llama_cpp.llama_memory_seq_pos_min(memory, slot)
+            is_whole = not self._can_cut or first <= oldest_needed
+            if is_whole and self.length(slot) == length:
+                return True
+        self.clear(slot)
+        return False
+
+    def fork(self, source: int, target: int, length: int) -> bool:
+        """Give an empty slot the first ``length`` cells of another; False if not.
+
+        Across the streams of a split cache llama.cpp copies whole streams, used or
+        not; a saved sequence has only what is used, and is saved once for many.
+        """
+        if not self.layout.is_split:
+            llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+            return self.keep(target, length)
+        if self._saved is None or self._saved[0] != source:
+            self._saved = (source, self.save(source))
+        saved = self._saved
+        done = self.restore(target, saved[1]) and self.keep(target, length)
+        self._saved = saved
+        return done
+
+    def move(self, source: int, target: int) -> None:
+        """Bring all cells of a slot to an empty one. Raises DecodeError."""
+        if not self.restore(target, self.save(source)):
+            raise DecodeError("llama.cpp cannot move a sequence. " + self._log.tail())
+        self.clear(source)
+
+    def save(self, slot: int) -> bytes:
+        """Return a copy of a slot's cells."""
+        size = llama_cpp.llama_state_seq_get_size(self.context, slot)
+        # Not an array of ctypes: it would be filled with zeros first.
+        buffer = np.empty(size, np.uint8)
+        target = buffer.ctypes.data_as(_BYTES)
+        used = llama_cpp.llama_state_seq_get_data(self.context, target, size, slot)
+        return buffer[:used].tobytes()
+
+    def restore(self, slot: int, state: bytes | bytearray) -> bool:
+        """Fill an empty slot with saved cells; False, with it empty, if it fails."""
+        self._saved = None
+        source = np.frombuffer(state, np.uint8).ctypes.data_as(_BYTES)
+        if llama_cpp.llama_state_seq_set_data(self.context, source, len(state), slot):
+            return True
+        self.clear(slot)
+        return False
+
+    def length(self, slot: int) -> int:
+        """Return how many positions the slot really has."""
+        return int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot)) + 1
+
+    def will_change(self) -> None:
+        """Take note that a step is about to change cells."""
+        self._saved = None
+
+    def free(self) -> None:
+        """Free the context. Idempotent."""
+        self._saved = None
+        if self.context is not None:
+            llama_cpp.llama_free(self.context)
+        self.context = None
+
+
+def can_cut(model: Any) -> bool:
+    """Whether a sequence's end can be dropped: not from a recurrent state."""
+    return not (
+        llama_cpp.llama_model_is_recurrent(model)
+        or llama_cpp.llama_model_is_hybrid(model)
+    )
