@@ -1,4 +1,4 @@
-"""The engine of models that make vectors: a step is one batch of whole texts."""
+"""The engine of embedding and ranking models: a step is one batch of whole texts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """A request, how many of its inputs have been taken, and what came of them."""
+class _Progress:
+    """How far a request is: how many of its inputs were taken, and their vectors."""
 
     request: EmbeddingRequest
     arrival: int
@@ -36,8 +36,8 @@ class _Job:
     is_ended: bool = False
 
     @property
-    def following(self) -> list[int]:
-        """The input that is next."""
+    def next_input(self) -> list[int]:
+        """The tokens of the input that is next."""
         return self.request.inputs[self.taken]
 
     @property
@@ -46,16 +46,16 @@ class _Job:
         return len(self.vectors) == len(self.request.inputs)
 
 
-#: An input: whose, and the how manieth.
-_Item = tuple[_Job, int]
+#: One input: its request, and its index there.
+_Input = tuple[_Progress, int]
 
 
 class EmbeddingCore:
-    """Makes vectors on one backend. Not thread-safe: one thread owns it.
+    """Computes vectors on one backend. Not thread-safe: one thread owns it.
 
-    Batches are filled with inputs of all requests that wait, input by input in the
-    order that is fair between keys: a request with thousands of inputs does not
-    delay one with a single input.
+    A batch takes inputs one by one from all waiting requests, in the order that is
+    fair between keys: a request with thousands of inputs does not delay one with a
+    single input.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class EmbeddingCore:
     ) -> None:
         self._backend = backend
         self._clock = clock
-        self._queue: FairQueue[_Job] = FairQueue()
-        self._jobs: dict[str, _Job] = {}
+        self._queue: FairQueue[_Progress] = FairQueue()
+        self._requests: dict[str, _Progress] = {}
         self._arrivals = count()
         self.telemetry = Telemetry(n_ctx=backend.n_ctx_max, n_ctx_max=backend.n_ctx_max)
         self._requests_total = 0
@@ -76,36 +76,36 @@ class EmbeddingCore:
     @property
     def has_work(self) -> bool:
         """Whether a step would do something."""
-        return bool(self._jobs)
+        return bool(self._requests)
 
     def add(self, request: EmbeddingRequest) -> None:
         """Queue a request; ``check_inputs`` has been asked before."""
-        job = _Job(request, next(self._arrivals), self._clock())
-        self._jobs[request.request_id] = job
-        self._queue.enter(job)
+        progress = _Progress(request, next(self._arrivals), self._clock())
+        self._requests[request.request_id] = progress
+        self._queue.enter(progress)
         self._requests_total += 1
 
     def abort(self, request_ids: Iterable[str]) -> None:
-        """End these requests before the next step; no output comes of it."""
+        """End these requests before the next step, without an output."""
         for request_id in request_ids:
-            job = self._jobs.get(request_id)
-            if job is not None:
-                self._end(job, FinishReason.ABORTED)
+            progress = self._requests.get(request_id)
+            if progress is not None:
+                self._end(progress, FinishReason.ABORTED)
 
     # A step -------------------------------------------------------------------
 
     def step(self) -> list[EmbeddingOutput]:
-        """Compute one batch; return the requests that began, ended or failed by it."""
+        """Compute one batch; return the requests that began, ended or failed in it."""
         batch = self._fill()
         if not batch:
             return []
-        outputs = [_begun(job) for job, number in batch if number == 0]
+        outputs = [_begun(progress) for progress, number in batch if number == 0]
         try:
             rows = self._embed(batch)
         except DecodeError as error:
             if len(batch) == 1:
                 return outputs + self._fail(batch[0][0], error)
-            # Whose fault it is shows when each is computed by itself.
+            # One of them is at fault: computed one by one, only that request fails.
             return outputs + [o for item in batch for o in self._alone(item)]
         return outputs + [
             output
@@ -113,38 +113,38 @@ class EmbeddingCore:
             for output in self._keep(item, row)
         ]
 
-    def _fill(self) -> list[_Item]:
+    def _fill(self) -> list[_Input]:
         """Take inputs off the queue until the batch is full."""
-        batch: list[_Item] = []
+        batch: list[_Input] = []
         room = self._backend.n_batch
         while len(batch) < self._backend.layout.n_seq_max:
 
-            def fits(job: _Job, room: int = room) -> bool:
-                # What is longer than a batch has one to itself.
-                return not batch or len(job.following) <= room
+            def fits(progress: _Progress, room: int = room) -> bool:
+                # An input that is longer than a batch gets one of its own.
+                return not batch or len(progress.next_input) <= room
 
-            job = self._queue.first(fits)
-            if job is None:
+            progress = self._queue.first(fits)
+            if progress is None:
                 break
-            batch.append((job, job.taken))
-            room -= len(job.following)
-            self._queue.charge(job, prefill=len(job.following))
-            self._account(job)
-            job.taken += 1
-            if job.taken == len(job.request.inputs):
-                self._queue.take(job)
+            batch.append((progress, progress.taken))
+            room -= len(progress.next_input)
+            self._queue.charge(progress, prefill=len(progress.next_input))
+            self._account(progress)
+            progress.taken += 1
+            if progress.taken == len(progress.request.inputs):
+                self._queue.take(progress)
         return batch
 
-    def _account(self, job: _Job) -> None:
+    def _account(self, progress: _Progress) -> None:
         self.telemetry.started(
-            queued_s=self._clock() - job.queued_at,
-            prompt_tokens=len(job.following),
+            queued_s=self._clock() - progress.queued_at,
+            prompt_tokens=len(progress.next_input),
             cached_tokens=0,
         )
-        self._prompt_tokens_total += len(job.following)
+        self._prompt_tokens_total += len(progress.next_input)
 
-    def _embed(self, batch: Sequence[_Item]) -> NDArray[np.float32]:
-        inputs = [job.request.inputs[number] for job, number in batch]
+    def _embed(self, batch: Sequence[_Input]) -> NDArray[np.float32]:
+        inputs = [progress.request.inputs[number] for progress, number in batch]
         start = self._clock()
         rows = self._backend.embed(inputs)
         self.telemetry.step(
@@ -155,7 +155,7 @@ class EmbeddingCore:
         )
         return rows
 
-    def _alone(self, item: _Item) -> list[EmbeddingOutput]:
+    def _alone(self, item: _Input) -> list[EmbeddingOutput]:
         """Compute an input by itself."""
         if item[0].is_ended:
             return []
@@ -165,51 +165,51 @@ class EmbeddingCore:
             return self._fail(item[0], error)
         return self._keep(item, rows[0])
 
-    def _keep(self, item: _Item, row: NDArray[np.float32]) -> list[EmbeddingOutput]:
-        """Keep an input's vector; return the request's end if it was the last."""
-        job, number = item
-        if job.is_ended:
+    def _keep(self, item: _Input, row: NDArray[np.float32]) -> list[EmbeddingOutput]:
+        """Store an input's vector; return the finished request if it was the last."""
+        progress, number = item
+        if progress.is_ended:
             return []
         if not np.isfinite(row).all():
             error = DecodeError("The model computed numbers that are none (NaN).")
-            return self._fail(job, error)
+            return self._fail(progress, error)
         vector = row if self._backend.is_ranking else normalized(row)
-        job.vectors[number] = vector.astype("<f4").tobytes()
-        if not job.is_done:
+        progress.vectors[number] = vector.astype("<f4").tobytes()
+        if not progress.is_done:
             return []
-        self._end(job, FinishReason.STOP)
-        vectors = tuple(vector for _, vector in sorted(job.vectors.items()))
+        self._end(progress, FinishReason.STOP)
+        vectors = tuple(vector for _, vector in sorted(progress.vectors.items()))
         return [
             EmbeddingOutput(
-                request_id=job.request.request_id,
-                num_prompt=job.request.num_prompt,
+                request_id=progress.request.request_id,
+                num_prompt=progress.request.num_prompt,
                 vectors=vectors,
                 finish_reason=FinishReason.STOP,
             )
         ]
 
-    def _fail(self, job: _Job, error: DecodeError) -> list[EmbeddingOutput]:
-        """End a request of which an input cannot be computed."""
-        if job.is_ended:
+    def _fail(self, progress: _Progress, error: DecodeError) -> list[EmbeddingOutput]:
+        """End a request because one of its inputs cannot be computed."""
+        if progress.is_ended:
             return []
-        self._end(job, FinishReason.FAILED)
+        self._end(progress, FinishReason.FAILED)
         return [
             EmbeddingOutput(
-                request_id=job.request.request_id,
-                num_prompt=job.request.num_prompt,
+                request_id=progress.request.request_id,
+                num_prompt=progress.request.num_prompt,
                 finish_reason=FinishReason.FAILED,
                 error=error.message,
                 code=error.code,
             )
         ]
 
-    def _end(self, job: _Job, reason: FinishReason) -> None:
-        job.is_ended = True
-        self._queue.take(job)
-        self._queue.leave(job)
-        del self._jobs[job.request.request_id]
-        seconds = self._clock() - job.queued_at
-        for tokens in job.request.inputs:
+    def _end(self, progress: _Progress, reason: FinishReason) -> None:
+        progress.is_ended = True
+        self._queue.take(progress)
+        self._queue.leave(progress)
+        del self._requests[progress.request.request_id]
+        seconds = self._clock() - progress.queued_at
+        for tokens in progress.request.inputs:
             self.telemetry.finished(
                 reason=reason,
                 e2e_s=seconds,
@@ -227,7 +227,7 @@ class EmbeddingCore:
         self._backend.embed([tokenize("a", special=True) or [0]])
 
     def tidy(self) -> float | None:
-        """Do nothing: nothing waits for the engine to be idle."""
+        """Do nothing: there is no work for idle times."""
         return None
 
     def rest(self) -> None:
@@ -235,10 +235,10 @@ class EmbeddingCore:
 
     def stats(self) -> EngineStats:
         """Return the state and the totals."""
-        begun = sum(job.taken > 0 for job in self._jobs.values())
+        begun = sum(progress.taken > 0 for progress in self._requests.values())
         return EngineStats(
             num_running=begun,
-            num_waiting=len(self._jobs) - begun,
+            num_waiting=len(self._requests) - begun,
             n_ctx=self._backend.n_ctx_max,
             n_ctx_max=self._backend.n_ctx_max,
             requests_total=self._requests_total,
@@ -247,8 +247,8 @@ class EmbeddingCore:
 
     def check_integrity(self) -> None:
         """Raise AssertionError unless idle means that nothing is queued."""
-        if len(self._queue) > len(self._jobs):
-            raise AssertionError("something is queued that nobody waits for")
+        if len(self._queue) > len(self._requests):
+            raise AssertionError("a request is queued that is not known")
 
     def close(self) -> None:
         """Free the backend. Idempotent."""
@@ -256,14 +256,14 @@ class EmbeddingCore:
 
 
 def normalized(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the vector with length 1; the null vector stays as it is."""
+    """Return the vector with length 1; the zero vector stays as it is."""
     length = float(np.linalg.norm(vector))
     return vector / np.float32(length) if length else vector
 
 
-def _begun(job: _Job) -> EmbeddingOutput:
+def _begun(progress: _Progress) -> EmbeddingOutput:
     return EmbeddingOutput(
-        request_id=job.request.request_id,
-        num_prompt=job.request.num_prompt,
+        request_id=progress.request.request_id,
+        num_prompt=progress.request.num_prompt,
         is_start=True,
     )

@@ -1,4 +1,4 @@
-"""Texts as vectors: what is asked of the engine, of a model, and what comes of it."""
+"""Embedding requests, their outputs, and the model that computes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts as tokens, each to become a vector: one sequence each.
+    """Texts as token ids; each is a sequence of its own and becomes one vector.
 
     Capacity is shared fairly between API keys: ``key`` names one, ``weight`` is its
     share. Of one key's requests a lower ``priority`` goes first.
@@ -40,11 +40,12 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingOutput:
-    """What a step gives of a request: that it has begun, or its end.
+    """The start of a request, or its end.
 
-    ``vectors`` has one of each input, in their order, as float32 in little-endian
-    bytes; it is empty unless ``finish_reason`` is STOP. ``num_cached`` is 0: nothing
-    is kept of a text. ``error`` is the reason of a failed one, ``code`` its kind.
+    ``vectors`` has one vector of each input, in their order, as little-endian float32
+    bytes; it is empty unless ``finish_reason`` is STOP. ``num_cached`` is always 0:
+    embedding has no prefix cache. A failed request has an ``error`` message and the
+    ``code`` of its kind.
     """
 
     request_id: str
@@ -58,11 +59,11 @@ class EmbeddingOutput:
 
 
 class EmbeddingBackend(Protocol):
-    """A loaded model that makes vectors. Used by the engine thread only.
+    """A loaded embedding or ranking model. Used by the engine thread only.
 
-    An input has at most ``n_ctx_max`` tokens; a step has at most ``n_batch`` tokens,
-    or one input that is longer, and ``layout.n_seq_max`` inputs. Vectors of length 1
-    are wanted unless ``is_ranking``: then they have one number, a score.
+    An input has at most ``n_ctx_max`` tokens. A step has at most ``layout.n_seq_max``
+    inputs, and at most ``n_batch`` tokens, or one longer input. A vector gets length
+    1; with ``is_ranking`` it is one number, a score, and stays as it is.
     """
 
     layout: CacheLayout
@@ -95,10 +96,10 @@ def check_inputs(
     n_vocab: int,
     with_query: bool = False,
 ) -> None:
-    """Raise InvalidRequest if an input can never be computed; its path is named.
+    """Raise InvalidRequest, with the input's path, if one can never be computed.
 
-    ``with_query`` says that a query is a part of each. Pure, so that it can be asked
-    on any thread before the request is queued.
+    ``with_query`` says that each input includes a query. Pure, so that any thread may
+    call it before the request is queued.
     """
     for tokens, path in zip(inputs, paths, strict=True):
         if not tokens:

@@ -1,4 +1,4 @@
-"""A loaded model that makes vectors of texts, or ranks them, batch by batch."""
+"""A loaded embedding or ranking model, batch by batch."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
     from inference.engine.config import EngineConfig
 
 
-#: Where a model's own template has the texts of a pair.
+#: Placeholders of the two texts in a model's own template.
 _PLACE = re.compile(r"\{query\}|\{document\}")
 
 
 class LlamaEmbedder:
-    """A model and its context. Every text of a batch is a sequence; none is kept.
+    """A model and its context. Every text of a batch is a sequence; none is cached.
 
-    Encoders have no KV cache: llama_decode encodes with them. Where there is one it
-    is emptied before each batch.
+    Encoders have no KV cache. Where there is one it is emptied before each batch.
     """
 
     def __init__(
@@ -72,15 +71,17 @@ class LlamaEmbedder:
     def _check_model(self) -> None:
         has_encoder = llama_cpp.llama_model_has_encoder(self._model)
         if has_encoder and llama_cpp.llama_model_has_decoder(self._model):
-            raise ModelLoadError("An encoder with a decoder makes no embeddings.")
+            raise ModelLoadError(
+                "A model with an encoder and a decoder makes no embeddings."
+            )
         self._run = llama_cpp.llama_encode if has_encoder else llama_cpp.llama_decode
 
     def _check_pooling(self) -> None:
         pooling = llama_cpp.llama_pooling_type(self._context)
         if pooling == llama_cpp.LLAMA_POOLING_TYPE_NONE:
             raise ModelLoadError(
-                "The model's file names no pooling: nobody knows how a text's vector "
-                "is made of those of its tokens. Set the model's pooling."
+                "The model's file names no pooling, by which the vectors of a text's "
+                "tokens become one. Set the model's pooling."
             )
         if (pooling == llama_cpp.LLAMA_POOLING_TYPE_RANK) != self.is_ranking:
             kind = "no scores" if self.is_ranking else "scores and no vectors"
@@ -98,7 +99,7 @@ class LlamaEmbedder:
         """Return the tokens of a query with each document, as the model ranks them.
 
         Without a template of the model's own that is BOS query EOS SEP document EOS,
-        as far as the model has them. Any thread may ask.
+        less the special tokens that the model does not add. On any thread.
         """
         if self._pair_template:
             return [self._filled(query, document) for document in documents]
@@ -122,7 +123,7 @@ class LlamaEmbedder:
         return self.tokenizer.tokenize(text, special=False, parse_special=False)
 
     def _filled(self, query: str, document: str) -> list[int]:
-        # In one go: what one text brings must not be taken for the other's place.
+        # In one pass: a text may contain what looks like the other's placeholder.
         parts = {"{query}": query, "{document}": document}
         text = _PLACE.sub(lambda place: parts[place[0]], self._pair_template)
         return self.tokenizer.tokenize(text, special=False)
@@ -147,7 +148,7 @@ class LlamaEmbedder:
     def _row(self, sequence: int) -> NDArray[np.float32]:
         values: Any = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
         if not values:
-            raise DecodeError(f"llama.cpp has no vector of sequence {sequence}.")
+            raise DecodeError(f"llama.cpp has no vector for sequence {sequence}.")
         return np.ctypeslib.as_array(values, (self._width,)).copy()
 
     def close(self) -> None:
