@@ -98,7 +98,7 @@ class LlamaBackend:
         self.can_draft = self.can_cut and not has_window
         self.max_lookup_sequences = config.max_lookup_sequences
         tile = prefill_tile(config)
-        #: What fits into a batch but once leaves nothing to choose.
+        # Where a batch holds but one tile there is nothing to choose.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1
         self._load_draft_model()
 
@@ -297,27 +297,29 @@ class LlamaBackend:
         }
 
     def _sample(self, context: Any, item: StepItem, end: int) -> Sampled:
-        """Return what an item's logits say; its tokens end at the batch's ``end``."""
+        """Sample from an item's logits; its tokens end at the batch's ``end``."""
         sampler = self._samplers[item.sequence.request_id]
         has_more = item.num_draft or item.wants_prompt_logprobs
         if sampler.is_plain and item.samples and not has_more:
             # Nearly all of them.
             return Sampled((sampler.sample(context, end - 1),))
-        told: list[TokenLogprobs] = []
+        prompt_logprobs: list[TokenLogprobs] = []
         if item.wants_prompt_logprobs:
             start = end - len(item.tokens)
             prompt = item.sequence.request.prompt_token_ids
             if item.start == 0:
-                told.append(sampler.first_of_prompt(prompt[0]))
+                prompt_logprobs.append(sampler.first_of_prompt(prompt[0]))
             following = prompt[item.start + 1 : item.start + 1 + len(item.tokens)]
             for offset, token in enumerate(following, start=start):
-                told.append(sampler.prompt_logprobs_of(context, offset, token))
+                prompt_logprobs.append(
+                    sampler.prompt_logprobs_of(context, offset, token)
+                )
         if not item.samples:
-            return Sampled(prompt_logprobs=tuple(told))
+            return Sampled(prompt_logprobs=tuple(prompt_logprobs))
         draft = list(item.tokens[len(item.tokens) - item.num_draft :])
         logprobs = []
 
-        def say(place: int) -> list[int]:
+        def sample(place: int) -> list[int]:
             if place and sampler.is_done:
                 return []
             token = sampler.sample(context, end - 1 - len(draft) + place)
@@ -327,14 +329,14 @@ class LlamaBackend:
             return [token, *sampler.forced]
 
         try:
-            tokens = verified(draft, say) if draft else say(0)
+            tokens = verified(draft, sample) if draft else sample(0)
         except EngineError as error:
             return Sampled(error=error)
         return Sampled(
             tuple(tokens),
             num_agreed(draft, tokens) if draft else 0,
             tuple(logprobs),
-            tuple(told),
+            tuple(prompt_logprobs),
             is_complete=sampler.is_done,
         )
 

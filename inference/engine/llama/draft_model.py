@@ -1,9 +1,9 @@
 """A draft model: a small model in step with a large one, whose tokens it guesses.
 
 After llama.cpp's ``common_speculative_impl_draft_simple``. It differs in how the two
-are kept in step: this one is told nothing of what became of its guesses, of
-preemptions and of copies. It compares what its cells hold with the tokens that there
-are, drops what differs, and reads what is missing.
+are kept in step: this one does not hear which guesses were accepted, nor of
+preemptions and copies. It compares the tokens in its cells with the sequence's, drops
+those that differ, and computes the missing ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WARM_UP_PASSES = 3
 
 
 @dataclass(slots=True)
-class _Held:
+class _SlotTokens:
     """What a slot's cells hold: ``tokens`` of the request ``name``.
 
     The first ``agreed`` of them are the sequence's for certain.
@@ -71,7 +71,7 @@ class LlamaDraftModel:
         self._config = config
         self._log = log
         self._tokenizer = tokenizer
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _SlotTokens] = {}
         self._times = StepTimes()
         with ExitStack() as stack:
             self._model = load_model(config, lambda _progress: None, log)
@@ -88,14 +88,14 @@ class LlamaDraftModel:
         self._n_vocab: int = llama_cpp.llama_vocab_n_tokens(vocab)
 
     def resize(self, layout: CacheLayout) -> None:
-        """Make the KV cache anew, empty. Raises ModelLoadError; then there is none."""
+        """Make the KV cache again, empty. Raises ModelLoadError; then there is none."""
         self.free_context()
         self._context = make_context(self._model, self._config, layout, self._log)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._layout = layout
 
     def free_context(self) -> None:
-        """Give the KV cache's memory back; nothing can be guessed until ``resize``."""
+        """Free the KV cache; nothing can be guessed until ``resize``."""
         self._held.clear()
         if self._context is not None:
             llama_cpp.llama_free(self._context)
@@ -136,10 +136,10 @@ class LlamaDraftModel:
             self._times.observe(len(active), [], time.perf_counter() - start)
 
     def _with_cells(self, wanted: Mapping[Sequence, int]) -> list[Sequence]:
-        """Return the sequences that there are cells for, by slot.
+        """Return the sequences for which there are cells, by slot.
 
-        Of others' slots nothing is kept if the cells are scarce: sequences that share
-        the target's cells have cells of their own here.
+        If cells are scarce, other slots are emptied: sequences that share the target's
+        cells have cells of their own here.
         """
         sequences = sorted(wanted, key=_slot)
         for sequence in sequences:
@@ -162,7 +162,7 @@ class LlamaDraftModel:
         held = self._held.get(slot)
         if held is None or held.name != sequence.request_id:
             self._drop(slot)
-            self._held[slot] = held = _Held(sequence.request_id)
+            self._held[slot] = held = _SlotTokens(sequence.request_id)
         since = held.agreed
         agreed = since + num_agreed(held.tokens[since:], sequence.tokens[since:])
         # The newest token is computed in any case, for what follows it.
@@ -199,7 +199,7 @@ class LlamaDraftModel:
         return len(sequence.tokens) - len(self._held[_slot(sequence)].tokens)
 
     def _decode(self, items: list[tuple[Sequence, list[int], bool]]) -> list[int]:
-        """Compute tokens; return the likeliest after each item that asks for it."""
+        """Compute tokens; return the likeliest one after each item that wants it."""
         batch = self._batch
         batch.clear()
         outputs = []
@@ -230,7 +230,7 @@ class LlamaDraftModel:
     # The rest -----------------------------------------------------------------
 
     def warm_up(self, sequences: list[Sequence]) -> None:
-        """Learn what passes take with one of these sequences, and with all."""
+        """Measure a pass with one of these sequences, and with all."""
         for members in dict.fromkeys((tuple(sequences[:1]), tuple(sequences))):
             seconds = []
             for _ in range(_WARM_UP_PASSES):

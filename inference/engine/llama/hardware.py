@@ -68,7 +68,7 @@ def _gpu(device: ctypes.c_void_p) -> dict[str, Any]:
 
 
 def repacked_types(system_info: str) -> list[str]:
-    """Return the tensor types that llama.cpp repacks, given what it says of itself."""
+    """Return the tensor types that llama.cpp repacks, by its system info."""
     features = set(re.findall(r"(\w+) = 1", system_info))
     if "REPACK" not in features:
         return []

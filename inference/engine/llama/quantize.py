@@ -1,4 +1,4 @@
-"""Write a model file anew in another quantisation."""
+"""Requantise a model file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inference.engine.llama.bindings.log import LlamaLog
 
 
 def quantize(source: str, target: str, file_type: int) -> None:
-    """Write ``source`` anew with another llama_ftype. Raises ModelLoadError.
+    """Write ``source`` to ``target`` with another llama_ftype. Raises ModelLoadError.
 
     Tensors that are quantised already are quantised again.
     """

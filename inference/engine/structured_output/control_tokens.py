@@ -20,8 +20,8 @@ _NOTHING = '""'
 def spelled(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
     """Return the source with the rules of its control tokens.
 
-    ``controls`` are the ids of control tokens by their names; None is one that ends
-    the generation, and then the grammar need not say it.
+    ``controls`` are the ids of control tokens by name; None is one that ends the
+    generation, which a grammar does not name.
     """
     if not grammar.control_tokens:
         return grammar.source
@@ -35,11 +35,11 @@ def spelled(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
 
 
 def _with_rules(
-    lark: str, marks: tuple[tuple[str, ...], ...], controls: Mapping[str, int | None]
+    lark: str, entries: tuple[tuple[str, ...], ...], controls: Mapping[str, int | None]
 ) -> str:
     rules = []
     for kind, number in sorted(set(_RULE.findall(lark))):
-        texts = marks[int(number)]
+        texts = entries[int(number)]
         ids = [controls[text] for text in texts if text in controls]
         tokens = [f"<[{token}]>" for token in ids if token is not None]
         plain = [text for text in texts if text not in controls]
@@ -92,7 +92,7 @@ def _open(
 
 
 def _text_without(plain: list[str]) -> str:
-    # What is not something is also what is no text, such as control tokens.
+    # A complement alone would also match what is no text, such as control tokens.
     return f"{_ANYTHING} & ~/(?s:.*)({_one_of(plain)})(?s:.*)/"
 
 

@@ -1,8 +1,8 @@
 """A call on a stack that is deep enough for recursion over a hostile grammar.
 
-llguidance compiles grammars by recursion without a bound. What it overflows is the
-thread's stack, and then the process is gone; so it gets one that the largest grammar
-that is let in cannot fill. Memory is only taken where the stack is used.
+llguidance compiles grammars by unbounded recursion. An overflow of the thread's stack
+ends the process, so compiling gets a stack that the largest accepted grammar cannot
+fill. The kernel provides memory only for what is used of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
-#: 8 MiB are full after 10 kB of nested parentheses, the densest of grammars.
+#: 10 kB of nested parentheses, the worst case by size, fill 8 MiB.
 _STACK_BYTES = 256 * 1024 * 1024
 _starting = threading.Lock()
 

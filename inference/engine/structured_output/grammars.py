@@ -31,8 +31,8 @@ from inference.engine.structured_output.schema_values import SchemaError
 #: Of a grammar in GBNF, a regular expression, or all choices together.
 MAX_GRAMMAR_BYTES = 32 * 1024
 MAX_CHOICES = 1_000
-#: What compiling and a step may take: some 100 ms and 15 MB. A grammar that
-#: needs more ends with an error, whatever is generated.
+#: Bounds of compiling and of a step: some 100 ms and 15 MB. A grammar that needs more
+#: ends with an error, whatever is generated.
 LIMITS = LLParserLimits(
     max_items_in_row=2_000,
     initial_lexer_fuel=1_000_000,
@@ -115,7 +115,7 @@ def gbnf(source: str, param: str = "") -> Grammar:
 def lark(source: str, param: str = "") -> Grammar:
     """Return the grammar of a text in Lark. Raises InvalidGrammar.
 
-    Schemas in it (``%json {…}``) are taken as they come, and made ready.
+    Schemas in it (``%json {…}``) are prepared like those of ``json_schema``.
     """
     if source.lstrip().startswith("{"):
         # llguidance would take it for its own JSON, unchecked.
@@ -146,7 +146,7 @@ def compile_grammar(tokenizer: LLTokenizer, source: str) -> LLMatcher:
     def compiled() -> LLMatcher:
         matcher = LLMatcher(tokenizer, source, log_level=0, limits=LIMITS)
         if not matcher.is_error():
-            # The parser's own limits are first looked at here.
+            # The parser applies its own limits here first.
             matcher.compute_bitmask()
         return matcher
 

@@ -1,9 +1,9 @@
-"""JSON schemas, made ready for llguidance; what cannot be enforced is refused.
+"""JSON schemas, prepared for llguidance; what cannot be enforced is refused.
 
-llguidance passes over keywords that it does not know, and has no bounds for some
-that it does. So each keyword is looked at here: it is enforced, says nothing about
-the value (a title), or is an error that names its place. Along the way older
-drafts are written as 2020-12, and references become plain names.
+llguidance ignores keywords that it does not know, and has no bounds for some that it
+does. So each keyword is checked here: it is enforced, is an annotation (a title), or
+is an error that names its place. Older drafts are rewritten as 2020-12, and
+references get plain names.
 """
 
 from __future__ import annotations
@@ -61,9 +61,8 @@ _DIALECTS = re.compile(
 _SUBSCHEMA = {"additionalProperties", "items"}
 _SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
 _SUBSCHEMA_MAPS = {"properties", "patternProperties"}
-#: What every prepared document says besides: escapes are those that a character
-#: has one way to be written in, so that no key can come in disguise, and white
-#: space is enough to indent with, but not without end.
+#: llguidance's options for every schema. Each character has one escape at most, so
+#: that no key can be spelt in two ways; white space is enough to indent, and bounded.
 _OPTIONS = {
     "json_allowed_escapes": 'nrbtf\\"',
     "whitespace_pattern": r" |\n{1,2}[ \t]{0,40}",
@@ -71,7 +70,7 @@ _OPTIONS = {
 
 
 class PreparedSchema:
-    """A schema as llguidance takes it, that remembers where its parts come from.
+    """A schema as llguidance takes it; it knows where its parts come from.
 
     ``places`` has the path of each part, by its identity.
     """
@@ -108,7 +107,7 @@ class PreparedSchema:
 
 
 def prepare_schema(schema: Any) -> PreparedSchema:
-    """Return the schema made ready. Raises SchemaError."""
+    """Return the schema, prepared. Raises SchemaError."""
     return _Preparation(schema).prepared()
 
 
@@ -167,7 +166,7 @@ class _Preparation:
         return out
 
     def _is_inert(self, keyword: str, value: Any, path: str) -> bool:
-        """Whether a keyword says nothing about the value that it is beside."""
+        """Whether a keyword does not restrict the value."""
         where = _join(path, keyword)
         if keyword in ("$schema", "$id") and not path:
             is_known = isinstance(value, str) and _DIALECTS.fullmatch(value)
@@ -252,7 +251,7 @@ class _Preparation:
                 "may be",
                 _join(path, "properties"),
             )
-        # Keys that 'properties' does not list may come twice, and count once.
+        # A key that 'properties' does not list may come twice, but counts once.
         if out.get("minProperties", 0) > len(required) + 1:
             raise SchemaError(
                 "it can be at most one more than there are names in 'required'",

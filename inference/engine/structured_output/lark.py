@@ -1,7 +1,7 @@
-"""Lark that comes from outside: what llguidance would pass over is looked at.
+"""Lark from requests: what llguidance would ignore is refused.
 
-Schemas inside (``%json {…}``) are made ready like any other, and what it would not
-honour is refused: options that it does not know, and temperatures of rules.
+That is options that it does not know, and temperatures of rules. Schemas inside
+(``%json {…}``) are prepared like any other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def prepare_lark(source: str) -> str:
-    """Return the grammar made ready. Raises GrammarSyntaxError or SchemaError."""
+    """Return the grammar, prepared. Raises GrammarSyntaxError or SchemaError."""
     texts: list[str] = []
     schemas: list[str] = []
     at = 0

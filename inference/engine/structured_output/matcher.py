@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from inference.engine.structured_output.grammar import Grammar
 
-#: Compiled grammars that are kept, each with the states that its sequences found:
-#: less than a megabyte as a rule, and some 15 at the very most.
+#: Compiled grammars that are cached, each with the lexer states of its sequences:
+#: usually less than a megabyte, at most some 15.
 MAX_COMPILED = 32
-#: A mask takes microseconds as a rule; another thread helps where one takes longer.
+#: Most masks take microseconds; a second thread helps where one takes longer.
 _MASK_THREADS = 2
 
 

@@ -22,7 +22,7 @@ BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _MAX_COUNT = 10**9
 #: Control characters that JSON has no short escape for.
 _UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
-#: Integers beyond are no longer told apart: llguidance computes with floats.
+#: llguidance computes with doubles, which are exact up to here.
 _MAX_EXACT = 2**53
 
 
@@ -36,7 +36,7 @@ class SchemaError(Exception):
 
 
 def modern_keywords(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the schema in the words of draft 2020-12, in the same order."""
+    """Return the schema with the keywords of draft 2020-12, in the same order."""
     modern = {}
     for keyword, value in schema.items():
         if keyword == "items" and isinstance(value, list):
@@ -44,7 +44,7 @@ def modern_keywords(schema: dict[str, Any], path: str) -> dict[str, Any]:
                 raise SchemaError("it cannot be a list beside 'prefixItems'", path)
             modern["prefixItems"] = value
         elif keyword == "additionalItems":
-            # Without a list of items it says nothing.
+            # Without a list of items it has no effect.
             if isinstance(schema.get("items"), list):
                 modern["items"] = value
         elif keyword in ("exclusiveMinimum", "exclusiveMaximum") and value is True:
@@ -91,7 +91,7 @@ def plain_value(keyword: str, value: Any, path: str) -> Any:
 
 
 def _literal(value: Any, path: str, depth: int) -> Any:
-    """Return a constant, once its numbers and its depth are seen to be safe."""
+    """Return a constant whose numbers and depth are within bounds."""
     if depth > MAX_DEPTH:
         raise SchemaError(f"it is nested deeper than {MAX_DEPTH}", path)
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def _literal(value: Any, path: str, depth: int) -> Any:
 
 
 def exact_number(value: Any, path: str) -> Any:
-    """Return a number that llguidance computes with as it is. Raises SchemaError."""
+    """Return a number that llguidance represents exactly. Raises SchemaError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise SchemaError("it must be a number", path)
     if isinstance(value, int) and abs(value) > _MAX_EXACT:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Batch:
     """Room for ``size`` tokens, each of one sequence.
 
-    The columns are numpy's views of llama.cpp's own arrays: a piece of a prompt is
+    The columns are NumPy views of llama.cpp's own arrays: a piece of a prompt is
     written at once, where ctypes would write five numbers for each token.
     """
 
@@ -33,7 +33,7 @@ class Batch:
         return int(self.raw.n_tokens)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all tokens."""
         self.raw.n_tokens = 0
 
     def add(
@@ -41,8 +41,8 @@ class Batch:
     ) -> int:
         """Add tokens of a sequence for the positions from ``start`` on.
 
-        ``outputs`` of them, the last, have results that are asked for. Returns where
-        they end in the batch.
+        The last ``outputs`` of them have their results computed. Returns where they end
+        in the batch.
         """
         begin, count = self.raw.n_tokens, len(tokens)
         end: int = begin + count

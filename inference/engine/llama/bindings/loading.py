@@ -74,9 +74,9 @@ def load_model(
     params.n_gpu_layers = config.n_gpu_layers
     params.split_mode = _SPLIT_MODES[config.split_mode]
     params.main_gpu = config.main_gpu
-    # C reads as many shares as there are GPUs; without a share a GPU gets nothing.
-    shares = (ctypes.c_float * llama_cpp.llama_max_devices())(*config.tensor_split)
-    params.tensor_split = shares
+    # C reads as many numbers as there are GPUs; one with 0 gets no layers.
+    split = (ctypes.c_float * llama_cpp.llama_max_devices())(*config.tensor_split)
+    params.tensor_split = split
     params.load_mode = _LOAD_MODES[config.use_mmap, config.use_mlock]
     params.use_extra_bufts = not has_broken_amx()
 
@@ -84,7 +84,7 @@ def load_model(
         on_progress(progress)
         return True
 
-    # A name of its own keeps the callback alive while C may call it.
+    # The name keeps the callback alive while C may call it.
     callback = llama_cpp.llama_progress_callback(report)
     params.progress_callback = callback
     paths = [path.encode() for path in config.paths]
@@ -96,7 +96,7 @@ def load_model(
 
 
 def _check_mlock(config: EngineConfig) -> None:
-    """Refuse what llama.cpp would only warn of. Raises ModelLoadError."""
+    """Raise ModelLoadError where llama.cpp would only warn."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     needed = sum(Path(path).stat().st_size for path in config.paths)
     if allowed != resource.RLIM_INFINITY and allowed < needed:

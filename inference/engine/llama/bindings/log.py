@@ -22,7 +22,7 @@ class LlamaLog:
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_LOG_LINES)
         self._keeping = False
-        # ctypes drops a callback that nobody holds, and C would call freed memory.
+        # Without a reference ctypes frees the callback, and C would call freed memory.
         self._callback = llama_cpp.llama_log_callback(self._take)
 
     def install(self) -> None:

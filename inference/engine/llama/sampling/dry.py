@@ -1,4 +1,4 @@
-"""DRY samplers, made ahead: a new one compares its breakers with the vocabulary."""
+"""DRY samplers, made ahead: a new one compares its breakers with all tokens."""
 
 from __future__ import annotations
 

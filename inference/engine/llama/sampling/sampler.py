@@ -50,7 +50,7 @@ class SequenceSampler:
         """Build the chain; it has seen ``output``, the tokens generated so far.
 
         With a seed it goes on as if it had drawn them itself; mirostat and
-        adaptive-p begin anew, and XTC counts as if it had always had a choice.
+        adaptive-p start again, and XTC draws as if it had always had a choice.
         A grammar that the output does not match raises when a token is sampled.
         """
         self._tokenizer = tokenizer = cache.tokenizer
@@ -65,7 +65,7 @@ class SequenceSampler:
         self._biased, self._biases = _biases(params, tokenizer)
         self._ends = np.array([*tokenizer.ends, *params.stop_token_ids], np.intp)
         self._left_to_min = max(params.min_tokens - len(output), 0)
-        self._told: NDArray[np.float64] | None = None
+        self._logprobs: NDArray[np.float64] | None = None
         #: The tokens that the grammar forces after the newest sampled one. Always empty
         #: where the logits of each token are asked for, or some tokens are banned.
         self.forced: list[int] = []
@@ -109,7 +109,7 @@ class SequenceSampler:
             raise self._error
         logits = self._logits(context, index)
         if self._params.logprobs is not None:
-            self._told = log_softmax(logits)
+            self._logprobs = log_softmax(logits)
         closing = None if self._thinking is None else self._thinking.forced
         if closing is None:
             token = self._sample(logits, context, index)
@@ -165,7 +165,7 @@ class SequenceSampler:
 
     @property
     def is_done(self) -> bool:
-        """Whether the grammar lets nothing follow any more but the end."""
+        """Whether the grammar allows nothing but the end."""
         return self._matcher is not None and self._matcher.is_done
 
     def take(self, token: int) -> None:
@@ -184,10 +184,10 @@ class SequenceSampler:
             llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
 
     def logprobs_of(self, token: int) -> TokenLogprobs | None:
-        """Return what the sampled token's probability was, if that is asked for."""
-        if self._told is None or self._params.logprobs is None:
+        """Return the sampled token's probability, if the request wants it."""
+        if self._logprobs is None or self._params.logprobs is None:
             return None
-        return self._describe(self._told, token, self._params.logprobs)
+        return self._describe(self._logprobs, token, self._params.logprobs)
 
     def prompt_logprobs_of(self, context: Any, index: int, token: int) -> TokenLogprobs:
         """Return how likely a prompt's token was after the batch's ``index``."""
@@ -195,7 +195,7 @@ class SequenceSampler:
         return self._describe(logprobs, token, self._params.prompt_logprobs or 0)
 
     def first_of_prompt(self, token: int) -> TokenLogprobs:
-        """Return a prompt's first token; its probability is told as 1."""
+        """Return a prompt's first token; its probability is given as 1."""
         return TokenLogprobs(TokenLogprob(token, self._tokenizer.spelling(token), 0.0))
 
     def close(self) -> None:
@@ -211,7 +211,7 @@ class SequenceSampler:
         """
         pointer = llama_cpp.llama_get_logits_ith(context, index)
         address = ctypes.addressof(pointer.contents)
-        # numpy.ctypeslib.as_array makes a type of its own, which takes longer.
+        # numpy.ctypeslib.as_array makes a new type each time, which takes longer.
         row: Any = self._row.from_address(address)
         return np.frombuffer(row, np.float32)
 

@@ -1,4 +1,8 @@
-"""A grammar above its lexemes, and what may come after each of them."""
+"""A grammar over lexemes, and the FOLLOW set of each: what may come after it.
+
+Aho, Lam, Sethi, Ullman: Compilers (2nd edition, 2006), section 4.4.2, with sets of
+characters instead of terminals.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class Lexeme:
-    """A regular expression that is read as one."""
+    """A regular expression that the lexer reads as one."""
 
     def __init__(self, expression: Expression) -> None:
         self.expression = expression
 
 
-class Sequence:
+class Concatenation:
     """Nodes, one after the other."""
 
     def __init__(self, items: tuple[Node, ...]) -> None:
         self.items = items
 
 
-class Choice:
+class Alternation:
     """One of these nodes."""
 
     def __init__(self, options: tuple[Node, ...]) -> None:
@@ -45,11 +49,11 @@ class Repetition:
         self.high = high
 
 
-Node = Ref | Lexeme | Sequence | Choice | Repetition
+Node = Ref | Lexeme | Concatenation | Alternation | Repetition
 
 
-class Follows:
-    """Which characters may come after each lexeme, somewhere in the grammar."""
+class FollowSets:
+    """The FIRST and FOLLOW sets of a grammar; ``after_lexeme`` has those of lexemes."""
 
     def __init__(self, derivatives: Derivatives, structure: dict[str, Node]) -> None:
         self._derivatives = derivatives
@@ -59,13 +63,13 @@ class Follows:
         self._first = dict.fromkeys(structure, nothing)
         self._after_rule = dict.fromkeys(structure, nothing)
         self.after_lexeme: dict[Expression, frozenset[Chars]] = {}
-        self._until_stable(self._learn_beginnings)
-        self._until_stable(self._learn_follows)
+        self._until_stable(self._update_first)
+        self._until_stable(self._update_follow)
 
-    def _until_stable(self, learn: Callable[[], None]) -> None:
+    def _until_stable(self, update: Callable[[], None]) -> None:
         before = None
         while before != (before := self._known()):
-            learn()
+            update()
 
     def _known(self) -> object:
         return (
@@ -75,12 +79,12 @@ class Follows:
             dict(self.after_lexeme),
         )
 
-    def _learn_beginnings(self) -> None:
+    def _update_first(self) -> None:
         for name, node in self.structure.items():
             self._nullable[name] = self._is_nullable(node)
             self._first[name] = self._firsts(node)
 
-    def _learn_follows(self) -> None:
+    def _update_follow(self) -> None:
         for name, node in self.structure.items():
             self._visit(node, self._after_rule[name])
 
@@ -91,12 +95,12 @@ class Follows:
             case Lexeme():
                 known = self.after_lexeme.get(node.expression, frozenset())
                 self.after_lexeme[node.expression] = known | after
-            case Choice():
+            case Alternation():
                 for option in node.options:
                     self._visit(option, after)
             case Repetition():
                 self._visit(node.item, after | self._firsts(node.item))
-            case Sequence():
+            case Concatenation():
                 for item in reversed(node.items):
                     self._visit(item, after)
                     rest = after if self._is_nullable(item) else frozenset()
@@ -108,11 +112,11 @@ class Follows:
                 return self._nullable[name]
             case Lexeme():
                 return self._derivatives.is_nullable(node.expression)
-            case Choice():
+            case Alternation():
                 return any(map(self._is_nullable, node.options))
             case Repetition():
                 return node.low == 0 or self._is_nullable(node.item)
-            case Sequence():
+            case Concatenation():
                 return all(map(self._is_nullable, node.items))
 
     def _firsts(self, node: Node) -> frozenset[Chars]:
@@ -121,11 +125,11 @@ class Follows:
                 return self._first[name]
             case Lexeme():
                 return self._derivatives.first(node.expression)
-            case Choice():
+            case Alternation():
                 return frozenset().union(*map(self._firsts, node.options))
             case Repetition():
                 return self._firsts(node.item)
-            case Sequence():
+            case Concatenation():
                 found: frozenset[Chars] = frozenset()
                 for item in node.items:
                     found |= self._firsts(item)
@@ -139,7 +143,7 @@ def names_of(node: Node) -> Iterator[str]:
     match node:
         case Ref(name):
             yield name
-        case Sequence(items=nodes) | Choice(options=nodes):
+        case Concatenation(items=nodes) | Alternation(options=nodes):
             for each in nodes:
                 yield from names_of(each)
         case Repetition():

@@ -1,11 +1,11 @@
 """A grammar over characters as Lark, with lexemes as large as they may be.
 
-llguidance reads lexemes: at each place the longest text that fits one of those
-that may come there, and it never tries a shorter one. A grammar over characters
-knows no such rule, so ``number "\\n"``, where a number may end with white space,
-would wait forever for a second line break. One lexeme for each character is always
-right, and slow; so lexemes are made as large as possible, and those that could
-swallow the beginning of what follows are taken apart again, until none can.
+llguidance's lexer is greedy: of the lexemes that may come it reads the one that
+matches the longest text, and never tries a shorter match. GBNF has no such rule: in
+``number "\\n"``, where a number may end with white space, the lexer would take the line
+break for a part of the number and wait for another. One lexeme for each character is
+always right, but slow. So lexemes are made as large as possible, and those that could
+take the beginning of what follows are taken apart again, until none can.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from inference.engine.structured_output.gbnf.expressions import (
     overlap,
 )
 from inference.engine.structured_output.gbnf.follow_sets import (
-    Choice,
-    Follows,
+    Alternation,
+    Concatenation,
+    FollowSets,
     Lexeme,
     Node,
     Repetition,
-    Sequence,
     names_of,
 )
 from inference.engine.structured_output.gbnf.parser import GrammarSyntaxError
@@ -44,7 +44,7 @@ from inference.engine.structured_output.gbnf.rules import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Bounds the search for lexemes that could swallow too much: about a second.
+#: Bounds the search for lexemes that could take too much: about a second.
 _MAX_STEPS = 20_000
 
 
@@ -69,9 +69,9 @@ class _Lexer:
         self._harmless: set[tuple[Expression, Expression, frozenset[Chars]]] = set()
 
     def lark(self) -> str:
-        """Return the grammar, once no lexeme swallows too much."""
+        """Return the grammar, once no lexeme takes too much."""
         while True:
-            follows = Follows(self._derivatives, self._structure())
+            follows = FollowSets(self._derivatives, self._structure())
             greedy = self._greedy(follows.after_lexeme)
             if greedy is None:
                 return self._write(follows)
@@ -97,14 +97,14 @@ class _Lexer:
             case Ref():
                 return expression
             case Seq(items):
-                return Sequence(tuple(self._grouped(items)))
+                return Concatenation(tuple(self._grouped(items)))
             case Alt(options):
                 lexemes = tuple(o for o in options if self._is_lexeme(o))
                 one = Alt(lexemes)
                 others = [self._node(o) for o in options if o not in lexemes]
                 if len(lexemes) < 2 or one in self._apart:
-                    return Choice((*map(Lexeme, lexemes), *others))
-                return Choice((Lexeme(one), *others))
+                    return Alternation((*map(Lexeme, lexemes), *others))
+                return Alternation((Lexeme(one), *others))
             case Repeat(item, low, high):
                 return Repetition(self._node(item), low, high)
         raise AssertionError("a set of characters is always a lexeme")
@@ -145,7 +145,7 @@ class _Lexer:
     def _is_recursive(self, expression: Expression) -> bool:
         return not self._recursive.isdisjoint(refs_of(expression))
 
-    # Lexemes that swallow too much -------------------------------------------
+    # Lexemes that take too much ----------------------------------------------
 
     def _greedy(self, after: dict[Expression, frozenset[Chars]]) -> Expression | None:
         """Return a lexeme that may go on where another ends and something follows."""
@@ -188,7 +188,7 @@ class _Lexer:
 
     # Lark ---------------------------------------------------------------------
 
-    def _write(self, follows: Follows) -> str:
+    def _write(self, follows: FollowSets) -> str:
         lexemes = {lexeme: f"L{n}" for n, lexeme in enumerate(follows.after_lexeme)}
         rules = {name: f"r{n}" for n, name in enumerate(follows.structure)}
         terminals: dict[str, str] = {}
@@ -229,14 +229,14 @@ def _rule_text(
             return rules[name]
         case Lexeme():
             return lexemes[node.expression]
-        case Sequence():
+        case Concatenation():
             return " ".join(map(inner, node.items)) or '""'
-        case Choice():
+        case Alternation():
             return f"({' | '.join(map(inner, node.options))})"
         case Repetition():
             item = inner(node.item)
             # Lark may not be nested deep, so no parentheses without need.
-            is_whole = isinstance(node.item, Ref | Lexeme | Choice)
+            is_whole = isinstance(node.item, Ref | Lexeme | Alternation)
             return (item if is_whole else f"({item})") + _counts(node.low, node.high)
 
 
