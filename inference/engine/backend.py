@@ -77,8 +77,9 @@ class Backend(Protocol):
     of its sequences. While up to ``max_lookup_sequences`` decode, they guess their next
     tokens from what they have; else ``drafter`` may do it. ``prefill_tile`` is how many
     tokens of a sequence a micro-batch needs for their attention to be computed in
-    tiles, which is much faster; 1 where that makes no difference. With ``has_stage``
-    short pieces are as fast beside decodes; a cache of another shape may have none.
+    tiles, which is much faster; 1 where that makes no difference. With
+    ``has_prefill_context`` short pieces are as fast beside decodes; a resize may change
+    that.
     ``adapters`` are the names of those that are loaded with it.
     """
 
@@ -96,8 +97,8 @@ class Backend(Protocol):
     adapters: tuple[str, ...]
 
     @property
-    def has_stage(self) -> bool:
-        """Whether short pieces of prompts are computed apart beside decodes."""
+    def has_prefill_context(self) -> bool:
+        """Whether short pieces of prompts have a context of their own."""
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -93,5 +93,5 @@ class ContextResizer:
             self._backend.resize(layout)
         finally:
             self._scheduler.use_layout(self._backend.layout)
-        self._times.has_stage = self._backend.has_stage
+        self._times.has_prefill_context = self._backend.has_prefill_context
         self._telemetry.context_resized(layout.n_ctx)

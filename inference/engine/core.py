@@ -49,7 +49,7 @@ class EngineCore:
         self._backend = backend
         self._clock = clock
         self.times = StepTimes(backend.prefill_tile)
-        self.times.has_stage = backend.has_stage
+        self.times.has_prefill_context = backend.has_prefill_context
         self.telemetry = Telemetry(
             n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max
         )

@@ -129,8 +129,8 @@ class LlamaBackend:
             self.drafter.resize(layout)
 
     @property
-    def has_stage(self) -> bool:
-        """Whether short pieces of prompts are computed apart beside decodes."""
+    def has_prefill_context(self) -> bool:
+        """Whether short pieces of prompts have a context of their own."""
         return isinstance(self._cells, CellsWithPrefillContext)
 
     def resize(self, layout: CacheLayout) -> None:

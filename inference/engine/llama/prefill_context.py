@@ -8,8 +8,10 @@ counts: at 1,400 tokens a piece of 16 takes 75 ms with it and 39 without. Decode
 row for each sequence, are faster with it. So such pieces have a context without, and
 their cells are brought over once, when the prompt is done.
 
-The engine knows nothing of it: everything else of ours sees ``KVCells``. What it gains
-is measured by ``python -m benchmarks interference`` (docs/adr/0010).
+Everything else sees ``KVCells``. The scheduler knows that it is there, by
+``Backend.has_prefill_context``, and plans short pieces: by their times alone it would
+never begin to. ``python -m benchmarks interference`` measures what it gains
+(docs/adr/0010).
 """
 
 from __future__ import annotations

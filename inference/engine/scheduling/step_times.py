@@ -67,8 +67,8 @@ class StepTimes:
 
     def __init__(self, tile: int = 1) -> None:
         self._tile = tile
-        #: Whether shorter pieces are computed in a way that wastes nothing.
-        self.has_stage = False
+        #: Whether shorter pieces have a context of their own, which wastes nothing.
+        self.has_prefill_context = False
         self._warm_up = _Sums()
         self._steps = _Sums()
         self._short = _Sums()
@@ -133,7 +133,7 @@ class StepTimes:
         tiles = int(extra_s / tiled_s / self._tile)
         # Taken to be no slower until it is known.
         short_s = self._short.at(depth) or tiled_s
-        is_waste = not self.has_stage and short_s > _MAX_WASTE * tiled_s
+        is_waste = not self.has_prefill_context and short_s > _MAX_WASTE * tiled_s
         if tiles or is_waste:
             return Chunk(min(max(tiles, 1) * self._tile, budget), self._tile)
         return Chunk(min(max(int(extra_s / short_s), MIN_CHUNK), budget))

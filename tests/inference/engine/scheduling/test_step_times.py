@@ -112,9 +112,9 @@ def test_short_pieces_that_are_nearly_as_good_spare_the_decodes() -> None:
     assert times.chunk(8, 512, 1000) == Chunk(37)
 
 
-def test_with_a_stage_short_pieces_waste_nothing() -> None:
+def test_with_a_prefill_context_short_pieces_waste_nothing() -> None:
     times = tiled(decode_s=0.030, short_s=0.0025, tiled_s=0.0018)
-    times.has_stage = True
+    times.has_prefill_context = True
     assert times.chunk(8, 512, 1000) == Chunk(18)
 
 
