@@ -1,9 +1,19 @@
-"""A draft model beside the real one: the same answers in fewer steps."""
+"""A draft model beside the real one: the same answers in fewer steps.
+
+The models are tiny ones with F32 cells and without flash attention. Then what a token
+is computed to hardly depends on the shape of its batch, and answers can be compared
+token by token: see test_tiny_models. It is not so for the sample model. Of the same 86
+tokens its four likeliest next ones differ by up to 0.43 in log-probability between one
+batch of all and batches of one, with nothing but llama.cpp: flash attention on a CPU
+computes 64 and more tokens in tiles and fewer one by one, and the rounding of the
+activations to eight bits multiplies what little differs.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +25,10 @@ from inference.engine import (
     ModelLoadError,
     SamplingParams,
 )
-from inference.engine.llama import LlamaBackend
+from inference.engine.llama import LlamaBackend, quantize
 from inference.engine.llama.draft_model import LlamaDraftModel
-from tests.inference.engine.llama.test_llama import CHAT, QUESTIONS
 from tests.inference.engine.test_core import run, run_outputs
+from tests.inference.engine.test_tiny_models import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,20 +38,41 @@ pytestmark = pytest.mark.model
 
 #: The 99.9th percentile of chi-square by degrees of freedom.
 LIMITS = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47}
+#: Expected counts below this make chi-square's distribution another one (Cochran).
+LEAST_EXPECTED = 5
+#: llama_ftype of Q4_0.
+Q4_0 = 2
+
+
+@pytest.fixture(scope="module")
+def target(tiny_model_path: Callable[[str], Path]) -> Path:
+    return tiny_model_path("llama")
+
+
+@pytest.fixture(scope="module")
+def rough(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the target in four bits: it agrees with the target now and then."""
+    path = tmp_path_factory.mktemp("draft") / "rough.gguf"
+    quantize(str(target), str(path), Q4_0)
+    return path
 
 
 @pytest.fixture
 def engine(
-    sample_model_path: Path, q4_0_model_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., EngineCore]]:
-    """Make engines that draft as told, as if guesses cost next to nothing."""
+    """Make engines with a draft model or without, as if drafts cost next to nothing."""
     cores = []
 
-    def make(draft: str = "model", **more: Any) -> EngineCore:
+    def make(draft: Path | None = None, **more: Any) -> EngineCore:
         config = EngineConfig(
-            paths=(str(sample_model_path),),
-            draft=draft,
-            draft_paths=(str(q4_0_model_path),) if draft == "model" else (),
+            paths=(str(target),),
+            draft="off" if draft is None else "model",
+            draft_paths=() if draft is None else (str(draft),),
+            cache_type_k="f32",
+            cache_type_v="f32",
+            flash_attention="off",
+            n_threads=1,
             **more,
         )
         core = EngineCore(LlamaBackend(config))
@@ -57,100 +88,85 @@ def engine(
         core.close()
 
 
-def prompts(core: EngineCore, count: int) -> list[list[int]]:
-    tokenize = core._backend.tokenizer.tokenize
-    return [
-        tokenize(CHAT.format(question), special=True) for question in QUESTIONS[:count]
-    ]
+@dataclass
+class Answers:
+    """What was answered to questions asked at once, and at which cost."""
+
+    tokens: dict[str, list[int]]
+    steps: int = 0
+    drafted: int = 0
+    accepted: int = 0
 
 
-def answers(
-    core: EngineCore, count: int, length: int
-) -> tuple[dict[str, list[int]], int]:
-    """Return what is answered to questions asked at once, and the accepted tokens."""
-    params = SamplingParams(temperature=0, max_tokens=length, ignore_eos=True)
-    for number, prompt in enumerate(prompts(core, count)):
-        core.add(GenerationRequest(str(number), prompt, params))
-    told: dict[str, list[int]] = {}
-    accepted = 0
+def answers(core: EngineCore, count: int = 4, *, prompt: int = 20) -> Answers:
+    params = SamplingParams(temperature=0, max_tokens=64, ignore_eos=True)
+    answers = Answers({str(number): [] for number in range(count)})
+    for name in answers.tokens:
+        core.add(GenerationRequest(name, words(name, prompt), params))
     while core.has_work:
-        for output in core.step():
-            told.setdefault(output.request_id, []).extend(output.tokens)
+        outputs = core.step()
+        answers.steps += any(output.tokens for output in outputs)
+        for output in outputs:
+            assert not output.error
+            answers.tokens[output.request_id] += output.tokens
             if output.finish_reason is not None:
-                assert not output.error
-                accepted += output.num_accepted
+                answers.drafted += output.num_drafted
+                answers.accepted += output.num_accepted
         core.check_integrity()
-    return told, accepted
+    return answers
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"n_ctx": 256, "n_seq_max": 4},
-        # The context is made anew, twice as long, while they run.
-        pytest.param(
-            {"n_ctx": 64, "n_seq_max": 4, "n_ctx_max": 256}, marks=pytest.mark.long
-        ),
-    ],
-    ids=["split", "growing"],
-)
+SHAPES: dict[str, dict[str, Any]] = {
+    "split": {"n_ctx": 256, "n_seq_max": 4},
+    # The context is resized to twice its length while they run.
+    "growing": {"n_ctx": 64, "n_seq_max": 4, "n_ctx_max": 256},
+    # Two of the four are preempted, and come back.
+    "scarce": {"n_ctx": 256, "n_seq_max": 4, "kv_layout": "unified", "n_cells": 192},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_draft_model_changes_the_speed_and_not_the_answers(
-    engine: Callable[..., EngineCore], shape: dict[str, Any]
+    engine: Callable[..., EngineCore], rough: Path, shape: str
 ) -> None:
-    alone, none = answers(engine("off", **shape), 4, 64)
-    drafted, accepted = answers(engine(**shape), 4, 64)
-    assert drafted == alone
-    assert none == 0
-    assert accepted > 60
+    alone = answers(engine(**SHAPES[shape]))
+    core = engine(rough, **SHAPES[shape])
+    drafted = answers(core)
+    assert drafted.tokens == alone.tokens
+    assert drafted.steps < alone.steps
+    # Of right drafts and of wrong ones.
+    assert 0 < drafted.accepted < drafted.drafted
+    counters = core.telemetry.snapshot()["counters"]
+    assert bool(counters["preemptions"]) == (shape == "scarce")
+    assert bool(counters["context_resizes"]) == (shape == "growing")
 
 
-@pytest.mark.long
-def test_sequences_that_are_preempted_and_come_back_are_drafted_for(
-    engine: Callable[..., EngineCore],
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_draft_model_that_says_the_same_is_always_right(
+    engine: Callable[..., EngineCore], target: Path, shape: str
 ) -> None:
-    """Each token is the likeliest behind those before it, or next to it.
+    """Its cells follow the larger model's, whatever becomes of those.
 
-    Where cells are shared, what they are computed to depends a little on the batch.
+    It may draft an end, which is banned in the answers: none of these come to one.
     """
-    core = engine(n_ctx=256, n_seq_max=4, kv_layout="unified", n_cells=256)
-    told, accepted = answers(core, 4, 96)
-    assert core.telemetry.snapshot()["counters"]["preemptions"] > 0
-    assert accepted > 30
-    ask = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=4)
-    for number, prompt in enumerate(prompts(core, 4)):
-        core.add(GenerationRequest("check", [*prompt, *told[str(number)]], ask))
-        (logprobs,) = [
-            o.prompt_logprobs for o in run_outputs(core) if o.prompt_logprobs
-        ]
-        for each in logprobs[len(prompt) :]:
-            # The ends were banned.
-            best = next(
-                one for one in each.top if not core._backend.tokenizer.is_end(one.token)
-            )
-            # Without drafts it is up to 0.4.
-            assert best.logprob - each.chosen.logprob < 0.6
+    drafted = answers(engine(target, **SHAPES[shape]))
+    assert drafted.accepted == drafted.drafted > 0
 
 
 def test_a_prompt_that_is_longer_than_a_batch_is_read_in_pieces(
-    engine: Callable[..., EngineCore],
+    engine: Callable[..., EngineCore], target: Path
 ) -> None:
-    texts = {}
-    for draft in ("off", "model"):
-        core = engine(draft, n_ctx=512, n_seq_max=2, n_batch=64)
-        text = "The quick brown fox jumps over the lazy dog. " * 30
-        prompt = core._backend.tokenizer.tokenize(text, special=True)
-        params = SamplingParams(temperature=0, max_tokens=40)
-        core.add(GenerationRequest("a", prompt, params))
-        outputs = run_outputs(core)
-        texts[draft] = "".join(output.text for output in outputs)
-    assert texts["model"] == texts["off"]
-    assert outputs[-1].num_accepted > 20
+    shape: dict[str, Any] = {"n_ctx": 512, "n_seq_max": 2, "n_batch": 64}
+    alone = answers(engine(**shape), 1, prompt=250)
+    drafted = answers(engine(target, **shape), 1, prompt=250)
+    assert drafted.tokens == alone.tokens
+    assert drafted.accepted == drafted.drafted > 0
 
 
 def test_its_time_is_known_before_the_first_request(
-    engine: Callable[..., EngineCore], monkeypatch: pytest.MonkeyPatch
+    engine: Callable[..., EngineCore], rough: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    core = engine(n_ctx=256, n_seq_max=4)
+    core = engine(rough, n_ctx=256, n_seq_max=4)
     monkeypatch.undo()
     core.warm_up()
     drafter = core._backend.drafter
@@ -159,14 +175,14 @@ def test_its_time_is_known_before_the_first_request(
 
 
 def test_a_draft_model_of_another_vocabulary_is_refused(
-    sample_model_path: Path, tiny_model_path: Callable[[str], Path]
+    sample_model_path: Path, target: Path
 ) -> None:
     config = EngineConfig(
         paths=(str(sample_model_path),),
         n_ctx=256,
         n_seq_max=1,
         draft="model",
-        draft_paths=(str(tiny_model_path("llama")),),
+        draft_paths=(str(target),),
     )
     with pytest.raises(ModelLoadError, match="another vocabulary"):
         LlamaBackend(config)
@@ -188,21 +204,18 @@ def test_models_that_cannot_go_back_neither_draft_nor_are_drafted_for(
 # The distribution -------------------------------------------------------------
 
 
-@pytest.mark.long
 def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
     engine: Callable[..., EngineCore],
 ) -> None:
     """Chi-square of the tokens at the first drafted places, over many seeds."""
-    # Cells of all sequences together: guesses of any lengths are one micro-batch.
-    core = engine("off", n_ctx=64, n_seq_max=16, kv_layout="unified")
-    prompt = core._backend.tokenizer.tokenize(
-        "Once upon a time, there was a", special=True
-    )
-    greedy = SamplingParams(temperature=0, max_tokens=2)
+    # Cells of all sequences together: drafts of any lengths are one micro-batch.
+    core = engine(n_ctx=64, n_seq_max=16, kv_layout="unified")
+    prompt = words("prompt", 20)
+    greedy = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
     core.add(GenerationRequest("greedy", prompt, greedy))
     prediction = tuple(t for output in run_outputs(core) for t in output.tokens)
     kept = 4
-    for seed in range(400):
+    for seed in range(1000):
         core.add(
             GenerationRequest(
                 f"seed {seed}",
@@ -211,12 +224,18 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
                 prediction_token_ids=prediction,
             )
         )
-    told: dict[str, list[int]] = {}
-    accepted = 0
+    said: dict[str, list[int]] = {}
+    accepted: dict[str, int] = {}
     for output in run_outputs(core, steps=10_000):
-        told.setdefault(output.request_id, []).extend(output.tokens)
-        accepted += output.num_accepted if output.finish_reason else 0
-    assert accepted > 60
+        said.setdefault(output.request_id, []).extend(output.tokens)
+        if output.finish_reason is not None and output.num_drafted:
+            accepted[output.request_id] = output.num_accepted
+    # The prediction's second token is drafted behind its first.
+    drafted = [tuple(said[name]) for name in accepted]
+    assert all(tokens[0] == prediction[0] for tokens in drafted)
+    assert list(accepted.values()) == [
+        int(tokens[1] == prediction[1]) for tokens in drafted
+    ]
     for place in (1, 2):
         # The model's own opinion behind the same tokens, asked without any draft.
         context = [*prompt, *prediction[:place]]
@@ -226,18 +245,17 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
         weights = {each.token: math.exp(each.logprob) for each in logprobs.top}
         seen = Counter(
             tokens[place]
-            for tokens in told.values()
-            if tuple(tokens[:place]) == prediction[:place] and len(tokens) > place
+            for tokens in drafted
+            if tokens[:place] == prediction[:place] and len(tokens) > place
         )
-        total = seen.total()
-        assert total > 50
         assert set(seen) <= set(weights)
+        expected = {
+            token: seen.total() * weight / sum(weights.values())
+            for token, weight in weights.items()
+        }
+        assert min(expected.values()) >= LEAST_EXPECTED
         deviation = sum(
-            (seen[token] - total * share) ** 2 / (total * share)
-            for token, share in (
-                (token, weight / sum(weights.values()))
-                for token, weight in weights.items()
-            )
+            (seen[token] - count) ** 2 / count for token, count in expected.items()
         )
         assert deviation < LIMITS[kept - 1], place
     assert run(core) == {}
