@@ -1,4 +1,4 @@
-"""A row that this engine has claimed, and its process."""
+"""A worker of this node: a row that it has claimed, with the process behind it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from registry.load_settings import LoadSettings
     from registry.models import Model
 
-#: Time in which a loaded model takes the requests that wait for it, before
-#: another may take its place; those that run are finished in any case.
+#: A model serves for at least this long before another one may evict it, so that it
+#: takes the requests that wait for it. Running requests are finished in any case.
 SERVES_AT_LEAST_S = 2.0
 
 
 @dataclass(slots=True)
 class ClaimedWorker:
-    """A claimed row and its process; ``rss`` is the process's resident memory."""
+    """A claimed row and its process; ``rss`` is the resident memory in bytes."""
 
     row_id: int
     replica: int
@@ -45,47 +45,55 @@ class ClaimedWorker:
 
     @property
     def incarnation(self) -> str:
-        """This life of the row."""
+        """The id of this run of the process."""
         return self.process.spec.incarnation
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the model has other adapters now than it was loaded with."""
+        """Whether the model has other adapters now than at its load."""
         return adapter_files(self.model) != self.plan.engine.adapters
 
     @property
     def is_just_loaded(self) -> bool:
-        """Whether it has not had the time to serve what it was loaded for."""
+        """Whether it has not had time to serve the requests that it was loaded for."""
         ready_at = self.process.ready_at
         return ready_at is None or time.monotonic() - ready_at < SERVES_AT_LEAST_S
 
     @property
     def memory(self) -> Memory:
-        """Bytes by device: as reckoned; on the host as they are, if that is more."""
-        reckoned = self.plan.estimate
-        host, *gpus = reckoned.totals
-        return (max(host, self.rss - reckoned.stale), *gpus)
+        """Bytes by device: the estimate, or the host's real use if that is more."""
+        estimate = self.plan.estimate
+        host, *gpus = estimate.totals
+        return (max(host, self.rss - estimate.stale), *gpus)
 
     def follow(self, model: Model) -> None:
-        """Take over what an administrator has set since: pinned, keep-alive."""
+        """Take over settings that may change while loaded: pinned, keep-alive."""
         self.model = model
         with suppress(ValueError):
             self.settings = model.settings_in_force()
 
     def is_idle(self, keep_alive: float) -> bool:
-        """Whether nothing has run here for so many seconds."""
+        """Return whether nothing has run for ``keep_alive`` seconds."""
         idle_s = time.monotonic() - self.last_used
         is_ready = self.process.ready_at is not None
         return is_ready and not self.process.report.running and idle_s > keep_alive
 
 
 def resident_memory(pid: int) -> int:
-    """Return the bytes that a process has in memory. Raises psutil.Error."""
+    """Return the resident memory of a process in bytes. Raises psutil.Error."""
     return int(psutil.Process(pid).memory_info().rss)
 
 
+def replicas_of(
+    worker: ClaimedWorker, workers: Iterable[ClaimedWorker]
+) -> list[ClaimedWorker]:
+    """Return the workers of the same model, the first replica first."""
+    same = (each for each in workers if each.model.pk == worker.model.pk)
+    return sorted(same, key=lambda each: each.replica)
+
+
 def node_capacity(node: EngineNode, workers: Iterable[ClaimedWorker]) -> NodeCapacity:
-    """Return what a machine has and what its workers take of it."""
+    """Return what a node has for models, and what its workers take of it."""
     by_model: dict[int, list[ClaimedWorker]] = {}
     for worker in workers:
         by_model.setdefault(worker.model.pk, []).append(worker)
@@ -99,9 +107,9 @@ def node_capacity(node: EngineNode, workers: Iterable[ClaimedWorker]) -> NodeCap
 
 
 def _loaded(alike: Sequence[ClaimedWorker]) -> Iterable[LoadedWorker]:
-    """Yield the workers of one model; all but one are spare.
+    """Yield the workers of one model; all but the first are extra.
 
-    The pages of their file are counted once.
+    The pages of their file count once, with the first.
     """
     ordered = sorted(
         alike, key=lambda worker: (worker.process.is_draining, worker.replica)

@@ -1,7 +1,7 @@
-"""What llama.cpp finds on this machine, asked of a process of its own.
+"""Finds out in a child process what llama.cpp sees on this machine.
 
-The engine never imports llama.cpp: it would hold a GPU's memory for ever, and
-die with a driver that does.
+The engine process never imports llama.cpp: it would keep a GPU's memory for itself,
+and a crash of the driver would end it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIMEOUT_S = 60.0
 
 
 async def machine_probe() -> Machine:
-    """Return the machine; one without GPUs, and an error in the log, if that fails."""
+    """Return the machine; without GPUs, and with an error logged, if that fails."""
     environment = dict(os.environ)
     # The child finds the same packages, installed or from a checkout.
     environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
@@ -39,9 +39,9 @@ async def machine_probe() -> Machine:
         output, errors = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
         return Machine.from_json(json.loads(output))
     except (TimeoutError, TypeError, ValueError, KeyError):
-        # Loading a model will fail as well, and show why; what runs elsewhere goes on.
-        said = errors.decode("utf-8", "replace").strip() or "nothing"
-        logger.exception("llama.cpp does not say what this machine has, but: %s", said)
+        # Loading a model will fail too and show the reason.
+        output_text = errors.decode("utf-8", "replace").strip() or "nothing"
+        logger.exception("llama.cpp could not list the devices: %s", output_text)
         return Machine()
     finally:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The engine's end of one worker process: start it, hear it, drain it, end it."""
+"""The engine's side of one worker process: start, read reports, drain, end."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Lines of a worker's standard error that explain its death.
+#: The last lines of a worker's standard error go into the message about its death.
 _STDERR_LINES = 8
 _KILL_AFTER_S = 5.0
-#: Bytes of one line that a worker may write; what is longer is passed over.
+#: The longest line that a worker may write, in bytes; longer ones are skipped.
 _LINE_LIMIT = 1024 * 1024
 
 
@@ -49,7 +49,7 @@ class WorkerProcess:
         self._readers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start the process and hand it its specification. Raises OSError."""
+        """Start the process and send it its WorkerSpec. Raises OSError."""
         environment = thread_environment(self.spec.engine.n_threads) | os.environ
         # The child finds the same packages, installed or from a checkout.
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
@@ -81,12 +81,12 @@ class WorkerProcess:
 
     @property
     def is_draining(self) -> bool:
-        """Whether it was told to drain."""
+        """Whether it has been asked to drain."""
         return self._drained_at is not None
 
     @property
     def drained_for_s(self) -> float:
-        """Seconds since it was told to drain."""
+        """Seconds since it was asked to drain."""
         return 0.0 if self._drained_at is None else time.monotonic() - self._drained_at
 
     @property
@@ -95,18 +95,18 @@ class WorkerProcess:
         return None if self.ready_at is None else self.ready_at - self.started_at
 
     def death(self) -> str:
-        """Return why the process ended, in words."""
+        """Return why the process ended, in a sentence for people."""
         if self.report.state == "failed":
             return self.report.error
         code = self._process.returncode if self._process else None
         if code is not None and code < 0:
-            reason = f"The worker was ended by {signal.Signals(-code).name}."
+            reason = f"The worker was killed by {signal.Signals(-code).name}."
         else:
-            reason = f"The worker ended with exit code {code}."
+            reason = f"The worker exited with code {code}."
         return "\n".join([reason, *self._stderr])
 
     async def drain(self) -> None:
-        """Tell it to finish what runs and take nothing new."""
+        """Ask it to finish running requests and take no new ones."""
         if self._drained_at is None:
             self._drained_at = time.monotonic()
             await self._write(DRAIN + "\n")
@@ -118,7 +118,7 @@ class WorkerProcess:
                 self._process.kill()
 
     async def close(self) -> None:
-        """Close its input, which ends it, and wait until it is gone."""
+        """Close its input, which ends it, and wait until it has ended."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -166,7 +166,7 @@ class WorkerProcess:
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream to its end, without those that are too long."""
+    """Yield the lines of a stream, without those that are too long."""
     while True:
         try:
             line = await stream.readline()

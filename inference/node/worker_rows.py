@@ -1,4 +1,4 @@
-"""The engine's writes to its rows; every function is one short transaction."""
+"""Reads and writes of worker and node rows; each function is a short transaction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 0.85
 _MIB = 1024 * 1024
-#: A machine's rows are free for others after this long without a heartbeat: well
-#: beyond what requests take for dead, so that a short stall moves no model.
+#: Other nodes may claim a node's rows after this long without a heartbeat. Requests
+#: give a node up much earlier, so a short stall does not move its models.
 _ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
-#: States of rows that have no process.
+#: States of rows without a process.
 _ENDED = (WorkerState.REQUESTED, WorkerState.FAILED)
-#: What a row says when no process is behind it and any engine may claim it.
+#: The columns of a row without a process, which any node may claim.
 _FREED: dict[str, Any] = {
     "node": None,
     "state": WorkerState.REQUESTED,
@@ -50,11 +50,11 @@ _FREED: dict[str, Any] = {
 
 
 class NodeTaken(Exception):
-    """Another engine runs on this machine with the same database."""
+    """Another engine process runs on this machine with the same database."""
 
 
 def node_register(machine: Machine | None = None) -> EngineNode:
-    """Write this machine's row and take back what an earlier engine left.
+    """Write this node's row and free the workers that an earlier process left.
 
     ``machine`` is what llama.cpp finds here. Raises NodeTaken.
     """
@@ -66,7 +66,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
         old = EngineNode.objects.filter(name=platform.node()).first()
         if old is not None and old.pid != os.getpid() and _is_engine(old.pid):
             raise NodeTaken(
-                f"An engine runs on {old.name} already (process {old.pid})."
+                f"An engine is already running on {old.name} (process {old.pid})."
             )
         node, _ = EngineNode.objects.update_or_create(
             name=platform.node(),
@@ -105,9 +105,9 @@ def _is_engine(pid: int) -> bool:
 
 
 def node_release(node: EngineNode) -> None:
-    """Give up every row of this node: its processes are gone.
+    """Free all rows of this node, whose processes are gone.
 
-    Wanted ones can be claimed anew, here or elsewhere.
+    Desired ones can be claimed again, here or elsewhere.
     """
     rows = Worker.objects.filter(node=node)
     rows.filter(is_desired=False).delete()
@@ -115,7 +115,7 @@ def node_release(node: EngineNode) -> None:
 
 
 def node_beat(node: EngineNode) -> None:
-    """Say that the engine lives and how much memory is free."""
+    """Write the heartbeat and the free memory."""
     EngineNode.objects.filter(pk=node.pk).update(
         heartbeat_at=timezone.now(),
         memory_available=psutil.virtual_memory().available,
@@ -123,17 +123,17 @@ def node_beat(node: EngineNode) -> None:
 
 
 def node_stop(node: EngineNode) -> None:
-    """Say that the engine is gone: nobody need wait for its heartbeat to age."""
+    """Delete the node's row, so that nobody waits for its heartbeat to expire."""
     with transaction.atomic():
         node_release(node)
         EngineNode.objects.filter(pk=node.pk).delete()
 
 
 def rows_of(node: EngineNode) -> list[Worker]:
-    """Return the rows that this node has claimed and those that anyone may claim.
+    """Return the rows that this node has claimed, then those that it may claim.
 
-    The latter come in the order in which they were wished for, further replicas
-    last. Rows of machines that are gone are among them.
+    The latter come in the order of their requests, extra replicas last. Rows of nodes
+    that are gone are among them.
     """
     _adopt_orphans()
     workers = Worker.objects.select_related("model").prefetch_related(
@@ -148,7 +148,7 @@ def rows_of(node: EngineNode) -> list[Worker]:
 
 
 def _adopt_orphans() -> None:
-    """Free the rows whose machine is gone, or was deleted."""
+    """Free the rows whose node is gone or was deleted."""
     long_ago = timezone.now() - _ORPHANED_AFTER
     orphans = Worker.objects.filter(
         Q(node__heartbeat_at__lt=long_ago)
@@ -160,7 +160,7 @@ def _adopt_orphans() -> None:
 
 
 def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
-    """Take a requested row for this node; False if another was faster."""
+    """Claim a requested row for this node; False if another node was faster."""
     claimed = Worker.objects.filter(
         pk=worker.pk, is_desired=True, state=WorkerState.REQUESTED, node=None
     )
@@ -179,11 +179,11 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
     )
 
 
-def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> None:
-    """Write a worker's state and numbers; ``more`` columns win over the report's.
+def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> None:
+    """Write a worker's state and numbers; ``more`` overrides the report's columns.
 
-    Like every write of a worker's end, it is for that life of the row alone: an
-    engine that was thought dead must not overwrite what another made of the row.
+    Only the row with this incarnation is written: a node that others had given up must
+    not overwrite the row of its successor.
     """
     columns: dict[str, Any] = {
         **plain(report),
@@ -193,33 +193,33 @@ def save_report(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
         "heartbeat_at": timezone.now(),
         **more,
     }
-    # They go elsewhere: see telemetry_store and need_seen.
+    # telemetry_store and longest_request_save keep these two.
     del columns["telemetry"], columns["n_ctx_seen"]
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
 
 
-def need_seen(model: Model, n_ctx: int) -> None:
-    """Remember with the model the largest need of a request so far, in tokens."""
+def longest_request_save(model: Model, n_ctx: int) -> None:
+    """Save the longest request of a model so far, in tokens."""
     less = Q(n_ctx_seen=None) | Q(n_ctx_seen__lt=n_ctx)
     Model.objects.filter(less, pk=model.pk).update(n_ctx_seen=n_ctx)
 
 
-def unwant(pk: int) -> None:
-    """Wish for this worker to go: its memory is needed, or nobody uses it."""
+def worker_release(pk: int) -> None:
+    """Release a worker whose memory is needed, or that nobody uses."""
     with transaction.atomic():
         Worker.objects.filter(pk=pk).update(is_desired=False)
-        _drop_spares(pk)
+        _drop_extra(pk)
 
 
-def _drop_spares(pk: int) -> None:
-    """Forget replicas that wait, if no worker of their model is left to go on."""
+def _drop_extra(pk: int) -> None:
+    """Delete requested extra replicas if no worker of their model remains."""
     alike = Worker.objects.filter(model__workers=pk)
     if not alike.filter(is_desired=True).exclude(state__in=_ENDED).exists():
         alike.filter(node=None, state=WorkerState.REQUESTED, replica__gt=0).delete()
 
 
 def worker_ended(pk: int, incarnation: str) -> None:
-    """Free a row whose process is gone: deleted, or to be claimed anew if wanted."""
+    """Free a row whose process has ended, or delete it if it is not desired."""
     with transaction.atomic():
         rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
         rows.filter(is_desired=False).delete()
@@ -227,14 +227,14 @@ def worker_ended(pk: int, incarnation: str) -> None:
 
 
 def worker_crashed(pk: int, incarnation: str) -> None:
-    """Free the row of a worker that died in service, to be claimed anew at once."""
+    """Free the row of a worker that crashed; it can be claimed again at once."""
     rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
     rows.update(restarts=F("restarts") + 1)
     worker_ended(pk, incarnation)
 
 
 def worker_failed(pk: int, incarnation: str, error: str) -> None:
-    """Mark the row of a worker that is not started again, with the reason."""
+    """Mark a worker as failed, with the reason; it is not started again."""
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(
         **{
             **_FREED,
@@ -244,15 +244,15 @@ def worker_failed(pk: int, incarnation: str, error: str) -> None:
             "failed_at": timezone.now(),
         }
     )
-    _drop_spares(pk)
+    _drop_extra(pk)
 
 
-def load_refused(
+def load_impossible(
     pk: int, node: EngineNode, request: LoadSpec | None, error: str
 ) -> bool:
-    """Mark a requested row as failed, if no other machine could load it either.
+    """Mark a requested row as failed, unless another node could load the model.
 
-    Without a request none could. Returns whether it was marked.
+    Without a spec no node can. Returns whether it was marked.
     """
     others = EngineNode.objects.alive().exclude(pk=node.pk)
     if request and any(plan_within(request, n.machine, n.limits) for n in others):
@@ -261,24 +261,24 @@ def load_refused(
     marked = unclaimed.update(
         node=node, state=WorkerState.FAILED, error=error, failed_at=timezone.now()
     )
-    _drop_spares(pk)
+    _drop_extra(pk)
     return bool(marked)
 
 
 def load_waits(pk: int, reason: str) -> None:
-    """Say of a row that nobody has claimed what it waits for."""
+    """Write into a row that nobody has claimed what it waits for."""
     Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED).exclude(
         error=reason
     ).update(error=reason)
 
 
 def now() -> datetime:
-    """Return the time, as rows have it."""
+    """Return the current time, with a time zone."""
     return timezone.now()
 
 
 def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerSpec:
-    """Return what a worker process of this model is told."""
+    """Return what a worker process of this model needs to know."""
     return WorkerSpec(
         queue=queue_name(model.pk),
         incarnation=incarnation,

@@ -1,4 +1,4 @@
-"""``manage.py run_engine``: supervise the workers of this machine."""
+"""``manage.py run_engine``: the engine process of this node."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 class Command(BaseCommand):
     help = (
-        "Run this machine's engine: it loads and unloads models, one process each, "
-        "until SIGTERM or Ctrl-C, which finish running requests first."
+        "Run this machine's engine, which loads and unloads models in a process each. "
+        "SIGTERM or Ctrl-C stop it after running requests are finished."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the model ids that are loaded at once."""
+        """Declare the models to load at the start."""
         parser.add_argument(
             "--load",
             metavar="MODEL",
             action="append",
             default=[],
-            help="Load this model at the start; may be given several times.",
+            help="Load this model at the start. May be given several times.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
         for name in options["load"]:
-            _wish(name)
+            _request_load(name)
         try:
             asyncio.run(_run())
         except NodeTaken as error:
             raise CommandError(str(error)) from None
 
 
-def _wish(name: str) -> None:
+def _request_load(name: str) -> None:
     from inference.services import worker_request
     from registry.errors import ModelNotFound
     from registry.models import Model

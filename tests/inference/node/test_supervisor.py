@@ -21,7 +21,7 @@ from inference.capacity.model_rows import load_spec
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
 from inference.models import EngineNode, Worker, WorkerState
-from inference.node import supervisor, worker_rows
+from inference.node import worker_rows, worker_starter, worker_watcher
 from inference.node.supervisor import Supervisor
 from inference.worker.pipe import WorkerReport, WorkerSpec
 from registry.models import Attachment, Kind, Model
@@ -66,7 +66,7 @@ class FakeProcess:
         self.is_running = False
 
     def death(self) -> str:
-        return self.report.error or "The worker was ended by SIGKILL."
+        return self.report.error or "The worker was killed by SIGKILL."
 
     def become(self, **report: Any) -> None:
         self.report = replace(self.report, **report)
@@ -94,8 +94,8 @@ class Engine:
 @pytest.fixture
 async def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     FakeProcess.made = []
-    monkeypatch.setattr(supervisor, "WorkerProcess", FakeProcess)
-    monkeypatch.setattr(supervisor, "resident_memory", lambda _pid: 2**20)
+    monkeypatch.setattr(worker_starter, "WorkerProcess", FakeProcess)
+    monkeypatch.setattr(worker_watcher, "resident_memory", lambda _pid: 2**20)
     engine = Engine()
     await engine.start()
     return engine
@@ -538,7 +538,7 @@ async def test_a_worker_that_takes_more_than_was_reckoned_counts_as_it_is(
 ) -> None:
     first = await load(engine, "first")
     await limit(engine, memory_limit=500 * 2**20)
-    monkeypatch.setattr(supervisor, "resident_memory", lambda _pid: 400 * 2**20)
+    monkeypatch.setattr(worker_watcher, "resident_memory", lambda _pid: 400 * 2**20)
     await engine.look()
     await request_load(await sync_to_async(small)("second"))
     await engine.look()
@@ -728,7 +728,7 @@ async def test_the_queue_counts_with_the_first_replica(
     async def depth(_model_id: int) -> int:
         return 5
 
-    monkeypatch.setattr(supervisor, "queue_depth", depth)
+    monkeypatch.setattr(worker_watcher, "queue_depth", depth)
     await request_load(await sync_to_async(small)("m", replicas=2))
     await engine.look()
     await ready(engine)

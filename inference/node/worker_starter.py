@@ -1,0 +1,106 @@
+"""Starts the workers that rows request, if they fit on this node."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from inference.capacity.model_rows import InvalidSettings, load_spec
+from inference.capacity.placement import place_worker
+from inference.node import worker_rows
+from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
+from inference.node.worker_process import WorkerProcess
+from inference.services import is_served
+from llm_manager.lib.threads import in_one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inference.capacity.load_plan import LoadPlan
+    from inference.models import EngineNode, Worker
+    from registry.load_settings import LoadSettings
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerStarter:
+    """Claims requested rows and starts their processes.
+
+    ``workers`` is the supervisor's dict of claimed workers by row; ``wake`` makes the
+    supervisor look at the rows again.
+    """
+
+    def __init__(
+        self, workers: dict[int, ClaimedWorker], wake: Callable[[], None]
+    ) -> None:
+        self._workers = workers
+        self._wake = wake
+
+    async def try_start(self, row: Worker, node: EngineNode) -> None:
+        """Start the worker of a requested row, make room for it, or say why not."""
+        if row.replica and not await in_one_thread(is_served, row.model):
+            # Extra replicas wait until the first one has shown that the model loads.
+            return
+        try:
+            spec = load_spec(row.model)
+        except InvalidSettings as error:
+            await in_one_thread(
+                worker_rows.load_impossible, row.pk, node, None, str(error)
+            )
+            return
+        placement = place_worker(
+            spec,
+            model=row.model.pk,
+            is_extra=row.replica > 0,
+            capacity=node_capacity(node, self._workers.values()),
+        )
+        if placement.is_impossible:
+            is_final = await in_one_thread(
+                worker_rows.load_impossible, row.pk, node, spec, placement.reason
+            )
+            if is_final:
+                logger.error("%s cannot be loaded: %s", row.model, placement.reason)
+        elif placement.reason:
+            await in_one_thread(worker_rows.load_waits, row.pk, placement.reason)
+        await self._evict(placement.evict, row)
+        if placement.plan is not None:
+            await self._start(row, node, spec.settings, placement.plan)
+
+    async def _evict(self, row_ids: Sequence[int], row: Worker) -> None:
+        """Drain workers to make room. An extra replica is loaded again later."""
+        for row_id in row_ids:
+            worker = self._workers[row_id]
+            logger.info("Unloading %s to make room for %s", worker.model, row.model)
+            replicas = replicas_of(worker, self._workers.values())
+            if all(each.row_id in row_ids for each in replicas):
+                await in_one_thread(worker_rows.worker_release, row_id)
+            await worker.process.drain()
+
+    async def _start(
+        self, row: Worker, node: EngineNode, load_settings: LoadSettings, plan: LoadPlan
+    ) -> None:
+        incarnation = uuid.uuid4().hex
+        if not await in_one_thread(worker_rows.claim, row, node, plan, incarnation):
+            return
+        logger.info("Loading %s", row.model)
+        process = WorkerProcess(
+            worker_rows.worker_spec(row.model, plan.engine, incarnation),
+            on_change=self._wake,
+        )
+        self._workers[row.pk] = ClaimedWorker(
+            row_id=row.pk,
+            replica=row.replica,
+            model=row.model,
+            settings=load_settings,
+            plan=plan,
+            process=process,
+            last_used=time.monotonic(),
+        )
+        try:
+            await process.start()
+        except OSError as error:
+            del self._workers[row.pk]
+            reason = f"The worker process cannot be started: {error.strerror}."
+            await in_one_thread(worker_rows.worker_failed, row.pk, incarnation, reason)

@@ -1,0 +1,172 @@
+"""Watches the claimed workers of a node: saves reports, drains, kills, buries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from inference.metrics import telemetry_store
+from inference.node import worker_rows
+from inference.node.claimed_worker import replicas_of, resident_memory
+from inference.services import queue_depth
+from llm_manager.lib.threads import in_one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.models import Worker
+    from inference.node.claimed_worker import ClaimedWorker
+    from inference.node.worker_process import WorkerProcess
+
+logger = logging.getLogger(__name__)
+
+#: A worker reports every second, so one that is silent for this long hangs.
+_SILENT_AFTER_S = 30.0
+#: A worker that dies this soon after it was ready counts towards a crash loop.
+_CRASH_WINDOW_S = 30.0
+_MAX_CRASHES = 3
+
+
+class WorkerWatcher:
+    """Compares each claimed worker with its row, and acts on the difference.
+
+    ``workers`` is the supervisor's dict of claimed workers by row; ``wake`` makes the
+    supervisor look at the rows again.
+    """
+
+    def __init__(
+        self, workers: dict[int, ClaimedWorker], wake: Callable[[], None]
+    ) -> None:
+        self._workers = workers
+        self._wake = wake
+        self._crashes: dict[int, int] = {}
+
+    async def check(self, worker: ClaimedWorker, row: Worker | None) -> None:
+        """Bring one worker closer to its row. The row is None if it was deleted."""
+        process = worker.process
+        if not process.is_running:
+            await self._bury(worker)
+            return
+        if time.monotonic() - process.heard_at > _SILENT_AFTER_S:
+            logger.error("Worker of %s hangs; killing it", worker.model)
+            process.kill()
+            return
+        if _loads_too_long(process):
+            process.kill()
+            return
+        if row is not None:
+            worker.follow(row.model)
+        # The row was deleted with its model, or somebody released the worker.
+        if row is None or not row.is_desired or process.is_draining:
+            await process.drain()
+            _kill_after_drain(worker)
+        elif worker.is_outdated and self._may_reload(worker):
+            logger.info("Reloading %s with other adapters", worker.model)
+            # The row is still desired, so it is claimed again.
+            await process.drain()
+        elif self._is_idle_too_long(worker):
+            logger.info("Unloading %s: idle", worker.model)
+            await in_one_thread(worker_rows.worker_release, worker.row_id)
+            await process.drain()
+        # A failed process is about to end; _bury then decides what the row says.
+        if row is not None and process.report.state != "failed":
+            await self._save(worker)
+
+    def _is_idle_too_long(self, worker: ClaimedWorker) -> bool:
+        """Return whether no worker of the model was used for its keep-alive."""
+        keep_alive = worker.settings.keep_alive
+        if worker.settings.is_pinned or not keep_alive:
+            return False
+        return all(each.is_idle(keep_alive) for each in self._replicas(worker))
+
+    def _may_reload(self, worker: ClaimedWorker) -> bool:
+        """Return whether all replicas are ready: they are reloaded one at a time."""
+        processes = [each.process for each in self._replicas(worker)]
+        return all(p.report.state == "ready" and not p.is_draining for p in processes)
+
+    def _replicas(self, worker: ClaimedWorker) -> list[ClaimedWorker]:
+        return replicas_of(worker, self._workers.values())
+
+    async def _save(self, worker: ClaimedWorker) -> None:
+        process = worker.process
+        report = process.report
+        more: dict[str, Any] = {"pid": process.pid}
+        if report.running or report.requests_total != worker.last_requests:
+            worker.last_used = time.monotonic()
+            worker.last_requests = report.requests_total
+            more["last_used_at"] = worker_rows.now()
+        if report.state == "ready" and not worker.is_saved_ready:
+            worker.is_saved_ready = True
+            more["load_seconds"] = process.load_seconds
+            logger.info("%s is ready after %.1f s", worker.model, process.load_seconds)
+        with suppress(psutil.Error):
+            more["memory_bytes"] = worker.rss = resident_memory(process.pid)
+        # The workers of a model share one queue: it counts with the first of them.
+        if self._replicas(worker)[0] is worker:
+            with suppress(OSError, RedisError):
+                more["waiting"] = report.waiting + await queue_depth(worker.model.pk)
+        if report.telemetry is not None:
+            with suppress(OSError, RedisError):
+                await asyncio.to_thread(
+                    telemetry_store.save, worker.incarnation, report.telemetry
+                )
+        await in_one_thread(
+            worker_rows.report_save, worker.row_id, worker.incarnation, report, **more
+        )
+        if report.n_ctx_seen > (worker.model.n_ctx_seen or 0):
+            await in_one_thread(
+                worker_rows.longest_request_save, worker.model, report.n_ctx_seen
+            )
+
+    async def _bury(self, worker: ClaimedWorker) -> None:
+        """Clean up after a process that has ended, and decide about its row."""
+        process, row_id = worker.process, worker.row_id
+        await process.close()
+        del self._workers[row_id]
+        if process.is_draining:
+            await in_one_thread(worker_rows.worker_ended, row_id, worker.incarnation)
+            logger.info("%s is unloaded", worker.model)
+            self._wake()
+            return
+        logger.error("Worker of %s died: %s", worker.model, process.death())
+        lived = time.monotonic() - (process.ready_at or time.monotonic())
+        crashes = self._crashes.get(row_id, 0) + 1
+        self._crashes[row_id] = 1 if lived > _CRASH_WINDOW_S else crashes
+        if process.ready_at is None or self._crashes[row_id] >= _MAX_CRASHES:
+            self._crashes.pop(row_id, None)
+            error = _death(process)
+            await in_one_thread(
+                worker_rows.worker_failed, row_id, worker.incarnation, error
+            )
+        else:
+            await in_one_thread(worker_rows.worker_crashed, row_id, worker.incarnation)
+            self._wake()
+
+
+def _loads_too_long(process: WorkerProcess) -> bool:
+    limit = settings.CONFIG.engine.load_timeout
+    return process.ready_at is None and time.monotonic() - process.started_at > limit
+
+
+def _kill_after_drain(worker: ClaimedWorker) -> None:
+    """Kill a draining worker that has nothing to finish, or takes too long."""
+    process = worker.process
+    if process.report.state == "loading":
+        process.kill()
+    elif process.drained_for_s > settings.CONFIG.engine.drain_timeout:
+        logger.warning("Worker of %s did not drain in time", worker.model)
+        process.kill()
+
+
+def _death(process: WorkerProcess) -> str:
+    if _loads_too_long(process):
+        limit = settings.CONFIG.engine.load_timeout
+        return f"Loading took longer than {limit} s (engine.load_timeout)."
+    return process.death()
