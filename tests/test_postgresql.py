@@ -43,6 +43,7 @@ def postgresql_url() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.timeout(600)
 def test_the_database_tests_pass_on_postgresql(postgresql_url: str) -> None:
     result = subprocess.run(
         [
@@ -54,7 +55,7 @@ def test_the_database_tests_pass_on_postgresql(postgresql_url: str) -> None:
         env={**os.environ, "TEST_DATABASE_URL": postgresql_url.format("rows")},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=580,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-5000:]

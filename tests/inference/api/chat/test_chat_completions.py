@@ -196,7 +196,7 @@ async def test_a_chat_with_tool_calls_in_its_past_goes_to_the_template(
 async def test_an_answer_that_takes_too_long_is_408_and_gives_its_sequence_up(
     api: Api, engine: FakeEngineClient, configure: Callable[..., None]
 ) -> None:
-    configure(server__request_timeout=0.1)
+    configure(server__request_timeout=1)
     engine.enqueue(begun())
 
     response = await api.chat()

@@ -267,7 +267,7 @@ async def test_a_client_that_goes_away_gives_its_inputs_up(
 async def test_an_answer_that_takes_too_long_is_408(
     api: Api, embedder: FakeEmbedderClient, configure: Callable[..., None]
 ) -> None:
-    configure(server__request_timeout=0.05)
+    configure(server__request_timeout=1)
     embedder.enqueue(begun())
     response = await embed(api)
     assert refusal(response) == (408, "request_timeout", None)
