@@ -54,7 +54,7 @@ def api(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=f"http://{server.host}:{server.port}",
         headers={"Authorization": f"Bearer {server.key}"},
-        timeout=60,
+        timeout=150,
         # A proxy of the machine has no business between two local processes.
         trust_env=False,
     ) as client:

@@ -277,7 +277,12 @@ def test_two_models_take_turns_under_traffic_where_one_fits(
 
 
 @pytest.mark.parametrize(
-    "victim", ["inference.worker.worker", "run_engine", "redis-server"]
+    "victim",
+    [
+        "inference.worker.worker",
+        "redis-server",
+        pytest.param("run_engine", marks=pytest.mark.long),
+    ],
 )
 def test_a_killed_process_costs_a_pause_and_no_token(
     api: httpx.Client, server: Server, victim: str

@@ -85,9 +85,15 @@ def test_a_schema_binds_what_follows_the_thought_in_a_stream(api: httpx.Client) 
     response_format = {"type": "json_schema", "json_schema": schema}
 
     text = ask(api, response_format=response_format, stream=True).text
-    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    # The other lines are comments that keep the connection alive.
+    *chunks, end = [
+        line.removeprefix("data: ")
+        for line in text.split("\n\n")
+        if line.startswith("data: ")
+    ]
+    assert end == "[DONE]"
     deltas = [
-        choice["delta"] for line in lines[:-1] for choice in json.loads(line)["choices"]
+        each["delta"] for chunk in chunks for each in json.loads(chunk)["choices"]
     ]
 
     assert "".join(delta.get("reasoning_content") or "" for delta in deltas)

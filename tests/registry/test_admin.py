@@ -21,6 +21,8 @@ from tests.tiny_adapters import write_adapter
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from django.contrib.auth.models import User
+
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/registry/model/"
@@ -280,7 +282,9 @@ def test_deletion_says_that_the_file_stays(admin_client: Client) -> None:
     assert not Model.objects.exists()
 
 
-def test_names_and_metadata_of_a_hostile_file_are_escaped(admin_client: Client) -> None:
+def test_names_and_metadata_of_a_hostile_file_are_escaped(
+    admin_client: Client, admin_user: User
+) -> None:
     model = make_model(
         HOSTILE,
         title=HOSTILE,
@@ -295,7 +299,7 @@ def test_names_and_metadata_of_a_hostile_file_are_escaped(admin_client: Client) 
         shards=[HOSTILE],
     )
     Alias.objects.create(name=HOSTILE + "!", model=model)
-    LogEntry.objects.log_actions(1, [model], 2, HOSTILE, single_object=True)
+    LogEntry.objects.log_actions(admin_user.pk, [model], 2, HOSTILE, single_object=True)
     ScanRun.objects.create(
         roots=[HOSTILE],
         entries=[
