@@ -57,6 +57,14 @@ def pytest_xdist_make_scheduler(
     return GroupScheduling(config, log)
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """Name no database for a process: SQLite's are in memory, each has its own.
+
+    pytest-django does not recognise SQLite behind django-prometheus.
+    """
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
     """Hash passwords in no time: the real hash takes a quarter of a second each."""
