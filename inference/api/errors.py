@@ -1,4 +1,4 @@
-"""Errors as OpenAI's clients know them: one table from exception to answer."""
+"""Errors in OpenAI's shape: one table from exception to answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INVALID = "invalid_request_error"
-#: Seconds after which a client may ask again where nothing better is known.
+#: Retry-After where nothing better is known, in seconds.
 RETRY_AFTER_S = 5
 #: How much of a client's own text an error message repeats.
 _MAX_QUOTE = 100
@@ -36,7 +36,7 @@ def quote(text: str) -> str:
 
 
 class InvalidRequest(Exception):
-    """A request that is refused as it is; ``param`` is the path of the field."""
+    """A request that is refused; ``param`` is the path of the field at fault."""
 
     status = 400
 
@@ -71,7 +71,7 @@ class ErrorDetail(TypedDict):
 
 
 class ErrorBody(TypedDict):
-    """The body of every answer that is no success."""
+    """The body of every error."""
 
     error: ErrorDetail
 
@@ -107,8 +107,8 @@ class Failure:
 class _Row:
     """How a class of exceptions is answered.
 
-    Where ``code`` or ``message`` is None the exception's own is told. ``retry``
-    are the Retry-After seconds if the exception names none.
+    Where ``code`` or ``message`` is None, the exception's own is used. ``retry`` is the
+    Retry-After in seconds if the exception names none.
     """
 
     exception: type[Exception]
@@ -119,7 +119,7 @@ class _Row:
     retry: int | None = None
 
 
-#: The first row that fits is taken.
+#: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
     _Row(InvalidRequest, 400),
@@ -163,8 +163,8 @@ _STATUS_TYPES = {429: "rate_limit_error"}
 def failure_of(error: Exception) -> Failure:
     """Return the answer to an exception.
 
-    What the table does not know is a fault of ours: it is logged, and the
-    client learns nothing of it but the status 500.
+    An exception that the table does not have is a bug: it is logged, and the client sees
+    only the status 500.
     """
     row = next((row for row in _TABLE if isinstance(error, row.exception)), None)
     if row is None and isinstance(error, drf.APIException):

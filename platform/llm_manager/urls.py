@@ -3,8 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from llm_manager.web.detailed_health import DetailedHealthView
 from llm_manager.web.docs import DocsView, OpenApiView, RootView
-from llm_manager.web.health import DetailedHealthView, HealthView, MetricsView
+from llm_manager.web.health import HealthView
+from llm_manager.web.metrics import MetricsView
 
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -1,4 +1,4 @@
-"""/openapi.json, and /docs, where a person reads it."""
+"""GET /openapi.json, and /docs, which shows it to people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -18,24 +17,26 @@ from drf_spectacular.settings import patched_settings
 from inference.api.openapi.operations import JSON, hidden, ref
 from inference.api.openapi.schemas import component_schemas
 from inference.api.view import OpenView
+from llm_manager import __version__
 from llm_manager.lib.threads import in_thread
-from llm_manager.web.health import DetailedHealth, Health
+from llm_manager.web.detailed_health import DetailedHealth
+from llm_manager.web.health import Health
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
 _ABOUT = """An OpenAI-compatible API for GGUF models on your own machines.
 
-Send your key as `Authorization: Bearer <key>`. Every answer that is no success
-is `{"error": {"message", "type", "param", "code"}}`. A parameter that is not
-served is refused by name, never ignored.
+Send your key as `Authorization: Bearer <key>`. Every error is
+`{"error": {"message", "type", "param", "code"}}`. A parameter that is not supported is
+refused by name, never ignored.
 """
 _TAGS = ("Completions", "Embeddings", "Tokens", "Models", "Operation")
 _SWAGGER_UI = "drf_spectacular_sidecar/swagger-ui-dist/"
 
 
 class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How BearerAuthentication looks in the document."""
+    """Describes BearerAuthentication in the document."""
 
     target_class = "accounts.keys.authentication.BearerAuthentication"
     name = "ApiKey"
@@ -47,11 +48,11 @@ class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 @functools.cache
 def openapi_document() -> bytes:
-    """Return the document as JSON; it is made once in a process."""
+    """Return the document as JSON. A process makes it once."""
     settings = {
         "TITLE": "LLM Manager",
         "DESCRIPTION": _ABOUT,
-        "VERSION": _version(),
+        "VERSION": __version__,
         "OAS_VERSION": "3.1.0",
         "SCHEMA_PATH_PREFIX": "",
         "TAGS": [{"name": name} for name in _TAGS],
@@ -69,27 +70,21 @@ def openapi_document() -> bytes:
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def _version() -> str:
-    # The project's package is the layer above: known by the name of its app.
-    project: Any = apps.get_app_config("llm_manager").module
-    return str(project.__version__)
-
-
 class OpenApiView(OpenView):
     """GET /openapi.json."""
 
     @hidden
     async def get(self, request: Request, prepared: None) -> HttpResponse:
-        """Describe the API."""
+        """Return the document."""
         return HttpResponse(await in_thread(openapi_document), content_type=JSON)
 
 
 class DocsView(OpenView):
-    """GET /docs: Swagger UI, from the package's own files."""
+    """GET /docs: Swagger UI, from files of an installed package."""
 
     @hidden
     async def get(self, request: Request, prepared: None) -> HttpResponse:
-        """Show the API."""
+        """Return the page."""
         page = render_to_string(
             "inference/docs.html",
             {
@@ -107,5 +102,5 @@ class RootView(OpenView):
 
     @hidden
     async def get(self, request: Request, prepared: None) -> HttpResponse:
-        """Lead people to the documentation."""
+        """Redirect to the documentation."""
         return HttpResponseRedirect(reverse("docs"))
