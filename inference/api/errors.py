@@ -163,8 +163,8 @@ _STATUS_TYPES = {429: "rate_limit_error"}
 def failure_of(error: Exception) -> Failure:
     """Return the answer to an exception.
 
-    An exception that the table does not have is a bug: it is logged, and the client sees
-    only the status 500.
+    An exception that the table does not have is a bug: it is logged, and the client
+    sees only the status 500.
     """
     row = next((row for row in _TABLE if isinstance(error, row.exception)), None)
     if row is None and isinstance(error, drf.APIException):

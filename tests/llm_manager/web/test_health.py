@@ -30,7 +30,7 @@ async def test_health_is_open_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_detailed_health_tells_every_part(admin_api: Api, model: Model) -> None:
+async def test_detailed_health_reports_every_part(admin_api: Api, model: Model) -> None:
     def work() -> None:
         make_worker(model, make_node(), running=2, waiting=1, kv_cells_total=4096)
 
