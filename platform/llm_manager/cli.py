@@ -14,7 +14,7 @@ from llm_manager.config.reading import (
     environment_name,
     load_config,
 )
-from llm_manager.launcher.processes import say
+from llm_manager.launcher.child_process import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

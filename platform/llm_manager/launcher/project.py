@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 
+from llm_manager.launcher.child_process import say
 from llm_manager.launcher.errors import StartupError
-from llm_manager.launcher.processes import say
 
 
 def project_set_up() -> None:

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import redis
 
 from llm_manager.config.redis_socket import is_short_enough, socket_path
+from llm_manager.launcher.child_process import ChildProcess
 from llm_manager.launcher.errors import StartupError, disk_full
-from llm_manager.launcher.processes import Child
 
 if TYPE_CHECKING:
     from llm_manager.launcher.stop_signals import StopSignals
@@ -39,7 +39,7 @@ def find_server() -> Path | None:
     return carried if os.access(carried, os.X_OK) else None
 
 
-def private_redis(data_dir: Path) -> Child:
+def private_redis(data_dir: Path) -> ChildProcess:
     """Return the child that serves this data directory. Raises StartupError."""
     server = find_server()
     if server is None:
@@ -57,7 +57,7 @@ def private_redis(data_dir: Path) -> Child:
         _make_private_folder(socket.parent)
     log = _log_file(data_dir)
     log.unlink(missing_ok=True)
-    return Child(
+    return ChildProcess(
         "redis",
         [
             str(server),
@@ -77,7 +77,7 @@ def private_redis(data_dir: Path) -> Child:
     )
 
 
-def wait_for_private(child: Child, data_dir: Path, signals: StopSignals) -> None:
+def wait_for_private(child: ChildProcess, data_dir: Path, signals: StopSignals) -> None:
     """Return when the private server answers. Raises StartupError."""
     client = redis.Redis(
         unix_socket_path=str(socket_path(data_dir)), socket_timeout=_PING_TIMEOUT_S

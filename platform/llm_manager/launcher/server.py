@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_manager.launcher import banner, data_dir, listening, project, redis_process
+from llm_manager.launcher.child_process import ChildProcess, say
 from llm_manager.launcher.errors import StartupError, explain
-from llm_manager.launcher.processes import Child, say
 from llm_manager.launcher.readiness import READY_TIMEOUT_S, Readiness
 from llm_manager.launcher.stop_signals import StopRequested, StopSignals
 
@@ -83,14 +83,14 @@ class Launcher:
         self._signals = signals
         self._parts = parts
         self._quickstart = quickstart
-        self._redis: Child | None = None
-        self._engine: Child | None = None
-        self._web: list[Child] = []
+        self._redis: ChildProcess | None = None
+        self._engine: ChildProcess | None = None
+        self._web: list[ChildProcess] = []
         self._socket: socket.socket | None = None
         self._resources = ExitStack()
 
     @property
-    def children(self) -> list[Child]:
+    def children(self) -> list[ChildProcess]:
         """Every part that runs, in the order of their start."""
         parts = [self._redis, self._engine, *self._web]
         return [child for child in parts if child is not None]
@@ -143,8 +143,8 @@ class Launcher:
             self._redis, self._config.data_dir, self._signals
         )
 
-    def _start_engine(self) -> Child:
-        self._engine = Child("engine", self._parts.engine_command)
+    def _start_engine(self) -> ChildProcess:
+        self._engine = ChildProcess("engine", self._parts.engine_command)
         self._engine.start()
         return self._engine
 
@@ -162,7 +162,7 @@ class Launcher:
             kept_in=credentials_file(self._config.data_dir),
         )
 
-    def _wait_for_engine(self, engine: Child) -> None:
+    def _wait_for_engine(self, engine: ChildProcess) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while engine.pid is None or not self._parts.is_engine_ready(engine.pid):
             if time.monotonic() > deadline:
@@ -179,7 +179,7 @@ class Launcher:
             _share_metrics(self._config.data_dir / "metrics")
         for number in range(1, count + 1):
             name = "web" if count == 1 else f"web {number}"
-            child = Child(name, command, pass_fds=[sock.fileno()])
+            child = ChildProcess(name, command, pass_fds=[sock.fileno()])
             self._web.append(child)
             child.start()
 
@@ -239,7 +239,7 @@ class Launcher:
         ):
             self._signals.wait(_POLL_S)
 
-    def _end(self, children: list[Child], timeout_s: float) -> None:
+    def _end(self, children: list[ChildProcess], timeout_s: float) -> None:
         """Ask these to end, wait, and kill what is left of their groups."""
         for child in children:
             child.terminate()

@@ -29,7 +29,7 @@ def say(sentence: str) -> None:
         print(f"llm-manager: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-class Child:
+class ChildProcess:
     """A command that is kept running.
 
     Its process leads a group of its own, so that a terminal's Ctrl-C reaches

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_manager.launcher.processes import (
+from llm_manager.launcher.child_process import (
     BACKOFF_FIRST_S,
     BACKOFF_LIMIT_S,
     STABLE_S,
-    Child,
+    ChildProcess,
 )
 from tests.llm_manager.waiting import wait_until
 
@@ -38,21 +38,21 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def failing(clock: Clock) -> Iterator[Child]:
+def failing(clock: Clock) -> Iterator[ChildProcess]:
     """A child that ends at once."""
-    child = Child("part", FAIL, clock=clock)
+    child = ChildProcess("part", FAIL, clock=clock)
     yield child
     child.kill()
 
 
-def delay_after_death(child: Child) -> float:
+def delay_after_death(child: ChildProcess) -> float:
     wait_until(child.has_ended)
     delay = child.tend()
     assert delay is not None
     return delay
 
 
-def test_delays_double_up_to_a_limit(failing: Child, clock: Clock) -> None:
+def test_delays_double_up_to_a_limit(failing: ChildProcess, clock: Clock) -> None:
     failing.start()
     delays = []
     for _ in range(10):
@@ -63,7 +63,7 @@ def test_delays_double_up_to_a_limit(failing: Child, clock: Clock) -> None:
     assert delays[-1] == BACKOFF_LIMIT_S
 
 
-def test_is_not_started_before_its_time(failing: Child, clock: Clock) -> None:
+def test_is_not_started_before_its_time(failing: ChildProcess, clock: Clock) -> None:
     failing.start()
     delay = delay_after_death(failing)
     clock.now += delay / 2
@@ -74,7 +74,7 @@ def test_is_not_started_before_its_time(failing: Child, clock: Clock) -> None:
     assert failing.pid is not None
 
 
-def test_stable_run_begins_anew(failing: Child, clock: Clock) -> None:
+def test_stable_run_begins_anew(failing: ChildProcess, clock: Clock) -> None:
     failing.start()
     for _ in range(4):
         clock.now += delay_after_death(failing)
@@ -85,7 +85,7 @@ def test_stable_run_begins_anew(failing: Child, clock: Clock) -> None:
 
 
 def test_death_is_said_in_one_line(
-    failing: Child, capsys: pytest.CaptureFixture[str]
+    failing: ChildProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing.start()
     delay_after_death(failing)
@@ -98,7 +98,7 @@ def test_death_is_said_in_one_line(
 def test_command_that_cannot_be_started_is_tried_again(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    child = Child("part", ["/nowhere/part"], clock=clock)
+    child = ChildProcess("part", ["/nowhere/part"], clock=clock)
     assert child.tend() == BACKOFF_FIRST_S
     assert "part cannot be started (No such file or directory)" in (
         capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_command_that_cannot_be_started_is_tried_again(
 
 
 def test_running_child_is_left_alone() -> None:
-    child = Child("part", WAIT)
+    child = ChildProcess("part", WAIT)
     child.start()
     assert child.tend() is None
     pid = child.pid
@@ -119,7 +119,7 @@ def test_running_child_is_left_alone() -> None:
 
 
 def test_killing_twice_is_harmless() -> None:
-    child = Child("part", WAIT)
+    child = ChildProcess("part", WAIT)
     child.start()
     child.kill()
     child.kill()
