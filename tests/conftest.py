@@ -73,6 +73,21 @@ def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """Keep SQLite's test database in memory in parallel processes too.
+
+    pytest-django does that only for Django's own engine, not for the one that
+    django-prometheus wraps around it.
+    """
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith(".sqlite3"):
+        database["TEST"]["NAME"] = ":memory:"
+    request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
 @pytest.fixture(autouse=True)
 def _empty_row_caches() -> None:
     """No test sees the rows of another one."""
