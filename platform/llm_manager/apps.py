@@ -1,10 +1,10 @@
-"""The project as an app: it owns the system checks."""
+"""The project as a Django app, for its system checks."""
 
 from django.apps import AppConfig
 
 
 class ProjectConfig(AppConfig):
-    """Registers the checks when Django is ready."""
+    """Registers the system checks when Django is ready."""
 
     name = "llm_manager"
 

@@ -1,7 +1,6 @@
-"""Configurations that load and still are a mistake, each with a hint.
+"""System checks for configurations that load but are a mistake, each with a hint.
 
-Only what can be seen without asking another process: whether Redis or the
-database answers is not a matter of configuration.
+They look only at this process and its files, not at Redis or the database.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from django.apps import AppConfig
 
-#: Variables that are read but are no keys of the schema.
+#: Variables that are not keys of the schema.
 _OTHER_VARIABLES = {"LLM_MANAGER_CONFIG", "LLM_MANAGER_SECRET_KEY"}
 
 
@@ -32,13 +31,13 @@ _OTHER_VARIABLES = {"LLM_MANAGER_CONFIG", "LLM_MANAGER_SECRET_KEY"}
 def check_models_directories(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Return what is wrong with the directories that are to hold models."""
+    """Check the models directories."""
     config: Config = settings.CONFIG
     directories = list(config.models.extra_dirs)
     if config.models.dir is not None:
         directories.insert(0, config.models_dir)
     elif config.models_dir.exists():
-        # The default one is made when there is something to put into it.
+        # The default one is created when it is needed.
         directories.insert(0, config.models_dir)
     return [
         message
@@ -51,19 +50,19 @@ def _check_directory(directory: Path) -> CheckMessage | None:
     if not directory.exists():
         return CheckWarning(
             f"The models directory {directory} does not exist.",
-            hint="Make it, or correct models.dir and models.extra_dirs.",
+            hint="Create it, or correct models.dir or models.extra_dirs.",
             id="llm_manager.W001",
         )
     if not directory.is_dir():
         return Error(
             f"The models directory {directory} is a file.",
-            hint="Name the folder that holds the GGUF files.",
+            hint="Set it to the folder that contains the GGUF files.",
             id="llm_manager.E001",
         )
     if not os.access(directory, os.R_OK | os.X_OK):
         return Error(
             f"The models directory {directory} cannot be read.",
-            hint="Let the user that runs the platform read and enter it.",
+            hint="Give the user that runs the server permission to read it.",
             id="llm_manager.E002",
         )
     return None
@@ -73,7 +72,7 @@ def _check_directory(directory: Path) -> CheckMessage | None:
 def check_exposure(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Return what a server that other machines reach should not leave open."""
+    """Check what a server that other machines can reach leaves open."""
     config: Config = settings.CONFIG
     if is_loopback(config.server.host):
         return []
@@ -81,15 +80,15 @@ def check_exposure(
     if "*" in config.server.allowed_hosts:
         messages.append(
             CheckWarning(
-                "Other machines reach the server, and it answers to any host name.",
-                hint="List its names in server.allowed_hosts.",
+                "Other machines can reach the server, and it answers to any host name.",
+                hint="List its host names in server.allowed_hosts.",
                 id="llm_manager.W002",
             )
         )
     if not config.auth.required:
         messages.append(
             CheckWarning(
-                "Other machines reach the server, and it asks for no API key.",
+                "Other machines can reach the server, and it requires no API key.",
                 hint="Set auth.required to true, or server.host to 127.0.0.1.",
                 id="llm_manager.W003",
             )
@@ -101,7 +100,7 @@ def check_exposure(
 def check_environment(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Return the variables that look like settings and are none."""
+    """Check for variables with our prefix that are not settings."""
     known = {environment_name(key) for key in KEYS} | _OTHER_VARIABLES
     unknown = (
         name
@@ -113,7 +112,7 @@ def check_environment(
         nearest = difflib.get_close_matches(name, known, n=1)
         messages.append(
             CheckWarning(
-                f"The environment variable {name} is no setting.",
+                f"The environment variable {name} is not a setting.",
                 hint=f"Did you mean {nearest[0]}?" if nearest else None,
                 id="llm_manager.W004",
             )

@@ -27,7 +27,7 @@ ALIASES = {
     "scan": "scan_models",
     "key": "create_api_key",
 }
-#: Options, and the environment variables by which child processes learn them.
+#: Options, and the environment variables that pass them to child processes.
 _VARIABLES = {
     "config": ENVIRONMENT_PREFIX + "CONFIG",
     "data_dir": environment_name("data_dir"),
@@ -38,11 +38,11 @@ _VARIABLES = {
 }
 _COMMANDS = """\
 commands:
-  server    start Redis, engine and web server, and keep them running
-  engine    run the engine alone (the Django command run_engine)
-  web       run one web process alone
-  scan      register the models of the models directory (scan_models)
-  key       make an API key (create_api_key)
+  server    start Redis, the engine and the web server, and keep them running
+  engine    run only the engine (the Django command run_engine)
+  web       run only one web process
+  scan      register the models in the models directory (scan_models)
+  key       create an API key (create_api_key)
   ...       any other Django command: migrate, createsuperuser, check, shell
 
 `llm-manager COMMAND --help` describes a command. Options win over environment
@@ -82,7 +82,7 @@ def run(arguments: list[str]) -> int:
 
 
 def main_parser() -> argparse.ArgumentParser:
-    """Return the parser of what stands before the command, and of its name."""
+    """Return the parser of the options before the command, and of its name."""
     parser = argparse.ArgumentParser(
         prog="llm-manager",
         description="Serve GGUF models with an OpenAI-compatible API.",
@@ -105,20 +105,21 @@ def server_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="llm-manager server",
         description="Start a private Redis (unless one is configured), the engine and "
-        "the web server; restart what dies; stop in order on Ctrl-C or SIGTERM.",
+        "the web server. Restart them when they exit. Ctrl-C or SIGTERM stops them "
+        "in order.",
         allow_abbrev=False,
     )
     _add_address(parser)
     _add_places(parser)
-    parser.add_argument("--models-dir", metavar="DIR", help="where the GGUF files lie")
+    parser.add_argument("--models-dir", metavar="DIR", help="folder of the GGUF files")
     parser.add_argument(
         "--workers", metavar="N", help="web processes that share the port"
     )
     parser.add_argument(
         "--quickstart",
         action="store_true",
-        help="make an administrator, an API key and a sample model at the first "
-        "start, print them at every start, and keep them in quickstart.json",
+        help="create an administrator, an API key and a sample model at the first "
+        "start; print them at every start and save them in quickstart.json",
     )
     return parser
 
@@ -127,19 +128,25 @@ def web_parser() -> argparse.ArgumentParser:
     """Return the parser of `llm-manager web`."""
     parser = argparse.ArgumentParser(
         prog="llm-manager web",
-        description="Run one web process. The first SIGTERM lets running answers end.",
+        description="Run one web process. The first SIGTERM lets running requests "
+        "finish.",
         allow_abbrev=False,
     )
     _add_address(parser)
     parser.add_argument(
-        "--fd", type=int, metavar="N", help="listening socket that it inherits"
+        "--fd",
+        type=int,
+        metavar="N",
+        help="descriptor of an inherited listening socket",
     )
     return parser
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", metavar="FILE", help="configuration (default: llm_manager.yaml)"
+        "--config",
+        metavar="FILE",
+        help="configuration file (default: llm_manager.yaml)",
     )
     parser.add_argument(
         "--data-dir", metavar="DIR", help="database, keys and models (default: ./data)"
@@ -182,20 +189,20 @@ def _django(command: str, arguments: Sequence[str]) -> int:
 
 
 def _load_settings() -> None:
-    """Read the settings. Raises ConfigError where they say what is wrong."""
+    """Load Django's settings. Raises ConfigError if they are wrong."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
     try:
-        # Django itself would hide the reason behind "Unknown command".
+        # Django itself would only report "Unknown command".
         settings.INSTALLED_APPS  # noqa: B018  # reading one reads them all
     except ImproperlyConfigured as error:
         raise ConfigError(str(error)) from None
 
 
 def configure(options: argparse.Namespace) -> Config:
-    """Let the options into the environment and return the configuration in force."""
+    """Put the options into the environment and return the configuration."""
     _set_environment(options)
     return load_config()
 
@@ -208,7 +215,7 @@ def _set_environment(options: argparse.Namespace) -> None:
 
 
 def _explain(error: Exception) -> str | None:
-    """Return a known failure as a sentence."""
+    """Return a sentence for a known failure, else None."""
     from llm_manager.launcher.errors import explain
 
     known = explain(error, load_config().data_dir)
@@ -216,7 +223,7 @@ def _explain(error: Exception) -> str | None:
 
 
 def _in_words_of_options(message: str, arguments: Sequence[str]) -> str:
-    """Name the option, where one has set the variable that a message complains of."""
+    """Replace a variable in a message by the option that has set it."""
     for option, variable in _VARIABLES.items():
         flag = f"--{option.replace('_', '-')}"
         was_given = any(word.split("=")[0] == flag for word in arguments)

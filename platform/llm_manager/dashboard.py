@@ -1,4 +1,4 @@
-"""What the admin's first page shows, of what its reader may see."""
+"""The admin's first page; it shows only what the user may view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Django settings, read from the configuration; nothing else is read here."""
+"""Django settings, made from the configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CACHE_DIR = CONFIG.cache_dir
 
 
 def _secret_key() -> str:
-    """Return the deployment's secret, made once and kept in the data directory."""
+    """Return the secret key, created once and stored in the data directory."""
     given = os.environ.get("LLM_MANAGER_SECRET_KEY")
     if given:
         return given
@@ -50,8 +50,8 @@ def _secret_key() -> str:
 
 
 def _make_secret_key(file: Path) -> None:
-    # Of several processes that start together one links its key, and nobody
-    # ever sees a file that is half written or, the disk being full, empty.
+    # Of several processes that start together, only one links its key, and none ever
+    # sees a file that is incomplete or, on a full disk, empty.
     with tempfile.NamedTemporaryFile(dir=file.parent) as draft:
         draft.write(secrets.token_urlsafe(50).encode("ascii"))
         draft.flush()
@@ -108,7 +108,7 @@ ROOT_URLCONF = "llm_manager.urls"
 ASGI_APPLICATION = "llm_manager.web.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# In a wheel the templates lie inside the package, in a checkout at the root.
+# In a wheel the templates are inside the package, in a checkout at the root.
 TEMPLATES_DIR = PACKAGE_DIR / "templates"
 if not TEMPLATES_DIR.is_dir():
     TEMPLATES_DIR = PACKAGE_DIR.parents[1] / "templates"
@@ -142,7 +142,7 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(f"database.url: {error}") from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Readers never wait for the writer, and a writer waits for the one before.
+    # Readers never wait for a writer; a writer waits for the one before it.
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
@@ -162,12 +162,12 @@ CACHES = {
     }
 }
 CHANNEL_LAYERS = {
-    # Reply frames and control messages: at most once, hence sequence numbers.
+    # Reply frames and control messages: at most once, hence the sequence numbers.
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "llm-manager."},
     },
-    # Requests: competing consumers, bounded (ChannelFull), expiring.
+    # Requests: competing consumers, a capacity (ChannelFull), an expiry.
     "queue": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         "CONFIG": {
@@ -191,7 +191,7 @@ CORS_ALLOW_HEADERS = [
     *default_headers,
     "x-api-key",
     "x-request-id",
-    # What OpenAI's own clients send from a browser.
+    # Sent by OpenAI's clients in a browser.
     *(
         f"x-stainless-{name}"
         for name in (
@@ -233,7 +233,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 AUTH_REQUIRED = CONFIG.auth.required
-# django-ratelimit wants a cache whose increments are atomic; Redis has them.
+# django-ratelimit needs a cache with atomic increments, as Redis is.
 RATELIMIT_USE_CACHE = "default"
 
 # Admin ----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How the admin looks: brand, colours, sidebar. Django's ``UNFOLD`` setting."""
+"""The admin's name, colours and sidebar: the setting ``UNFOLD``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _asset(name: str) -> Callable[[HttpRequest], str]:
-    # Called at each request: the static files' address is not known at import.
+    # Called for each request: the URL of static files is not known at import.
     return lambda request: static(f"llm_manager/{name}")
 
 

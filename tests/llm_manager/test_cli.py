@@ -136,7 +136,7 @@ def test_taken_port_of_a_lone_web_process_is_one_sentence(tmp_path: Path) -> Non
         port = other.getsockname()[1]
         done = run("web", "--port", str(port), cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"llm-manager: Port {port} on 127.0.0.1 is taken")
+    assert done.stderr.startswith(f"llm-manager: Port {port} on 127.0.0.1 is in use")
     assert done.stderr.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""Where the private Redis listens: one answer for the settings and the launcher."""
+"""The socket of the private Redis, for the settings and the launcher."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-#: sockaddr_un holds 108 bytes, and the last one is a NUL.
+#: sockaddr_un has 108 bytes, and the last one is a NUL.
 MAX_SOCKET_PATH_BYTES = 107
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return the socket's path: in the data directory, if the kernel can take that.
+    """Return the socket's path: in the data directory, if it is short enough.
 
-    A longer one is replaced by a folder under XDG_RUNTIME_DIR, or else the
-    temporary directory, that is named after the data directory.
+    Otherwise it is in a folder under XDG_RUNTIME_DIR or the temporary directory; the
+    folder's name is a hash of the data directory.
     """
     path = data_dir / "redis.sock"
     if is_short_enough(path):
         return path
-    # Every spelling of the same directory gives the same socket.
+    # All paths of the same directory give the same socket.
     digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
     root = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     return Path(root) / f"llm-manager-{digest}" / "redis.sock"
 
 
 def is_short_enough(path: Path) -> bool:
-    """Whether a Unix socket can have this path."""
+    """Whether the path is short enough for a Unix socket."""
     return len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
 
 

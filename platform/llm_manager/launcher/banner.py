@@ -1,4 +1,4 @@
-"""What the operator reads when the platform is ready."""
+"""The text that the launcher prints when the server is ready."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from llm_manager.launcher.quickstart import Credentials
 
 _NO_AUTH = (
-    "auth.required is false: whoever reaches this address can use the models "
-    "without a key."
+    "auth.required is false: everyone who can reach this address can use the "
+    "models without an API key."
 )
 
 
 def ready_lines(base_url: str, *, auth_required: bool) -> list[str]:
-    """Return the addresses, and a warning where no key is asked for."""
+    """Return the addresses, and a warning if no API key is required."""
     lines = [
         f"LLM Manager {llm_manager.__version__} is ready.",
         "",
@@ -33,28 +33,28 @@ def ready_lines(base_url: str, *, auth_required: bool) -> list[str]:
 
 
 def quickstart_lines(
-    credentials: Credentials, *, model: str | None, models_dir: Path, kept_in: Path
+    credentials: Credentials, *, model: str | None, models_dir: Path, file: Path
 ) -> list[str]:
-    """Return who may sign in, with which key, and a command to try."""
+    """Return the administrator, the API key and a command to try."""
     password = credentials.admin_password or (
-        f"as it was; `llm-manager changepassword {credentials.admin_user}` sets another"
+        f"unchanged; `llm-manager changepassword {credentials.admin_user}` changes it"
     )
     lines = [
         f"  User      {credentials.admin_user}",
         f"  Password  {password}",
         f"  API key   {credentials.api_key}",
-        f"  Kept in   {kept_in}",
+        f"  Saved in  {file}",
         "",
     ]
     if model is None:
         return [
             *lines,
-            f"  There is no chat model yet: put GGUF files into {models_dir}",
+            f"  There is no chat model yet. Put GGUF files into {models_dir}",
             "  and run `llm-manager scan`.",
         ]
     return [
         *lines,
-        "Try it (Ctrl-C here stops everything):",
+        "Try it (Ctrl-C here stops the server):",
         "",
         curl_command(credentials, model),
     ]

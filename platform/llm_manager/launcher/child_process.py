@@ -1,4 +1,4 @@
-"""One child process: it dies with the launcher, and is restarted when it dies first."""
+"""A child process: restarted when it exits, killed when the launcher dies."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LIMIT_S = 30.0
-#: A child that ran this long starts again from the first delay.
+#: After a run of this length, the next restart has the first delay again.
 STABLE_S = 60.0
 
 _PR_SET_PDEATHSIG = 1
 
 
 def say(sentence: str) -> None:
-    """Tell the operator one thing, on stderr."""
-    # The terminal may be gone by now, which stops nothing.
+    """Print a sentence to stderr."""
+    # The terminal may be gone; that is no reason to stop.
     with contextlib.suppress(OSError):
         print(f"llm-manager: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
 
@@ -32,8 +32,8 @@ def say(sentence: str) -> None:
 class ChildProcess:
     """A command that is kept running.
 
-    Its process leads a group of its own, so that a terminal's Ctrl-C reaches
-    only the launcher, and so that whatever it started goes when it goes.
+    Its process leads its own group, so that Ctrl-C in a terminal reaches only the
+    launcher, and so that its own children can be killed with it.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ChildProcess:
         self.name = name
         self.command = list(command)
         self.pass_fds = tuple(pass_fds)
-        #: Deaths in a row, with no stable run in between.
-        self.deaths = 0
+        #: Exits in a row, without a stable run in between.
+        self.exits = 0
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -56,7 +56,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process, or None while there is none."""
+        """The process id, or None while no process runs."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
@@ -65,25 +65,25 @@ class ChildProcess:
         self._process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
-            # The launcher's stdout is for what it prints itself.
+            # Only the launcher itself writes to its stdout.
             stdout=2,
             pass_fds=self.pass_fds,
             process_group=0,
             preexec_fn=_die_with_parent(),
         )
 
-    def tend(self) -> float | None:
-        """Reap the process if it has ended, start it again when that is due.
+    def supervise(self) -> float | None:
+        """Reap the process if it has exited, and restart it when the delay is over.
 
-        Returns the seconds until there is something to do, or None while it runs.
+        Returns the seconds until the restart, or None while it runs.
         """
         if self._process is not None:
-            if not self.has_ended():
+            if not self.has_exited():
                 return None
             how = self._reap()
             if self._clock() - self._started_at >= STABLE_S:
-                self.deaths = 0
-            self._back_off(f"{self.name} ended ({how})")
+                self.exits = 0
+            self._back_off(f"{self.name} exited ({how})")
         remaining = self._restart_at - self._clock()
         if remaining > 0:
             return remaining
@@ -94,8 +94,8 @@ class ChildProcess:
             return self._restart_at - self._clock()
         return None
 
-    def has_ended(self) -> bool:
-        """Whether no process runs; an ended one is left to be reaped."""
+    def has_exited(self) -> bool:
+        """Whether no process runs. Does not reap an exited one."""
         if self._process is None:
             return True
         if self._process.returncode is not None:
@@ -106,26 +106,26 @@ class ChildProcess:
         return ended is not None
 
     def terminate(self) -> None:
-        """Ask the process, not its group, to end."""
-        if self._process is not None and not self.has_ended():
+        """Send SIGTERM to the process, not to its group."""
+        if self._process is not None and not self.has_exited():
             self._process.terminate()
 
     def kill(self) -> None:
-        """End the process and all that it started, now."""
+        """Kill the process and its group now."""
         if self._process is not None:
             self._reap()
 
     def _back_off(self, what: str) -> None:
-        delay = min(BACKOFF_FIRST_S * 2**self.deaths, BACKOFF_LIMIT_S)
-        self.deaths += 1
+        delay = min(BACKOFF_FIRST_S * 2**self.exits, BACKOFF_LIMIT_S)
+        self.exits += 1
         self._restart_at = self._clock() + delay
-        say(f"{what}; starting it again in {delay:g} s.")
+        say(f"{what}; restarting it in {delay:g} s.")
 
     def _reap(self) -> str:
-        """Kill what is left of the group, collect the process, say how it ended."""
+        """Kill the rest of the group, reap the process, and return how it exited."""
         process = self._process
-        assert process is not None  # noqa: S101  # both callers have looked
-        # Before the leader is reaped its number cannot belong to anyone else.
+        assert process is not None  # noqa: S101  # checked by both callers
+        # Until the leader is reaped, no other process can have its id.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
@@ -136,9 +136,9 @@ class ChildProcess:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Return what a new process does first: ask to be killed when its parent dies.
+    """Return a function for the new process: it asks to be killed with its parent.
 
-    Also a launcher that is killed itself leaves nothing behind.
+    So even a launcher that is killed leaves no process behind.
     """
     if sys.platform != "linux":
         return None

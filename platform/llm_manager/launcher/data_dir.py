@@ -1,4 +1,4 @@
-"""The data directory: made, locked, and written so that nobody sees half a file."""
+"""The data directory: creates it, locks it, and writes files in it atomically."""
 
 from __future__ import annotations
 
@@ -17,41 +17,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MIB = 1024 * 1024
-#: What the database, its log and the sockets want beside anything larger.
+#: Left free for the database, its log and the sockets.
 SPARE_BYTES = 64 * _MIB
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the directory, for its owner only, and make sure that it can be written."""
+    """Create the directory for its owner only, and check that it is writable.
+
+    Raises StartupError.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=data_dir):
             pass
     except FileExistsError:
         raise StartupError(
-            f"The data directory {data_dir} is a file; name another with --data-dir."
+            f"The data directory {data_dir} is a file; choose another with --data-dir."
         ) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StartupError(
             f"The data directory {data_dir} cannot be written "
-            f"({error.strerror}); name another with --data-dir."
+            f"({error.strerror}); choose another with --data-dir."
         ) from None
 
 
 @contextlib.contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for this process; the kernel lets go if it dies."""
-    # Not inheritable, as every descriptor in Python: no child prolongs the lock.
+    """Lock the data directory; the kernel releases the lock if the process dies."""
+    # Children do not inherit the descriptor, so they do not hold the lock.
     with (data_dir / "server.lock").open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise StartupError(
-                f"Another llm-manager server (process {file.read().strip()}) runs on "
-                f"the data directory {data_dir}; stop it or name another directory "
+                f"Another llm-manager server (process {file.read().strip()}) uses the "
+                f"data directory {data_dir}; stop it, or choose another directory "
                 "with --data-dir."
             ) from None
         file.truncate(0)
@@ -61,8 +64,8 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file's content at once; only its owner can read it."""
-    # mkstemp gives mode 0600 from the start.
+    """Write a file atomically, readable only by its owner."""
+    # mkstemp creates the file with mode 0600.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -76,7 +79,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def require_space(directory: Path, size_bytes: int) -> None:
-    """Make sure that a file of this size fits. Raises StartupError."""
+    """Check that a file of this size fits. Raises StartupError."""
     free = shutil.disk_usage(directory).free
     if free < size_bytes + SPARE_BYTES:
         raise StartupError(

@@ -1,4 +1,4 @@
-"""What can go wrong at start-up, each as one sentence that says what to do."""
+"""Start-up errors, each one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-# What SQLite says of a full disk: the first when it writes a page, the second
-# when it cannot grow its write-ahead log's index.
+# SQLite's messages for a full disk: the first when it writes a page, the second when
+# it cannot extend the index of its write-ahead log.
 _SQLITE_DISK_FULL = ("database or disk is full", "disk I/O error")
 _NO_TABLES = ("no such table", "does not exist")
 
 
 class StartupError(Exception):
-    """The platform cannot start; the message is one sentence for the operator."""
+    """The server cannot start; the message is one sentence for the operator."""
 
 
 def disk_full(path: Path | str) -> StartupError:
-    """Return the error for a disk without room."""
+    """Return the error for a full disk."""
     return StartupError(f"The disk is full: {path} cannot be written. Free some space.")
 
 
 def explain(error: BaseException, data_dir: Path) -> StartupError | None:
-    """Return a known failure as a StartupError, or None: that one is a bug."""
+    """Return a StartupError for a known failure, or None for a bug."""
     if isinstance(error, StartupError):
         return error
     if isinstance(error, ImproperlyConfigured):
@@ -49,11 +49,11 @@ def _explain_os_error(error: OSError, data_dir: Path) -> StartupError | None:
 
 
 def _explain_database_error(error: DatabaseError, data_dir: Path) -> StartupError:
-    said = str(error).strip().split("\n", 1)[0]
-    if said in _SQLITE_DISK_FULL:
+    message = str(error).strip().split("\n", 1)[0]
+    if message in _SQLITE_DISK_FULL:
         return disk_full(data_dir)
-    if any(phrase in said for phrase in _NO_TABLES):
+    if any(phrase in message for phrase in _NO_TABLES):
         return StartupError(
-            f"The database is not set up ({said}); run `llm-manager migrate` first."
+            f"The database is not set up ({message}); run `llm-manager migrate` first."
         )
-    return StartupError(f"The database cannot be used: {said.rstrip('.')}.")
+    return StartupError(f"The database cannot be used: {message.rstrip('.')}.")

@@ -13,18 +13,18 @@ _BACKLOG = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there. Raises StartupError."""
+    """Return a listening socket. Raises StartupError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError:
         raise StartupError(
-            f"The host {host!r} is no address of this machine; choose one with --host."
+            f"{host!r} is not an address of this machine; choose one with --host."
         ) from None
     sock = socket.socket(family, kind, protocol)
     try:
-        # A restart need not wait for the last connections to be forgotten.
+        # So that a restart need not wait for old connections to time out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
@@ -37,19 +37,19 @@ def listen(host: str, port: int) -> socket.socket:
 def _why_not(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"Port {port} on {host} is taken; stop what listens there or choose "
-            "another with --port (make run PORT=…)."
+            f"Port {port} on {host} is in use; stop the other program, or choose "
+            "another port with --port (make run PORT=…)."
         )
     if error.errno == errno.EACCES:
-        return f"Port {port} is for root only; choose one above 1023 with --port."
+        return f"Port {port} needs root; choose one above 1023 with --port."
     return (
-        f"Nothing can listen on {host}, port {port} ({error.strerror}); "
-        "choose another address with --host."
+        f"Cannot listen on {host}, port {port} ({error.strerror}); choose another "
+        "address with --host."
     )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on ``host``."""
+    """Whether only this machine can connect to ``host``."""
     if host == "localhost":
         return True
     with suppress(ValueError):
@@ -58,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 
 def reachable_host(host: str) -> str:
-    """Return the address by which this machine reaches what listens on ``host``."""
+    """Return the address at which this machine reaches a server on ``host``."""
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.is_unspecified:
@@ -67,13 +67,13 @@ def reachable_host(host: str) -> str:
 
 
 def accepts(address: tuple[str, int]) -> bool:
-    """Whether something listens there."""
+    """Whether something listens at the address."""
     with suppress(OSError), socket.create_connection(address, timeout=1):
         return True
     return False
 
 
 def base_url(host: str, port: int) -> str:
-    """Return the URL by which a client on this machine reaches the server."""
+    """Return the server's URL for a client on this machine."""
     host = reachable_host(host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""What the launcher asks of Django and of the database."""
+"""What the launcher does with Django: set-up, checks, migrations, scans."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from llm_manager.launcher.errors import StartupError
 
 
 def project_set_up() -> None:
-    """Load Django, and let the system checks speak. Raises StartupError."""
+    """Load Django and run the system checks. Raises StartupError."""
     import django
     from django.core import checks
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
     django.setup()
     for message in checks.run_checks():
-        # A hint belongs to its message, so that both make one line.
+        # The hint goes on the same line as its message.
         sentence = " ".join(filter(None, [str(message.msg), message.hint]))
         if message.is_serious():
             raise StartupError(sentence)
@@ -25,21 +25,21 @@ def project_set_up() -> None:
 
 
 def database_migrate() -> None:
-    """Bring the database up to date."""
+    """Run the migrations."""
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
 
 
 def database_close() -> None:
-    """Let go of the database: the launcher itself has no more use for it."""
+    """Close the connections: the launcher no longer needs the database."""
     from django.db import connections
 
     connections.close_all()
 
 
 def models_scan() -> None:
-    """Register the models that lie in the models directories."""
+    """Scan the models directories."""
     from django.core.management import CommandError, call_command
 
     try:
@@ -49,7 +49,7 @@ def models_scan() -> None:
 
 
 def chat_model_name() -> str | None:
-    """Return a chat model that a request can name, if there is one."""
+    """Return the name of a chat model, or None."""
     from registry.models import Kind, Model
 
     model = Model.objects.servable().filter(kind=Kind.CHAT).first()
@@ -57,7 +57,7 @@ def chat_model_name() -> str | None:
 
 
 def is_engine_ready(pid: int) -> bool:
-    """Whether the engine that runs in this process has reported for work."""
+    """Whether the engine with this process id has registered its node."""
     from inference.models import EngineNode
 
     return EngineNode.objects.alive().filter(pid=pid).exists()

@@ -1,4 +1,4 @@
-"""The first start: an administrator, an API key, and a file that holds both."""
+"""Quickstart: creates an administrator and an API key, and saves both in a file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _PASSWORD_BYTES = 15
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What quickstart.json holds, in its words."""
+    """The content of quickstart.json."""
 
     base_url: str
     api_key: str
     admin_user: str
-    #: None for an administrator who was there before: only a hash is stored.
+    #: None if the administrator existed before: only a hash is stored.
     admin_password: str | None
 
 
 def credentials_file(data_dir: Path) -> Path:
-    """Return where the credentials of a data directory are kept."""
+    """Return the path of a data directory's credentials."""
     return data_dir / "quickstart.json"
 
 
 def credentials_ensure(*, data_dir: Path, base_url: str) -> Credentials:
-    """Return the credentials, made at the first start and never changed by another.
+    """Return the credentials, which the first start creates and later ones keep.
 
-    Only ``base_url`` follows the address. Database and file agree: a file whose
-    key is in no database, because that was deleted or replaced, counts for nothing.
+    Only ``base_url`` is updated. A file whose key is not in the database, because
+    that was deleted or replaced, is ignored.
     """
     file = credentials_file(data_dir)
     kept = _read(file)
@@ -53,8 +53,8 @@ def credentials_ensure(*, data_dir: Path, base_url: str) -> Credentials:
         if current != kept:
             _write(file, current)
         return current
-    # The file is complete before the rows are there: whatever interrupts this
-    # leaves a file without a key, and the next start makes both anew.
+    # The file is written before the transaction commits. An interruption leaves at most
+    # a file without a key, and the next start creates both again.
     with transaction.atomic():
         credentials = _create(base_url, kept)
         _write(file, credentials)

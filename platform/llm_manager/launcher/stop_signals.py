@@ -1,4 +1,4 @@
-"""Signals that stop the launcher, counted; and a sleep that they end."""
+"""Counts the signals that stop the launcher; a sleep that signals interrupt."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType, TracebackType
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
-    """A signal asked to stop while something else was being done."""
+    """A stop signal arrived during the start."""
 
 
 class StopSignals:
     """Counts SIGINT, SIGTERM and SIGHUP while it is entered, in the main thread.
 
-    While ``raising``, each of them also raises StopRequested where it finds the
-    program; so that a start-up that waits for a database can be left.
+    While ``raising`` is True, the first one also raises StopRequested in the main
+    thread, so that a start-up that waits for a database can be interrupted.
     """
 
     def __init__(self) -> None:
@@ -32,15 +32,15 @@ class StopSignals:
         self._restore: list[tuple[int, Any]] = []
 
     def __enter__(self) -> StopSignals:
-        # Python writes a byte into the pipe at every signal that has a handler,
-        # also between a look at ``count`` and the sleep after it: none is missed.
+        # Python writes a byte to the pipe for every handled signal, also between the
+        # check of ``count`` and the sleep: none is missed.
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for signum in _STOPPING:
-            # nohup ignores the terminal's end for its command; so be it.
+        for signum in _STOP_SIGNALS:
+            # Under nohup SIGHUP stays ignored.
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                 self._restore.append((signum, signal.signal(signum, self._stop)))
-        # Only to wake up: whoever waits looks which child has ended.
+        # Only to wake up: the waiting code then checks which child has exited.
         self._restore.append(
             (signal.SIGCHLD, signal.signal(signal.SIGCHLD, lambda *_: None))
         )
@@ -59,7 +59,7 @@ class StopSignals:
         os.close(self._writer)
 
     def wait(self, timeout_s: float | None, readable: Sequence[int] = ()) -> None:
-        """Sleep until a signal comes, a child ends, or a descriptor can be read."""
+        """Sleep until a signal arrives, a child exits, or a descriptor is readable."""
         select.select([self._reader, *readable], [], [], timeout_s)
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 4096)
@@ -67,6 +67,6 @@ class StopSignals:
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self.count += 1
         if self.raising:
-            # Once: a second signal must not tear the stopping apart.
+            # Only once: a second signal must not interrupt the stopping.
             self.raising = False
             raise StopRequested

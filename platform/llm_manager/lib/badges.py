@@ -1,4 +1,4 @@
-"""Small labels of the admin: a state, a capability."""
+"""Small labels in the admin, for a state or a capability."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Tone = Literal["", "info", "success", "warning", "danger", "primary"]
 
 
 def badge(text: str, tone: Tone = "", title: str = "") -> SafeString:
-    """Return one label; the text is escaped."""
+    """Return a label; the text is escaped."""
     context = {"text": text, "type": tone, "label_title": title, "size": "md"}
     return render_to_string("unfold/helpers/label.html", context)
 
 
 def chips(texts: Iterable[str], tone: Tone = "") -> SafeString | str:
-    """Return labels in a row, or a dash for none."""
+    """Return labels in a row, or "-" if there are none."""
     labels = format_html_join(" ", "{}", ((badge(text, tone),) for text in texts))
     return labels or "-"

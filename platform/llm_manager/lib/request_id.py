@@ -1,4 +1,4 @@
-"""The id of the request under way: told to the client, written to the log."""
+"""The id of the current request, for the response header and the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def request_id_begin(given: str) -> str:
-    """Take the client's id if it is a good one, or make one; return it."""
+    """Set and return the request's id: the client's if it is valid, else a new one."""
     chosen = given if _GOOD.fullmatch(given) else uuid.uuid4().hex
     request_id.set(chosen)
     return chosen

@@ -1,4 +1,4 @@
-"""Database work beside an event loop: in a thread, on a connection that lives."""
+"""Runs database code in threads, next to an event loop."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def in_thread(
 ) -> _T:
     """Run synchronous code in a thread of the event loop's pool.
 
-    Not in the request's own thread, as Django's ``thread_sensitive`` would: that
-    one is new for every request, and so would be its database connection.
+    Django's ``thread_sensitive`` would use the request's own thread, which is new for
+    every request, and so would be its database connection.
     """
     call = functools.partial(function, *args, **kwargs)
     return await asyncio.to_thread(_with_live_connection, call)
@@ -31,13 +31,13 @@ async def in_thread(
 async def in_one_thread(
     function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
 ) -> _T:
-    """Run synchronous code in the one thread of the process that does such work."""
+    """Run synchronous code in the process's single thread for it."""
     call = functools.partial(function, *args, **kwargs)
     return await sync_to_async(_with_live_connection)(call)
 
 
 def _with_live_connection(call: Callable[[], _T]) -> _T:
-    # Django's handler does this for its own threads only; without it a
-    # connection that the database has closed fails for ever.
+    # Django's handler does this only for its own threads. Without it, a connection that
+    # the database has closed would fail for ever.
     close_old_connections()
     return call()

@@ -1,7 +1,7 @@
-"""unfold's admin classes with the types of Django's.
+"""unfold's admin classes, typed like Django's.
 
-unfold carries no type information; what it adds to Django's classes are class
-attributes and templates, so Django's stubs describe its classes well enough.
+unfold has no type information. It adds only class attributes and templates to
+Django's classes, so Django's stubs fit.
 """
 
 from __future__ import annotations

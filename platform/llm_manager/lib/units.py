@@ -1,4 +1,4 @@
-"""Numbers as people read them: bytes, counts, times. No Django here."""
+"""Formats sizes, counts and times for people. Knows no Django."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEPS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def human_bytes(size: float | None) -> str:
-    """Return a size with three digits at most: ``4.6 GiB``."""
+    """Return a size with at most three digits: ``4.6 GiB``."""
     if size is None:
         return "-"
     value = float(size)
@@ -24,7 +24,7 @@ def human_bytes(size: float | None) -> str:
 
 
 def human_count(number: float | None) -> str:
-    """Return a number with separators, from a million on shortened: ``8.03 B``."""
+    """Return a number with separators, shortened from a million: ``8.03 B``."""
     if number is None:
         return "-"
     for bound, sign in ((1e9, "B"), (1e6, "M")):
@@ -34,7 +34,7 @@ def human_count(number: float | None) -> str:
 
 
 def human_age(moment: datetime | None, now: datetime) -> str:
-    """Return how long ago a moment was, in its largest unit: ``5 min ago``."""
+    """Return how long ago a time was, in its largest unit: ``5 min ago``."""
     if moment is None:
         return "never"
     seconds = int((now - moment).total_seconds())

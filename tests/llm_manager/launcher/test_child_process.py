@@ -46,8 +46,8 @@ def failing(clock: Clock) -> Iterator[ChildProcess]:
 
 
 def delay_after_death(child: ChildProcess) -> float:
-    wait_until(child.has_ended)
-    delay = child.tend()
+    wait_until(child.has_exited)
+    delay = child.supervise()
     assert delay is not None
     return delay
 
@@ -58,7 +58,7 @@ def test_delays_double_up_to_a_limit(failing: ChildProcess, clock: Clock) -> Non
     for _ in range(10):
         delays.append(delay_after_death(failing))
         clock.now += delays[-1]
-        failing.tend()
+        failing.supervise()
     assert delays[:3] == [BACKOFF_FIRST_S, 2 * BACKOFF_FIRST_S, 4 * BACKOFF_FIRST_S]
     assert delays[-1] == BACKOFF_LIMIT_S
 
@@ -67,10 +67,10 @@ def test_is_not_started_before_its_time(failing: ChildProcess, clock: Clock) -> 
     failing.start()
     delay = delay_after_death(failing)
     clock.now += delay / 2
-    assert failing.tend() == pytest.approx(delay / 2)
+    assert failing.supervise() == pytest.approx(delay / 2)
     assert failing.pid is None
     clock.now += delay / 2
-    assert failing.tend() is None
+    assert failing.supervise() is None
     assert failing.pid is not None
 
 
@@ -78,10 +78,10 @@ def test_stable_run_begins_anew(failing: ChildProcess, clock: Clock) -> None:
     failing.start()
     for _ in range(4):
         clock.now += delay_after_death(failing)
-        failing.tend()
-    wait_until(failing.has_ended)
+        failing.supervise()
+    wait_until(failing.has_exited)
     clock.now += STABLE_S
-    assert failing.tend() == BACKOFF_FIRST_S
+    assert failing.supervise() == BACKOFF_FIRST_S
 
 
 def test_death_is_said_in_one_line(
@@ -89,9 +89,9 @@ def test_death_is_said_in_one_line(
 ) -> None:
     failing.start()
     delay_after_death(failing)
-    failing.tend()
+    failing.supervise()
     assert capsys.readouterr().err == (
-        "llm-manager: part ended (exit status 3); starting it again in 0.25 s.\n"
+        "llm-manager: part exited (exit status 3); restarting it in 0.25 s.\n"
     )
 
 
@@ -99,7 +99,7 @@ def test_command_that_cannot_be_started_is_tried_again(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     child = ChildProcess("part", ["/nowhere/part"], clock=clock)
-    assert child.tend() == BACKOFF_FIRST_S
+    assert child.supervise() == BACKOFF_FIRST_S
     assert "part cannot be started (No such file or directory)" in (
         capsys.readouterr().err
     )
@@ -108,12 +108,12 @@ def test_command_that_cannot_be_started_is_tried_again(
 def test_running_child_is_left_alone() -> None:
     child = ChildProcess("part", WAIT)
     child.start()
-    assert child.tend() is None
+    assert child.supervise() is None
     pid = child.pid
-    assert child.tend() is None
+    assert child.supervise() is None
     assert child.pid == pid
     child.terminate()
-    wait_until(child.has_ended)
+    wait_until(child.has_exited)
     child.kill()
     assert child.pid is None
 
@@ -124,4 +124,4 @@ def test_killing_twice_is_harmless() -> None:
     child.kill()
     child.kill()
     child.terminate()
-    assert child.has_ended()
+    assert child.has_exited()

@@ -24,7 +24,7 @@ def test_directory_is_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_file_in_the_way_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    with pytest.raises(StartupError, match="is a file; name another"):
+    with pytest.raises(StartupError, match="is a file; choose another"):
         data.prepare(tmp_path / "data")
 
 
@@ -34,7 +34,7 @@ def test_unwritable_directory_is_one_sentence() -> None:
         data.prepare(Path("/proc/data"))
     assert str(caught.value) == (
         "The data directory /proc/data cannot be written (No such file or directory); "
-        "name another with --data-dir."
+        "choose another with --data-dir."
     )
 
 

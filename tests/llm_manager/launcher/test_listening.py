@@ -24,8 +24,8 @@ def test_taken_port_is_one_sentence() -> None:
         with pytest.raises(StartupError) as caught:
             listen("127.0.0.1", port)
     assert str(caught.value) == (
-        f"Port {port} on 127.0.0.1 is taken; stop what listens there or choose another "
-        "with --port (make run PORT=…)."
+        f"Port {port} on 127.0.0.1 is in use; stop the other program, or choose "
+        "another port with --port (make run PORT=…)."
     )
 
 

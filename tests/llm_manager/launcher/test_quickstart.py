@@ -119,6 +119,6 @@ def test_banner_without_a_model_says_what_to_do(tmp_path: Path) -> None:
         ensure(tmp_path),
         model=None,
         models_dir=tmp_path / "models",
-        kept_in=credentials_file(tmp_path),
+        file=credentials_file(tmp_path),
     )
-    assert f"put GGUF files into {tmp_path / 'models'}" in "\n".join(lines)
+    assert f"Put GGUF files into {tmp_path / 'models'}" in "\n".join(lines)

@@ -110,7 +110,7 @@ def test_dead_part_is_started_again(launched: Launched, part: str) -> None:
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: pid_of(launched, part) not in (victim, None))
-    said = f"llm-manager: {part} ended (killed by signal 9); starting it again in "
+    said = f"llm-manager: {part} exited (killed by signal 9); restarting it in "
     assert launched.stderr.count(said) == 1
 
 
@@ -125,8 +125,10 @@ def test_what_a_dead_engine_started_goes_too(launched: Launched) -> None:
 def test_part_that_keeps_dying_ends_the_start(launched: Launched) -> None:
     launched.start(web="broken")
     assert launched.wait() == 1
-    assert "web ended (exit status 3); starting it again in 0.25 s." in launched.stderr
-    assert launched.stderr.endswith("llm-manager: The web process does not start.\n")
+    assert "web exited (exit status 3); restarting it in 0.25 s." in launched.stderr
+    assert launched.stderr.endswith(
+        "llm-manager: The web process does not start; its messages are above.\n"
+    )
     assert "is ready" not in launched.stdout
 
 
@@ -145,8 +147,8 @@ def test_second_launcher_on_the_same_directory_is_refused(
     second.start()
     assert second.wait() == 1
     assert second.stderr == (
-        f"llm-manager: Another llm-manager server (process {first.process.pid}) runs "
-        f"on the data directory {first.data_dir}; stop it or name another directory "
+        f"llm-manager: Another llm-manager server (process {first.process.pid}) uses "
+        f"the data directory {first.data_dir}; stop it, or choose another directory "
         "with --data-dir.\n"
     )
 
