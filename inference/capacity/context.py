@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     #: Returns the bytes of a cache, with the recurrent states of its sequences.
     CacheBytes = Callable[[KvCacheShape], int]
 
-#: With at least this many sequences a split cache is better than a shared one.
+#: With at least this many sequences a split cache is better than a shared one. A
+#: choice: a split cache attends faster, but each sequence is limited to its own cells.
 USEFUL_SEQUENCES = 4
-#: A shorter context is of no use, however little memory there is.
+#: A shorter context is of no use, however little memory there is. A choice.
 _LEAST_CTX = 512
 #: llama.cpp counts cells in 32 bits.
 _MOST_CELLS = 2**31

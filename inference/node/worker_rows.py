@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inference.engine.config import EngineConfig
     from inference.worker.pipe import WorkerReport
 
+#: Share of the machine's memory for models if engine.memory_mb is 0. A choice.
 _MEMORY_SHARE = 0.85
 _MIB = 1024 * 1024
 #: Other nodes may claim a node's rows after this long without a heartbeat. Requests

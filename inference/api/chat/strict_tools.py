@@ -63,9 +63,9 @@ class _Writer(GrammarWriter):
 
     def in_place_of_content(self, use: ToolUse) -> str:
         """Return the answer where content is announced: it is that, or calls."""
-        framing, slots = self.framing, self.framing.call
+        framing, pair = self.framing, self.framing.call
         calls = tuple(
-            f"{framing.separator or ''}{slots.before_name}{tool.name}{slots.between}"
+            f"{framing.separator or ''}{pair.before_name}{tool.name}{pair.between}"
             for tool in use.may_call
         )
         number = self.number((*calls, *self._thoughts()))
@@ -95,12 +95,12 @@ class _Writer(GrammarWriter):
         """Return what matches a tool's arguments: all, if it is not strict."""
         if tool.strict:
             return super().arguments(index, tool)
-        slots = self.framing.parameter
-        if slots is None:
+        pair = self.framing.parameter
+        if pair is None:
             schema = prepare_schema({"type": "object"}).document()
             return self.json(f"arguments_{index}", schema)
-        head, between = self.text(slots.before_name), self.text(slots.between)
-        return f"({head} {_KEY} {between} {self.up_to(slots.after)})*"
+        head, between = self.text(pair.before_name), self.text(pair.between)
+        return f"({head} {_KEY} {between} {self.up_to(pair.after)})*"
 
     def head(self, tool: Tool) -> str:
         """Return what comes before a call's arguments; its mark has been written."""

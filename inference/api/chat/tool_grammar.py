@@ -149,31 +149,31 @@ class GrammarWriter:
     def arguments(self, index: int, tool: Tool) -> str:
         """Return what matches the arguments of a tool's calls."""
         prepared = prepare_schema(_closed(tool.parameters))
-        slots = self.framing.parameter
-        if slots is None:
+        pair = self.framing.parameter
+        if pair is None:
             return self.json(f"arguments_{index}", prepared.document())
-        return " ".join(self._tagged(index, tool, prepared, slots))
+        return " ".join(self._tagged(index, tool, prepared, pair))
 
     def _call(self, index: int, tool: Tool) -> str:
-        slots = self.framing.call
-        if (self.framing.begin + slots.before_name).startswith("{"):
+        pair = self.framing.call
+        if (self.framing.begin + pair.before_name).startswith("{"):
             # All of it in one schema: a lexer that waits for '{"name": ' would not
             # see the beginning of an answer that is JSON, too.
             prepared = prepare_schema(_closed(tool.parameters))
-            body = _object_of_call(slots, tool.name, prepared.body)
+            body = _object_of_call(pair, tool.name, prepared.body)
             return self.json(f"whole_{index}", prepared.document(body))
         head = self.text(self.head(tool))
-        return f"{head} {self.arguments(index, tool)} {self.text(slots.after)}"
+        return f"{head} {self.arguments(index, tool)} {self.text(pair.after)}"
 
     def head(self, tool: Tool) -> str:
         """Return what comes before the arguments of a tool's calls."""
-        slots = self.framing.call
-        return slots.before_name + tool.name + slots.between
+        pair = self.framing.call
+        return pair.before_name + tool.name + pair.between
 
     # Arguments that stand in tags ----------------------------------------------
 
     def _tagged(
-        self, index: int, tool: Tool, prepared: PreparedSchema, slots: PairFraming
+        self, index: int, tool: Tool, prepared: PreparedSchema, pair: PairFraming
     ) -> Iterator[str]:
         """Yield the rules of arguments that come one by one, in the schema's order."""
         body = _resolved(prepared.body, prepared)
@@ -193,12 +193,12 @@ class GrammarWriter:
             name = f"argument_{index}_{number}"
             if types_of_member(tool.parameters, key) == {"string"}:
                 path = f"properties.{key}"
-                value = self._bare(_resolved(schema, prepared), slots.after, tool, path)
+                value = self._bare(_resolved(schema, prepared), pair.after, tool, path)
             else:
                 document = prepared.document({} if schema is True else schema)
                 value = f"{self.json(f'{name}_value', document)} "
-                value += self.text(slots.after)
-            head = self.text(slots.before_name + key + slots.between)
+                value += self.text(pair.after)
+            head = self.text(pair.before_name + key + pair.between)
             argument = self.rule(name, f"{head} {value}")
             yield argument if key in required else f"{argument}?"
 
@@ -255,9 +255,9 @@ class GrammarWriter:
         return self.control_tokens.index(texts)
 
 
-def _object_of_call(slots: PairFraming, name: str, arguments: Any) -> dict[str, Any]:
+def _object_of_call(pair: PairFraming, name: str, arguments: Any) -> dict[str, Any]:
     """Return the schema of a call that is a JSON object."""
-    example = json.loads(slots.fill(name, "{}"))
+    example = json.loads(pair.fill(name, "{}"))
     members = {
         key: {"const": value} if value == name else arguments
         for key, value in example.items()

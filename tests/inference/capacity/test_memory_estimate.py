@@ -144,8 +144,8 @@ def test_the_last_layers_go_to_the_gpu_first(
 
 def test_layers_are_shared_by_free_memory_or_as_told() -> None:
     assert layer_devices(11, config(), gpus(100, 200)) == [1] * 4 + [2] * 8
-    told = config(tensor_split=(3.0, 1.0))
-    assert layer_devices(11, told, gpus(100, 200)) == [1] * 9 + [2] * 3
+    split = config(tensor_split=(3.0, 1.0))
+    assert layer_devices(11, split, gpus(100, 200)) == [1] * 9 + [2] * 3
     one = config(split_mode="none", main_gpu=1)
     assert layer_devices(11, one, gpus(100, 200)) == [2] * 12
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.model
 _ROOT = Path(__file__).resolve().parents[3]
 
 
-def reckoned(path: Path, config: EngineConfig) -> MemoryEstimate:
+def estimated(path: Path, config: EngineConfig) -> MemoryEstimate:
     """Return the estimate for this machine."""
     import llama_cpp
 
@@ -90,5 +90,5 @@ def test_the_estimate_is_within_a_tenth_of_resident_memory(
     )
     assert process.returncode == 0, process.stderr
     config = EngineConfig(paths=(str(path),), **settings)
-    found = reckoned(path, config)
+    found = estimated(path, config)
     assert found.resident == pytest.approx(int(process.stdout), rel=0.1), found

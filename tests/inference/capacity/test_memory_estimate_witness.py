@@ -26,7 +26,8 @@ pytestmark = pytest.mark.model
 
 _ROOT = Path(__file__).resolve().parents[3]
 _MIB = 2**20
-#: llama.cpp's graphs are reckoned by their widest step, without its allocator.
+#: Bounds of the estimated compute buffer over llama.cpp's own: the estimate takes the
+#: widest step of a graph and leaves out the allocator.
 _COMPUTE = (0.9, 1.15)
 _CONTEXTS: tuple[dict[str, Any], ...] = (
     {"n_ctx": 4096, "n_seq_max": 1},

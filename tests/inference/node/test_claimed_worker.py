@@ -1,4 +1,4 @@
-"""What workers take of a machine: as reckoned, as they are, and shared pages once."""
+"""What workers take of a node: the estimate, real use, and shared pages once."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def claimed(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Claimed
 
 
 def loaded(*workers: ClaimedWorker) -> dict[int, tuple[int, bool]]:
-    """Return each worker's memory, and whether it is spare."""
+    """Return each worker's memory, and whether it is extra."""
     capacity = node_capacity(EngineNode(memory_limit=1000, max_models=4), workers)
     return {each.key: (each.memory[0], each.is_extra) for each in capacity.loaded}
 
 
-def test_a_worker_counts_as_reckoned_or_as_it_is_if_that_is_more() -> None:
+def test_a_worker_counts_as_estimated_or_as_it_is_if_that_is_more() -> None:
     assert loaded(claimed(1)) == {1: (100, False)}
     assert loaded(claimed(1, rss=120)) == {1: (100, False)}
     assert loaded(claimed(1, rss=150)) == {1: (120, False)}

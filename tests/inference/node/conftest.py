@@ -1,0 +1,21 @@
+"""A supervisor with fake worker processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.node import worker_starter, worker_watcher
+from tests.inference.node.engine import (
+    Engine,
+    FakeProcess,
+)
+
+
+@pytest.fixture
+async def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    FakeProcess.made = []
+    monkeypatch.setattr(worker_starter, "WorkerProcess", FakeProcess)
+    monkeypatch.setattr(worker_watcher, "resident_memory", lambda _pid: 2**20)
+    engine = Engine()
+    await engine.start()
+    return engine

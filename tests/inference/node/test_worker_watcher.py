@@ -1,0 +1,188 @@
+"""What happens to loaded workers: drains, crashes, hangs, idle time, reports."""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import sync_to_async
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from inference import services
+from inference.capacity.model_rows import load_spec
+from inference.engine.telemetry import Telemetry
+from inference.metrics import telemetry_store
+from inference.models import Worker, WorkerState
+from registry.models import Model
+from tests.inference.node.engine import (
+    Engine,
+    FakeProcess,
+    load,
+    request_load,
+    row,
+    small,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_a_release_drains_first_and_forgets_then(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.become(running=2)
+    await sync_to_async(services.worker_release)(
+        model=await Model.objects.aget(name="m")
+    )
+    await engine.look()
+    assert process.is_draining
+    assert process.is_running
+    process.become(state="draining")
+    await engine.look()
+    assert (await row("m")).state == WorkerState.DRAINING
+    process.is_running = False
+    await engine.look()
+    assert not await Worker.objects.aexists()
+
+
+async def test_a_worker_that_does_not_drain_in_time_is_killed(engine: Engine) -> None:
+    process = await load(engine, "m")
+    await sync_to_async(services.worker_release)(
+        model=await Model.objects.aget(name="m")
+    )
+    process.drained_for_s = 1e6
+    await engine.look()
+    assert not process.is_running
+
+
+async def test_a_worker_that_dies_in_service_is_started_again(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.is_running = False
+    await engine.look()
+    await engine.look()
+    assert len(FakeProcess.made) == 2
+    worker = await row("m")
+    assert (worker.state, worker.restarts) == (WorkerState.LOADING, 1)
+    assert worker.incarnation == FakeProcess.made[1].spec.incarnation
+    assert worker.incarnation != process.spec.incarnation
+
+
+async def test_a_worker_that_keeps_dying_is_given_up(engine: Engine) -> None:
+    await load(engine, "m")
+    for _ in range(3):
+        process = FakeProcess.made[-1]
+        process.become(state="ready")
+        await engine.look()
+        process.is_running = False
+        await engine.look()
+        await engine.look()
+    assert len(FakeProcess.made) == 3
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "SIGKILL" in worker.error
+
+
+async def test_a_load_that_fails_shows_llama_cpps_reason(engine: Engine) -> None:
+    await request_load(await sync_to_async(small)("m"))
+    await engine.look()
+    process = FakeProcess.made[0]
+    process.become(state="failed", error="unknown model architecture: 'x'")
+    process.is_running = False
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert worker.error == "unknown model architecture: 'x'"
+    assert worker.failed_at is not None
+    await engine.look()
+    assert len(FakeProcess.made) == 1
+
+
+async def test_a_worker_that_hangs_is_killed_and_started_again(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.heard_at -= 60
+    for _ in range(3):
+        await engine.look()
+    assert not process.is_running
+    assert len(FakeProcess.made) == 2
+
+
+async def test_a_load_that_takes_too_long_is_given_up(engine: Engine) -> None:
+    await request_load(await sync_to_async(small)("m"))
+    await engine.look()
+    FakeProcess.made[0].started_at -= 10_000
+    await engine.look()
+    await engine.look()
+    worker = await row("m")
+    assert worker.state == WorkerState.FAILED
+    assert "engine.load_timeout" in worker.error
+
+
+async def test_an_idle_model_is_unloaded_after_its_keep_alive(engine: Engine) -> None:
+    process = await load(engine, "m", keep_alive=60)
+    await engine.look()
+    assert not process.is_draining
+    engine.worker(await row("m")).last_used -= 61
+    process.become(running=1)
+    await engine.look()
+    assert not process.is_draining
+    process.become(running=0)
+    engine.worker(await row("m")).last_used -= 61
+    await engine.look()
+    assert process.is_draining
+
+
+async def test_a_pinned_model_outlives_its_keep_alive(engine: Engine) -> None:
+    process = await load(engine, "m", keep_alive=60, is_pinned=True)
+    engine.worker(await row("m")).last_used -= 61
+    await engine.look()
+    assert not process.is_draining
+    await Model.objects.aupdate(is_pinned=False)
+    await engine.look()
+    assert process.is_draining
+
+
+async def test_a_worker_that_fails_in_service_is_not_shown_as_failed_to_load(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    process.become(state="failed", error="The engine loop failed")
+    await engine.look()
+    assert (await row("m")).state == WorkerState.READY
+    process.is_running = False
+    await engine.look()
+    assert (await row("m")).state != WorkerState.FAILED
+
+
+async def test_what_a_worker_measures_is_kept_for_the_web_processes(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    telemetry = Telemetry(n_ctx=512)
+    telemetry.preempted()
+    process.become(telemetry=telemetry.snapshot(), running=1)
+    await engine.look()
+    life = process.spec.incarnation
+    assert telemetry_store.load([life]) == {life: telemetry.snapshot()}
+
+
+async def test_without_redis_a_workers_row_is_kept_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RedisConnectionError("connection refused")
+
+    monkeypatch.setattr(telemetry_store, "save", fail)
+    process = await load(engine, "m")
+    process.become(telemetry=Telemetry().snapshot(), running=3)
+    await engine.look()
+    assert (await row("m")).running == 3
+
+
+async def test_the_largest_need_of_a_request_is_remembered_for_the_next_load(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    for seen in (5000, 300):
+        process.become(n_ctx_seen=seen, n_ctx_max=8192)
+        await engine.look()
+    model = await Model.objects.aget(name="m")
+    assert model.n_ctx_seen == 5000
+    assert (await row("m")).n_ctx_max == 8192
+    spec = await sync_to_async(load_spec)(model)
+    assert spec.context.at_load == 5000
