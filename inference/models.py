@@ -8,6 +8,7 @@ reads the rows every second, so a command is never lost.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TypedDict
 
 from django.db import models
 from django.utils import timezone
@@ -65,6 +66,19 @@ class EngineNode(models.Model):
     def limits(self) -> tuple[int, ...]:
         """Bytes that models may take by device, the host first."""
         return (self.memory_limit, *(gpu.limit for gpu in self.machine.gpus))
+
+
+class PendingOfKey(TypedDict):
+    """The pending requests of one key, or of all other keys where ``key`` is None.
+
+    ``position`` is the place, from 1, of the next one among all keys' requests;
+    ``since`` is when the oldest came, in seconds since the epoch.
+    """
+
+    key: str | None
+    count: int
+    position: int
+    since: float
 
 
 class WorkerState(models.TextChoices):

@@ -15,8 +15,6 @@ from redis.exceptions import RedisError
 
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import EngineNode, Worker, WorkerState
-from inference.transport import queue as request_queue
-from inference.transport.messages import queue_name
 from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
@@ -275,22 +273,3 @@ def _no_engine() -> EngineUnavailable:
 def is_served(model: Model) -> bool:
     """Return whether a worker of the model takes requests now, on any machine."""
     return Worker.objects.serving().filter(model=model).exists()
-
-
-async def queue_depth(model_id: int) -> int:
-    """Return how many requests wait in a model's queue.
-
-    Raises OSError or redis.exceptions.RedisError.
-    """
-    return await request_queue.depth(channel_layers["queue"], queue_name(model_id))
-
-
-async def queue_depths() -> dict[str, int]:
-    """Return how many requests wait for each enabled model, by its id.
-
-    Raises OSError or redis.exceptions.RedisError.
-    """
-    rows = await in_thread(
-        lambda: list(Model.objects.servable().values_list("pk", "name"))
-    )
-    return {name: await queue_depth(pk) for pk, name in rows}

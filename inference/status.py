@@ -14,7 +14,7 @@ from inference.models import EngineNode, Worker, WorkerState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.worker.pending import KeyBacklog
+    from inference.models import PendingOfKey
     from llm_manager.lib.badges import Tone
 
 _TONES: dict[str, Tone] = {
@@ -193,7 +193,7 @@ def _key_names(prefixes: Iterable[str]) -> dict[str, str]:
     return {key.prefix: str(key) for key in ApiKey.objects.filter(prefix__in=prefixes)}
 
 
-def _waiting(entry: KeyBacklog, names: dict[str, str]) -> WaitingRequests:
+def _waiting(entry: PendingOfKey, names: dict[str, str]) -> WaitingRequests:
     key = entry["key"]
     if key is None:
         label = "Other keys"

@@ -8,17 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.transport.messages import (
-    Accepted,
-    Event,
-    Finished,
-    Started,
-    TokensGenerated,
-    Usage,
-)
+from inference.engine.output import SequenceOutput
+from inference.engine.sequence import FinishReason
+from inference.transport.messages.events import Accepted, Event
 
 if TYPE_CHECKING:
-    from inference.transport.stream import AnyJob
+    from inference.engine.request import ModelRequest
+    from inference.transport.queue import ModelQueue
 
 #: What a script is made of: events that arrive together, a pause in seconds, or
 #: the error that ends it. A script without an end is a sequence that hangs.
@@ -40,9 +36,9 @@ def accepted(prompt_tokens: int = 5) -> Accepted:
     return Accepted("", prompt_tokens)
 
 
-def started(cached_tokens: int = 0) -> Started:
+def started(cached_tokens: int = 0) -> SequenceOutput:
     """Return the event of a sequence that begins."""
-    return Started("", cached_tokens)
+    return SequenceOutput("", 5, 0, cached_tokens, is_start=True)
 
 
 def begun(prompt_tokens: int = 5) -> list[Event]:
@@ -50,9 +46,9 @@ def begun(prompt_tokens: int = 5) -> list[Event]:
     return [accepted(prompt_tokens), started()]
 
 
-def tokens(text: str, count: int = 1) -> TokensGenerated:
+def tokens(text: str, count: int = 1, **more: Any) -> SequenceOutput:
     """Return the event of tokens that were sampled."""
-    return TokensGenerated("", tuple(range(count)), text)
+    return SequenceOutput("", 5, 0, 0, tokens=tuple(range(count)), text=text, **more)
 
 
 def finished(
@@ -62,9 +58,18 @@ def finished(
     prompt: int = 5,
     completion: int = 2,
     cached: int = 0,
-) -> Finished:
+    **more: Any,
+) -> SequenceOutput:
     """Return the event of a sequence that has ended."""
-    return Finished("", reason, text, Usage(prompt, completion, cached))
+    return SequenceOutput(
+        "",
+        prompt,
+        completion,
+        cached,
+        text=text,
+        finish_reason=FinishReason(reason),
+        **more,
+    )
 
 
 def hello() -> list[Step]:
@@ -76,7 +81,7 @@ def hello() -> list[Step]:
 class FakeStream:
     """One sequence that plays its script."""
 
-    job: AnyJob
+    request: ModelRequest
     script: deque[Step]
     is_closed: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,10 +117,11 @@ class FakeStream:
 
 
 class FakeEngineClient:
-    """Takes jobs and plays a script for each, "Hello world" if none is queued."""
+    """Takes requests and plays a script for each: "Hello world" if none is queued."""
 
     def __init__(self) -> None:
-        self.jobs: list[Any] = []
+        self.requests: list[Any] = []
+        self.queues: list[ModelQueue] = []
         self.streams: list[FakeStream] = []
         self.scripts: deque[list[Step]] = deque()
         self.refusals: deque[Exception | None] = deque()
@@ -126,17 +132,18 @@ class FakeEngineClient:
         self.scripts.append(list(steps))
 
     def refuse(self, error: Exception, *, after: int = 0) -> None:
-        """Refuse a job, when this many more have been taken."""
+        """Refuse a request, when this many more have been taken."""
         self.refusals.extend([*[None] * after, error])
 
-    async def submit(self, job: AnyJob) -> FakeStream:
-        """Take a job."""
-        self.jobs.append(job)
+    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+        """Take a request."""
+        self.requests.append(request)
+        self.queues.append(queue)
         refusal = self.refusals.popleft() if self.refusals else None
         if refusal is not None:
             raise refusal
         script = self.scripts.popleft() if self.scripts else hello()
-        stream = FakeStream(job, deque(script))
+        stream = FakeStream(request, deque(script))
         self.streams.append(stream)
         async with self._one_more:
             self._one_more.notify_all()

@@ -16,7 +16,7 @@ import llama_cpp
 import psutil
 from channels.layers import channel_layers
 
-import inference.worker.worker  # noqa: F401 - a part of what is measured
+import inference.worker.main  # noqa: F401 - a part of what is measured
 from inference.engine.cache_layout import first_layout
 from inference.engine.config import EngineConfig
 from inference.engine.llama import LlamaEmbedder

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Words of a command line, and the role of the process that has them.
 _ROLES = (
     ("redis-server", "redis"),
-    ("inference.worker.worker", "worker"),
+    ("inference.worker.main", "worker"),
     ("run_engine", "engine"),
     ("web", "web"),
 )

@@ -15,6 +15,7 @@ from inference.api.view import ApiView
 from inference.errors import RequestTimeout
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.client import get_client
+from inference.transport.queue import ModelQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from inference.api.model_access import Ability
-    from inference.transport.messages import Event
-    from inference.transport.stream import AnyJob
+    from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
     from registry.models import Model
 
 
 class EngineView(ApiView):
-    """A view that is limited by key, measured, and has jobs run."""
+    """A view that is limited by key, measured, and sends requests to workers."""
 
     required_scope = Scope.INFERENCE
     throttle_classes = [InferenceThrottle]
@@ -50,7 +51,7 @@ class EngineView(ApiView):
         return response
 
     def get_client(self) -> Client:
-        """Return what runs jobs; a seam for tests."""
+        """Return what runs requests; a seam for tests."""
         return get_client()
 
     def find_model(
@@ -66,14 +67,19 @@ class EngineView(ApiView):
             require(model, ability)
         return model
 
-    async def run_whole(self, jobs: Sequence[AnyJob]) -> list[list[Event]]:
-        """Run jobs to their ends; return the events of each. Raises InferenceError."""
+    async def run_whole(
+        self, requests: Sequence[ModelRequest], queue: ModelQueue
+    ) -> list[list[Event]]:
+        """Run requests to their ends; return the events of each.
+
+        Raises InferenceError.
+        """
         timeout_s = settings.CONFIG.server.request_timeout
-        events: list[list[Event]] = [[] for _ in jobs]
+        events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()
         try:
             async with asyncio.timeout(timeout_s):
-                await generation.start(self.get_client(), jobs)
+                await generation.start(self.get_client(), requests, queue)
                 while not generation.is_done:
                     arrived = await generation.events()
                     self.meter.observe(arrived, n=1)
@@ -86,3 +92,8 @@ class EngineView(ApiView):
         finally:
             await generation.aclose()
         return events
+
+
+def queue_of(model: Model) -> ModelQueue:
+    """Return the queue where requests for a model wait."""
+    return ModelQueue(model.pk, model.name, settings.CONFIG.engine.queue_timeout)

@@ -41,8 +41,8 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Where a request waits its turn: with those of its key, by the key's weight."""
+class KeyShare:
+    """The key whose share of a model a request takes, and how large that is."""
 
     key: str
     weight: float
@@ -84,9 +84,9 @@ def require(model: Model, ability: Ability) -> None:
         )
 
 
-def line_of(request: Request) -> Line:
-    """Return where a request waits: by its address, if it has no key."""
+def key_share(request: Request) -> KeyShare:
+    """Return whose share a request takes: its address's, if it has no key."""
     key = key_of(request)
     if key is None:
-        return Line(f"ip:{request_ip(request)}", 1.0)
-    return Line(key.prefix, key.weight)
+        return KeyShare(f"ip:{request_ip(request)}", 1.0)
+    return KeyShare(key.prefix, key.weight)

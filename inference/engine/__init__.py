@@ -6,10 +6,11 @@ that a process without llama.cpp may import the rest.
 """
 
 from inference.engine.config import EngineConfig
-from inference.engine.core import EngineCore, check_request
+from inference.engine.core import EngineCore
 from inference.engine.errors import EngineError, ModelLoadError
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.request import GenerationRequest
+from inference.engine.request_checks import check_request
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.engine.sampling.params import SamplingParams
 from inference.engine.sequence import FinishReason

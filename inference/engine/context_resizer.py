@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from inference.engine.cache_layout import grown
 from inference.engine.errors import ContextExceeded, ModelLoadError
+from inference.engine.request_checks import too_long
 from inference.engine.sequence import FinishReason
 
 if TYPE_CHECKING:
@@ -79,10 +80,9 @@ class ContextResizer:
             if sequence.num_output:
                 sequence.finish(FinishReason.LENGTH)
                 continue
-            message = (
-                f"This model's maximum context length is {limit} tokens, but the "
-                f"prompt has {sequence.num_prompt} tokens, and there is no memory for "
-                f"a longer context: {self._shortage}"
+            shortage = f"There is no memory for a longer context: {self._shortage}"
+            message = too_long(
+                limit, "the prompt", sequence.num_prompt, advice=shortage
             )
             sequence.fail(ContextExceeded(message))
         return ended

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from inference.engine.context_resizer import ContextResizer
 from inference.engine.errors import (
     CellsExhausted,
-    ContextExceeded,
     DecodeError,
     EngineError,
-    InvalidRequest,
 )
 from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
 from inference.engine.kv_cache.execution import KVCacheExecutor
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.prefix_cache.disk_cache import DiskCache
     from inference.engine.request import GenerationRequest
-    from inference.engine.sampling.params import SamplingParams
     from inference.engine.scheduling.scheduler import NewTokens
     from inference.engine.step import Sampled, StepPlan
 
@@ -296,36 +293,3 @@ class EngineCore:
         """Free the backend. Idempotent."""
         self._disk.close()
         self._backend.close()
-
-
-def check_request(
-    *,
-    prompt: list[int],
-    params: SamplingParams,
-    n_ctx: int,
-    n_vocab: int,
-    resume: tuple[int, ...] = (),
-) -> None:
-    """Raise InvalidRequest if the request can never run on this model.
-
-    ``n_ctx`` is the most positions that a sequence may get. Pure, so that it can
-    be asked on any thread before the request is queued.
-    """
-    if not prompt:
-        raise InvalidRequest("The prompt has no tokens.", param="prompt")
-    if len(prompt) + len(resume) >= n_ctx:
-        so_far = f" and {len(resume)} tokens of the answer so far" if resume else ""
-        raise ContextExceeded(
-            f"This model's maximum context length is {n_ctx} tokens, but the prompt "
-            f"has {len(prompt)} tokens{so_far}, which leaves no room for an answer. "
-            "Shorten the prompt.",
-            param="prompt",
-        )
-    for token in prompt:
-        if not 0 <= token < n_vocab:
-            raise InvalidRequest(
-                f"The prompt has the token id {token}; this model's are 0 to "
-                f"{n_vocab - 1}.",
-                param="prompt",
-            )
-    params.check_tokens(n_vocab)

@@ -1,13 +1,13 @@
-"""What a step gives to the outside."""
+"""What a step of the engine returns: the transport carries it whole."""
+
+# The codec of the transport reads these annotations: their types are imported.
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from inference.engine.sampling.logprobs import TokenLogprobs
-    from inference.engine.sequence import FinishReason
+from inference.engine.sampling.logprobs import TokenLogprobs
+from inference.engine.sequence import FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,12 @@ class SequenceOutput:
 
     ``is_start`` says that it has got a slot and its prefill begins. Counts are of
     tokens; ``num_cached`` are those of the prompt that needed no prefill,
-    ``num_drafted`` those guessed, ``num_accepted`` those guessed right.
-    ``logprobs`` has one entry for each of ``tokens``, if they were asked for;
-    ``prompt_logprobs`` come with the first token, one for each token of the prompt.
-    ``finish_reason`` is None while it runs; ``error`` is the reason
-    of a failed one, ``code`` its kind.
+    ``num_drafted`` those of drafts, ``num_accepted`` those of drafts that were right.
+    ``logprobs`` has one entry for each of ``tokens``, if they were requested;
+    ``prompt_logprobs`` come with the first token, one for each token of the prompt:
+    nothing is before the first, so its probability is 1. A worker that takes over a
+    sequence returns them again. ``finish_reason`` is None while it runs; ``error`` is
+    the reason of a failed one, ``code`` its kind.
     """
 
     request_id: str
@@ -37,6 +38,36 @@ class SequenceOutput:
     finish_reason: FinishReason | None = None
     error: str = ""
     code: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more comes of the request."""
+        return self.finish_reason is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingOutput:
+    """What a step gives of a request for vectors: that it has begun, or its end.
+
+    ``vectors`` has one for each input, in their order, as float32 in little-endian
+    bytes; it is empty unless ``finish_reason`` is STOP. A model that ranks gives one
+    number, the score. ``num_cached`` is 0: nothing is kept of a text. ``error`` is the
+    reason of a failed one, ``code`` its kind.
+    """
+
+    request_id: str
+    num_prompt: int
+    vectors: tuple[bytes, ...] = ()
+    num_cached: int = 0
+    is_start: bool = False
+    finish_reason: FinishReason | None = None
+    error: str = ""
+    code: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more comes of the request."""
+        return self.finish_reason is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,37 @@
-"""What the engine is asked to run."""
+"""What a client may ask of a loaded model: the requests, as plain data.
+
+A web process makes a request, the transport carries it whole, and the engine reads
+it: a new field is declared here and read where it is used. Text becomes token ids in
+the worker, which has the vocabulary; it fills in the members named ``..._token_ids``.
+"""
+
+# The codec of the transport reads these annotations: their types are imported.
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
-    from inference.engine.sampling.params import SamplingParams
+from inference.engine.adapters import Adapters
+from inference.engine.sampling.params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence to generate.
 
+    The prompt is ``prompt_token_ids`` or, where they are empty, the text ``prompt``,
+    before which the tokenizer puts the model's BOS if ``add_special_tokens`` (a
+    rendered chat template has its own). The answer goes between the prompt and the
+    text ``suffix``, if there is one.
+
     ``resume`` are output tokens that an earlier worker has delivered: they are
-    prefilled with the prompt and not returned again. ``prediction_token_ids`` is what
-    the client thinks the answer will be: drafts are taken from it. Cached prefixes are
-    shared within an ``owner`` only, and between requests with the same ``adapters``.
-    Capacity is shared fairly between API keys: ``key`` names one, ``weight`` is its
-    share. Of one key's requests a lower ``priority`` goes first.
+    prefilled with the prompt and not returned again. ``prediction`` is what the
+    client thinks the answer will be: drafts are taken from it. ``adapters`` are the
+    LoRA adapters that it runs under.
+
+    Cached prefixes are shared within an ``owner`` only, and between requests with the
+    same ``adapters``. Capacity is shared fairly between API keys: ``key`` names one,
+    ``weight`` is its share. Of one key's requests a lower ``priority`` goes first.
     """
 
     request_id: str
@@ -32,8 +44,63 @@ class GenerationRequest:
     key: str = ""
     weight: float = 1.0
     priority: int = 0
+    prompt: str = ""
+    suffix: str = ""
+    prediction: str = ""
+    add_special_tokens: bool = True
 
     @property
     def num_prompt(self) -> int:
         """Tokens of the prompt."""
         return len(self.prompt_token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingRequest:
+    """Texts that each become a vector or, with a ``query``, a score for it.
+
+    ``inputs`` are texts or token ids, ``paths`` what the client calls each of them in
+    its request. ``key``, ``weight`` and ``priority`` are as in GenerationRequest.
+    """
+
+    request_id: str
+    input_token_ids: tuple[list[int], ...]
+    key: str = ""
+    weight: float = 1.0
+    priority: int = 0
+    inputs: tuple[str | list[int], ...] = ()
+    paths: tuple[str, ...] = ()
+    query: str | None = None
+
+    @property
+    def num_prompt(self) -> int:
+        """Tokens of all inputs."""
+        return sum(map(len, self.input_token_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizationRequest:
+    """A text whose tokens are requested.
+
+    ``add_special_tokens`` puts those around it that the model wants,
+    ``parse_special`` reads special tokens that the text spells out as such.
+    """
+
+    request_id: str
+    text: str
+    add_special_tokens: bool = False
+    parse_special: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DetokenizationRequest:
+    """Tokens whose text is requested; ``path`` is what the client calls them."""
+
+    request_id: str
+    tokens: tuple[int, ...]
+    path: str
+
+
+ComputeRequest = GenerationRequest | PoolingRequest
+TokenizerRequest = TokenizationRequest | DetokenizationRequest
+ModelRequest = ComputeRequest | TokenizerRequest

@@ -15,8 +15,7 @@ from inference.engine.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from inference.engine.embedding.requests import EmbeddingRequest
-    from inference.engine.request import GenerationRequest
+    from inference.engine.request import ComputeRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ _REST_AFTER_S = 300.0
 class Add:
     """Queue a request."""
 
-    request: GenerationRequest | EmbeddingRequest
+    request: ComputeRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram, disable_created_metrics
 
-from inference.transport.messages import Accepted, Finished, TokensGenerated
+from inference.engine.output import SequenceOutput
+from inference.transport.messages.events import Accepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.transport.messages import Event
+    from inference.transport.messages.events import Event
 
 #: The label of requests whose model does not exist. Names that clients make up never
 #: become labels: each would be a time series for ever.
@@ -63,12 +64,11 @@ class RequestMeter:
         The first ``n`` sequences share a prompt, as do the next ones.
         """
         for index, event in events:
-            if isinstance(event, TokensGenerated):
-                self._count_output(index, len(event.tokens))
-            elif isinstance(event, Finished):
-                # A sequence's last token comes with its end, not in its own event.
-                seen = self._output.get(index, 0)
-                self._count_output(index, event.usage.completion_tokens - seen)
+            if isinstance(event, SequenceOutput):
+                count = len(event.tokens)
+                if event.is_last:
+                    count = event.num_output - self._output.get(index, 0)
+                self._count_output(index, count)
             elif isinstance(event, Accepted) and index % n == 0:
                 TOKENS_INPUT.labels(self.model).inc(event.prompt_tokens)
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from inference.capacity.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
-from inference.transport.messages import queue_name
+from inference.transport.queue import queue_name
 from inference.worker.pipe import WorkerSpec, plain
 from registry.models import Model
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from inference.metrics import telemetry_store
 from inference.node import worker_rows
 from inference.node.claimed_worker import replicas_of, resident_memory
-from inference.services import queue_depth
+from inference.transport.queue_depths import queue_depth
 from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:

@@ -7,22 +7,23 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.transport.messages import Embedded, Event, Frame
+from inference.engine.output import PoolingOutput
+from inference.transport.messages.events import Event, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Frames kept per web process: at 30 steps a second more than half a minute.
 _KEPT_FRAMES = 1024
-#: Bytes of vectors kept per web process; beside them a token's event is nothing.
+#: Bytes of vectors kept per web process; a token's event is tiny beside them.
 _KEPT_BYTES = 64 * 2**20
 #: A web process that has not renewed for this long is gone.
 LEASE_S = 15.0
 
 
 @dataclass(slots=True)
-class _Mailbox:
-    """What one web process is owed."""
+class _WebProcess:
+    """The new events for one web process, and the frames that it got."""
 
     renewed_at: float
     pending: list[Event] = field(default_factory=list)
@@ -32,54 +33,56 @@ class _Mailbox:
     is_expired: bool = False
 
 
-class Outbox:
-    """Collects events by web process and gives them out as frames."""
+class FrameSender:
+    """Collects events by web process and makes frames of them.
+
+    ``control`` is the worker's channel, to be set before the first frame.
+    """
 
     def __init__(
         self,
         incarnation: str,
-        control: str,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._incarnation = incarnation
-        self._control = control
+        self.control = ""
         self._clock = clock
-        self._boxes: dict[str, _Mailbox] = {}
+        self._web_processes: dict[str, _WebProcess] = {}
 
     def renew(self, reply_to: str) -> None:
         """Note that this web process is alive."""
-        box = self._boxes.get(reply_to)
-        if box is None:
-            self._boxes[reply_to] = _Mailbox(renewed_at=self._clock())
+        web = self._web_processes.get(reply_to)
+        if web is None:
+            self._web_processes[reply_to] = _WebProcess(renewed_at=self._clock())
         else:
-            box.renewed_at = self._clock()
-            box.is_expired = False
+            web.renewed_at = self._clock()
+            web.is_expired = False
 
     def put(self, reply_to: str, event: Event) -> None:
-        """Owe an event to a web process."""
-        if reply_to not in self._boxes:
+        """Keep an event for the next frame to a web process."""
+        if reply_to not in self._web_processes:
             self.renew(reply_to)
-        self._boxes[reply_to].pending.append(event)
+        self._web_processes[reply_to].pending.append(event)
 
     def take(self) -> list[tuple[str, Frame]]:
-        """Return a frame for each web process that is owed something."""
+        """Return a frame for each web process that has new events."""
         return [
-            (reply_to, self._frame(box))
-            for reply_to, box in self._boxes.items()
-            if box.pending
+            (reply_to, self._frame(web))
+            for reply_to, web in self._web_processes.items()
+            if web.pending
         ]
 
-    def head(self, reply_to: str) -> Frame:
-        """Return a frame without events that tells how far the count is."""
-        box = self._boxes[reply_to]
-        return Frame(self._incarnation, self._control, box.seq, ())
+    def count_frame(self, reply_to: str) -> Frame:
+        """Return a frame without events, which says how far the count is."""
+        web = self._web_processes[reply_to]
+        return Frame(self._incarnation, self.control, web.seq, ())
 
-    def again(self, reply_to: str, seq: int) -> Iterator[Frame]:
+    def sent_from(self, reply_to: str, seq: int) -> Iterator[Frame]:
         """Yield the kept frames from ``seq`` on, oldest first."""
-        box = self._boxes.get(reply_to)
-        if box is not None:
-            yield from [frame for frame in box.sent if frame.seq >= seq]
+        web = self._web_processes.get(reply_to)
+        if web is not None:
+            yield from [frame for frame in web.sent if frame.seq >= seq]
 
     def expired(self) -> list[str]:
         """Drop what is kept for web processes that are gone; return the new ones.
@@ -89,23 +92,23 @@ class Outbox:
         """
         limit = self._clock() - LEASE_S
         gone = []
-        for name, box in self._boxes.items():
-            if box.renewed_at < limit and not box.is_expired:
-                box.is_expired = True
-                box.pending = []
-                box.sent.clear()
-                box.sent_bytes = 0
+        for name, web in self._web_processes.items():
+            if web.renewed_at < limit and not web.is_expired:
+                web.is_expired = True
+                web.pending = []
+                web.sent.clear()
+                web.sent_bytes = 0
                 gone.append(name)
         return gone
 
-    def _frame(self, box: _Mailbox) -> Frame:
-        box.seq += 1
-        frame = Frame(self._incarnation, self._control, box.seq, tuple(box.pending))
-        box.pending = []
-        box.sent.append(frame)
-        box.sent_bytes += _num_bytes(frame)
-        while len(box.sent) > _KEPT_FRAMES or box.sent_bytes > _KEPT_BYTES:
-            box.sent_bytes -= _num_bytes(box.sent.popleft())
+    def _frame(self, web: _WebProcess) -> Frame:
+        web.seq += 1
+        frame = Frame(self._incarnation, self.control, web.seq, tuple(web.pending))
+        web.pending = []
+        web.sent.append(frame)
+        web.sent_bytes += _num_bytes(frame)
+        while len(web.sent) > _KEPT_FRAMES or web.sent_bytes > _KEPT_BYTES:
+            web.sent_bytes -= _num_bytes(web.sent.popleft())
         return frame
 
 
@@ -114,6 +117,6 @@ def _num_bytes(frame: Frame) -> int:
     return sum(
         len(vector)
         for event in frame.events
-        if isinstance(event, Embedded)
+        if isinstance(event, PoolingOutput)
         for vector in event.vectors
     )

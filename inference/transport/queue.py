@@ -1,8 +1,35 @@
-"""The queue of a model's requests, as far as channel layers do not tell of it."""
+"""The queues of requests: one for each model, taken from by all of its workers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelQueue:
+    """Where a request waits until a worker of the model takes it.
+
+    ``model_id`` is the model's primary key, ``model_name`` is for messages;
+    ``timeout_s`` bounds the wait of a request for its start, here and in a worker.
+    """
+
+    model_id: int
+    model_name: str
+    timeout_s: float
+
+    @property
+    def channel(self) -> str:
+        """The channel of the queue layer."""
+        return queue_name(self.model_id)
+
+
+def queue_name(model_id: int) -> str:
+    """Return the channel of the requests for a model (its primary key).
+
+    The model's workers are a group of the same name.
+    """
+    return f"queue.{model_id}"
 
 
 async def depth(layer: Any, queue: str) -> int:

@@ -1,12 +1,16 @@
-"""One sequence as the web process sees it: what is asked for, and what comes of it."""
+"""One request as the web process sees it: where it is, and what comes of it."""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+from inference.engine.output import PoolingOutput, SequenceOutput
+from inference.engine.request import GenerationRequest, PoolingRequest
+from inference.engine.sequence import FinishReason
 from inference.errors import (
     EngineUnavailable,
     InferenceError,
@@ -14,24 +18,19 @@ from inference.errors import (
     QueueFull,
     RequestRejected,
 )
-from inference.transport.messages import (
-    Accepted,
-    Event,
-    Failed,
-    Finished,
-    Generate,
-    Started,
-    TokensGenerated,
-)
+from inference.transport.messages.events import Accepted, Event, Refused
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
-    from inference.engine.sampling.params import SamplingParams
-    from inference.transport.client import EngineClient
-    from inference.transport.messages import Request
+    from collections.abc import Awaitable, Callable
+
+    from inference.engine.request import ModelRequest
+    from inference.transport.queue import ModelQueue
 
 #: Seconds after which a client may try again when no worker could be had.
 RETRY_AFTER_S = 5
+#: An answer that has begun goes on before anything else of its key starts: below
+#: every priority that a request may have.
+_FIRST_OF_ALL = -1000
 #: What a worker may fail with that is no fault of the request.
 _FAILURES: dict[str, type[InferenceError]] = {
     "adapter_not_loaded": EngineUnavailable,
@@ -42,107 +41,44 @@ _FAILURES: dict[str, type[InferenceError]] = {
 }
 
 
-class AnyJob(Protocol):
-    """What can be asked of a model's workers; Job explains the fields."""
-
-    @property
-    def model_id(self) -> int:
-        """The model's primary key."""
-
-    @property
-    def model_name(self) -> str:
-        """The model's name, for messages."""
-
-    @property
-    def timeout_s(self) -> float:
-        """How long it may wait for its start."""
-
-    @property
-    def priority(self) -> int:
-        """Its place among the key's jobs."""
-
-    def message(self, stream: Stream, reply_to: str, priority: int) -> Request:
-        """Return what is put into the model's queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One sequence to generate. ``timeout_s`` bounds the wait for its start.
-
-    ``weight`` is the key's; of the key's jobs a lower ``priority`` starts earlier.
-    """
-
-    model_id: int
-    model_name: str
-    prompt: str | list[int]
-    params: SamplingParams
-    special: bool
-    tenant: str
-    key: str
-    timeout_s: float
-    suffix: str = ""
-    prediction: str = ""
-    adapters: Adapters = ()
-    weight: float = 1.0
-    priority: int = 0
-
-    def message(self, stream: Stream, reply_to: str, priority: int) -> Generate:
-        """Return what is put into the model's queue: the tokens so far included."""
-        return Generate(
-            request_id=stream.request_id,
-            reply_to=reply_to,
-            prompt=self.prompt,
-            params=self.params,
-            deadline=stream.deadline,
-            special=self.special,
-            suffix=self.suffix,
-            resume=tuple(stream.tokens),
-            prediction=self.prediction,
-            adapters=self.adapters,
-            tenant=self.tenant,
-            key=self.key,
-            weight=self.weight,
-            priority=priority,
-        )
-
-
 @dataclass(eq=False)
 class Stream:
-    """The events of one job.
+    """The events of one request.
 
-    ``owner`` is the worker that has it, with its channel ``control``;
-    ``is_started`` whether it runs there, ``position`` how many were ahead of it
-    when it came there. ``is_detached`` means that it is to be queued again.
+    ``worker`` is the incarnation of the worker that has it, ``control`` that worker's
+    channel; ``is_started`` whether it runs there, ``position`` how many were ahead of
+    it when it came there. ``is_detached`` means that it is to be queued again.
+    ``close`` is what ``aclose`` calls.
     """
 
-    client: EngineClient
-    job: AnyJob
-    request_id: str
+    request: ModelRequest
+    queue: ModelQueue
     deadline: float
     queued_at: float
-    owner: str = ""
+    close: Callable[[Stream], Awaitable[None]]
+    worker: str = ""
     control: str = ""
     position: int = 0
     is_started: bool = False
+    was_accepted: bool = False
     attempts: int = 0
     is_detached: bool = False
     tokens: list[int] = field(default_factory=list)
     is_done: bool = False
+    _was_started: bool = False
     _events: deque[Event] = field(default_factory=deque)
     _error: InferenceError | None = None
-    _told: set[type[Event]] = field(default_factory=set)
     _waiter: asyncio.Future[None] | None = None
 
     @property
-    def was_accepted(self) -> bool:
-        """Whether some worker has ever taken the job."""
-        return Accepted in self._told
+    def request_id(self) -> str:
+        """The id of the request, another one after each worker that lost it."""
+        return self.request.request_id
 
     async def events(self, timeout_s: float | None = None) -> list[Event]:
         """Wait for events and return all that are there; [] after ``timeout_s``.
 
-        The last one is Finished. Raises InferenceError when the job cannot be
-        done.
+        Raises InferenceError when the request cannot be run.
         """
         if not self._events and self._error is None:
             await self._change(timeout_s)
@@ -155,41 +91,54 @@ class Stream:
         return []
 
     async def aclose(self) -> None:
-        """Give the job up if it is not done. Idempotent."""
-        await self.client.close(self)
+        """Give the request up if it is not done. Idempotent."""
+        await self.close(self)
 
     def put(self, event: Event) -> None:
-        """Take an event of the worker that owns the stream."""
-        match event:
-            case Accepted():
-                self.position = event.position
-            case Started():
+        """Take an event of the worker that has the request."""
+        if isinstance(event, SequenceOutput | PoolingOutput):
+            if event.finish_reason is FinishReason.FAILED:
+                self.fail(_error(event.code, event.error))
+                return
+            if event.is_start:
                 self.is_started = True
-            case TokensGenerated():
+                # However many workers have it in turn, the reader sees one start.
+                if self._was_started:
+                    return
+                self._was_started = True
+            elif isinstance(event, SequenceOutput):
                 self.tokens.extend(event.tokens)
-            case Finished():
-                self.is_done = True
-            case Failed():
-                self.fail(_error(event))
+        elif isinstance(event, Accepted):
+            self.position = event.position
+            if self.was_accepted:
                 return
-        if isinstance(event, Accepted | Started):
-            # However many workers have it in turn, the reader hears of one.
-            if type(event) in self._told:
-                return
-            self._told.add(type(event))
+            self.was_accepted = True
+        elif isinstance(event, Refused):
+            self.fail(_error(event.code, event.message, event.param))
+            return
+        self.is_done = event.is_last
         self._events.append(event)
         self._wake()
 
-    def let_go(self, now: float) -> None:
-        """Take the stream from its worker, if it has one.
+    def detach(self, now: float) -> None:
+        """Take the request from its worker, if it has one, to be queued again.
 
-        What had begun gets time anew to go on elsewhere, and an attempt is counted:
-        it may be what ends workers. What had waited has done nothing.
+        It gets a new id: nobody wants the events of the old one. What had started goes
+        on with the tokens that it has, gets its time to start again, and an attempt is
+        counted: it may be what ends workers. What was pending has done nothing.
         """
+        changes: dict[str, Any] = {"request_id": new_request_id()}
         if self.is_started:
             self.attempts += 1
-            self.deadline = now + self.job.timeout_s
-        self.owner = self.control = ""
+            self.deadline = now + self.queue.timeout_s
+        if isinstance(self.request, GenerationRequest):
+            changes["resume"] = tuple(self.tokens)
+        if self.attempts and isinstance(
+            self.request, GenerationRequest | PoolingRequest
+        ):
+            changes["priority"] = _FIRST_OF_ALL
+        self.request = replace(self.request, **changes)
+        self.worker = self.control = ""
         self.is_started = False
         self.is_detached = True
 
@@ -200,7 +149,7 @@ class Stream:
         self._wake()
 
     async def _change(self, timeout_s: float | None) -> None:
-        """Wait for an event or an error, so long at most.
+        """Wait for an event or an error, at most for this long.
 
         This happens for every token: asyncio's Event and timeout take several times
         as long as one future and one timer.
@@ -220,8 +169,13 @@ class Stream:
             self._waiter.set_result(None)
 
 
-def _error(event: Failed) -> InferenceError:
-    failure = _FAILURES.get(event.code)
+def new_request_id() -> str:
+    """Return an id that no other request has."""
+    return uuid.uuid4().hex
+
+
+def _error(code: str, message: str, param: str | None = None) -> InferenceError:
+    failure = _FAILURES.get(code)
     if failure is not None:
-        return failure(event.message, retry_after=RETRY_AFTER_S)
-    return RequestRejected(event.message, code=event.code, param=event.param)
+        return failure(message, retry_after=RETRY_AFTER_S)
+    return RequestRejected(message, code=code, param=param)

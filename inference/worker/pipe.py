@@ -15,7 +15,7 @@ from inference.engine.config import EngineConfig
 
 if TYPE_CHECKING:
     from inference.engine.telemetry import Snapshot
-    from inference.worker.pending import KeyBacklog
+    from inference.models import PendingOfKey
 
 DRAIN = "drain"
 
@@ -24,7 +24,7 @@ DRAIN = "drain"
 class WorkerSpec:
     """What a worker serves: which queue, as whom, and how to load the model.
 
-    ``max_waiting`` requests may wait in it beside those that have a slot.
+    ``max_waiting`` requests may be pending in it beside those that have a slot.
     """
 
     queue: str
@@ -40,7 +40,7 @@ class WorkerReport:
 
     ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress``
     of loading goes from 0 to 1; ``n_ctx_seen`` is the largest need of a request so
-    far, of its prompt and its answer; ``waiting_by_key`` is what waits here, by key;
+    far, of its prompt and its answer; ``waiting_by_key`` is what is pending, by key;
     ``telemetry`` is what the engine has measured since it was loaded; the rest are
     counts.
     """
@@ -54,7 +54,7 @@ class WorkerReport:
     n_seq_max: int = 0
     running: int = 0
     waiting: int = 0
-    waiting_by_key: tuple[KeyBacklog, ...] = ()
+    waiting_by_key: tuple[PendingOfKey, ...] = ()
     kv_cells_used: int = 0
     kv_cells_total: int = 0
     requests_total: int = 0

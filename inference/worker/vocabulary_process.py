@@ -1,9 +1,8 @@
 """Text to tokens and back for models that are not loaded, in a process of its own.
 
-``python -m inference.worker.vocabulary_process`` reads vocabularies, without weights,
-of the files that it is asked about. The web process starts one when it first needs
-it, asks
-one question at a time over its pipes, and ends it after a while idle. It is a child of
+``python -m inference.worker.vocabulary_process`` reads the vocabularies of
+files, without weights. The web process starts one when it first needs it, sends one
+question at a time over its pipes, and ends it after a while idle. It is a child of
 the web process, not of the engine: the files are there for the registry to scan, so no
 queue, no worker and no second protocol is needed. What a hostile file does to llama.cpp
 ends this process, fails one request, and nothing else.
@@ -24,14 +23,16 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from inference.engine.errors import EngineError
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.errors import EngineUnavailable, ModelLoadFailed, RequestRejected
-from inference.transport.messages import Detokenize, Detokenized, Tokenize, Tokenized
-from inference.worker.tokens import tokenizing_answer
+from inference.transport.messages.events import Detokenized, Tokenized
+from inference.worker.tokenizer_requests import answer_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inference.engine.llama.vocabulary import Vocabularies
+    from inference.engine.request import TokenizerRequest
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class VocabularyProcess:
         self._closing: asyncio.Task[None] | None = None
 
     async def ask(
-        self, paths: Sequence[str], asked: Tokenize | Detokenize
+        self, paths: Sequence[str], request: TokenizerRequest
     ) -> Tokenized | Detokenized:
         """Return the answer about a model's files.
 
@@ -67,7 +68,7 @@ class VocabularyProcess:
                 self._idle.cancel()
             try:
                 async with asyncio.timeout(_ANSWER_S):
-                    said = await self._exchange(_question(paths, asked))
+                    answer = await self._exchange(_question(paths, request))
             except (TimeoutError, OSError, ValueError) as error:
                 logger.warning("No vocabulary of %s: %r", paths[0], error)
                 await self._end()
@@ -81,7 +82,7 @@ class VocabularyProcess:
                 await self._end()
                 raise
             self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
-        return _answer(said, asked.request_id)
+        return _answer(answer, request.request_id)
 
     async def aclose(self) -> None:
         """End the process. Idempotent."""
@@ -102,8 +103,8 @@ class VocabularyProcess:
         assert stdout is not None  # noqa: S101 - started with pipes
         stdin.write(json.dumps(question).encode() + b"\n")
         await stdin.drain()
-        said: dict[str, Any] = json.loads(await stdout.readline())
-        return said
+        answer: dict[str, Any] = json.loads(await stdout.readline())
+        return answer
 
     async def _start(self) -> asyncio.subprocess.Process:
         environment = dict(os.environ)
@@ -143,44 +144,44 @@ def get_vocabulary_process() -> VocabularyProcess:
     return process
 
 
-def _question(paths: Sequence[str], asked: Tokenize | Detokenize) -> dict[str, Any]:
-    if isinstance(asked, Tokenize):
+def _question(paths: Sequence[str], request: TokenizerRequest) -> dict[str, Any]:
+    if isinstance(request, TokenizationRequest):
         return {
             "paths": list(paths),
-            "text": asked.text,
-            "special": asked.special,
-            "parse_special": asked.parse_special,
+            "text": request.text,
+            "add_special_tokens": request.add_special_tokens,
+            "parse_special": request.parse_special,
         }
-    return {"paths": list(paths), "tokens": asked.tokens, "path": asked.path}
+    return {"paths": list(paths), "tokens": request.tokens, "path": request.path}
 
 
-def _answer(said: dict[str, Any], request_id: str) -> Tokenized | Detokenized:
-    if "error" in said:
-        if said["code"] == ModelLoadFailed.code:
-            raise ModelLoadFailed(said["error"], retry_after=_RETRY_AFTER_S)
-        raise RequestRejected(said["error"], code=said["code"], param=said["param"])
-    if "text" in said:
-        return Detokenized(request_id, said["text"])
-    pieces = tuple(bytes.fromhex(piece) for piece in said["pieces"])
-    return Tokenized(request_id, tuple(said["tokens"]), pieces)
+def _answer(line: dict[str, Any], request_id: str) -> Tokenized | Detokenized:
+    if "error" in line:
+        if line["code"] == ModelLoadFailed.code:
+            raise ModelLoadFailed(line["error"], retry_after=_RETRY_AFTER_S)
+        raise RequestRejected(line["error"], code=line["code"], param=line["param"])
+    if "text" in line:
+        return Detokenized(request_id, line["text"])
+    pieces = tuple(bytes.fromhex(piece) for piece in line["pieces"])
+    return Tokenized(request_id, tuple(line["tokens"]), pieces)
 
 
 # The child ------------------------------------------------------------------------
 
 
-def _said(question: dict[str, Any], vocabularies: Vocabularies) -> dict[str, Any]:
+def _answer_line(
+    question: dict[str, Any], vocabularies: Vocabularies
+) -> dict[str, Any]:
     try:
         tokenizer = vocabularies.of(question.pop("paths"))
-        kind = Tokenize if "text" in question else Detokenize
-        said = tokenizing_answer(
-            kind(request_id="", reply_to="", deadline=0, **question), tokenizer
-        )
+        kind = TokenizationRequest if "text" in question else DetokenizationRequest
+        answer = answer_now(kind(request_id="", **question), tokenizer)
     except EngineError as error:
         return {"error": error.message, "code": error.code, "param": error.param}
-    if isinstance(said, Detokenized):
-        return {"text": said.text}
-    pieces = [piece.hex() for piece in said.pieces]
-    return {"tokens": said.tokens, "pieces": pieces}
+    if isinstance(answer, Detokenized):
+        return {"text": answer.text}
+    pieces = [piece.hex() for piece in answer.pieces]
+    return {"tokens": answer.tokens, "pieces": pieces}
 
 
 def main() -> None:
@@ -191,7 +192,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     vocabularies = Vocabularies()
     for line in sys.stdin.buffer:
-        answer = json.dumps(_said(json.loads(line), vocabularies))
+        answer = json.dumps(_answer_line(json.loads(line), vocabularies))
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 

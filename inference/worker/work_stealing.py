@@ -1,48 +1,155 @@
-"""The other workers of a model: whether there are any, and who has too much."""
+"""Pending requests are evened out among the workers of a model.
+
+The queue is not fair between API keys and a worker is, so workers take requests
+whether or not they can start. A worker without room comes last to the queue, and one
+with room takes pending requests from the worker that has the most of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.exceptions import RedisError
+
+from inference.transport.codec import to_wire
+from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: A worker that was not heard of for so long is gone; they speak once a second.
+#: How often a worker tells the others how it is.
+_HEARTBEAT_EVERY_S = 1.0
+#: A worker without a heartbeat for so long is gone.
 _GONE_AFTER_S = 3.0
+#: A worker without room leaves what is queued to others for this long.
+_YIELD_S = 0.05
+#: It takes about so long until stolen requests come.
+_STEAL_EVERY_S = 0.05
 
 
 class Peers:
-    """What the other workers say of themselves."""
+    """The other workers of a model, by their heartbeats."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._heard: dict[str, tuple[float, int]] = {}
+        self._heartbeats: dict[str, tuple[float, int]] = {}
 
-    def hear(self, control: str, surplus: int) -> None:
+    def put(self, heartbeat: WorkerHeartbeat) -> None:
         """Note that a worker serves, and how many requests it cannot start yet."""
-        self._heard[control] = (self._clock(), surplus)
+        self._heartbeats[heartbeat.control] = (self._clock(), heartbeat.surplus)
 
     @property
     def is_alone(self) -> bool:
         """Whether no other worker serves the model."""
         self._forget()
-        return not self._heard
+        return not self._heartbeats
 
     @property
-    def richest(self) -> str:
+    def busiest(self) -> str:
         """The channel of the worker with the largest surplus; "" if none has any."""
         self._forget()
         surplus, control = max(
-            ((surplus, control) for control, (_, surplus) in self._heard.items()),
+            ((surplus, control) for control, (_, surplus) in self._heartbeats.items()),
             default=(0, ""),
         )
         return control if surplus else ""
 
     def _forget(self) -> None:
         limit = self._clock() - _GONE_AFTER_S
-        self._heard = {
+        self._heartbeats = {
             control: (at, surplus)
-            for control, (at, surplus) in self._heard.items()
+            for control, (at, surplus) in self._heartbeats.items()
             if at >= limit
         }
+
+
+class Load(Protocol):
+    """How busy the worker is, in requests."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes requests."""
+
+    @property
+    def room(self) -> int:
+        """How many more requests could start at once."""
+
+    @property
+    def num_pending(self) -> int:
+        """How many have not started."""
+
+    @property
+    def surplus(self) -> int:
+        """How many of these cannot start yet."""
+
+
+class WorkStealing:
+    """One worker among those of its model. ``group`` is their channel group."""
+
+    def __init__(self, layer: Any, group: str, load: Load) -> None:
+        self._layer = layer
+        self._group = group
+        self._load = load
+        self._control = ""
+        self._has_room = asyncio.Event()
+        self._can_steal = asyncio.Event()
+        self.peers = Peers()
+
+    async def open(self, control: str) -> None:
+        """Join the workers of the model; ``control`` is this worker's channel."""
+        self._control = control
+        await self._layer.group_add(self._group, control)
+
+    def update(self) -> None:
+        """Take the load into account, which has changed."""
+        if self._load.room > 0:
+            self._has_room.set()
+            if not self._load.num_pending and self.peers.busiest:
+                self._can_steal.set()
+        else:
+            self._has_room.clear()
+
+    def put(self, heartbeat: WorkerHeartbeat) -> None:
+        """Take another worker's heartbeat, or this one's own."""
+        if heartbeat.control != self._control:
+            self.peers.put(heartbeat)
+            self.update()
+
+    async def let_others_choose(self) -> None:
+        """Leave what is queued to workers with room for a while, if there are any."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self.peers.is_alone else _YIELD_S):
+                await self._has_room.wait()
+
+    @property
+    def may_wait_at_queue(self) -> bool:
+        """Whether a request that comes next may be this worker's."""
+        return self.peers.is_alone or self._has_room.is_set()
+
+    async def steal(self) -> None:
+        """Take requests from the busiest worker while there is room here, for ever."""
+        while True:
+            await self._can_steal.wait()
+            self._can_steal.clear()
+            room, busiest = self._load.room, self.peers.busiest
+            if room > 0 and not self._load.num_pending and busiest:
+                with suppress(OSError, RedisError):
+                    await self._layer.send(busiest, to_wire(StealRequests(room)))
+                await asyncio.sleep(_STEAL_EVERY_S)
+                self.update()
+
+    async def send_heartbeats(self) -> None:
+        """Tell the other workers regularly that this one serves.
+
+        Not together with the reports to the node: a Redis that hangs must not make
+        the worker look hung.
+        """
+        while True:
+            await asyncio.sleep(_HEARTBEAT_EVERY_S)
+            if self._load.is_serving:
+                heartbeat = WorkerHeartbeat(self._control, self._load.surplus)
+                with suppress(OSError, RedisError):
+                    await self._layer.group_send(self._group, to_wire(heartbeat))

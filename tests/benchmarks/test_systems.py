@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ("/usr/bin/redis-server unixsocket:/data/redis.sock", "redis"),
         ("python -m llm_manager web --fd 3", "web"),
         ("python -m llm_manager run_engine", "engine"),
-        ("python -m inference.worker.worker", "worker"),
+        ("python -m inference.worker.main", "worker"),
     ],
 )
 def test_role_by_command_line(command: str, expected: str) -> None:

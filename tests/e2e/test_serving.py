@@ -97,7 +97,7 @@ def test_many_first_requests_load_the_model_once(
         texts = list(pool.map(lambda _: content(api, "Say hello."), range(6)))
     assert len(set(texts)) == 1
     assert texts[0]
-    assert len(processes(server, "inference.worker.worker")) == 1
+    assert len(processes(server, "inference.worker.main")) == 1
 
 
 def test_a_stream_arrives_token_by_token(api: httpx.Client) -> None:
@@ -255,7 +255,7 @@ def test_models_are_loaded_and_unloaded_on_request(
     assert state(api, Q4_0) == "ready"
     assert api.post(f"/v1/models/{Q4_0}/unload").status_code == 200
     until(lambda: state(api, Q4_0) == "unloaded", "the model is unloaded")
-    assert processes(server, "inference.worker.worker") == []
+    assert processes(server, "inference.worker.main") == []
 
 
 def test_two_models_take_turns_under_traffic_where_one_fits(
@@ -273,13 +273,13 @@ def test_two_models_take_turns_under_traffic_where_one_fits(
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(ask, range(4)))
-    assert len(processes(server, "inference.worker.worker")) == 1
+    assert len(processes(server, "inference.worker.main")) == 1
 
 
 @pytest.mark.parametrize(
     "victim",
     [
-        "inference.worker.worker",
+        "inference.worker.main",
         "redis-server",
         pytest.param("run_engine", marks=pytest.mark.long),
     ],
@@ -301,7 +301,7 @@ def test_a_killed_process_costs_a_pause_and_no_token(
                     process.kill()
             text += piece
     assert text == expected
-    until(lambda: len(processes(server, "inference.worker.worker")) == 1, "one worker")
+    until(lambda: len(processes(server, "inference.worker.main")) == 1, "one worker")
 
 
 def test_what_waits_in_a_killed_worker_is_answered_all_the_same(
@@ -309,7 +309,7 @@ def test_what_waits_in_a_killed_worker_is_answered_all_the_same(
 ) -> None:
     questions = [f"Name the {n}th planet." for n in range(1, 5)]
     expected = [content(api, question, max_tokens=24) for question in questions]
-    victims = processes(server, "inference.worker.worker")
+    victims = processes(server, "inference.worker.main")
 
     def streamed(question: str) -> str:
         text = ""

@@ -8,7 +8,7 @@ import pytest
 from channels.layers import channel_layers
 
 from inference import services
-from inference.transport import client as client_module
+from inference.transport import stream_watch
 from tests.inference.world import Gate, World
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
     monkeypatch.setattr(services, "serving_statuses", world.serving_statuses)
-    monkeypatch.setattr(client_module, "_WATCH_EVERY_S", 0.05)
-    monkeypatch.setattr(client_module, "_LOST_AFTER_S", 0.3)
+    monkeypatch.setattr(stream_watch, "_WATCH_EVERY_S", 0.05)
+    monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", 0.3)
     yield world
     await world.client.aclose()
     await world.kill_workers()

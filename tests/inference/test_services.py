@@ -11,7 +11,8 @@ from django.utils import timezone
 from inference import services
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
-from inference.transport.messages import queue_name
+from inference.transport.queue import queue_name
+from inference.transport.queue_depths import queue_depths
 from registry.models import FileState
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
@@ -195,7 +196,7 @@ def test_queue_depths_count_what_waits_in_redis() -> None:
         queue = channel_layers["queue"]
         for _ in range(3):
             await queue.send(queue_name(model.pk), {"type": "x"})
-        depths = await services.queue_depths()
+        depths = await queue_depths()
         await queue.flush()
         return depths
 

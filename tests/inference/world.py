@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 from channels.layers import channel_layers
 
 from inference.engine import EngineConfig, SamplingParams
+from inference.engine.output import SequenceOutput
+from inference.engine.request import GenerationRequest
 from inference.services import ServingStatus
 from inference.transport.client import EngineClient
-from inference.transport.messages import Event, Finished, TokensGenerated, queue_name
-from inference.transport.stream import Job, Stream
+from inference.transport.queue import ModelQueue, queue_name
+from inference.transport.stream import Stream, new_request_id
+from inference.worker.model_server import ModelServer
 from inference.worker.pipe import WorkerReport, WorkerSpec
-from inference.worker.worker import Worker
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.backend import Backend
-    from inference.engine.embedding.requests import EmbeddingBackend
+    from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.step import Sampled, StepPlan
+    from inference.transport.messages.events import Event
     from tests.inference.engine.fake_embedder import FakeEmbedder
 
 WAIT_S = 20.0
@@ -80,7 +83,7 @@ class World:
         self.workers: dict[str, asyncio.Task[int]] = {}
         self.reports: dict[str, WorkerReport] = {}
         self.client = EngineClient(
-            queue=channel_layers["queue"], replies=channel_layers["default"]
+            queue_layer=channel_layers["queue"], reply_layer=channel_layers["default"]
         )
         self.wished = 0
         self.looks = 0
@@ -99,7 +102,8 @@ class World:
         name: str = "life-1",
         *,
         task: str = "generate",
-    ) -> Worker:
+        reply_layer: Any = None,
+    ) -> ModelServer:
         def load(progress: Callable[[float], None]) -> Backend | EmbeddingBackend:
             progress(1.0)
             return backend
@@ -114,11 +118,11 @@ class World:
             max_waiting=self.max_waiting,
             engine=EngineConfig(paths=(), n_ctx=64, n_seq_max=2, task=task),
         )
-        worker = Worker(
+        worker = ModelServer(
             spec,
             # As in a process of its own: in one layer, receivers wait for each other.
-            queue=channel_layers.make_backend("queue"),
-            replies=channel_layers["default"],
+            queue_layer=channel_layers.make_backend("queue"),
+            reply_layer=reply_layer or channel_layers["default"],
             report=report,
             load=load,
         )
@@ -148,26 +152,28 @@ class World:
             is_serving=bool(self.workers),
         )
 
-    async def submit(self, prompt: str, key: str = "k", **job: Any) -> Stream:
-        return await self.client.submit(self.job(prompt, key=key, **job))
-
-    def job(self, prompt: str, **fields: Any) -> Job:
-        defaults: dict[str, Any] = {
-            "model_id": self.model_id,
-            "model_name": "fake",
+    async def submit(
+        self, prompt: str, key: str = "k", *, timeout_s: float = 30, **fields: Any
+    ) -> Stream:
+        values: dict[str, Any] = {
             "params": SamplingParams(),
-            "special": False,
-            "tenant": "t",
-            "key": "k",
-            "timeout_s": 30,
+            "add_special_tokens": False,
+            "owner": "o",
+            **fields,
         }
-        return Job(prompt=prompt, **{**defaults, **fields})
+        request = GenerationRequest(
+            new_request_id(), [], prompt=prompt, key=key, **values
+        )
+        return await self.client.submit(request, self.queue(timeout_s))
+
+    def queue(self, timeout_s: float = 30) -> ModelQueue:
+        return ModelQueue(self.model_id, "fake", timeout_s)
 
 
 async def collect(stream: Stream) -> list[Event]:
     """Read a stream to its end."""
     events: list[Event] = []
-    while not events or not isinstance(events[-1], Finished):
+    while not events or not events[-1].is_last:
         batch = await stream.events(WAIT_S)
         assert batch, "the stream is silent"
         events += batch
@@ -176,7 +182,7 @@ async def collect(stream: Stream) -> list[Event]:
 
 
 def text_of(events: list[Event]) -> str:
-    return "".join(e.text for e in events if isinstance(e, TokensGenerated | Finished))
+    return "".join(e.text for e in events if isinstance(e, SequenceOutput))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -17,23 +17,24 @@ from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import tool_use
 from inference.api.completions.request import CompletionRequest
 from inference.api.context_check import check_length
-from inference.api.engine_view import EngineView
-from inference.api.model_access import WRITES, key_of, line_of
+from inference.api.engine_view import EngineView, queue_of
+from inference.api.model_access import WRITES, key_of, key_share
 from inference.api.openapi.operations import chat_schema, completion_schema
 from inference.api.parameters.grammar import grammar_of
 from inference.api.parameters.lora import adapters_of, served_name
 from inference.api.parameters.sampling_params import sampling_params
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
-from inference.api.streaming.collecting import Terms
+from inference.api.streaming.answer_parser import parser_settings
+from inference.api.streaming.collecting import AnswerLimits
 from inference.api.streaming.formats import AnyFormat, ChatFormat, TextFormat
 from inference.api.streaming.generation import Generation
-from inference.api.streaming.output import reading_of
-from inference.api.streaming.payloads import Head
+from inference.api.streaming.payloads import AnswerHeader
+from inference.engine.request import GenerationRequest
 from inference.errors import RequestRejected
 from inference.prompts import chat
 from inference.prompts.effort import BUDGET
-from inference.transport.stream import Job
+from inference.transport.stream import new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,14 +43,16 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from inference.api.parameters.completion import CompletionParameters
+    from inference.transport.queue import ModelQueue
     from registry.models import Model
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A request, understood: what is to be run and how it is to be answered."""
+class PreparedCompletion:
+    """What a request has the engine run, and how it is answered."""
 
-    jobs: list[Job]
+    requests: list[GenerationRequest]
+    queue: ModelQueue
     format: AnyFormat
     body: CompletionParameters
 
@@ -57,37 +60,39 @@ class Plan:
 class CompletionView(EngineView):
     """What both endpoints have in common."""
 
-    async def run(self, plan: Plan) -> HttpResponseBase:
-        """Run the plan's jobs and answer with what they give."""
+    async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
+        """Run the requests and answer with what they give."""
         timeout_s = settings.CONFIG.server.request_timeout
         deadline = asyncio.get_running_loop().time() + timeout_s
-        body = plan.body
+        body = prepared.body
         best = body.n if body.num_sequences > body.n else 0
-        terms = Terms(body.num_sequences, timeout_s, deadline, best)
+        limits = AnswerLimits(body.num_sequences, timeout_s, deadline, best)
         generation = Generation()
         is_streaming = False
         try:
             # The limit is on the whole, so also on what is still to be queued.
             async with asyncio.timeout_at(deadline):
-                await generation.start(self.get_client(), plan.jobs)
+                await generation.start(
+                    self.get_client(), prepared.requests, prepared.queue
+                )
                 if not body.stream:
                     answer = await streaming.collect(
-                        generation, plan.format, terms, self.meter
+                        generation, prepared.format, limits, self.meter
                     )
                     return json_response(answer)
                 is_started = await generation.started(streaming.FIRST_SIGN_S)
             is_streaming = True
         except TimeoutError:
-            raise streaming.timed_out(terms) from None
+            raise streaming.timed_out(limits) from None
         except RequestRejected as error:
-            raise streaming.in_words_of(plan.format, error) from None
+            raise streaming.in_words_of(prepared.format, error) from None
         finally:
             if not is_streaming:
                 await generation.aclose()
         # From here on the stream closes the generation.
         return EventStreamResponse(
             streaming.stream(
-                generation, plan.format, terms, self.meter, is_started=is_started
+                generation, prepared.format, limits, self.meter, is_started=is_started
             )
         )
 
@@ -95,8 +100,8 @@ class CompletionView(EngineView):
 class ChatCompletionsView(CompletionView):
     """POST /v1/chat/completions."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a chat request."""
+    def prepare(self, request: Request) -> PreparedCompletion:
+        """Return what a chat request has run."""
         body = ChatCompletionRequest.parse(request.data)
         messages = conversation(body.messages)
         grammar = grammar_of(body)
@@ -125,11 +130,11 @@ class ChatCompletionsView(CompletionView):
         )
         check_length([prompt.text], model, "messages")
         shows_reasoning = body.reasoning_format == "none"
-        reading = reading_of(prompt, use, shows_reasoning=shows_reasoning)
+        parsing = parser_settings(prompt, use, shows_reasoning=shows_reasoning)
         grammar = answer_grammar(prompt, use, grammar)
         if grammar is None:
             grammar = strict_grammar(prompt, use)
-        control_tokens = reading.output_parser.preserved_tokens if reading else ()
+        control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
         sampling = {
             **body.sampling(),
             "grammar": grammar,
@@ -141,8 +146,8 @@ class ChatCompletionsView(CompletionView):
             or model.max_tokens
             or settings.CONFIG.generation.max_tokens
         )
-        return Plan(
-            jobs=_jobs(
+        return PreparedCompletion(
+            requests=_requests(
                 [prompt.text],
                 request,
                 body,
@@ -150,28 +155,31 @@ class ChatCompletionsView(CompletionView):
                 sampling=sampling,
                 max_tokens=max_tokens,
                 # The tokenizer adds BOS where the template has put none.
-                special=not prompt.has_bos,
+                add_special_tokens=not prompt.has_bos,
             ),
+            queue=queue_of(model),
             format=ChatFormat(
-                _head("chatcmpl", model, body),
+                _header("chatcmpl", model, body),
                 include_usage=body.include_usage,
                 tells_logprobs=body.logprobs,
-                reading=reading,
+                parser_settings=parsing,
             ),
             body=body,
         )
 
     @chat_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedCompletion
+    ) -> HttpResponseBase:
         """Answer a conversation."""
-        return await self.run(plan)
+        return await self.run(prepared)
 
 
 class CompletionsView(CompletionView):
     """POST /v1/completions."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a text completion request."""
+    def prepare(self, request: Request) -> PreparedCompletion:
+        """Return what a text completion request has run."""
         body = CompletionRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
         check_length(body.prompts, model, "prompt")
@@ -183,20 +191,21 @@ class CompletionsView(CompletionView):
                 param="suffix",
             )
         sampling = {**body.sampling(), "grammar": grammar_of(body)}
-        return Plan(
-            jobs=_jobs(
+        return PreparedCompletion(
+            requests=_requests(
                 body.prompts,
                 request,
                 body,
                 model=model,
                 sampling=sampling,
                 max_tokens=body.max_tokens,
-                special=True,
+                add_special_tokens=True,
                 suffix=body.suffix,
                 echo=body.echo,
             ),
+            queue=queue_of(model),
             format=TextFormat(
-                _head("cmpl", model, body),
+                _header("cmpl", model, body),
                 include_usage=body.include_usage,
                 tells_logprobs=body.logprobs is not None,
                 prompts=(
@@ -209,17 +218,19 @@ class CompletionsView(CompletionView):
         )
 
     @completion_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedCompletion
+    ) -> HttpResponseBase:
         """Go on with one text, or with several."""
-        return await self.run(plan)
+        return await self.run(prepared)
 
 
-def _head(prefix: str, model: Model, body: CompletionParameters) -> Head:
+def _header(prefix: str, model: Model, body: CompletionParameters) -> AnswerHeader:
     name = served_name(model, body.model)
-    return Head.new(prefix, model=name, fingerprint=model.fingerprint)
+    return AnswerHeader.new(prefix, model=name, fingerprint=model.fingerprint)
 
 
-def _jobs(
+def _requests(
     prompts: Sequence[str | list[int]],
     request: Request,
     body: CompletionParameters,
@@ -227,21 +238,21 @@ def _jobs(
     model: Model,
     sampling: dict[str, Any],
     max_tokens: int,
-    special: bool,
+    add_special_tokens: bool,
     suffix: str = "",
     echo: bool = False,
-) -> list[Job]:
+) -> list[GenerationRequest]:
     """Return the sequences of a request: those of a prompt together."""
     key = key_of(request)
     # Without a key there is no owner to keep a prefix for.
-    tenant = "" if key is None else str(key.owner_id)
-    line = line_of(request)
+    owner = "" if key is None else str(key.owner_id)
+    share = key_share(request)
     adapters = adapters_of(model, body.model, body.lora)
     return [
-        Job(
-            model_id=model.pk,
-            model_name=model.name,
-            prompt=prompt,
+        GenerationRequest(
+            request_id=new_request_id(),
+            prompt=prompt if isinstance(prompt, str) else "",
+            prompt_token_ids=[] if isinstance(prompt, str) else prompt,
             params=sampling_params(
                 sampling,
                 model=model,
@@ -250,14 +261,13 @@ def _jobs(
                 logprobs=_logprobs(body),
                 prompt_logprobs=_prompt_logprobs(prompt, body) if echo else None,
             ),
-            special=special,
+            add_special_tokens=add_special_tokens,
             suffix=suffix,
             prediction=body.predicted_text,
             adapters=adapters,
-            tenant=tenant,
-            key=line.key,
-            timeout_s=settings.CONFIG.engine.queue_timeout,
-            weight=line.weight,
+            owner=owner,
+            key=share.key,
+            weight=share.weight,
             priority=body.priority,
         )
         for prompt in prompts

@@ -10,17 +10,17 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from django.conf import settings
 from django.http import HttpResponse
 
 from inference.api.completions.prompts import by_path, size_of
 from inference.api.embeddings.request import EmbeddingRequest
-from inference.api.engine_view import EngineView
+from inference.api.engine_view import EngineView, queue_of
 from inference.api.errors import InvalidRequest
-from inference.api.model_access import EMBEDS, line_of
+from inference.api.model_access import EMBEDS, key_share
 from inference.api.openapi.operations import embedding_schema
-from inference.transport.jobs import EmbedJob
-from inference.transport.messages import Embedded, Finished
+from inference.engine.output import PoolingOutput
+from inference.engine.request import PoolingRequest
+from inference.transport.stream import new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.transport.messages import Event
+    from inference.transport.messages.events import Event
     from registry.models import Model
 
 #: Inputs that go to a worker together, at most: few enough that several workers
-#: share a large request, and that one that dies has little to be done again.
-_JOB_INPUTS = 32
-_JOB_BYTES = 64 * 1024
+#: share a large request, and that little is repeated when one of them dies.
+_PART_INPUTS = 32
+_PART_BYTES = 64 * 1024
 #: Numbers that are written without letting others run: a millisecond or two.
 _BREATH = 8192
 _EMBEDDING = b'{"object":"embedding","index":%d,"embedding":%b}'
@@ -65,11 +65,11 @@ class EmbeddingList(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A request, understood."""
+class PreparedEmbedding:
+    """What a request has the engine compute, and how it is answered."""
 
     model: Model
-    jobs: list[EmbedJob]
+    requests: list[PoolingRequest]
     dimensions: int | None
     is_base64: bool
 
@@ -77,54 +77,55 @@ class Plan:
 class EmbeddingsView(EngineView):
     """POST /v1/embeddings."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a request."""
+    def prepare(self, request: Request) -> PreparedEmbedding:
+        """Return what a request has computed."""
         body = EmbeddingRequest.parse(request.data)
         inputs = by_path(body.input, "input")
         model = self.find_model(request, body.model, EMBEDS)
         if body.dimensions and model.embedding_length:
             _check_dimensions(body.dimensions, model.embedding_length, model.name)
-        jobs = embed_jobs(inputs, request, model, priority=body.priority)
-        return Plan(
+        requests = pooling_requests(inputs, request, model, priority=body.priority)
+        return PreparedEmbedding(
             model=model,
-            jobs=list(jobs),
+            requests=list(requests),
             dimensions=body.dimensions,
             is_base64=body.encoding_format == "base64",
         )
 
     @embedding_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedEmbedding
+    ) -> HttpResponseBase:
         """Make a vector of each input."""
-        events = await self.run_whole(plan.jobs)
+        events = await self.run_whole(prepared.requests, queue_of(prepared.model))
         vectors = list(vectors_of(events))
-        if plan.dimensions:
+        if prepared.dimensions:
             width = len(vectors[0]) // 4
-            _check_dimensions(plan.dimensions, width, plan.model.name)
-        body = await _embedding_list(vectors, plan, usage_of(events))
+            _check_dimensions(prepared.dimensions, width, prepared.model.name)
+        body = await _embedding_list(vectors, prepared, usage_of(events))
         return HttpResponse(body, content_type="application/json")
 
 
-def embed_jobs(
+def pooling_requests(
     inputs: Mapping[str, str | list[int]],
     request: Request,
     model: Model,
     *,
     query: str | None = None,
     priority: int = 0,
-) -> Iterator[EmbedJob]:
-    """Yield a request's inputs, by their paths, as jobs that workers can share."""
-    line = line_of(request)
+) -> Iterator[PoolingRequest]:
+    """Yield a request's inputs, by their paths, in parts that workers can share."""
+    share = key_share(request)
     paths, texts = tuple(inputs), tuple(inputs.values())
     for part in _parts(texts):
-        yield EmbedJob(
-            model_id=model.pk,
-            model_name=model.name,
+        yield PoolingRequest(
+            request_id=new_request_id(),
+            input_token_ids=(),
             inputs=texts[part],
             paths=paths[part],
-            timeout_s=settings.CONFIG.engine.queue_timeout,
             query=query,
-            key=line.key,
-            weight=line.weight,
+            key=share.key,
+            weight=share.weight,
             priority=priority,
         )
 
@@ -132,7 +133,7 @@ def embed_jobs(
 def _parts(inputs: Sequence[str | list[int]]) -> Iterator[slice]:
     first = size = 0
     for index, each in enumerate(inputs):
-        is_full = index - first == _JOB_INPUTS or size + size_of(each) > _JOB_BYTES
+        is_full = index - first == _PART_INPUTS or size + size_of(each) > _PART_BYTES
         if is_full and index > first:
             yield slice(first, index)
             first, size = index, 0
@@ -141,22 +142,22 @@ def _parts(inputs: Sequence[str | list[int]]) -> Iterator[slice]:
 
 
 def vectors_of(events: Iterable[Sequence[Event]]) -> Iterator[bytes]:
-    """Yield the vectors of all jobs in order."""
-    for job in events:
-        # A worker that took the job over from another says all of it again.
-        said = [event for event in job if isinstance(event, Embedded)]
-        yield from said[-1].vectors
+    """Yield the vectors of all requests in order."""
+    for output in _outputs(events):
+        yield from output.vectors
 
 
 def usage_of(events: Iterable[Sequence[Event]]) -> EmbeddingUsage:
-    """Return the tokens of all jobs."""
-    tokens = sum(
-        event.usage.prompt_tokens
-        for job in events
-        for event in job
-        if isinstance(event, Finished)
-    )
+    """Return the tokens of all requests."""
+    tokens = sum(output.num_prompt for output in _outputs(events))
     return {"prompt_tokens": tokens, "total_tokens": tokens}
+
+
+def _outputs(events: Iterable[Sequence[Event]]) -> Iterator[PoolingOutput]:
+    """Yield the last event of each request, which has its vectors."""
+    for *_, last in events:
+        assert isinstance(last, PoolingOutput)  # noqa: S101 - a worker's answer
+        yield last
 
 
 def _check_dimensions(dimensions: int, width: int, name: str) -> None:
@@ -169,7 +170,7 @@ def _check_dimensions(dimensions: int, width: int, name: str) -> None:
 
 
 async def _embedding_list(
-    vectors: Sequence[bytes], plan: Plan, usage: EmbeddingUsage
+    vectors: Sequence[bytes], prepared: PreparedEmbedding, usage: EmbeddingUsage
 ) -> bytes:
     """Return an EmbeddingList as JSON, written while others run.
 
@@ -179,8 +180,10 @@ async def _embedding_list(
     pieces = []
     unheard = 0
     for index, vector in enumerate(vectors):
-        vector = shortened(vector, plan.dimensions) if plan.dimensions else vector
-        text = _base64(vector) if plan.is_base64 else _numbers(vector)
+        vector = (
+            shortened(vector, prepared.dimensions) if prepared.dimensions else vector
+        )
+        text = _base64(vector) if prepared.is_base64 else _numbers(vector)
         pieces.append(
             b'{"object":"embedding","index":%d,"embedding":%b}' % (index, text)
         )
@@ -188,7 +191,9 @@ async def _embedding_list(
         if unheard >= _BREATH:
             unheard = 0
             await asyncio.sleep(0)
-    rest = json.dumps({"model": plan.model.name, "usage": usage}, ensure_ascii=False)
+    rest = json.dumps(
+        {"model": prepared.model.name, "usage": usage}, ensure_ascii=False
+    )
     return b'{"object":"list","data":[%b],%b' % (b",".join(pieces), rest[1:].encode())
 
 

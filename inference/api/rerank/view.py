@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from inference.api.embeddings.view import (
     EmbeddingUsage,
-    embed_jobs,
+    pooling_requests,
     usage_of,
     vectors_of,
 )
-from inference.api.engine_view import EngineView
+from inference.api.engine_view import EngineView, queue_of
 from inference.api.model_access import RANKS
 from inference.api.openapi.operations import rerank_schema
 from inference.api.rerank.request import RerankRequest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.transport.jobs import EmbedJob
+    from inference.engine.request import PoolingRequest
     from registry.models import Model
 
 
@@ -55,11 +55,11 @@ class Ranking(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A request, understood."""
+class PreparedRanking:
+    """What a request has the engine compute, and how it is answered."""
 
     model: Model
-    jobs: list[EmbedJob]
+    requests: list[PoolingRequest]
     documents: list[str]
     top_n: int
     returns_documents: bool
@@ -68,8 +68,8 @@ class Plan:
 class RerankView(EngineView):
     """POST /v1/rerank, in Jina's and Cohere's words."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a request."""
+    def prepare(self, request: Request) -> PreparedRanking:
+        """Return what a request has computed."""
         body = RerankRequest.parse(request.data)
         model = self.find_model(request, body.model, RANKS)
         documents = {f"documents[{i}]": text for i, text in enumerate(body.texts)}
@@ -77,39 +77,41 @@ class RerankView(EngineView):
         check_sizes(
             {path: len(text.encode()) for path, text in documents.items()}, "documents"
         )
-        jobs = embed_jobs(
+        requests = pooling_requests(
             documents, request, model, query=body.query, priority=body.priority
         )
-        return Plan(
+        return PreparedRanking(
             model=model,
-            jobs=list(jobs),
+            requests=list(requests),
             documents=body.texts,
             top_n=body.top_n,
             returns_documents=body.return_documents,
         )
 
     @rerank_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedRanking
+    ) -> HttpResponseBase:
         """Rank documents by how well they fit a query."""
-        events = await self.run_whole(plan.jobs)
+        events = await self.run_whole(prepared.requests, queue_of(prepared.model))
         scores = [struct.unpack("<f", vector)[0] for vector in vectors_of(events)]
         answer: Ranking = {
             "id": f"rerank-{uuid.uuid4().hex}",
             "object": "list",
-            "model": plan.model.name,
-            "results": ranked(scores, plan),
+            "model": prepared.model.name,
+            "results": ranked(scores, prepared),
             "usage": usage_of(events),
         }
         return json_response(answer)
 
 
-def ranked(scores: Sequence[float], plan: Plan) -> list[RankedResult]:
+def ranked(scores: Sequence[float], prepared: PreparedRanking) -> list[RankedResult]:
     """Return the best documents; of those that are alike the earlier first."""
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
     results: list[RankedResult] = []
-    for index in order[: plan.top_n]:
+    for index in order[: prepared.top_n]:
         result: RankedResult = {"index": index, "relevance_score": scores[index]}
-        if plan.returns_documents:
-            result["document"] = {"text": plan.documents[index]}
+        if prepared.returns_documents:
+            result["document"] = {"text": prepared.documents[index]}
         results.append(result)
     return results

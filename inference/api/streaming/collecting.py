@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING
 from inference.api import sse
 from inference.api.errors import failure_of
 from inference.api.streaming import payloads
+from inference.api.streaming.answer_parser import AnswerParser, merged
 from inference.api.streaming.logprobs import mean_logprob
-from inference.api.streaming.output import Reader, merged
 from inference.api.streaming.payloads import REASONS, Answer
+from inference.api.streaming.usage import AnswerUsage
+from inference.engine.output import SequenceOutput
 from inference.errors import RequestRejected, RequestTimeout
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
-from inference.transport.messages import (
-    Finished,
-    PromptScored,
-    Started,
-    TokensGenerated,
-    Usage,
-)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
     from inference.api.streaming.payloads import ChatFinishReason
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta
-    from inference.transport.messages import Event
+    from inference.transport.messages.events import Event
 
 #: A client waits no longer than this for the status line of its stream.
 FIRST_SIGN_S = 2.0
@@ -39,8 +34,8 @@ KEEP_ALIVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a request has agreed to: n sequences a prompt, until a deadline.
+class AnswerLimits:
+    """How many sequences each prompt of a request has, and until when.
 
     ``deadline`` is the event loop's time, ``timeout_s`` what it was set to. Of the
     sequences the ``best`` likeliest are the answers; 0 is all.
@@ -53,37 +48,38 @@ class Terms:
 
 
 @dataclass(slots=True)
-class _Sequence:
-    """What a sequence has given that nobody was told yet.
+class _AnswerState:
+    """What a sequence has given, and what of it the client has not got yet.
 
-    ``reader`` reads its text, if it is to be read.
+    ``parser`` parses its text, if it is parsed.
     """
 
-    reader: Reader | None
+    parser: AnswerParser | None
     texts: list[str] = field(default_factory=list)
     parts: list[Delta] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     prompt: tuple[TokenLogprobs, ...] = ()
     reason: ChatFinishReason | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: AnswerUsage = field(default_factory=AnswerUsage)
 
     def take(self, event: Event) -> None:
         """Take an event; ``reason`` is set by the last that counts."""
-        if isinstance(event, PromptScored):
-            self.prompt = event.logprobs
-        elif isinstance(event, (TokensGenerated, Finished)):
-            self.logprobs += event.logprobs
-        if self.reader is not None:
-            self.parts += self.reader.take(event)
-            self.reason, self.usage = self.reader.finish_reason, self.reader.usage
-        elif isinstance(event, TokensGenerated):
-            self.texts.append(event.text)
-        elif isinstance(event, Finished):
-            self.texts.append(event.text)
-            self.reason, self.usage = REASONS[event.reason], event.usage
+        count = self.usage.take(event)
+        if not isinstance(event, SequenceOutput) or event.is_start:
+            return
+        if event.prompt_logprobs:
+            self.prompt = event.prompt_logprobs
+        self.logprobs += event.logprobs
+        if self.parser is not None:
+            self.parts += self.parser.take(event, count)
+            self.reason = self.parser.finish_reason
+            return
+        self.texts.append(event.text)
+        if event.finish_reason is not None:
+            self.reason = REASONS[event.finish_reason]
 
-    def told(self, index: int, format_: AnyFormat) -> bytes:
-        """Return what there is as events, and forget it."""
+    def pop(self, index: int, format_: AnyFormat) -> bytes:
+        """Return what the client has not got yet as events, and forget it."""
         text = "".join(self.texts)
         parts, logprobs = merged(self.parts), tuple(self.logprobs)
         self.texts.clear()
@@ -92,30 +88,31 @@ class _Sequence:
         # Text may be held back, and a token may have none.
         if not (text or parts or logprobs):
             return b""
-        if self.reader is not None:
+        if self.parser is not None:
             return format_.parts(index, parts, logprobs)
         return format_.text(index, text, logprobs)
 
 
-class _Sequences:
-    """All sequences of a request, by their number."""
+class _Answers:
+    """The answers of a request, by the number of their sequence."""
 
     def __init__(self, generation: Generation, format_: AnyFormat) -> None:
         self._generation = generation
-        self._reading = format_.reading
+        self._settings = format_.parser_settings
         self._complete: list[int] = []
-        self.by_index: dict[int, _Sequence] = {}
+        self.by_index: dict[int, _AnswerState] = {}
 
-    def take(self, index: int, event: Event) -> _Sequence | None:
+    def take(self, index: int, event: Event) -> _AnswerState | None:
         """Hand an event on; None says that its sequence has ended before."""
         sequence = self.by_index.get(index)
         if sequence is None:
-            reader = None if self._reading is None else Reader(self._reading)
-            sequence = self.by_index[index] = _Sequence(reader)
+            settings = self._settings
+            parser = None if settings is None else AnswerParser(settings)
+            sequence = self.by_index[index] = _AnswerState(parser)
         elif sequence.reason is not None:
             return None
         sequence.take(event)
-        if sequence.reason is not None and not isinstance(event, Finished):
+        if sequence.reason is not None and not event.is_last:
             self._complete.append(index)
         return sequence
 
@@ -126,8 +123,8 @@ class _Sequences:
 
     def usage(self, *, n: int) -> payloads.Usage:
         """Return what all of them have cost."""
-        readers = [sequence.reader for sequence in self.by_index.values()]
-        reasoning = [reader.reasoning_tokens for reader in readers if reader]
+        parsers = [sequence.parser for sequence in self.by_index.values()]
+        reasoning = [parser.reasoning_tokens for parser in parsers if parser]
         return payloads.usage(
             {index: sequence.usage for index, sequence in self.by_index.items()},
             n=n,
@@ -136,50 +133,53 @@ class _Sequences:
 
 
 async def collect(
-    generation: Generation, format_: AnyFormat, terms: Terms, meter: RequestMeter
+    generation: Generation,
+    format_: AnyFormat,
+    limits: AnswerLimits,
+    meter: RequestMeter,
 ) -> object:
     """Return the whole answer, however long it takes. Raises InferenceError."""
-    sequences = _Sequences(generation, format_)
+    sequences = _Answers(generation, format_)
     while not generation.is_done:
         events = await generation.events()
-        meter.observe(events, n=terms.n)
+        meter.observe(events, n=limits.n)
         for index, event in events:
             sequences.take(index, event)
         await sequences.give_up_complete()
     by_index = sequences.by_index
-    answers = _best([by_index[index] for index in range(len(by_index))], terms)
+    answers = _best([by_index[index] for index in range(len(by_index))], limits)
     return format_.whole(
         [_answer(sequence, format_) for sequence in answers],
-        sequences.usage(n=terms.n),
+        sequences.usage(n=limits.n),
     )
 
 
-def _best(sequences: list[_Sequence], terms: Terms) -> list[_Sequence]:
+def _best(sequences: list[_AnswerState], limits: AnswerLimits) -> list[_AnswerState]:
     """Return the likeliest sequences of each prompt, if some are to be left out."""
-    if not terms.best:
+    if not limits.best:
         return sequences
-    kept: list[_Sequence] = []
-    for first in range(0, len(sequences), terms.n):
-        of_prompt = sequences[first : first + terms.n]
+    kept: list[_AnswerState] = []
+    for first in range(0, len(sequences), limits.n):
+        of_prompt = sequences[first : first + limits.n]
         of_prompt.sort(key=lambda each: mean_logprob(each.logprobs), reverse=True)
-        kept += of_prompt[: terms.best]
+        kept += of_prompt[: limits.best]
     return kept
 
 
-def _answer(sequence: _Sequence, format_: AnyFormat) -> Answer:
+def _answer(sequence: _AnswerState, format_: AnyFormat) -> Answer:
     return Answer(
         text="".join(sequence.texts),
         finish_reason=sequence.reason or "stop",
         logprobs=tuple(sequence.logprobs) if format_.tells_logprobs else None,
         prompt=sequence.prompt,
-        parts=None if sequence.reader is None else tuple(sequence.parts),
+        parts=None if sequence.parser is None else tuple(sequence.parts),
     )
 
 
 async def stream(
     generation: Generation,
     format_: AnyFormat,
-    terms: Terms,
+    limits: AnswerLimits,
     meter: RequestMeter,
     *,
     is_started: bool,
@@ -190,13 +190,13 @@ async def stream(
     also that nobody reads it any more, its sequences are given up.
     """
     status = CLIENT_GONE
-    sequences = _Sequences(generation, format_)
+    sequences = _Answers(generation, format_)
     try:
         if not is_started:
             yield sse.KEEP_ALIVE
         while not generation.is_done:
-            events = await generation.events(min(KEEP_ALIVE_S, _time_left(terms)))
-            meter.observe(events, n=terms.n)
+            events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
+            meter.observe(events, n=limits.n)
             chunk = _encode(events, format_, sequences)
             await sequences.give_up_complete()
             if chunk:
@@ -204,7 +204,7 @@ async def stream(
             elif not events:
                 yield sse.KEEP_ALIVE
         status = 200
-        yield format_.end(sequences.usage(n=terms.n))
+        yield format_.end(sequences.usage(n=limits.n))
     except Exception as error:
         failure = failure_of(in_words_of(format_, error))
         status = failure.status
@@ -215,24 +215,25 @@ async def stream(
 
 
 def _encode(
-    events: Iterable[Numbered], format_: AnyFormat, sequences: _Sequences
+    events: Iterable[Numbered], format_: AnyFormat, sequences: _Answers
 ) -> bytes:
     """Return all events as one piece; an answer's texts become one event."""
     out: list[bytes] = []
-    changed: dict[int, _Sequence] = {}
+    changed: dict[int, _AnswerState] = {}
     for index, event in events:
         sequence = sequences.take(index, event)
         if sequence is None:
             continue
-        if isinstance(event, Started):
-            out.append(format_.start(index))
-        elif isinstance(event, PromptScored):
-            format_.scored(index, event.logprobs)
+        if isinstance(event, SequenceOutput):
+            if event.is_start:
+                out.append(format_.start(index))
+            if event.prompt_logprobs:
+                format_.scored(index, event.prompt_logprobs)
         changed[index] = sequence
         if sequence.reason is not None:
-            out.append(changed.pop(index).told(index, format_))
+            out.append(changed.pop(index).pop(index, format_))
             out.append(format_.finish(index, sequence.reason))
-    out += [sequence.told(index, format_) for index, sequence in changed.items()]
+    out += [sequence.pop(index, format_) for index, sequence in changed.items()]
     return b"".join(out)
 
 
@@ -243,14 +244,14 @@ def in_words_of(format_: AnyFormat, error: Exception) -> Exception:
     return error
 
 
-def timed_out(terms: Terms) -> RequestTimeout:
+def timed_out(limits: AnswerLimits) -> RequestTimeout:
     """Return the error of a request whose deadline is past."""
-    return RequestTimeout(f"The answer was not finished within {terms.timeout_s:g} s.")
+    return RequestTimeout(f"The answer was not finished within {limits.timeout_s:g} s.")
 
 
-def _time_left(terms: Terms) -> float:
+def _time_left(limits: AnswerLimits) -> float:
     """Return the seconds until the deadline. Raises RequestTimeout."""
-    left = terms.deadline - asyncio.get_running_loop().time()
+    left = limits.deadline - asyncio.get_running_loop().time()
     if left <= 0:
-        raise timed_out(terms)
+        raise timed_out(limits)
     return left

@@ -17,11 +17,11 @@ from inference.api.streaming.logprobs import (
 from inference.api.streaming.payloads import (
     REASONS,
     Answer,
+    AnswerHeader,
     ChatChunk,
     ChatCompletion,
     ChatFinishReason,
     Delta,
-    Head,
     TextChoice,
     TextCompletion,
     Usage,
@@ -30,8 +30,8 @@ from inference.api.streaming.payloads import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inference.api.streaming.answer_parser import ParserSettings
     from inference.api.streaming.logprobs import ChatLogprobs
-    from inference.api.streaming.output import Reading
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta as Read
 
@@ -47,17 +47,17 @@ class Format(ABC, Generic[_Whole, _Chunk]):
 
     def __init__(
         self,
-        head: Head,
+        header: AnswerHeader,
         *,
         include_usage: bool,
         tells_logprobs: bool = False,
-        reading: Reading | None = None,
+        parser_settings: ParserSettings | None = None,
     ) -> None:
-        """``reading`` is how answers are read; None: they are content as they come."""
-        self._head = head
+        """Without ``parser_settings`` answers are content as they come."""
+        self._header = header
         self._include_usage = include_usage
         self.tells_logprobs = tells_logprobs
-        self.reading = reading
+        self.parser_settings = parser_settings
         self._texts: dict[int, sse.Template] = {}
 
     @abstractmethod
@@ -125,11 +125,11 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
     prompt_param = "messages"
 
     def whole(self, answers: Sequence[Answer], usage: Usage) -> ChatCompletion:
-        return payloads.chat_completion(self._head, answers, usage)
+        return payloads.chat_completion(self._header, answers, usage)
 
     def start(self, index: int) -> bytes:
-        # An answer that is read may have no content at all.
-        content = "" if self.reading is None else None
+        # An answer that is parsed may have no content at all.
+        content = "" if self.parser_settings is None else None
         return self._event(index, {"role": "assistant", "content": content})
 
     def finish(self, index: int, reason: ChatFinishReason) -> bytes:
@@ -152,10 +152,10 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
     ) -> ChatChunk:
         told = chat_logprobs(logprobs) if self.tells_logprobs else None
         delta = payloads.chat_delta(index, {"content": text}, logprobs=told)
-        return payloads.chat_chunk(self._head, [delta])
+        return payloads.chat_chunk(self._header, [delta])
 
     def _empty_chunk(self) -> ChatChunk:
-        return payloads.chat_chunk(self._head, [])
+        return payloads.chat_chunk(self._header, [])
 
     def _event(
         self,
@@ -165,7 +165,7 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         logprobs: ChatLogprobs | None = None,
     ) -> bytes:
         choice = payloads.chat_delta(index, delta, reason, logprobs)
-        return sse.event(self._with_usage(payloads.chat_chunk(self._head, [choice])))
+        return sse.event(self._with_usage(payloads.chat_chunk(self._header, [choice])))
 
 
 class TextFormat(Format[TextCompletion, TextCompletion]):
@@ -175,21 +175,21 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
 
     def __init__(
         self,
-        head: Head,
+        header: AnswerHeader,
         *,
         include_usage: bool,
         tells_logprobs: bool = False,
         prompts: Sequence[str | list[int]] = (),
     ) -> None:
         super().__init__(
-            head, include_usage=include_usage, tells_logprobs=tells_logprobs
+            header, include_usage=include_usage, tells_logprobs=tells_logprobs
         )
         self._echoes = {index: Echo(prompt) for index, prompt in enumerate(prompts)}
         self._positions: dict[int, int] = {}
 
     def whole(self, answers: Sequence[Answer], usage: Usage) -> TextCompletion:
         completion = payloads.text_completion(
-            self._head,
+            self._header,
             [self._choice(index, answer) for index, answer in enumerate(answers)],
         )
         completion["usage"] = usage
@@ -210,7 +210,7 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
 
     def finish(self, index: int, reason: ChatFinishReason) -> bytes:
         chunk = payloads.text_completion(
-            self._head, [payloads.text_choice(index, "", REASONS[reason])]
+            self._header, [payloads.text_choice(index, "", REASONS[reason])]
         )
         return self._echo(index) + sse.event(self._with_usage(chunk))
 
@@ -236,7 +236,7 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         told = echo.logprobs if self.tells_logprobs else None
         choice = payloads.text_choice(index, echo.text, logprobs=told)
         return sse.event(
-            self._with_usage(payloads.text_completion(self._head, [choice]))
+            self._with_usage(payloads.text_completion(self._header, [choice]))
         )
 
     def _text_chunk(
@@ -248,10 +248,10 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
             self._positions[index] = start + num_characters(logprobs)
             told = text_logprobs(logprobs, start=start)
         choice = payloads.text_choice(index, text, logprobs=told)
-        return payloads.text_completion(self._head, [choice])
+        return payloads.text_completion(self._header, [choice])
 
     def _empty_chunk(self) -> TextCompletion:
-        return payloads.text_completion(self._head, [])
+        return payloads.text_completion(self._header, [])
 
 
 AnyFormat = ChatFormat | TextFormat

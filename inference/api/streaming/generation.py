@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from inference.transport.messages import Accepted, Event, Finished
+from inference.transport.messages.events import Accepted, Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inference.transport.stream import AnyJob
+    from inference.engine.request import ModelRequest
+    from inference.transport.queue import ModelQueue
 
 
 class EventStream(Protocol):
@@ -26,8 +27,8 @@ class EventStream(Protocol):
 class Client(Protocol):
     """What hands sequences to a worker."""
 
-    async def submit(self, job: AnyJob) -> EventStream:
-        """Queue a job."""
+    async def submit(self, request: ModelRequest, queue: ModelQueue) -> EventStream:
+        """Queue a request."""
 
 
 #: An event with the number of the sequence that it belongs to.
@@ -50,12 +51,14 @@ class Generation:
         )
         self._pumps: list[asyncio.Task[None]] = []
 
-    async def start(self, client: Client, jobs: Sequence[AnyJob]) -> None:
-        """Submit the jobs. Raises InferenceError, with some submitted perhaps."""
-        for job in jobs:
+    async def start(
+        self, client: Client, requests: Sequence[ModelRequest], queue: ModelQueue
+    ) -> None:
+        """Submit the requests. Raises InferenceError, with some submitted perhaps."""
+        for request in requests:
             self._unfinished.add(len(self._streams))
-            self._streams.append(await client.submit(job))
-        if len(jobs) > 1:
+            self._streams.append(await client.submit(request, queue))
+        if len(requests) > 1:
             self._pumps = [
                 asyncio.create_task(self._pump(index, stream))
                 for index, stream in enumerate(self._streams)
@@ -129,7 +132,7 @@ class Generation:
         return numbered
 
     def _numbered(self, index: int, events: list[Event]) -> list[Numbered]:
-        if events and isinstance(events[-1], Finished):
+        if events and events[-1].is_last:
             self._unfinished.discard(index)
         return [(index, event) for event in events]
 
@@ -139,7 +142,7 @@ class Generation:
             while True:
                 events = await stream.events()
                 self._arrived.put_nowait((index, events))
-                if events and isinstance(events[-1], Finished):
+                if events and events[-1].is_last:
                     return
         except Exception as error:
             self._arrived.put_nowait((index, error))

@@ -18,9 +18,9 @@ from inference.output_parsers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inference.api.streaming.usage import AnswerUsage
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta as Read
-    from inference.transport.messages import Usage as SequenceUsage
 
 FinishReason = Literal["stop", "length"]
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
@@ -166,7 +166,7 @@ class TextCompletion(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class AnswerHeader:
     """What all objects of one answer have in common."""
 
     id: str
@@ -175,8 +175,8 @@ class Head:
     system_fingerprint: str
 
     @classmethod
-    def new(cls, prefix: str, *, model: str, fingerprint: str) -> Head:
-        """Return the head of a new answer; the id starts with ``prefix``."""
+    def new(cls, prefix: str, *, model: str, fingerprint: str) -> AnswerHeader:
+        """Return the header of a new answer; the id starts with ``prefix``."""
         return cls(
             id=f"{prefix}-{uuid.uuid4().hex}",
             created=int(time.time()),
@@ -201,7 +201,7 @@ class Answer:
 
 
 def usage(
-    sequences: Mapping[int, SequenceUsage],
+    sequences: Mapping[int, AnswerUsage],
     *,
     n: int,
     reasoning_tokens: int | None = None,
@@ -240,15 +240,15 @@ def usage(
 
 
 def chat_completion(
-    head: Head, answers: Sequence[Answer], usage: Usage
+    header: AnswerHeader, answers: Sequence[Answer], usage: Usage
 ) -> ChatCompletion:
     """Return a whole chat answer."""
     return {
-        "id": head.id,
+        "id": header.id,
         "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": head.system_fingerprint,
+        "created": header.created,
+        "model": header.model,
+        "system_fingerprint": header.system_fingerprint,
         "choices": [
             {
                 "index": index,
@@ -325,14 +325,14 @@ def delta_of(part: Read) -> Delta:
             return {"tool_calls": [more]}
 
 
-def chat_chunk(head: Head, choices: list[ChatChunkChoice]) -> ChatChunk:
+def chat_chunk(header: AnswerHeader, choices: list[ChatChunkChoice]) -> ChatChunk:
     """Return one event of a chat stream."""
     return {
-        "id": head.id,
+        "id": header.id,
         "object": "chat.completion.chunk",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": head.system_fingerprint,
+        "created": header.created,
+        "model": header.model,
+        "system_fingerprint": header.system_fingerprint,
         "choices": choices,
     }
 
@@ -352,14 +352,14 @@ def chat_delta(
     }
 
 
-def text_completion(head: Head, choices: list[TextChoice]) -> TextCompletion:
+def text_completion(header: AnswerHeader, choices: list[TextChoice]) -> TextCompletion:
     """Return a text answer, or one event of its stream."""
     return {
-        "id": head.id,
+        "id": header.id,
         "object": "text_completion",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": head.system_fingerprint,
+        "created": header.created,
+        "model": header.model,
+        "system_fingerprint": header.system_fingerprint,
         "choices": choices,
     }
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from django.conf import settings
-
 from inference.api.chat.conversation import conversation
 from inference.api.chat.tools import functions_of
 from inference.api.completions.prompts import size_of
-from inference.api.engine_view import EngineView
+from inference.api.engine_view import EngineView, queue_of
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import (
     detokenize_schema,
@@ -24,10 +22,10 @@ from inference.api.tokens.request import (
     DetokenizeRequest,
     TokenizeRequest,
 )
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.prompts import chat
 from inference.services import is_served
-from inference.transport.jobs import DetokenizeJob, TokenizeJob
-from inference.transport.messages import Detokenized, Tokenized
+from inference.transport.stream import new_request_id
 from inference.worker.vocabulary_process import get_vocabulary_process
 
 if TYPE_CHECKING:
@@ -38,7 +36,10 @@ if TYPE_CHECKING:
 
     from inference.api.chat.messages import ChatMessage
     from inference.api.chat.template_parameters import TemplateParameters
+    from inference.engine.request import TokenizerRequest
     from inference.prompts.chat import Prompt
+    from inference.transport.messages.events import Tokenized
+    from inference.transport.queue import ModelQueue
     from registry.models import Model
 
 
@@ -70,10 +71,11 @@ class TemplatePrompt(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A request, understood. ``paths`` are the files of a model that is not loaded."""
+class PreparedTokenizing:
+    """What a worker or, with the ``paths`` of an unloaded model, a vocabulary does."""
 
-    job: TokenizeJob | DetokenizeJob
+    request: TokenizerRequest
+    queue: ModelQueue
     paths: tuple[str, ...]
     with_pieces: bool = False
 
@@ -81,40 +83,42 @@ class Plan:
 class TokenizingView(EngineView):
     """What tokenizing and its inverse have in common."""
 
-    async def say(self, plan: Plan) -> Any:
+    async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer: a worker's, or of a vocabulary that is read for it."""
-        if not plan.paths:
-            (events,) = await self.run_whole([plan.job])
-            kinds = (Tokenized, Detokenized)
-            return next(event for event in events if isinstance(event, kinds))
-        return await get_vocabulary_process().ask(plan.paths, plan.job.question())
+        if not prepared.paths:
+            ((*_, last),) = await self.run_whole([prepared.request], prepared.queue)
+            return last
+        return await get_vocabulary_process().ask(prepared.paths, prepared.request)
 
 
 class TokenizeView(TokenizingView):
     """POST /tokenize."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a request."""
+    def prepare(self, request: Request) -> PreparedTokenizing:
+        """Return what a request asks."""
         body = TokenizeRequest.parse(request.data)
         model = self.find_model(request, body.model)
         text, special = _text(body, model)
-        return Plan(
-            TokenizeJob(
-                **_common(model),
+        return PreparedTokenizing(
+            TokenizationRequest(
+                request_id=new_request_id(),
                 text=text,
-                special=special,
+                add_special_tokens=special,
                 parse_special=body.parse_special,
             ),
+            queue_of(model),
             _unloaded_paths(model),
             with_pieces=body.with_pieces,
         )
 
     @tokenize_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedTokenizing
+    ) -> HttpResponseBase:
         """Turn a text into tokens."""
-        said = await self.say(plan)
+        said = await self.answer(prepared)
         answer: TokenList = {
-            "tokens": _with_pieces(said) if plan.with_pieces else list(said.tokens),
+            "tokens": _with_pieces(said) if prepared.with_pieces else list(said.tokens),
             "count": len(said.tokens),
         }
         return json_response(answer)
@@ -123,19 +127,21 @@ class TokenizeView(TokenizingView):
 class DetokenizeView(TokenizingView):
     """POST /detokenize."""
 
-    def prepare(self, request: Request) -> Plan:
-        """Return the plan of a request."""
+    def prepare(self, request: Request) -> PreparedTokenizing:
+        """Return what a request asks."""
         body = DetokenizeRequest.parse(request.data)
         check_sizes({"tokens": size_of(body.tokens)}, "tokens")
         model = self.find_model(request, body.model)
         tokens = tuple(body.tokens)
-        job = DetokenizeJob(**_common(model), tokens=tokens, path="tokens")
-        return Plan(job, _unloaded_paths(model))
+        detokenize = DetokenizationRequest(new_request_id(), tokens, path="tokens")
+        return PreparedTokenizing(detokenize, queue_of(model), _unloaded_paths(model))
 
     @detokenize_schema
-    async def post(self, request: Request, plan: Plan) -> HttpResponseBase:
+    async def post(
+        self, request: Request, prepared: PreparedTokenizing
+    ) -> HttpResponseBase:
         """Turn tokens into text."""
-        text = (await self.say(plan)).text
+        text = (await self.answer(prepared)).text
         answer: TokenText = {"content": text, "prompt": text}
         return json_response(answer)
 
@@ -153,14 +159,6 @@ class ApplyTemplateView(EngineView):
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
         """Write a conversation as the model's chat template does."""
         return json_response(answer)
-
-
-def _common(model: Model) -> dict[str, Any]:
-    return {
-        "model_id": model.pk,
-        "model_name": model.name,
-        "timeout_s": settings.CONFIG.engine.queue_timeout,
-    }
 
 
 def _unloaded_paths(model: Model) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.engine.embedding.requests import EmbeddingOutput
 from inference.engine.errors import DecodeError
-from inference.engine.output import EngineStats
+from inference.engine.output import EngineStats, PoolingOutput
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import Telemetry
@@ -21,14 +20,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inference.engine.embedding.requests import EmbeddingBackend, EmbeddingRequest
+    from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.engine.request import PoolingRequest
 
 
 @dataclass(slots=True, eq=False)
 class _Progress:
     """How far a request is: how many of its inputs were taken, and their vectors."""
 
-    request: EmbeddingRequest
+    request: PoolingRequest
     arrival: int
     queued_at: float
     taken: int = 0
@@ -38,12 +38,12 @@ class _Progress:
     @property
     def next_input(self) -> list[int]:
         """The tokens of the input that is next."""
-        return self.request.inputs[self.taken]
+        return self.request.input_token_ids[self.taken]
 
     @property
     def is_done(self) -> bool:
         """Whether every input has its vector."""
-        return len(self.vectors) == len(self.request.inputs)
+        return len(self.vectors) == len(self.request.input_token_ids)
 
 
 #: One input: its request, and its index there.
@@ -78,7 +78,7 @@ class EmbeddingCore:
         """Whether a step would do something."""
         return bool(self._requests)
 
-    def add(self, request: EmbeddingRequest) -> None:
+    def add(self, request: PoolingRequest) -> None:
         """Queue a request; ``check_inputs`` has been asked before."""
         progress = _Progress(request, next(self._arrivals), self._clock())
         self._requests[request.request_id] = progress
@@ -94,7 +94,7 @@ class EmbeddingCore:
 
     # A step -------------------------------------------------------------------
 
-    def step(self) -> list[EmbeddingOutput]:
+    def step(self) -> list[PoolingOutput]:
         """Compute one batch; return the requests that began, ended or failed in it."""
         batch = self._fill()
         if not batch:
@@ -131,7 +131,7 @@ class EmbeddingCore:
             self._queue.charge(progress, prefill=len(progress.next_input))
             self._account(progress)
             progress.taken += 1
-            if progress.taken == len(progress.request.inputs):
+            if progress.taken == len(progress.request.input_token_ids):
                 self._queue.take(progress)
         return batch
 
@@ -144,7 +144,9 @@ class EmbeddingCore:
         self._prompt_tokens_total += len(progress.next_input)
 
     def _embed(self, batch: Sequence[_Input]) -> NDArray[np.float32]:
-        inputs = [progress.request.inputs[number] for progress, number in batch]
+        inputs = [
+            progress.request.input_token_ids[number] for progress, number in batch
+        ]
         start = self._clock()
         rows = self._backend.embed(inputs)
         self.telemetry.step(
@@ -155,7 +157,7 @@ class EmbeddingCore:
         )
         return rows
 
-    def _alone(self, item: _Input) -> list[EmbeddingOutput]:
+    def _alone(self, item: _Input) -> list[PoolingOutput]:
         """Compute an input by itself."""
         if item[0].is_ended:
             return []
@@ -165,7 +167,7 @@ class EmbeddingCore:
             return self._fail(item[0], error)
         return self._keep(item, rows[0])
 
-    def _keep(self, item: _Input, row: NDArray[np.float32]) -> list[EmbeddingOutput]:
+    def _keep(self, item: _Input, row: NDArray[np.float32]) -> list[PoolingOutput]:
         """Store an input's vector; return the finished request if it was the last."""
         progress, number = item
         if progress.is_ended:
@@ -180,7 +182,7 @@ class EmbeddingCore:
         self._end(progress, FinishReason.STOP)
         vectors = tuple(vector for _, vector in sorted(progress.vectors.items()))
         return [
-            EmbeddingOutput(
+            PoolingOutput(
                 request_id=progress.request.request_id,
                 num_prompt=progress.request.num_prompt,
                 vectors=vectors,
@@ -188,13 +190,13 @@ class EmbeddingCore:
             )
         ]
 
-    def _fail(self, progress: _Progress, error: DecodeError) -> list[EmbeddingOutput]:
+    def _fail(self, progress: _Progress, error: DecodeError) -> list[PoolingOutput]:
         """End a request because one of its inputs cannot be computed."""
         if progress.is_ended:
             return []
         self._end(progress, FinishReason.FAILED)
         return [
-            EmbeddingOutput(
+            PoolingOutput(
                 request_id=progress.request.request_id,
                 num_prompt=progress.request.num_prompt,
                 finish_reason=FinishReason.FAILED,
@@ -209,7 +211,7 @@ class EmbeddingCore:
         self._queue.leave(progress)
         del self._requests[progress.request.request_id]
         seconds = self._clock() - progress.queued_at
-        for tokens in progress.request.inputs:
+        for tokens in progress.request.input_token_ids:
             self.telemetry.finished(
                 reason=reason,
                 e2e_s=seconds,
@@ -261,8 +263,8 @@ def normalized(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return vector / np.float32(length) if length else vector
 
 
-def _begun(progress: _Progress) -> EmbeddingOutput:
-    return EmbeddingOutput(
+def _begun(progress: _Progress) -> PoolingOutput:
+    return PoolingOutput(
         request_id=progress.request.request_id,
         num_prompt=progress.request.num_prompt,
         is_start=True,

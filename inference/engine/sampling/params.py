@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from inference.engine.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from inference.engine.sampling.thinking_budget import ThinkingBudget
-    from inference.engine.structured_output.grammar import Grammar
+from inference.engine.sampling.thinking_budget import ThinkingBudget
+from inference.engine.structured_output.grammar import Grammar
 
 #: llama.cpp's own order; mirostat and adaptive-p choose, so they come last.
 DEFAULT_ORDER = (

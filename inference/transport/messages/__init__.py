@@ -1,67 +1,10 @@
-"""The messages between web processes and workers, as plain data."""
+"""The messages between web processes and workers, as plain data.
 
-from inference.transport.messages.events import (
-    VERSION,
-    Abort,
-    Accepted,
-    Command,
-    Detokenize,
-    Detokenized,
-    Embed,
-    Embedded,
-    Event,
-    Failed,
-    Finished,
-    Frame,
-    Generate,
-    Hungry,
-    Message,
-    Present,
-    PromptScored,
-    ProtocolError,
-    Released,
-    Renew,
-    Request,
-    Resend,
-    Started,
-    Tokenize,
-    Tokenized,
-    TokensGenerated,
-    Usage,
-    from_wire,
-    queue_name,
-    to_wire,
-)
+    web    --QueuedRequest-->           queue.<model>             (queue layer)
+    web    --Abort, Renew, Resend-->    the worker's channel      (default layer)
+    worker --Frame of events-->         the web process's channel (default layer)
+    worker --WorkerHeartbeat-->         the group queue.<model>   (default layer)
+    worker --StealRequests-->           another worker's channel  (default layer)
 
-__all__ = [
-    "VERSION",
-    "Abort",
-    "Accepted",
-    "Command",
-    "Detokenize",
-    "Detokenized",
-    "Embed",
-    "Embedded",
-    "Event",
-    "Failed",
-    "Finished",
-    "Frame",
-    "Generate",
-    "Hungry",
-    "Message",
-    "Present",
-    "PromptScored",
-    "ProtocolError",
-    "Released",
-    "Renew",
-    "Request",
-    "Resend",
-    "Started",
-    "Tokenize",
-    "Tokenized",
-    "TokensGenerated",
-    "Usage",
-    "from_wire",
-    "queue_name",
-    "to_wire",
-]
+One file for each direction. ``inference.transport.codec`` writes and reads them.
+"""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from redis.exceptions import RedisError
 
 from accounts.models import Scope
-from inference import services
 from inference.api.openapi.operations import detailed_health_schema
 from inference.api.responses import json_response
 from inference.api.view import ApiView
 from inference.status import Overview, overview
+from inference.transport import queue_depths
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -112,7 +112,7 @@ async def _queues() -> tuple[Check, dict[str, int]]:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(_REDIS_TIMEOUT_S):
-            depths = await services.queue_depths()
+            depths = await queue_depths.queue_depths()
     except (OSError, RedisError, TimeoutError) as error:
         return _check(started, str(error) or type(error).__name__), {}
     return _check(started), depths

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
-from inference.transport.jobs import EmbedJob
-from inference.transport.messages import Embedded, Event, Finished, Usage
+from inference.engine.output import PoolingOutput
+from inference.engine.request import PoolingRequest
+from inference.engine.sequence import FinishReason
 from registry.models import Kind
 from tests.factories import make_model
 from tests.fakes import FakeEngineClient, FakeStream, begun
 
 if TYPE_CHECKING:
-    from inference.transport.stream import AnyJob
+    from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
+    from inference.transport.queue import ModelQueue
     from registry.models import Model
 
 EMBEDDER = "minilm"
@@ -40,24 +43,24 @@ def packed(*numbers: float) -> bytes:
     return struct.pack(f"<{len(numbers)}f", *numbers)
 
 
-def told(job: EmbedJob) -> list[Event]:
-    """Return the events of a job that has run; a text has a token for each letter."""
-    if job.query is not None:
-        vectors = [packed(score(job.query, str(text))) for text in job.inputs]
+def embedded(request: PoolingRequest) -> list[Event]:
+    """Return the end of a request that has run; a text has a token for each letter."""
+    if request.query is not None:
+        vectors = [packed(score(request.query, str(text))) for text in request.inputs]
     else:
-        vectors = [packed(*vector(text)) for text in job.inputs]
-    tokens = sum(map(len, job.inputs))
-    return [Embedded("", tuple(vectors)), Finished("", "stop", "", Usage(tokens))]
+        vectors = [packed(*vector(text)) for text in request.inputs]
+    tokens = sum(map(len, request.inputs))
+    return [PoolingOutput("", tokens, tuple(vectors), finish_reason=FinishReason.STOP)]
 
 
 class FakeEmbedderClient(FakeEngineClient):
     """Answers what nothing else is scripted for."""
 
-    async def submit(self, job: AnyJob) -> FakeStream:
-        """Take a job."""
-        if not self.scripts and isinstance(job, EmbedJob):
-            self.enqueue(begun(sum(map(len, job.inputs))), told(job))
-        return await super().submit(job)
+    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+        """Take a request."""
+        if not self.scripts and isinstance(request, PoolingRequest):
+            self.enqueue(begun(sum(map(len, request.inputs))), embedded(request))
+        return await super().submit(request, queue)
 
 
 async def make_embedder(name: str = EMBEDDER, **fields: object) -> Model:

@@ -77,8 +77,8 @@ async def test_where_no_key_is_asked_for_inference_is_open_and_nothing_else(
         let_in = 200 if method == "GET" else 400
         assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
     assert (await nobody.chat()).status_code == 200
-    assert (engine.jobs[0].tenant, engine.jobs[0].key) == ("", "ip:127.0.0.1")
-    assert engine.jobs[0].weight == 1
+    assert (engine.requests[0].owner, engine.requests[0].key) == ("", "ip:127.0.0.1")
+    assert engine.requests[0].weight == 1
     assert (await Api("sk-llmm-000000000000-wrong").chat()).status_code == 401
 
 
@@ -91,8 +91,10 @@ async def test_the_keys_weight_and_the_requests_priority_go_with_the_job(
     assert (await heavy.chat(priority=-3, n=2)).status_code == 200
     assert (await heavy.complete(priority=7)).status_code == 200
 
-    assert {(job.key, job.weight) for job in engine.jobs} == {(key.prefix, 2.5)}
-    assert [job.priority for job in engine.jobs] == [-3, -3, 7]
+    assert {(request.key, request.weight) for request in engine.requests} == {
+        (key.prefix, 2.5)
+    }
+    assert [request.priority for request in engine.requests] == [-3, -3, 7]
 
 
 async def test_a_spent_limit_is_429_and_says_until_when(
@@ -112,7 +114,7 @@ async def test_a_spent_limit_is_429_and_says_until_when(
     assert second.json()["error"]["type"] == "rate_limit_error"
     assert 1 <= int(second["retry-after"]) <= 60
     assert second["x-ratelimit-remaining-requests"] == "0"
-    assert len(engine.jobs) == 1
+    assert len(engine.requests) == 1
     assert (await limited.get("/v1/models")).status_code == 200
     assert (await limited.get("/health")).status_code == 200
 

@@ -38,7 +38,7 @@ async def test_a_prompt_far_over_the_context_is_refused_without_a_worker(
         assert f"at most {_CONTEXT} tokens" in error["message"]
         assert "about " in error["message"]
     assert f"has {_CONTEXT}." in counted.json()["error"]["message"]
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize("text", ["word " * 2 * _CONTEXT, "a" * 6 * _CONTEXT])
@@ -48,4 +48,4 @@ async def test_what_might_fit_is_left_to_a_worker_that_counts(
     response = await api.complete(model="small", prompt=text)
 
     assert response.status_code == 200
-    assert len(engine.jobs) == 1
+    assert len(engine.requests) == 1

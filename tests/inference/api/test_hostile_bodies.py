@@ -38,7 +38,7 @@ async def test_every_hostile_body_is_refused_in_openais_shape(
         count += 1
 
     assert count > 2000
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 async def test_a_body_that_makes_no_sense_is_no_fault_of_the_servers(

@@ -190,7 +190,7 @@ async def test_a_bad_body_is_400_and_names_the_field(
     assert (response.status_code, error["param"]) == (400, param)
     assert error["code"] == code
     assert error["type"] == "invalid_request_error"
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from accounts.models import Scope
 from inference.api.engine_view import EngineView
-from inference.transport import queue as request_queue
+from inference.transport import queue_depths
 from llm_manager.web.docs import openapi_document
 from llm_manager.web.handler import Handler
 from registry.models import Kind
@@ -78,7 +78,7 @@ def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """A key for everything; there is a model of each kind, and a worker."""
     # Every call has an event loop of its own, to which connections would be tied.
     monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
-    monkeypatch.setattr(request_queue, "depth", nothing_waits)
+    monkeypatch.setattr(queue_depths, "depth", nothing_waits)
     worker = FakeWorkerClient()
     monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
     make_worker(make_model("tiny", chat_template=CHATML), make_node())

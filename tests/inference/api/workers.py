@@ -1,28 +1,29 @@
-"""An engine that answers every kind of job, whatever it is asked."""
+"""An engine that answers every kind of request."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.transport.jobs import DetokenizeJob, TokenizeJob
-from inference.transport.messages import Detokenized, Tokenized
-from tests.fakes import FakeStream, accepted, finished
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
+from inference.transport.messages.events import Detokenized, Tokenized
+from tests.fakes import FakeStream, accepted
 from tests.inference.api.embedders import FakeEmbedderClient
 
 if TYPE_CHECKING:
-    from inference.transport.stream import AnyJob
+    from inference.engine.request import ModelRequest
+    from inference.transport.queue import ModelQueue
 
 
 class FakeWorkerClient(FakeEmbedderClient):
     """Writes, embeds and tokenizes: a token is a byte."""
 
-    async def submit(self, job: AnyJob) -> FakeStream:
-        """Take a job."""
-        if not self.scripts and isinstance(job, TokenizeJob):
-            text = job.text.encode()
+    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+        """Take a request."""
+        if not self.scripts and isinstance(request, TokenizationRequest):
+            text = request.text.encode()
             pieces = tuple(bytes([byte]) for byte in text)
-            self.enqueue([accepted(0), Tokenized("", tuple(text), pieces), finished()])
-        elif not self.scripts and isinstance(job, DetokenizeJob):
-            said = "".join(chr(token % 128) for token in job.tokens)
-            self.enqueue([accepted(0), Detokenized("", said), finished()])
-        return await super().submit(job)
+            self.enqueue([accepted(0), Tokenized("", tuple(text), pieces)])
+        elif not self.scripts and isinstance(request, DetokenizationRequest):
+            said = "".join(chr(token % 128) for token in request.tokens)
+            self.enqueue([accepted(0), Detokenized("", said)])
+        return await super().submit(request, queue)

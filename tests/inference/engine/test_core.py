@@ -11,8 +11,8 @@ from inference.engine import (
     SamplingParams,
     SequenceOutput,
 )
-from inference.engine.core import check_request
 from inference.engine.errors import ContextExceeded, InvalidRequest
+from inference.engine.request_checks import check_request
 from tests.inference.engine.fakes import FakeBackend
 
 

@@ -330,7 +330,7 @@ def test_a_models_name_cannot_break_the_answer(db: None) -> None:
 async def test_what_an_engine_does_comes_out_at_the_other_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
     backend = FakeBackend()
     backend.script("go", "abc")
     world.start_worker(backend)

@@ -10,6 +10,8 @@ import pytest
 from channels.layers import channel_layers
 
 from inference.engine import SamplingParams
+from inference.engine.output import SequenceOutput
+from inference.engine.sequence import FinishReason
 from inference.errors import (
     EngineUnavailable,
     ModelLoadFailed,
@@ -18,13 +20,7 @@ from inference.errors import (
     RequestRejected,
 )
 from inference.services import ServingStatus
-from inference.transport.messages import (
-    Accepted,
-    Event,
-    Finished,
-    Started,
-    TokensGenerated,
-)
+from inference.transport.messages.events import Accepted, Event
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
@@ -41,21 +37,22 @@ def stepped_until_empty(backend: FakeBackend, gate: Gate) -> bool:
     return not backend.samplers
 
 
-async def test_a_job_becomes_a_stream_of_events(world: World) -> None:
+async def test_a_request_becomes_a_stream_of_events(world: World) -> None:
     backend = FakeBackend()
     backend.script("hi", "hello")
     world.start_worker(backend)
     events = await collect(await world.submit("hi"))
     assert isinstance(events[0], Accepted)
     assert events[0].prompt_tokens == 2
-    assert isinstance(events[1], Started)
+    assert isinstance(events[1], SequenceOutput)
+    assert events[1].is_start
     assert text_of(events) == "hello"
     last = events[-1]
-    assert isinstance(last, Finished)
-    assert (last.reason, last.usage.completion_tokens) == ("stop", 6)
+    assert isinstance(last, SequenceOutput)
+    assert (last.finish_reason, last.num_output) == (FinishReason.STOP, 6)
 
 
-async def test_a_job_waits_in_the_queue_until_a_worker_comes(world: World) -> None:
+async def test_a_request_waits_in_the_queue_until_a_worker_comes(world: World) -> None:
     stream = await world.submit("hi")
     assert await stream.events(0.2) == []
     backend = FakeBackend()
@@ -71,9 +68,7 @@ async def test_a_closed_stream_leaves_the_worker(world: World, gate: Gate) -> No
     world.start_worker(backend)
     stream = await world.submit("go")
     gate.allow(5)
-    while not any(
-        isinstance(event, TokensGenerated) for event in await stream.events(WAIT_S)
-    ):
+    while not text_of(await stream.events(WAIT_S)):
         pass
     await stream.aclose()
     await until(lambda: stepped_until_empty(backend, gate))
@@ -129,7 +124,7 @@ async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
     stream = await world.submit("go", params=SamplingParams(max_tokens=50))
     gate.allow(7)
     events: list[Event] = []
-    while not any(isinstance(event, TokensGenerated) for event in events):
+    while not text_of(events):
         events += await stream.events(WAIT_S)
     await world.kill_workers()
     gate.open()
@@ -138,12 +133,10 @@ async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
     world.start_worker(second, "life-2")
     events += await collect(stream)
     assert text_of(events) == "0123456789" * 5
-    for kind in (Accepted, Started):
-        assert sum(isinstance(event, kind) for event in events) == 1
-    last = events[-1]
-    assert isinstance(last, Finished)
-    assert last.usage.completion_tokens == 50
-    assert last.usage.prompt_tokens == 2
+    assert sum(isinstance(event, Accepted) for event in events) == 1
+    outputs = [event for event in events if isinstance(event, SequenceOutput)]
+    assert sum(output.is_start for output in outputs) == 1
+    assert (outputs[-1].num_prompt, outputs[-1].num_output) == (2, 50)
 
 
 async def test_a_request_that_kills_every_worker_is_given_up(world: World) -> None:
@@ -159,7 +152,7 @@ async def test_a_request_that_kills_every_worker_is_given_up(world: World) -> No
         if stream.is_done:
             break
         await world.kill(f"life-{life}")
-        await until(lambda: not stream.owner)
+        await until(lambda: not stream.worker)
     for gate in gates:
         gate.open()
     with pytest.raises(EngineUnavailable, match="crashed 4 times"):
@@ -178,18 +171,16 @@ async def test_a_request_that_only_waited_is_no_reason_for_a_crash(
     stream = await world.submit("go")
     for life in range(6):
         world.start_worker(NeverStarts(gate), f"life-{life}")
-        await until(lambda: bool(stream.owner))
+        await until(lambda: bool(stream.worker))
         await world.kill(f"life-{life}")
-        await until(lambda: not stream.owner)
+        await until(lambda: not stream.worker)
     last = FakeBackend()
     last.script("go", "done")
     world.start_worker(last, "last")
     assert text_of(await collect(stream)) == "done"
 
 
-async def test_a_lost_frame_is_sent_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lost_frame_is_sent_again(world: World) -> None:
     layer = channel_layers["default"]
     send = layer.send
     lost: list[int] = []
@@ -203,8 +194,7 @@ async def test_a_lost_frame_is_sent_again(
 
     backend = FakeBackend(n_ctx=4096)
     backend.script("go", "abcdefghij" * 20)
-    worker = world.start_worker(backend)
-    monkeypatch.setattr(worker, "_replies", _Lossy(layer, lossy))
+    world.start_worker(backend, reply_layer=_Lossy(layer, lossy))
     assert text_of(await collect(await world.submit("go"))) == "abcdefghij" * 20
     assert lost == [2, 4] or lost == [2]
 
@@ -255,7 +245,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_waiting_requests(
 
 
 async def test_a_request_waits_no_longer_than_it_may(world: World) -> None:
-    stream = await world.client.submit(replace(world.job("hi"), timeout_s=0.2))
+    stream = await world.submit("hi", timeout_s=0.2)
     with pytest.raises(QueueTimeout, match="'fake' and was not started"):
         await stream.events(WAIT_S)
 
@@ -284,7 +274,7 @@ async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.2)
-    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
     backend = GatedBackend(gate)
     backend.script("go", "x" * 4000)
     world.start_worker(backend)
@@ -299,14 +289,13 @@ async def test_a_web_process_that_was_idle_for_long_is_served_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.1)
-    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.02)
+    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.02)
     backend = FakeBackend()
     backend.script("hi", "hello")
     worker = world.start_worker(backend)
     assert text_of(await collect(await world.submit("hi"))) == "hello"
-    outbox = worker._outbox
-    assert outbox is not None
-    await until(lambda: all(box.is_expired for box in outbox._boxes.values()))
+    webs = worker._replies._frames._web_processes
+    await until(lambda: all(web.is_expired for web in webs.values()))
     assert text_of(await collect(await world.submit("hi"))) == "hello"
 
 
@@ -345,7 +334,7 @@ async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
     for name in "ab":
         second.script(name, "0123456789" * 4)
     world.status = ServingStatus(has_worker=True)
-    await until(lambda: not any(stream.owner for stream in streams))
+    await until(lambda: not any(stream.worker for stream in streams))
     gate.open()
     world.start_worker(second, "life-2")
     for stream, seen in zip(streams, events, strict=True):
@@ -390,8 +379,8 @@ async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_clo
     await stream.events(WAIT_S)
     await world.kill_workers()
     world.status = ServingStatus(has_worker=True)
-    await until(lambda: not stream.owner)
+    await until(lambda: not stream.worker)
     await stream.aclose()
     looks = world.looks
-    await until(lambda: world.looks > looks or not world.client._streams)
-    assert world.client._streams == {}
+    await until(lambda: world.looks > looks or not len(world.client._streams))
+    assert len(world.client._streams) == 0

@@ -6,40 +6,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
+from inference.engine.output import PoolingOutput, SequenceOutput
+from inference.engine.request import (
+    DetokenizationRequest,
+    GenerationRequest,
+    PoolingRequest,
+    TokenizationRequest,
+)
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
+from inference.engine.sampling.thinking_budget import ThinkingBudget
+from inference.engine.sequence import FinishReason
 from inference.engine.structured_output.grammar import Grammar
-from inference.transport.messages import (
+from inference.transport.codec import (
     VERSION,
-    Abort,
-    Accepted,
-    Detokenize,
-    Detokenized,
-    Embed,
-    Embedded,
-    Failed,
-    Finished,
-    Frame,
-    Generate,
-    Hungry,
     Message,
-    Present,
-    PromptScored,
     ProtocolError,
-    Released,
-    Renew,
-    Resend,
-    Started,
-    Tokenize,
-    Tokenized,
-    TokensGenerated,
-    Usage,
     from_wire,
-    queue_name,
     to_wire,
 )
+from inference.transport.messages.commands import Abort, Renew, Resend
+from inference.transport.messages.events import (
+    Accepted,
+    Detokenized,
+    Frame,
+    Refused,
+    Released,
+    Tokenized,
+)
+from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.transport.messages.requests import QueuedRequest
+from inference.transport.queue import queue_name
 
 _texts = st.text(max_size=20)
 _ids = st.integers(0, 2**31)
+_names = st.lists(_texts, max_size=3).map(tuple)
 _params = st.builds(
     SamplingParams,
     temperature=st.floats(0, 2),
@@ -50,7 +50,8 @@ _params = st.builds(
     logit_bias_text=st.just((("x", float("-inf")),)) | st.just(()),
     logprobs=st.none() | st.integers(0, 20),
     grammar=st.none() | st.builds(Grammar, _texts, _texts, st.just((("x", "y"),))),
-    control_tokens=st.lists(_texts, max_size=3).map(tuple),
+    thinking=st.none() | st.builds(ThinkingBudget, _ids, _names, _names, _texts),
+    control_tokens=_names,
 )
 _logprob = st.builds(
     TokenLogprob, _ids, st.binary(max_size=5), st.floats(max_value=0, allow_nan=False)
@@ -61,64 +62,70 @@ _logprobs = st.lists(
 ).map(tuple)
 _tokens = st.lists(_ids, max_size=5).map(tuple)
 _bytes = st.lists(st.binary(max_size=5), max_size=3).map(tuple)
+_ends = st.none() | st.sampled_from(FinishReason)
 _events = st.one_of(
+    st.builds(
+        SequenceOutput,
+        _texts,
+        *[_ids] * 5,
+        tokens=_tokens,
+        text=_texts,
+        logprobs=_logprobs,
+        prompt_logprobs=_logprobs,
+        is_start=st.booleans(),
+        finish_reason=_ends,
+        error=_texts,
+        code=_texts,
+    ),
+    st.builds(PoolingOutput, _texts, _ids, _bytes, finish_reason=_ends),
     st.builds(Accepted, _texts, _ids, _ids),
-    st.builds(Started, _texts, _ids),
     st.builds(Released, _texts),
-    st.builds(PromptScored, _texts, _logprobs),
-    st.builds(TokensGenerated, _texts, _tokens, _texts, _logprobs),
-    st.builds(Embedded, _texts, _bytes),
+    st.builds(Refused, _texts, _texts, _texts, st.none() | _texts),
     st.builds(Tokenized, _texts, _tokens, _bytes),
     st.builds(Detokenized, _texts, _texts),
+)
+_weights, _priorities = st.floats(0.01, 100), st.integers(-100, 100)
+_token_ids = st.lists(_ids, max_size=5)
+_requests = st.one_of(
     st.builds(
-        Finished, _texts, _texts, _texts, st.builds(Usage, _ids, _ids, _ids), _logprobs
+        GenerationRequest,
+        _texts,
+        _token_ids,
+        _params,
+        resume=_tokens,
+        prediction_token_ids=_tokens,
+        adapters=st.lists(st.tuples(_texts, _weights), max_size=2).map(tuple),
+        owner=_texts,
+        key=_texts,
+        weight=_weights,
+        priority=_priorities,
+        prompt=_texts,
+        suffix=_texts,
+        prediction=_texts,
+        add_special_tokens=st.booleans(),
     ),
-    st.builds(Failed, _texts, _texts, _texts, st.none() | _texts),
+    st.builds(
+        PoolingRequest,
+        _texts,
+        st.lists(_token_ids, max_size=3).map(tuple),
+        key=_texts,
+        weight=_weights,
+        priority=_priorities,
+        inputs=st.lists(_texts | _token_ids, max_size=3).map(tuple),
+        paths=_names,
+        query=st.none() | _texts,
+    ),
+    st.builds(TokenizationRequest, _texts, _texts, st.booleans(), st.booleans()),
+    st.builds(DetokenizationRequest, _texts, _tokens, _texts),
 )
 _messages = st.one_of(
-    st.builds(
-        Generate,
-        request_id=_texts,
-        reply_to=_texts,
-        prompt=_texts | st.lists(_ids, max_size=5),
-        params=_params,
-        deadline=st.floats(0, 1e10),
-        special=st.booleans(),
-        resume=_tokens,
-        tenant=_texts,
-        key=_texts,
-        weight=st.floats(0.01, 100),
-        priority=st.integers(-100, 100),
-    ),
-    st.builds(
-        Embed,
-        request_id=_texts,
-        reply_to=_texts,
-        inputs=st.lists(_texts | st.lists(_ids, max_size=3), max_size=3).map(tuple),
-        paths=st.lists(_texts, max_size=3).map(tuple),
-        deadline=st.floats(0, 1e10),
-        query=st.none() | _texts,
-        key=_texts,
-        weight=st.floats(0.01, 100),
-        priority=st.integers(-100, 100),
-    ),
-    st.builds(
-        Tokenize,
-        _texts,
-        _texts,
-        _texts,
-        st.floats(0, 1e10),
-        st.booleans(),
-        st.booleans(),
-    ),
-    st.builds(Detokenize, _texts, _texts, _tokens, _texts, st.floats(0, 1e10)),
-    st.builds(Abort, st.lists(_texts, max_size=3).map(tuple)),
+    st.builds(QueuedRequest, _requests, _texts, st.floats(0, 1e10)),
+    st.builds(Abort, _names),
     st.builds(Renew, _texts),
     st.builds(Resend, _texts, _ids),
-    st.builds(Present, _texts, _ids),
-    st.builds(Hungry, _ids),
+    st.builds(WorkerHeartbeat, _texts, _ids),
+    st.builds(StealRequests, _ids),
     st.builds(Frame, _texts, _texts, _ids, st.lists(_events, max_size=4).map(tuple)),
-    _events,
 )
 
 
@@ -135,8 +142,15 @@ def test_every_message_survives_the_wire(message: Message) -> None:
         {"type": "engine.unknown", "v": VERSION},
         {"type": "engine.abort", "v": VERSION - 1, "request_ids": []},
         {"type": "engine.abort", "v": VERSION},
-        {"type": "engine.generate", "v": VERSION, "params": [1]},
-        {"type": "engine.frame", "v": VERSION, "events": [["engine.nothing"]]},
+        {"type": "engine.request", "v": VERSION, "request": ["generate", 1]},
+        {
+            "type": "engine.request",
+            "v": VERSION,
+            "request": ["generate", 1],
+            "reply_to": "",
+            "deadline": 0,
+        },
+        {"type": "engine.frame", "v": VERSION, "events": [["nothing"]]},
     ],
 )
 def test_what_is_no_message_is_refused(wire: dict[str, object]) -> None:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from channels.layers import channel_layers
 
+from inference.engine.output import SequenceOutput
 from inference.errors import QueueFull, QueueTimeout
-from inference.transport import client as client_module
-from inference.transport.messages import Accepted, Started, queue_name
-from inference.transport.queue import depth
+from inference.transport import stream_watch
+from inference.transport.messages.events import Accepted
+from inference.transport.queue import depth, queue_name
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
 if TYPE_CHECKING:
     from inference.transport.stream import Stream
-    from inference.worker.worker import Worker
+    from inference.worker.model_server import ModelServer
     from tests.inference.world import World
 
 _Backend = TypeVar("_Backend", bound=FakeBackend)
@@ -30,9 +31,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _quick_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let workers tell each other how they are more often."""
-    monkeypatch.setattr("inference.worker.worker._REPORT_EVERY_S", 0.05)
+def _quick_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers report, and tell each other how they are, more often."""
+    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.05)
 
 
 def gated(gate: Gate, n_seq_max: int = 1) -> GatedBackend:
@@ -46,6 +48,10 @@ def scripted(backend: _Backend) -> _Backend:
     return backend
 
 
+def know_each_other(*workers: ModelServer) -> bool:
+    return not any(worker._stealing.peers.is_alone for worker in workers)
+
+
 async def start_one(world: World, gate: Gate) -> Stream:
     """Return a stream that has the worker's one slot."""
     stream = await world.submit("a", key="first")
@@ -57,7 +63,7 @@ async def start_one(world: World, gate: Gate) -> Stream:
 async def accept(world: World, letter: str, key: str = "k") -> Stream:
     """Return a stream that waits in a worker."""
     stream = await world.submit(letter, key=key)
-    await until(lambda: bool(stream.owner))
+    await until(lambda: bool(stream.worker))
     return stream
 
 
@@ -75,7 +81,8 @@ async def test_a_worker_takes_what_waits_and_says_at_which_place(
     assert not waiting[0].is_started
     gate.open()
     (started, *_) = await collect(waiting[0])
-    assert isinstance(started, Started)
+    assert isinstance(started, SequenceOutput)
+    assert started.is_start
     for stream in [running, *waiting[1:], newcomer]:
         await collect(stream)
 
@@ -120,10 +127,9 @@ async def test_what_waits_in_a_worker_waits_no_longer_than_it_may(
     worker = world.start_worker(backend)
     running = await start_one(world, gate)
     ahead = await accept(world, "b")
-    job = world.job("c", timeout_s=0.3)
     with pytest.raises(QueueTimeout, match="as number 2 in line, and was"):
-        await collect(await world.client.submit(job))
-    await until(lambda: len(worker._backlog) == 2)
+        await collect(await world.submit("c", timeout_s=0.3))
+    await until(lambda: len(worker._accepted) == 2)
     gate.open()
     for stream in (running, ahead):
         await collect(stream)
@@ -144,7 +150,7 @@ async def test_what_waits_in_a_dead_worker_goes_on_in_the_next(
 async def test_a_draining_worker_hands_back_what_waits_at_once(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_LOST_AFTER_S", WAIT_S)
+    monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", WAIT_S)
     worker = world.start_worker(gated(gate))
     running = await start_one(world, gate)
     waiting = [await accept(world, letter) for letter in "bc"]
@@ -167,7 +173,7 @@ async def test_a_worker_that_is_told_to_drain_while_it_loads_ends(world: World) 
 async def test_what_comes_to_a_worker_that_drains_is_queued_again_at_once(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_LOST_AFTER_S", WAIT_S)
+    monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", WAIT_S)
     worker = world.start_worker(gated(gate))
     running = await start_one(world, gate)
     worker.drain()
@@ -190,7 +196,7 @@ async def test_what_is_handed_back_to_a_full_queue_is_not_lost(
     monkeypatch.setattr(channel_layers["queue"], "capacity", 1)
     monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
     worker.drain()
-    await until(lambda: not any(stream.owner for stream in waiting))
+    await until(lambda: not any(stream.worker for stream in waiting))
     world.start_worker(scripted(FakeBackend()), "life-2")
     for stream, letter in zip(waiting, "bcd", strict=True):
         assert text_of(await collect(stream)) == letter * 9
@@ -217,12 +223,14 @@ async def test_a_worker_with_room_comes_first_to_the_queue(
     busy = world.start_worker(gated(gate))
     await start_one(world, gate)
     idle = world.start_worker(scripted(FakeBackend()), "life-2")
-    await until(lambda: not busy._peers.is_alone and not idle._peers.is_alone)
+    await until(
+        lambda: not busy._stealing.peers.is_alone and not idle._stealing.peers.is_alone
+    )
     # Since before there was another, the busy one has been waiting for a request.
     assert text_of(await collect(await world.submit("b"))) == "b" * 9
     for letter in "cdefg":
         stream = await accept(world, letter)
-        assert stream.owner == "life-2"
+        assert stream.worker == "life-2"
         await collect(stream)
 
 
@@ -231,7 +239,11 @@ async def test_a_full_worker_takes_what_nobody_else_does(
 ) -> None:
     first = world.start_worker(gated(gate))
     second = world.start_worker(gated(gate), "life-2")
-    await until(lambda: not first._peers.is_alone and not second._peers.is_alone)
+    await until(
+        lambda: (
+            not first._stealing.peers.is_alone and not second._stealing.peers.is_alone
+        )
+    )
     for letter in "abcdef":
         await accept(world, letter)
     assert await depth(channel_layers["queue"], queue_name(world.model_id)) == 0
@@ -246,7 +258,7 @@ async def test_an_answer_that_goes_on_comes_before_what_has_not_begun(
     second = Gate()
     world.max_waiting = 1
     world.start_worker(gated(second), "life-2")
-    await until(lambda: running.owner == "life-2")
+    await until(lambda: running.worker == "life-2")
     waiting = await world.submit("b", key="first", priority=-100)
     with pytest.raises(QueueFull):
         await collect(await world.submit("c", key="first", priority=-100))
@@ -260,10 +272,10 @@ async def test_whatever_happens_to_workers_every_answer_is_whole(
     world: World, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Thirty requests, while workers are killed, drained and started at random."""
-    monkeypatch.setattr(client_module, "_MAX_ATTEMPTS", 1000)
+    monkeypatch.setattr(stream_watch, "_MAX_ATTEMPTS", 1000)
     chance = random.Random(seed)
     lives = count()
-    alive: dict[str, tuple[Worker, Gate]] = {}
+    alive: dict[str, tuple[ModelServer, Gate]] = {}
 
     def start() -> None:
         name, gate = f"life-{next(lives)}", Gate()

@@ -9,51 +9,51 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.errors import EngineUnavailable, RequestRejected
-from inference.transport.jobs import DetokenizeJob, EmbedJob, TokenizeJob
-from inference.transport.messages import (
-    Accepted,
-    Detokenized,
-    Embedded,
-    Finished,
-    Started,
-    Tokenized,
+from inference.engine.output import PoolingOutput
+from inference.engine.request import (
+    DetokenizationRequest,
+    PoolingRequest,
+    TokenizationRequest,
 )
+from inference.errors import EngineUnavailable, RequestRejected
+from inference.transport.messages.events import Accepted, Detokenized, Tokenized
+from inference.transport.stream import new_request_id
 from tests.inference.engine.fake_embedder import BAD, FakeEmbedder
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, collect, until
 
 if TYPE_CHECKING:
-    from inference.transport.messages import Event
-    from inference.transport.stream import AnyJob, Stream
+    from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
+    from inference.transport.stream import Stream
     from tests.inference.world import World
 
 #: Only to let the client ask; what it would learn is scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def embed_job(world: World, *texts: str | list[int], **fields: Any) -> EmbedJob:
+def embed(*texts: str | list[int], **fields: Any) -> PoolingRequest:
     values: dict[str, Any] = {
-        "model_id": world.model_id,
-        "model_name": "fake",
         "inputs": texts,
         "paths": tuple(f"input[{number}]" for number in range(len(texts))),
-        "timeout_s": 30,
         "key": "k",
         **fields,
     }
-    return EmbedJob(**values)
+    return PoolingRequest(new_request_id(), (), **values)
 
 
-async def run(world: World, job: AnyJob) -> list[Event]:
-    return await collect(await world.client.submit(job))
+async def submit(world: World, request: ModelRequest) -> Stream:
+    return await world.client.submit(request, world.queue())
+
+
+async def run(world: World, request: ModelRequest) -> list[Event]:
+    return await collect(await submit(world, request))
 
 
 def numbers(events: list[Event]) -> list[tuple[float, ...]]:
-    (embedded,) = [event for event in events if isinstance(event, Embedded)]
-    return [
-        struct.unpack(f"<{len(vector) // 4}f", vector) for vector in embedded.vectors
-    ]
+    last = events[-1]
+    assert isinstance(last, PoolingOutput)
+    return [struct.unpack(f"<{len(vector) // 4}f", vector) for vector in last.vectors]
 
 
 def gated(gate: Gate, *, n_batch: int = 16, n_seq_max: int = 4) -> FakeEmbedder:
@@ -65,27 +65,29 @@ def gated(gate: Gate, *, n_batch: int = 16, n_seq_max: int = 4) -> FakeEmbedder:
 
 async def test_texts_and_tokens_become_vectors(world: World) -> None:
     world.start_worker(FakeEmbedder(), task="embed")
-    events = await run(world, embed_job(world, "xyz", [112, 113], "r"))
-    assert [type(event) for event in events] == [Accepted, Started, Embedded, Finished]
+    events = await run(world, embed("xyz", [112, 113], "r"))
+    accepted, start, end = events
     length = math.hypot(120, 122, 3)
     assert numbers(events)[0] == pytest.approx((120 / length, 122 / length, 3 / length))
     assert len(numbers(events)) == 3
-    assert isinstance(events[0], Accepted)
-    assert isinstance(events[-1], Finished)
-    assert events[0].prompt_tokens == events[-1].usage.prompt_tokens == 6
+    assert isinstance(accepted, Accepted)
+    assert isinstance(start, PoolingOutput)
+    assert isinstance(end, PoolingOutput)
+    assert start.is_start
+    assert accepted.prompt_tokens == end.num_prompt == 6
 
 
 async def test_documents_get_scores(world: World) -> None:
     world.start_worker(FakeEmbedder(is_ranking=True), task="rank")
-    events = await run(world, embed_job(world, "act", "dog", query="cat"))
+    events = await run(world, embed("act", "dog", query="cat"))
     assert numbers(events) == [(3.0,), (0.0,)]
 
 
 async def test_an_input_that_is_too_long_is_refused_by_its_path(world: World) -> None:
     world.start_worker(FakeEmbedder(n_ctx=8), task="embed")
-    job = embed_job(world, "short", "much too long", paths=("input[32]", "input[33]"))
+    request = embed("short", "much too long", paths=("input[32]", "input[33]"))
     with pytest.raises(RequestRejected, match=r"8 tokens.* has 13") as caught:
-        await run(world, job)
+        await run(world, request)
     assert caught.value.code == "context_length_exceeded"
     assert caught.value.param == "input[33]"
 
@@ -93,13 +95,13 @@ async def test_an_input_that_is_too_long_is_refused_by_its_path(world: World) ->
 async def test_a_document_that_is_too_long_counts_with_the_query(world: World) -> None:
     world.start_worker(FakeEmbedder(n_ctx=8, is_ranking=True), task="rank")
     with pytest.raises(RequestRejected, match="has 9 tokens with the query"):
-        await run(world, embed_job(world, "12345", query="cat"))
+        await run(world, embed("12345", query="cat"))
 
 
 async def test_what_cannot_be_computed_fails_alone(world: World) -> None:
     world.start_worker(FakeEmbedder(), task="embed")
-    good = await world.client.submit(embed_job(world, "p", "q"))
-    bad = await world.client.submit(embed_job(world, "r", BAD))
+    good = await submit(world, embed("p", "q"))
+    bad = await submit(world, embed("r", BAD))
     with pytest.raises(EngineUnavailable, match="llama_decode returned -3"):
         await collect(bad)
     assert len(numbers(await collect(good))) == 2
@@ -110,11 +112,11 @@ async def test_a_flood_of_one_key_does_not_delay_another(
 ) -> None:
     backend = gated(gate, n_batch=4, n_seq_max=4)
     world.start_worker(backend, task="embed")
-    flood = await world.client.submit(embed_job(world, *["ffff"] * 100, key="flood"))
+    flood = await submit(world, embed(*["ffff"] * 100, key="flood"))
     gate.allow(1)
     await until(lambda: flood.is_started)
-    other = await world.client.submit(embed_job(world, "oooo", key="other"))
-    await until(lambda: bool(other.owner))
+    other = await submit(world, embed("oooo", key="other"))
+    await until(lambda: bool(other.worker))
     # One batch was under way, and one goes to who has waited longer.
     gate.allow(3)
     assert len(numbers(await collect(other))) == 1
@@ -128,13 +130,13 @@ async def test_what_nobody_waits_for_is_computed_no_further(
 ) -> None:
     backend = gated(gate, n_seq_max=1)
     worker = world.start_worker(backend, task="embed")
-    stream = await world.client.submit(embed_job(world, *"pqrs"))
+    stream = await submit(world, embed(*"pqrs"))
     gate.allow(1)
     await until(lambda: stream.is_started)
     await stream.aclose()
-    await until(lambda: not len(worker._backlog))
+    await until(lambda: not len(worker._accepted))
     gate.open()
-    events = await run(world, embed_job(world, "t"))
+    events = await run(world, embed("t"))
     assert len(numbers(events)) == 1
     assert ["s"] not in backend.batches
 
@@ -143,8 +145,8 @@ async def test_a_worker_that_dies_leaves_its_texts_to_the_next(
     world: World, gate: Gate
 ) -> None:
     world.start_worker(gated(gate), task="embed")
-    stream: Stream = await world.client.submit(embed_job(world, "p", "q"))
-    await until(lambda: bool(stream.owner))
+    stream: Stream = await submit(world, embed("p", "q"))
+    await until(lambda: bool(stream.worker))
     await world.kill("life-1")
     world.start_worker(FakeEmbedder(), "life-2", task="embed")
     assert len(numbers(await collect(stream))) == 2
@@ -153,7 +155,7 @@ async def test_a_worker_that_dies_leaves_its_texts_to_the_next(
 async def test_a_worker_that_writes_text_makes_no_vectors(world: World) -> None:
     world.start_worker(FakeBackend())
     with pytest.raises(RequestRejected, match="loaded to generate, not to embed"):
-        await run(world, embed_job(world, "x"))
+        await run(world, embed("x"))
 
 
 async def test_a_worker_that_makes_vectors_writes_no_text(world: World) -> None:
@@ -168,20 +170,16 @@ async def test_text_becomes_tokens_and_text_again_without_a_step(
 ) -> None:
     backend = FakeBackend() if task == "generate" else FakeEmbedder()
     world.start_worker(backend, task=task)
-    common: dict[str, Any] = {
-        "model_id": world.model_id,
-        "model_name": "fake",
-        "timeout_s": 30,
-    }
-    _, tokenized, _ = await run(world, TokenizeJob(**common, text="héy"))
+    _, tokenized = await run(world, TokenizationRequest("a", "héy"))
     assert isinstance(tokenized, Tokenized)
     assert tokenized.tokens == (104, 233, 121)
     assert tokenized.pieces == (b"h", "é".encode(), b"y")
-    job = DetokenizeJob(**common, tokens=tokenized.tokens, path="tokens")
-    _, detokenized, _ = await run(world, job)
+    _, detokenized = await run(
+        world, DetokenizationRequest("b", tokenized.tokens, path="tokens")
+    )
     assert isinstance(detokenized, Detokenized)
     assert detokenized.text == "héy"
-    unknown = DetokenizeJob(**common, tokens=(1, 0x110000), path="tokens")
+    unknown = DetokenizationRequest("c", (1, 0x110000), path="tokens")
     with pytest.raises(RequestRejected) as caught:
         await run(world, unknown)
     assert caught.value.param == "tokens[1]"
@@ -191,7 +189,7 @@ async def test_a_draining_worker_finishes_the_texts_that_it_has_begun(
     world: World, gate: Gate
 ) -> None:
     worker = world.start_worker(gated(gate, n_seq_max=1), task="embed")
-    stream = await world.client.submit(embed_job(world, *"pqrs"))
+    stream = await submit(world, embed(*"pqrs"))
     gate.allow(1)
     await until(lambda: stream.is_started)
     worker.drain()

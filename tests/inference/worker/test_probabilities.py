@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.engine import SamplingParams
+from inference.engine.output import SequenceOutput
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
-from inference.transport.messages import Finished, PromptScored, TokensGenerated
+from inference.engine.sequence import FinishReason
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import collect
 
@@ -53,7 +54,7 @@ async def test_tokens_come_with_their_probabilities(world: World) -> None:
     chosen = [
         (each.chosen.piece, each.chosen.logprob)
         for event in events
-        if isinstance(event, (TokensGenerated, Finished))
+        if isinstance(event, SequenceOutput)
         for each in event.logprobs
     ]
     # The end token is one of them.
@@ -68,11 +69,10 @@ async def test_a_prompts_probabilities_come_before_the_answer(world: World) -> N
     params = SamplingParams(prompt_logprobs=0, max_tokens=0)
     events = await collect(await world.submit("go", params=params))
 
-    scored, finished = events[-2:]
-    assert isinstance(scored, PromptScored)
-    assert [each.chosen.piece for each in scored.logprobs] == [b"g", b"o"]
-    assert isinstance(finished, Finished)
-    assert (finished.reason, finished.usage.completion_tokens) == ("length", 0)
+    last = events[-1]
+    assert isinstance(last, SequenceOutput)
+    assert [each.chosen.piece for each in last.prompt_logprobs] == [b"g", b"o"]
+    assert (last.finish_reason, last.num_output) == (FinishReason.LENGTH, 0)
 
 
 async def test_what_takes_long_is_prepared_before_the_engine_has_the_request(

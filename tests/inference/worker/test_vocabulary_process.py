@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from inference.engine.llama.vocabulary import Vocabularies
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.errors import EngineUnavailable, ModelLoadFailed, RequestRejected
-from inference.transport.messages import Detokenize, Detokenized, Tokenize, Tokenized
+from inference.transport.messages.events import Detokenized, Tokenized
 from inference.worker import vocabulary_process as module
 from inference.worker.vocabulary_process import VocabularyProcess
 
@@ -30,8 +31,8 @@ async def process() -> AsyncIterator[VocabularyProcess]:
     await process.aclose()
 
 
-def tokenize(text: str, **more: Any) -> Tokenize:
-    return Tokenize("r", "", text, 0, **more)
+def tokenize(text: str, **more: Any) -> TokenizationRequest:
+    return TokenizationRequest("r", text, **more)
 
 
 def pid_of(process: VocabularyProcess) -> int:
@@ -47,7 +48,7 @@ async def test_a_text_becomes_tokens_and_the_tokens_become_the_text(
     assert isinstance(said, Tokenized)
     assert b"".join(said.pieces) == b"Once upon a time <|im_end|>"
     assert len(said.tokens) == 6
-    back = await process.ask(paths, Detokenize("r", "", said.tokens, "tokens", 0))
+    back = await process.ask(paths, DetokenizationRequest("r", said.tokens, "tokens"))
     assert back == Detokenized("r", "Once upon a time <|im_end|>")
 
 
@@ -78,7 +79,7 @@ async def test_a_token_that_there_is_not_is_named(
 ) -> None:
     with pytest.raises(RequestRejected, match=r"'tokens\[1\]'") as caught:
         await process.ask(
-            (str(sample_model_path),), Detokenize("r", "", (1, 10**6), "tokens", 0)
+            (str(sample_model_path),), DetokenizationRequest("r", (1, 10**6), "tokens")
         )
     assert caught.value.param == "tokens[1]"
 

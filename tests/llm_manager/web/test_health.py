@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import ApiKey
-from inference import services
 from inference.models import WorkerState
+from inference.transport import queue_depths
 from tests.factories import make_model, make_node, make_worker
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, read_stream
@@ -75,7 +75,7 @@ async def test_without_redis_it_is_503(
     async def fail() -> None:
         raise RedisConnectionError("connection refused")
 
-    monkeypatch.setattr(services, "queue_depths", fail)
+    monkeypatch.setattr(queue_depths, "queue_depths", fail)
     await sync_to_async(make_node)()
 
     response = await admin_api.get("/health/detailed")

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from inference.api.view import ApiView
 from inference.engine.sampling.params import SamplingParams
+from inference.transport.queue import ModelQueue
 from tests.factories import make_api_key, make_model
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, call_view, chat_body
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from accounts.models import ApiKey
     from registry.models import Model
-    from tests.fakes import FakeEngineClient
+from tests.fakes import FakeEngineClient
 
 
 async def test_an_answer_has_openais_shape(api: Api) -> None:
@@ -67,13 +68,13 @@ async def test_the_job_is_the_rendered_conversation_with_the_models_defaults(
 ) -> None:
     await api.chat()
 
-    [job] = engine.jobs
-    assert job.prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-    assert job.params == SamplingParams(temperature=0.7, top_p=0.9, max_tokens=4096)
-    assert (job.model_id, job.model_name, job.special) == (model.pk, "tiny", True)
-    assert (job.tenant, job.key) == (str(key[0].owner_id), key[0].prefix)
-    assert (job.weight, job.priority) == (1, 0)
-    assert job.timeout_s == 300
+    [request] = engine.requests
+    assert request.prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert request.params == SamplingParams(temperature=0.7, top_p=0.9, max_tokens=4096)
+    assert request.add_special_tokens
+    assert (request.owner, request.key) == (str(key[0].owner_id), key[0].prefix)
+    assert (request.weight, request.priority) == (1, 0)
+    assert engine.queues == [ModelQueue(model.pk, "tiny", timeout_s=300)]
     assert engine.streams[0].is_closed
 
 
@@ -95,7 +96,7 @@ async def test_every_sampling_parameter_reaches_the_engine(
         user="someone",
     )
 
-    assert engine.jobs[0].params == SamplingParams(
+    assert engine.requests[0].params == SamplingParams(
         temperature=0.0,
         top_p=0.5,
         top_k=7,
@@ -124,7 +125,7 @@ async def test_the_models_row_comes_before_the_configuration(
 
     await api.chat(model="own")
 
-    assert engine.jobs[0].params == SamplingParams(repeat_penalty=1.3, **row)
+    assert engine.requests[0].params == SamplingParams(repeat_penalty=1.3, **row)
 
 
 async def test_n_answers_come_in_order_and_the_prompt_is_counted_once(
@@ -146,7 +147,7 @@ async def test_n_answers_come_in_order_and_the_prompt_is_counted_once(
         "total_tokens": 9,
         "prompt_tokens_details": {"cached_tokens": 0},
     }
-    assert [job.params.seed for job in engine.jobs] == [7, 8]
+    assert [request.params.seed for request in engine.requests] == [7, 8]
     assert all(stream.is_closed for stream in engine.streams)
 
 
@@ -188,7 +189,7 @@ async def test_a_chat_with_tool_calls_in_its_past_goes_to_the_template(
         ],
     )
 
-    assert engine.jobs[0].prompt == (
+    assert engine.requests[0].prompt == (
         '[system|Be kind.|][user|Hi|][assistant||{"city": "Paris"}][tool|sunny|call_1]'
     )
 
@@ -275,7 +276,7 @@ async def test_charlie_learns_nothing_of_a_model_that_is_not_his(
     assert foreign.content.replace(b"tiny", b"?") == imagined.content.replace(
         b"no-such-model", b"?"
     )
-    assert [job.model_name for job in engine.jobs] == ["his"]
+    assert [queue.model_name for queue in engine.queues] == ["his"]
 
 
 async def test_no_body_is_needed_to_be_refused(api: Api) -> None:

@@ -29,7 +29,7 @@ MUST_THINK = TEMPLATE + "{{ '<think>\\n' }}"
 async def prompt_of(api: Api, engine: FakeEngineClient, **body: Any) -> str:
     response = await api.chat(**body)
     assert response.status_code == 200, response.content
-    return str(engine.jobs[-1].prompt)
+    return str(engine.requests[-1].prompt)
 
 
 async def refused_param(api: Api, **body: Any) -> str:
@@ -45,7 +45,7 @@ async def test_an_assistants_last_message_is_gone_on_with(
 
     choice = await choice_of(api, messages=[ASK, BEGUN])
 
-    assert engine.jobs[0].prompt == (
+    assert engine.requests[0].prompt == (
         "<|im_start|>user\nCapital?<|im_end|>\n<|im_start|>assistant\nIt is "
     )
     assert choice["message"]["content"] == "Paris."
@@ -125,7 +125,7 @@ async def test_a_begun_thought_has_a_budget_too(
 
     await prompt_of(api, engine, model="m", messages=[ASK, THOUGHT], thinking_budget=3)
 
-    assert engine.jobs[0].params.thinking.is_begun
+    assert engine.requests[0].params.thinking.is_begun
 
 
 @pytest.mark.parametrize(

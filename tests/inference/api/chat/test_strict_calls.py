@@ -165,7 +165,7 @@ async def test_a_strict_tool_binds_calls_and_no_tool_binds_nothing(
     await choice_of(api, model="hermes", tools=[strict], tool_choice="none")
 
     assert called(choice["message"]) == [("get_weather", GOOD)]
-    bound = [job.params.grammar is not None for job in engine.jobs]
+    bound = [request.params.grammar is not None for request in engine.requests]
     assert bound == [True, False, False]
 
 

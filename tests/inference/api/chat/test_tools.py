@@ -12,7 +12,6 @@ import pytest
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.engine.structured_output.control_tokens import spelled
 from inference.output_parsers.families import OUTPUT_PARSERS
-from inference.transport.messages import TokensGenerated
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
 from tests.inference.api.tool_models import (
@@ -31,6 +30,7 @@ from tests.inference.api.tool_models import (
 from tests.inference.engine.structured_output.recogniser import allows
 
 if TYPE_CHECKING:
+    from inference.engine.output import SequenceOutput
     from tests.fakes import FakeEngineClient
 
 PARIS = ("get_weather", {"city": 'Par"is', "days": 3})
@@ -46,8 +46,8 @@ HERMES_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
 
 
 def grammar_of(engine: FakeEngineClient) -> str:
-    """Return the grammar of the last job, for a vocabulary without marks."""
-    grammar = engine.jobs[-1].params.grammar
+    """Return the grammar of the last request, for a vocabulary without marks."""
+    grammar = engine.requests[-1].params.grammar
     assert grammar is not None
     return spelled(grammar, {})
 
@@ -148,8 +148,8 @@ async def test_without_tools_nothing_is_a_call_and_text_goes_through_as_it_is(
     assert choice["message"]["content"] == HERMES_CALL
     assert choice["finish_reason"] == "stop"
     assert chunks[0]["delta"] == {"role": "assistant", "content": ""}
-    assert engine.jobs[0].params.control_tokens == ()
-    assert "tool" not in engine.jobs[0].prompt
+    assert engine.requests[0].params.control_tokens == ()
+    assert "tool" not in engine.requests[0].prompt
 
 
 async def test_a_name_that_is_no_tools_stays_text(
@@ -171,7 +171,7 @@ async def test_control_tokens_that_make_a_call_are_asked_for(
 
     await api.chat(model="mistral", tools=TOOLS)
 
-    assert "[TOOL_CALLS]" in engine.jobs[0].params.control_tokens
+    assert "[TOOL_CALLS]" in engine.requests[0].params.control_tokens
 
 
 # One call --------------------------------------------------------------------------
@@ -230,7 +230,7 @@ async def test_a_template_is_given_the_tools(
 
     await api.chat(model="hermes", tools=[WEATHER, strict])
 
-    told = re.findall(r"\[tool (.*?)\](?=\[)", engine.jobs[0].prompt)
+    told = re.findall(r"\[tool (.*?)\](?=\[)", engine.requests[0].prompt)
     nothing = {"type": "object", "properties": {}}
     assert [json.loads(text) for text in told] == [
         WEATHER,
@@ -250,7 +250,7 @@ async def test_a_model_whose_template_knows_no_tools_is_told_in_words(
         api, tools=TOOLS, messages=[{"role": "system", "content": "Be kind."}, ASKED]
     )
 
-    prompt = engine.jobs[0].prompt
+    prompt = engine.requests[0].prompt
     assert isinstance(prompt, str)
     system, _, rest = prompt.partition("<|im_end|>")
     assert system.startswith("<|im_start|>system\nBe kind.\n\nYou can call functions.")
@@ -268,7 +268,7 @@ async def test_a_conversation_with_calls_goes_to_a_template_that_knows_none_as_t
 
     await api.chat(messages=[ASKED, called_twice, ANSWERED, told])
 
-    assert engine.jobs[0].prompt == (
+    assert engine.requests[0].prompt == (
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nWait.\n\n"
         '{"name": "get_weather", "arguments": {"city": "Paris"}}\n'
         '{"name": "now", "arguments": {}}<|im_end|>\n'
@@ -285,7 +285,7 @@ async def test_calls_and_results_come_back_in_the_shape_of_the_template(
 
     await api.chat(model="hermes", messages=[ASKED, said, ANSWERED])
 
-    assert engine.jobs[0].prompt == (
+    assert engine.requests[0].prompt == (
         '[user  Hi][assistant  call_1{"name": "get_weather", "arguments": '
         '{"city": "Paris"}}Hm.][tool get_weather sunnycall_1]'
     )
@@ -301,7 +301,7 @@ async def test_a_template_for_tools_is_used_where_there_are_any(
     await api.chat(model="hermes", tools=TOOLS)
     await api.chat(model="hermes", messages=[ASKED, CALLED, ANSWERED])
 
-    prompts = [str(job.prompt)[:6] for job in engine.jobs]
+    prompts = [str(request.prompt)[:6] for request in engine.requests]
     assert prompts == ["plain", "T[tool", "T[user"]
 
 
@@ -337,7 +337,7 @@ async def test_a_named_function_is_called_once_and_no_other(
 
     write = OUTPUT_PARSERS["hermes"].framing.write
     grammar = grammar_of(engine)
-    assert "get_weather" in str(engine.jobs[0].prompt)
+    assert "get_weather" in str(engine.requests[0].prompt)
     assert allows(grammar, write([("now", {})]))
     assert not allows(grammar, write([("now", {}), ("now", {})]))
     assert not allows(grammar, write([PARIS]))
@@ -375,9 +375,9 @@ async def test_tools_that_are_not_allowed_are_not_told(
 
     answer = await choice_of(api, model="hermes", tools=TOOLS, tool_choice=choice)
 
-    assert "get_weather" not in str(engine.jobs[0].prompt)
+    assert "get_weather" not in str(engine.requests[0].prompt)
     assert called(answer["message"]) == [("now", {})]
-    assert (engine.jobs[0].params.grammar is not None) is (mode == "required")
+    assert (engine.requests[0].params.grammar is not None) is (mode == "required")
 
 
 @pytest.mark.parametrize("family", TELL_TALES)
@@ -590,7 +590,7 @@ async def test_a_bad_request_is_400_and_names_the_field(
 
     error = response.json()["error"]
     assert (response.status_code, error["param"], error["code"]) == (400, param, code)
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 async def test_a_schema_that_is_only_told_may_have_what_cannot_be_enforced(
@@ -608,7 +608,9 @@ async def test_a_refusal_comes_back_as_what_was_said(
 
     await api.chat(messages=[ASKED, refused, ASKED])
 
-    assert "<|im_start|>assistant\nI cannot.<|im_end|>" in str(engine.jobs[0].prompt)
+    assert "<|im_start|>assistant\nI cannot.<|im_end|>" in str(
+        engine.requests[0].prompt
+    )
 
 
 async def test_a_client_that_goes_away_ends_a_call(
@@ -631,9 +633,9 @@ async def test_probabilities_are_told_though_the_text_is_no_content(
 ) -> None:
     await make_tool_model("hermes")
 
-    def likely(text: str) -> TokensGenerated:
-        told = TokenLogprobs(TokenLogprob(7, text.encode(), -0.5))
-        return TokensGenerated("", (7,), text, (told,))
+    def likely(text: str) -> SequenceOutput:
+        logprobs = TokenLogprobs(TokenLogprob(7, text.encode(), -0.5))
+        return tokens(text, logprobs=(logprobs,))
 
     pieces = ["<tool_call>", '{"name": "now"', ', "arguments": {}}']
     engine.enqueue(begun(), *([likely(piece)] for piece in pieces), [finished()])

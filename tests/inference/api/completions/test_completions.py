@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import begun, finished, tokens
 
 if TYPE_CHECKING:
-    from inference.transport.messages import Event
+    from inference.transport.messages.events import Event
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
 
@@ -38,8 +38,12 @@ async def test_an_answer_has_openais_shape(api: Api, engine: FakeEngineClient) -
             "prompt_tokens_details": {"cached_tokens": 0},
         },
     }
-    [job] = engine.jobs
-    assert (job.prompt, job.special, job.params.max_tokens) == ("Once", True, 16)
+    [request] = engine.requests
+    assert (request.prompt, request.add_special_tokens, request.params.max_tokens) == (
+        "Once",
+        True,
+        16,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,9 @@ async def test_a_prompt_is_text_or_tokens_or_several(
     response = await api.complete(prompt=prompt)
 
     assert response.status_code == 200
-    assert [job.prompt for job in engine.jobs] == prompts
+    assert [
+        request.prompt_token_ids or request.prompt for request in engine.requests
+    ] == prompts
 
 
 async def test_answers_are_ordered_by_prompt_and_every_prompt_is_counted_once(
@@ -73,7 +79,7 @@ async def test_answers_are_ordered_by_prompt_and_every_prompt_is_counted_once(
     body = (await api.complete(prompt=["a", "b"], n=2)).json()
 
     assert [choice["text"] for choice in body["choices"]] == ["0", "1", "2", "3"]
-    assert [job.prompt for job in engine.jobs] == ["a", "a", "b", "b"]
+    assert [request.prompt for request in engine.requests] == ["a", "a", "b", "b"]
     assert body["usage"] == {
         "prompt_tokens": 20,
         "completion_tokens": 4,
@@ -119,7 +125,7 @@ async def test_a_bad_body_is_400_and_names_the_field(
     error = response.json()["error"]
     assert (response.status_code, error["param"], error["code"]) == (400, param, code)
     assert error["type"] == "invalid_request_error"
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 async def test_members_that_ask_for_nothing_are_let_in(api: Api) -> None:

@@ -28,7 +28,7 @@ async def test_a_suffix_goes_to_the_worker(api: Api, engine: FakeEngineClient) -
     )
 
     assert response.status_code == 200
-    assert [(job.prompt, job.suffix) for job in engine.jobs] == [
+    assert [(request.prompt, request.suffix) for request in engine.requests] == [
         ("def f(", ":\n"),
         ("def f(", ":\n"),
         ("x", ":\n"),
@@ -46,7 +46,7 @@ async def test_a_model_that_cannot_is_named(api: Api) -> None:
 async def test_no_suffix_asks_for_nothing(api: Api, engine: FakeEngineClient) -> None:
     for suffix in ("", None):
         assert (await api.complete(suffix=suffix)).status_code == 200
-    assert [job.suffix for job in engine.jobs] == ["", ""]
+    assert [request.suffix for request in engine.requests] == ["", ""]
 
 
 async def test_a_suffix_has_no_echo_and_keeps_to_the_limits(api: Api) -> None:

@@ -26,7 +26,6 @@ from tests.inference.api.embedders import (
     FakeEmbedderClient,
     make_embedder,
     packed,
-    told,
     vector,
 )
 from tests.llm_manager.web.test_docs import check, fits
@@ -123,7 +122,7 @@ async def test_more_dimensions_than_the_model_has_are_refused_before_it_runs(
     assert refusal(response) == (400, "invalid_value", "dimensions")
     assert "5" in response.json()["error"]["message"]
     assert "4 numbers" in response.json()["error"]["message"]
-    assert not embedder.jobs
+    assert not embedder.requests
 
 
 async def test_the_models_own_width_counts_where_its_row_does_not_know(
@@ -147,9 +146,9 @@ async def test_two_thousand_inputs_go_out_in_parts_and_come_back_in_order(
     assert len(answer["data"]) == len(texts)
     for item, text in zip(answer["data"], texts, strict=True):
         assert item["embedding"] == pytest.approx(vector(text), rel=1e-6)
-    assert max(len(job.inputs) for job in embedder.jobs) == 32
-    assert [text for job in embedder.jobs for text in job.inputs] == texts
-    assert embedder.jobs[1].paths[0] == "input[32]"
+    assert max(len(request.inputs) for request in embedder.requests) == 32
+    assert [text for request in embedder.requests for text in request.inputs] == texts
+    assert embedder.requests[1].paths[0] == "input[32]"
     assert all(stream.is_closed for stream in embedder.streams)
 
 
@@ -157,7 +156,7 @@ async def test_long_inputs_go_out_in_smaller_parts(
     api: Api, embedder: FakeEmbedderClient
 ) -> None:
     await embed(api, input=["x" * 40_000, "y" * 40_000, "z"])
-    assert [len(job.inputs) for job in embedder.jobs] == [1, 2]
+    assert [len(request.inputs) for request in embedder.requests] == [1, 2]
 
 
 async def test_others_are_served_while_a_large_answer_is_written(
@@ -222,7 +221,7 @@ async def test_what_cannot_be_is_refused_by_name(
     response = await embed(api, **body)
     assert refusal(response)[1:] == (code, param)
     assert response.status_code == (404 if code == "model_not_found" else 400)
-    assert not embedder.jobs
+    assert not embedder.requests
 
 
 async def test_an_input_that_is_too_long_is_an_error_and_never_cut(
@@ -274,18 +273,6 @@ async def test_an_answer_that_takes_too_long_is_408(
     assert embedder.streams[0].is_closed
 
 
-async def test_what_a_second_worker_says_again_counts_once(
-    api: Api, embedder: FakeEmbedderClient
-) -> None:
-    await embed(api, input=["a", "b"])
-    (job,) = embedder.jobs
-    embedded, finished = told(job)
-    embedder.enqueue(begun(), [embedded], [embedded, finished])
-    answer = (await embed(api, input=["a", "b"])).json()
-    assert len(answer["data"]) == 2
-    assert answer["usage"]["total_tokens"] == 2
-
-
 async def test_a_key_waits_in_its_own_line_with_its_own_weight(
     minilm: Model, embedder: FakeEmbedderClient
 ) -> None:
@@ -293,8 +280,8 @@ async def test_a_key_waits_in_its_own_line_with_its_own_weight(
         scopes=[Scope.INFERENCE], rate_limit=0, weight=2.5
     )
     await embed(Api(secret), input="a", priority=-3)
-    (job,) = embedder.jobs
-    assert (job.key, job.weight, job.priority) == (key.prefix, 2.5, -3)
+    (request,) = embedder.requests
+    assert (request.key, request.weight, request.priority) == (key.prefix, 2.5, -3)
 
 
 async def test_a_model_that_makes_no_embeddings_is_refused_with_a_hint(

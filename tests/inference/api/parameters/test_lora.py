@@ -54,9 +54,9 @@ async def test_a_request_chooses_adapters_and_their_scales(
     answer = await api.chat(lora=lora)
     assert answer.status_code == 200
     assert answer.json()["model"] == "tiny"
-    assert engine.jobs[0].adapters == expected
+    assert engine.requests[0].adapters == expected
     assert (await api.complete(lora=lora)).status_code == 200
-    assert engine.jobs[1].adapters == expected
+    assert engine.requests[1].adapters == expected
 
 
 async def test_an_adapter_is_named_with_the_model(
@@ -64,8 +64,8 @@ async def test_an_adapter_is_named_with_the_model(
 ) -> None:
     answer = await api.chat(model="tiny:pirate")
     assert answer.json()["model"] == "tiny:pirate"
-    assert engine.jobs[0].adapters == (("pirate", 1.0),)
-    assert engine.jobs[0].model_name == "tiny"
+    assert engine.requests[0].adapters == (("pirate", 1.0),)
+    assert engine.queues[0].model_name == "tiny"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_what_there_is_not_is_refused_by_name(
     assert answer.status_code == 400
     assert (error["code"], error["param"]) == (code, param)
     assert words in error["message"]
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize("name", ["tiny:stranger", "tiny:", ":pirate", "pirate"])

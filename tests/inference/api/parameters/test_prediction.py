@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +10,12 @@ from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
 
 if TYPE_CHECKING:
-    from inference.transport.messages import Finished
+    from inference.engine.output import SequenceOutput
     from tests.fakes import FakeEngineClient
 
 
-def guessed(accepted: int, rejected: int) -> Finished:
-    event = finished()
-    usage = replace(event.usage, accepted=accepted, rejected=rejected)
-    return replace(event, usage=usage)
+def guessed(accepted: int, rejected: int) -> SequenceOutput:
+    return finished(num_drafted=accepted + rejected, num_accepted=accepted)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +28,7 @@ async def test_a_prediction_goes_to_the_engine(
 ) -> None:
     response = await api.chat(prediction={"type": "content", "content": content})
     assert response.status_code == 200
-    assert engine.jobs[0].prediction == "Hello world"
+    assert engine.requests[0].prediction == "Hello world"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ async def test_what_is_thought_is_told_apart(
         "content": "It is 2.",
     }
     assert (
-        engine.jobs[0].params.control_tokens
+        engine.requests[0].params.control_tokens
         == OUTPUT_PARSERS["hermes"].preserved_tokens
     )
 
@@ -167,7 +167,7 @@ async def test_channels_are_never_content(api: Api, engine: FakeEngineClient) ->
 
     assert choice["message"]["reasoning_content"] == "Hm."
     assert choice["message"]["content"] == "Yes."
-    assert "<|return|>" in engine.jobs[0].params.control_tokens
+    assert "<|return|>" in engine.requests[0].params.control_tokens
 
 
 async def test_earlier_thoughts_go_to_the_template(
@@ -178,7 +178,7 @@ async def test_earlier_thoughts_go_to_the_template(
 
     await api.chat(model="hermes", messages=[thought, {"role": "user", "content": "?"}])
 
-    assert engine.jobs[0].prompt == "[assistant  2.Hm.][user  ?]"
+    assert engine.requests[0].prompt == "[assistant  2.Hm.][user  ?]"
 
 
 # How long to think ------------------------------------------------------------------
@@ -204,7 +204,7 @@ async def test_an_effort_is_told_in_the_templates_words(
     response = await api.chat(model="thinker", reasoning_effort=effort)
 
     assert response.status_code == 200, response.content
-    assert engine.jobs[0].prompt == prompt
+    assert engine.requests[0].prompt == prompt
 
 
 async def test_the_templates_variables_can_be_set(
@@ -218,7 +218,7 @@ async def test_the_templates_variables_can_be_set(
         chat_template_kwargs={"enable_thinking": True, "thinking": True},
     )
 
-    assert engine.jobs[0].prompt == "low|True|True"
+    assert engine.requests[0].prompt == "low|True|True"
 
 
 THINKING = "chat_template_kwargs.thinking"
@@ -293,7 +293,7 @@ async def test_what_a_template_cannot_be_told_is_refused_by_name(
 
     error = response.json()["error"]
     assert (response.status_code, error["param"], error["code"]) == (400, param, code)
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 # Constrained answers ------------------------------------------------------------------
@@ -316,7 +316,7 @@ async def test_a_constraint_binds_the_answer_and_not_the_thought(
     await api.chat(model="hermes", guided_regex="[0-9]+")
     await api.chat(model="hermes", **required)
 
-    found = [job.params.grammar for job in engine.jobs]
+    found = [request.params.grammar for request in engine.requests]
     grammars = [grammar for grammar in found if grammar is not None]
     answers = ["42", HERMES_CALL]
     if template == MUST_THINK:
@@ -334,7 +334,7 @@ async def test_a_model_without_thoughts_keeps_the_plain_constraint(
 ) -> None:
     await api.chat(guided_choice=["yes", "no"])
 
-    grammar = engine.jobs[0].params.grammar
+    grammar = engine.requests[0].params.grammar
     assert grammar is not None
     assert (grammar.control_tokens, grammar.param) == ((), "guided_choice")
-    assert engine.jobs[0].params.control_tokens == ()
+    assert engine.requests[0].params.control_tokens == ()

@@ -33,7 +33,7 @@ def format_of(schema: Any, **more: Any) -> dict[str, Any]:
 
 
 def grammar_of(engine: FakeEngineClient) -> Grammar:
-    grammar: Grammar | None = engine.jobs[-1].params.grammar
+    grammar: Grammar | None = engine.requests[-1].params.grammar
     assert grammar is not None
     return grammar
 
@@ -97,7 +97,7 @@ async def test_what_asks_for_nothing_constrains_nothing(
     response = await api.chat(**body)
 
     assert response.status_code == 200, response.content
-    assert engine.jobs[-1].params.grammar is None
+    assert engine.requests[-1].params.grammar is None
 
 
 async def test_every_answer_and_a_stream_are_constrained(
@@ -108,8 +108,8 @@ async def test_every_answer_and_a_stream_are_constrained(
     )
     assert response.status_code == 200
 
-    grammars = {job.params.grammar for job in engine.jobs}
-    assert len(engine.jobs) == 3
+    grammars = {request.params.grammar for request in engine.requests}
+    assert len(engine.requests) == 3
     assert len(grammars) == 1
 
 
@@ -240,7 +240,7 @@ async def test_what_cannot_be_had_is_400_and_says_where(
     assert (response.status_code, error["param"]) == (400, param)
     assert reason in error["message"]
     assert error["type"] == "invalid_request_error"
-    assert engine.jobs == []
+    assert engine.requests == []
 
 
 async def test_a_grammar_that_the_model_cannot_have_is_400(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.transport.messages import Generate, from_wire, to_wire
+from inference.transport.codec import from_wire, to_wire
+from inference.transport.messages.requests import QueuedRequest
 from tests.inference.api.tool_models import TEMPLATE, make_tool_model, template_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ async def test_each_name_of_the_budget_is_known(
 
     await api.chat(model="hermes", n=2, **body)
 
-    assert [job.params.thinking for job in engine.jobs] == [THINK, THINK]
+    assert [request.params.thinking for request in engine.requests] == [THINK, THINK]
 
 
 async def test_a_budget_knows_that_the_prompt_has_begun_the_thought(
@@ -55,8 +56,8 @@ async def test_a_budget_knows_that_the_prompt_has_begun_the_thought(
 
     await api.chat(model="r1", thinking_budget=0)
 
-    assert engine.jobs[0].params.thinking.is_begun
-    assert engine.jobs[0].params.thinking.max_tokens == 0
+    assert engine.requests[0].params.thinking.is_begun
+    assert engine.requests[0].params.thinking.max_tokens == 0
 
 
 async def test_a_format_of_channels_is_closed_in_its_own_words(
@@ -66,7 +67,7 @@ async def test_a_format_of_channels_is_closed_in_its_own_words(
 
     await api.chat(model="harmony", thinking_budget=7)
 
-    thinking = engine.jobs[0].params.thinking
+    thinking = engine.requests[0].params.thinking
     assert thinking.closing == "<|end|><|start|>assistant"
     assert thinking.last_closing.endswith("<|channel|>final<|message|>")
 
@@ -76,7 +77,7 @@ async def test_minus_one_is_no_limit(api: Api, engine: FakeEngineClient) -> None
 
     await api.chat(model="hermes", thinking_budget=-1)
 
-    assert engine.jobs[0].params.thinking is None
+    assert engine.requests[0].params.thinking is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ async def test_a_template_that_reads_the_budget_is_told(
 
     await api.chat(model="seed", thinking_budget=budget)
 
-    assert engine.jobs[0].prompt == prompt
+    assert engine.requests[0].prompt == prompt
 
 
 async def test_the_effort_may_come_in_an_object(
@@ -141,7 +142,7 @@ async def test_the_effort_may_come_in_an_object(
 
     await api.chat(model="thinker", reasoning={"effort": "high"})
 
-    assert engine.jobs[0].prompt == "high"
+    assert engine.requests[0].prompt == "high"
 
 
 async def test_a_schema_and_a_required_call_bind_what_follows_the_thought(
@@ -153,8 +154,8 @@ async def test_a_schema_and_a_required_call_bind_what_follows_the_thought(
     for body in ({"response_format": {"type": "json_object"}}, {"tools": tools}):
         await api.chat(model="hermes", thinking_budget=7, **body)
 
-    assert [job.params.thinking for job in engine.jobs] == [THINK, THINK]
-    assert engine.jobs[0].params.grammar is not None
+    assert [request.params.thinking for request in engine.requests] == [THINK, THINK]
+    assert engine.requests[0].params.grammar is not None
 
 
 async def test_the_budget_reaches_the_worker(
@@ -162,10 +163,10 @@ async def test_the_budget_reaches_the_worker(
 ) -> None:
     await make_tool_model("hermes", template=MAY_THINK)
     await api.chat(model="hermes", thinking_budget=7)
-    params = engine.jobs[0].params
-    message = Generate("id", "reply", "Hi", params, deadline=1.0)
+    params = engine.requests[0].params
+    message = QueuedRequest(engine.requests[0], "reply", deadline=1.0)
 
-    assert from_wire(to_wire(message)).params == params
+    assert from_wire(to_wire(message)).request.params == params
 
 
 async def test_text_completions_know_no_thoughts(api: Api) -> None:

@@ -95,8 +95,8 @@ async def test_many_documents_go_out_in_parts_each_with_the_query(
     documents = ["dogs"] * 70 + ["cats eat"]
     answer = (await rerank(api, documents=documents, top_n=1)).json()
     assert answer["results"] == [{"index": 70, "relevance_score": 2.0}]
-    assert [job.query for job in ranker_client.jobs] == [QUERY] * 3
-    assert ranker_client.jobs[2].paths[0] == "documents[64]"
+    assert [request.query for request in ranker_client.requests] == [QUERY] * 3
+    assert ranker_client.requests[2].paths[0] == "documents[64]"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_what_cannot_be_is_refused_by_name(
     response = await rerank(api, **changes)
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (400, code, param)
-    assert not ranker_client.jobs
+    assert not ranker_client.requests
 
 
 async def test_an_embedding_model_ranks_nothing(api: Api) -> None:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.api.streaming.generation import Generation
+from inference.engine.request import GenerationRequest
 from inference.engine.sampling.params import SamplingParams
 from inference.errors import QueueFull
-from inference.transport.stream import Job
+from inference.transport.queue import ModelQueue
 from tests.fakes import FakeEngineClient, accepted, begun, finished, started, tokens
 
 if TYPE_CHECKING:
-    from inference.transport.messages import Event
+    from inference.transport.messages.events import Event
 
-JOB = Job(
-    1, "tiny", "Hi", SamplingParams(), special=True, tenant="", key="", timeout_s=9
-)
+REQUEST = GenerationRequest("a", [], SamplingParams(), prompt="Hi")
+QUEUE = ModelQueue(1, "tiny", timeout_s=9)
 
 
 async def start(engine: FakeEngineClient, count: int) -> Generation:
     """Return a generation of so many sequences."""
     generation = Generation()
-    await generation.start(engine, [JOB] * count)
+    await generation.start(engine, [REQUEST] * count, QUEUE)
     return generation
 
 
@@ -102,7 +102,7 @@ async def test_a_job_that_is_refused_leaves_the_others_to_be_closed() -> None:
     generation = Generation()
 
     with pytest.raises(QueueFull):
-        await generation.start(engine, [JOB] * 3)
+        await generation.start(engine, [REQUEST] * 3, QUEUE)
     await generation.aclose()
     await generation.aclose()
 

@@ -13,11 +13,11 @@ from inference.api.streaming.logprobs import (
     text_logprobs,
 )
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
-from inference.transport.messages import Finished, PromptScored, TokensGenerated, Usage
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import events_of, read_stream
 
 if TYPE_CHECKING:
+    from inference.engine.output import SequenceOutput
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
 
@@ -29,16 +29,21 @@ def told(piece: str | bytes, logprob: float, **top: float) -> TokenLogprobs:
     return TokenLogprobs(TokenLogprob(0, data, logprob), others)
 
 
-def sampled(*tokens: TokenLogprobs, text: str | None = None) -> TokensGenerated:
+def sampled(*chosen: TokenLogprobs, text: str | None = None) -> SequenceOutput:
     """Return the event of tokens with their probabilities."""
-    own = b"".join(token.chosen.piece for token in tokens).decode()
-    ids = tuple(range(len(tokens)))
-    return TokensGenerated("", ids, own if text is None else text, tokens)
+    own = b"".join(token.chosen.piece for token in chosen).decode()
+    text = own if text is None else text
+    return tokens(text, len(chosen), logprobs=chosen)
 
 
-def ended(*tokens: TokenLogprobs) -> Finished:
+def ended(*sampled: TokenLogprobs) -> SequenceOutput:
     """Return the event of an end that came with these tokens."""
-    return Finished("", "length", "", Usage(5, 2), tokens)
+    return finished("length", logprobs=sampled)
+
+
+def scored(*prompt: TokenLogprobs) -> SequenceOutput:
+    """Return the event of a prompt's probabilities."""
+    return tokens("", 0, prompt_logprobs=prompt)
 
 
 HELLO = told("Hello", -0.5, Hello=-0.5, Hi=-1.5)
@@ -141,7 +146,7 @@ async def test_a_chat_without_logprobs_asks_for_none(
     body = (await api.chat(logprobs=False, top_logprobs=0)).json()
 
     assert body["choices"][0]["logprobs"] is None
-    assert engine.jobs[0].params.logprobs is None
+    assert engine.requests[0].params.logprobs is None
 
 
 async def test_a_chat_with_logprobs_tells_every_token(
@@ -154,7 +159,7 @@ async def test_a_chat_with_logprobs_tells_every_token(
     content = body["choices"][0]["logprobs"]["content"]
     assert [each["token"] for each in content] == ["Hello", " world", "<|im_end|>"]
     assert [each["token"] for each in content[0]["top_logprobs"]] == ["Hello", "Hi"]
-    assert engine.jobs[0].params.logprobs == 2
+    assert engine.requests[0].params.logprobs == 2
 
 
 async def test_a_chat_stream_tells_tokens_as_they_come(
@@ -210,7 +215,7 @@ async def test_a_text_with_logprobs_tells_every_token(
     told = body["choices"][0]["logprobs"]
     assert told["tokens"] == ["Hello", " world"]
     assert told["text_offset"] == [0, 5]
-    params = engine.jobs[0].params
+    params = engine.requests[0].params
     assert (params.logprobs, params.prompt_logprobs) == (0, None)
 
 
@@ -245,7 +250,7 @@ async def test_an_echo_is_the_prompt_before_each_of_its_answers(
         "Two Hello world",
     ]
     assert body["choices"][0]["logprobs"] is None
-    assert engine.jobs[0].params.prompt_logprobs is None
+    assert engine.requests[0].params.prompt_logprobs is None
 
 
 async def test_an_echo_with_logprobs_tells_the_prompts_tokens_first(
@@ -253,7 +258,7 @@ async def test_an_echo_with_logprobs_tells_the_prompts_tokens_first(
 ) -> None:
     engine.enqueue(
         begun(),
-        [PromptScored("", tuple(ONCE)), ended(HELLO)],
+        [scored(*ONCE), ended(HELLO)],
     )
 
     body = (await api.complete(echo=True, logprobs=1, max_tokens=1)).json()
@@ -262,7 +267,7 @@ async def test_an_echo_with_logprobs_tells_the_prompts_tokens_first(
     assert told["tokens"] == ["On", "ce", "Hello"]
     assert told["token_logprobs"] == [None, -2.0, -0.5]
     assert told["text_offset"] == [0, 2, 4]
-    params = engine.jobs[0].params
+    params = engine.requests[0].params
     assert (params.logprobs, params.prompt_logprobs, params.max_tokens) == (1, 1, 1)
 
 
@@ -272,7 +277,7 @@ async def test_a_prompt_can_be_scored_without_an_answer(
     engine.enqueue(
         begun(),
         [
-            PromptScored("", tuple(ONCE)),
+            scored(*ONCE),
             finished("length", prompt=2, completion=0),
         ],
     )
@@ -282,28 +287,25 @@ async def test_a_prompt_can_be_scored_without_an_answer(
     assert body["choices"][0]["text"] == "Once"
     assert body["choices"][0]["logprobs"]["tokens"] == ["On", "ce"]
     assert body["usage"]["completion_tokens"] == 0
-    assert engine.jobs[0].params.max_tokens == 0
+    assert engine.requests[0].params.max_tokens == 0
 
 
 async def test_token_ids_are_echoed_as_their_text(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue(
-        begun(), [PromptScored("", tuple(ONCE)), tokens(" upon"), finished()]
-    )
+    engine.enqueue(begun(), [scored(*ONCE), tokens(" upon"), finished()])
 
     body = (await api.complete(prompt=[1, 2], echo=True)).json()
 
     assert body["choices"][0]["text"] == "Once upon"
     assert body["choices"][0]["logprobs"] is None
-    assert engine.jobs[0].params.prompt_logprobs == 0
+    assert engine.requests[0].params.prompt_logprobs == 0
 
 
 async def test_a_token_before_the_text_begins_where_the_text_does(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    scored = PromptScored("", (told("<s>", 0.0), *ONCE))
-    engine.enqueue(begun(), [scored, ended(HELLO)])
+    engine.enqueue(begun(), [scored(told("<s>", 0.0), *ONCE), ended(HELLO)])
 
     body = (await api.complete(echo=True, logprobs=0)).json()
 
@@ -315,7 +317,7 @@ async def test_a_token_before_the_text_begins_where_the_text_does(
 async def test_a_worker_that_takes_over_tells_the_prompt_again(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    first = PromptScored("", tuple(ONCE))
+    first = scored(*ONCE)
     engine.enqueue(begun(), [first], [first, ended(HELLO)])
 
     body = (await api.complete(echo=True, logprobs=0)).json()
@@ -326,8 +328,8 @@ async def test_a_worker_that_takes_over_tells_the_prompt_again(
 async def test_a_stream_begins_with_the_echo(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    scored = PromptScored("", tuple(ONCE))
-    engine.enqueue(begun(), [scored], [sampled(HELLO)], [ended(END)])
+    prompt = scored(*ONCE)
+    engine.enqueue(begun(), [prompt], [sampled(HELLO)], [ended(END)])
 
     response = await api.complete(echo=True, logprobs=0, stream=True)
     *chunks, _ = events_of(await read_stream(response))
@@ -341,8 +343,8 @@ async def test_a_stream_begins_with_the_echo(
 async def test_a_stream_does_not_echo_again_for_a_worker_that_takes_over(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    scored = PromptScored("", tuple(ONCE))
-    engine.enqueue(begun(), [scored], [sampled(HELLO)], [scored, ended(END)])
+    prompt = scored(*ONCE)
+    engine.enqueue(begun(), [prompt], [sampled(HELLO)], [prompt, ended(END)])
 
     response = await api.complete(echo=True, logprobs=0, stream=True)
     *chunks, _ = events_of(await read_stream(response))
@@ -379,8 +381,8 @@ async def test_the_best_of_several_are_the_likeliest_by_token(
     assert body["choices"][0]["logprobs"] is None
     assert body["usage"]["completion_tokens"] == 5
     assert body["usage"]["prompt_tokens"] == 5
-    assert [job.params.logprobs for job in engine.jobs] == [0, 0, 0]
-    assert [job.params.seed for job in engine.jobs] == [5, 6, 7]
+    assert [request.params.logprobs for request in engine.requests] == [0, 0, 0]
+    assert [request.params.seed for request in engine.requests] == [5, 6, 7]
 
 
 async def test_each_prompt_has_its_own_best(api: Api, engine: FakeEngineClient) -> None:
@@ -398,7 +400,7 @@ async def test_as_many_as_are_asked_for_need_no_probabilities(
 ) -> None:
     await api.complete(best_of=2, n=2)
 
-    assert [job.params.logprobs for job in engine.jobs] == [None, None]
+    assert [request.params.logprobs for request in engine.requests] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -424,4 +426,4 @@ async def test_a_bad_wish_in_a_text_is_refused(
 
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param
-    assert engine.jobs == []
+    assert engine.requests == []

@@ -10,11 +10,10 @@ from asgiref.sync import sync_to_async
 from inference.api.tokens import view as tokenizing
 from inference.errors import RequestRejected
 from inference.services import is_served as is_served_truly
-from inference.transport.messages import Accepted, Detokenized, Tokenized
+from inference.transport.messages.events import Accepted, Detokenized, Tokenized
 from inference.worker.vocabulary_process import get_vocabulary_process
 from registry.models import Kind
 from tests.factories import make_model
-from tests.fakes import finished
 from tests.llm_manager.web.test_docs import check, fits
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def is_served(monkeypatch: pytest.MonkeyPatch) -> None:
 def say(engine: FakeEngineClient, *pieces: bytes) -> None:
     """Script the answer of a tokenizer that numbers its pieces from 5."""
     tokens = tuple(range(5, 5 + len(pieces)))
-    engine.enqueue([Accepted("", 0), Tokenized("", tokens, pieces), finished()])
+    engine.enqueue([Accepted("", 0), Tokenized("", tokens, pieces)])
 
 
 async def tokenize(api: Api, **body: Any) -> Any:
@@ -46,7 +45,7 @@ async def test_a_text_becomes_tokens(api: Api, engine: FakeEngineClient) -> None
     say(engine, b"Once", b" upon")
     answer = (await tokenize(api, content="Once upon")).json()
     assert answer == {"tokens": [5, 6], "count": 2}
-    assert engine.jobs[0].text == "Once upon"
+    assert engine.requests[0].text == "Once upon"
     check("TokenList", answer)
 
 
@@ -77,7 +76,7 @@ async def test_special_tokens_go_around_as_the_client_is_used_to(
 ) -> None:
     say(engine, b"x")
     assert (await tokenize(api, **body)).status_code == 200
-    assert engine.jobs[0].special is special
+    assert engine.requests[0].add_special_tokens is special
     assert fits("TokenizeRequest", {"model": "tiny", **body})
 
 
@@ -91,8 +90,8 @@ async def test_a_template_that_has_put_bos_gets_no_second_one(
     )
     say(engine, b"x")
     await tokenize(api, model="bos", messages=MESSAGES)
-    (job,) = engine.jobs
-    assert (job.text, job.special) == ("<s>Hi", False)
+    (request,) = engine.requests
+    assert (request.text, request.add_special_tokens) == ("<s>Hi", False)
 
 
 async def test_what_a_text_spells_out_may_be_taken_as_text(
@@ -100,17 +99,17 @@ async def test_what_a_text_spells_out_may_be_taken_as_text(
 ) -> None:
     say(engine, b"x")
     await tokenize(api, content="<|im_end|>", parse_special=False)
-    assert engine.jobs[0].parse_special is False
+    assert engine.requests[0].parse_special is False
 
 
 async def test_tokens_become_text_under_both_of_its_names(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue([Accepted("", 0), Detokenized("", "Once upon"), finished()])
+    engine.enqueue([Accepted("", 0), Detokenized("", "Once upon")])
     body = {"model": "tiny", "tokens": [5, 6]}
     answer = (await api.post("/v1/detokenize", body)).json()
     assert answer == {"content": "Once upon", "prompt": "Once upon"}
-    assert engine.jobs[0].tokens == (5, 6)
+    assert engine.requests[0].tokens == (5, 6)
     check("TokenText", answer)
 
 
@@ -130,7 +129,7 @@ async def test_a_template_is_applied_without_any_worker(
     body = {"model": "tiny", "messages": MESSAGES}
     answer = (await api.post("/apply-template", body)).json()
     assert answer["prompt"].startswith("<|im_start|>user\nHi<|im_end|>")
-    assert not engine.jobs
+    assert not engine.requests
     check("TemplatePrompt", answer)
 
 
@@ -195,7 +194,7 @@ async def test_what_cannot_be_is_refused_by_name(
     response = await api.post(path, {"model": "tiny", **body})
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (400, code, param)
-    assert not engine.jobs
+    assert not engine.requests
 
 
 # Models that are not loaded -------------------------------------------------------
@@ -223,7 +222,7 @@ async def test_a_model_that_is_not_loaded_is_not_loaded_for_its_tokens(
         wrong = await api.post("/detokenize", {"model": "real", "tokens": [10**6]})
         assert wrong.status_code == 400
         assert wrong.json()["error"]["param"] == "tokens[0]"
-        assert engine.jobs == []
+        assert engine.requests == []
     finally:
         await get_vocabulary_process().aclose()
 
@@ -239,4 +238,4 @@ async def test_a_file_that_is_gone_is_told(
         await get_vocabulary_process().aclose()
     assert said.status_code == 503
     assert said.json()["error"]["code"] == "model_load_failed"
-    assert engine.jobs == []
+    assert engine.requests == []

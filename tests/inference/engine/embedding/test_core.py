@@ -1,27 +1,29 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from inference.engine.embedding.core import EmbeddingCore
-from inference.engine.embedding.requests import (
-    EmbeddingOutput,
-    EmbeddingRequest,
-    check_inputs,
-)
 from inference.engine.errors import ContextExceeded, InvalidRequest
+from inference.engine.request import PoolingRequest
+from inference.engine.request_checks import check_inputs
 from inference.engine.sequence import FinishReason
 from tests.inference.engine.fake_embedder import BAD, NAN, FakeEmbedder
+
+if TYPE_CHECKING:
+    from inference.engine.output import PoolingOutput
 
 
 def request(
     name: str, *texts: str, key: str = "k", weight: float = 1.0, priority: int = 0
-) -> EmbeddingRequest:
+) -> PoolingRequest:
     inputs = tuple([ord(character) for character in text] for text in texts)
-    return EmbeddingRequest(name, inputs, key, weight, priority)
+    return PoolingRequest(name, inputs, key, weight, priority)
 
 
-def run(core: EmbeddingCore) -> dict[str, EmbeddingOutput]:
+def run(core: EmbeddingCore) -> dict[str, PoolingOutput]:
     """Step until nothing is left; return the end of each request."""
     ends = {}
     while core.has_work:
@@ -32,7 +34,7 @@ def run(core: EmbeddingCore) -> dict[str, EmbeddingOutput]:
     return ends
 
 
-def vectors(output: EmbeddingOutput) -> list[list[float]]:
+def vectors(output: PoolingOutput) -> list[list[float]]:
     return [np.frombuffer(each, "<f4").tolist() for each in output.vectors]
 
 

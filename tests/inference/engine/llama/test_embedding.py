@@ -10,9 +10,9 @@ import pytest
 
 from inference.engine.config import EngineConfig
 from inference.engine.embedding.core import EmbeddingCore, normalized
-from inference.engine.embedding.requests import EmbeddingRequest
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama import LlamaEmbedder
+from inference.engine.request import PoolingRequest
 from tests.tiny_reranker import SPECIAL_TOKENS, WORDS, write_tiny_reranker
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_vectors_are_those_of_the_original_model(
         for sentence in reference["sentences"]
     ]
     core = EmbeddingCore(model)
-    core.add(EmbeddingRequest("all", tuple(inputs)))
+    core.add(PoolingRequest("all", tuple(inputs)))
     outputs = core.step()
     vectors = [np.frombuffer(vector, "<f4") for vector in outputs[-1].vectors]
     assert [len(vector) for vector in vectors] == [384] * len(inputs)

@@ -1,8 +1,8 @@
-"""Answers, read: what a model wrote becomes content, reasoning and tool calls."""
+"""What a model wrote becomes content, reasoning and tool calls, while it comes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +13,20 @@ from inference.output_parsers import (
     ToolCallArguments,
     ToolCallBegin,
 )
-from inference.transport.messages import (
-    Accepted,
-    Finished,
-    Started,
-    TokensGenerated,
-    Usage,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference.api.chat.tool_use import ToolUse
     from inference.api.streaming.payloads import ChatFinishReason
+    from inference.engine.output import SequenceOutput
     from inference.output_parsers import Delta, OutputParser
     from inference.prompts.chat import Prompt
-    from inference.transport.messages import Event
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How the answers of a request are to be read.
+class ParserSettings:
+    """How the answers of a request are parsed.
 
     ``tools`` are the schemas of what may be called, by name; ``max_calls`` None is
     any number. ``names_first``: only JSON that begins with a name is a call.
@@ -48,14 +41,14 @@ class Reading:
     shows_reasoning: bool = False
 
 
-def reading_of(
+def parser_settings(
     prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
-) -> Reading | None:
-    """Return how to read the answers; None where they are content as they come."""
+) -> ParserSettings | None:
+    """Return how to parse the answers; None where they are content as they come."""
     is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
     if not use.may_call and not is_marked:
         return None
-    return Reading(
+    return ParserSettings(
         output_parser=prompt.output_parser,
         tools={tool.name: tool.parameters for tool in use.may_call},
         starts_in_reasoning=prompt.starts_in_reasoning,
@@ -65,83 +58,69 @@ def reading_of(
     )
 
 
-class Reader:
-    """Reads one answer while it comes.
+class AnswerParser:
+    """Parses one answer while it comes.
 
-    ``usage`` is what it has cost so far, ``reasoning_tokens`` how many of its tokens
-    are reasoning, with its marks. ``finish_reason`` is None until it has ended.
+    ``reasoning_tokens`` counts those of its tokens that are reasoning, with its marks.
+    ``finish_reason`` is None until the answer has ended.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        self._parser = reading.output_parser.for_answer(
-            reading.tools,
-            starts_in_reasoning=reading.starts_in_reasoning,
-            max_calls=reading.max_calls,
-            names_first=reading.names_first,
+    def __init__(self, settings: ParserSettings) -> None:
+        self._parser = settings.output_parser.for_answer(
+            settings.tools,
+            starts_in_reasoning=settings.starts_in_reasoning,
+            max_calls=settings.max_calls,
+            names_first=settings.names_first,
         )
         self._marks = (
-            reading.output_parser.reasoning if reading.shows_reasoning else None
+            settings.output_parser.reasoning if settings.shows_reasoning else None
         )
         self._is_shown = False
-        self._was_reasoning = reading.starts_in_reasoning
+        self._was_reasoning = settings.starts_in_reasoning
         self._has_calls = False
-        self.usage = Usage()
         self.reasoning_tokens = 0
         self.finish_reason: ChatFinishReason | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many calls as there may be: the rest is not wanted."""
+        """Whether there are as many calls as there may be: the rest is dropped."""
         return self._parser.is_full
 
-    def take(self, event: Event) -> list[Delta]:
-        """Return what became certain by an event; nothing once the answer has ended."""
+    def take(self, output: SequenceOutput, count: int) -> list[Delta]:
+        """Return what became certain by an output, which has ``count`` new tokens.
+
+        Returns nothing once the answer has ended.
+        """
         if self.finish_reason is not None:
             return []
-        deltas: list[Delta] = []
-        if isinstance(event, Accepted):
-            self.usage = replace(self.usage, prompt_tokens=event.prompt_tokens)
-        elif isinstance(event, Started):
-            self.usage = replace(self.usage, cached_tokens=event.cached_tokens)
-        elif isinstance(event, TokensGenerated):
-            count = self.usage.completion_tokens + len(event.tokens)
-            deltas = self._read(
-                event.text, replace(self.usage, completion_tokens=count)
-            )
-        elif isinstance(event, Finished):
-            deltas = self._read(event.text, event.usage)
-            deltas += self._told(self._parser.finish())
-            self.finish_reason = REASONS[event.reason]
+        deltas = self._shown(self._parser.push(output.text))
+        if self._was_reasoning or self._parser.is_reasoning:
+            self.reasoning_tokens += count
+        self._was_reasoning = self._parser.is_reasoning
+        if output.finish_reason is not None:
+            deltas += self._shown(self._parser.finish())
+            self.finish_reason = REASONS[output.finish_reason]
         if self.is_full or (self.finish_reason == "stop" and self._has_calls):
             self.finish_reason = "tool_calls"
         return deltas
 
-    def _read(self, text: str, usage: Usage) -> list[Delta]:
-        """Read a text by which the usage grew to what is given."""
-        deltas = self._told(self._parser.push(text))
-        if self._was_reasoning or self._parser.is_reasoning:
-            count = usage.completion_tokens - self.usage.completion_tokens
-            self.reasoning_tokens += count
-        self._was_reasoning = self._parser.is_reasoning
-        self.usage = usage
-        return deltas
-
-    def _told(self, deltas: list[Delta]) -> list[Delta]:
+    def _shown(self, deltas: list[Delta]) -> list[Delta]:
+        """Return the deltas, with reasoning as content where it is shown."""
         self._has_calls |= any(isinstance(delta, ToolCallBegin) for delta in deltas)
         if self._marks is None:
             return deltas
-        told: list[Delta] = []
+        shown: list[Delta] = []
         for delta in deltas:
             is_reasoning = isinstance(delta, ReasoningDelta)
             if is_reasoning and not self._is_shown:
-                told.append(ContentDelta(self._marks.begin[0]))
+                shown.append(ContentDelta(self._marks.begin[0]))
             elif self._is_shown and not is_reasoning:
-                told.append(ContentDelta(self._marks.end[0]))
+                shown.append(ContentDelta(self._marks.end[0]))
             self._is_shown = is_reasoning
-            told.append(
+            shown.append(
                 ContentDelta(delta.text) if isinstance(delta, ReasoningDelta) else delta
             )
-        return told
+        return shown
 
 
 def merged(deltas: Iterable[Delta]) -> list[Delta]:

@@ -1,0 +1,100 @@
+"""Requests that can never run on a model, refused before they are queued.
+
+All of it is pure, so that it can run on any thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.engine.errors import ContextExceeded, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.engine.sampling.params import SamplingParams
+
+
+def check_request(
+    *,
+    prompt: list[int],
+    params: SamplingParams,
+    n_ctx: int,
+    n_vocab: int,
+    resume: tuple[int, ...] = (),
+) -> None:
+    """Raise InvalidRequest if the request can never run on this model.
+
+    ``n_ctx`` is the most positions that a sequence may get.
+    """
+    if not prompt:
+        raise InvalidRequest("The prompt has no tokens.", param="prompt")
+    count = len(prompt) + len(resume)
+    # An answer needs a position of its own.
+    if count >= n_ctx:
+        detail = f" and {len(resume)} of the answer so far" if resume else ""
+        raise ContextExceeded(
+            too_long(n_ctx, "the prompt", len(prompt), detail=detail), param="prompt"
+        )
+    _check_vocabulary("The prompt", prompt, n_vocab, "prompt")
+    params.check_tokens(n_vocab)
+
+
+def check_inputs(
+    inputs: Sequence[list[int]],
+    paths: Sequence[str],
+    *,
+    n_ctx: int,
+    n_vocab: int,
+    with_query: bool = False,
+) -> None:
+    """Raise InvalidRequest if an input can never be computed; its path is named.
+
+    ``with_query`` says that a query is a part of each.
+    """
+    for tokens, path in zip(inputs, paths, strict=True):
+        if not tokens:
+            raise InvalidRequest(f"'{path}' has no tokens.", param=path)
+        if len(tokens) > n_ctx:
+            raise ContextExceeded(
+                too_long(
+                    n_ctx,
+                    f"'{path}'",
+                    len(tokens),
+                    detail=" with the query" if with_query else "",
+                    advice="Shorten it, or split it.",
+                ),
+                param=path,
+            )
+        _check_vocabulary(f"'{path}'", tokens, n_vocab, path)
+
+
+def too_long(
+    n_ctx: int,
+    what: str,
+    count: int,
+    *,
+    is_estimate: bool = False,
+    detail: str = "",
+    advice: str = "Shorten it.",
+) -> str:
+    """Return the message of ContextExceeded: ``what`` has ``count`` tokens.
+
+    It begins with OpenAI's words, by which LiteLLM and others recognise it.
+    """
+    about = "about " if is_estimate else ""
+    return (
+        f"This model's maximum context length is {n_ctx} tokens, but {what} has "
+        f"{about}{count} tokens{detail}. {advice}"
+    )
+
+
+def _check_vocabulary(
+    what: str, tokens: Sequence[int], n_vocab: int, param: str
+) -> None:
+    strange = next((token for token in tokens if not 0 <= token < n_vocab), None)
+    if strange is not None:
+        raise InvalidRequest(
+            f"{what} has the token id {strange}; this model's are 0 to {n_vocab - 1}.",
+            param=param,
+        )

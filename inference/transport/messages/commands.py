@@ -1,0 +1,27 @@
+"""From a web process to one worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Stop these requests: nobody waits for them any more."""
+
+    request_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The web process at ``reply_to`` is alive and waits for its streams."""
+
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Send the frames from ``seq`` on again."""
+
+    reply_to: str
+    seq: int

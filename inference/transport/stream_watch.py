@@ -1,0 +1,208 @@
+"""What keeps streams going: leases, dead workers, failed loads, lost requests.
+
+A stream whose worker died goes on with the next one, with the tokens that it has: the
+caller sees a pause, not an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from inference import services
+from inference.errors import (
+    EngineUnavailable,
+    InferenceError,
+    ModelLoadFailed,
+    QueueTimeout,
+)
+from inference.transport.queue import depth, queue_name
+from inference.transport.stream import RETRY_AFTER_S
+from llm_manager.lib.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from inference.transport.frame_receiver import FrameReceiver
+    from inference.transport.stream import Stream
+    from inference.transport.streams import Streams
+    from inference.transport.worker_lookup import WorkerLookup
+
+logger = logging.getLogger(__name__)
+
+#: How often workers get a sign of life of this process, and streams are looked after.
+_WATCH_EVERY_S = 1.0
+#: A worker of a machine without heartbeat is lost once it is silent for this long.
+_SILENT_AFTER_S = 5.0
+#: A request that is in no queue and that no worker has taken for so long is lost.
+_LOST_AFTER_S = 2.0
+#: How often a stream may lose its worker: a request that kills workers ends here.
+_MAX_ATTEMPTS = 3
+
+
+class StreamWatch:
+    """Looks after the streams of one web process.
+
+    ``renew`` renews the lease at a worker, given its channel; ``close`` gives a
+    stream up; ``enqueue`` queues a stream again and may raise InferenceError.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        *,
+        queue_layer: Any,
+        receiver: FrameReceiver,
+        lookup: WorkerLookup,
+        renew: Callable[[str], Awaitable[None]],
+        close: Callable[[Stream], Awaitable[None]],
+        enqueue: Callable[[Stream], Awaitable[None]],
+    ) -> None:
+        self._streams = streams
+        self._queue_layer = queue_layer
+        self._receiver = receiver
+        self._lookup = lookup
+        self._renew = renew
+        self._close = close
+        self._enqueue = enqueue
+        #: How the models of the streams stand, as of the last look.
+        self.statuses: dict[int, services.ServingStatus] = {}
+
+    async def run(self) -> None:
+        """Look after the streams for ever."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            try:
+                if len(self._streams):
+                    await self._look_after()
+            except Exception:
+                # One failed look must not end the watching; the next may succeed.
+                logger.exception("Looking after the streams failed")
+
+    async def _look_after(self) -> None:
+        for control in {s.control for s in self._streams if s.control}:
+            await self._renew(control)
+        models = {stream.queue.model_id for stream in self._streams}
+        self.statuses = await in_thread(services.serving_statuses, list(models))
+        self._leave_lost_workers()
+        lossy = await self._lossy_queues()
+        for stream in self._streams:
+            status = self.statuses.get(stream.queue.model_id)
+            if status is None or stream.is_started or stream.is_done:
+                continue
+            try:
+                await self._look_at(stream, status)
+            except InferenceError as error:
+                await self._close(stream)
+                stream.fail(error)
+                continue
+            if stream.queue.model_id in lossy and _is_overdue(stream):
+                self._streams.detach(stream)
+
+    def _leave_lost_workers(self) -> None:
+        """Take the streams of every worker that is lost from it, all at once."""
+        statuses = self.statuses.values()
+        alive = {name for s in statuses for name in s.incarnations}
+        doubtful = {name for s in statuses for name in s.doubtful}
+        lost = set()
+        for worker in {s.worker for s in self._streams if s.worker}:
+            is_silent = self._receiver.silent_for(worker) > _SILENT_AFTER_S
+            if worker not in alive and (worker not in doubtful or is_silent):
+                self._receiver.forget(worker)
+                lost.add(worker)
+            elif self._receiver.is_broken(worker):
+                self._receiver.resync(worker)
+                lost.add(worker)
+        for stream in [s for s in self._streams if s.worker in lost]:
+            self._lookup.forget(stream.queue.model_id)
+            self._streams.detach(stream)
+            if stream.attempts > _MAX_ATTEMPTS:
+                self._streams.remove(stream)
+                stream.fail(
+                    EngineUnavailable(
+                        f"The model '{stream.queue.model_name}' crashed "
+                        f"{stream.attempts} times while it answered this request."
+                    )
+                )
+
+    async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
+        """Look after a stream that waits, in the queue or in a worker."""
+        queue = stream.queue
+        if time.time() > stream.deadline:
+            place = f", at first as number {stream.position + 1} in line,"
+            raise QueueTimeout(
+                f"The request waited {queue.timeout_s:.0f} s for the model "
+                f"'{queue.model_name}'{place if stream.was_accepted else ''} and was "
+                "not started.",
+                retry_after=RETRY_AFTER_S,
+            )
+        if stream.worker:
+            return
+        if now.error:
+            raise ModelLoadFailed(now.error, retry_after=RETRY_AFTER_S)
+        if not now.has_worker:
+            await self._request_worker(stream)
+
+    async def _request_worker(self, stream: Stream) -> None:
+        try:
+            await services.ensure_worker(stream.queue.model_id)
+        except EngineUnavailable:
+            # What a worker has had already waits for an engine to come back.
+            if not stream.was_accepted:
+                raise
+
+    async def _lossy_queues(self) -> set[int]:
+        """Return the models whose overdue requests are in no queue any more.
+
+        Redis was restarted, or a worker died with one in its hands.
+        """
+        overdue = {s.queue.model_id for s in self._streams if _is_overdue(s)}
+        lossy = set()
+        for model_id in overdue:
+            status = self.statuses.get(model_id)
+            if status is not None and status.is_serving:
+                with suppress(OSError, RedisError):
+                    if not await depth(self._queue_layer, queue_name(model_id)):
+                        lossy.add(model_id)
+        return lossy
+
+    async def requeue(self) -> None:
+        """Queue detached streams again at once, for ever; what fails, again later.
+
+        A full queue or an absent Redis is no end of what was accepted: only the
+        deadline is.
+        """
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_EVERY_S):
+                    await self._streams.detached.wait()
+            self._streams.detached.clear()
+            full: set[int] = set()
+            for stream in [s for s in self._streams if s.is_detached]:
+                if stream.queue.model_id in full or stream.is_done:
+                    continue
+                request_id = stream.request_id
+                try:
+                    await self._enqueue(stream)
+                except InferenceError as error:
+                    logger.warning("Streams cannot be queued again yet: %s", error)
+                    full.add(stream.queue.model_id)
+                except Exception:
+                    # One stream must not keep the others from going on.
+                    logger.exception("A stream could not be queued again")
+                else:
+                    stream.queued_at = time.time()
+                    # It may have been taken and released in the meantime.
+                    stream.is_detached = stream.request_id != request_id
+
+
+def _is_overdue(stream: Stream) -> bool:
+    """Whether a stream is in the queue for longer than a worker needs."""
+    if stream.worker or stream.is_detached:
+        return False
+    return time.time() - stream.queued_at > _LOST_AFTER_S

@@ -1,0 +1,47 @@
+"""The streams of one web process, and which of them are to be queued again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inference.transport.stream import Stream
+
+
+class Streams:
+    """The streams that are not done, by the id of their request."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Stream] = {}
+        #: Set whenever a stream is detached.
+        self.detached = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """Yield those of now, whatever happens meanwhile."""
+        return iter(list(self._by_id.values()))
+
+    def get(self, request_id: str) -> Stream | None:
+        """Return the stream of a request."""
+        return self._by_id.get(request_id)
+
+    def add(self, stream: Stream) -> None:
+        """Keep a stream."""
+        self._by_id[stream.request_id] = stream
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a stream. Idempotent."""
+        self._by_id.pop(stream.request_id, None)
+
+    def detach(self, stream: Stream) -> None:
+        """Take a stream from its worker, to be queued again under a new id."""
+        self.remove(stream)
+        stream.detach(time.time())
+        self.add(stream)
+        self.detached.set()

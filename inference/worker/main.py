@@ -1,0 +1,84 @@
+"""One model's process: channel layers on one side, the engine thread on the other.
+
+``python -m inference.worker.main`` reads its specification from standard input and
+reports on standard output. It exits when it is drained, or when standard input ends:
+then the node's engine process is gone, and another will take its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging.config
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from channels.layers import channel_layers
+
+from inference.engine.cpu_threads import unbound
+from inference.worker.model_server import ModelServer
+from inference.worker.pipe import DRAIN, report_to_line, spec_from_line
+
+if TYPE_CHECKING:
+    from inference.worker.pipe import WorkerReport, WorkerSpec
+
+
+async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
+    with unbound():
+        from inference.engine.llama import LlamaBackend, LlamaEmbedder
+
+    engine = spec.engine
+    make = LlamaBackend if engine.is_generative else LlamaEmbedder
+
+    def report(status: WorkerReport) -> None:
+        sys.stdout.write(report_to_line(status))
+        sys.stdout.flush()
+
+    server = ModelServer(
+        spec,
+        queue_layer=channel_layers["queue"],
+        reply_layer=channel_layers["default"],
+        report=report,
+        load=lambda progress: make(engine, on_progress=progress),
+    )
+    serving = asyncio.create_task(server.run())
+    commands = asyncio.create_task(_obey(server, stdin))
+    await asyncio.wait([serving, commands], return_when=asyncio.FIRST_COMPLETED)
+    commands.cancel()
+    return serving.result() if serving.done() else 0
+
+
+async def _obey(server: ModelServer, stdin: asyncio.StreamReader) -> None:
+    """Follow the node's commands until standard input ends."""
+    async for line in stdin:
+        if line.strip() == DRAIN.encode():
+            server.drain()
+
+
+async def _main() -> int:
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader(limit=1024 * 1024)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    line = await stdin.readline()
+    if not line:
+        return 0
+    return await _serve(spec_from_line(line.decode()), stdin)
+
+
+def main() -> None:
+    """Run a worker process."""
+    from django.conf import settings
+
+    # A terminal's Ctrl-C reaches every process; only the node decides here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.config.dictConfig(settings.LOGGING)
+    code = asyncio.run(_main())
+    sys.stdout.flush()
+    # The engine thread may be deep in a load; the process owns nothing that
+    # outlives it, so leaving at once is safe.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

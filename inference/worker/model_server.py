@@ -1,0 +1,355 @@
+"""One loaded model at work: requests from its queue in, events of its engine out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inference.engine.core import EngineCore
+from inference.engine.embedding.core import EmbeddingCore
+from inference.engine.errors import EngineError
+from inference.engine.prefix_cache.disk_cache import open_disk_cache
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
+from inference.engine.runner import Add, Cancel, EngineRunner
+from inference.errors import QueueFull, queue_full_message
+from inference.transport.codec import ProtocolError, from_wire
+from inference.transport.messages.commands import Abort, Renew, Resend
+from inference.transport.messages.events import Accepted, Refused, Released
+from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.worker.pending import AcceptedRequests
+from inference.worker.pipe import WorkerReport, WorkerSpec
+from inference.worker.receiving import QueueReceiver
+from inference.worker.replies import Replies
+from inference.worker.tokenization import tokenized
+from inference.worker.tokenizer_requests import answer
+from inference.worker.work_stealing import WorkStealing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from inference.engine.backend import Backend
+    from inference.engine.config import EngineConfig
+    from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.engine.output import PoolingOutput, SequenceOutput
+    from inference.engine.request import ComputeRequest, ModelRequest
+    from inference.engine.runner import Core
+    from inference.transport.messages.requests import QueuedRequest
+    from inference.worker.pending import AcceptedRequest
+
+logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_REPORT_EVERY_S = 1.0
+
+
+class ModelServer:
+    """Takes requests off the queue and sends what the engine makes of them.
+
+    It takes them whether or not they can start: what is pending waits in the engine,
+    which is fair between keys, and the queue is not. ``queue_layer`` is the channel
+    layer of the queue, ``reply_layer`` that of frames and commands.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        queue_layer: Any,
+        reply_layer: Any,
+        report: Callable[[WorkerReport], None],
+        load: Callable[[Callable[[float], None]], Backend | EmbeddingBackend],
+    ) -> None:
+        self._spec = spec
+        self._reply_layer = reply_layer
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._status = WorkerReport(state="loading")
+        self._backend: Backend | EmbeddingBackend | None = None
+        self._n_seq_max = 0
+        self._accepted = AcceptedRequests()
+        self._is_accepting = False
+        self._finished = asyncio.Event()
+        self._replies = Replies(reply_layer, spec.incarnation)
+        self._stealing = WorkStealing(reply_layer, spec.queue, self)
+        self._receiver = QueueReceiver(
+            queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
+        )
+        self._runner = EngineRunner(
+            partial(load, self._in_loop(self._progressed)),
+            on_ready=self._in_loop(self._loaded),
+            on_outputs=self._in_loop(self._stepped),
+            on_failed=self._in_loop(self._failed),
+            make_core=partial(_core_of, spec.engine),
+        )
+
+    async def run(self) -> int:
+        """Serve until drained; return the process's exit code."""
+        control = await self._reply_layer.new_channel("control.")
+        self._replies.open(control)
+        await self._stealing.open(control)
+        self._runner.start()
+        sending = asyncio.create_task(self._replies.run(self._finished))
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(coroutine)
+            for coroutine in (
+                self._receiver.run(),
+                self._stealing.send_heartbeats(),
+                self._stealing.steal(),
+                self._listen(control),
+                self._send_reports(),
+                self._finished.wait(),
+            )
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for error in [task.exception() for task in done]:
+                if error is not None:
+                    logger.error("The worker's I/O failed", exc_info=error)
+                    self._failed(error)
+            self._finished.set()
+            # The events of the last step are still on their way.
+            self._replies.flush()
+            await sending
+        finally:
+            self._runner.stop(0)
+            for task in [*tasks, sending]:
+                task.cancel()
+            await asyncio.gather(*tasks, sending, return_exceptions=True)
+        return 1 if self._status.state == "failed" else 0
+
+    def drain(self) -> None:
+        """Finish once those requests that run are done; the others are handed back."""
+        if self._status.state in ("loading", "ready"):
+            self._set(state="draining")
+            self._receiver.close()
+            self._release(self._accepted.first(self._accepted.num_pending))
+        self._load_changed()
+
+    # Load: what work stealing goes by ---------------------------------------------
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes requests."""
+        return self._status.state == "ready"
+
+    @property
+    def room(self) -> int:
+        """How many more requests could start at once."""
+        return self._n_seq_max - len(self._accepted) if self.is_serving else 0
+
+    @property
+    def num_pending(self) -> int:
+        """How many requests have not started."""
+        return self._accepted.num_pending
+
+    @property
+    def surplus(self) -> int:
+        """How many pending requests cannot start here yet.
+
+        What there is no slot for is known at once, what the engine holds back for
+        another reason after its next step.
+        """
+        held_back = min(self._runner.stats.num_waiting, self.num_pending)
+        return max(len(self._accepted) - self._n_seq_max, held_back)
+
+    def _load_changed(self) -> None:
+        self._stealing.update()
+        is_empty = not self._accepted and not self._is_accepting
+        if self._status.state == "draining" and is_empty:
+            self._finished.set()
+
+    # Called by the engine thread, in the loop -------------------------------------
+
+    def _in_loop(self, method: Callable[[_T], None]) -> Callable[[_T], None]:
+        """Return a function for the engine thread that calls a method in the loop."""
+
+        def call(argument: _T) -> None:
+            # Nobody listens any more once the loop is closed.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(method, argument)
+
+        return call
+
+    def _progressed(self, progress: float) -> None:
+        if self._status.state == "loading" and progress - self._status.progress > 0.02:
+            self._set(progress=progress)
+
+    def _loaded(self, backend: Backend | EmbeddingBackend) -> None:
+        if self._status.state != "loading":
+            return
+        self._backend = backend
+        self._n_seq_max = backend.layout.n_seq_max
+        self._set(
+            state="ready",
+            progress=1.0,
+            n_ctx_max=backend.n_ctx_max,
+            n_seq_max=backend.layout.n_seq_max,
+        )
+        self._receiver.open()
+        self._load_changed()
+
+    def _failed(self, error: BaseException) -> None:
+        message = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+        self._set(state="failed", error=message)
+        self._finished.set()
+
+    def _stepped(self, outputs: list[SequenceOutput | PoolingOutput]) -> None:
+        for output in outputs:
+            request = self._accepted.get(output.request_id)
+            if request is None:
+                continue
+            if output.is_start:
+                # A sequence that was preempted starts a second time.
+                if request.is_started:
+                    continue
+                self._accepted.start(request)
+            self._replies.put(request.reply_to, output)
+            if output.is_last:
+                self._accepted.remove(output.request_id)
+        self._load_changed()
+
+    # Requests -----------------------------------------------------------------
+
+    async def _accept(self, queued: QueuedRequest) -> None:
+        request, reply_to = queued.request, queued.reply_to
+        # The queue delivers at least once, so a request may come twice.
+        if self._accepted.get(request.request_id) or time.time() > queued.deadline:
+            return
+        self._replies.renew(reply_to)
+        self._is_accepting = True
+        try:
+            await self._start(request, reply_to)
+        except EngineError as error:
+            refused = Refused(
+                request.request_id, error.code, error.message, error.param
+            )
+            self._replies.put(reply_to, refused)
+        self._is_accepting = False
+        self._load_changed()
+
+    async def _start(self, request: ModelRequest, reply_to: str) -> None:
+        """Answer a request, or hand it to the engine. Raises EngineError."""
+        backend = self._backend
+        assert backend is not None  # noqa: S101 - the receiver is opened after it is set
+        if isinstance(request, TokenizationRequest | DetokenizationRequest):
+            event = await answer(request, backend.tokenizer)
+            self._replies.put(reply_to, Accepted(request.request_id, 0))
+            self._replies.put(reply_to, event)
+            return
+        task = self._spec.engine.task
+        self._add(await tokenized(request, backend, task=task), reply_to)
+
+    def _add(self, request: ComputeRequest, reply_to: str) -> None:
+        """Hand a request to the engine, unless it is one too many."""
+        if not self.is_serving:
+            # This worker began to drain meanwhile.
+            self._replies.put(reply_to, Released(request.request_id))
+            return
+        accepted = self._accepted.add(request, reply_to)
+        position = self._accepted.position(accepted)
+        if self._is_full() and self._refuse_last() is accepted:
+            return
+        event = Accepted(request.request_id, request.num_prompt, position)
+        self._replies.put(reply_to, event)
+        self._runner.send(Add(request))
+
+    def _is_full(self) -> bool:
+        return len(self._accepted) > self._n_seq_max + self._spec.max_waiting
+
+    def _refuse_last(self) -> AcceptedRequest:
+        """Refuse the last pending request; return it."""
+        last = self._accepted.last()
+        self._cancel([last.request_id])
+        message = queue_full_message(self._spec.model_name, self.num_pending)
+        refused = Refused(last.request_id, QueueFull.code, message)
+        self._replies.put(last.reply_to, refused)
+        return last
+
+    def _release(self, requests: list[AcceptedRequest]) -> None:
+        """Hand pending requests back: their web processes queue them again."""
+        self._cancel([each.request_id for each in requests])
+        for each in requests:
+            self._replies.put(each.reply_to, Released(each.request_id))
+
+    def _cancel(self, request_ids: Iterable[str]) -> None:
+        unfinished = [
+            request_id
+            for request_id in request_ids
+            if self._accepted.remove(request_id) is not None
+        ]
+        if unfinished:
+            self._runner.send(Cancel(tuple(unfinished)))
+            self._load_changed()
+
+    # Commands and reports -------------------------------------------------------
+
+    async def _listen(self, control: str) -> None:
+        """Obey the web processes' commands, and hear other workers of the model."""
+        while True:
+            try:
+                command = from_wire(await self._reply_layer.receive(control))
+            except ProtocolError:
+                logger.exception("A command of another version is dropped")
+                continue
+            match command:
+                case Abort(request_ids):
+                    self._cancel(request_ids)
+                case Renew(reply_to):
+                    await self._replies.answer_renewal(reply_to)
+                case Resend(reply_to, seq):
+                    await self._replies.resend(reply_to, seq)
+                case WorkerHeartbeat():
+                    self._stealing.put(command)
+                    self._load_changed()
+                case StealRequests(room):
+                    count = min(room, self.surplus)
+                    self._release(self._accepted.first(count))
+
+    async def _send_reports(self) -> None:
+        """Report regularly, and stop what nobody waits for any more."""
+        while True:
+            gone = self._replies.expired()
+            if gone:
+                self._cancel(
+                    [
+                        each.request_id
+                        for each in self._accepted
+                        if each.reply_to in gone
+                    ]
+                )
+            self._set()
+            await asyncio.sleep(_REPORT_EVERY_S)
+
+    def _set(self, **changes: Any) -> None:
+        """Report the state, with these changes of it."""
+        stats = self._runner.stats
+        telemetry = self._runner.telemetry.snapshot()
+        self._status = replace(
+            self._status,
+            running=stats.num_running,
+            waiting=stats.num_waiting,
+            waiting_by_key=tuple(self._accepted.pending_by_key()),
+            n_ctx=stats.n_ctx,
+            n_ctx_seen=int(telemetry["gauges"]["longest_sequence"]),
+            kv_cells_used=stats.kv_cells_used,
+            kv_cells_total=stats.kv_cells_total,
+            requests_total=stats.requests_total,
+            prompt_tokens_total=stats.prompt_tokens_total,
+            output_tokens_total=stats.output_tokens_total,
+            telemetry=telemetry,
+            **changes,
+        )
+        self._report(self._status)
+
+
+def _core_of(config: EngineConfig, backend: Any) -> Core:
+    """Return what runs requests on a loaded model."""
+    if not config.is_generative:
+        return EmbeddingCore(backend)
+    disk = open_disk_cache(config, can_cut=backend.can_cut)
+    return EngineCore(backend, disk=disk)

@@ -1,0 +1,68 @@
+"""Requests on their way from a model's queue to one of its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from inference.transport.codec import ProtocolError, from_wire
+from inference.transport.queue import depth
+from inference.worker.replies import RETRY_S
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from inference.transport.messages.requests import QueuedRequest
+    from inference.worker.work_stealing import WorkStealing
+
+logger = logging.getLogger(__name__)
+
+
+class QueueReceiver:
+    """Takes requests off the queue, while it is open, and hands them to ``accept``."""
+
+    def __init__(
+        self,
+        layer: Any,
+        queue: str,
+        *,
+        stealing: WorkStealing,
+        accept: Callable[[QueuedRequest], Awaitable[None]],
+    ) -> None:
+        self._layer = layer
+        self._queue = queue
+        self._stealing = stealing
+        self._accept = accept
+        self._is_open = asyncio.Event()
+
+    def open(self) -> None:
+        """Take requests from now on."""
+        self._is_open.set()
+
+    def close(self) -> None:
+        """Take no more. A wait that has begun may still end with a request."""
+        self._is_open.clear()
+
+    async def run(self) -> None:
+        """Take requests for ever."""
+        while True:
+            await self._is_open.wait()
+            try:
+                await self._stealing.let_others_choose()
+                while self._is_open.is_set() and await self._may_take():
+                    await self._accept(
+                        from_wire(await self._layer.receive(self._queue))
+                    )
+            except ProtocolError:
+                logger.exception("A request of another version is dropped")
+            except (OSError, RedisError):
+                await asyncio.sleep(RETRY_S)
+
+    async def _may_take(self) -> bool:
+        """Whether to take a request, and to wait for it if none is there."""
+        if self._stealing.may_wait_at_queue:
+            return True
+        return await depth(self._layer, self._queue) > 0

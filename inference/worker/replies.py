@@ -1,0 +1,79 @@
+"""What a worker sends to web processes: events, in frames that can be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from inference.transport.codec import to_wire
+from inference.transport.frame_sender import FrameSender
+
+if TYPE_CHECKING:
+    from inference.transport.messages.events import Event, Frame
+
+logger = logging.getLogger(__name__)
+
+#: Wait before using Redis again after it failed.
+RETRY_S = 0.5
+
+
+class Replies:
+    """The frames of one worker on their way."""
+
+    def __init__(self, layer: Any, incarnation: str) -> None:
+        self._layer = layer
+        self._frames = FrameSender(incarnation)
+        self._has_events = asyncio.Event()
+
+    def open(self, control: str) -> None:
+        """Name the channel where commands reach this worker; before any event."""
+        self._frames.control = control
+
+    def put(self, reply_to: str, event: Event) -> None:
+        """Send an event to a web process soon."""
+        self._frames.put(reply_to, event)
+        self._has_events.set()
+
+    async def run(self, finished: asyncio.Event) -> None:
+        """Send frames until the worker has finished, and what is left then.
+
+        Events that come while a frame is on its way share the next one.
+        """
+        while not finished.is_set() or self._has_events.is_set():
+            await self._has_events.wait()
+            self._has_events.clear()
+            for reply_to, frame in self._frames.take():
+                await self._publish(reply_to, frame)
+
+    def flush(self) -> None:
+        """Let ``run`` send what is left, and see that the worker has finished."""
+        self._has_events.set()
+
+    def renew(self, reply_to: str) -> None:
+        """Note that a web process lives."""
+        self._frames.renew(reply_to)
+
+    async def answer_renewal(self, reply_to: str) -> None:
+        """Note that a web process lives; send it how far its frames are counted."""
+        self._frames.renew(reply_to)
+        await self._publish(reply_to, self._frames.count_frame(reply_to))
+
+    async def resend(self, reply_to: str, seq: int) -> None:
+        """Send the frames from ``seq`` on again."""
+        for frame in self._frames.sent_from(reply_to, seq):
+            await self._publish(reply_to, frame)
+
+    def expired(self) -> set[str]:
+        """Return the web processes that are gone since the last call."""
+        return set(self._frames.expired())
+
+    async def _publish(self, reply_to: str, frame: Frame) -> None:
+        try:
+            await self._layer.send(reply_to, to_wire(frame))
+        except (OSError, RedisError):
+            # The frame is kept; the web process sees the gap and asks again.
+            logger.warning("Redis is away; frames will be sent again")
+            await asyncio.sleep(RETRY_S)
