@@ -1,7 +1,7 @@
-"""What the views say of themselves in /openapi.json.
+"""The views' descriptions in /openapi.json.
 
-The schemas are named here and built in ``schemas``, from the declarations that
-check requests and from the types of the answers.
+They name the schemas that ``schemas`` makes of the models of requests and the types
+of answers.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 _MEANINGS = {
-    400: "The request is refused as it is; `param` names the field.",
+    400: "The request is refused; `param` names the member at fault.",
     401: "The API key is missing, unknown, revoked or expired.",
     403: "The key may not do this, or not with this model.",
-    404: "There is no such model.",
-    405: "The route has not this method; `Allow` names those that it has.",
+    404: "No model has this name.",
+    405: "The route does not have this method; `Allow` names those that it has.",
     408: "The answer was not finished within server.request_timeout.",
     413: "The body is larger than limits.max_body_mb.",
-    415: "The body is not declared as application/json.",
+    415: "The body's type is not application/json.",
     429: "The rate limit is reached; `Retry-After` says for how long.",
-    500: "The server made an error.",
-    503: "Nothing can run this now; `Retry-After` says when to try again.",
+    500: "The server failed.",
+    503: "No worker can run this now; `Retry-After` says when to try again.",
 }
 _ERRORS_OF_READS = (401, 403, 405, 429, 500, 503)
 _ERRORS_OF_COMPLETIONS = tuple(_MEANINGS)
@@ -129,34 +129,41 @@ def _errors(*statuses: int) -> dict[Any, Any]:
     }
 
 
-def _completion(
+def _operation(
     operation: str,
     summary: str,
+    tag: str,
     request: str,
     example: dict[str, Any],
     answer: str,
     shown: Any,
+    chunk: str = "",
 ) -> Description:
-    chunk = "ChatCompletionChunk" if answer == "ChatCompletion" else answer
+    """Describe a route with a body and an answer, and with examples of both.
+
+    ``chunk`` is the schema of a stream's events, if the answer can be streamed.
+    """
+    stream = OpenApiResponse(
+        {"type": "string", "description": f"{_STREAM_NOTE}{chunk}."},
+        examples=[OpenApiExample("Stream", _STREAM, media_type=EVENTS)],
+    )
+    whole = OpenApiResponse(
+        ref(answer),
+        description="The answer, whole or as events." if chunk else "The answer.",
+        examples=[OpenApiExample("Whole", shown, media_type=JSON)],
+    )
     return extend_schema(
         operation_id=operation,
         summary=summary,
-        tags=["Completions"],
+        tags=[tag],
         request={
             JSON: OpenApiRequest(
                 ref(request), examples=[OpenApiExample("Short", example)]
             )
         },
         responses={
-            (200, JSON): OpenApiResponse(
-                ref(answer),
-                description="The answer, whole or as events.",
-                examples=[OpenApiExample("Whole", shown, media_type=JSON)],
-            ),
-            (200, EVENTS): OpenApiResponse(
-                {"type": "string", "description": f"{_STREAM_NOTE}{chunk}."},
-                examples=[OpenApiExample("Stream", _STREAM, media_type=EVENTS)],
-            ),
+            (200, JSON): whole,
+            **({(200, EVENTS): stream} if chunk else {}),
             **_errors(*_ERRORS_OF_COMPLETIONS),
         },
     )
@@ -191,57 +198,29 @@ def _about_model(
     )
 
 
-chat_schema = _completion(
+chat_schema = _operation(
     "createChatCompletion",
     "Answer a conversation",
+    "Completions",
     "ChatCompletionRequest",
     _CHAT_REQUEST,
     "ChatCompletion",
     _CHAT_ANSWER,
+    "ChatCompletionChunk",
 )
-completion_schema = _completion(
+completion_schema = _operation(
     "createCompletion",
-    "Go on with a text",
+    "Continue a text",
+    "Completions",
     "CompletionRequest",
     {"model": _HEAD["model"], "prompt": "Once upon"},
     "Completion",
     _TEXT_ANSWER,
+    "Completion",
 )
-
-
-def _plain(
-    operation: str,
-    summary: str,
-    tag: str,
-    request: str,
-    example: dict[str, Any],
-    answer: str,
-    shown: Any,
-) -> Description:
-    """Describe a route that answers all at once."""
-    return extend_schema(
-        operation_id=operation,
-        summary=summary,
-        tags=[tag],
-        request={
-            JSON: OpenApiRequest(
-                ref(request), examples=[OpenApiExample("Short", example)]
-            )
-        },
-        responses={
-            (200, JSON): OpenApiResponse(
-                ref(answer),
-                description="The answer.",
-                examples=[OpenApiExample("Whole", shown, media_type=JSON)],
-            ),
-            **_errors(*_ERRORS_OF_COMPLETIONS),
-        },
-    )
-
-
 _EMBEDDER = "all-minilm-l6-v2"
 _RANKER = "bge-reranker-v2-m3"
-embedding_schema = _plain(
+embedding_schema = _operation(
     "createEmbedding",
     "Make vectors of texts",
     "Embeddings",
@@ -258,7 +237,7 @@ embedding_schema = _plain(
         "usage": {"prompt_tokens": 15, "total_tokens": 15},
     },
 )
-rerank_schema = _plain(
+rerank_schema = _operation(
     "createRerank",
     "Order documents by a query",
     "Embeddings",
@@ -280,7 +259,7 @@ rerank_schema = _plain(
         "usage": {"prompt_tokens": 25, "total_tokens": 25},
     },
 )
-tokenize_schema = _plain(
+tokenize_schema = _operation(
     "tokenize",
     "Turn a text into tokens",
     "Tokens",
@@ -289,7 +268,7 @@ tokenize_schema = _plain(
     "TokenList",
     {"tokens": [10576, 4299], "count": 2},
 )
-detokenize_schema = _plain(
+detokenize_schema = _operation(
     "detokenize",
     "Turn tokens into text",
     "Tokens",
@@ -298,9 +277,9 @@ detokenize_schema = _plain(
     "TokenText",
     {"content": "Once upon", "prompt": "Once upon"},
 )
-template_schema = _plain(
+template_schema = _operation(
     "applyTemplate",
-    "Write a conversation as the model's chat template does",
+    "Write a conversation with the model's chat template",
     "Tokens",
     "ApplyTemplateRequest",
     {key: _CHAT_REQUEST[key] for key in ("model", "messages")},
@@ -330,10 +309,10 @@ load_schema = _about_model(
 unload_schema = _about_model("unloadModel", "Unload a model", None, 200)
 health_schema: Description = extend_schema(
     operation_id="health",
-    summary="Whether the web process lives",
+    summary="Whether the web process runs",
     tags=["Operation"],
     responses={
-        200: OpenApiResponse(ref("Health"), description="The web process lives.")
+        200: OpenApiResponse(ref("Health"), description="The web process runs.")
     },
 )
 detailed_health_schema: Description = extend_schema(
