@@ -80,7 +80,13 @@ def driver(backend: LlamaBackend) -> Driver:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("model", ["sample_model_path", "q4_0_model_path"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "q4_0_model_path",
+        pytest.param("sample_model_path", marks=pytest.mark.long),
+    ],
+)
 def test_a_cached_prefix_changes_no_token(
     request: pytest.FixtureRequest, model: str, layout: str
 ) -> None:

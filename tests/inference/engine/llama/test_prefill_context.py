@@ -87,6 +87,7 @@ def test_a_long_prompt_beside_a_stream_is_computed_there(backend: LlamaBackend) 
     assert prefill.slot is None
 
 
+@pytest.mark.long
 def test_a_long_prompt_alone_is_not(backend: LlamaBackend) -> None:
     driver = Driver(backend)
     driver.add("long", long_prompt(backend, "alone", sentences=30), 4)
@@ -127,6 +128,7 @@ def test_few_sequences_are_not_worth_its_memory(sample_model_path: Path) -> None
         backend.close()
 
 
+@pytest.mark.long
 def test_probabilities_are_those_of_the_same_prompt_alone(
     backend: LlamaBackend,
 ) -> None:
