@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import resource
+import signal
 import statistics
 import tempfile
 import time
@@ -75,16 +76,17 @@ HOSTILE = {
     "10,000 parentheses": (f"root ::= {'(' * 10_000}[a]{')' * 10_000}", "a"),
     "nested repetitions": ("root ::= (([a]{1000}){1000}){1000}", "a" * 64),
     "left recursion": ("root ::= root [a] | [a]", "a" * 64),
-    "2,000 optional parts": (f"root ::= {'[a]? ' * 2_000}[b]", "a" * 64),
+    "100 optional parts": (f"root ::= {'[a]? ' * 100}[b]", "a" * 64),
     "ambiguity": ("root ::= [a] | [a] root | [a] root root", "a" * 64),
-    "rules that name each other": (
+    "20 rules, each the next twice": (
         "root ::= x0\n"
-        + "".join(f"x{n} ::= x{n + 1} x{n + 1} | [a]\n" for n in range(290))
-        + "x290 ::= [a]\n",
+        + "".join(f"x{n} ::= x{n + 1} x{n + 1} | [a]\n" for n in range(20))
+        + "x20 ::= [a]\n",
         "a" * 64,
     ),
 }
-_TIME_LIMIT_S = 20.0
+#: Seconds of CPU time.
+_TIME_LIMIT_S = 20
 _MEMORY_LIMIT_BYTES = 4 << 30
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -117,6 +119,9 @@ def _speed(model: Path, rounds: int) -> Table:
         table.add_column(column, justify="right")
     with ExitStack() as stack:
         tokenizer = _open(model, stack)
+        for engine in ENGINES.values():
+            # What is imported, and made once for all grammars, counts for none.
+            engine(tokenizer, "root ::= [x]")
         for name, (source, text) in GRAMMARS.items():
             tokens = tokenizer.tokenize(text, special=False, parse_special=False)
             for engine_name, engine in ENGINES.items():
@@ -269,11 +274,9 @@ def _outcome(model: Path, engine: str, name: str) -> str:
     process = context.Process(target=_try, args=(model, engine, name, theirs))
     process.start()
     theirs.close()
-    process.join(_TIME_LIMIT_S)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        return f"not done after {_TIME_LIMIT_S:.0f} s"
+    process.join()
+    if process.exitcode == -signal.SIGXCPU:
+        return f"not done after {_TIME_LIMIT_S} s"
     if process.exitcode or not ours.poll():
         return f"the process dies ({process.exitcode})"
     return str(ours.recv())
@@ -281,6 +284,8 @@ def _outcome(model: Path, engine: str, name: str) -> str:
 
 def _try(model: Path, engine: str, name: str, answer: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
+    # The second limit would kill it if it went on after the first.
+    resource.setrlimit(resource.RLIMIT_CPU, (_TIME_LIMIT_S, _TIME_LIMIT_S + 5))
     source, text = HOSTILE[name]
     with ExitStack() as stack:
         tokenizer = _open(model, stack)
