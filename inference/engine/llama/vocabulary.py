@@ -1,4 +1,4 @@
-"""Vocabularies without their models' weights."""
+"""Vocabularies of model files, loaded without the weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-#: Vocabularies kept loaded. One takes up to 100 MiB, and up to a second.
+#: How many stay loaded. One takes up to 100 MiB of memory, and a second to load.
 _KEPT = 4
 
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class LlamaAdapters:
-    """The adapters of a model, which frees them, and what its contexts have of them."""
+    """A model's adapters, freed with it, and those that each context applies."""
 
     def __init__(self, model: Any, files: Iterable[AdapterFile], log: LlamaLog) -> None:
         """Load the adapters. Raises ModelLoadError."""
         self._loaded: dict[str, Any] = {}
-        #: By context, as none has when it is new.
+        #: By context; a new one applies none.
         self._applied: dict[Any, Adapters] = {}
         for file in files:
             adapter = llama_cpp.llama_adapter_lora_init(model, file.path.encode())
@@ -33,11 +33,11 @@ class LlamaAdapters:
             self._loaded[file.name] = adapter
 
     def forget_contexts(self) -> None:
-        """Take note that there will be new contexts, to which none is applied."""
+        """Take note that the contexts are freed; new ones apply none."""
         self._applied.clear()
 
     def apply(self, context: Any, adapters: Adapters) -> None:
-        """Let a context compute its next batches under these adapters alone."""
+        """Make a context compute its next batches with these adapters alone."""
         if adapters == self._applied.get(context, ()):
             return
         count = len(adapters)

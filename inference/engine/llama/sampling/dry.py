@@ -16,8 +16,8 @@ _KEPT = 8
 class DrySamplers:
     """Copies of samplers that were made once. Thread-safe.
 
-    Making one takes from ten milliseconds to seconds, in which a step would wait;
-    copying it takes less than one.
+    Making one takes ten milliseconds to seconds, for which a step would wait; copying
+    it takes less than a millisecond.
     """
 
     def __init__(self, vocab: Any) -> None:

@@ -22,7 +22,7 @@ def likeliest(logprobs: NDArray[np.float64], count: int) -> list[int]:
     """Return the ids of the likeliest tokens, best first, the lower id of equals."""
     if not count:
         return []
-    # The least of the best decides which equals get in: the lowest ids.
+    # Of tokens that equal the last of the best, those with the lowest ids count.
     least = np.partition(logprobs, -count)[-count]
     ids = np.flatnonzero(logprobs >= least)
     ids = ids[np.argsort(-logprobs[ids], kind="stable")][:count]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def nucleus(logits: NDArray[np.float32], p: float) -> NDArray[np.intp]:
     """Return the fewest tokens that have the probability ``p``, likeliest first.
 
-    The same tokens that llama.cpp's top-p keeps, in a fifth of the time: that one
-    takes every exponential by itself.
+    The same tokens that llama.cpp's top-p keeps, in a fifth of the time: NumPy
+    computes the exponentials in vector instructions.
     """
     odds = np.exp(logits - logits.max())
     total = float(odds.sum())
-    # All tokens below this have together no more than is to be left out.
+    # All tokens below this together are no more than what top-p drops.
     least = (1 - p) * total / len(odds)
     ids = np.flatnonzero(odds >= least)
     ids = ids[np.argsort(-odds[ids], kind="stable")]

@@ -33,9 +33,9 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 class SequenceSampler:
     """Chooses the tokens of one sequence from the logits of a step.
 
-    llama.cpp's chain does it, with two short cuts: the likeliest of all tokens is
-    found without it, and a top-p that comes first hands it the few tokens that
-    are left. Biases are added to the logits where they lie.
+    llama.cpp's chain does it, with two short cuts: greedy sampling does without it,
+    and a top-p that comes first passes on only the few tokens that it leaves. Biases
+    are added to the logits in place.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SequenceSampler:
         self._takes_forced = (
             params.logprobs is None and not np.isneginf(self._biases).any()
         )
-        #: Whether a token is all that comes of sampling, which then cannot fail.
+        #: Whether sampling returns a token and nothing else, and cannot fail.
         self.is_plain = params.grammar is None and params.logprobs is None
         self._row = ctypes.c_float * tokenizer.n_vocab
         steps = sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
@@ -87,7 +87,7 @@ class SequenceSampler:
             sampler = _new_sampler(step, cache)
             llama_cpp.llama_sampler_chain_add(self._chain, sampler)
             if step.window:
-                _remind(sampler, step, prompt, output)
+                _replay(sampler, step, prompt, output)
             if step.draws:
                 self._drawing.append(sampler)
         self._thinking: ThinkingWatch | None = None
@@ -100,10 +100,10 @@ class SequenceSampler:
             self._watch(token)
 
     def sample(self, context: Any, index: int) -> int:
-        """Return the token that follows the batch's token ``index``; it counts.
+        """Return the token that follows the batch's token ``index``, and accept it.
 
-        So do those that are ``forced`` then. Raises EngineError if the grammar lets
-        none follow, or never could.
+        ``forced`` then has those that the grammar forces after it, accepted as well.
+        Raises EngineError if the grammar allows no token, or could not be compiled.
         """
         if self._error is not None:
             raise self._error
@@ -130,7 +130,7 @@ class SequenceSampler:
             self.take(each)
 
     def _sample(self, logits: NDArray[np.float32], context: Any, index: int) -> int:
-        """Return one of the tokens that may come. Raises GrammarError for none."""
+        """Return a token that may come. Raises GrammarError if there is none."""
         allowed = None if self._matcher is None else self._matcher.mask(logits)
         if len(self._biased):
             logits[self._biased] += self._biases
@@ -143,7 +143,7 @@ class SequenceSampler:
         return token
 
     def _watch(self, token: int) -> None:
-        """Count a token of a thought that has a budget."""
+        """Count a token towards the thinking budget."""
         if self._thinking is not None:
             self._thinking.accept(self._tokenizer.spelling(token))
 
@@ -169,7 +169,7 @@ class SequenceSampler:
         return self._matcher is not None and self._matcher.is_done
 
     def take(self, token: int) -> None:
-        """Go on by a token that was not sampled."""
+        """Accept a token that was not sampled."""
         self._left_to_min = max(self._left_to_min - 1, 0)
         self._draw()
         llama_cpp.llama_sampler_accept(self._chain, token)
@@ -271,10 +271,10 @@ def _new_sampler(step: SamplerStep, cache: SamplerCache) -> Any:
     return getattr(llama_cpp, f"llama_sampler_init_{step.name}")(*step.arguments)
 
 
-def _remind(
+def _replay(
     sampler: Any, step: SamplerStep, prompt: Sequence[int], output: Sequence[int]
 ) -> None:
-    """Let a sampler that looks back see what there is."""
+    """Let a sampler with a window accept the tokens so far."""
     seen = [*prompt, *output] if step.sees_prompt else output
     for token in seen[-step.window :]:
         llama_cpp.llama_sampler_accept(sampler, token)
