@@ -17,8 +17,8 @@ _ANYTHING = "/(?s:.*)/"
 _NOTHING = '""'
 
 
-def spelled(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
-    """Return the source with the rules of its control tokens.
+def resolve_control_tokens(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
+    """Return the source with rules for its control tokens, as a vocabulary has them.
 
     ``controls`` are the ids of control tokens by name; None is one that ends the
     generation, which a grammar does not name.

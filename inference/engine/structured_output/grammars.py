@@ -13,7 +13,7 @@ from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.engine.structured_output.deep_stack import on_deep_stack
 from inference.engine.structured_output.gbnf.lexemes import to_lark
 from inference.engine.structured_output.gbnf.parser import (
@@ -136,7 +136,7 @@ def checked(grammar: Grammar) -> Grammar:
 
     Its control tokens are taken for text: only the worker has the vocabulary.
     """
-    _check(spelled(grammar, {}))
+    _check(resolve_control_tokens(grammar, {}))
     return grammar
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.engine.errors import GrammarError, InvalidRequest
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.engine.structured_output.grammars import InvalidGrammar, compile_grammar
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class GrammarCompiler:
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
         try:
-            source = spelled(grammar, self._controls)
+            source = resolve_control_tokens(grammar, self._controls)
             return compile_grammar(self._tokenizer, source)
         except InvalidGrammar as error:
             raise InvalidRequest(

@@ -9,7 +9,7 @@ import pytest
 
 from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_use import ToolUse
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import Prompt
 from inference.prompts.messages import Tool
@@ -50,7 +50,7 @@ def admits(family: str, text: str, *, reasons: bool = False) -> bool:
     tools = (STRICT, LOOSE)
     grammar = strict_grammar(prompt, ToolUse(tools, tools))
     assert grammar is not None
-    return allows(spelled(grammar, {}), text)
+    return allows(resolve_control_tokens(grammar, {}), text)
 
 
 def call(family: str, *calls: tuple[str, dict[str, Any]]) -> str:

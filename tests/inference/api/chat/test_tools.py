@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -49,7 +49,7 @@ def grammar_of(engine: FakeEngineClient) -> str:
     """Return the grammar of the last request, for a vocabulary without marks."""
     grammar = engine.requests[-1].params.grammar
     assert grammar is not None
-    return spelled(grammar, {})
+    return resolve_control_tokens(grammar, {})
 
 
 # Answers --------------------------------------------------------------------------

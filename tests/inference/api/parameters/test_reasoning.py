@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -322,7 +322,7 @@ async def test_a_constraint_binds_the_answer_and_not_the_thought(
     if template == MUST_THINK:
         answers[1] = '{"name": "now", "arguments": {}}'
     for grammar, answer in zip(grammars, answers, strict=True):
-        source = spelled(grammar, {})
+        source = resolve_control_tokens(grammar, {})
         assert allows(source, thought + answer)
         assert not allows(source, thought + "Well.")
         assert not allows(source, thought)

@@ -8,7 +8,7 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from inference.engine.errors import GrammarError
-from inference.engine.structured_output.control_tokens import spelled
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.matcher import GrammarCompiler
 
@@ -45,7 +45,7 @@ def ids(*parts: str) -> list[int]:
 
 def accepts(grammar: Grammar, tokens: list[int], **controls: int | None) -> bool:
     """Whether the tokens match as a whole."""
-    matcher = LLMatcher(TOKENS, spelled(grammar, controls), log_level=0)
+    matcher = LLMatcher(TOKENS, resolve_control_tokens(grammar, controls), log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     is_all = matcher.try_consume_tokens(tokens) == len(tokens)
     return is_all and matcher.is_accepting()
@@ -131,7 +131,10 @@ def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
 
 
 def test_a_grammar_without_marks_stays_as_it_is() -> None:
-    assert spelled(Grammar("start: control_0"), CONTROLS) == "start: control_0"
+    assert (
+        resolve_control_tokens(Grammar("start: control_0"), CONTROLS)
+        == "start: control_0"
+    )
 
 
 def test_a_guide_knows_the_control_tokens_of_its_vocabulary() -> None:
