@@ -24,7 +24,7 @@ from inference.api.embeddings import view as embeddings
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.errors import ErrorBody
 from inference.api.models.request import LoadRequest
-from inference.api.models.view import ModelList, ModelObject
+from inference.api.models.response import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank import view as rerank
 from inference.api.rerank.request import RerankRequest

@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from inference.admin.template_forms import ServedModelForm, sample_text
-from inference.api.models.view import model_object
+from inference.api.models.response import model_object
 from inference.prompts.chat import prompt_render
 from inference.prompts.messages import Message, Tool
 from inference.prompts.preview import SAMPLES, preview, with_overrides

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from accounts.models import Scope
 from inference import services
-from inference.api.models.view import ModelsView, model_object
+from inference.api.models.response import model_object
+from inference.api.models.view import ModelsView
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import Worker, WorkerState
 from registry.models import Alias, Attachment, FileState, Kind
