@@ -1,1 +1,1 @@
-"""API keys: who may call, what they may do."""
+"""API keys and rate limits."""

@@ -1,1 +1,1 @@
-"""The registry of model files: what was found, what it is, how it is to be run."""
+"""The registry of models: their files, descriptions and settings."""

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Put what `make bench` compares with into .bench: llama-server, built from the source
-# that the installed llama-cpp-python was built from, with the same arguments; and
-# llama-cpp-python's two servers, with the packages that they want.
-# A second call is instant: the stamp names what has been built.
+# Build into .bench what `make bench` compares with: llama-server, from the source of the
+# installed llama-cpp-python and with the same arguments, and llama-cpp-python's two
+# servers with the packages that they need.
+# A second call returns at once: a stamp records what is built.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-# What the installed llama-cpp-python was built with, as far as install.sh knows.
+# The arguments that the installed llama-cpp-python was built with.
 cmake_args() {
     cat "$VENV/.cmake_args" 2>/dev/null || scripts/cmake_args.sh
 }
@@ -97,7 +97,7 @@ mkdir "$BENCH"
 make_environment
 download "$version"
 build
-# Half a gigabyte that nobody reads again.
+# Half a gigabyte that is no longer needed.
 rm -rf "$BENCH/sdist" "$BENCH/source" "$BENCH/build"
 echo "$stamp" >"$BENCH/.built"
 echo "$BENCH has llama-server and llama-cpp-python's servers."

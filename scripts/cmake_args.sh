@@ -1,10 +1,10 @@
 #!/bin/sh
-# Print the arguments that llama.cpp is built with where CMAKE_ARGS says nothing, for
-# llama-cpp-python and for the llama-server that it is measured against.
+# Print the default CMAKE_ARGS for llama.cpp: for llama-cpp-python, and for the
+# llama-server that benchmarks compare with.
 #
-# llama.cpp's AMX kernels die of SIGSEGV when GCC builds them, and its AVX512-FP16 code
-# leaves vectors of fewer than 128 numbers, as most heads of attention have, to plain
-# loops (docs/adr/0003). So both are left out wherever the compiler knows of them.
+# llama.cpp's AMX kernels crash (SIGSEGV) when built by GCC, and its AVX512-FP16 code
+# uses scalar loops for vectors below 128 elements, the size of most attention heads
+# (docs/adr/0003). Both are switched off if the compiler supports them.
 set -eu
 
 knows() {

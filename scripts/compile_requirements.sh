@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pin base.txt, dev.txt, peers.txt and the clients' again. No index and no path of this machine gets into them.
+# Pin the newest versions in requirements/*.txt. The files contain no index and no local path.
 set -eu
 cd "$(dirname "$0")/.."
 

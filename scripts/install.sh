@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make or complete the virtual environment .venv: `scripts/install.sh run` for what
-# the platform needs, `scripts/install.sh dev` for tests and checks as well.
-# A second call is instant: the stamp names what has been installed.
+# Create or update the virtual environment .venv: `scripts/install.sh run` installs what
+# the server needs, `scripts/install.sh dev` also what tests and checks need.
+# A second call returns at once: a stamp records what is installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or later is needed (apt install python3), or name one: make PYTHON=/path/to/python3."
+    fail "Python 3.11 or later is needed (apt install python3), or set it: make PYTHON=/path/to/python3."
 }
 
 check_tools() {
@@ -40,13 +40,13 @@ check_compilers() {
             "${missing# }. apt install build-essential."
 }
 
-# Print what the environment would be made of; what differs is another environment.
+# Print everything that the environment depends on; its hash is the stamp.
 wanted() {
     echo "$1 in $PWD"
     cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh \
         scripts/cmake_args.sh
     if [ "$1" = dev ]; then cat requirements/dev.txt; fi
-    # Without CMAKE_ARGS whatever was built before is kept.
+    # Without CMAKE_ARGS an existing build is kept.
     if [ -n "${CMAKE_ARGS:-}" ]; then echo "CMAKE_ARGS=$CMAKE_ARGS"; fi
 }
 
@@ -59,18 +59,18 @@ install_llama() {
     fi
     check_compilers
     set -- install --no-deps
-    # pip's cache does not know which arguments a wheel was built with.
+    # pip's cache does not record the arguments that a wheel was built with.
     if [ -n "${CMAKE_ARGS:-}" ]; then set -- "$@" --no-cache-dir --force-reinstall; fi
     export CMAKE_ARGS="${CMAKE_ARGS:-$(scripts/cmake_args.sh)}"
     echo "Building llama-cpp-python with CMAKE_ARGS=\"$CMAKE_ARGS\": 5 to 15 minutes on two" \
-        "cores, seconds if pip has built it before."
+        "cores, seconds if pip has a cached build."
     "$VENV/bin/python" -m pip "$@" "$requirement"
     echo "$CMAKE_ARGS" >"$VENV/.cmake_args"
 }
 
 install() {
     python=$(find_python)
-    # One that was moved, or whose Python is gone, cannot be repaired.
+    # An environment that was moved or has lost its Python is created again.
     if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1 ||
         [ "$(cat "$VENV/.place" 2>/dev/null || pwd)" != "$PWD" ]; then
         check_tools "$python"
@@ -94,7 +94,7 @@ esac
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 stamp=$(wanted "$1" | sha256sum)
-# What the tests need includes what the platform needs.
+# `dev` includes `run`.
 if grep -qxsF -e "$stamp" -e "$(wanted dev | sha256sum)" "$VENV/.installed"; then
     exit
 fi

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Make or complete what `make test-clients` runs in: two virtual environments in
-# .venv-clients that have clients and nothing of the platform, and the packages of the
-# clients in JavaScript. A second call is instant: the stamp names what has been installed.
+# Create or update what `make test-clients` needs: two virtual environments in
+# .venv-clients, with clients and without this project, and the packages of the
+# JavaScript clients. A second call returns at once: a stamp records what is installed.
 set -eu
 cd "$(dirname "$0")/.."
 

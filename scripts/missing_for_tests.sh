@@ -1,5 +1,5 @@
 #!/bin/sh
-# Say which tests will be skipped on this machine, and how to run them, too.
+# Print which tests will be skipped on this machine, and how to run them too.
 set -eu
 
 has() {

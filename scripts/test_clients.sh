@@ -1,6 +1,6 @@
 #!/bin/sh
-# Put the clients before a real server; what is given names files and options of pytest.
-# Without them all clients run, and docs/clients.md is written from their outcomes.
+# Run the clients against a real server. Arguments are files and options for pytest.
+# Without arguments all clients run, and docs/clients.md is written from the results.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ run() {
         --results "$CLIENTS/$environment.json" "$@"
 }
 
-# The first two want an older `openai` than the others; that one is proven, too.
+# The first two need an older `openai` than the others, so it is tested too.
 older="$TESTS/test_instructor.py $TESTS/test_litellm.py $TESTS/test_openai.py"
 if [ $# -gt 0 ]; then
     case " $* " in

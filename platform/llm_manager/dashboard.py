@@ -32,7 +32,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may_view("registry.model"):
         context["models"] = Model.objects.aggregate(
             found=Count("pk", filter=Q(state=FileState.FOUND)),
-            lost=Count("pk", filter=~Q(state=FileState.FOUND)),
+            without_file=Count("pk", filter=~Q(state=FileState.FOUND)),
             enabled=Count("pk", filter=Q(state=FileState.FOUND, is_enabled=True)),
         )
         context["may_scan"] = user.has_perm("registry.change_model")

@@ -315,7 +315,8 @@ def _check_data(
         expected = _aligned(end, alignment)
     if tensors and start + end > reader.size:
         raise InvalidGGUF(
-            f"truncated: header says {start + end} bytes, file has {reader.size}"
+            f"truncated: the header says {start + end} bytes, "
+            f"the file has {reader.size}"
         )
 
 

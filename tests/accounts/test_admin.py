@@ -326,7 +326,7 @@ def test_revoked_key_can_be_read_and_not_changed(admin_client: Client) -> None:
     key, _ = make_api_key(name="Old")
     key.revoke()
     html = admin_client.get(page_of(key)).content.decode()
-    assert "cannot be made active again" in html
+    assert "cannot be activated again" in html
     assert 'name="name"' not in html
     assert "Revoke…" not in html
     assert admin_client.post(page_of(key), change_form()).status_code == 403

@@ -112,8 +112,8 @@ def test_a_key_is_made_shown_once_and_revoked(
     page.click("#result_list >> text=Search")
     assert shown not in page.content()
     page.click("text=Revoke…")
-    page.click("text=Revoke for ever")
-    expect(page.locator("text=cannot be made active again")).to_be_visible()
+    page.click("text=Revoke permanently")
+    expect(page.locator("text=cannot be activated again")).to_be_visible()
     assert not ApiKey.objects.get().is_active
 
 

@@ -47,11 +47,18 @@ def test_dashboard_shows_the_numbers(admin_client: Client, admin_user: User) -> 
     record(admin_user, "Changed Context.")
     response = admin_client.get("/admin/")
     context, html = response.context, response.content.decode()
-    assert context["models"] == {"found": 2, "lost": 1, "enabled": 2}
+    assert context["models"] == {"found": 2, "without_file": 1, "enabled": 2}
     assert (context["engine"].ready, context["engine"].capacity) == (1, 3)
     assert (context["engine"].running, context["engine"].waiting) == (5, 2)
     assert context["num_keys"] == 1
-    for text in ("gpu-01", "llama", "4 new", "Changed Context.", "Scan now", "1 lost"):
+    for text in (
+        "gpu-01",
+        "llama",
+        "4 new",
+        "Changed Context.",
+        "Scan now",
+        "1 without a file",
+    ):
         assert text in html
     assert links(html) == LINKS
 
@@ -77,7 +84,7 @@ def test_charlie_sees_nothing(client: Client, admin_user: User) -> None:
     client.force_login(make_user("charlie", is_staff=True))
     html = client.get("/admin/").content.decode()
     assert "secret" not in html
-    assert "Your account has no rights here yet." in html
+    assert "Your account has no permissions yet." in html
     assert links(html) == set()
     assert "Scan now" not in html
 

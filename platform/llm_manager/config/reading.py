@@ -1,8 +1,8 @@
-"""Reads the configuration: llm_manager.yaml, then environment; the later wins.
+"""Reads the configuration: llm_manager.yaml, then the environment, which wins.
 
-The command line sets the environment of the processes that it starts, so it
-wins over both. pydantic checks the values and pydantic-settings reads the
-environment; what names a file's line and the nearest known key is here.
+Options of the command line set the environment, so they win over both. pydantic
+checks the values, pydantic-settings reads the environment. This module adds the
+file's line and the nearest known key to errors.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ ENVIRONMENT_ALIASES = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL"}
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the message says where and why."""
+    """The configuration is wrong; the message names the place and the reason."""
 
 
 class _Environment(EnvSettingsSource):
     def decode_complex_value(
         self, field_name: str, field: FieldInfo, value: Any
     ) -> list[str]:
-        """Return a list that is separated by commas, not written in JSON."""
+        """Return a list from comma-separated text; the base class expects JSON."""
         return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -64,9 +64,9 @@ class _FileAndEnvironment(BaseSettings, Config):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources, the first wins: our variables, the usual ones, the file.
+        """Return the sources: our variables, the usual ones, the file. The first wins.
 
-        ``init_settings`` holds what the file says.
+        ``init_settings`` holds the values of the file.
         """
         usual = InitSettingsSource(settings_cls, _usual_variables())
         return _Environment(settings_cls), usual, init_settings
@@ -98,7 +98,7 @@ def load_config() -> Config:
     try:
         config = _FileAndEnvironment(**values)
     except ValidationError as error:
-        # The file has passed already, so a variable is to blame.
+        # The file is valid, so the error is in a variable.
         details = error.errors()[0]
         raise ConfigError(
             f"{_variable(_key_of(details))}: {_sentence(details)}"
@@ -115,7 +115,7 @@ def _variable(key: str) -> str:
 
 
 def _check_combinations(config: Config) -> None:
-    """Refuse settings that exclude each other. Raises ConfigError."""
+    """Check for settings that conflict with each other. Raises ConfigError."""
     for setting, reason in conflicts(settings_in_force(config)):
         raise ConfigError(f"{config_key(setting)}: {reason}")
 
@@ -124,7 +124,7 @@ def _check_combinations(config: Config) -> None:
 
 
 def _read_file(file: Path) -> dict[str, Any]:
-    """Return the values of a file that the schema accepts. Raises ConfigError."""
+    """Return the values of a file after checking them. Raises ConfigError."""
     lines: dict[str, int] = {}
     try:
         text = file.read_text(encoding="utf-8")
@@ -189,12 +189,12 @@ _EXPECTED = {
 
 
 def _key_of(details: ErrorDetails) -> str:
-    """Return the key that an error is about; the place in a list is left out."""
+    """Return the key that an error is about, without an index into a list."""
     return ".".join(str(part) for part in details["loc"][:2])
 
 
 def _sentence(details: ErrorDetails) -> str:
-    """Return pydantic's error about one key as a sentence of ours."""
+    """Return the sentence for pydantic's error."""
     key, kind, context = _key_of(details), details["type"], details.get("ctx", {})
     match kind:
         case "extra_forbidden":
@@ -220,7 +220,7 @@ def _sentence(details: ErrorDetails) -> str:
 def _nearest(key: str) -> str:
     known = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
     if not known:
-        # The right key in the wrong section.
+        # Perhaps the right key in the wrong section.
         leaf = key.rsplit(".", 1)[-1]
         leaves = {key.rsplit(".", 1)[-1]: key for key in KEYS}
         known = [

@@ -32,7 +32,7 @@ def _only_true(value: bool) -> bool:  # noqa: FBT001
 
 
 class ModelsSection(Section):
-    """Where models lie."""
+    """The models directory and how models run."""
 
     dir: Folder | None = Field(
         default=None, description="Models directory. Unset: `models` in data_dir."
@@ -129,7 +129,7 @@ class CacheSection(Section):
         default=False,
         description="Keep the KV state of long prompts on disk: it need not be "
         "computed again after it was evicted from memory, or after a restart. The "
-        "files contain what was said; only the server's user can read them.",
+        "files contain prompts; only the server's user can read them.",
     )
     dir: Folder | None = Field(
         default=None, description="Folder of that cache. Unset: `cache` in data_dir."

@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of. Knows no key of it."""
+"""Base class and field types of the configuration's sections."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Section(BaseModel):
-    """One section: frozen, so that a running process has one configuration.
+    """One section of the configuration; immutable.
 
-    Unknown keys are ignored here; ``config.reading`` refuses those of the file,
-    while the environment may hold variables that only look like ours.
+    Unknown keys are ignored, since the environment may contain variables that only
+    look like ours. ``config.reading`` refuses them in the file.
     """
 
     model_config = ConfigDict(
@@ -41,9 +41,9 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-#: Added to a Literal: upper and lower case are the same.
+#: For a Literal: upper and lower case are the same.
 AnyCase = BeforeValidator(_as_choice)
 #: A folder's absolute path; `~` is the home of the user that runs the server.
 Folder = Annotated[Path, BeforeValidator(_as_folder)]
-#: Added to a tuple: YAML has lists.
+#: For a tuple: YAML has lists.
 FromList = BeforeValidator(_as_tuple)

@@ -125,7 +125,7 @@ def test_an_alignment_of_its_own_is_used() -> None:
     data, size = header(fields, alignment=4096)
     assert len(data) % 4096 == 0
     parse(data, size)
-    assert reason(data, size - 4096).startswith("truncated: header says")
+    assert reason(data, size - 4096).startswith("truncated: the header says")
 
 
 def test_a_file_that_lacks_its_last_padding_is_whole() -> None:
@@ -136,7 +136,7 @@ def test_a_file_that_lacks_its_last_padding_is_whole() -> None:
 def test_a_truncated_file_says_how_long_it_should_be() -> None:
     data, size = header(llama_fields())
     assert reason(data, size - 1) == (
-        f"truncated: header says {size} bytes, file has {size - 1}"
+        f"truncated: the header says {size} bytes, the file has {size - 1}"
     )
 
 

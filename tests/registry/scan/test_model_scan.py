@@ -182,7 +182,7 @@ def test_a_broken_file_keeps_its_row_and_is_not_served(tmp_path: Path) -> None:
     assert not Model.objects.servable().exists()
     (entry,) = report.entries
     assert entry.name == "m"
-    assert entry.reason.startswith("truncated: header says")
+    assert entry.reason.startswith("truncated: the header says")
     path.write_bytes(whole)
     model_scan(roots=[tmp_path])
     assert states() == {"m": FileState.FOUND}
