@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
 
-from inference.engine import GenerationRequest, SamplingParams
 from inference.engine.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Evict, Fork, Move, Reuse
 from inference.engine.kv_cache.slots import PrefixMatch, Slots
-from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sequence import Sequence, SequenceStatus
-
-_arrivals = count()
+from tests.inference.engine.sequences import sequence
 
 
 def make_slots(number: int = 4, **options: bool) -> Slots:
@@ -20,21 +15,9 @@ def make_slots(number: int = 4, **options: bool) -> Slots:
     )
 
 
-def sequence(tokens: list[int], owner: str = "") -> Sequence:
-    arrival = next(_arrivals)
-    request = GenerationRequest(str(arrival), tokens, SamplingParams(), owner=owner)
-    return Sequence(
-        request=request,
-        tokens=list(tokens),
-        detokenizer=Detokenizer(),
-        arrival=arrival,
-        queued_at=0.0,
-    )
-
-
 def run(slots: Slots, tokens: list[int], owner: str = "") -> Sequence:
     """Give a sequence a slot and compute all of it."""
-    new = sequence(tokens, owner)
+    new = sequence(tokens, owner=owner)
     slots.take(new, slots.find(new))
     new.status = SequenceStatus.RUNNING
     slots.grow(new, new.num_uncomputed)
@@ -96,7 +79,7 @@ def test_another_owners_prefix_is_not_found_unless_that_is_allowed() -> None:
     for shares, expected in ((False, 0), (True, 100)):
         slots = make_slots(shares_prefixes=shares)
         slots.retire(run(slots, A, "a"))
-        assert slots.find(sequence([*A, 1], "b")).length == expected
+        assert slots.find(sequence([*A, 1], owner="b")).length == expected
 
 
 def test_a_model_that_cannot_be_cut_reuses_whole_sequences_only() -> None:

@@ -1,31 +1,8 @@
 from __future__ import annotations
 
-from itertools import count
-
-from inference.engine import GenerationRequest, SamplingParams
-from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.sequence import Sequence
-
-_arrivals = count()
-
-
-def sequence(key: str, *, priority: int = 0, weight: float = 1.0) -> Sequence:
-    arrival = next(_arrivals)
-    return Sequence(
-        request=GenerationRequest(
-            f"{key}{arrival}",
-            [1],
-            SamplingParams(),
-            key=key,
-            weight=weight,
-            priority=priority,
-        ),
-        tokens=[1],
-        detokenizer=Detokenizer(),
-        arrival=arrival,
-        queued_at=0.0,
-    )
+from tests.inference.engine.sequences import sequence
 
 
 def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
@@ -44,40 +21,44 @@ def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
 def test_keys_take_turns_however_many_each_has_queued() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     for key in "AAAAAAAABB":
-        queue.enter(sequence(key))
+        queue.enter(sequence([1], key=key))
     assert served(queue, 5) == "ABABA"
 
 
 def test_a_key_of_twice_the_weight_is_served_twice_as_often() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     for _ in range(12):
-        queue.enter(sequence("A", weight=2.0))
-        queue.enter(sequence("B"))
+        queue.enter(sequence([1], key="A", weight=2.0))
+        queue.enter(sequence([1], key="B"))
     assert served(queue, 9).count("A") == 6
 
 
 def test_idle_time_is_not_saved_up() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     for _ in range(20):
-        queue.enter(sequence("A"))
+        queue.enter(sequence([1], key="A"))
     served(queue, 10)
     for _ in range(10):
-        queue.enter(sequence("B"))
+        queue.enter(sequence([1], key="B"))
     assert served(queue, 6).count("A") == 3
 
 
 def test_a_newcomer_is_next_after_one_turn_of_the_others() -> None:
     queue: FairQueue[Sequence] = FairQueue()
     for _ in range(500):
-        queue.enter(sequence("A"))
+        queue.enter(sequence([1], key="A"))
     served(queue, 100)
-    queue.enter(sequence("B"))
+    queue.enter(sequence([1], key="B"))
     assert "B" in served(queue, 2)
 
 
 def test_within_a_key_priority_comes_before_arrival() -> None:
     queue: FairQueue[Sequence] = FairQueue()
-    late = [sequence("A", priority=5), sequence("A"), sequence("A", priority=-1)]
+    late = [
+        sequence([1], key="A", priority=5),
+        sequence([1], key="A"),
+        sequence([1], key="A", priority=-1),
+    ]
     for each in late:
         queue.enter(each)
     assert queue.first(lambda _: True) is late[2]
@@ -86,7 +67,7 @@ def test_within_a_key_priority_comes_before_arrival() -> None:
 
 def test_what_ran_and_must_wait_again_is_before_what_came_later() -> None:
     queue: FairQueue[Sequence] = FairQueue()
-    first, second = sequence("A"), sequence("A")
+    first, second = sequence([1], key="A"), sequence([1], key="A")
     queue.enter(first)
     queue.enter(second)
     queue.take(first)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from inference.engine.cache_layout import CacheLayout
+from inference.engine.kv_cache.slots import Slots
+from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.step_times import StepTimes
+from tests.inference.engine.sequences import sequence, start
+
+if TYPE_CHECKING:
+    from inference.engine.sequence import Sequence
+
+
+class Room:
+    """Four slots between the sequences of some keys."""
+
+    def __init__(self) -> None:
+        self.queue: FairQueue[Sequence] = FairQueue()
+        self.slots = Slots(CacheLayout(n_ctx=64, n_seq_max=4, n_cells=256))
+        self.shares = KeyShares(self.queue, self.slots, StepTimes())
+        self.sequences: list[Sequence] = []
+
+    def run(self, keys: str) -> list[Sequence]:
+        new = [start(sequence([1], key=key), self.slots, self.queue) for key in keys]
+        self.sequences += new
+        return new
+
+    def wait(self, keys: str) -> None:
+        for key in keys:
+            self.sequences.append(sequence([1], key=key))
+            self.queue.enter(self.sequences[-1])
+
+    def update(self) -> None:
+        self.shares.update(self.sequences)
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def test_a_key_alone_has_no_bound(room: Room) -> None:
+    running = room.run("AAAA")
+    room.wait("A")
+    room.update()
+    assert room.shares.has_room("A")
+    assert room.shares.active() == running
+    assert room.shares.to_preempt() == []
+    assert room.shares.paused() == set()
+
+
+def test_the_youngest_of_a_key_beyond_its_share_make_room(room: Room) -> None:
+    running = room.run("AAAA")
+    room.wait("BB")
+    room.update()
+    assert room.shares.to_preempt() == [running[3], running[2]]
+    assert not room.shares.has_room("A")
+    assert room.shares.has_room("B")
+
+
+def test_free_slots_are_given_before_any_is_taken(room: Room) -> None:
+    room.run("AAA")
+    room.wait("B")
+    room.update()
+    assert room.shares.to_preempt() == []
+
+
+def test_what_is_beyond_a_share_pauses_where_nobody_needs_its_slot(room: Room) -> None:
+    running = room.run("AAAB")
+    room.wait("B")
+    room.update()
+    # Two slots of four each, but the other one of B waits for a prefix, say.
+    assert room.shares.paused() < set(running[:3])
+    assert len(room.shares.active()) == 3
+    assert running[3] in room.shares.active()
+
+
+def test_another_number_of_slots_is_shared_out_again(room: Room) -> None:
+    room.run("A")
+    room.wait("AABB")
+    room.update()
+    assert room.shares.has_room("A")
+    room.slots.reset(CacheLayout(n_ctx=128, n_seq_max=2, n_cells=256))
+    start(room.sequences[0], room.slots, FairQueue())
+    room.shares.reset()
+    room.update()
+    assert not room.shares.has_room("A")
