@@ -50,7 +50,6 @@ class EngineAdmin(ModelAdmin[Worker]):
         ]
 
     def engine_view(self, request: HttpRequest) -> HttpResponse:
-        """Return the whole page."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Engine",

@@ -243,7 +243,7 @@ class ServedModelAdmin(RegistryModelAdmin):
         action: Callable[[Model], ActionOutcome],
         models: Iterable[Model],
     ) -> None:
-        """Do it with each model, record what changed, and show the outcome."""
+        """Run the action on each model, log the changes and show the outcomes."""
         outcomes = []
         for model in models:
             outcome = action(model)

@@ -58,7 +58,6 @@ class DeviceMemory:
 
     @property
     def total(self) -> int:
-        """The sum of all parts."""
         return self.weights + self.kv + self.recurrent + self.compute + self.process
 
 

@@ -40,7 +40,6 @@ class NodeCapacity:
 
     @property
     def models(self) -> set[int]:
-        """The models that are loaded."""
         return {each.model for each in self.loaded}
 
 

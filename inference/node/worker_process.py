@@ -71,12 +71,10 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
         return self._process.pid if self._process else 0
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
         return self._process is not None and self._process.returncode is None
 
     @property

@@ -36,7 +36,6 @@ class BareJson:
     read_tagged: ReadCall = _read_nothing
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-        """Read an answer to its end."""
         if not writer.tools:
             yield from read_content(
                 scanner, writer, _read_nothing, begin=(), silent=self.tags

@@ -169,7 +169,6 @@ class TaggedJson:
     keys: CallKeys = CallKeys()
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-        """Read an answer to its end."""
         yield from read_content(
             scanner, writer, self._read_call, begin=self.begin, silent=self.silent
         )

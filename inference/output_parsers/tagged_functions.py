@@ -60,7 +60,6 @@ class _Functions:
     tags: ArgumentTags
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-        """Read the answer."""
         yield from read_content(
             scanner, writer, self._read_call, begin=(self.begin, "<function=")
         )

@@ -60,11 +60,9 @@ class DeltaWriter:
         self._written: set[type[Delta]] = set()
 
     def content(self, text: str) -> None:
-        """Add to the answer's content."""
         self._write(ContentDelta, text)
 
     def reasoning(self, text: str) -> None:
-        """Add to the answer's reasoning."""
         self._write(ReasoningDelta, text)
 
     def begin(self, name: str, call_id: str = "") -> None:
@@ -83,7 +81,6 @@ class DeltaWriter:
             self._add(ToolCallArguments, text)
 
     def end(self) -> None:
-        """End the latest call."""
         self.is_full = self._num_calls == self._max_calls
 
     def separate(self) -> None:

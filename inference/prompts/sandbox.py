@@ -66,7 +66,6 @@ _budget: contextvars.ContextVar[Budget] = contextvars.ContextVar("budget")
 
 
 def current_budget() -> Budget:
-    """Return the budget of the current rendering."""
     return _budget.get()
 
 
