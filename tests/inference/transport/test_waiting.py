@@ -294,16 +294,22 @@ async def test_whatever_happens_to_workers_every_answer_is_whole(
     for _ in range(3):
         start()
     letters = [chance.choice("abcdefghij") for _ in range(30)]
-    reading = [
-        asyncio.create_task(
-            collect(await world.submit(letter, key=chance.choice("xyz")))
+    streams = [await world.submit(each, key=chance.choice("xyz")) for each in letters]
+    reading = [asyncio.create_task(collect(stream)) for stream in streams]
+
+    async def progress() -> None:
+        before = sum(len(stream.tokens) for stream in streams)
+        await until(
+            lambda: (
+                sum(len(stream.tokens) for stream in streams) > before
+                or all(task.done() for task in reading)
+            )
         )
-        for letter in letters
-    ]
+
     for _ in range(10):
         for _, gate in alive.values():
             gate.allow(chance.randint(1, 4))
-        await asyncio.sleep(0.05)
+        await progress()
         await end()
         start()
     for _, gate in alive.values():

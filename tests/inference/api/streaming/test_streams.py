@@ -144,23 +144,30 @@ async def test_a_failure_in_the_stream_is_an_event_and_then_done(
 
 
 @pytest.mark.parametrize(
-    "wait", [[0.2, begun()], [[accepted()], 0.2, [started()]]], ids=["queue", "worker"]
+    ("before", "start"),
+    [([], begun()), ([[accepted()]], [started()])],
+    ids=["queue", "worker"],
 )
 async def test_a_request_that_waits_gets_comments_until_it_starts(
-    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch, wait: list[Any]
+    api: Api,
+    engine: FakeEngineClient,
+    monkeypatch: pytest.MonkeyPatch,
+    before: list[Any],
+    start: list[Any],
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_SIGN_S", 0.02)
-    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
-    engine.enqueue(*wait, [finished("stop", "late")])
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.02)
+    engine.enqueue(*before)
 
     response = await api.chat(stream=True)
-    pieces = await read_stream(response)
-
     assert response.status_code == 200
-    comments = [piece for piece in pieces if piece == b": keep-alive\n\n"]
-    assert pieces[0] == b": keep-alive\n\n"
-    assert 3 <= len(comments) <= 5
-    assert choices_of(events_of(pieces))[1] == (0, {"content": "late"}, None)
+    pieces = aiter(response)
+    for _ in range(3):
+        assert await anext(pieces) == b": keep-alive\n\n"
+    engine.streams[0].play(start, [finished("stop", "late")])
+    rest = [piece async for piece in pieces]
+
+    assert choices_of(events_of(rest))[1] == (0, {"content": "late"}, None)
 
 
 async def test_a_failure_while_a_request_waits_names_the_requests_own_field(
@@ -168,9 +175,11 @@ async def test_a_failure_while_a_request_waits_names_the_requests_own_field(
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_SIGN_S", 0.02)
     error = RequestRejected("Too long.", code="context_length_exceeded", param="prompt")
-    engine.enqueue(0.1, error)
+    engine.enqueue()
 
-    events = events_of(await read_stream(await api.chat(stream=True)))
+    response = await api.chat(stream=True)
+    engine.streams[0].play(error)
+    events = events_of(await read_stream(response))
 
     assert events[0]["error"]["param"] == "messages"
 
@@ -178,8 +187,8 @@ async def test_a_failure_while_a_request_waits_names_the_requests_own_field(
 async def test_a_stream_that_takes_too_long_ends_with_an_error(
     api: Api, engine: FakeEngineClient, configure: Callable[..., None]
 ) -> None:
-    configure(server__request_timeout=0.1)
-    engine.enqueue(begun(), [tokens("and")], 0.15, [tokens("so")])
+    configure(server__request_timeout=1)
+    engine.enqueue(begun(), [tokens("and")])
 
     events = events_of(await read_stream(await api.chat(stream=True)))
 
@@ -197,8 +206,9 @@ async def test_a_client_that_stops_reading_closes_all_streams(
     await anext(iterator)
     assert not engine.streams[0].is_closed
 
-    reader = asyncio.create_task(_drain(iterator))
-    await asyncio.sleep(0.02)
+    is_reading = asyncio.Event()
+    reader = asyncio.create_task(_drain(iterator, is_reading))
+    await is_reading.wait()
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
@@ -223,6 +233,8 @@ async def test_closing_the_response_runs_the_streams_end_at_once() -> None:
     assert ended == [True]
 
 
-async def _drain(iterator: AsyncIterator[bytes]) -> None:
+async def _drain(iterator: AsyncIterator[bytes], is_reading: asyncio.Event) -> None:
+    # Whoever waits for this goes on when the iterator has nothing more to give.
+    is_reading.set()
     async for _ in iterator:
         pass
