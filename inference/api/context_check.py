@@ -1,4 +1,7 @@
-"""Prompts that no context can take: refused before anything waits for them."""
+"""Prompts that no context can take are refused before anything waits for them.
+
+A worker counts exactly, and refuses with the same words.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from inference.api.errors import InvalidRequest
 from inference.capacity.model_rows import context_spec
+from inference.engine.errors import ContextExceeded
+from inference.engine.request_checks import too_long
 from inference.prompts.estimate import estimate_tokens
 
 if TYPE_CHECKING:
@@ -13,9 +18,8 @@ if TYPE_CHECKING:
 
     from registry.models import Model
 
-#: A text is refused by an estimate of so many times what there is room for; what
-#: is less is counted by a worker. For some scripts and vocabularies it is twice as
-#: many as there are.
+#: A text is refused if the estimate of its tokens is this many times the context: for
+#: some scripts and vocabularies an estimate is twice the true count.
 _CERTAINTY = 3
 
 
@@ -31,14 +35,10 @@ def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -
             if len(prompt) <= most:
                 continue
             count = estimate_tokens(prompt, model.vocab_size)
-            is_too_long, about = count > _CERTAINTY * most, "about "
+            is_estimate, limit = True, _CERTAINTY * most + 1
         else:
             count = len(prompt)
-            is_too_long, about = count >= most, ""
-        if is_too_long:
-            raise InvalidRequest(
-                f"This model's context is at most {most} tokens, but '{param}' has "
-                f"{about}{count}. Shorten it.",
-                param=param,
-                code="context_length_exceeded",
-            )
+            is_estimate, limit = False, most
+        if count >= limit:
+            message = too_long(most, f"'{param}'", count, is_estimate=is_estimate)
+            raise InvalidRequest(message, param=param, code=ContextExceeded.code)

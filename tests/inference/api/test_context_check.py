@@ -35,9 +35,9 @@ async def test_a_prompt_far_over_the_context_is_refused_without_a_worker(
         error = response.json()["error"]
         assert (response.status_code, error["param"]) == (400, param)
         assert error["code"] == "context_length_exceeded"
-        assert f"at most {_CONTEXT} tokens" in error["message"]
+        assert f"maximum context length is {_CONTEXT} tokens" in error["message"]
         assert "about " in error["message"]
-    assert f"has {_CONTEXT}." in counted.json()["error"]["message"]
+    assert f"has {_CONTEXT} tokens." in counted.json()["error"]["message"]
     assert engine.requests == []
 
 
