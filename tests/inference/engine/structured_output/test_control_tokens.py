@@ -130,7 +130,7 @@ def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
     assert not accepts(grammar, ids("hm", "</think>", "x"), **CONTROLS)
 
 
-def test_a_grammar_without_marks_stays_as_it_is() -> None:
+def test_a_grammar_without_control_tokens_stays_as_it_is() -> None:
     assert (
         resolve_control_tokens(Grammar("start: control_0"), CONTROLS)
         == "start: control_0"
