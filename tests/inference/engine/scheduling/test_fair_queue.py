@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.sequence import Sequence
 from tests.inference.engine.sequences import sequence
+
+if TYPE_CHECKING:
+    from inference.engine.sequence import Sequence
 
 
 def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
