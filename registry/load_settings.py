@@ -17,7 +17,7 @@ from typing import (
     get_origin,
 )
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from llm_manager.lib.sections import AnyCase, Section
 
@@ -194,6 +194,8 @@ class LoadSettings(GpuSection, ModelEngineSection):
     ``n_seq_max`` is a maximum unless the model has its own value. An empty
     ``tensor_split`` means shares by free memory.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=False)
 
     @property
     def type_v(self) -> str:

@@ -14,7 +14,7 @@ def changed(config: Config, **values: Any) -> Config:
         section, _, key = name.partition("__")
         assert key in sections[section]
         sections[section][key] = value
-    return Config.model_validate(sections)
+    return Config.model_validate(sections, by_name=True)
 
 
 def unchecked(config: Config, **values: Any) -> Config:

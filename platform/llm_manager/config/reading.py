@@ -41,8 +41,11 @@ class ConfigError(Exception):
 class _Environment(EnvSettingsSource):
     def decode_complex_value(
         self, field_name: str, field: FieldInfo, value: Any
-    ) -> list[str]:
+    ) -> list[str] | dict[str, str]:
         """Return a list from comma-separated text; the base class expects JSON."""
+        if field_name in Config.model_fields:
+            # Only keys have variables, a whole section has none.
+            return {}
         return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -140,6 +143,9 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{where}: not YAML: {error.problem}.") from None
     except yaml.YAMLError:
         raise ConfigError(f"{file}: not YAML: unprintable characters.") from None
+    except ValueError as error:
+        # A date that does not exist, as 2001-99-99.
+        raise ConfigError(f"{file}: not YAML: {error}.") from None
     try:
         Config.model_validate(values, strict=True, extra="forbid")
     except ValidationError as error:

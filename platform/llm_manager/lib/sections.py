@@ -19,8 +19,6 @@ class Section(BaseModel):
         frozen=True,
         extra="ignore",
         allow_inf_nan=False,
-        validate_by_alias=True,
-        validate_by_name=True,
     )
 
 

@@ -183,6 +183,7 @@ def test_key_like_no_other_gets_no_suggestion(folder: Path) -> None:
         ("server: {port: 1, port: 2}", "server.port is set twice."),
         ("server: {port: 1}\nserver: {port: 1}", None),
         ("server: {host: !!python/name:os.system x}", None),
+        ("server: {host: 2001-99-99}", None),
         ("server: {", None),
         ("\tx: 1", None),
         ("server: {host: \x07}", None),
@@ -283,10 +284,22 @@ def test_file_is_checked_even_where_a_variable_wins(folder: Path) -> None:
     assert said == "llm_manager.yaml, line 1: server.port must be at least 1."
 
 
-def test_variables_of_no_key_are_ignored(folder: Path) -> None:
-    """Kubernetes sets such ones for a service `llm-manager-redis`."""
-    config = load_config({"LLM_MANAGER_REDIS_PORT_6379_TCP": "tcp://10.0.0.1:6379"})
-    assert config == load_config({})
+@pytest.mark.parametrize(
+    "variable",
+    [
+        # Kubernetes sets it for a service `llm-manager-redis`.
+        "LLM_MANAGER_REDIS_PORT_6379_TCP",
+        "LLM_MANAGER_REDIS",
+        "LLM_MANAGER_GPU_CACHE_TYPE_K",
+    ],
+)
+def test_variables_of_no_key_are_ignored(folder: Path, variable: str) -> None:
+    assert load_config({variable: "tcp://10.0.0.1:6379"}) == load_config({})
+
+
+def test_name_of_a_column_is_no_key(folder: Path) -> None:
+    said = refusal("gpu: {cache_type_k: f16}", folder)
+    assert said.startswith("llm_manager.yaml, line 1: unknown key gpu.cache_type_k;")
 
 
 @pytest.mark.parametrize("text", ["'3,1'", "[3, 1]"])
