@@ -4,7 +4,7 @@ Like a tokenizer, it cuts a text into words, numbers, runs of punctuation and wh
 space. The tokens of each were fitted to the twenty vocabularies in llama.cpp's models/
 folder: for texts in five languages and two formats taken together, the estimate is
 within 20 % for each vocabulary. A single text in a script that a vocabulary knows well
-may have half as many tokens. tests/inference/prompts/test_estimate.py checks it.
+may have half as many tokens. test_estimate.py checks the sample model's vocabulary.
 """
 
 from __future__ import annotations
