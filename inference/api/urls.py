@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from inference.api.chat.view import ChatCompletionsView, CompletionsView
+from inference.api.chat.view import ChatCompletionsView
+from inference.api.completions.view import CompletionsView
 from inference.api.embeddings.view import EmbeddingsView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView

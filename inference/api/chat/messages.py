@@ -58,7 +58,7 @@ class CalledFunction(Body):
     arguments: Text
 
 
-class ToolCall(Body):
+class ToolCallParam(Body):
     """A tool call of an earlier answer."""
 
     id: _Name
@@ -97,7 +97,7 @@ class AssistantMessage(Body):
     content: AssistantContent | None = None
     name: _Name | None = None
     tool_calls: (
-        Annotated[list[ToolCall], Field(min_length=1, max_length=128)] | None
+        Annotated[list[ToolCallParam], Field(min_length=1, max_length=128)] | None
     ) = None
     refusal: Text | None = None
     reasoning_content: Text | None = None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.errors import InvalidRequest, quote
 from inference.api.parameters.structured_output import (
-    JsonObjectFormat,
-    JsonSchemaFormat,
+    ResponseFormatJsonObject,
+    ResponseFormatJsonSchema,
     TypedGrammar,
 )
 from inference.engine.structured_output import grammars
@@ -90,12 +90,12 @@ def _only(sources: Sequence[_Source]) -> _Source | None:
 def _sources(body: StructuredOutputParameters) -> Iterator[_Source]:
     name = "response_format"
     match body.response_format:
-        case JsonSchemaFormat(json_schema=named):
+        case ResponseFormatJsonSchema(json_schema=named):
             path = f"{name}.json_schema.schema"
             yield _Source(name, path, grammars.json_schema, named.schema_)
-        case JsonObjectFormat(schema_=None):
+        case ResponseFormatJsonObject(schema_=None):
             yield _Source(name, name, grammars.json_schema, _ANY_OBJECT)
-        case JsonObjectFormat(schema_=schema):
+        case ResponseFormatJsonObject(schema_=schema):
             yield _Source(name, f"{name}.schema", grammars.json_schema, schema)
     if body.structured_outputs is not None:
         source = _only(list(_structured_outputs(body.structured_outputs)))

@@ -61,13 +61,13 @@ _Choices = Annotated[
 ]
 
 
-class TextFormat(Body):
+class ResponseFormatText(Body):
     """Any text."""
 
     type: Literal["text"]
 
 
-class JsonObjectFormat(Body):
+class ResponseFormatJsonObject(Body):
     """Any JSON object; ``schema`` is llama-server's."""
 
     type: Literal["json_object"]
@@ -83,7 +83,7 @@ class NamedSchema(Body):
     schema_: JsonSchema = Field(alias="schema")
 
 
-class JsonSchemaFormat(Body):
+class ResponseFormatJsonSchema(Body):
     """The values of a JSON schema."""
 
     type: Literal["json_schema"]
@@ -112,7 +112,7 @@ class StructuredOutputParameters(SamplingParameters):
 
     response_format: (
         Annotated[
-            TextFormat | JsonObjectFormat | JsonSchemaFormat,
+            ResponseFormatText | ResponseFormatJsonObject | ResponseFormatJsonSchema,
             Field(discriminator="type"),
         ]
         | None

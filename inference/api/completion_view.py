@@ -1,0 +1,153 @@
+"""What the views of chats and of text completions have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from inference.api.engine_view import EngineView
+from inference.api.model_access import key_of, key_share
+from inference.api.parameters.lora import adapters_of, served_name
+from inference.api.parameters.sampling_params import sampling_params
+from inference.api.responses import EventStreamResponse, json_response
+from inference.api.streaming import collecting as streaming
+from inference.api.streaming.collecting import AnswerLimits
+from inference.api.streaming.generation import Generation
+from inference.api.streaming.payloads import AnswerHeader
+from inference.engine.request import GenerationRequest
+from inference.errors import RequestRejected
+from inference.transport.stream import new_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from inference.api.parameters.completion import CompletionParameters
+    from inference.api.streaming.formats import AnyFormat
+    from inference.transport.queue import ModelQueue
+    from registry.models import Model
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCompletion:
+    """What a request has the engine run, and how it is answered."""
+
+    requests: list[GenerationRequest]
+    queue: ModelQueue
+    format: AnyFormat
+    body: CompletionParameters
+
+
+class CompletionView(EngineView):
+    """What both endpoints have in common."""
+
+    async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
+        """Run the requests and answer with what they give."""
+        timeout_s = settings.CONFIG.server.request_timeout
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        body = prepared.body
+        best = body.n if body.num_sequences > body.n else 0
+        limits = AnswerLimits(body.num_sequences, timeout_s, deadline, best)
+        generation = Generation()
+        is_streaming = False
+        try:
+            # The limit is on the whole, so also on what is still to be queued.
+            async with asyncio.timeout_at(deadline):
+                await generation.start(
+                    self.get_client(), prepared.requests, prepared.queue
+                )
+                if not body.stream:
+                    answer = await streaming.collect(
+                        generation, prepared.format, limits, self.meter
+                    )
+                    return json_response(answer)
+                is_started = await generation.started(streaming.FIRST_SIGN_S)
+            is_streaming = True
+        except TimeoutError:
+            raise streaming.timed_out(limits) from None
+        except RequestRejected as error:
+            raise streaming.in_words_of(prepared.format, error) from None
+        finally:
+            if not is_streaming:
+                await generation.aclose()
+        # From here on the stream closes the generation.
+        return EventStreamResponse(
+            streaming.stream(
+                generation, prepared.format, limits, self.meter, is_started=is_started
+            )
+        )
+
+
+def answer_header(
+    prefix: str, model: Model, body: CompletionParameters
+) -> AnswerHeader:
+    """Return what every chunk and answer of a request begins with."""
+    name = served_name(model, body.model)
+    return AnswerHeader.new(prefix, model=name, fingerprint=model.fingerprint)
+
+
+def generation_requests(
+    prompts: Sequence[str | list[int]],
+    request: Request,
+    body: CompletionParameters,
+    *,
+    model: Model,
+    sampling: dict[str, Any],
+    max_tokens: int,
+    add_special_tokens: bool,
+    suffix: str = "",
+    echo: bool = False,
+) -> list[GenerationRequest]:
+    """Return the sequences of a request: those of a prompt together."""
+    key = key_of(request)
+    # Without a key there is no owner to keep a prefix for.
+    owner = "" if key is None else str(key.owner_id)
+    share = key_share(request)
+    adapters = adapters_of(model, body.model, body.lora)
+    return [
+        GenerationRequest(
+            request_id=new_request_id(),
+            prompt=prompt if isinstance(prompt, str) else "",
+            prompt_token_ids=[] if isinstance(prompt, str) else prompt,
+            params=sampling_params(
+                sampling,
+                model=model,
+                max_tokens=max_tokens,
+                choice=choice,
+                logprobs=_logprobs(body),
+                prompt_logprobs=_prompt_logprobs(prompt, body) if echo else None,
+            ),
+            add_special_tokens=add_special_tokens,
+            suffix=suffix,
+            prediction=body.predicted_text,
+            adapters=adapters,
+            owner=owner,
+            key=share.key,
+            weight=share.weight,
+            priority=body.priority,
+        )
+        for prompt in prompts
+        for choice in range(body.num_sequences)
+    ]
+
+
+def _logprobs(body: CompletionParameters) -> int | None:
+    """Return how many to ask for; the best of several is found by its own."""
+    if body.num_logprobs is None and body.num_sequences > body.n:
+        return 0
+    return body.num_logprobs
+
+
+def _prompt_logprobs(prompt: str | list[int], body: CompletionParameters) -> int | None:
+    """Return how many to ask for of a prompt that is echoed.
+
+    The text of token ids comes with their probabilities: only a worker knows it.
+    """
+    if body.num_logprobs is None and isinstance(prompt, list):
+        return 0
+    return body.num_logprobs
