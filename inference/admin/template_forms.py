@@ -14,7 +14,7 @@ from inference.api.body import Body
 from inference.api.chat.conversation import conversation
 from inference.api.chat.messages import Messages
 from inference.api.chat.tools import Tools, functions_of
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parsers import StrictJSONParser
 from inference.errors import RequestRejected
 from inference.output_parsers.families import OUTPUT_PARSERS
@@ -91,7 +91,7 @@ class ConversationField(forms.CharField):
                 "messages": conversation(given.messages),
                 "tools": functions_of(given.tools),
             }
-        except InvalidRequest as error:
+        except BadRequest as error:
             raise ValidationError(error.message) from None
 
 

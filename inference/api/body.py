@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from inference.api.body_errors import invalid_request
+from inference.api.body_errors import bad_request
 from inference.api.errors import quote
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Body(BaseModel):
 
     @classmethod
     def parse(cls, body: Any) -> Self:
-        """Return the model of a body. Raises InvalidRequest for the first fault."""
+        """Return the model of a body. Raises BadRequest for the first fault."""
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            raise invalid_request(error, body) from None
+            raise bad_request(error, body) from None
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from inference.api.unsupported import UNSUPPORTED_VALUES
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ def too_many(what: str, count: int, limit: int) -> PydanticCustomError:
     return PydanticCustomError("too_many", "{count}", context)
 
 
-def missing(path: str) -> InvalidRequest:
+def missing(path: str) -> BadRequest:
     """Return the error of a request that lacks a member."""
-    return InvalidRequest(
+    return BadRequest(
         f"Missing required parameter: '{path}'.",
         param=path,
         code="missing_required_parameter",
     )
 
 
-def invalid_request(error: ValidationError, value: Any, at: str = "") -> InvalidRequest:
+def bad_request(error: ValidationError, value: Any, at: str = "") -> BadRequest:
     """Return the error for the first fault; what is missing comes last.
 
     ``value`` is what was validated, ``at`` its place in the body.
@@ -112,9 +112,7 @@ def invalid_request(error: ValidationError, value: Any, at: str = "") -> Invalid
     return _in_words(fault["type"], fault["input"], path, context)
 
 
-def _in_words(
-    kind: str, value: Any, path: str, context: dict[str, Any]
-) -> InvalidRequest:
+def _in_words(kind: str, value: Any, path: str, context: dict[str, Any]) -> BadRequest:
     if kind.startswith("union_tag"):
         # The fault is that of the member that says which kind of object this is.
         tag = context["discriminator"].strip("'")
@@ -125,10 +123,10 @@ def _in_words(
     sentence = _SENTENCES.get(kind)
     if sentence is not None:
         code, message = (each.format(path=path, **context) for each in sentence)
-        return InvalidRequest(message, param=path, code=code)
+        return BadRequest(message, param=path, code=code)
     hint = UNSUPPORTED_VALUES.get((path.rpartition(".")[2], str(value)))
     if hint and kind in ("literal_error", "union_tag_invalid"):
-        return InvalidRequest(
+        return BadRequest(
             f"Unsupported value: '{path}' is '{value}', which is not served here. "
             f"{hint}",
             param=path,
@@ -137,13 +135,13 @@ def _in_words(
     expected = _EXPECTED.get(kind, "").format_map(context)
     if expected and not (kind in _RULES and _is(expected, value)):
         got = _TYPE_NAMES.get(type(value), "something else")
-        return InvalidRequest(
+        return BadRequest(
             f"Invalid type for '{path}': expected {expected}, got {got}.",
             param=path,
             code="invalid_type",
         )
     rule = _RULES[kind].format_map(context)
-    return InvalidRequest(f"Invalid value for '{path}': {rule}.", param=path)
+    return BadRequest(f"Invalid value for '{path}': {rule}.", param=path)
 
 
 def _is(expected: str, value: Any) -> bool:

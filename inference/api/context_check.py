@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.capacity.model_rows import context_spec
 from inference.engine.errors import ContextExceeded
 from inference.engine.request_checks import too_long
@@ -26,7 +26,7 @@ _CERTAINTY = 3
 def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -> None:
     """Refuse prompts that are longer than the model's context can ever be.
 
-    Token ids are counted, texts are estimated. Raises InvalidRequest.
+    Token ids are counted, texts are estimated. Raises BadRequest.
     """
     most = context_spec(model).ceiling
     for prompt in prompts:
@@ -41,4 +41,4 @@ def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -
             is_estimate, limit = False, most
         if count >= limit:
             message = too_long(most, f"'{param}'", count, is_estimate=is_estimate)
-            raise InvalidRequest(message, param=param, code=ContextExceeded.code)
+            raise BadRequest(message, param=param, code=ContextExceeded.code)

@@ -59,7 +59,7 @@ class EngineView(ApiView):
     ) -> Model:
         """Return the model that a request names, if it can do what is asked.
 
-        Raises what model_find raises, and InvalidRequest.
+        Raises what model_find raises, and BadRequest.
         """
         model = model_find(name, key_of(request))
         self.meter.model = model.name

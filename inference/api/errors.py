@@ -35,7 +35,7 @@ def quote(text: str) -> str:
     return short.encode("utf-8", "replace").decode()
 
 
-class InvalidRequest(Exception):
+class BadRequest(Exception):
     """A request that is refused; ``param`` is the path of the field at fault."""
 
     status = 400
@@ -49,7 +49,7 @@ class InvalidRequest(Exception):
         self.code = code
 
 
-class BodyTooLarge(InvalidRequest):
+class BodyTooLarge(BadRequest):
     """A body of more bytes than the configuration allows."""
 
     status = 413
@@ -122,7 +122,7 @@ class _Row:
 #: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
-    _Row(InvalidRequest, 400),
+    _Row(BadRequest, 400),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotFound, 404, code="model_not_found"),
     _Row(inference.RequestTimeout, 408, "timeout_error"),

@@ -9,7 +9,7 @@ from accounts.errors import ModelNotAllowed
 from accounts.keys.permissions import allowed_model_ids
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from registry.errors import ModelNotFound
 from registry.models import GENERATIVE, Kind, Model
 from registry.served_models import served_model
@@ -74,9 +74,9 @@ def model_find(name: str, key: ApiKey | None) -> Model:
 
 
 def require(model: Model, ability: Ability) -> None:
-    """Refuse a model that cannot do what is asked. Raises InvalidRequest."""
+    """Refuse a model that cannot do what is asked. Raises BadRequest."""
     if model.kind not in ability.kinds:
-        raise InvalidRequest(
+        raise BadRequest(
             f"The model '{model.name}' cannot {ability.verb}. "
             f"{_HINTS[Kind(model.kind)]} GET /v1/models tells what each can do.",
             param="model",

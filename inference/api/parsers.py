@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the value. Raises InvalidRequest or UnsupportedMediaType."""
+        """Return the value. Raises BadRequest or UnsupportedMediaType."""
         _check_type(media_type or "")
         try:
             return json.loads(
@@ -93,5 +93,5 @@ def _check_type(media_type: str) -> None:
             raise UnsupportedMediaType(media_type, "The body must be JSON in UTF-8.")
 
 
-def _malformed(reason: str) -> InvalidRequest:
-    return InvalidRequest(f"The body is not valid JSON: {reason}.", code="invalid_json")
+def _malformed(reason: str) -> BadRequest:
+    return BadRequest(f"The body is not valid JSON: {reason}.", code="invalid_json")

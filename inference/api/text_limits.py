@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
     """Refuse texts of which one, or all together, are larger than the limits.
 
-    ``sizes`` are bytes of UTF-8 by path. Raises InvalidRequest.
+    ``sizes`` are bytes of UTF-8 by path. Raises BadRequest.
     """
     limit = settings.CONFIG.limits.max_message_kb * 1024
     for path, size in sizes.items():
         if size > limit:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'{path}' has {size:,} bytes, and at most {limit:,} are allowed.",
                 param=path,
                 code="message_too_long",
@@ -28,7 +28,7 @@ def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
     limit = settings.CONFIG.limits.max_content_kb * 1024
     size = sum(sizes.values())
     if size > limit:
-        raise InvalidRequest(
+        raise BadRequest(
             f"'{whole}' has {size:,} bytes in all, and at most {limit:,} are allowed.",
             param=whole,
             code="content_too_long",

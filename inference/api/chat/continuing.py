@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.prompts.chat import can_continue
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ANSWER = "add_generation_prompt"
 def continues(
     body: ChatCompletionRequest, messages: Sequence[Message], *, must_match: bool
 ) -> bool:
-    """Return whether the last message is to be continued. Raises InvalidRequest.
+    """Return whether the last message is to be continued. Raises BadRequest.
 
     ``must_match`` says that a grammar holds for the answer.
     """
@@ -29,17 +29,17 @@ def continues(
     if is_continued is None:
         is_continued = can_continue(messages) and not answers
     if is_continued and not can_continue(messages):
-        raise InvalidRequest(
+        raise BadRequest(
             f"'{_CONTINUE}' needs a last message of the assistant's, after others.",
             param=_CONTINUE,
         )
     if answers is not None and answers == is_continued:
-        raise InvalidRequest(
+        raise BadRequest(
             f"'{_ANSWER}' is the opposite of '{_CONTINUE}'; send one of them.",
             param=_ANSWER,
         )
     if is_continued and messages[-1].content and must_match:
-        raise InvalidRequest(
+        raise BadRequest(
             "An answer that has begun cannot be made to match anything: its beginning "
             f"is given. Leave out the last message, or send '{_CONTINUE}': false, or "
             "leave out what it is to match.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inference.api.body_errors import missing
 from inference.api.chat.messages import AssistantMessage, TextPart, ToolMessage
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from inference.api.text_limits import check_sizes
 from inference.prompts.messages import Message
 
@@ -24,7 +24,7 @@ def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     """Return the messages, each tool's with the name of the function.
 
     Every call is answered by a tool's message before any other message, and only
-    calls are answered. Raises InvalidRequest for that, and for texts that are too
+    calls are answered. Raises BadRequest for that, and for texts that are too
     large.
     """
     found = [_message(message, index) for index, message in enumerate(messages)]
@@ -57,7 +57,7 @@ def _assistant(message: AssistantMessage, path: str) -> Message:
     content = None if message.content is None else text_of(message.content)
     if message.refusal is not None:
         if content:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'{path}' has content and a refusal; an answer has one of them.",
                 param=f"{path}.refusal",
             )
@@ -82,7 +82,7 @@ def _answered(messages: Sequence[Message]) -> tuple[Message, ...]:
             call_id = message.tool_call_id or ""
             if call_id not in calls:
                 path = f"messages[{index}].tool_call_id"
-                raise InvalidRequest(
+                raise BadRequest(
                     f"'{path}' is '{quote(call_id)}', and the assistant has no call of "
                     "this id right before it that is not answered yet.",
                     param=path,
@@ -98,7 +98,7 @@ def _answered(messages: Sequence[Message]) -> tuple[Message, ...]:
                 call["id"]: call["function"]["name"] for call in message.tool_calls
             }
             if len(calls) < len(message.tool_calls):
-                raise InvalidRequest(
+                raise BadRequest(
                     f"Two calls of '{caller}' have the same id.", param=caller
                 )
         named.append(message)
@@ -109,7 +109,7 @@ def _answered(messages: Sequence[Message]) -> tuple[Message, ...]:
 def _check_all_answered(calls: Mapping[str, str], path: str) -> None:
     if calls:
         ids = ", ".join(quote(call_id) for call_id in calls)
-        raise InvalidRequest(
+        raise BadRequest(
             f"Each call of '{path}' must be answered by a message of role 'tool' with "
             f"its 'tool_call_id' before any other message. Not answered: {ids}.",
             param=path,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from inference.api.body import Body
-from inference.api.body_errors import invalid_request
+from inference.api.body_errors import bad_request
 from inference.api.chat.template_parameters import Effort, TemplateParameters
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import MAX_TOKENS
 from inference.api.parameters.value_types import Between
 from inference.engine.sampling.thinking_budget import ThinkingBudget
@@ -62,7 +62,7 @@ class ReasoningParameters(TemplateParameters):
 def effort_of(body: ReasoningParameters) -> str | None:
     """Return how long the model is to think, if a member says it.
 
-    Raises InvalidRequest where two differ.
+    Raises BadRequest where two differ.
     """
     inner = None if body.reasoning is None else body.reasoning.effort
     effort: str | None = _agreed(
@@ -74,7 +74,7 @@ def effort_of(body: ReasoningParameters) -> str | None:
 def budget_of(body: ReasoningParameters) -> int | None:
     """Return how many tokens the model may think, if a member limits them.
 
-    Raises InvalidRequest where two differ.
+    Raises BadRequest where two differ.
     """
     given = {name: getattr(body, name) for name in _BUDGETS}
     if body.reasoning is not None:
@@ -85,7 +85,7 @@ def budget_of(body: ReasoningParameters) -> int | None:
         try:
             given[path] = _BUDGET.validate_python(variable)
         except ValidationError as error:
-            raise invalid_request(error, variable, path) from None
+            raise bad_request(error, variable, path) from None
     budget: int | None = _agreed(given)
     return None if budget == -1 else budget
 
@@ -96,7 +96,7 @@ def _agreed(given: Mapping[str, Any]) -> Any:
     first: str | None = None
     for name, value in found.items():
         if first is not None and value != found[first]:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'{first}' and '{name}' mean the same and differ; send one of them.",
                 param=name,
             )

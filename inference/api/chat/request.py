@@ -11,7 +11,7 @@ from inference.api.chat.conversation import text_of
 from inference.api.chat.messages import Content, Messages
 from inference.api.chat.reasoning import ReasoningParameters
 from inference.api.chat.tools import ToolChoice
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.completion import MAX_LOGPROBS, CompletionParameters
 from inference.api.parameters.sampling import MAX_TOKENS
 from inference.api.parameters.value_types import Between
@@ -96,13 +96,13 @@ class ChatCompletionRequest(
     def _check_chat(self) -> ChatCompletionRequest:
         both = (self.max_tokens, self.max_completion_tokens)
         if None not in both and self.max_tokens != self.max_completion_tokens:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'max_tokens' and 'max_completion_tokens' mean the same and differ; "
                 "send one of them.",
                 param="max_completion_tokens",
             )
         if self.top_logprobs and not self.logprobs:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'top_logprobs' is only allowed with 'logprobs': true.",
                 param="top_logprobs",
             )

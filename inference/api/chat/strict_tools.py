@@ -28,7 +28,7 @@ _BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
 def strict_grammar(prompt: Prompt, use: ToolUse) -> Grammar | None:
     """Return what an answer must be that may be text or calls, some of them strict.
 
-    None where no tool is strict. Raises InvalidRequest where the model's format cannot
+    None where no tool is strict. Raises BadRequest where the model's format cannot
     hold to a schema.
     """
     if not use.is_strict:

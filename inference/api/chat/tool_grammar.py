@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import prepare_schema
@@ -47,7 +47,7 @@ def answer_grammar(
     """Return what an answer must be, from its first token on; None is anything.
 
     ``answer`` is what its content must be. The schemas of tools that must be called
-    have been checked. Raises InvalidRequest where the model's format cannot hold to
+    have been checked. Raises BadRequest where the model's format cannot hold to
     one.
     """
     if answer is None and not use.must_call:
@@ -74,11 +74,11 @@ def answer_grammar(
 
 
 def checked(grammar: Grammar) -> Grammar:
-    """Return the grammar if it can be enforced. Raises InvalidRequest."""
+    """Return the grammar if it can be enforced. Raises BadRequest."""
     try:
         return grammars.checked(grammar)
     except grammars.InvalidGrammar as error:
-        raise InvalidRequest(
+        raise BadRequest(
             f"The answer cannot be constrained: {error.message}.",
             param=grammar.param,
         ) from None
@@ -295,8 +295,8 @@ def _resolved(schema: Any, prepared: PreparedSchema) -> dict[str, Any]:
     return schema if isinstance(schema, dict) else {}
 
 
-def _unenforceable(tool: Tool, path: str, reason: str) -> InvalidRequest:
-    return InvalidRequest(
+def _unenforceable(tool: Tool, path: str, reason: str) -> BadRequest:
+    return BadRequest(
         f"The calls of '{tool.name}' cannot be made to match 'parameters."
         f"{quote(path)}': {reason}.",
         param="tools",

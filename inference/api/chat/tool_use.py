@@ -11,7 +11,7 @@ from inference.api.chat.tools import (
     check_enforceable,
     functions_of,
 )
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 
 if TYPE_CHECKING:
     from inference.api.chat.request import ChatCompletionRequest
@@ -39,7 +39,7 @@ class ToolUse:
 
 
 def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
-    """Return what a request says about calls. Raises InvalidRequest.
+    """Return what a request says about calls. Raises BadRequest.
 
     ``grammar`` is what an answer must match that is no call.
     """
@@ -47,13 +47,13 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
     mode, names = _choice(body.tool_choice)
     must_call = mode == "required"
     if not tools and (must_call or names):
-        raise InvalidRequest(
+        raise BadRequest(
             "'tool_choice' is only allowed with 'tools'.", param="tool_choice"
         )
     known = {tool.name for tool in tools}
     for name in names or ():
         if name not in known:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"Invalid value for 'tool_choice': there is no tool '{name}' in "
                 "'tools'.",
                 param="tool_choice",
@@ -93,7 +93,7 @@ def _check_end(body: ChatCompletionRequest) -> None:
     """Refuse what takes the end of the answer away from the grammar of calls."""
     for name in ("ignore_eos", "min_tokens"):
         if getattr(body, name):
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'{name}' is not allowed where a call is required: that says where "
                 "the answer ends.",
                 param=name,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, Tag
 
 from inference.api.body import Body
 from inference.api.body_errors import broken_rule
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.grammar import checked_grammar
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
@@ -92,7 +92,7 @@ ToolChoice = Annotated[
 
 
 def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
-    """Return the functions, each with a name of its own. Raises InvalidRequest.
+    """Return the functions, each with a name of its own. Raises BadRequest.
 
     The schemas of strict ones can be enforced.
     """
@@ -111,7 +111,7 @@ def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
     for index, function in enumerate(functions):
         if counts[function.name] > 1:
             path = f"tools[{index}].function.name"
-            raise InvalidRequest(
+            raise BadRequest(
                 f"Invalid value for '{path}': there are several tools named "
                 f"'{function.name}'.",
                 param=path,
@@ -122,7 +122,7 @@ def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
 def check_enforceable(function: Tool, index: int) -> None:
     """Refuse a function whose schema its calls cannot be made to match.
 
-    ``index`` is that in ``tools``. Raises InvalidRequest.
+    ``index`` is that in ``tools``. Raises BadRequest.
     """
     path = f"tools[{index}].function.parameters"
     checked_grammar(grammars.json_schema, function.parameters, path)

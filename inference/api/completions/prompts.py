@@ -75,7 +75,7 @@ Inputs = Annotated[
 
 
 def by_path(prompts: _Prompts, path: str) -> dict[str, str | list[int]]:
-    """Return each prompt under its path. Raises InvalidRequest if they are too large.
+    """Return each prompt under its path. Raises BadRequest if they are too large.
 
     ``path`` is that of the member.
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import model_validator
 
 from inference.api.completions.prompts import Prompts, by_path
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.completion import (
     MAX_CHOICES,
     MAX_LOGPROBS,
@@ -44,7 +44,7 @@ class CompletionRequest(CompletionParameters):
 
     @functools.cached_property
     def prompts(self) -> tuple[str | list[int], ...]:
-        """The prompts, each as text or as token ids. Raises InvalidRequest."""
+        """The prompts, each as text or as token ids. Raises BadRequest."""
         return tuple(by_path(self.prompt, "prompt").values())
 
     @property
@@ -60,14 +60,14 @@ class CompletionRequest(CompletionParameters):
     @model_validator(mode="after")
     def _check_completion(self) -> CompletionRequest:
         if self.max_tokens == 0 and not self.echo:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'max_tokens' may be 0 only with 'echo': true.", param="max_tokens"
             )
         self._check_best_of()
         count = len(self.prompts)
         name = "best_of" if self.num_sequences > self.n else "n"
         if count * self.num_sequences > _MAX_SEQUENCES:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"{count} prompts with {name}={self.num_sequences} are "
                 f"{count * self.num_sequences} answers, and at most {_MAX_SEQUENCES} "
                 "are allowed.",
@@ -75,7 +75,7 @@ class CompletionRequest(CompletionParameters):
             )
         check_sizes({"suffix": len(self.suffix.encode())}, "suffix")
         if self.suffix and self.echo:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'echo' is not allowed with 'suffix': the answer comes between the "
                 "two.",
                 param="echo",
@@ -84,12 +84,12 @@ class CompletionRequest(CompletionParameters):
 
     def _check_best_of(self) -> None:
         if self.num_sequences < self.n:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'best_of' is {self.best_of}, which is less than 'n', {self.n}.",
                 param="best_of",
             )
         if self.num_sequences > self.n and self.stream:
-            raise InvalidRequest(
+            raise BadRequest(
                 "The best of several answers cannot be streamed: which one it is shows "
                 "at the end. Leave out 'best_of' or 'stream'.",
                 param="best_of",

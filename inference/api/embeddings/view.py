@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from inference.api.completions.prompts import by_path, size_of
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.engine_view import EngineView, queue_of
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.model_access import EMBEDS, key_share
 from inference.api.openapi.operations import embedding_schema
 from inference.engine.output import PoolingOutput
@@ -162,7 +162,7 @@ def _outputs(events: Iterable[Sequence[Event]]) -> Iterator[PoolingOutput]:
 
 def _check_dimensions(dimensions: int, width: int, name: str) -> None:
     if dimensions > width:
-        raise InvalidRequest(
+        raise BadRequest(
             f"Invalid value for 'dimensions': {dimensions}, and the vectors of the "
             f"model '{name}' have {width} numbers.",
             param="dimensions",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from inference.api.body import Body
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.lora import LoraParameters
 from inference.api.parameters.priority import PriorityParameter
 from inference.api.parameters.structured_output import StructuredOutputParameters
@@ -66,7 +66,7 @@ class CompletionParameters(
     @model_validator(mode="after")
     def _check_stream_options(self) -> CompletionParameters:
         if self.stream_options is not None and not self.stream:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'stream_options' is only allowed with 'stream': true.",
                 param="stream_options",
             )

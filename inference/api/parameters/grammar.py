@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from inference.api.parameters.structured_output import (
     ResponseFormatJsonObject,
     ResponseFormatJsonSchema,
@@ -48,13 +48,13 @@ class _Source:
 
 
 def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
-    """Return what the answer must match, if the body says it. Raises InvalidRequest."""
+    """Return what the answer must match, if the body says it. Raises BadRequest."""
     source = _only(list(_sources(body)))
     if source is None:
         return None
     for name in _OVER_THE_END:
         if getattr(body, name):
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'{name}' is not allowed with '{source.member}', which says where the "
                 "answer ends.",
                 param=name,
@@ -65,21 +65,21 @@ def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
 def checked_grammar(
     make: Callable[[Any, str], Grammar], value: Any, path: str
 ) -> Grammar:
-    """Return the grammar that is made of a value. Raises InvalidRequest."""
+    """Return the grammar that is made of a value. Raises BadRequest."""
     try:
         return make(value, path)
     except grammars.InvalidGrammar as error:
         param = f"{path}.{quote(error.path)}" if error.path else path
-        raise InvalidRequest(
+        raise BadRequest(
             f"Invalid value for '{param}': {error.message}.", param=param
         ) from None
 
 
 def _only(sources: Sequence[_Source]) -> _Source | None:
-    """Return the only source, if there is any. Raises InvalidRequest for two."""
+    """Return the only source, if there is any. Raises BadRequest for two."""
     if len(sources) > 1:
         one, other, *_ = (source.member for source in sources)
-        raise InvalidRequest(
+        raise BadRequest(
             f"'{one}' and '{other}' both say what the answer must be; send one of "
             "them.",
             param=other,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from inference.api.body import Body
-from inference.api.errors import InvalidRequest, quote
+from inference.api.errors import BadRequest, quote
 from inference.api.parameters.value_types import Between
 from inference.api.unsupported import Unsupported
 from inference.engine.adapters import Adapters, adapter_set
@@ -55,14 +55,14 @@ def served_name(model: Model, name: str) -> str:
 
 
 def adapters_of(model: Model, name: str, lora: Sequence[LoraAdapter]) -> Adapters:
-    """Return the adapters that a request asks for. Raises InvalidRequest.
+    """Return the adapters that a request asks for. Raises BadRequest.
 
     It makes no query if there are none.
     """
     named = named_adapter(model, name)
     if named is not None:
         if lora:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"'model' names the adapter '{quote(named)}' already; send either that "
                 "or 'lora'.",
                 param="lora",
@@ -76,13 +76,13 @@ def adapters_of(model: Model, name: str, lora: Sequence[LoraAdapter]) -> Adapter
         path = f"lora[{index}].name"
         if each.name not in attached:
             known = ", ".join(sorted(attached)) or "none"
-            raise InvalidRequest(
+            raise BadRequest(
                 f"The model '{model.name}' has no adapter '{quote(each.name)}'. It "
                 f"has: {known}.",
                 param=path,
                 code="adapter_not_found",
             )
         if each.name in seen:
-            raise InvalidRequest(f"'{path}' comes twice.", param=path)
+            raise BadRequest(f"'{path}' comes twice.", param=path)
         seen.add(each.name)
     return adapter_set((each.name, each.scale) for each in lora)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters import logit_bias
 from inference.engine.sampling.chain import SEEDS
 from inference.engine.sampling.params import SamplingParams
@@ -57,7 +57,7 @@ def sampling_params(
 
     What the request does not say the model's row says, and else the
     configuration; ``choice`` tells the answers of one prompt apart. Raises
-    InvalidRequest where parameters contradict each other.
+    BadRequest where parameters contradict each other.
     """
     asked = {name: _normal(name, value) for name, value in given.items()}
     _check_effects(asked)
@@ -135,5 +135,5 @@ def _check_whole(params: SamplingParams) -> None:
         )
 
 
-def _refusal(name: str, reason: str) -> InvalidRequest:
-    return InvalidRequest(f"'{name}' cannot be had: {reason}.", param=name)
+def _refusal(name: str, reason: str) -> BadRequest:
+    return BadRequest(f"'{name}' cannot be had: {reason}.", param=name)

@@ -9,7 +9,7 @@ from inference.api.body_errors import missing
 from inference.api.chat.messages import Messages
 from inference.api.chat.template_parameters import TemplateParameters
 from inference.api.completions.prompts import Tokens
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.value_types import ModelName, Text
 
 
@@ -48,16 +48,16 @@ class TokenizeRequest(TemplateParameters):
         if not texts:
             raise missing("content")
         if len(texts) > 1:
-            raise InvalidRequest(
+            raise BadRequest(
                 f"Send one of '{texts[0]}' and '{texts[1]}'.", param=texts[1]
             )
         for name in TemplateParameters.model_fields:
             if name in self.model_fields_set and self.messages is None:
-                raise InvalidRequest(
+                raise BadRequest(
                     f"'{name}' is only allowed with 'messages'.", param=name
                 )
         if self.add_special is not None and self.add_special_tokens is not None:
-            raise InvalidRequest(
+            raise BadRequest(
                 "'add_special' and 'add_special_tokens' mean the same; send one of "
                 "them.",
                 param="add_special_tokens",

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, Tag
 
 from inference.api.body import Body
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.openapi.schemas import request_schemas
 from inference.api.parameters.value_types import (
     AtMost,
@@ -55,7 +55,7 @@ class Drawing(Body):
 
 def fault(**members: Any) -> tuple[str | None, str, str]:
     """Return the path, the code and the sentence of the error of a drawing."""
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(BadRequest) as caught:
         Drawing.parse({"name": "x", **members})
     return caught.value.param, caught.value.code, caught.value.message
 
@@ -120,7 +120,7 @@ def test_a_name_of_an_alternative_is_no_part_of_a_path() -> None:
 def test_a_body_that_is_no_object_is_refused() -> None:
     bodies: tuple[Any, ...] = ([], None, 7, "text")
     for body in bodies:
-        with pytest.raises(InvalidRequest, match="expected an object"):
+        with pytest.raises(BadRequest, match="expected an object"):
             Drawing.parse(body)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.api.chat.request import ChatCompletionRequest
-from inference.api.errors import InvalidRequest
+from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import SamplingParameters
 from inference.api.parameters.sampling_params import sampling_params
 from registry.models import Model
@@ -66,7 +66,7 @@ def asked(model: Model | None = None, choice: int = 0, **body: Any) -> SamplingP
 
 def refused(**body: Any) -> str | None:
     """Return the parameter that a chat request is refused for."""
-    with pytest.raises(InvalidRequest) as refusal:
+    with pytest.raises(BadRequest) as refusal:
         asked(**body)
     return refusal.value.param
 
@@ -284,7 +284,7 @@ def test_nothing_steers_a_greedy_choice(chooses: dict[str, Any]) -> None:
     (name,) = chooses
 
     assert refused(temperature=0, **chooses) == name
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(BadRequest):
         asked(Model(temperature=0.0), **chooses)
     asked(temperature=0, dynatemp_range=0.5, **chooses)
 
