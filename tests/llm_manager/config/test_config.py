@@ -1,4 +1,4 @@
-"""The configuration: file, then environment; what it refuses, and how it says so."""
+"""The configuration: the file, the environment, and the errors of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis: which binary, which options, and what is said where there is none."""
+"""Redis: the binary, its options, and the errors."""
 
 from __future__ import annotations
 

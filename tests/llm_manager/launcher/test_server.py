@@ -45,7 +45,7 @@ def test_sigterm_stops_web_then_engine_then_redis(launched: Launched) -> None:
     launched.wait_until_ready()
     redis = psutil.Process(pid_of(launched, "redis"))
     launched.signal(signal.SIGTERM)
-    # The engine is told when nobody accepts requests any more …
+    # The engine is stopped when no web process accepts requests any more …
     wait_until(lambda: "stubborn ignores SIGTERM" in launched.events)
     assert launched.events[-2:] == ["web stops", "stubborn ignores SIGTERM"]
     # … and as long as it drains, it has its Redis.

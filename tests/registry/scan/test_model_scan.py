@@ -426,7 +426,7 @@ def test_a_scan_that_cannot_be_recorded_leaves_neither_run_nor_rows(
 
 def test_scans_at_the_same_time_do_not_collide(tmp_path: Path) -> None:
     # Processes with a database file: tests' own database is in memory, where
-    # SQLite waits for nobody.
+    # SQLite does not wait.
     models = tmp_path / "models"
     for number in range(50):
         named(f"m{number}", models)
