@@ -45,42 +45,44 @@ class Tokenizer(Protocol):
 
 
 class Drafter(Protocol):
-    """A smaller model of the same vocabulary that guesses what the larger one says.
+    """A draft model: a smaller one that drafts what the larger one may generate.
 
-    Its KV cache follows the larger one's by itself. Used by the engine thread only.
+    It has the same vocabulary, and a KV cache that follows the larger one's by itself.
+    Used by the engine thread only.
     """
 
     def can_follow(self, sequence: Sequence) -> bool:
-        """Whether its own context is long enough for the sequence."""
+        """Whether its context is long enough for the sequence."""
 
     def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
-        """Return what may follow each sequence's tokens, up to so many tokens.
+        """Return a draft for each sequence, of up to so many tokens.
 
-        One that it has much to read of comes later. Raises DecodeError.
+        A sequence of which it has still much to prefill gets one later. Raises
+        DecodeError.
         """
 
     def pass_s(self, num_sequences: int) -> float:
-        """Return the seconds in which it computes a token of so many sequences."""
+        """Return the seconds of a pass: one token of each of so many sequences."""
 
     def warm_up(self, sequences: list[Sequence]) -> None:
-        """Learn what passes take with one of these sequences, and with all."""
+        """Measure a pass of one of these sequences, and one of all."""
 
 
 class Backend(Protocol):
     """A loaded model with a KV cache of slots. Used by the engine thread only.
 
-    ``layout`` is the cache as it is now; ``n_ctx_max`` and ``n_cells_max`` are how
-    far it may grow. A step has at most ``n_batch`` tokens, and the logits of
-    ``n_outputs_max``. ``can_cut`` says whether a sequence's end can be dropped at
-    all: not in recurrent models; ``can_draft`` whether it can be right after it was
-    computed. ``needs_even_batches`` says that a batch must have as many tokens of each
-    of its sequences. While up to ``max_lookup_sequences`` decode, they guess their next
-    tokens from what they have; else ``drafter`` may do it. ``prefill_tile`` is how many
-    tokens of a sequence a micro-batch needs for their attention to be computed in
-    tiles, which is much faster; 1 where that makes no difference. With
-    ``has_prefill_context`` short pieces are as fast beside decodes; a resize may change
-    that.
-    ``adapters`` are the names of those that are loaded with it.
+    ``layout`` is the cache as it is now; ``n_ctx_max`` and ``n_cells_max`` bound how it
+    may grow. A step has at most ``n_batch`` tokens, and the logits of
+    ``n_outputs_max``. ``can_cut`` says whether a sequence's newest cells can be
+    dropped at all, which recurrent models cannot; ``can_draft`` whether that works for
+    cells of the last step. With ``needs_even_batches`` a batch must have the same
+    number of tokens of each of its sequences. While up to ``max_lookup_sequences``
+    decode, their drafts are looked up in their own tokens; else ``drafter`` may make
+    them. ``prefill_tile`` is how many tokens of a sequence a micro-batch needs for
+    their attention to be computed in tiles, which is much faster; 1 where that makes
+    no difference. With ``has_prefill_context`` short pieces are as fast beside
+    decodes; a resize may change that. ``adapters`` are the names of those that are
+    loaded with the model.
     """
 
     layout: CacheLayout
@@ -109,10 +111,10 @@ class Backend(Protocol):
         """The draft model, if there is one."""
 
     def resize(self, layout: CacheLayout) -> None:
-        """Make the cache anew, empty, in another shape; the weights stay.
+        """Replace the cache by an empty one of another shape; the weights stay.
 
-        Raises ModelLoadError if there is no memory for it; then the cache is as
-        it was, but empty.
+        Raises ModelLoadError if there is no memory for it; then the cache has its old
+        shape, and is empty.
         """
 
     def clear(self, slot: int) -> None:
@@ -121,18 +123,18 @@ class Backend(Protocol):
     def keep(self, slot: int, length: int) -> bool:
         """Keep the first ``length`` cells of a slot.
 
-        False if what is left could not be continued, as with a sliding window
-        that has moved on; then the slot is empty.
+        False, with the slot empty, if a sequence could not go on from there, as with a
+        sliding window that has moved on.
         """
 
     def fork(self, source: int, target: int, length: int) -> bool:
         """Give an empty slot the first ``length`` cells of another.
 
-        False, with the target empty, where ``keep`` would be.
+        False, with the target empty, where ``keep`` would return False.
         """
 
     def move(self, source: int, target: int) -> None:
-        """Bring all cells of a slot to an empty one."""
+        """Move all cells of a slot to an empty one."""
 
     def save(self, slot: int) -> bytes:
         """Return a copy of a slot's cells."""
@@ -141,12 +143,12 @@ class Backend(Protocol):
         """Fill an empty slot with saved cells; False, with it empty, if it fails."""
 
     def length(self, slot: int) -> int:
-        """Return how many positions the slot really has."""
+        """Return how many positions the slot has in the real cache."""
 
     def prepare(self, params: SamplingParams) -> None:
-        """Do ahead what takes long in making a sampler. On any thread.
+        """Do ahead what takes long in creating a sampler. On any thread.
 
-        Raises InvalidRequest if there can be none.
+        Raises InvalidRequest if no sampler is possible.
         """
 
     def open(

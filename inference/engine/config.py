@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from inference.engine.adapters import AdapterFile
 
-#: Logits that a step has room for beyond one of each sequence: for a prompt's
-#: probabilities and for drafts. Each takes a vocabulary's width of floats.
+#: Logits that a step has room for beyond one of each sequence: for the prompt's
+#: log-probabilities and for drafts. Each takes a float for each token of the
+#: vocabulary.
 _OUTPUTS = 64
 
-#: Sequences that look guesses up if that is not said to be done by all or none.
+#: Sequences that look drafts up with ``draft`` ``auto``.
 _AUTO_LOOKUP = 2
 
 #: What a model is loaded for: to write text, to make vectors, to rank texts.
 TASKS = ("generate", "embed", "rank")
-#: How a text's vector is made of its tokens'; "" is as the model's file says.
+#: How a text's vector is made of its tokens'; "" is the pooling in the model's file.
 POOLINGS = ("", "mean", "cls", "last", "rank")
 #: ggml-cpu computes the flash attention of so many rows at once (GGML_FA_TILE_Q); of
 #: fewer, one by one: at a depth of 1,400 tokens 64 take hardly longer than 48.
@@ -40,14 +41,13 @@ class EngineConfig:
     window. ``prefill_context`` lets short pieces of prompts have a context of their
     own. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs' free
     memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
-    many. ``shares_prefixes`` lets owners use each other's cached prefixes.
-    ``draft`` ``lookup`` guesses that a sequence repeats itself, ``auto`` does so while
-    few sequences decode, ``model`` has a smaller model guess, whose shards are
-    ``draft_paths``. ``adapters`` are
-    loaded beside the model. Prefixes are kept in ``cache_dir``, unless it is empty, in
-    at most ``cache_bytes`` for all models; ``fingerprint`` tells the model's file from
-    others. ``task`` is what the model is for; vectors are made by ``pooling``. Raises
-    ValueError for settings that exclude each other.
+    many. ``shares_prefixes`` lets owners use each other's cached prefixes. With
+    ``draft`` ``lookup`` drafts are looked up in the sequence itself, with ``auto`` only
+    while few sequences decode; with ``model`` the model in ``draft_paths`` makes them.
+    ``adapters`` are loaded beside the model. Prefixes are stored in ``cache_dir``,
+    unless it is empty, in at most ``cache_bytes`` for all models; ``fingerprint``
+    identifies the model's file. ``task`` is what the model is for; ``pooling`` makes
+    vectors. Raises ValueError for settings that exclude each other.
     """
 
     paths: tuple[str, ...]
@@ -108,9 +108,9 @@ class EngineConfig:
 
     @property
     def max_lookup_sequences(self) -> int:
-        """How many sequences may decode for them to guess that they repeat themselves.
+        """How many sequences may decode while drafts are looked up for them.
 
-        Beside many others a guess seldom pays, and looking for it takes time.
+        Beside many others a draft seldom pays, and the look-up takes time.
         """
         return {"auto": _AUTO_LOOKUP, "lookup": self.n_seq_max}.get(self.draft, 0)
 
@@ -123,7 +123,7 @@ class EngineConfig:
     def may_prefill_apart(self) -> bool:
         """Whether a processor may compute pieces of prompts in a context of their own.
 
-        ``llama/prefill_context.py`` says why. The model has a say, too.
+        ``llama/prefill_context.py`` says why. The model must allow it, too.
         """
         return (
             self.prefill_context
@@ -146,9 +146,9 @@ class EngineConfig:
 
     @property
     def n_tokens_max(self) -> int:
-        """How many tokens are computed at once, at most.
+        """The most tokens that are computed at once.
 
-        A text is pooled in one piece, also one that is longer than a batch.
+        A text is pooled in one piece, even if it is longer than a batch.
         """
         if self.is_generative:
             return min(self.n_batch, self.n_ubatch)

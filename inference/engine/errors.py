@@ -28,7 +28,7 @@ class ContextExceeded(InvalidRequest):
     """The prompt leaves no room for an answer in the context.
 
     Its message begins with OpenAI's words, "This model's maximum context length is":
-    LiteLLM and others tell it from other bad requests by them.
+    LiteLLM and others recognise it by them.
     """
 
     code = "context_length_exceeded"

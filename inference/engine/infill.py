@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InfillTokens:
-    """A vocabulary's tokens before each part; ``bos`` None is none at the beginning."""
+    """A vocabulary's tokens before each part; ``bos`` is None if none comes first."""
 
     prefix: int
     suffix: int

@@ -210,7 +210,7 @@ class Telemetry:
         )
 
     def preempted(self) -> None:
-        """Count a sequence that lost its cells and is recomputed later."""
+        """Count a sequence that lost its slot and comes back later."""
         self._counters["preemptions"] += 1
 
     def evicted(self, cells: int) -> None:
@@ -240,7 +240,7 @@ class Telemetry:
         self._counters["stored_prefix_written_bytes"] += size
 
     def context_resized(self, n_ctx: int) -> None:
-        """Count a context made anew, with ``n_ctx`` tokens of one sequence."""
+        """Count a resize of the context, to ``n_ctx`` tokens of one sequence."""
         self._counters["context_resizes"] += 1
         self._gauges["n_ctx"] = n_ctx
 

@@ -1,4 +1,4 @@
-"""The books of the KV cells: how many are used, and which slots share them."""
+"""How many KV cells are used, and which slots share them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ class Cells:
         if any(run.users != count for run, count in users.items()):
             raise AssertionError("a cell's users are counted wrong")
         if sum(run.length for run in users) != self.used or self.used > self.total:
-            raise AssertionError(f"{self.used} of {self.total} cells are said used")
+            raise AssertionError(
+                f"{self.used} of {self.total} cells are counted as used"
+            )
 
     def _check_empty(self, slot: int) -> None:
         if self._runs.get(slot):

@@ -1,6 +1,6 @@
-"""What must be done to the KV cache before a step, as data, in order.
+"""What must be done to the KV cache before a step, as data.
 
-Slots are named by number: a sequence may be moved on by a later operation.
+The order counts. Slots are given by number: a later operation may move the sequence.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: A copied prefix shorter than this is not worth the copying.
 MIN_COPY = 8
-#: To wait for a running sequence to compute a prefix, it must be longer than what
-#: is there already by this much.
+#: A prefix that a running sequence is about to compute is waited for if it is longer
+#: than what is in the cache by this much.
 MIN_WAIT = 32
 #: A slot is taken over with its content, rather than copied from, if no more than
 #: this share of it is lost.
@@ -47,7 +47,7 @@ class PrefixMatch:
 
 
 @dataclass(slots=True)
-class _Cached:
+class _CachedPrefix:
     """What a finished sequence left in its slot."""
 
     tokens: list[int]
@@ -82,7 +82,7 @@ class Slots:
         self.cells = Cells(total=layout.n_cells, are_shared=not layout.is_split)
         self._is_split = layout.is_split
         self._running: dict[int, Sequence] = {}
-        self._cached: dict[int, _Cached] = {}
+        self._cached: dict[int, _CachedPrefix] = {}
         self._tree = PrefixTree()
         self._ticks = count()
 
@@ -96,7 +96,7 @@ class Slots:
         """Slots that a sequence can get."""
         return self.count - len(self._running)
 
-    # What is there already ----------------------------------------------------
+    # Prefixes that are in the cache ------------------------------------------------
 
     def find(self, sequence: Sequence) -> PrefixMatch:
         """Return the longest prefix that the sequence can take over now."""
@@ -108,9 +108,9 @@ class Slots:
         scope = self.scope(sequence)
         for depth, slots in self._tree.match(sequence.tokens, scope):
             for slot in slots:
-                held = self._length(slot)
-                length = min(depth, held, limit)
-                if not self._can_cut and length < held:
+                computed = self._length(slot)
+                length = min(depth, computed, limit)
+                if not self._can_cut and length < computed:
                     continue
                 # A finished one can be taken over where a running one is copied.
                 is_better = length == best.length and slot in self._cached
@@ -178,7 +178,7 @@ class Slots:
         return ops
 
     def forget(self, sequence: Sequence) -> None:
-        """Say that a running sequence's cells are empty after all."""
+        """Record that a running sequence has no cells after all."""
         slot = _slot(sequence)
         self.cells.clear(slot)
         sequence.num_computed = 0
@@ -186,12 +186,12 @@ class Slots:
             sequence.num_cached = 0
 
     def grow(self, sequence: Sequence, count: int) -> None:
-        """Say that ``count`` more tokens of a running sequence have their cell."""
+        """Record that ``count`` more tokens of a running sequence have their cell."""
         sequence.num_computed += count
         self.cells.append(_slot(sequence), count)
 
     def cut(self, sequence: Sequence, length: int) -> None:
-        """Say that a running sequence keeps only its first ``length`` cells."""
+        """Record that a running sequence keeps only its first ``length`` cells."""
         self.cells.keep(_slot(sequence), length)
         sequence.num_computed = length
 
@@ -204,7 +204,7 @@ class Slots:
         scope = self.scope(sequence)
         self._tree.put(slot, tokens, scope)
         if tokens:
-            self._cached[slot] = _Cached(tokens, scope, next(self._ticks))
+            self._cached[slot] = _CachedPrefix(tokens, scope, next(self._ticks))
 
     def drop(self, sequence: Sequence) -> list[KVOp]:
         """Take the slot of a sequence and empty it."""
@@ -260,8 +260,8 @@ class Slots:
     def _is_cheap(self, match: PrefixMatch, others: Iterable[int]) -> bool:
         """Whether taking a slot over with its content loses little."""
         assert match.source is not None  # noqa: S101 - asked of a source only
-        held = len(self._cached[match.source].tokens)
-        if held - match.length > held * _LOSABLE:
+        cached = len(self._cached[match.source].tokens)
+        if cached - match.length > cached * _LOSABLE:
             return False
         return self._gaps(match.source) <= min(self._gaps(slot) for slot in others)
 

@@ -1,4 +1,4 @@
-"""What a step takes, learned from the steps themselves."""
+"""What a step takes, measured on the steps themselves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 #: A step with prefill takes at most this multiple of a step without, if not more
 #: sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
-#: Below this a chunk costs more in overhead than it spares the decodes.
+#: Below this a chunk costs more in overhead than it saves the decodes.
 MIN_CHUNK = 16
 #: The chunk while nothing is known.
 _FIRST_CHUNK = 64
-#: Short chunks are for the decodes' sake; above this multiple of what a token of a
-#: whole tile takes, they cost everybody more than they spare.
+#: Short chunks keep decodes fast. If a token in one takes more than this multiple of a
+#: token in a whole tile, they cost everybody more than they save.
 _MAX_WASTE = 1.25
 #: What a measurement of the warm-up weighs beside one of a step.
 _WARM_UP_WEIGHT = 4.0
@@ -30,8 +30,8 @@ _PREFILL_DECAY = 0.9
 class Chunk:
     """What may be prefilled in a step: up to ``size`` tokens in all.
 
-    A piece of a prompt with fewer than ``least`` tokens is computed alone only if
-    there is no other way: at the end of a short prompt.
+    A piece of a prompt has at least ``least`` tokens, except at the end of a short
+    prompt.
     """
 
     size: int
@@ -50,38 +50,37 @@ class Chunk:
         return size
 
     def without(self, tokens: int) -> Chunk:
-        """Return what is left when so many tokens are taken."""
+        """Return the chunk that is left after so many tokens."""
         return replace(self, size=max(self.size - tokens, 0))
 
 
 class StepTimes:
     """Seconds of a decode step by its sequences, and of a token of prefill.
 
-    A decode of n sequences reads the weights once and does n sequences'
-    arithmetic, so its time is fitted by a straight line: least squares over the
-    newest decode steps and the warm-up, which has seen both ends of the line. A
-    token of prefill takes longer the more there is before it: a line again, one for
-    pieces of at least ``tile`` tokens, where attention is computed in tiles, and
-    one for shorter ones.
+    A decode of n sequences reads the weights once and does n sequences' arithmetic, so
+    its time is fitted by a straight line: least squares over the newest decode steps
+    and the warm-up, which has measured both ends of the line. A token of prefill takes
+    longer the more tokens are before it: a line again, one for pieces of at least
+    ``tile`` tokens, where attention is computed in tiles, and one for shorter ones.
     """
 
     def __init__(self, tile: int = 1) -> None:
         self._tile = tile
         #: Whether shorter pieces have a context of their own, which wastes nothing.
         self.has_prefill_context = False
-        self._warm_up = _Sums()
-        self._steps = _Sums()
-        self._short = _Sums()
-        self._tiled = _Sums()
+        self._warm_up = _LineFit()
+        self._steps = _LineFit()
+        self._short = _LineFit()
+        self._tiled = _LineFit()
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
-        """Learn from a decode step of the warm-up; this is never forgotten."""
+        """Add a decode step of the warm-up, which is never forgotten."""
         self._warm_up.add(num_decodes, seconds, _WARM_UP_WEIGHT)
 
     def observe(
         self, num_decodes: int, prefills: Iterable[tuple[int, int]], seconds: float
     ) -> None:
-        """Learn from a step; of each piece of prefill its tokens and those before."""
+        """Add a step; of each piece of prefill its tokens and those before it."""
         pieces = list(prefills)
         num_prefill = sum(size for size, _ in pieces)
         if num_prefill == 0:
@@ -116,10 +115,10 @@ class StepTimes:
     ) -> Chunk:
         """Return what may be prefilled beside ``num_decodes`` decodes.
 
-        Without decodes nobody waits, so the whole ``budget`` is free. ``depth`` is
-        how many tokens there are before those of the prefill. Where more sequences
-        are ``waiting`` for their first token than decode, these wait so many times
-        longer: what keeps few going would keep many from beginning.
+        Without decodes nobody waits, so the whole ``budget`` is free. ``depth`` is the
+        number of tokens before those of the prefill. Where more sequences are
+        ``waiting`` for their first token than decode, decodes may take as many times
+        longer: what keeps a few fast would keep many from starting.
         """
         if num_decodes == 0:
             return Chunk(budget, self._tile)
@@ -131,7 +130,7 @@ class StepTimes:
         if self._tile == 1:
             return Chunk(min(max(int(extra_s / tiled_s), MIN_CHUNK), budget))
         tiles = int(extra_s / tiled_s / self._tile)
-        # Taken to be no slower until it is known.
+        # Assumed to be no slower until it is measured.
         short_s = self._short.at(depth) or tiled_s
         is_waste = not self.has_prefill_context and short_s > _MAX_WASTE * tiled_s
         if tiles or is_waste:
@@ -139,8 +138,8 @@ class StepTimes:
         return Chunk(min(max(int(extra_s / short_s), MIN_CHUNK), budget))
 
 
-class _Sums:
-    """The sums that a least-squares line through (n, seconds) is made of."""
+class _LineFit:
+    """A least-squares line through (n, seconds), as the sums that it is made of."""
 
     def __init__(self, sums: tuple[float, ...] = (0.0,) * 5) -> None:
         self._sums = sums
@@ -154,9 +153,9 @@ class _Sums:
     def decay(self, factor: float) -> None:
         self._sums = tuple(factor * value for value in self._sums)
 
-    def plus(self, other: _Sums) -> _Sums:
+    def plus(self, other: _LineFit) -> _LineFit:
         both = zip(self._sums, other._sums, strict=True)
-        return _Sums(tuple(a + b for a, b in both))
+        return _LineFit(tuple(a + b for a, b in both))
 
     @property
     def has_slope(self) -> bool:
@@ -164,7 +163,7 @@ class _Sums:
         return weight > 0 and nn / weight - (n / weight) ** 2 > 1e-6
 
     def at(self, n: float) -> float | None:
-        """Return the line's value; between 0 and proportional, where it is unsure."""
+        """Return the line's value; its slope is between 0 and proportional."""
         weight, sum_n, sum_nn, sum_s, sum_ns = self._sums
         if weight == 0:
             return None

@@ -1,4 +1,4 @@
-"""Steps for their own sake, before the first request: what do steps take here?"""
+"""Steps before the first request, to measure what they take here."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 #: Enough for the slope of a step's time; a model on a slow machine pays for each.
 _SEQUENCES = 16
-#: Of these the quickest counts: the first ones bring weights into memory.
+#: The fastest of these counts: the first ones bring weights into memory.
 _STEPS = 3
 _PREFILL = 64
 
 
 def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> None:
-    """Teach ``times`` a decode of one and of several sequences, and a prefill.
+    """Measure decodes of one and of several sequences, and a prefill.
 
     The weights are in memory afterwards, so that the first request need not wait
     for them; the KV cache is as empty as before.
