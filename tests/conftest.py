@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 #: `make test-clients` runs these, in environments of their own.
 collect_ignore = ["clients"]
 
-# How many examples a property is tried on: `make test` repeats the same few, `make
-# test-long` tries others each time (--hypothesis-profile=long). No deadline, for a
-# busy machine takes as long as it takes.
+# The number of examples that a property is checked with. `make test` repeats the same
+# few; `make test-long` generates other ones each time (--hypothesis-profile=long).
+# There is no deadline: how long an example takes depends on what else is running.
 hypothesis_settings.register_profile(
     "short", max_examples=30, stateful_step_count=30, deadline=None, derandomize=True
 )
@@ -42,32 +42,33 @@ EMBEDDING_MODEL = Path(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the properties, and put first what must begin first."""
+    """Mark the properties, and sort the tests by when they start."""
     for item in items:
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.property)
     items.sort(key=lambda item: rank(item.nodeid))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(
     config: pytest.Config, log: Producer
 ) -> GroupScheduling:
-    """Spread the tests by group, in the order of collection."""
+    """Spread the tests by group, in the order of collection, not of size."""
     config.option.loadscopereorder = False
     return GroupScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix() -> None:
-    """Name no database for a process: SQLite's are in memory, each has its own.
+    """Keep the databases' names: each process has its own SQLite in memory.
 
-    pytest-django does not recognise SQLite behind django-prometheus.
+    pytest-django does not recognise SQLite behind django-prometheus' engine.
     """
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_passwords(django_test_environment: None) -> Iterator[None]:
-    """Hash passwords in no time: the real hash takes a quarter of a second each."""
+    """Hash passwords with MD5: PBKDF2 takes a quarter of a second for each."""
     hasher = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[hasher]):
         yield

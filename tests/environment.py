@@ -80,7 +80,7 @@ atexit.register(_redis.stop)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start Redis, but in the process of pytest-xdist that runs no test itself."""
+    """Start Redis, unless this is the process of pytest-xdist that runs no tests."""
     is_controller = config.getoption("dist", "no") != "no" and not hasattr(
         config, "workerinput"
     )

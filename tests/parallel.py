@@ -1,15 +1,16 @@
-"""How pytest-xdist spreads the tests over its processes: a module's tests together.
+"""How pytest-xdist spreads the tests over its processes.
 
-What they share, such as a loaded model, is then made once.
+The tests of a module stay together, so that what they share, such as a loaded model,
+is made once.
 """
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-#: Folders or modules whose tests run one after the other in one process: those of e2e
-#: share a server, and two browsers on two cores exceed their time limits. They begin
-#: first, because they wait most and the process that ends last should have no such.
+#: Folders and modules whose tests run one after the other in one process, in this
+#: order and before all others: most of their time is waiting, and the last group to
+#: start must be a short one. The tests of e2e share a server and a browser.
 TOGETHER = ("tests/e2e/", "tests/test_postgresql.py", "tests/llm_manager/launcher/")
 
 
@@ -22,7 +23,7 @@ def group_of(nodeid: str) -> str:
 
 
 def rank(nodeid: str) -> int:
-    """Return a test's place among the groups that begin first."""
+    """Return a test's place among the groups that start first."""
     group = group_of(nodeid)
     return TOGETHER.index(group) if group in TOGETHER else len(TOGETHER)
 
