@@ -39,7 +39,7 @@ from inference.transport.messages.requests import QueuedRequest
 #: Processes of different versions do not understand each other's messages.
 VERSION = 4
 
-Message = (
+WireMessage = (
     QueuedRequest | Abort | Renew | Resend | Frame | WorkerHeartbeat | StealRequests
 )
 
@@ -79,7 +79,7 @@ class _Coder(NamedTuple):
     decode: _Convert | None = None
 
 
-def to_wire(message: Message) -> dict[str, Any]:
+def to_wire(message: WireMessage) -> dict[str, Any]:
     """Return the message as a dict of what msgpack can carry."""
     kind = type(message)
     values = _record(kind).encode(message)
@@ -204,6 +204,6 @@ def _tuple_coder(arguments: tuple[Any, ...]) -> _Coder:
     return _Coder(None, tuple)
 
 
-_MESSAGES = {_NAMES[kind]: kind for kind in typing.get_args(Message)}
+_MESSAGES = {_NAMES[kind]: kind for kind in typing.get_args(WireMessage)}
 for _kind in _NAMES:
     _record(_kind)

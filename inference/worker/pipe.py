@@ -1,4 +1,4 @@
-"""What engine and worker say to each other over the worker's pipes, as JSON lines.
+"""What node and worker send each other over the worker's pipes, as JSON lines.
 
 The worker's standard input carries its specification, then commands; its end
 means that the engine is gone. Its standard output carries reports.
@@ -22,7 +22,7 @@ DRAIN = "drain"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker serves: which queue, as whom, and how to load the model.
+    """What a worker serves: its queue, its incarnation, and how to load the model.
 
     ``max_waiting`` requests may be pending in it beside those that have a slot.
     """

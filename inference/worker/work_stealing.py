@@ -20,7 +20,7 @@ from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How often a worker tells the others how it is.
+#: How often a worker sends the others a heartbeat.
 _HEARTBEAT_EVERY_S = 1.0
 #: A worker without a heartbeat for so long is gone.
 _GONE_AFTER_S = 3.0

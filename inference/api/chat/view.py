@@ -98,7 +98,7 @@ class ChatCompletionsView(CompletionView):
             format=ChatFormat(
                 answer_header("chatcmpl", model, body),
                 include_usage=body.include_usage,
-                tells_logprobs=body.logprobs,
+                with_logprobs=body.logprobs,
                 parser_settings=parsing,
             ),
             body=body,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.api.streaming.logprobs import TextLogprobs, num_characters, text_logprobs
+from inference.api.streaming.logprobs import num_characters, text_logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inference.api.streaming.response_objects import TextLogprobs
     from inference.engine.sampling.logprobs import TokenLogprobs
 
 
 class Echo:
-    """A prompt as a text; ``tokens`` are its tokens' probabilities, once told."""
+    """A prompt as a text; ``tokens`` has its logprobs, once they are known."""
 
     def __init__(self, prompt: str | list[int]) -> None:
         """``prompt`` is as the request has it."""

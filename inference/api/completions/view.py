@@ -56,7 +56,7 @@ class CompletionsView(CompletionView):
             format=TextFormat(
                 answer_header("cmpl", model, body),
                 include_usage=body.include_usage,
-                tells_logprobs=body.logprobs is not None,
+                with_logprobs=body.logprobs is not None,
                 prompts=(
                     [each for each in body.prompts for _ in range(body.n)]
                     if body.echo

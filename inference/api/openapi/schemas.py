@@ -28,7 +28,7 @@ from inference.api.models.response import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank import view as rerank
 from inference.api.rerank.request import RerankRequest
-from inference.api.streaming import payloads
+from inference.api.streaming import response_objects
 from inference.api.tokens import view as tokenizing
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
@@ -52,9 +52,9 @@ _REQUESTS: tuple[type[Body], ...] = (
     TokenizeRequest,
 )
 _ANSWERS: dict[str, type] = {
-    "ChatCompletion": payloads.ChatCompletion,
-    "ChatCompletionChunk": payloads.ChatChunk,
-    "Completion": payloads.TextCompletion,
+    "ChatCompletion": response_objects.ChatCompletion,
+    "ChatCompletionChunk": response_objects.ChatChunk,
+    "Completion": response_objects.TextCompletion,
     "EmbeddingList": embeddings.EmbeddingList,
     "Error": ErrorBody,
     "Model": ModelObject,

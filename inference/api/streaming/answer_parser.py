@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from inference.api.streaming.payloads import REASONS
+from inference.api.streaming.response_objects import REASONS
 from inference.output_parsers import (
     ContentDelta,
     ReasoningDelta,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference.api.chat.tool_use import ToolUse
-    from inference.api.streaming.payloads import ChatFinishReason
+    from inference.api.streaming.response_objects import ChatFinishReason
     from inference.engine.output import SequenceOutput
     from inference.output_parsers import Delta, OutputParser
     from inference.prompts.chat import Prompt

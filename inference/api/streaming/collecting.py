@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from inference.api import sse
 from inference.api.errors import failure_of
-from inference.api.streaming import payloads
 from inference.api.streaming.answer_parser import AnswerParser, merged
 from inference.api.streaming.logprobs import mean_logprob
-from inference.api.streaming.payloads import REASONS, Answer
-from inference.api.streaming.usage import AnswerUsage
+from inference.api.streaming.payloads import Answer
+from inference.api.streaming.response_objects import REASONS
+from inference.api.streaming.usage import AnswerUsage, completion_usage
 from inference.engine.output import SequenceOutput
 from inference.errors import RequestRejected, RequestTimeout
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from inference.api.streaming.formats import AnyFormat
     from inference.api.streaming.generation import Generation, Numbered
-    from inference.api.streaming.payloads import ChatFinishReason
+    from inference.api.streaming.response_objects import (
+        ChatFinishReason,
+        CompletionUsage,
+    )
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta
     from inference.transport.messages.events import Event
@@ -121,11 +124,11 @@ class _Answers:
         while self._complete:
             await self._generation.give_up(self._complete.pop())
 
-    def usage(self, *, n: int) -> payloads.Usage:
+    def usage(self, *, n: int) -> CompletionUsage:
         """Return what all of them have cost."""
         parsers = [sequence.parser for sequence in self.by_index.values()]
         reasoning = [parser.reasoning_tokens for parser in parsers if parser]
-        return payloads.usage(
+        return completion_usage(
             {index: sequence.usage for index, sequence in self.by_index.items()},
             n=n,
             reasoning_tokens=sum(reasoning) if reasoning else None,
@@ -170,7 +173,7 @@ def _answer(sequence: _AnswerState, format_: AnyFormat) -> Answer:
     return Answer(
         text="".join(sequence.texts),
         finish_reason=sequence.reason or "stop",
-        logprobs=tuple(sequence.logprobs) if format_.tells_logprobs else None,
+        logprobs=tuple(sequence.logprobs) if format_.with_logprobs else None,
         prompt=sequence.prompt,
         parts=None if sequence.parser is None else tuple(sequence.parts),
     )
@@ -187,7 +190,7 @@ async def stream(
     """Yield the answer as server-sent events.
 
     The status line is out, so an error is an event. Whatever ends the stream,
-    also that nobody reads it any more, its sequences are given up.
+    or when the client stops reading, its sequences are given up.
     """
     status = CLIENT_GONE
     sequences = _Answers(generation, format_)

@@ -14,26 +14,27 @@ from inference.api.streaming.logprobs import (
     num_characters,
     text_logprobs,
 )
-from inference.api.streaming.payloads import (
+from inference.api.streaming.response_objects import (
     REASONS,
-    Answer,
-    AnswerHeader,
     ChatChunk,
     ChatCompletion,
-    ChatFinishReason,
-    Delta,
-    TextChoice,
     TextCompletion,
-    Usage,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inference.api.streaming.answer_parser import ParserSettings
-    from inference.api.streaming.logprobs import ChatLogprobs
+    from inference.api.streaming.payloads import Answer, AnswerHeader
+    from inference.api.streaming.response_objects import (
+        ChatFinishReason,
+        ChatLogprobs,
+        CompletionUsage,
+        MessageDelta,
+        TextChoice,
+    )
     from inference.engine.sampling.logprobs import TokenLogprobs
-    from inference.output_parsers import Delta as Read
+    from inference.output_parsers import Delta
 
 _Whole = TypeVar("_Whole")
 _Chunk = TypeVar("_Chunk", ChatChunk, TextCompletion)
@@ -50,18 +51,18 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         header: AnswerHeader,
         *,
         include_usage: bool,
-        tells_logprobs: bool = False,
+        with_logprobs: bool = False,
         parser_settings: ParserSettings | None = None,
     ) -> None:
         """Without ``parser_settings`` answers are content as they come."""
         self._header = header
         self._include_usage = include_usage
-        self.tells_logprobs = tells_logprobs
+        self.with_logprobs = with_logprobs
         self.parser_settings = parser_settings
         self._texts: dict[int, sse.Template] = {}
 
     @abstractmethod
-    def whole(self, answers: Sequence[Answer], usage: Usage) -> _Whole:
+    def whole(self, answers: Sequence[Answer], usage: CompletionUsage) -> _Whole:
         """Return the answer of a request that does not stream."""
 
     @abstractmethod
@@ -75,7 +76,7 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
     ) -> bytes:
         """Return the event that adds text to an answer, and its probabilities."""
-        if self.tells_logprobs:
+        if self.with_logprobs:
             chunk = self._with_usage(self._text_chunk(index, text, logprobs))
             return sse.event(chunk)
         template = self._texts.get(index)
@@ -89,12 +90,12 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         """Return the event that ends an answer."""
 
     def parts(
-        self, index: int, parts: Sequence[Read], logprobs: Sequence[TokenLogprobs]
+        self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
     ) -> bytes:
         """Return the events that add what was read to an answer."""
         raise NotImplementedError
 
-    def end(self, usage: Usage) -> bytes:
+    def end(self, usage: CompletionUsage) -> bytes:
         """Return the last events of a stream."""
         if not self._include_usage:
             return sse.DONE
@@ -124,7 +125,9 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
 
     prompt_param = "messages"
 
-    def whole(self, answers: Sequence[Answer], usage: Usage) -> ChatCompletion:
+    def whole(
+        self, answers: Sequence[Answer], usage: CompletionUsage
+    ) -> ChatCompletion:
         return payloads.chat_completion(self._header, answers, usage)
 
     def start(self, index: int) -> bytes:
@@ -136,22 +139,22 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         return self._event(index, {}, reason)
 
     def parts(
-        self, index: int, parts: Sequence[Read], logprobs: Sequence[TokenLogprobs]
+        self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
     ) -> bytes:
         events = []
-        told = chat_logprobs(logprobs) if logprobs else None
-        deltas: list[Delta] = [payloads.delta_of(part) for part in parts]
-        # Tokens may be told whose text is held back, or nobody's.
-        for delta in deltas or ([{}] if told else []):
-            events.append(self._event(index, delta, logprobs=told))
-            told = None
+        scored = chat_logprobs(logprobs) if logprobs else None
+        deltas: list[MessageDelta] = [payloads.delta_of(part) for part in parts]
+        # Tokens may have logprobs and no text: it is held back, or they have none.
+        for delta in deltas or ([{}] if scored else []):
+            events.append(self._event(index, delta, logprobs=scored))
+            scored = None
         return b"".join(events)
 
     def _text_chunk(
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs]
     ) -> ChatChunk:
-        told = chat_logprobs(logprobs) if self.tells_logprobs else None
-        delta = payloads.chat_delta(index, {"content": text}, logprobs=told)
+        scored = chat_logprobs(logprobs) if self.with_logprobs else None
+        delta = payloads.chat_delta(index, {"content": text}, logprobs=scored)
         return payloads.chat_chunk(self._header, [delta])
 
     def _empty_chunk(self) -> ChatChunk:
@@ -160,7 +163,7 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
     def _event(
         self,
         index: int,
-        delta: Delta,
+        delta: MessageDelta,
         reason: ChatFinishReason | None = None,
         logprobs: ChatLogprobs | None = None,
     ) -> bytes:
@@ -178,16 +181,18 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         header: AnswerHeader,
         *,
         include_usage: bool,
-        tells_logprobs: bool = False,
+        with_logprobs: bool = False,
         prompts: Sequence[str | list[int]] = (),
     ) -> None:
         super().__init__(
-            header, include_usage=include_usage, tells_logprobs=tells_logprobs
+            header, include_usage=include_usage, with_logprobs=with_logprobs
         )
         self._echoes = {index: Echo(prompt) for index, prompt in enumerate(prompts)}
         self._positions: dict[int, int] = {}
 
-    def whole(self, answers: Sequence[Answer], usage: Usage) -> TextCompletion:
+    def whole(
+        self, answers: Sequence[Answer], usage: CompletionUsage
+    ) -> TextCompletion:
         completion = payloads.text_completion(
             self._header,
             [self._choice(index, answer) for index, answer in enumerate(answers)],
@@ -199,7 +204,7 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         return b""
 
     def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
-        # A worker that takes over tells again what may be out already.
+        # A worker that takes over returns again what may be out already.
         if index in self._echoes:
             self._echoes[index].tokens = logprobs
 
@@ -215,17 +220,17 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         return self._echo(index) + sse.event(self._with_usage(chunk))
 
     def _choice(self, index: int, answer: Answer) -> TextChoice:
-        text, told = "", None
+        text, scored = "", None
         echo = self._echoes.get(index)
         if echo is not None:
             echo.tokens = answer.prompt
             text = echo.text
         if answer.logprobs is not None:
-            told = text_logprobs(answer.logprobs, start=len(text))
-            told = told if echo is None else joined(echo.logprobs, told)
+            scored = text_logprobs(answer.logprobs, start=len(text))
+            scored = scored if echo is None else joined(echo.logprobs, scored)
         text += answer.text
         reason = REASONS[answer.finish_reason]
-        return payloads.text_choice(index, text, reason, told)
+        return payloads.text_choice(index, text, reason, scored)
 
     def _echo(self, index: int) -> bytes:
         """Return the event with the prompt, before the first of its answer."""
@@ -233,8 +238,8 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         if echo is None:
             return b""
         self._positions[index] = len(echo.text)
-        told = echo.logprobs if self.tells_logprobs else None
-        choice = payloads.text_choice(index, echo.text, logprobs=told)
+        scored = echo.logprobs if self.with_logprobs else None
+        choice = payloads.text_choice(index, echo.text, logprobs=scored)
         return sse.event(
             self._with_usage(payloads.text_completion(self._header, [choice]))
         )
@@ -242,12 +247,12 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
     def _text_chunk(
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs]
     ) -> TextCompletion:
-        told = None
-        if self.tells_logprobs:
+        scored = None
+        if self.with_logprobs:
             start = self._positions.get(index, 0)
             self._positions[index] = start + num_characters(logprobs)
-            told = text_logprobs(logprobs, start=start)
-        choice = payloads.text_choice(index, text, logprobs=told)
+            scored = text_logprobs(logprobs, start=start)
+        choice = payloads.text_choice(index, text, logprobs=scored)
         return payloads.text_completion(self._header, [choice])
 
     def _empty_chunk(self) -> TextCompletion:

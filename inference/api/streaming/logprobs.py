@@ -1,50 +1,22 @@
-"""OpenAI's two ways to tell how likely tokens were."""
+"""OpenAI's two forms of log-probabilities, of chats and of texts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from inference.api.streaming.response_objects import (
+        ChatLogprobs,
+        ContentLogprob,
+        TextLogprobs,
+        TopLogprob,
+    )
     from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 
 #: OpenAI's number for what is next to impossible: JSON has no infinity.
 _LEAST = -9999.0
-
-
-class TopLogprob(TypedDict):
-    """One of the likeliest tokens; ``bytes`` is its UTF-8, whole or in part."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class ContentLogprob(TypedDict):
-    """One token of a chat answer."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[TopLogprob]
-
-
-class ChatLogprobs(TypedDict):
-    """The tokens of a chat answer."""
-
-    content: list[ContentLogprob]
-    refusal: None
-
-
-class TextLogprobs(TypedDict):
-    """The tokens of a text answer; ``text_offset`` is where each begins, in
-    characters."""
-
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None]
-    text_offset: list[int]
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprobs]) -> ChatLogprobs:
@@ -63,7 +35,7 @@ def text_logprobs(
 
     ``start`` is where the first token begins. A prompt's first token has none.
     """
-    told: TextLogprobs = {
+    logprobs: TextLogprobs = {
         "tokens": [],
         "token_logprobs": [],
         "top_logprobs": [],
@@ -71,12 +43,12 @@ def text_logprobs(
     }
     for index, token in enumerate(tokens):
         is_first = is_prompt and index == 0
-        told["tokens"].append(_name(token.chosen.piece))
-        told["token_logprobs"].append(None if is_first else _value(token.chosen))
-        told["top_logprobs"].append(None if is_first else _alternatives(token))
-        told["text_offset"].append(max(start, 0))
+        logprobs["tokens"].append(_name(token.chosen.piece))
+        logprobs["token_logprobs"].append(None if is_first else _value(token.chosen))
+        logprobs["top_logprobs"].append(None if is_first else _alternatives(token))
+        logprobs["text_offset"].append(max(start, 0))
         start += num_characters([token])
-    return told
+    return logprobs
 
 
 def joined(first: TextLogprobs, second: TextLogprobs) -> TextLogprobs:

@@ -1,4 +1,4 @@
-"""How many tokens an answer has taken so far, by the engine's own count."""
+"""The tokens of answers, by the engine's own count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from inference.engine.output import SequenceOutput
 from inference.transport.messages.events import Accepted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference.api.streaming.response_objects import (
+        CompletionTokensDetails,
+        CompletionUsage,
+    )
     from inference.transport.messages.events import Event
 
 
@@ -42,3 +48,42 @@ class AnswerUsage:
         self.accepted = event.num_accepted
         self.rejected = event.num_drafted - event.num_accepted
         return count
+
+
+def completion_usage(
+    sequences: Mapping[int, AnswerUsage],
+    *,
+    n: int,
+    reasoning_tokens: int | None = None,
+) -> CompletionUsage:
+    """Return the usage of a request whose prompts have n sequences each.
+
+    A prompt is counted once, however many answers it gets. Of its tokens those
+    were cached that no sequence had to compute. ``reasoning_tokens`` None says
+    that the answers were not parsed. Draft tokens are counted where there were some,
+    whether a prediction or the engine proposed them.
+    """
+    prompts = [
+        [sequences[index] for index in range(first, first + n)]
+        for first in range(0, len(sequences), n)
+    ]
+    prompt_tokens = sum(prompt[0].prompt_tokens for prompt in prompts)
+    completion_tokens = sum(each.completion_tokens for each in sequences.values())
+    cached = sum(min(each.cached_tokens for each in prompt) for prompt in prompts)
+    counted: CompletionUsage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    details: CompletionTokensDetails = {}
+    if reasoning_tokens is not None:
+        details["reasoning_tokens"] = reasoning_tokens
+    accepted = sum(each.accepted for each in sequences.values())
+    rejected = sum(each.rejected for each in sequences.values())
+    if accepted or rejected:
+        details["accepted_prediction_tokens"] = accepted
+        details["rejected_prediction_tokens"] = rejected
+    if details:
+        counted["completion_tokens_details"] = details
+    return counted

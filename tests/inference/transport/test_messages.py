@@ -19,8 +19,8 @@ from inference.engine.sequence import FinishReason
 from inference.engine.structured_output.grammar import Grammar
 from inference.transport.codec import (
     VERSION,
-    Message,
     ProtocolError,
+    WireMessage,
     from_wire,
     to_wire,
 )
@@ -130,7 +130,7 @@ _messages = st.one_of(
 
 
 @given(_messages)
-def test_every_message_survives_the_wire(message: Message) -> None:
+def test_every_message_survives_the_wire(message: WireMessage) -> None:
     packed = msgpack.packb(to_wire(message))
     assert from_wire(msgpack.unpackb(packed)) == message
 
