@@ -9,7 +9,7 @@ from inference.engine.kv_cache.operations import (
     Evict,
     Fork,
     KVOp,
-    Load,
+    LoadPrefix,
     Move,
     Restore,
     Reuse,
@@ -66,7 +66,7 @@ class KVCacheExecutor:
                     is_there = backend.length(source) >= length
                     if not is_there or not backend.fork(source, slot, length):
                         slots.forget(sequence)
-                case Load(sequence, slot, length):
+                case LoadPrefix(sequence, slot, length):
                     if not self._disk.load(sequence, slot, length):
                         slots.forget(sequence)
                 case Save(sequence, slot):

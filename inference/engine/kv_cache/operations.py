@@ -77,7 +77,7 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadPrefix:
     """Bring a prefix from disk into the sequence's slot, which is empty.
 
     ``length`` of its tokens are the sequence's.
@@ -88,4 +88,4 @@ class Load:
     length: int
 
 
-KVOp = Clear | Evict | Reuse | Fork | Move | Save | Restore | Load
+KVOp = Clear | Evict | Reuse | Fork | Move | Save | Restore | LoadPrefix

@@ -12,7 +12,7 @@ from inference.engine.kv_cache.operations import (
     Evict,
     Fork,
     KVOp,
-    Load,
+    LoadPrefix,
     Move,
     Restore,
     Reuse,
@@ -158,7 +158,7 @@ class Slots:
             self.cells.append(slot, sequence.num_computed)
         elif sequence.stored is not None:
             length = sequence.stored.length
-            ops += [*self._vacate(slot), Load(sequence, slot, length)]
+            ops += [*self._vacate(slot), LoadPrefix(sequence, slot, length)]
             self.cells.append(slot, length)
             sequence.num_computed = length
         elif slot == match.source:

@@ -6,7 +6,7 @@ import pytest
 
 from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
 from inference.engine.kv_cache.execution import KVCacheExecutor
-from inference.engine.kv_cache.operations import Clear, Fork, Load, Reuse
+from inference.engine.kv_cache.operations import Clear, Fork, LoadPrefix, Reuse
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.sequence import Sequence, SequenceStatus
@@ -88,7 +88,7 @@ def test_a_source_that_lost_its_cells_is_not_copied() -> None:
 def test_a_prefix_that_disk_does_not_give_is_computed() -> None:
     cache = Cache()
     member = cache.run(TOKENS)
-    cache.executor.apply([Clear(0), Load(member, 0, 20)])
+    cache.executor.apply([Clear(0), LoadPrefix(member, 0, 20)])
     assert member.num_computed == 0
     cache.executor.check_integrity()
 
