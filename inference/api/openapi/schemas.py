@@ -20,21 +20,21 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
-from inference.api.embeddings import view as embeddings
 from inference.api.embeddings.request import EmbeddingRequest
+from inference.api.embeddings.response import EmbeddingList
 from inference.api.errors import ErrorBody
 from inference.api.models.request import LoadRequest
 from inference.api.models.response import ModelList, ModelObject
 from inference.api.openapi.operations import ref
-from inference.api.rerank import view as rerank
 from inference.api.rerank.request import RerankRequest
+from inference.api.rerank.response import Ranking
 from inference.api.streaming import response_objects
-from inference.api.tokens import view as tokenizing
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
     DetokenizeRequest,
     TokenizeRequest,
 )
+from inference.api.tokens.response import TemplatePrompt, TokenList, TokenText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,14 +55,14 @@ _ANSWERS: dict[str, type] = {
     "ChatCompletion": response_objects.ChatCompletion,
     "ChatCompletionChunk": response_objects.ChatChunk,
     "Completion": response_objects.TextCompletion,
-    "EmbeddingList": embeddings.EmbeddingList,
+    "EmbeddingList": EmbeddingList,
     "Error": ErrorBody,
     "Model": ModelObject,
     "ModelList": ModelList,
-    "Ranking": rerank.Ranking,
-    "TemplatePrompt": tokenizing.TemplatePrompt,
-    "TokenList": tokenizing.TokenList,
-    "TokenText": tokenizing.TokenText,
+    "Ranking": Ranking,
+    "TemplatePrompt": TemplatePrompt,
+    "TokenList": TokenList,
+    "TokenText": TokenText,
 }
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 

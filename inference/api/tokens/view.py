@@ -1,9 +1,9 @@
-"""POST /tokenize, /detokenize and /apply-template: what a model would be given."""
+"""POST /tokenize, /detokenize and /apply-template: what a model gets to read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from inference.api.chat.conversation import conversation
 from inference.api.chat.tools import functions_of
@@ -22,6 +22,7 @@ from inference.api.tokens.request import (
     DetokenizeRequest,
     TokenizeRequest,
 )
+from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
 from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.prompts import chat
 from inference.services import is_served
@@ -38,36 +39,8 @@ if TYPE_CHECKING:
     from inference.api.chat.template_parameters import TemplateParameters
     from inference.engine.request import TokenizerRequest
     from inference.prompts.chat import Prompt
-    from inference.transport.messages.events import Tokenized
     from inference.transport.queue import ModelQueue
     from registry.models import Model
-
-
-class TokenPiece(TypedDict):
-    """A token and what it stands for: text, or bytes where that is none."""
-
-    id: int
-    piece: str | list[int]
-
-
-class TokenList(TypedDict):
-    """The answer of POST /tokenize."""
-
-    tokens: list[int] | list[TokenPiece]
-    count: int
-
-
-class TokenText(TypedDict):
-    """The answer of POST /detokenize: the text under both of its names."""
-
-    content: str
-    prompt: str
-
-
-class TemplatePrompt(TypedDict):
-    """The answer of POST /apply-template."""
-
-    prompt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +54,10 @@ class PreparedTokenizing:
 
 
 class TokenizingView(EngineView):
-    """What tokenizing and its inverse have in common."""
+    """What /tokenize and /detokenize have in common."""
 
     async def answer(self, prepared: PreparedTokenizing) -> Any:
-        """Return the answer: a worker's, or of a vocabulary that is read for it."""
+        """Return the answer of a worker, or of the vocabulary of an unloaded model."""
         if not prepared.paths:
             ((*_, last),) = await self.run_whole([prepared.request], prepared.queue)
             return last
@@ -95,7 +68,7 @@ class TokenizeView(TokenizingView):
     """POST /tokenize."""
 
     def prepare(self, request: Request) -> PreparedTokenizing:
-        """Return what a request asks."""
+        """Return what is to be computed. Raises BadRequest."""
         body = TokenizeRequest.parse(request.data)
         model = self.find_model(request, body.model)
         text, special = _text(body, model)
@@ -116,11 +89,8 @@ class TokenizeView(TokenizingView):
         self, request: Request, prepared: PreparedTokenizing
     ) -> HttpResponseBase:
         """Turn a text into tokens."""
-        said = await self.answer(prepared)
-        answer: TokenList = {
-            "tokens": _with_pieces(said) if prepared.with_pieces else list(said.tokens),
-            "count": len(said.tokens),
-        }
+        tokenized = await self.answer(prepared)
+        answer = token_list(tokenized, with_pieces=prepared.with_pieces)
         return json_response(answer)
 
 
@@ -128,7 +98,7 @@ class DetokenizeView(TokenizingView):
     """POST /detokenize."""
 
     def prepare(self, request: Request) -> PreparedTokenizing:
-        """Return what a request asks."""
+        """Return what is to be computed. Raises BadRequest."""
         body = DetokenizeRequest.parse(request.data)
         check_sizes({"tokens": size_of(body.tokens)}, "tokens")
         model = self.find_model(request, body.model)
@@ -162,21 +132,21 @@ class ApplyTemplateView(EngineView):
 
 
 def _unloaded_paths(model: Model) -> tuple[str, ...]:
-    """Return a model's files if no worker has it: it is not loaded for this."""
+    """Return a model's files if no worker serves it; it is not loaded for this."""
     return () if is_served(model) else tuple(map(str, model.paths))
 
 
 def _prompt(
     body: TemplateParameters, messages: Sequence[ChatMessage], model: Model
 ) -> Prompt:
-    said = conversation(messages)
+    turns = conversation(messages)
     return chat.prompt_render(
         model,
-        said,
+        turns,
         tools=functions_of(body.tools),
         variables=body.chat_template_kwargs,
         effort=body.reasoning_effort,
-        continues=chat.can_continue(said),
+        continues=chat.can_continue(turns),
     )
 
 
@@ -185,23 +155,9 @@ def _text(body: TokenizeRequest, model: Model) -> tuple[str, bool]:
     special = body.adds_special
     if body.messages is not None:
         prompt = _prompt(body, body.messages, model)
-        # Where the template has put BOS there must not be a second one.
+        # If the template has written BOS, the tokenizer must not add a second one.
         return prompt.text, (not prompt.has_bos if special is None else special)
     name = "prompt" if body.content is None else "content"
     text: str = getattr(body, name)
     check_sizes({name: len(text.encode())}, name)
     return text, (name == "prompt" if special is None else special)
-
-
-def _with_pieces(said: Tokenized) -> list[TokenPiece]:
-    return [
-        {"id": token, "piece": _piece(piece)}
-        for token, piece in zip(said.tokens, said.pieces, strict=True)
-    ]
-
-
-def _piece(piece: bytes) -> str | list[int]:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError:
-        return list(piece)

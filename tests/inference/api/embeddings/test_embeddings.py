@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from accounts.models import ApiKey, Scope
 from inference.api.completions.prompts import MAX_INPUTS
-from inference.api.embeddings.view import shortened
+from inference.api.embeddings.response import shortened
 from inference.api.engine_view import EngineView
 from inference.errors import QueueFull, RequestRejected
 from registry.models import Kind
@@ -177,7 +177,7 @@ async def test_others_are_served_while_a_large_answer_is_written(
         return b"[]"
 
     written_at: list[int] = []
-    monkeypatch.setattr("inference.api.embeddings.view._numbers", write)
+    monkeypatch.setattr("inference.api.embeddings.response._numbers", write)
     monkeypatch.setattr(
         "tests.inference.api.embedders.vector", lambda text: [0.5] * 4096
     )
