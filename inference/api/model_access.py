@@ -49,16 +49,16 @@ class KeyShare:
 
 
 def key_of(request: Request) -> ApiKey | None:
-    """Return the key that a request was let in by, if any."""
+    """Return the key that a request has, if any."""
     return request.auth if isinstance(request.auth, ApiKey) else None
 
 
 def model_find(name: str, key: ApiKey | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
-    A query, or none for what was there within the second. Raises ModelNotFound or
-    ModelNotAllowed. To a restricted key a model that there is not and one of
-    somebody else look alike.
+    It makes one query, or none if the row was read within the last second. Raises
+    ModelNotFound or ModelNotAllowed. To a restricted key a model that does not exist
+    looks like one that it may not use.
     """
     allowed = allowed_model_ids(key)
     try:
@@ -78,7 +78,7 @@ def require(model: Model, ability: Ability) -> None:
     if model.kind not in ability.kinds:
         raise BadRequest(
             f"The model '{model.name}' cannot {ability.verb}. "
-            f"{_HINTS[Kind(model.kind)]} GET /v1/models tells what each can do.",
+            f"{_HINTS[Kind(model.kind)]} GET /v1/models lists what each model can do.",
             param="model",
             code=ability.code,
         )

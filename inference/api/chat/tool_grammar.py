@@ -271,7 +271,7 @@ def _object_of_call(pair: PairFraming, name: str, arguments: Any) -> dict[str, A
 
 
 def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with no other arguments than it names, unless it tells of any.
+    """Return the schema with no arguments but those it names, unless it allows any.
 
     JSON Schema would let a model make some up, which no function takes. Formats in
     tags have no place for them.

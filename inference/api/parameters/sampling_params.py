@@ -55,8 +55,8 @@ def sampling_params(
 ) -> SamplingParams:
     """Return the parameters of one answer.
 
-    What the request does not say the model's row says, and else the
-    configuration; ``choice`` tells the answers of one prompt apart. Raises
+    The defaults are the model's own, else the configuration's. ``choice`` is the
+    number of the answer among those of one prompt. Raises
     BadRequest where parameters contradict each other.
     """
     asked = {name: _normal(name, value) for name, value in given.items()}
@@ -111,16 +111,16 @@ def _check_effects(asked: dict[str, Any]) -> None:
     cause = "'samplers' leaves it out"
     if asked.get("mirostat"):
         if "samplers" in asked:
-            raise _refusal("samplers", "'mirostat' has an order of its own")
+            raise _conflict("samplers", "'mirostat' has its own order")
         allowed = _WITH_MIROSTAT
         cause = "'mirostat' takes its place"
     for sampler, switches in _SWITCHES.items():
         for name in switches:
             neutral = getattr(_NEUTRAL, name)
             if sampler not in allowed and asked.get(name, neutral) != neutral:
-                raise _refusal(name, cause)
+                raise _conflict(name, cause)
     if asked.get("repeat_penalty", 1) != 1 and asked.get("repetition_penalty", 1) != 1:
-        raise _refusal("repetition_penalty", "'repeat_penalty' is the same; send one")
+        raise _conflict("repetition_penalty", "'repeat_penalty' is the same; send one")
 
 
 def _check_whole(params: SamplingParams) -> None:
@@ -128,12 +128,12 @@ def _check_whole(params: SamplingParams) -> None:
     if params.is_greedy:
         for name in ("mirostat", "adaptive_target"):
             if getattr(params, name) > 0:
-                raise _refusal(name, "it needs a 'temperature' above 0")
+                raise _conflict(name, "it needs a 'temperature' above 0")
     if params.max_tokens is not None and params.min_tokens > params.max_tokens:
-        raise _refusal(
+        raise _conflict(
             "min_tokens", f"'max_tokens' is {params.max_tokens}, which is less"
         )
 
 
-def _refusal(name: str, reason: str) -> BadRequest:
-    return BadRequest(f"'{name}' cannot be had: {reason}.", param=name)
+def _conflict(name: str, reason: str) -> BadRequest:
+    return BadRequest(f"'{name}' cannot be used: {reason}.", param=name)
