@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
@@ -178,20 +181,24 @@ async def test_several_web_processes_are_added_up(
     admin_api: Api, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def count_in_another_process() -> None:
-        import subprocess
-        import sys
-
-        program = "from prometheus_client import Counter\n" + (
-            "Counter('llm_requests', 'Requests.', ['model', 'status'])"
-            ".labels('tiny', '200').inc(3)"
-        )
+        program = """
+import django
+django.setup()
+from django_prometheus.middleware import Metrics
+from inference.metrics.request_metrics import REQUESTS
+REQUESTS.labels("tiny", "200").inc(3)
+Metrics.get_instance().requests_by_method.labels("POST").inc(2)
+"""
         subprocess.run([sys.executable, "-c", program], check=True)
 
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     for _ in range(2):
         await sync_to_async(count_in_another_process)()
 
     samples = await scrape(admin_api)
 
     assert samples["llm_requests_total", ("tiny", "200")] == 6
+    assert samples["django_http_requests_total_by_method_total", ("POST",)] == 4
     assert samples["llm_active_models", ()] == 0
