@@ -6,10 +6,10 @@ import json
 from json.encoder import encode_basestring
 from typing import Any
 
-#: A comment: clients read over it, proxies and people see that something lives.
+#: A comment: clients ignore it, and it shows proxies that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
-#: Stands in a payload for the text that a Template puts there.
+#: Stands in a payload where a Template puts its text.
 HOLE = "\x00text\x00"
 
 
@@ -20,14 +20,14 @@ def event(payload: Any) -> bytes:
 
 
 class Template:
-    """An event of which only one text differs from time to time.
+    """An event of which only one text changes.
 
-    Most of what a stream sends is such events, and encoding each one whole
-    would be most of the work.
+    Most events of a stream are like this, and encoding each one whole would be most of
+    the work.
     """
 
     def __init__(self, payload: Any) -> None:
-        """``payload`` has HOLE in the text's place, once."""
+        """Take a payload that has HOLE once, in the place of the text."""
         before, after = event(payload).split(json.dumps(HOLE).encode())
         self._before = before
         self._after = after
