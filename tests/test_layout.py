@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -82,3 +83,51 @@ def test_layers_point_one_way() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+#: One model family a file: the more, the better.
+FAMILIES = {"inference/output_parsers/families"}
+MAX_MODULES = 14
+
+
+def test_no_folder_is_crowded() -> None:
+    folders = {
+        path.parent
+        for root in ("platform/llm_manager", "inference", "accounts", "registry")
+        for path in (ROOT / root).rglob("*.py")
+        if "migrations" not in path.parts
+    }
+    counts = {
+        str(folder.relative_to(ROOT)): sum(
+            path.stem != "__init__" for path in folder.glob("*.py")
+        )
+        for folder in folders
+    }
+    crowded = {
+        name: count
+        for name, count in counts.items()
+        if count > MAX_MODULES and name not in FAMILIES
+    }
+    assert crowded == {}
+
+
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+_PATH = re.compile(
+    r"`((?:platform|inference|accounts|registry|tests|templates|scripts|docs)/[\w./-]+)`"
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        path.relative_to(ROOT).as_posix()
+        for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    ],
+)
+def test_what_a_page_names_is_there(page: str) -> None:
+    """Links lead somewhere, and files that a sentence names exist."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folder = (ROOT / page).parent
+    missing = [link for link in _LINK.findall(text) if not (folder / link).exists()]
+    missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    assert missing == []
