@@ -22,7 +22,7 @@ from benchmarks.systems import BASELINES, SYSTEMS
 from benchmarks.tables import print_tables
 from benchmarks.usage import measured
 from benchmarks.workloads import Burst
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ from benchmarks.prompts import text
 from benchmarks.systems.llama_server import LlamaServer
 from benchmarks.systems.ours import Ours
 from benchmarks.systems.system import ROOT
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from benchmarks.figures import percentile
 from benchmarks.model import END_TOKENS, Conditions, put_model
 from benchmarks.prompts import text
 from benchmarks.workloads import QUESTION_TOKENS
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable

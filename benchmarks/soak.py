@@ -24,7 +24,7 @@ from benchmarks.http_client import HttpTarget
 from benchmarks.model import Conditions, put_model
 from benchmarks.prompts import text
 from benchmarks.systems.ours import Ours
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,8 @@ import psutil
 from channels.layers import channel_layers
 
 import inference.worker.main  # noqa: F401 - a part of what is measured
-from inference.engine.cache_layout import first_layout
-from inference.engine.config import EngineConfig
+from inference.engine.config.cache_layout import first_layout
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.llama import LlamaEmbedder
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.log import LlamaLog

@@ -25,7 +25,7 @@ from benchmarks.systems.system import (
     start_failed,
 )
 from benchmarks.usage import ProcessTree
-from inference.engine.cpu_threads import thread_environment
+from inference.engine.config.cpu_threads import thread_environment
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference.engine import Add, Cancel, EngineConfig, EngineRunner, SamplingParams
-from inference.engine.cpu_threads import unbound
+from inference.engine.config.cpu_threads import unbound
 from inference.engine.request import GenerationRequest
 from inference.prompts.messages import Message
 from inference.prompts.template import ChatTemplate

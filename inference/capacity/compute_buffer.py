@@ -15,7 +15,7 @@ from inference.capacity.kv_cache_size import cells_per_stream
 
 if TYPE_CHECKING:
     from inference.capacity.kv_cache_size import KvCacheShape
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
     from registry.gguf.memory_shape import MemoryShape, Widths
 
 _FLOAT = 4

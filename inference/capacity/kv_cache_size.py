@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
     from registry.gguf.memory_shape import Block
 
 #: Bytes of one element by type: of a quantised type, the bytes of a block of 32

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from inference.capacity.machine import Machine
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
 
 
 def layer_devices(count: int, config: EngineConfig, machine: Machine) -> list[int]:

@@ -24,11 +24,11 @@ from inference.capacity.memory_estimate import (
     with_adapters,
     with_draft_model,
 )
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 
 if TYPE_CHECKING:
     from inference.capacity.machine import Machine
-    from inference.engine.adapters import AdapterFile
+    from inference.engine.config.adapters import AdapterFile
     from registry.gguf.memory_shape import MemoryShape
     from registry.load_settings import LoadSettings
 

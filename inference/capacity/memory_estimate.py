@@ -19,14 +19,14 @@ from inference.capacity.kv_cache_size import (
     split_cache,
 )
 from inference.capacity.layer_devices import gpu_shares, layer_devices
-from inference.engine.config import PREFILL_CONTEXT_SEQUENCES
+from inference.engine.config.engine_config import PREFILL_CONTEXT_SEQUENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from inference.capacity.machine import Machine
-    from inference.engine.adapters import AdapterFile
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.adapters import AdapterFile
+    from inference.engine.config.engine_config import EngineConfig
     from registry.gguf.memory_shape import Block, MemoryShape, Weights
 
 _MIB = 2**20

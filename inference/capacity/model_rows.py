@@ -12,8 +12,8 @@ from django.conf import settings
 from inference.capacity.context import ContextSpec
 from inference.capacity.kv_cache_size import KvCacheShape, cache_elements, kv_bytes
 from inference.capacity.load_plan import DraftModel, LoadSpec
-from inference.engine.adapters import AdapterFile
-from inference.engine.config import EngineConfig
+from inference.engine.config.adapters import AdapterFile
+from inference.engine.config.engine_config import EngineConfig
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
 from registry.models import FileState, Kind

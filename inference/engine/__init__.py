@@ -5,7 +5,7 @@ own; ``EngineCore`` is one engine without a thread; ``llama`` is left out here, 
 that a process without llama.cpp may import the rest.
 """
 
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.core import EngineCore
 from inference.engine.errors import EngineError, ModelLoadError
 from inference.engine.output import EngineStats, SequenceOutput

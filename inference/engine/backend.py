@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.infill import InfillTokens
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.sequence import Sequence

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.cache_layout import grown
+from inference.engine.config.cache_layout import grown
 from inference.engine.errors import ContextExceeded, ModelLoadError
 from inference.engine.request_checks import too_long
 from inference.engine.sequence import FinishReason
 
 if TYPE_CHECKING:
     from inference.engine.backend import Backend
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.kv_cache.execution import KVCacheExecutor
     from inference.engine.scheduling.scheduler import Scheduler
     from inference.engine.scheduling.step_times import StepTimes

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inference.engine.adapters import Adapters
+from inference.engine.config.adapters import Adapters
 from inference.engine.sampling.params import SamplingParams
 
 

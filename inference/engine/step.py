@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
     from inference.engine.errors import EngineError
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sequence import Sequence

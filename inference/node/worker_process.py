@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from inference.engine.cpu_threads import thread_environment
+from inference.engine.config.cpu_threads import thread_environment
 from inference.worker.pipe import (
     DRAIN,
     WorkerReport,

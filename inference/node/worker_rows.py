@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from inference.capacity.load_plan import LoadPlan, LoadSpec
     from inference.capacity.machine import Machine
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
     from inference.worker.pipe import WorkerReport
 
 #: Share of the machine's memory for models if engine.memory_mb is 0. A choice.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from channels.layers import channel_layers
 
-from inference.engine.cpu_threads import unbound
+from inference.engine.config.cpu_threads import unbound
 from inference.worker.model_server import ModelServer
 from inference.worker.pipe import DRAIN, report_to_line, spec_from_line
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.backend import Backend
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.output import PoolingOutput, SequenceOutput
     from inference.engine.request import ComputeRequest, ModelRequest

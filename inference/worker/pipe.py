@@ -10,8 +10,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from inference.engine.adapters import AdapterFile
-from inference.engine.config import EngineConfig
+from inference.engine.config.adapters import AdapterFile
+from inference.engine.config.engine_config import EngineConfig
 
 if TYPE_CHECKING:
     from inference.engine.telemetry import Snapshot

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from inference.engine.adapters import check_loaded
+from inference.engine.config.adapters import check_loaded
 from inference.engine.errors import InvalidRequest
 from inference.engine.infill import infill_prompt
 from inference.engine.request import GenerationRequest

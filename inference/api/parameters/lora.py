@@ -10,7 +10,7 @@ from inference.api.body import Body
 from inference.api.errors import BadRequest, quote
 from inference.api.parameters.value_types import Between
 from inference.api.unsupported import Unsupported
-from inference.engine.adapters import Adapters, adapter_set
+from inference.engine.config.adapters import Adapters, adapter_set
 from registry.models import attached_name
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inference.engine.backend import Tokenizer
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
 
 
 class EmbeddingBackend(Protocol):

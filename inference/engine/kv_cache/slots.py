@@ -23,7 +23,7 @@ from inference.engine.prefix_cache.scope import PrefixScope
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.sequence import Sequence
 
 #: A copied prefix shorter than this is not worth the copying.

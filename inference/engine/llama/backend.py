@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
-from inference.engine.cache_layout import first_layout
+from inference.engine.config.cache_layout import first_layout
 from inference.engine.errors import (
     CellsExhausted,
     DecodeError,
@@ -30,9 +30,9 @@ from inference.engine.step import Sampled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.engine.adapters import Adapters
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.adapters import Adapters
+    from inference.engine.config.cache_layout import CacheLayout
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepItem, StepPlan

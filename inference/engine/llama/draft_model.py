@@ -26,8 +26,8 @@ from inference.engine.speculative.verification import num_agreed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.cache_layout import CacheLayout
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
     from inference.engine.sequence import Sequence
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 import numpy as np
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.bindings.batch import Batch
 from inference.engine.llama.bindings.loading import load_model, make_context
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
 
 
 #: Placeholders of the two texts in a model's own template.

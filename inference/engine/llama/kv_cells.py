@@ -12,8 +12,8 @@ from inference.engine.errors import DecodeError
 from inference.engine.llama.bindings.loading import make_context
 
 if TYPE_CHECKING:
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.cache_layout import CacheLayout
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
     from inference.engine.step import StepItem, StepPlan
 

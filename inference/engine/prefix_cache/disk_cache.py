@@ -23,8 +23,8 @@ from inference.engine.prefix_cache.prefix_tree import PrefixTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.cache_layout import CacheLayout
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.prefix_cache.scope import PrefixScope
 
 logger = logging.getLogger(__name__)

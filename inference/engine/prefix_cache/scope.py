@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
 
 
 class PrefixScope(NamedTuple):

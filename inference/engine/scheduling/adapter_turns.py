@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
 
 #: Steps after which the next set gets its turn. After a change of adapters llama.cpp
 #: plans its graphs again: 5 ms for a model of 30 layers, where a step took 14.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference.engine.backend import Tokenizer
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.kv_cache.operations import KVOp
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.scheduling.draft_planner import DraftBudget

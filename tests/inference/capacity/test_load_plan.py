@@ -18,7 +18,7 @@ from inference.capacity.load_plan import LoadSpec, load_plan, plan_within
 from inference.capacity.machine import Gpu, Machine
 from inference.capacity.model_rows import kv_cache_bytes, load_spec, shape_of
 from inference.capacity.placement import NodeCapacity, Placement, place_worker
-from inference.engine.adapters import AdapterFile
+from inference.engine.config.adapters import AdapterFile
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import LoadSettings
 from registry.models import Kind

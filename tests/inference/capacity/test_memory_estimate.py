@@ -17,7 +17,7 @@ from inference.capacity.kv_cache_size import (
 from inference.capacity.layer_devices import layer_devices
 from inference.capacity.machine import Gpu, Machine
 from inference.capacity.memory_estimate import estimate_memory
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 
 MIB = 2**20

@@ -12,7 +12,7 @@ import pytest
 
 from inference.capacity.machine import Machine
 from inference.capacity.memory_estimate import estimate_memory
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.llama.hardware import repacked_types
 from registry.gguf.header import SkippedValue, parse_header
 from registry.gguf.memory_shape import memory_shape

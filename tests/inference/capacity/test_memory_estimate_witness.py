@@ -17,7 +17,7 @@ from inference.capacity.kv_cache_size import (
     kv_bytes,
     recurrent_bytes,
 )
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from registry.gguf.header import parse_header
 from registry.gguf.memory_shape import MemoryShape, memory_shape
 from tests.model_shapes import SHAPES

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError
 from tests.inference.engine.fakes import FakeTokenizer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
 from inference.engine.speculative.verification import num_agreed, verified
 from inference.engine.step import Sampled
@@ -13,7 +13,7 @@ from inference.engine.step import Sampled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
     from inference.engine.infill import InfillTokens
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.sequence import Sequence

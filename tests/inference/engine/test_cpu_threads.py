@@ -5,7 +5,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from inference.engine.cpu_threads import physical_cores, thread_environment, unbound
+from inference.engine.config.cpu_threads import (
+    physical_cores,
+    thread_environment,
+    unbound,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +49,7 @@ def test_a_thread_that_a_library_binds_is_free_again() -> None:
 def test_who_loads_llama_cpp_stays_free_while_its_threads_are_bound() -> None:
     program = (
         "import os\n"
-        "from inference.engine.cpu_threads import unbound\n"
+        "from inference.engine.config.cpu_threads import unbound\n"
         "before = os.sched_getaffinity(0)\n"
         "with unbound():\n"
         "    import llama_cpp\n"

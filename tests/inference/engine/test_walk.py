@@ -25,7 +25,7 @@ from inference.engine.prefix_cache.prefix_files import PrefixFolder
 from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
 
 #: Caches of every kind, small enough to be full all the time.
 SHAPES: dict[str, dict[str, Any]] = {

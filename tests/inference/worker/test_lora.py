@@ -13,7 +13,7 @@ from tests.inference.engine.test_walk import written
 from tests.inference.world import WAIT_S, collect, text_of
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
     from tests.inference.world import World
 
 PIRATE: Adapters = (("pirate", 0.5),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.telemetry import Telemetry
 from inference.worker.pipe import (
     WorkerReport,

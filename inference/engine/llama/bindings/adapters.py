@@ -12,7 +12,7 @@ from inference.engine.errors import ModelLoadError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.engine.adapters import AdapterFile, Adapters
+    from inference.engine.config.adapters import AdapterFile, Adapters
     from inference.engine.llama.bindings.log import LlamaLog
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import llama_cpp
 
-from inference.engine.config import CPU_TILE
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
+from inference.engine.config.engine_config import CPU_TILE
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.bindings.cpu import has_broken_amx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.engine.cache_layout import CacheLayout
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.cache_layout import CacheLayout
+    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
 
 #: ggml's numbers of the types that a KV cache can have (enum ggml_type).

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Evict, Fork, Move, Reuse
 from inference.engine.kv_cache.slots import PrefixMatch, Slots
 from inference.engine.sequence import Sequence, SequenceStatus

@@ -9,7 +9,7 @@ import llama_cpp
 import pytest
 
 from inference.engine import EngineConfig, ModelLoadError
-from inference.engine.adapters import AdapterFile, Adapters
+from inference.engine.config.adapters import AdapterFile, Adapters
 from inference.engine.llama import LlamaBackend
 from tests.inference.engine.driver import Driver
 from tests.tiny_adapters import write_adapter

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.cache_layout import CacheLayout
+    from inference.engine.config.cache_layout import CacheLayout
 
 pytestmark = pytest.mark.model
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from inference.engine.config import EngineConfig
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.embedding.core import EmbeddingCore, normalized
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama import LlamaEmbedder

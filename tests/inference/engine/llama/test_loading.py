@@ -10,7 +10,7 @@ import llama_cpp
 import pytest
 
 from inference.engine import EngineConfig, ModelLoadError
-from inference.engine.cache_layout import first_layout
+from inference.engine.config.cache_layout import first_layout
 from inference.engine.llama.bindings import loading
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.hardware import gpus, repacked_types

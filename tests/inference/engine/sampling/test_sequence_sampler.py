@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.engine import SamplingParams
-from inference.engine.cpu_threads import physical_cores
+from inference.engine.config.cpu_threads import physical_cores
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.sampling.sampler import SequenceSampler

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference.engine import EngineCore, GenerationRequest, SamplingParams
-from inference.engine.adapters import (
+from inference.engine.config.adapters import (
     AdapterNotLoaded,
     Adapters,
     adapter_set,

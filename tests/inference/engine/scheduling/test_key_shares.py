@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.key_shares import KeyShares

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Save
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue

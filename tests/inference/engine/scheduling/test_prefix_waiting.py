@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine.cache_layout import CacheLayout
+from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import MIN_WAIT, Slots
 from inference.engine.prefix_cache.disk_cache import StoredPrefix
 from inference.engine.scheduling.fair_queue import FairQueue

@@ -16,7 +16,7 @@ from tests.inference.engine.fakes import FakeBackend, FakeDrafter, oracle
 from tests.inference.engine.test_core import run_outputs, tokens
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import Adapters
+    from inference.engine.config.adapters import Adapters
 
 
 def lengths(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.engine.adapters import AdapterFile
+    from inference.engine.config.adapters import AdapterFile
 
 #: Logits that a step has room for beyond one of each sequence: for the prompt's
 #: log-probabilities and for drafts. Each takes a float for each token of the

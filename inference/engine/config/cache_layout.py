@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.engine.config import EngineConfig
+    from inference.engine.config.engine_config import EngineConfig
 
 #: llama.cpp rounds a sequence's cells up to a multiple of this.
 CELL_PADDING = 256

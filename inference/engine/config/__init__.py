@@ -1,0 +1,1 @@
+"""How one model is loaded: its settings, adapters, KV layout and threads."""
