@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from inference.api.openapi.schemas import component_schemas
+from llm_manager.web.openapi_schemas import component_schemas
 
 #: The route of each request, and its schema's name.
 REQUESTS = {

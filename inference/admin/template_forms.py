@@ -10,12 +10,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from inference.api.body import Body
+from inference.api.body.json_parser import StrictJSONParser
+from inference.api.body.request_body import Body
 from inference.api.chat.conversation import conversation
 from inference.api.chat.messages import Messages
 from inference.api.chat.tools import Tools, functions_of
 from inference.api.errors import BadRequest
-from inference.api.parsers import StrictJSONParser
 from inference.errors import RequestRejected
 from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import compiled

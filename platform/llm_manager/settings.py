@@ -212,7 +212,7 @@ REST_FRAMEWORK = {
         "accounts.keys.authentication.BearerAuthentication"
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.keys.permissions.HasScope"],
-    "DEFAULT_PARSER_CLASSES": ["inference.api.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["inference.api.body.json_parser.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "inference.api.errors.exception_handler",

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from django.conf import settings
 from pydantic import Field, Tag
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import AtMost, Text, by_json_type
-from inference.api.unsupported import Unsupported
 
 _MAX_PARTS = 1024
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from inference.api.body import Body
-from inference.api.body_errors import bad_request
+from inference.api.body.errors import bad_request
+from inference.api.body.request_body import Body
 from inference.api.chat.template_parameters import Effort, TemplateParameters
 from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import MAX_TOKENS

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.chat.conversation import text_of
 from inference.api.chat.messages import Content, Messages
 from inference.api.chat.reasoning import ReasoningParameters
@@ -15,7 +16,6 @@ from inference.api.errors import BadRequest
 from inference.api.parameters.completion import MAX_LOGPROBS, CompletionParameters
 from inference.api.parameters.sampling import MAX_TOKENS
 from inference.api.parameters.value_types import Between
-from inference.api.unsupported import Unsupported
 
 
 class Prediction(Body):

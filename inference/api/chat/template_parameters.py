@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
 from inference.api.chat.tools import Tools
 from inference.api.parameters.json_object import AnyJson
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Tag
 
-from inference.api.body import Body
-from inference.api.body_errors import broken_rule
+from inference.api.body.errors import broken_rule
+from inference.api.body.request_body import Body
+from inference.api.body.text_limits import check_sizes
 from inference.api.errors import BadRequest
 from inference.api.parameters.grammar import checked_grammar
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import Text, by_json_type
-from inference.api.text_limits import check_sizes
 from inference.engine.structured_output import grammars
 from inference.prompts.messages import Tool
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from inference.api.body.text_limits import check_sizes
 from inference.api.parameters.value_types import AtMost, Between, NonEmpty, Text
-from inference.api.text_limits import check_sizes
 
 _Prompts = str | list[str] | list[int] | list[list[int]]
 

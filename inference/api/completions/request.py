@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import model_validator
 
+from inference.api.body.text_limits import check_sizes
 from inference.api.completions.prompts import Prompts, by_path
 from inference.api.errors import BadRequest
 from inference.api.parameters.completion import (
@@ -16,7 +17,6 @@ from inference.api.parameters.completion import (
 )
 from inference.api.parameters.sampling import MAX_TOKENS
 from inference.api.parameters.value_types import Between, Text
-from inference.api.text_limits import check_sizes
 
 _MAX_SEQUENCES = 128
 #: OpenAI's own default for text completions.

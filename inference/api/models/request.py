@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
 
 
 class LoadRequest(Body):

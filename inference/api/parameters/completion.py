@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.errors import BadRequest
 from inference.api.parameters.lora import LoraParameters
 from inference.api.parameters.priority import PriorityParameter
 from inference.api.parameters.structured_output import StructuredOutputParameters
 from inference.api.parameters.value_types import Between
-from inference.api.unsupported import Unsupported
 
 MAX_CHOICES = 16
 #: OpenAI's limit in chats; its text completions allow 5.

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.errors import BadRequest, quote
 from inference.api.parameters.value_types import Between
-from inference.api.unsupported import Unsupported
 from inference.engine.config.adapters import Adapters, adapter_set
 from registry.models import attached_name
 

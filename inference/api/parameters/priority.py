@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
 from inference.api.parameters.value_types import Between
 
 MAX_PRIORITY = 100

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, Tag
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
 from inference.api.parameters.logit_bias import LogitBias
 from inference.api.parameters.samplers import SamplerOrder, SequenceBreakers
 from inference.api.parameters.value_types import Between, by_json_type

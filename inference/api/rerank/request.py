@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, Tag
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
 from inference.api.parameters.priority import PriorityParameter
 from inference.api.parameters.value_types import (
     Between,

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.api.body.text_limits import check_sizes
 from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
 from inference.api.engine_view import EngineView, queue_of
 from inference.api.model_access import RANKS
@@ -13,7 +14,6 @@ from inference.api.openapi.operations import rerank_schema
 from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import best_documents, ranking
 from inference.api.responses import json_response
-from inference.api.text_limits import check_sizes
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from inference.api import sse
-from inference.api.completions.echo import Echo
 from inference.api.streaming import payloads
+from inference.api.streaming.echo import Echo
 from inference.api.streaming.logprobs import (
     chat_logprobs,
     joined,

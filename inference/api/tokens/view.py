@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inference.api.body.text_limits import check_sizes
 from inference.api.chat.conversation import conversation
 from inference.api.chat.tools import functions_of
 from inference.api.completions.prompts import size_of
@@ -16,7 +17,6 @@ from inference.api.openapi.operations import (
     tokenize_schema,
 )
 from inference.api.responses import json_response
-from inference.api.text_limits import check_sizes
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
     DetokenizeRequest,

@@ -15,12 +15,12 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.settings import patched_settings
 
 from inference.api.openapi.operations import JSON, hidden, ref
-from inference.api.openapi.schemas import component_schemas
 from inference.api.view import OpenView
 from llm_manager import __version__
 from llm_manager.lib.threads import in_thread
 from llm_manager.web.detailed_health import DetailedHealth
 from llm_manager.web.health import Health
+from llm_manager.web.openapi_schemas import component_schemas
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, Tag
 
-from inference.api.body import Body
+from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.errors import BadRequest
-from inference.api.openapi.schemas import request_schemas
 from inference.api.parameters.value_types import (
     AtMost,
     Between,
@@ -17,7 +17,7 @@ from inference.api.parameters.value_types import (
     Text,
     by_json_type,
 )
-from inference.api.unsupported import Unsupported
+from llm_manager.web.openapi_schemas import request_schemas
 
 
 class Circle(Body):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import ValidationError  # type: ignore[import-untyped]
 
+from inference.api.body.unsupported import unsupported_members
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.engine_view import EngineView
-from inference.api.unsupported import unsupported_members
 from inference.errors import EngineUnavailable, RequestRejected
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -36,7 +36,7 @@ from tests.inference.api.workers import FakeWorkerClient
 from tests.openai_schema import check, members_of
 
 if TYPE_CHECKING:
-    from inference.api.body import Body
+    from inference.api.body.request_body import Body
     from tests.fakes import FakeEngineClient
 
 CHAT = "CreateChatCompletionResponse"

@@ -13,7 +13,7 @@ from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
 
 if TYPE_CHECKING:
-    from inference.api.body import Body
+    from inference.api.body.request_body import Body
 
 #: What is served here and OpenAI's API has not.
 OURS = {

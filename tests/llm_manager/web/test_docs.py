@@ -12,11 +12,11 @@ from asgiref.sync import sync_to_async
 from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from inference.api.body.unsupported import UNSUPPORTED_VALUES, unsupported_members
 from inference.api.chat.messages import AssistantMessage
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.parameters.completion import StreamOptions
-from inference.api.unsupported import UNSUPPORTED_VALUES, unsupported_members
 from llm_manager.web.docs import openapi_document
 from tests.factories import make_node, make_worker
 from tests.inference.api.conftest import Api, chat_body, events_of, read_stream

@@ -39,7 +39,7 @@ from inference.api.tokens.response import TemplatePrompt, TokenList, TokenText
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inference.api.body import Body
+    from inference.api.body.request_body import Body
 
 _REQUESTS: tuple[type[Body], ...] = (
     ApplyTemplateRequest,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
+from inference.api.body.unsupported import UNSUPPORTED_VALUES
 from inference.api.errors import BadRequest, quote
-from inference.api.unsupported import UNSUPPORTED_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

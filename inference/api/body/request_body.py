@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from inference.api.body_errors import bad_request
+from inference.api.body.errors import bad_request
 from inference.api.errors import quote
 
 if TYPE_CHECKING:
