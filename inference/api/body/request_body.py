@@ -1,7 +1,7 @@
 """The base of every request's body: a pydantic model, read strictly.
 
 A member is a field; its docstring is its description in /openapi.json, which is made
-from the same models. What pydantic finds wrong is worded in ``body_errors``.
+from the same models. What pydantic finds wrong is worded in ``body.errors``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from inference.api.chat.continuing import continues
 from inference.api.chat.conversation import conversation
+from inference.api.chat.parser_settings import parser_settings
 from inference.api.chat.reasoning import budget_of, effort_of, thinking_budget
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.chat.strict_tools import strict_grammar
@@ -24,7 +25,6 @@ from inference.api.engine_view import queue_of
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import chat_schema
 from inference.api.parameters.grammar import grammar_of
-from inference.api.streaming.answer_parser import parser_settings
 from inference.api.streaming.formats import ChatFormat
 from inference.prompts import chat
 from inference.prompts.effort import BUDGET

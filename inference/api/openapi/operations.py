@@ -1,7 +1,7 @@
 """The views' descriptions in /openapi.json.
 
-They name the schemas that ``schemas`` makes of the models of requests and the types
-of answers.
+They name the schemas that ``llm_manager.web.openapi_schemas`` makes from the models of
+requests and the types of answers.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from inference.api import sse
 from inference.api.errors import failure_of
-from inference.api.streaming.answer_parser import AnswerParser, merged
+from inference.api.streaming.answer_assembler import AnswerAssembler, merged
 from inference.api.streaming.logprobs import mean_logprob
 from inference.api.streaming.payloads import Answer
 from inference.api.streaming.response_objects import REASONS
@@ -57,7 +57,7 @@ class _AnswerState:
     ``parser`` parses its text, if it is parsed.
     """
 
-    parser: AnswerParser | None
+    parser: AnswerAssembler | None
     texts: list[str] = field(default_factory=list)
     parts: list[Delta] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
@@ -110,7 +110,7 @@ class _Answers:
         sequence = self.by_index.get(index)
         if sequence is None:
             settings = self._settings
-            parser = None if settings is None else AnswerParser(settings)
+            parser = None if settings is None else AnswerAssembler(settings)
             sequence = self.by_index[index] = _AnswerState(parser)
         elif sequence.reason is not None:
             return None

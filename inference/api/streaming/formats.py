@@ -24,7 +24,7 @@ from inference.api.streaming.response_objects import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inference.api.streaming.answer_parser import ParserSettings
+    from inference.api.streaming.answer_assembler import ParserSettings
     from inference.api.streaming.payloads import Answer, AnswerHeader
     from inference.api.streaming.response_objects import (
         ChatFinishReason,

@@ -17,11 +17,9 @@ from inference.output_parsers import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from inference.api.chat.tool_use import ToolUse
     from inference.api.streaming.response_objects import ChatFinishReason
     from inference.engine.output import SequenceOutput
     from inference.output_parsers import Delta, OutputParser
-    from inference.prompts.chat import Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +39,8 @@ class ParserSettings:
     shows_reasoning: bool = False
 
 
-def parser_settings(
-    prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
-) -> ParserSettings | None:
-    """Return how to parse the answers; None where they are content as they come."""
-    is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
-    if not use.may_call and not is_marked:
-        return None
-    return ParserSettings(
-        output_parser=prompt.output_parser,
-        tools={tool.name: tool.parameters for tool in use.may_call},
-        starts_in_reasoning=prompt.starts_in_reasoning,
-        max_calls=use.max_calls if prompt.takes_several_calls else 1,
-        names_first=use.is_strict,
-        shows_reasoning=shows_reasoning,
-    )
-
-
-class AnswerParser:
-    """Parses one answer while it comes.
+class AnswerAssembler:
+    """Parses one answer while it comes, and puts it together.
 
     ``reasoning_tokens`` counts those of its tokens that are reasoning, with its marks.
     ``finish_reason`` is None until the answer has ended.
