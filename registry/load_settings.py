@@ -19,7 +19,7 @@ from typing import (
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from llm_manager.lib.sections import AnyCase, Section
+from llm_manager.lib.config_sections import AnyCase, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

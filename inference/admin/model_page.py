@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import ApiKey
 from inference import services
-from inference.admin.fit import fit
+from inference.admin.memory_fit import fit
 from inference.admin.model_actions import load, outcome_messages, unload
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view

@@ -19,8 +19,8 @@ from inference.api.errors import BadRequest
 from inference.errors import RequestRejected
 from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import compiled
-from inference.prompts.effort import EFFORTS
 from inference.prompts.preview import SAMPLES
+from inference.prompts.reasoning_effort import EFFORTS
 from registry.forms import ModelSettingsForm
 
 _OUTPUT_PARSERS = [

@@ -11,7 +11,7 @@ from inference.api.errors import BadRequest
 from inference.capacity.model_rows import context_spec
 from inference.engine.errors import ContextExceeded
 from inference.engine.request_checks import too_long
-from inference.prompts.estimate import estimate_tokens
+from inference.prompts.token_estimate import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ from inference.engine.errors import (
     DecodeError,
     EngineError,
 )
-from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
 from inference.engine.kv_cache.execution import KVCacheExecutor
+from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.output_processor import OutputProcessor
 from inference.engine.scheduling.draft_planner import DraftPlanner

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.engine.output import SequenceOutput
 from inference.engine.sampling.detokenizer import Detokenizer
-from inference.engine.scheduling.stopping import is_end
+from inference.engine.scheduling.end_of_answer import is_end
 from inference.engine.sequence import FinishReason
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.engine.sequence import FinishReason
-from inference.metrics.worker_metric import WorkerMetric, finished, prefill_tokens
+from inference.metrics.metric_type import WorkerMetric, finished, prefill_tokens
 
 if TYPE_CHECKING:
     from inference.engine.telemetry import Snapshot

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from inference.metrics import telemetry_store
 from inference.metrics.compatible_metrics import COMPATIBLE_METRICS
-from inference.metrics.worker_metric import NO_TELEMETRY
+from inference.metrics.metric_type import NO_TELEMETRY
 from inference.metrics.worker_metrics import WORKER_METRICS
 from inference.models import Worker, WorkerState
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
     from inference.engine.telemetry import HistogramData, Snapshot
-    from inference.metrics.worker_metric import Value, WorkerMetric
+    from inference.metrics.metric_type import Value, WorkerMetric
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.capacity.model_rows import kv_cache_bytes
-from inference.metrics.worker_metric import (
+from inference.metrics.metric_type import (
     NO_TELEMETRY,
     WorkerMetric,
     finished,

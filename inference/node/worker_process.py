@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from inference.engine.config.cpu_threads import thread_environment
-from inference.worker.pipe import (
+from inference.worker.node_pipe import (
     DRAIN,
     WorkerReport,
     WorkerSpec,

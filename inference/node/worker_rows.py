@@ -16,7 +16,7 @@ from django.utils import timezone
 from inference.capacity.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.transport.queue import queue_name
-from inference.worker.pipe import WorkerSpec, plain
+from inference.worker.node_pipe import WorkerSpec, plain
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inference.capacity.load_plan import LoadPlan, LoadSpec
     from inference.capacity.machine import Machine
     from inference.engine.config.engine_config import EngineConfig
-    from inference.worker.pipe import WorkerReport
+    from inference.worker.node_pipe import WorkerReport
 
 #: Share of the machine's memory for models if engine.memory_mb is 0. A choice.
 _MEMORY_SHARE = 0.85

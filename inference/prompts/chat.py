@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from inference.errors import RequestRejected
 from inference.output_parsers.families import OUTPUT_PARSERS, detect
-from inference.prompts.effort import budget_variables, effort_variables, reasons
 from inference.prompts.messages import Message
+from inference.prompts.reasoning_effort import (
+    budget_variables,
+    effort_variables,
+    reasons,
+)
 from inference.prompts.template import ChatTemplate, ChatTemplateError
 from inference.prompts.tools_as_text import (
     begin_answer,

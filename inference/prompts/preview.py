@@ -13,7 +13,7 @@ from inference.prompts.chat import (
     output_parser_of,
     prompt_render,
 )
-from inference.prompts.effort import reasons
+from inference.prompts.reasoning_effort import reasons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

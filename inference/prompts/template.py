@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, meta
 
 from inference.errors import RequestRejected
-from inference.prompts import probing as template_probe
+from inference.prompts import template_probe
 from inference.prompts.filters import TemplateRaised, make_environment
 from inference.prompts.messages import Message
-from inference.prompts.probing import CallShape
 from inference.prompts.sandbox import render_bounded
+from inference.prompts.template_probe import CallShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -18,10 +18,10 @@ from channels.layers import channel_layers
 
 from inference.engine.config.cpu_threads import unbound
 from inference.worker.model_server import ModelServer
-from inference.worker.pipe import DRAIN, report_to_line, spec_from_line
+from inference.worker.node_pipe import DRAIN, report_to_line, spec_from_line
 
 if TYPE_CHECKING:
-    from inference.worker.pipe import WorkerReport, WorkerSpec
+    from inference.worker.node_pipe import WorkerReport, WorkerSpec
 
 
 async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:

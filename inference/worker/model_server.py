@@ -21,9 +21,9 @@ from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.events import Accepted, Refused, Released
 from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.worker.node_pipe import WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
-from inference.worker.pipe import WorkerReport, WorkerSpec
-from inference.worker.receiving import QueueReceiver
+from inference.worker.queue_receiver import QueueReceiver
 from inference.worker.replies import Replies
 from inference.worker.tokenization import tokenized
 from inference.worker.tokenizer_requests import answer

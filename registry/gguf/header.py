@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from registry.errors import InvalidGGUF
 from registry.gguf import infill
-from registry.gguf.quantization import TENSOR_TYPES
-from registry.gguf.reader import (
+from registry.gguf.bounded_reader import (
     MAX_KEPT_BYTES,
     SCALARS,
     STRIDE,
@@ -26,6 +25,7 @@ from registry.gguf.reader import (
     HeaderReader,
     Scalar,
 )
+from registry.gguf.quantization import TENSOR_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

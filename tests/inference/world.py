@@ -19,7 +19,7 @@ from inference.transport.client import EngineClient
 from inference.transport.queue import ModelQueue, queue_name
 from inference.transport.stream import Stream, new_request_id
 from inference.worker.model_server import ModelServer
-from inference.worker.pipe import WorkerReport, WorkerSpec
+from inference.worker.node_pipe import WorkerReport, WorkerSpec
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """The base of every request's body: a pydantic model, read strictly.
 
 A member is a field; its docstring is its description in /openapi.json, which is made
-from the same models. What pydantic finds wrong is worded in ``body.errors``.
+from the same models. What pydantic finds wrong is worded in
+``body.validation_errors``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from inference.api.body.errors import bad_request
+from inference.api.body.validation_errors import bad_request
 from inference.api.errors import quote
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.api.body.errors import missing
 from inference.api.body.text_limits import check_sizes
+from inference.api.body.validation_errors import missing
 from inference.api.chat.messages import AssistantMessage, TextPart, ToolMessage
 from inference.api.errors import BadRequest, quote
 from inference.prompts.messages import Message

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from inference.api.body.errors import bad_request
 from inference.api.body.request_body import Body
+from inference.api.body.validation_errors import bad_request
 from inference.api.chat.template_parameters import Effort, TemplateParameters
 from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import MAX_TOKENS
 from inference.api.parameters.value_types import Between
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.errors import RequestRejected
-from inference.prompts.effort import BUDGET
+from inference.prompts.reasoning_effort import BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Tag
 
-from inference.api.body.errors import broken_rule
 from inference.api.body.request_body import Body
 from inference.api.body.text_limits import check_sizes
+from inference.api.body.validation_errors import broken_rule
 from inference.api.errors import BadRequest
 from inference.api.parameters.grammar import checked_grammar
 from inference.api.parameters.json_object import AnyJson

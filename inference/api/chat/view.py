@@ -14,27 +14,27 @@ from inference.api.chat.request import ChatCompletionRequest
 from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import tool_use
-from inference.api.completion_view import (
-    CompletionView,
+from inference.api.context_check import check_length
+from inference.api.generation_view import (
+    GenerationView,
     PreparedCompletion,
     answer_header,
     generation_requests,
 )
-from inference.api.context_check import check_length
-from inference.api.engine_view import queue_of
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import chat_schema
 from inference.api.parameters.grammar import grammar_of
 from inference.api.streaming.formats import ChatFormat
+from inference.api.worker_view import queue_of
 from inference.prompts import chat
-from inference.prompts.effort import BUDGET
+from inference.prompts.reasoning_effort import BUDGET
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
 
-class ChatCompletionsView(CompletionView):
+class ChatCompletionsView(GenerationView):
     """POST /v1/chat/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:

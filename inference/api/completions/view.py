@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.api.completion_view import (
-    CompletionView,
+from inference.api.completions.request import CompletionRequest
+from inference.api.context_check import check_length
+from inference.api.generation_view import (
+    GenerationView,
     PreparedCompletion,
     answer_header,
     generation_requests,
 )
-from inference.api.completions.request import CompletionRequest
-from inference.api.context_check import check_length
-from inference.api.engine_view import queue_of
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import completion_schema
 from inference.api.parameters.grammar import grammar_of
 from inference.api.streaming.formats import TextFormat
+from inference.api.worker_view import queue_of
 from inference.errors import RequestRejected
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class CompletionsView(CompletionView):
+class CompletionsView(GenerationView):
     """POST /v1/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:

@@ -11,10 +11,10 @@ from inference.api.completions.prompts import by_path
 from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import embedding_list
-from inference.api.engine_view import EngineView, queue_of
 from inference.api.errors import BadRequest
 from inference.api.model_access import EMBEDS
 from inference.api.openapi.operations import embedding_schema
+from inference.api.worker_view import WorkerView, queue_of
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -34,7 +34,7 @@ class PreparedEmbedding:
     is_base64: bool
 
 
-class EmbeddingsView(EngineView):
+class EmbeddingsView(WorkerView):
     """POST /v1/embeddings."""
 
     def prepare(self, request: Request) -> PreparedEmbedding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema
 
-from inference.api.body.errors import broken_rule, wrong_type
+from inference.api.body.validation_errors import broken_rule, wrong_type
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler

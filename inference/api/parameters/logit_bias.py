@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, WithJsonSchema
 
-from inference.api.body.errors import broken_rule, wrong_type
+from inference.api.body.validation_errors import broken_rule, wrong_type
 from inference.api.parameters.value_types import Between, by_json_type
 from inference.engine.sampling.params import BAN
 

@@ -12,7 +12,7 @@ from pydantic import Field, Tag
 
 from inference.api.body.request_body import Body
 from inference.api.parameters.logit_bias import LogitBias
-from inference.api.parameters.samplers import SamplerOrder, SequenceBreakers
+from inference.api.parameters.sampler_order import SamplerOrder, SequenceBreakers
 from inference.api.parameters.value_types import Between, by_json_type
 
 MAX_TOKENS = 2**31 - 1

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, Tag, WithJsonSchema
 
-from inference.api.body.errors import broken_rule, wrong_type
 from inference.api.body.request_body import Body
+from inference.api.body.validation_errors import broken_rule, wrong_type
 from inference.api.parameters.sampling import SamplingParameters
 from inference.api.parameters.value_types import NonEmpty, Text, by_json_type
 from inference.engine.structured_output import grammars

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Discriminator, Field
 from pydantic_core import core_schema
 
-from inference.api.body.errors import too_many
+from inference.api.body.validation_errors import too_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable

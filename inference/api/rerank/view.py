@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from inference.api.body.text_limits import check_sizes
 from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
-from inference.api.engine_view import EngineView, queue_of
 from inference.api.model_access import RANKS
 from inference.api.openapi.operations import rerank_schema
 from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import best_documents, ranking
 from inference.api.responses import json_response
+from inference.api.worker_view import WorkerView, queue_of
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -34,7 +34,7 @@ class PreparedRanking:
     returns_documents: bool
 
 
-class RerankView(EngineView):
+class RerankView(WorkerView):
     """POST /v1/rerank, with Jina's and Cohere's fields."""
 
     def prepare(self, request: Request) -> PreparedRanking:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from inference.api.body.errors import missing
 from inference.api.body.request_body import Body
+from inference.api.body.validation_errors import missing
 from inference.api.chat.messages import Messages
 from inference.api.chat.template_parameters import TemplateParameters
 from inference.api.completions.prompts import Tokens

@@ -9,7 +9,6 @@ from inference.api.body.text_limits import check_sizes
 from inference.api.chat.conversation import conversation
 from inference.api.chat.tools import functions_of
 from inference.api.completions.prompts import size_of
-from inference.api.engine_view import EngineView, queue_of
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import (
     detokenize_schema,
@@ -23,6 +22,7 @@ from inference.api.tokens.request import (
     TokenizeRequest,
 )
 from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
+from inference.api.worker_view import WorkerView, queue_of
 from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.prompts import chat
 from inference.services import is_served
@@ -53,7 +53,7 @@ class PreparedTokenizing:
     with_pieces: bool = False
 
 
-class TokenizingView(EngineView):
+class TokenizingView(WorkerView):
     """What /tokenize and /detokenize have in common."""
 
     async def answer(self, prepared: PreparedTokenizing) -> Any:
@@ -116,7 +116,7 @@ class DetokenizeView(TokenizingView):
         return json_response(answer)
 
 
-class ApplyTemplateView(EngineView):
+class ApplyTemplateView(WorkerView):
     """POST /apply-template."""
 
     def prepare(self, request: Request) -> TemplatePrompt:

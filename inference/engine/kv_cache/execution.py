@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from inference.engine.backend import Backend
-    from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
+    from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.telemetry import Telemetry
 

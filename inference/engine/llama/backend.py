@@ -19,8 +19,8 @@ from inference.engine.llama.bindings.batch import Batch
 from inference.engine.llama.bindings.loading import load_model, prefill_tile
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
+from inference.engine.llama.context import can_cut
 from inference.engine.llama.draft_model import LlamaDraftModel
-from inference.engine.llama.kv_cells import can_cut
 from inference.engine.llama.prefill_context import CellsWithPrefillContext, open_cells
 from inference.engine.llama.sampling.sampler import SequenceSampler
 from inference.engine.llama.sampling.sampler_cache import SamplerCache

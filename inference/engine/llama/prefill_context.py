@@ -27,7 +27,7 @@ from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.config.engine_config import CPU_TILE, PREFILL_CONTEXT_SEQUENCES
 from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.bindings.loading import is_on_cpu, make_context
-from inference.engine.llama.kv_cells import KVCells
+from inference.engine.llama.context import KVCells
 from inference.engine.llama.transposed_state import transposed
 
 if TYPE_CHECKING:

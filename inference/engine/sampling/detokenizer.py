@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 
+from inference.engine.sampling.stop_strings import StopString
+
 
 class Detokenizer:
     """Turns the bytes of one sequence's tokens into text that is certain.
@@ -23,7 +25,7 @@ class Detokenizer:
         includes_stop: bool = False,
     ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stops = [_StopString(text) for text in stop]
+        self._stops = [StopString(text) for text in stop]
         self._unwatched = min_tokens
         self._includes_stop = includes_stop
         self._held = ""
@@ -64,32 +66,3 @@ class Detokenizer:
         border = len(certain) - max(stop.matched for stop in self._stops)
         self._held = certain[border:]
         return certain[:border]
-
-
-class _StopString:
-    """Looks for one string in characters that come one by one.
-
-    Knuth, Morris and Pratt's algorithm: a character costs the same however long
-    and however repetitive the string is.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        #: For each beginning of the text, the longest that also ends it.
-        self._shorter = [0]
-        #: How much of the text the characters so far end with.
-        self.matched = 0
-        for character in text[1:]:
-            self.take(character)
-            self._shorter.append(self.matched)
-        self.matched = 0
-
-    def take(self, character: str) -> int:
-        """Take a character; return the text's length if it is complete, or 0."""
-        while self.matched and self._text[self.matched] != character:
-            self.matched = self._shorter[self.matched - 1]
-        if self._text[self.matched] == character:
-            self.matched += 1
-        if self.matched == len(self._text):
-            return self.matched
-        return 0

@@ -9,12 +9,12 @@ from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.adapter_turns import AdapterTurns
 from inference.engine.scheduling.admission import Admission
 from inference.engine.scheduling.draft_settlement import DraftSettlement
+from inference.engine.scheduling.end_of_answer import check_stop
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.key_shares import KeyShares
 from inference.engine.scheduling.preemption import Preemption
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from inference.engine.scheduling.step_planner import StepPlanner
-from inference.engine.scheduling.stopping import check_stop
 from inference.engine.sequence import FinishReason, Sequence
 from inference.engine.step import Sampled, StepPlan
 

@@ -11,7 +11,10 @@ import numpy as np
 
 from inference.engine.errors import GrammarError, InvalidRequest
 from inference.engine.structured_output.control_tokens import resolve_control_tokens
-from inference.engine.structured_output.grammars import InvalidGrammar, compile_grammar
+from inference.engine.structured_output.grammars import (
+    InvalidGrammar,
+    compile_grammar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from llm_manager.lib.sections import AnyCase, Folder, FromList, Section
+from llm_manager.lib.config_sections import AnyCase, Folder, FromList, Section
 from registry.load_settings import GpuSection, ModelEngineSection
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from accounts.models import Scope
 from inference.api.openapi.operations import metrics_schema
 from inference.api.view import ApiView
-from inference.metrics.exposition import metrics_text
+from inference.metrics.prometheus_page import metrics_text
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

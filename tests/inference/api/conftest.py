@@ -13,7 +13,7 @@ from django.test.client import AsyncClientHandler
 
 from accounts.models import ApiKey, Scope
 from inference.api.chat.view import ChatCompletionsView
-from inference.api.engine_view import EngineView
+from inference.api.worker_view import WorkerView
 from llm_manager.web.api_chain import api_chain, find_route, is_api
 from tests.configuration import unchecked
 from tests.factories import make_api_key, make_model
@@ -130,7 +130,7 @@ def configure(settings: Any) -> Callable[..., None]:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngineClient:
     """The engine that every request gets."""
     fake = FakeEngineClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: fake)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: fake)
     return fake
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from asgiref.sync import sync_to_async
 
-from inference.api.engine_view import EngineView
+from inference.api.worker_view import WorkerView
 from tests.factories import make_node, make_worker
 from tests.hostile_bodies import check_refusal, hostile_bodies, odd_bodies
 from tests.inference.api.workers import FakeWorkerClient
@@ -46,7 +46,7 @@ async def test_a_body_that_makes_no_sense_is_no_fault_of_the_servers(
 ) -> None:
     await sync_to_async(lambda: make_worker(model, make_node()))()
     worker = FakeWorkerClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     statuses = set()
     for path, body in odd_bodies("tiny"):
         response = await api.post(path, body)

@@ -13,7 +13,7 @@ from inference.api.body.unsupported import unsupported_members
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
-from inference.api.engine_view import EngineView
+from inference.api.worker_view import WorkerView
 from inference.errors import EngineUnavailable, RequestRejected
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -176,7 +176,7 @@ async def test_embeddings_are_openais(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = FakeWorkerClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     await make_embedder()
 
     response = await api.post("/v1/embeddings", {"model": EMBEDDER, "input": ["a"]})

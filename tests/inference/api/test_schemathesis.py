@@ -19,7 +19,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
 from accounts.models import Scope
-from inference.api.engine_view import EngineView
+from inference.api.worker_view import WorkerView
 from inference.transport import queue_depths
 from llm_manager.web.docs import openapi_document
 from llm_manager.web.handler import Handler
@@ -80,7 +80,7 @@ def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
     monkeypatch.setattr(queue_depths, "depth", nothing_waits)
     worker = FakeWorkerClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: worker)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     make_worker(make_model("tiny", chat_template=CHATML), make_node())
     make_model(EMBEDDER, kind=Kind.EMBEDDING, embedding_length=WIDTH)
     make_model(RANKER, kind=Kind.RERANKER)

@@ -20,11 +20,11 @@ from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
 from inference.metrics.compatible_metrics import COMPATIBLE_METRICS
-from inference.metrics.exposition import metrics_text
+from inference.metrics.prometheus_page import metrics_text
 from inference.metrics.request_metrics import REQUEST_METRICS
 from inference.metrics.worker_metrics import WORKER_METRICS
 from inference.models import Worker, WorkerState
-from inference.worker.pipe import report_from_line, report_to_line
+from inference.worker.node_pipe import report_from_line, report_to_line
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 from tests.inference.engine.fakes import FakeBackend

@@ -13,7 +13,7 @@ from inference import services
 from inference.models import EngineNode, Worker
 from inference.node import worker_rows
 from inference.node.supervisor import Supervisor
-from inference.worker.pipe import WorkerReport, WorkerSpec
+from inference.worker.node_pipe import WorkerReport, WorkerSpec
 from registry.models import Attachment, Kind, Model
 from tests.factories import make_model
 

@@ -6,8 +6,8 @@ import pytest
 
 from inference.prompts.chat import prompt_render
 from inference.prompts.messages import Message, Tool
-from inference.prompts.probing import CallShape
 from inference.prompts.template import ChatTemplate
+from inference.prompts.template_probe import CallShape
 from registry.models import Model
 
 CALL = {

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.errors import InvalidGGUF
+from registry.gguf.bounded_reader import MAX_ARRAY_STRINGS, MAX_KEPT_BYTES
 from registry.gguf.describe import describe
 from registry.gguf.header import GGUFHeader, parse_header
-from registry.gguf.reader import MAX_ARRAY_STRINGS, MAX_KEPT_BYTES
 from tests.gguf_files import (
     ARRAY,
     STRING,

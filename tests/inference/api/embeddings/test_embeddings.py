@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from accounts.models import ApiKey, Scope
 from inference.api.completions.prompts import MAX_INPUTS
 from inference.api.embeddings.response import shortened
-from inference.api.engine_view import EngineView
+from inference.api.worker_view import WorkerView
 from inference.errors import QueueFull, RequestRejected
 from registry.models import Kind
 from tests.factories import make_api_key, make_model
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def embedder(monkeypatch: pytest.MonkeyPatch) -> FakeEmbedderClient:
     fake = FakeEmbedderClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: fake)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: fake)
     return fake
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.errors import BadRequest
+from inference.api.parameters.effective_sampling import sampling_params
 from inference.api.parameters.sampling import SamplingParameters
-from inference.api.parameters.sampling_params import sampling_params
 from registry.models import Model
 from tests.inference.api.conftest import chat_body
 

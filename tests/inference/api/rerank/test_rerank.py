@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inference.api.engine_view import EngineView
 from inference.api.rerank.request import MAX_DOCUMENTS
+from inference.api.worker_view import WorkerView
 from tests.inference.api.conftest import Api
 from tests.inference.api.embedders import (
     EMBEDDER,
@@ -29,7 +29,7 @@ DOCUMENTS = ["interest rates rose", "cats eat fish", "cats sleep"]
 @pytest.fixture
 def ranker_client(monkeypatch: pytest.MonkeyPatch) -> FakeEmbedderClient:
     fake = FakeEmbedderClient()
-    monkeypatch.setattr(EngineView, "get_client", lambda view: fake)
+    monkeypatch.setattr(WorkerView, "get_client", lambda view: fake)
     return fake
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inference.engine.kv_cache.disk_prefixes import DiskPrefixes
 from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.kv_cache.operations import Clear, Fork, LoadPrefix, Reuse
+from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.sequence import Sequence, SequenceStatus

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.engine import EngineConfig, EngineError, ModelLoadError
-from inference.engine.llama import LlamaBackend, kv_cells
+from inference.engine.llama import LlamaBackend
+from inference.engine.llama import context as kv_cells
 from inference.engine.llama.bindings.loading import make_context
 from tests.inference.engine.driver import Driver
 

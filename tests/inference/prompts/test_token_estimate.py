@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.engine.llama.vocabulary import Vocabularies
-from inference.prompts.estimate import estimate_tokens
+from inference.prompts.token_estimate import estimate_tokens
 from tests.token_corpus import TEXTS
 
 if TYPE_CHECKING:

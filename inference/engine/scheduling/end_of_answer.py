@@ -1,4 +1,7 @@
-"""When an answer is done."""
+"""When an answer ends by its tokens: an end token, its length, the context.
+
+Stop strings are text; they are in ``sampling.stop_strings``.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from inference.engine import FinishReason, SamplingParams
-from inference.engine.scheduling.stopping import check_stop
+from inference.engine.scheduling.end_of_answer import check_stop
 from tests.inference.engine.fakes import END, FakeTokenizer
 from tests.inference.engine.sequences import sequence
 

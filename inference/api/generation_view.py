@@ -1,4 +1,4 @@
-"""What the views of chats and of text completions have in common."""
+"""The base of the views that generate text: chats and text completions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from inference.api.engine_view import EngineView
 from inference.api.model_access import key_of, key_share
+from inference.api.parameters.effective_sampling import sampling_params
 from inference.api.parameters.lora import adapters_of, served_name
-from inference.api.parameters.sampling_params import sampling_params
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.collecting import AnswerLimits
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.payloads import AnswerHeader
+from inference.api.worker_view import WorkerView
 from inference.engine.request import GenerationRequest
 from inference.errors import RequestRejected
 from inference.transport.stream import new_request_id
@@ -43,7 +43,7 @@ class PreparedCompletion:
     body: CompletionParameters
 
 
-class CompletionView(EngineView):
+class GenerationView(WorkerView):
     """What both endpoints have in common."""
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from inference.api.body.errors import broken_rule
+from inference.api.body.validation_errors import broken_rule
 from inference.api.errors import quote
 from inference.engine.sampling.params import DEFAULT_ORDER
 

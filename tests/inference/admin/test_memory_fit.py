@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.admin.fit import fit
+from inference.admin.memory_fit import fit
 from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Gpu, Machine
 from inference.capacity.model_rows import load_spec

@@ -1,4 +1,4 @@
-"""What all views have in common that have a model's workers do something."""
+"""The base of views whose requests run on the workers of a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from registry.models import Model
 
 
-class EngineView(ApiView):
+class WorkerView(ApiView):
     """A view that is limited by key, measured, and sends requests to workers."""
 
     required_scope = Scope.INFERENCE

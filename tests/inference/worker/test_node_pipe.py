@@ -6,7 +6,7 @@ import pytest
 
 from inference.engine.config.engine_config import EngineConfig
 from inference.engine.telemetry import Telemetry
-from inference.worker.pipe import (
+from inference.worker.node_pipe import (
     WorkerReport,
     WorkerSpec,
     report_from_line,
