@@ -90,7 +90,7 @@ class WaitingRequests:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerView:
+class WorkerSummary:
     """A worker as the engine page and the model's page show it."""
 
     worker: Worker
@@ -139,7 +139,7 @@ class Overview:
     """All nodes and workers at one moment."""
 
     nodes: list[NodeView]
-    workers: list[WorkerView]
+    workers: list[WorkerSummary]
 
     @property
     def ready(self) -> int:
@@ -174,13 +174,13 @@ def with_nodes() -> Prefetch[str]:
     return Prefetch("workers", Worker.objects.select_related("node"))
 
 
-def worker_views(workers: Iterable[Worker]) -> list[WorkerView]:
+def worker_views(workers: Iterable[Worker]) -> list[WorkerSummary]:
     """Return workers with their states. One query if requests wait in any of them."""
     rows = list(workers)
     keys = {entry["key"] for worker in rows for entry in worker.waiting_by_key}
     names = _key_names(keys - {None}) if keys else {}
     return [
-        WorkerView(
+        WorkerSummary(
             worker,
             worker_state(worker),
             tuple(_waiting(entry, names) for entry in worker.waiting_by_key),

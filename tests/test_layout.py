@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import re
@@ -109,6 +110,22 @@ def test_no_folder_is_crowded() -> None:
         if count > MAX_MODULES and name not in FAMILIES
     }
     assert crowded == {}
+
+
+#: Names that Django looks for.
+DJANGOS_CLASSES = {"Command", "Migration", "Meta"}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """One word for one thing: a name says which class is meant."""
+    places: dict[str, list[str]] = {}
+    for root in ("platform/llm_manager", "inference", "accounts", "registry"):
+        for path in (ROOT / root).rglob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path))
+    shared = {name: files for name, files in places.items() if len(files) > 1}
+    assert {n: f for n, f in shared.items() if n not in DJANGOS_CLASSES} == {}
 
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")

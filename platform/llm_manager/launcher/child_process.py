@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_LIMIT_S = 30.0
@@ -33,7 +33,8 @@ class ChildProcess:
     """A command that is kept running.
 
     Its process leads its own group, so that Ctrl-C in a terminal reaches only the
-    launcher, and so that its own children can be killed with it.
+    launcher, and so that its own children can be killed with it. ``environment`` is
+    added to the launcher's own.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class ChildProcess:
         command: Sequence[str],
         *,
         pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.pass_fds = tuple(pass_fds)
+        self._environment = environment or {}
         #: Exits in a row, without a stable run in between.
         self.exits = 0
         self._clock = clock
@@ -68,6 +71,7 @@ class ChildProcess:
             # Only the launcher itself writes to its stdout.
             stdout=2,
             pass_fds=self.pass_fds,
+            env=os.environ | self._environment,
             process_group=0,
             preexec_fn=_die_with_parent(),
         )

@@ -175,11 +175,14 @@ class Launcher:
     def _start_web(self, sock: socket.socket) -> None:
         command = [*self._parts.web_command, "--fd", str(sock.fileno())]
         count = self._config.server.workers
+        environment = {}
         if count > 1:
-            _share_metrics(self._config.data_dir / "metrics")
+            environment = _shared_metrics(self._config.data_dir / "metrics")
         for number in range(1, count + 1):
             name = "web" if count == 1 else f"web {number}"
-            child = ChildProcess(name, command, pass_fds=[sock.fileno()])
+            child = ChildProcess(
+                name, command, pass_fds=[sock.fileno()], environment=environment
+            )
             self._web.append(child)
             child.start()
 
@@ -261,12 +264,15 @@ class Launcher:
             child.kill()
 
 
-def _share_metrics(folder: Path) -> None:
-    """Let the web processes share their metrics in a folder of files."""
+def _shared_metrics(folder: Path) -> dict[str, str]:
+    """Return what lets the web processes share their metrics in a folder of files.
+
+    Only they get it: an engine that is restarted would add its own counts.
+    """
     # Files of an earlier start belong to processes that are gone.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
 def _host_name(allowed_hosts: Sequence[str]) -> str:

@@ -138,6 +138,22 @@ def test_workers_share_the_port(launched: Launched) -> None:
     wait_until(lambda: len([e for e in launched.events if "web starts" in e]) == 3)
 
 
+def test_only_web_processes_share_metrics(launched: Launched) -> None:
+    """An engine that is started again would add its own counts to theirs."""
+    launched.start(LLM_MANAGER_SERVER_WORKERS="2")
+    launched.wait_until_ready()
+    victim = launched.pid_of("engine")
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: pid_of(launched, "engine") not in (victim, None))
+    folders = {
+        part: psutil.Process(launched.pid_of(part))
+        .environ()
+        .get("PROMETHEUS_MULTIPROC_DIR")
+        for part in ("web", "engine")
+    }
+    assert folders == {"web": str(launched.data_dir / "metrics"), "engine": None}
+
+
 def test_second_launcher_on_the_same_directory_is_refused(
     make_launched: Callable[[], Launched],
 ) -> None:
