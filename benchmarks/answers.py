@@ -51,8 +51,8 @@ class Answer:
 
     ``arrivals_s`` are the events that carried text; one may carry several tokens.
     A system that reports no usage has None for the prompt's tokens, and None for
-    the cached ones if it does not tell. ``logprobs`` is of how many tokens the
-    probabilities are told.
+    the cached ones if it does not report them. ``logprobs`` is the number of tokens
+    with probabilities.
     """
 
     call: Call

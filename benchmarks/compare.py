@@ -102,9 +102,9 @@ async def measure_all(
     conditions: Conditions,
     folder: Path,
 ) -> Comparison:
-    """Start all systems, run all rounds; a failed run is told and left out.
+    """Start all systems, run all rounds; a failed run is reported and left out.
 
-    All stay alive meanwhile, and one at a time has work: starting them anew would
+    All stay alive meanwhile, and one at a time has work: starting them again would
     take longer than measuring, and stopping ours by a signal would look to its
     supervisor like a hang. What they take while idle is measured instead.
     """

@@ -91,15 +91,15 @@ async def _measure_all(
                 ]
                 for request in range(options.requests)
             ]
-            told: dict[str, list[Vectors]] = {}
+            vectors: dict[str, list[Vectors]] = {}
             for name, target in targets.items():
                 start = clock()
-                told[name] = await asyncio.gather(
+                vectors[name] = await asyncio.gather(
                     *(embed(target, batch) for batch in inputs)
                 )
                 seconds = clock() - start
                 rates[name].append(options.requests * options.batch / seconds)
-            _check_alike(told)
+            _check_alike(vectors)
     return rates
 
 
@@ -137,9 +137,9 @@ def vectors_of(answer: dict[str, Any], count: int) -> Vectors:
     return vectors
 
 
-def _check_alike(told: dict[str, list[Vectors]]) -> None:
+def _check_alike(vectors: dict[str, list[Vectors]]) -> None:
     """Raise WrongAnswer unless all systems say the same of every text."""
-    first, *others = told.values()
+    first, *others = vectors.values()
     for other in others:
         for one, two in zip(first, other, strict=True):
             for a, b in zip(one, two, strict=True):

@@ -128,7 +128,7 @@ def check_value(answer: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
-    """Streams that are told the likeliest tokens, after some that are not."""
+    """Streams that return the most likely tokens, after some that do not."""
 
     name: str
     streams: int = 8
@@ -139,8 +139,8 @@ class Logprobs:
     async def run(self, target: Target, salt: str) -> Figures:
         """Return the figures of those with probabilities. Raises WrongAnswer."""
         free = await at_once(target, self._calls(f"{salt}-free", _GREEDY))
-        told = {**_GREEDY, "logprobs": True, "top_logprobs": self.top}
-        answers = await at_once(target, self._calls(f"{salt}-told", told))
+        sampling = {**_GREEDY, "logprobs": True, "top_logprobs": self.top}
+        answers = await at_once(target, self._calls(f"{salt}-told", sampling))
         for answer in answers:
             if answer.logprobs != answer.completion_tokens:
                 raise WrongAnswer(

@@ -296,7 +296,7 @@ def _try(model: Path, engine: str, name: str, answer: Connection) -> None:
         try:
             walk(tokenizer, ENGINES[engine], source, [token] * len(text))
         except Exception as error:
-            told = f"refused: {error}"[:60]
+            outcome = f"refused: {error}"[:60]
         else:
-            told = "generates"
-        answer.send(f"{told} ({time.process_time() - start:.2f} s)")
+            outcome = "generates"
+        answer.send(f"{outcome} ({time.process_time() - start:.2f} s)")

@@ -1,4 +1,4 @@
-"""An engine that does what a test tells it to, and a clock."""
+"""An engine that does what a test scripts, and a clock."""
 
 from __future__ import annotations
 
@@ -150,6 +150,6 @@ class FakeEngineClient:
         return stream
 
     async def has_streams(self, count: int = 1) -> None:
-        """Return once so many streams have begun."""
+        """Return once ``count`` streams have begun."""
         async with asyncio.timeout(20), self._one_more:
             await self._one_more.wait_for(lambda: len(self.streams) >= count)

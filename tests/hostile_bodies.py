@@ -1,7 +1,7 @@
 """Bodies that no route may take: made from our own models of requests, always the same.
 
 Most are a good request in which one place was changed; whether the change is wrong
-is asked of the schema that /openapi.json tells, so a new member of a request is
+is decided by the schema in /openapi.json, so a new member of a request is
 covered without a word here.
 """
 
@@ -66,7 +66,7 @@ def check_refusal(hostile: Hostile, status: int, content: bytes) -> None:
     assert set(error) == {"message", "type", "param", "code"}, answer
     assert error["type"] == "invalid_request_error", answer
     assert error["message"], answer
-    # The place in the member is told too: messages[0].content.
+    # The place in the member is named too: messages[0].content.
     assert (error["param"] or "").startswith(hostile.param), answer
 
 
@@ -110,8 +110,8 @@ def _good_body(path: str, model: str) -> dict[str, Any]:
 def _with(good: dict[str, Any], name: str, text: str) -> bytes:
     """Return a body with this JSON as one of its members."""
     members = {key: json.dumps(value) for key, value in good.items()} | {name: text}
-    told = (f"{json.dumps(key)}: {value}" for key, value in members.items())
-    return f"{{{', '.join(told)}}}".encode()
+    pairs = (f"{json.dumps(key)}: {value}" for key, value in members.items())
+    return f"{{{', '.join(pairs)}}}".encode()
 
 
 def _wrong_values(
@@ -162,7 +162,7 @@ def _wrong_members(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
         yield Hostile(path, "has a stranger", body)
     for name in good:
         twice = json.dumps(good)[:-1] + f", {json.dumps(name)}: 1}}"
-        yield Hostile(path, "tells a member twice", twice.encode())
+        yield Hostile(path, "has a member twice", twice.encode())
     keys = ", ".join(f'"k{number}": 0' for number in range(_MANY))
     yield Hostile(path, "has too many members", f"{{{keys}}}".encode())
 

@@ -2,7 +2,7 @@
 
 ``python -m tests.llama_dry_run`` reads ``[path, [parameters, ...]]`` for each model
 from standard input and prints, for each context, the MiB of its buffers. It is a
-process of its own because llama.cpp tells it in its log, which is one for all.
+process of its own because llama.cpp writes it to its log, and a process has only one.
 """
 
 from __future__ import annotations

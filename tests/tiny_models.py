@@ -116,7 +116,7 @@ _SSM = {
 
 @dataclass(frozen=True)
 class _Kind:
-    """An architecture of llama.cpp: its layers, and what it must be told besides."""
+    """An architecture of llama.cpp: its layers, and what else it needs."""
 
     architecture: str
     layers: tuple[Shapes, ...]

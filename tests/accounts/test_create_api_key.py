@@ -41,11 +41,11 @@ def test_the_secret_is_all_that_is_printed_and_it_fits_the_key() -> None:
     assert not key.allowed_models.exists()
 
 
-def test_everything_can_be_set_and_told_as_json() -> None:
+def test_everything_can_be_set_and_printed_as_json() -> None:
     make_user("alice")
     model = make_model("org/tiny")
 
-    told: dict[str, Any] = json.loads(
+    printed: dict[str, Any] = json.loads(
         create(
             *("--scopes", "inference, models,inference", "--models", "org/tiny"),
             *("--expires-days", "30", "--rate-limit", "5", "--weight", "2", "--json"),
@@ -53,11 +53,11 @@ def test_everything_can_be_set_and_told_as_json() -> None:
     )
 
     key = ApiKey.objects.get()
-    assert keys.matches(told.pop("key"), key.key_hash)
+    assert keys.matches(printed.pop("key"), key.key_hash)
     assert key.expires_at is not None
     assert key.expires_at - timezone.now() > timedelta(days=29, hours=23)
     assert list(key.allowed_models.all()) == [model]
-    assert told == {
+    assert printed == {
         "prefix": key.prefix,
         "name": "laptop",
         "owner": "alice",

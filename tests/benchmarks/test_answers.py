@@ -61,7 +61,7 @@ def test_an_event_may_carry_several_tokens() -> None:
     assert len(answer.arrivals_s) == 2
 
 
-def test_a_system_without_usage_is_believed_by_its_finish_reason() -> None:
+def test_without_usage_the_finish_reason_gives_the_token_count() -> None:
     events = stamped(content("a"), content("b"), content("c"), end(), DONE)
     answer = parse_stream(make_call(), 0, events, has_usage=False)
     assert answer.completion_tokens == 3

@@ -1,4 +1,4 @@
-"""Rounds: interleaved, and a failure is told without stopping the rest."""
+"""Rounds: interleaved, and a failure is reported without stopping the rest."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_figures_have_what_the_processes_took(tmp_path: Path) -> None:
     assert figures["cpu_per_token_s"] == figures["cpu_server_s"] / 10
 
 
-async def test_a_wrong_answer_costs_its_run_and_is_told(tmp_path: Path) -> None:
+async def test_a_wrong_answer_fails_its_run_and_is_reported(tmp_path: Path) -> None:
     bad, good = FakeSystem("bad"), FakeSystem("good")
     workload = FakeWorkload("a", fails_on=bad.target)
     result = await measure_all(

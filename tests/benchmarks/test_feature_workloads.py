@@ -45,8 +45,8 @@ class Featured(FakeTarget):
         copied = len(call.messages) == 3
         text = call.messages[1].content if copied else answer.text
         text = VALUE if "response_format" in call.sampling else text
-        told = call.max_tokens if "logprobs" in call.sampling else 0
-        return replace(answer, text=text, logprobs=told)
+        count = call.max_tokens if "logprobs" in call.sampling else 0
+        return replace(answer, text=text, logprobs=count)
 
 
 async def test_constrained_answers_come_after_free_ones() -> None:

@@ -66,9 +66,9 @@ def test_prompt_rate_counts_until_the_last_first_token() -> None:
 def test_what_a_system_does_not_tell_has_no_figure() -> None:
     untold = load_figures([make_answer(1.0, prompt_tokens=None, cached_tokens=None)])
     assert "prompt_tokens_per_s" not in untold
-    half_told = load_figures([make_answer(1.0, cached_tokens=None)])
-    assert "prompt_tokens_per_s" in half_told
-    assert "cached_share" not in half_told
+    partly_reported = load_figures([make_answer(1.0, cached_tokens=None)])
+    assert "prompt_tokens_per_s" in partly_reported
+    assert "cached_share" not in partly_reported
 
 
 def test_ratio_is_the_median_of_the_ratios_within_rounds() -> None:

@@ -75,7 +75,7 @@ def test_special_figures_have_a_row_and_na_where_a_system_cannot(
     assert cells in printed(capsys)
 
 
-def test_what_was_left_out_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_systems_left_out_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     print_tables(make_report())
     out = capsys.readouterr().out
     assert "stock was left out: make bench-peers builds it." in out

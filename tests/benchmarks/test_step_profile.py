@@ -8,7 +8,7 @@ from benchmarks.step_profile import Stopwatch, part_of
 
 
 class FakeClock:
-    """Time that passes when it is told to."""
+    """Time that passes only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0

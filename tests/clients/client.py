@@ -24,7 +24,7 @@ _KEY = "YOUR_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client as docs/clients.md tells of it.
+    """A client as docs/clients.md describes it.
 
     ``setup`` is the text of that page and what the tests execute, so that the page
     cannot differ from what was proven. ``versions`` are those of ``packages`` that

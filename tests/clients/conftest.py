@@ -180,7 +180,7 @@ def pytest_runtest_makereport(
     client: Client | None = getattr(getattr(item, "module", None), "CLIENT", None)
     if client is None or (report.when != "call" and report.outcome == "passed"):
         return report
-    record = item.config.stash[_CLIENTS].setdefault(client.title, _told(client))
+    record = item.config.stash[_CLIENTS].setdefault(client.title, _record_of(client))
     outcome, reason = _outcome(report)
     record["proofs"].append({"name": item.name, "outcome": outcome, "reason": reason})
     return report
@@ -196,10 +196,10 @@ def _outcome(report: pytest.TestReport) -> tuple[str, str]:
     return report.outcome, ""
 
 
-def _told(client: Client) -> dict[str, Any]:
+def _record_of(client: Client) -> dict[str, Any]:
     versions = {name: client.versions.get(name) for name in client.packages}
     return {
-        "versions": {name: told or version(name) for name, told in versions.items()},
+        "versions": {name: known or version(name) for name, known in versions.items()},
         "setup": client.text(),
         "language": client.language,
         "note": client.note,

@@ -27,14 +27,14 @@ do what they ask, such as to call a tool that it need not call.
 _HEAD = """\
 | client | version | proven | the model's | not run |
 |---|---|--:|--:|--:|"""
-#: How an outcome is told; anything else is a failure, and no page is written of it.
-_TOLD = {"passed": "Proven", "xfailed": "The model's", "skipped": "Not run"}
+#: How the page names an outcome; anything else is a failure, and no page is written.
+_TITLES = {"passed": "Proven", "xfailed": "The model's", "skipped": "Not run"}
 
 Client = dict[str, Any]
 
 
 def page_of(clients: Iterable[tuple[str, Client]]) -> str:
-    """Return the page that tells of these clients, by title and record."""
+    """Return the page about these clients, by title and record."""
     clients = list(clients)
     rows = [_row(title, client) for title, client in clients]
     titles = list(dict.fromkeys(title for title, _ in clients))
@@ -54,13 +54,15 @@ def words(name: str) -> str:
 
 def _row(title: str, client: Client) -> str:
     anchor = re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-    counts = [str(len(_named(client, outcome))) for outcome in _TOLD]
+    counts = [str(len(_named(client, outcome))) for outcome in _TITLES]
     cells = [f"[{title}](#{anchor})", _versions(client), *counts]
     return f"| {' | '.join(cells)} |"
 
 
 def _versions(client: Client) -> str:
-    return ", ".join(f"`{name}` {told}" for name, told in client["versions"].items())
+    return ", ".join(
+        f"`{name}` {version}" for name, version in client["versions"].items()
+    )
 
 
 def _named(client: Client, outcome: str) -> dict[str, str]:
@@ -78,14 +80,14 @@ def _section(title: str, clients: list[tuple[str, Client]]) -> str:
         lines += [client["note"], ""]
     lines += [f"Proven: {'; '.join(_named(client, 'passed'))}.", ""]
     for outcome in ("xfailed", "skipped"):
-        told = [f"{name} ({why})" for name, why in _named(client, outcome).items()]
-        if told:
-            lines += [f"{_TOLD[outcome]}: {'; '.join(told)}.", ""]
+        reasons = [f"{name} ({why})" for name, why in _named(client, outcome).items()]
+        if reasons:
+            lines += [f"{_TITLES[outcome]}: {'; '.join(reasons)}.", ""]
     return "\n".join(lines)
 
 
 def main(files: list[str]) -> None:
-    """Write the page of some records. Raises SystemExit if one tells of a failure."""
+    """Write the page of some records. Raises SystemExit if one has a failure."""
     clients = [
         (title, client)
         for file in files
@@ -95,7 +97,7 @@ def main(files: list[str]) -> None:
         f"{title}: {words(proof['name'])}"
         for title, client in clients
         for proof in client["proofs"]
-        if proof["outcome"] not in _TOLD
+        if proof["outcome"] not in _TITLES
     ]
     if failed:
         raise SystemExit("\n".join(["The page stays as it is. Failed:", *failed]))

@@ -22,7 +22,7 @@ CLIENT = Client(
     client = instructor.from_openai(server)
     """,
     note="The modes `TOOLS` and `JSON_SCHEMA` enforce the schema while the answer is "
-    "written; `JSON` tells the model of it in words.",
+    "written; `JSON` describes it in the prompt.",
 )
 ASK: dict[str, Any] = {
     "model": MODEL,
@@ -45,7 +45,7 @@ def test_the_lines_of_the_page_make_an_object(names: dict[str, Any]) -> None:
             "JSON",
             marks=pytest.mark.xfail(
                 raises=InstructorRetryException,
-                reason=f"{TOO_SMALL} told of a schema in words it repeats the schema",
+                reason=f"{TOO_SMALL} given a schema in words it repeats the schema",
             ),
         ),
     ],

@@ -84,7 +84,7 @@ class TestChat(ChatModelIntegrationTests):
         return names["chat"].model_copy(update={**FIXED, **given})
 
     @pytest.mark.xfail(
-        reason=f"{TOO_SMALL} its JSON has other keys than it was told in words"
+        reason=f"{TOO_SMALL} its JSON has other keys than the prompt names"
     )
     def test_json_mode(self, model: Any) -> None:
         """Write JSON with the keys that a sentence names, without a schema."""

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: what a model thinks of texts, told by echo and logprobs."""
+"""lm-evaluation-harness: how likely a model finds texts, by echo and logprobs."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_texts_likelihood_is_the_sum_that_the_server_tells(
     found = evaluate(task, server, tokenizer, tmp_path, monkeypatch)
     sample = found["samples"]["capitals"][0]
     (likelihood, is_greedy) = sample["filtered_resps"][0]
-    told = httpx.post(
+    scored = httpx.post(
         f"http://{server.host}:{server.port}/v1/completions",
         headers={"Authorization": f"Bearer {server.key}"},
         json={
@@ -157,8 +157,8 @@ def test_a_texts_likelihood_is_the_sum_that_the_server_tells(
             "logprobs": 1,
         },
     ).json()["choices"][0]["logprobs"]
-    assert told["tokens"] == [" Paris"]
-    assert float(likelihood) == pytest.approx(told["token_logprobs"][0], abs=0.02)
+    assert scored["tokens"] == [" Paris"]
+    assert float(likelihood) == pytest.approx(scored["token_logprobs"][0], abs=0.02)
     assert str(is_greedy) == "True"
 
 

@@ -313,11 +313,13 @@ def test_a_text_is_echoed_with_its_logprobs(client: Any) -> None:
         model=MODEL, prompt="1, 2, 3,", max_tokens=1, echo=True, logprobs=2
     )
     (choice,) = answer.choices
-    told = choice.logprobs
+    logprobs = choice.logprobs
     assert choice.text.startswith("1, 2, 3,")
-    assert told.token_logprobs[0] is None
-    assert all(value < 0 for value in told.token_logprobs[1:])
-    assert len(told.tokens) == len(told.text_offset) == len(told.top_logprobs)
+    assert logprobs.token_logprobs[0] is None
+    assert all(value < 0 for value in logprobs.token_logprobs[1:])
+    assert (
+        len(logprobs.tokens) == len(logprobs.text_offset) == len(logprobs.top_logprobs)
+    )
 
 
 def test_a_texts_continuation_is_streamed(client: Any) -> None:

@@ -170,7 +170,7 @@ def answer_of(sock: socket.socket) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def test_a_client_that_asks_before_it_sends_a_body_is_told_to_go_on(
+def test_a_client_that_asks_before_it_sends_a_body_may_continue(
     server: Server,
 ) -> None:
     body = json.dumps({**GOOD, "user": "x" * 1000}).encode()

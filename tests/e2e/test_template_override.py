@@ -28,8 +28,8 @@ TEMPLATE = (
     "{% endfor %}<|im_start|>assistant\n{{ '<think>\n' }}"
 )
 BUDGET = 6
-#: The marks around a thought and the line breaks: at most so many tokens.
-MARKS = 8
+#: The tags around the reasoning and the line breaks: at most this many tokens.
+TAG_TOKENS = 8
 WEATHER = {
     "name": "get_weather",
     "strict": True,
@@ -77,7 +77,7 @@ def test_a_thought_ends_and_every_answer_goes_on(api: httpx.Client) -> None:
         assert choice["message"]["reasoning_content"]
         assert choice["message"]["content"]
     details = answer["usage"]["completion_tokens_details"]
-    assert 2 * BUDGET <= details["reasoning_tokens"] <= 2 * (BUDGET + MARKS)
+    assert 2 * BUDGET <= details["reasoning_tokens"] <= 2 * (BUDGET + TAG_TOKENS)
 
 
 def test_a_schema_binds_what_follows_the_thought_in_a_stream(api: httpx.Client) -> None:

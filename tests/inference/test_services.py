@@ -32,7 +32,7 @@ def stop_beating(node: EngineNode) -> None:
     node.save()
 
 
-def test_however_often_a_model_is_wished_for_it_is_loaded_once() -> None:
+def test_a_model_is_loaded_once_however_often_it_is_requested() -> None:
     model = make_model()
     make_node()
     for _ in range(3):

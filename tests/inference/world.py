@@ -85,11 +85,11 @@ class World:
         self.client = EngineClient(
             queue_layer=channel_layers["queue"], reply_layer=channel_layers["default"]
         )
-        self.wished = 0
+        self.num_ensured = 0
         self.looks = 0
 
     async def ensure_worker(self, model_id: int) -> bool:
-        self.wished += 1
+        self.num_ensured += 1
         return False
 
     def serving_statuses(self, ids: Iterable[int]) -> dict[int, ServingStatus]:

@@ -24,7 +24,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: stop(kind, log))
     if "--with-child" in rest:
         note(log, f"grandchild starts {start_stubborn_child()}")
-    # Last: whoever reads it finds everything in place.
+    # Last: a test that reads it finds everything in place.
     note(log, f"{kind} starts {os.getpid()}")
     if kind == "broken":
         sys.exit(3)

@@ -1,4 +1,4 @@
-"""Which models may guess for which."""
+"""Which models may draft for which."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def pair(tmp_path: Path, **of_draft: Any) -> tuple[Model, Model]:
 
 
 @pytest.mark.django_db
-def test_a_smaller_model_of_the_same_vocabulary_may_guess(tmp_path: Path) -> None:
+def test_a_smaller_model_of_the_same_vocabulary_may_draft(tmp_path: Path) -> None:
     large, small = pair(tmp_path)
     large.draft, large.draft_model = "model", small
     large.full_clean()
@@ -90,7 +90,7 @@ def test_a_draft_model_that_cannot_help_is_refused(
 
 
 @pytest.mark.django_db
-def test_a_model_does_not_guess_for_itself(tmp_path: Path) -> None:
+def test_a_model_does_not_draft_for_itself(tmp_path: Path) -> None:
     large, _ = pair(tmp_path)
     large.draft_model = large
     with pytest.raises(ValidationError, match="its own draft model"):
@@ -106,7 +106,7 @@ def test_who_wants_to_be_drafted_for_names_a_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_model_that_cannot_go_back_has_no_use_for_guesses(tmp_path: Path) -> None:
+def test_a_model_that_cannot_go_back_has_no_use_for_drafts(tmp_path: Path) -> None:
     large, small = pair(tmp_path)
     large.memory_shape = RECURRENT
     large.draft, large.draft_model = "model", small

@@ -31,7 +31,7 @@ from accounts.limits.client_ip import client_ip
         (None, "", 3, "local"),
     ],
 )
-def test_the_client_is_the_last_address_that_can_be_believed(
+def test_the_client_is_the_last_address_that_can_be_trusted(
     remote: str | None, forwarded: str | None, proxies: int, client: str
 ) -> None:
     meta = {"REMOTE_ADDR": remote, "HTTP_X_FORWARDED_FOR": forwarded}

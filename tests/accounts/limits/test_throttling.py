@@ -38,7 +38,7 @@ def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
     return dict(view.headers)
 
 
-def test_each_answer_tells_what_is_left_and_the_limit_is_a_refusal() -> None:
+def test_each_answer_reports_the_remaining_requests_and_the_limit_refuses() -> None:
     key, _ = make_api_key()
 
     first, second = call(key), call(key)

@@ -200,7 +200,7 @@ def test_a_format_can_be_chosen_in_the_preview(admin_client: Client) -> None:
         ("conversation", '{"messages": [], "model": "m"}', "at least 1 element"),
     ],
 )
-def test_what_cannot_be_shown_is_told_at_its_field(
+def test_errors_are_shown_at_their_field(
     admin_client: Client, field: str, value: str, reason: str
 ) -> None:
     response = show(admin_client, make_model(chat_template=OWN), **{field: value})

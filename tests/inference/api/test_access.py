@@ -73,7 +73,7 @@ async def test_where_no_key_is_asked_for_inference_is_open_and_nothing_else(
 
     for method, path, scope in ROUTES:
         response = await call(nobody, method, path)
-        # What is posted is empty: who is let in is told so.
+        # The body is empty: a request that is let in gets an error about it.
         let_in = 200 if method == "GET" else 400
         assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
     assert (await nobody.chat()).status_code == 200

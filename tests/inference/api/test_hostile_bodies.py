@@ -1,4 +1,4 @@
-"""Thousands of bodies that are wrong: each is refused, and told what is wrong."""
+"""Thousands of bodies that are wrong: each is refused, and the error says why."""
 
 from __future__ import annotations
 

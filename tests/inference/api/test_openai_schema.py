@@ -91,7 +91,7 @@ def test_every_member_of_openais_requests_is_served_or_refused_by_its_name(
     assert set(unsupported_members(request_model)) <= openais
 
 
-def test_the_page_in_the_docs_tells_what_is_openais_and_what_is_not() -> None:
+def test_the_page_in_the_docs_marks_members_that_are_not_openais() -> None:
     page = API_PAGE.read_text(encoding="utf-8")
     openais = set().union(*map(members_of, REQUESTS))
     before, _, sampled = page.partition("\n## Sampling\n")

@@ -242,7 +242,7 @@ async def test_members_that_ask_for_nothing_are_let_in(
     assert response.status_code == 200, response.content
 
 
-async def test_limits_are_told_with_both_numbers(
+async def test_messages_about_limits_have_both_numbers(
     api: Api, configure: Callable[..., None]
 ) -> None:
     hi = {"role": "user", "content": "Hi"}
@@ -252,23 +252,23 @@ async def test_limits_are_told_with_both_numbers(
     configure(limits__max_messages=1)
     fewer = await api.chat(messages=[hi] * 2)
 
-    def told(response: Any) -> tuple[Any, ...]:
+    def refusal_of(response: Any) -> tuple[Any, ...]:
         error = response.json()["error"]
         return response.status_code, error["code"], error["param"], error["message"]
 
-    assert told(many) == (
+    assert refusal_of(many) == (
         *(400, "too_many_messages", "messages"),
         "Too many messages: 101, and at most 100 are allowed.",
     )
-    assert told(long) == (
+    assert refusal_of(long) == (
         *(400, "message_too_long", "messages[1]"),
         "'messages[1]' has 102,402 bytes, and at most 102,400 are allowed.",
     )
-    assert told(total) == (
+    assert refusal_of(total) == (
         *(400, "content_too_long", "messages"),
         "'messages' has 1,126,400 bytes in all, and at most 1,048,576 are allowed.",
     )
-    assert told(fewer)[1] == "too_many_messages"
+    assert refusal_of(fewer)[1] == "too_many_messages"
 
 
 async def test_a_body_that_is_not_declared_as_json_is_415(api: Api) -> None:
@@ -316,7 +316,7 @@ async def test_a_body_that_is_too_large_is_413(api: Api, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-async def test_another_method_is_405_and_the_right_one_is_told(
+async def test_another_method_is_405_and_the_right_one_is_named(
     api: Api, method: str
 ) -> None:
     response = await api.client.generic(method, "/v1/chat/completions")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
 
 #: Shows everything that a conversation may have; what stands in ``{#`` and ``#}``
-#: before it tells the family.
+#: before it decides the family.
 TEMPLATE = (
     "{% for t in tools or [] %}[tool {{ t | tojson }}]{% endfor %}"
     "{% for m in messages %}[{{ m.role }} {{ m.name }} {{ m.content }}"
@@ -74,7 +74,7 @@ async def make_tool_model(
 def script(
     engine: FakeEngineClient, text: str, size: int = 3, *, reason: str = "stop"
 ) -> None:
-    """Let the engine write a text next, so many characters to a token."""
+    """Let the engine write a text next, ``size`` characters to a token."""
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     steps = [[tokens(piece)] for piece in pieces]
     engine.enqueue(begun(), *steps, [finished(reason, completion=len(pieces) + 1)])

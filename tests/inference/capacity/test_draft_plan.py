@@ -54,13 +54,13 @@ def test_a_models_draft_model_goes_into_its_plan() -> None:
     request = load_spec(model)
     assert request.draft is not None
     assert request.draft.paths == (small.path,)
-    # Only where it is to guess.
+    # Only where it is used for drafts.
     model.draft = "off"
     assert load_spec(model).draft is None
 
 
 @pytest.mark.django_db
-def test_a_draft_model_that_is_gone_is_told() -> None:
+def test_a_missing_draft_model_is_reported() -> None:
     small = make_model("small", state=FileState.MISSING)
     model = make_model("large", draft="model", draft_model=small)
     with pytest.raises(InvalidSettings, match="draft model small is missing"):

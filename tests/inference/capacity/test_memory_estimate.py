@@ -142,7 +142,7 @@ def test_the_last_layers_go_to_the_gpu_first(
     assert layer_devices(10, config(**fields), Machine()) == [0] * 11
 
 
-def test_layers_are_shared_by_free_memory_or_as_told() -> None:
+def test_layers_are_shared_by_free_memory_or_as_configured() -> None:
     assert layer_devices(11, config(), gpus(100, 200)) == [1] * 4 + [2] * 8
     split = config(tensor_split=(3.0, 1.0))
     assert layer_devices(11, split, gpus(100, 200)) == [1] * 9 + [2] * 3

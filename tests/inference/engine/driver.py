@@ -39,7 +39,7 @@ class Driver:
         self.errors: dict[str, str] = {}
 
     def add(self, name: str, prompt: list[int], limit: int = 16, **more: Any) -> None:
-        """Queue a request for so many tokens."""
+        """Queue a request for ``limit`` tokens."""
         params = SamplingParams(
             temperature=0, max_tokens=limit, ignore_eos=self._ignores_end
         )

@@ -61,7 +61,7 @@ def oracle(text: str, adapters: Adapters = ()) -> str:
 
 
 class FakeDrafter:
-    """Guesses what the unscripted model says; every ``wrong_every``-th token wrongly.
+    """Drafts what the unscripted model says; every ``wrong_every``-th token wrongly.
 
     A pass takes ``seconds``. It records what it was asked for.
     """
@@ -76,9 +76,9 @@ class FakeDrafter:
 
     def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
         self.wanted.append({s.request_id: count for s, count in wanted.items()})
-        return {s: self._guess(s.tokens, count) for s, count in wanted.items()}
+        return {s: self._draft(s.tokens, count) for s, count in wanted.items()}
 
-    def _guess(self, tokens: list[int], count: int) -> list[int]:
+    def _draft(self, tokens: list[int], count: int) -> list[int]:
         text = "".join(map(chr, tokens))
         for _ in range(count):
             wrong = self._wrong_every and len(text) % self._wrong_every == 0
@@ -266,7 +266,7 @@ class FakeBackend:
         return sampled
 
     def _sample(self, item: StepItem, cells: list[Cell]) -> Sampled:
-        """Return the next token, and another for each guess that came true."""
+        """Return the next token, and another for each accepted draft token."""
         held = "".join(chr(token) for token, _, _ in cells)
         adapters = item.sequence.request.adapters
         before = held[: len(held) - item.num_draft]
@@ -277,8 +277,8 @@ class FakeBackend:
             said = [self._next(text, adapters)]
             if self.forces and said[0] % 3 == 0:
                 for _ in range(4):
-                    told = text + "".join(map(chr, said))
-                    said.append(ord(oracle(told, adapters)))
+                    so_far = text + "".join(map(chr, said))
+                    said.append(ord(oracle(so_far, adapters)))
             return said
 
         tokens = verified(draft, say)

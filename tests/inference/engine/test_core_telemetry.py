@@ -73,7 +73,7 @@ def test_two_sequences_one_after_the_other() -> None:
     assert taken["gauges"]["longest_sequence"] == 35
 
 
-def test_a_prefix_that_is_there_already_is_told() -> None:
+def test_a_cached_prefix_is_counted() -> None:
     core, _ = make_engine()
     add(core, "a", "the same beginning, one", max_tokens=2)
     run(core)
@@ -103,7 +103,7 @@ def test_every_end_is_counted_with_its_reason() -> None:
     assert values(taken, "request_seconds")[0] == 3
 
 
-def test_a_full_cache_is_told() -> None:
+def test_a_full_cache_is_counted() -> None:
     core, _ = make_engine(n_seq_max=2, n_ctx=32, n_cells=40, is_split=False)
     add(core, "a", "a" * 12, max_tokens=18)
     add(core, "b", "b" * 12, max_tokens=18)
@@ -119,7 +119,7 @@ def test_a_full_cache_is_told() -> None:
     assert taken["counters"]["evicted_cells"] > 0
 
 
-def test_a_context_that_grows_is_told() -> None:
+def test_a_context_that_grows_is_counted() -> None:
     core, _ = make_engine(n_ctx=16, n_ctx_max=64, n_cells_max=256)
     assert core.telemetry.snapshot()["gauges"]["n_ctx_max"] == 64
     add(core, "a", "x" * 30, max_tokens=2)

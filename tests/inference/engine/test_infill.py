@@ -33,12 +33,14 @@ def test_a_vocabulary_without_the_marks_is_refused() -> None:
     assert caught.value.param == "suffix"
 
 
-MARKS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+INFILL_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 
 
-def write_vocabulary(path: Path, marks: tuple[str, ...], *, named: bool) -> Path:
-    """Write a vocabulary of bytes and marks, which the header names if ``named``."""
-    special = ("<unk>", "<s>", "</s>", *marks)
+def write_vocabulary(
+    path: Path, control_tokens: tuple[str, ...], *, named: bool
+) -> Path:
+    """Write bytes and control tokens, which the header names if ``named``."""
+    special = ("<unk>", "<s>", "</s>", *control_tokens)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tokenizer_model("llama")
     writer.add_token_list([*special, *(f"<0x{byte:02X}>" for byte in range(256))])
@@ -68,18 +70,22 @@ def infill_of(path: Path) -> InfillTokens | None:
 
 
 @pytest.mark.parametrize(
-    ("marks", "named", "found"),
+    ("control_tokens", "named", "found"),
     [
-        (MARKS, False, InfillTokens(3, 4, 5, bos=1)),
+        (INFILL_TOKENS, False, InfillTokens(3, 4, 5, bos=1)),
         (("<one>", "<two>", "<three>"), True, InfillTokens(3, 4, 5, bos=1)),
         (("<one>", "<two>", "<three>"), False, None),
-        (MARKS[:2], False, None),
+        (INFILL_TOKENS[:2], False, None),
     ],
 )
 def test_the_scan_and_llama_cpp_find_the_same(
-    tmp_path: Path, marks: tuple[str, ...], *, named: bool, found: InfillTokens | None
+    tmp_path: Path,
+    control_tokens: tuple[str, ...],
+    *,
+    named: bool,
+    found: InfillTokens | None,
 ) -> None:
-    path = write_vocabulary(tmp_path / "vocabulary.gguf", marks, named=named)
+    path = write_vocabulary(tmp_path / "vocabulary.gguf", control_tokens, named=named)
     with path.open("rb") as stream:
         header = parse_header(stream, path.stat().st_size)
 

@@ -4,9 +4,9 @@ Full attention, mixtures of experts, latent attention, sliding windows, recurren
 states and hybrids of them: each forgets, cuts and copies in its own way, and none
 may ever give a wrong answer for it.
 
-The tiny models' KV cells are F32 and flash attention is off: then the likeliest
-token leads by thousands of times what rounding changes with the shape of a batch,
-and tokens can be compared one by one.
+The tiny models' KV cells are F32 and flash attention is off: then the most
+likely token leads by thousands of times what rounding changes with the shape of a
+batch, and tokens can be compared one by one.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def driver(backend: LlamaBackend) -> Driver:
     return Driver(backend, ignores_end=True)
 
 
-def test_what_a_model_says_depends_on_what_it_was_told_first(alone: Alone) -> None:
+def test_an_answer_depends_on_how_its_prompt_begins(alone: Alone) -> None:
     # Without this, none of the tests below would notice a wrong prefix.
     end = words("end", WINDOW // 2)
     answers = [alone([*words(seed, 8), *end]) for seed in range(4)]
@@ -432,17 +432,17 @@ def test_a_shared_prefix_that_left_the_window_is_in_nobodys_way(
 
 
 @pytest.mark.parametrize("output", [0, 3])
-def test_a_prompts_probabilities_are_told_once_though_it_is_computed_twice(
+def test_a_prompts_logprobs_are_returned_once_though_it_is_computed_twice(
     tiny_model_path: Callable[[str], Path], output: int
 ) -> None:
     # In the larger context there is one sequence less, so the cells that were saved
-    # do not fit, and what ran is computed anew.
+    # do not fit, and what ran is computed again.
     backend = load(
         tiny_model_path("llama"), n_ctx=256, n_seq_max=2, n_ctx_max=512, n_batch=64
     )
     core = EngineCore(backend)
     params = SamplingParams(temperature=0, max_tokens=8, prompt_logprobs=0)
-    core.add(GenerationRequest("told", words("prompt", 100), params))
+    core.add(GenerationRequest("scored", words("prompt", 100), params))
     outputs: list[SequenceOutput] = []
     # In the middle of the prompt, or of the answer.
     while not core.stats().prompt_tokens_total or (
@@ -453,7 +453,7 @@ def test_a_prompts_probabilities_are_told_once_though_it_is_computed_twice(
     while core.has_work:
         outputs += core.step()
     assert backend.layout.n_seq_max == 1
-    ours = [o for o in outputs if o.request_id == "told"]
+    ours = [o for o in outputs if o.request_id == "scored"]
     assert [len(o.prompt_logprobs) for o in ours if o.prompt_logprobs] == [100]
     assert [o.num_output for o in ours if o.tokens] == list(range(1, 9))
     backend.close()

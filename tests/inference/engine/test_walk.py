@@ -106,7 +106,7 @@ class Walk(RuleBasedStateMachine):
             clock=lambda: next(ticks) / 1000,
             disk=self._disk(self.folder.name) if self.folder else None,
         )
-        # Larger batches cost next to nothing, so every guess is tried.
+        # Larger batches cost next to nothing, so every draft is tried.
         self.core.times.calibrate(1, 0.010)
         self.core.times.calibrate(4, 0.011)
         self.expected: dict[str, str] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from inference.output_parsers import Delta
 
-#: One name begins another, one tool takes nothing, types are told in several ways.
+#: One name begins another, one tool takes nothing, types are written in several ways.
 TOOLS: dict[str, dict[str, Any]] = {
     "get": {"type": "object", "properties": {"url": {"type": "string"}}},
     "get_weather": {

@@ -37,7 +37,7 @@ def test_templates(name: str, template: str) -> None:
     assert detect(template) is OUTPUT_PARSERS[name]
 
 
-def test_an_architecture_tells_where_the_template_does_not() -> None:
+def test_an_architecture_decides_where_the_template_does_not() -> None:
     assert detect("{{ messages }}", "gpt-oss").name == "harmony"
     assert detect("{{ messages }}", "llama").name == "plain_json"
 

@@ -19,12 +19,12 @@ from tests.inference.output_parsers.answers import (
 )
 from tests.inference.output_parsers.transcripts import TRANSCRIPTS, Transcript
 
-MARKS = sorted(
+TAGS = sorted(
     {mark for parser in OUTPUT_PARSERS.values() for mark in parser.preserved_tokens}
 )
-# What formats are made of besides marks, and what trips parsers.
+# What formats are made of besides tags, and what trips parsers.
 PIECES = [
-    *MARKS, "<parameter=city>", "</parameter>", "[", "]", "{", "}", '{"name": "',
+    *TAGS, "<parameter=city>", "</parameter>", "[", "]", "{", "}", '{"name": "',
     '"arguments": ', '"parameters"', '"', "\\", ",", ":", ";", "\n", " ", "```json\n",
     "```", "all", "now", "get", "to=functions.now", "assistant", "analysis", "final",
     "function", "null", "12", "é", "😀", "\ud800", "\x00", "\u2028", "<", "</", "<|",
@@ -39,7 +39,7 @@ QUIET = settings(suppress_health_check=[HealthCheck.too_slow])
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30)
 CUTS = st.lists(st.integers(0, 400), max_size=6)
 
-_STRINGS = st.text(max_size=8) | st.sampled_from([*MARKS, '"', "\\", "{}", ">>>all\n"])
+_STRINGS = st.text(max_size=8) | st.sampled_from([*TAGS, '"', "\\", "{}", ">>>all\n"])
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | _FLOATS | _STRINGS,
@@ -142,6 +142,6 @@ def _assert_same_deltas(
 
 
 def _essence(family: str, text: str) -> str:
-    """Return the text without marks and white space."""
-    marks = sorted(OUTPUT_PARSERS[family].preserved_tokens, key=len, reverse=True)
-    return re.sub("|".join([*map(re.escape, marks), r"[ \t\r\n]"]), "", text)
+    """Return the text without tags and white space."""
+    tags = sorted(OUTPUT_PARSERS[family].preserved_tokens, key=len, reverse=True)
+    return re.sub("|".join([*map(re.escape, tags), r"[ \t\r\n]"]), "", text)

@@ -1,4 +1,4 @@
-"""Reasoning is what stands between its marks before the answer, and only that."""
+"""Reasoning is what stands between its tags before the answer, and only that."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_every_family_has_its_marks(family: str, text: str) -> None:
         ("harmony", "<|start|>assistant<|channel|>analysis<|message|>", True),
     ],
 )
-def test_a_prompt_tells_whether_it_has_begun_the_reasoning(
+def test_a_prompt_shows_whether_it_has_begun_the_reasoning(
     family: str, prompt: str, is_begun: bool
 ) -> None:
     assert OUTPUT_PARSERS[family].reasoning.is_begun_by(prompt) is is_begun

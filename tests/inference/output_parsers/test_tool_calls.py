@@ -73,8 +73,8 @@ def test_a_call_that_is_cut_off_keeps_the_arguments_so_far(family: str) -> None:
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
 def test_control_tokens_never_reach_content(family: str) -> None:
-    marks = OUTPUT_PARSERS[family].preserved_tokens
-    answer = parse(family, " ".join([*marks, "word"] * 2), tools={"now": {}})
+    tags = OUTPUT_PARSERS[family].preserved_tokens
+    answer = parse(family, " ".join([*tags, "word"] * 2), tools={"now": {}})
     assert "word" in answer.content + answer.reasoning
     assert not re.search(r"<\||<｜|\[[A-Z_]+\]", answer.content)
 

@@ -27,13 +27,16 @@ class Transcript:
 PARIS = ("get_weather", {"city": "Paris"})
 LYON = ("get_weather", {"city": "Lyon", "days": 3})
 NOW: tuple[str, dict[str, Any]] = ("now", {})
-MARKS = (
+FULL_OF_TAGS = (
     'He said "hi" \\ <tool_call></tool_call> [TOOL_CALLS] >>>all\n <|call|> </function>'
 )
 TRICKY = (
     "save",
     {
-        "note": {"title": MARKS, "nested": {"list": [1, -2.5e3, True, None, [], {}]}},
+        "note": {
+            "title": FULL_OF_TAGS,
+            "nested": {"list": [1, -2.5e3, True, None, [], {}]},
+        },
         "tags": ["é", "日本語", "😀", "}{][", "```", "<｜tool▁call▁end｜>"],
     },
 )

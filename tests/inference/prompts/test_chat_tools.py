@@ -98,14 +98,14 @@ def test_calls_are_written_as_the_template_shows_them(
     assert prompt_render(model, CONVERSATION).text == prompt
 
 
-TELLS = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}"
+SHOWS_TOOLS = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}"
 REFUSES_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}"
 )
 
 
-def test_a_template_that_tells_tools_in_an_unknown_format_is_not_given_them() -> None:
-    source = TELLS + shows(f"{PLAIN} | tojson").replace("<tool_call>", "<other>")
+def test_a_template_that_shows_tools_in_an_unknown_format_is_not_given_them() -> None:
+    source = SHOWS_TOOLS + shows(f"{PLAIN} | tojson").replace("<tool_call>", "<other>")
     model = Model(name="m", chat_template=source)
 
     prompt = prompt_render(model, CONVERSATION, tools=(WEATHER,))
@@ -138,7 +138,7 @@ def test_instructions_keep_the_models_way_to_think() -> None:
 
 
 @pytest.mark.parametrize(("limit", "several"), [(1, False), (2, True)])
-def test_a_template_tells_how_many_calls_a_message_may_have(
+def test_a_template_decides_how_many_calls_a_message_may_have(
     limit: int, several: bool
 ) -> None:
     check = (
@@ -146,7 +146,7 @@ def test_a_template_tells_how_many_calls_a_message_may_have(
         f"{{% if m.tool_calls | length > {limit} %}}"
         "{{ raise_exception('too many') }}{% endif %}{% endfor %}"
     )
-    source = check + TELLS + shows(f"{PLAIN} | tojson")
+    source = check + SHOWS_TOOLS + shows(f"{PLAIN} | tojson")
     model = Model(name="m", chat_template=source)
 
     prompt = prompt_render(model, CONVERSATION[:1], tools=(WEATHER,))

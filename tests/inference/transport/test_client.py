@@ -59,7 +59,7 @@ async def test_a_request_waits_in_the_queue_until_a_worker_comes(world: World) -
     backend.script("hi", "here")
     world.start_worker(backend)
     assert text_of(await collect(stream)) == "here"
-    assert world.wished >= 1
+    assert world.num_ensured >= 1
 
 
 async def test_a_closed_stream_leaves_the_worker(world: World, gate: Gate) -> None:

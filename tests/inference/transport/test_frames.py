@@ -60,7 +60,9 @@ def test_frames_can_be_had_again() -> None:
     assert list(sender.sent_from("nobody", 1)) == []
 
 
-def test_of_vectors_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_limited_size_of_vectors_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(frame_sender, "_KEPT_BYTES", 100)
     sender = FrameSender("life")
     for _ in range(9):
@@ -157,7 +159,7 @@ def test_a_gap_that_stays_open_means_that_events_are_lost() -> None:
     assert not receiver.is_broken("life")
 
 
-def test_a_worker_that_counts_anew_has_forgotten_us() -> None:
+def test_a_worker_that_counts_from_zero_has_forgotten_us() -> None:
     receiver = FrameReceiver()
     for frame in frames(3):
         receiver.put(frame)

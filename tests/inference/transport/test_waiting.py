@@ -164,7 +164,7 @@ async def test_a_draining_worker_hands_back_what_waits_at_once(
     assert await asyncio.wait_for(world.workers["life-1"], WAIT_S) == 0
 
 
-async def test_a_worker_that_is_told_to_drain_while_it_loads_ends(world: World) -> None:
+async def test_a_worker_that_has_to_drain_while_it_loads_ends(world: World) -> None:
     worker = world.start_worker(FakeBackend())
     worker.drain()
     assert await asyncio.wait_for(world.workers["life-1"], WAIT_S) == 0

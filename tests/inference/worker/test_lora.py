@@ -34,7 +34,7 @@ async def test_a_request_runs_under_its_adapters(world: World) -> None:
     assert text == written(prompt, len(text), PIRATE)
 
 
-async def test_an_adapter_that_is_not_loaded_yet_is_told_to_come_again(
+async def test_a_request_for_an_adapter_that_is_not_loaded_yet_may_be_retried(
     world: World,
 ) -> None:
     world.start_worker(FakeBackend())

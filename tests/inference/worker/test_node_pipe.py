@@ -37,5 +37,5 @@ def test_a_report_comes_back_with_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "llama.cpp says hello", "[1]", '{"x": 1}', "{}"])
-def test_what_is_no_report_is_told_from_one(line: str) -> None:
+def test_a_line_that_is_no_report_is_ignored(line: str) -> None:
     assert report_from_line(line) is None

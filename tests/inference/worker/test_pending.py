@@ -102,7 +102,7 @@ def test_what_runs_or_is_gone_waits_no_more() -> None:
     assert ids(accepted.first(9)) == ["a1"]
 
 
-def test_what_waits_is_told_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_requests_are_counted_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(range(100))
     accepted = AcceptedRequests(clock=lambda: float(next(times)))
     for number, key in enumerate("abbbcc"):
@@ -122,7 +122,9 @@ _weights = {"a": 1.0, "b": 2.0, "c": 0.5, "d": 1.0}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 1)), min_size=1))
-def test_the_line_has_one_order_whoever_asks(arrivals: list[tuple[str, int]]) -> None:
+def test_pending_requests_have_one_order_for_every_caller(
+    arrivals: list[tuple[str, int]],
+) -> None:
     accepted = AcceptedRequests()
     for number, (key, priority) in enumerate(arrivals):
         each = accepted.add(request(number, key, _weights[key], priority), "web")
@@ -130,7 +132,7 @@ def test_the_line_has_one_order_whoever_asks(arrivals: list[tuple[str, int]]) ->
     assert len(line) == len(arrivals) == accepted.num_pending
     assert accepted.position(each) == line.index(each)
     assert accepted.last() is line[-1]
-    told = accepted.pending_by_key()
-    assert sum(entry["count"] for entry in told) == len(arrivals)
-    for entry in told:
+    entries = accepted.pending_by_key()
+    assert sum(entry["count"] for entry in entries) == len(arrivals)
+    for entry in entries:
         assert line[entry["position"] - 1].key == entry["key"]

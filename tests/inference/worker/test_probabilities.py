@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def told(token: int) -> TokenLogprobs:
+def token_logprobs(token: int) -> TokenLogprobs:
     """Return a probability by which a test knows the token again."""
     return TokenLogprobs(TokenLogprob(token, chr(token).encode(), -float(token)))
 
 
-class TellingBackend(FakeBackend):
-    """A scripted model that tells probabilities where they are asked for."""
+class LogprobsBackend(FakeBackend):
+    """A scripted model that returns probabilities where they are asked for."""
 
     def decode(self, plan: StepPlan) -> dict[int, Sampled]:
         sampled = super().decode(plan)
@@ -36,16 +36,16 @@ class TellingBackend(FakeBackend):
             params, slot = item.sequence.params, item.sequence.slot or 0
             result = sampled.get(slot)
             if result is not None and params.logprobs is not None:
-                logprobs = tuple(map(told, result.tokens))
+                logprobs = tuple(map(token_logprobs, result.tokens))
                 sampled[slot] = result = replace(result, logprobs=logprobs)
             if result is not None and item.wants_prompt_logprobs:
-                prompt = tuple(map(told, item.tokens))
+                prompt = tuple(map(token_logprobs, item.tokens))
                 sampled[slot] = replace(result, prompt_logprobs=prompt)
         return sampled
 
 
 async def test_tokens_come_with_their_probabilities(world: World) -> None:
-    backend = TellingBackend()
+    backend = LogprobsBackend()
     backend.script("go", "abc")
     world.start_worker(backend)
 
@@ -62,7 +62,7 @@ async def test_tokens_come_with_their_probabilities(world: World) -> None:
 
 
 async def test_a_prompts_probabilities_come_before_the_answer(world: World) -> None:
-    backend = TellingBackend()
+    backend = LogprobsBackend()
     backend.script("go", "abc")
     world.start_worker(backend)
 

@@ -23,7 +23,7 @@ def test_a_worker_is_alone_until_it_hears_of_another_and_once_that_is_silent() -
     assert peers.is_alone
 
 
-def test_the_largest_surplus_is_asked_for_as_long_as_it_is_told_of() -> None:
+def test_the_busiest_worker_is_asked_as_long_as_its_surplus_is_reported() -> None:
     clock = Clock()
     peers = Peers(clock=clock)
     hear(peers, "poor", 0)

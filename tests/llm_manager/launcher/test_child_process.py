@@ -74,7 +74,7 @@ def test_is_not_started_before_its_time(failing: ChildProcess, clock: Clock) -> 
     assert failing.pid is not None
 
 
-def test_stable_run_begins_anew(failing: ChildProcess, clock: Clock) -> None:
+def test_stable_run_resets_the_delay(failing: ChildProcess, clock: Clock) -> None:
     failing.start()
     for _ in range(4):
         clock.now += delay_after_death(failing)

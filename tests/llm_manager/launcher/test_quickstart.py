@@ -74,7 +74,7 @@ def test_only_the_address_follows(tmp_path: Path) -> None:
     )
 
 
-def test_lost_database_makes_everything_anew(tmp_path: Path) -> None:
+def test_lost_database_makes_everything_again(tmp_path: Path) -> None:
     first = ensure(tmp_path)
     User.objects.all().delete()
     second = ensure(tmp_path)

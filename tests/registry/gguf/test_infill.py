@@ -10,11 +10,13 @@ from registry.gguf.header import parse_header
 from registry.gguf.infill import supports_infill
 from tests.gguf_files import header
 
-MARKS = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
+INFILL_TOKENS = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 
 
 @pytest.mark.parametrize("at", [0, 700, 49_997])
-@pytest.mark.parametrize("offsets", [MARKS, ["<fim_prefix>!", *MARKS[1:]]])
+@pytest.mark.parametrize(
+    "offsets", [INFILL_TOKENS, ["<fim_prefix>!", *INFILL_TOKENS[1:]]]
+)
 def test_marks_are_found_wherever_they_are(at: int, offsets: list[str]) -> None:
     tokens = [f"some longer token, number {number}" for number in range(50_000)]
     tokens[at : at + 3] = offsets
@@ -22,4 +24,4 @@ def test_marks_are_found_wherever_they_are(at: int, offsets: list[str]) -> None:
 
     read = parse_header(io.BytesIO(data.ljust(size, b"\0")), size)
 
-    assert supports_infill(read.fields, read.known_tokens) == (offsets == MARKS)
+    assert supports_infill(read.fields, read.known_tokens) == (offsets == INFILL_TOKENS)

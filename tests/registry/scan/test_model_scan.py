@@ -96,7 +96,7 @@ def test_a_set_of_shards_is_one_row_with_all_paths(tmp_path: Path) -> None:
     assert model.file_size == sum(path.stat().st_size for path in paths)
 
 
-def test_every_kind_of_file_is_told_apart(tmp_path: Path) -> None:
+def test_every_kind_of_file_is_recognized(tmp_path: Path) -> None:
     write_gguf(tmp_path / "chat.gguf")
     no_template = llama_fields({"tokenizer.chat_template": None})
     write_gguf(tmp_path / "completion.gguf", no_template)

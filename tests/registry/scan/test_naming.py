@@ -18,12 +18,12 @@ def test_a_model_is_called_by_its_file() -> None:
     assert name("/models/a/llama.gguf") == "llama"
 
 
-def test_folders_tell_files_of_one_name_apart() -> None:
+def test_folders_distinguish_files_of_one_name() -> None:
     assert name("/models/a/m.gguf", "m") == "a/m"
     assert name("/models/a/m.gguf", "m", "a/m") == "models/a/m"
 
 
-def test_a_number_tells_files_of_one_name_in_one_folder_apart() -> None:
+def test_a_number_distinguishes_files_of_one_name_in_one_folder() -> None:
     assert name("/m.GGUF", "m") == "m-2"
     assert name("/m.GGUF", "m", "m-2") == "m-3"
 

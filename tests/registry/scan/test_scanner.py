@@ -83,7 +83,7 @@ def test_new_content_is_a_change(tmp_path: Path) -> None:
     assert result.changed[0].found.description.context_length == 4096
 
 
-def test_a_new_time_alone_is_told_from_new_content(tmp_path: Path) -> None:
+def test_a_new_time_alone_is_not_new_content(tmp_path: Path) -> None:
     path = named("a", tmp_path)
     known = remember(scan([tmp_path], []))
     os.utime(path, ns=(1, 1))

@@ -54,7 +54,7 @@ async def test_an_assistants_last_message_is_gone_on_with(
 @pytest.mark.parametrize(
     "body", [{"continue_final_message": False}, {"add_generation_prompt": True}]
 )
-async def test_it_is_answered_where_that_is_wished(
+async def test_it_is_answered_when_requested(
     api: Api, engine: FakeEngineClient, body: dict[str, bool]
 ) -> None:
     prompt = await prompt_of(api, engine, messages=[ASK, BEGUN], **body)

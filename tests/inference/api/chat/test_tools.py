@@ -1,4 +1,4 @@
-"""Tools in chat completions: how models are told of them, and how they call."""
+"""Tools in chat completions: how models learn of them, and how they call."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HERMES_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
 
 
 def grammar_of(engine: FakeEngineClient) -> str:
-    """Return the grammar of the last request, for a vocabulary without marks."""
+    """Return the last request's grammar, for a vocabulary without control tokens."""
     grammar = engine.requests[-1].params.grammar
     assert grammar is not None
     return resolve_control_tokens(grammar, {})
@@ -219,7 +219,7 @@ async def test_a_template_that_takes_one_call_a_message_gets_one(
     assert len(choice["message"]["tool_calls"]) == 1
 
 
-# How the model is told --------------------------------------------------------------
+# How tools get into the prompt ------------------------------------------------------
 
 
 async def test_a_template_is_given_the_tools(
@@ -230,9 +230,9 @@ async def test_a_template_is_given_the_tools(
 
     await api.chat(model="hermes", tools=[WEATHER, strict])
 
-    told = re.findall(r"\[tool (.*?)\](?=\[)", engine.requests[0].prompt)
+    shown = re.findall(r"\[tool (.*?)\](?=\[)", engine.requests[0].prompt)
     nothing = {"type": "object", "properties": {}}
-    assert [json.loads(text) for text in told] == [
+    assert [json.loads(text) for text in shown] == [
         WEATHER,
         {
             "type": "function",
@@ -241,7 +241,7 @@ async def test_a_template_is_given_the_tools(
     ]
 
 
-async def test_a_model_whose_template_knows_no_tools_is_told_in_words(
+async def test_a_template_without_tools_gets_them_in_the_system_message(
     api: Api, engine: FakeEngineClient
 ) -> None:
     script(engine, '{"name": "now", "arguments": {}}')
@@ -263,10 +263,10 @@ async def test_a_conversation_with_calls_goes_to_a_template_that_knows_none_as_t
     api: Api, engine: FakeEngineClient
 ) -> None:
     second = {**CALL, "id": "call_2", "function": {"name": "now", "arguments": "x"}}
-    told = {**ANSWERED, "tool_call_id": "call_2", "content": "noon"}
+    second_result = {**ANSWERED, "tool_call_id": "call_2", "content": "noon"}
     called_twice = {**CALLED, "content": "Wait.", "tool_calls": [CALL, second]}
 
-    await api.chat(messages=[ASKED, called_twice, ANSWERED, told])
+    await api.chat(messages=[ASKED, called_twice, ANSWERED, second_result])
 
     assert engine.requests[0].prompt == (
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nWait.\n\n"
@@ -362,7 +362,7 @@ async def test_required_calls_are_several_unless_that_is_ruled_out(
 
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
-async def test_tools_that_are_not_allowed_are_not_told(
+async def test_tools_that_are_not_allowed_are_not_in_the_prompt(
     api: Api, engine: FakeEngineClient, mode: str
 ) -> None:
     await make_tool_model("hermes")
@@ -593,7 +593,7 @@ async def test_a_bad_request_is_400_and_names_the_field(
     assert engine.requests == []
 
 
-async def test_a_schema_that_is_only_told_may_have_what_cannot_be_enforced(
+async def test_a_schema_that_is_not_enforced_may_use_any_keyword(
     api: Api,
 ) -> None:
     response = await api.chat(**tool(parameters=FORMAT))
@@ -628,7 +628,7 @@ async def test_a_client_that_goes_away_ends_a_call(
     assert engine.streams[0].is_closed
 
 
-async def test_probabilities_are_told_though_the_text_is_no_content(
+async def test_tool_call_tokens_have_logprobs_too(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes")
@@ -642,11 +642,11 @@ async def test_probabilities_are_told_though_the_text_is_no_content(
 
     chunks = await chunks_of(api, model="hermes", tools=TOOLS, logprobs=True)
 
-    told = [
+    texts = [
         each["token"]
         for chunk in chunks
         for each in (chunk["logprobs"] or {"content": []})["content"]
     ]
-    assert told == pieces
+    assert texts == pieces
     assert chunks[1]["delta"] == {}
     assert called(whole(chunks)) == [("now", {})]

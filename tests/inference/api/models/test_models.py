@@ -228,7 +228,7 @@ async def test_loading_answers_when_the_model_is_ready(
     assert worker_wait == [("tiny", 600)]
 
 
-async def test_a_model_is_told_as_it_stands_however_often_it_is_asked_for(
+async def test_repeated_requests_report_the_current_state(
     admin_api: Api, worker_wait: list[tuple[str, float]]
 ) -> None:
     states = []
@@ -261,7 +261,7 @@ async def test_loading_without_waiting_answers_at_once(
     ("body", "param"),
     [({"wait": "yes"}, "wait"), ({"n_ctx": 5}, "n_ctx"), ([], "body")],
 )
-async def test_a_bad_wish_is_400_and_wishes_nothing(
+async def test_a_bad_load_request_is_400_and_loads_nothing(
     admin_api: Api, body: Any, param: str
 ) -> None:
     response = await admin_api.post("/v1/models/tiny/load", body)
@@ -302,7 +302,9 @@ async def test_a_load_that_fails_is_503_with_the_reason(
     }
 
 
-async def test_unloading_wishes_the_worker_away(admin_api: Api, model: Model) -> None:
+async def test_unloading_makes_the_worker_undesired(
+    admin_api: Api, model: Model
+) -> None:
     await sync_to_async(lambda: make_worker(model, make_node()))()
 
     response = await admin_api.post("/v1/models/tiny/unload")

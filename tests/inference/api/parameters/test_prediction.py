@@ -1,4 +1,4 @@
-"""A prediction of the answer, and the tokens that were guessed."""
+"""A prediction of the answer, and its accepted and rejected tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
 
 
-def guessed(accepted: int, rejected: int) -> SequenceOutput:
+def predicted(accepted: int, rejected: int) -> SequenceOutput:
     return finished(num_drafted=accepted + rejected, num_accepted=accepted)
 
 
@@ -49,11 +49,11 @@ async def test_a_broken_prediction_is_refused_by_name(
     assert response.json()["error"]["param"] == param
 
 
-async def test_guessed_tokens_are_told_in_the_usage(
+async def test_predicted_tokens_are_counted_in_the_usage(
     api: Api, engine: FakeEngineClient
 ) -> None:
     for _ in range(2):
-        engine.enqueue(begun(), [tokens("Hello"), guessed(7, 2)])
+        engine.enqueue(begun(), [tokens("Hello"), predicted(7, 2)])
     body = (await api.chat(n=2)).json()
     assert body["usage"]["completion_tokens_details"] == {
         "accepted_prediction_tokens": 14,
@@ -61,8 +61,8 @@ async def test_guessed_tokens_are_told_in_the_usage(
     }
 
 
-async def test_a_stream_tells_them_too(api: Api, engine: FakeEngineClient) -> None:
-    engine.enqueue(begun(), [tokens("Hello"), guessed(0, 2)])
+async def test_a_stream_reports_them_too(api: Api, engine: FakeEngineClient) -> None:
+    engine.enqueue(begun(), [tokens("Hello"), predicted(0, 2)])
     options = {"include_usage": True}
     response = await api.chat(stream=True, stream_options=options)
     *_, last, _ = events_of(await read_stream(response))

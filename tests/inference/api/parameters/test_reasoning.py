@@ -1,4 +1,4 @@
-"""Reasoning in chat completions: asked for, told apart, counted."""
+"""Reasoning in chat completions: requested, separated, counted."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from tests.inference.engine.structured_output.recogniser import allows
 if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
 
-#: A template whose model may think, one that makes it think, and one that asks.
+#: A template whose model may think, one that makes it think, and one with an effort.
 MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
 MUST_THINK = TEMPLATE + "<think>\n"
-MAY_BE_TOLD = (
+TAKES_EFFORT = (
     "{{ reasoning_effort }}|{{ thinking }}|{{ enable_thinking }}{# <think> 'none' #}"
 )
 HERMES_CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
@@ -40,7 +40,7 @@ async def usage_of(api: Api, **body: Any) -> Any:
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
-async def test_what_is_thought_is_told_apart(
+async def test_reasoning_is_separated_from_content(
     api: Api, engine: FakeEngineClient, size: int
 ) -> None:
     await make_tool_model("hermes", template=MAY_THINK)
@@ -65,7 +65,7 @@ async def test_what_is_thought_is_told_apart(
     )
 
 
-async def test_a_prompt_that_begins_the_thought_is_believed(
+async def test_a_prompt_may_begin_the_reasoning(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("r1", template=MUST_THINK)
@@ -120,7 +120,7 @@ async def test_the_tokens_of_a_thought_are_counted(
     assert two["completion_tokens_details"] == {"reasoning_tokens": 8}
 
 
-async def test_a_stream_tells_the_count_in_its_usage(
+async def test_a_stream_reports_the_count_in_its_usage(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("r1", template=MUST_THINK)
@@ -187,16 +187,16 @@ async def test_earlier_thoughts_go_to_the_template(
 @pytest.mark.parametrize(
     ("template", "effort", "prompt"),
     [
-        (MAY_BE_TOLD, "high", "high|True|True"),
-        (MAY_BE_TOLD, "none", "none|False|False"),
-        (MAY_BE_TOLD.replace("'none'", ""), "none", "|False|False"),
+        (TAKES_EFFORT, "high", "high|True|True"),
+        (TAKES_EFFORT, "none", "none|False|False"),
+        (TAKES_EFFORT.replace("'none'", ""), "none", "|False|False"),
         ("{{ reasoning_effort }}{# <think> #}", "minimal", "minimal"),
         ("{{ enable_thinking }}{# <think> #}", "low", "True"),
         ("{{ thinking }}{# <think> #}", "none", "False"),
         ("never", "none", "never"),
     ],
 )
-async def test_an_effort_is_told_in_the_templates_words(
+async def test_an_effort_is_given_in_the_templates_words(
     api: Api, engine: FakeEngineClient, template: str, effort: str, prompt: str
 ) -> None:
     await make_tool_model("thinker", template=template)
@@ -210,7 +210,7 @@ async def test_an_effort_is_told_in_the_templates_words(
 async def test_the_templates_variables_can_be_set(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    await make_tool_model("thinker", template=MAY_BE_TOLD)
+    await make_tool_model("thinker", template=TAKES_EFFORT)
 
     await api.chat(
         model="thinker",
@@ -279,7 +279,7 @@ THINKING = "chat_template_kwargs.thinking"
         ),
     ],
 )
-async def test_what_a_template_cannot_be_told_is_refused_by_name(
+async def test_parameters_that_a_template_ignores_are_refused_by_name(
     api: Api,
     engine: FakeEngineClient,
     template: str,

@@ -70,7 +70,7 @@ def grammar_of(engine: FakeEngineClient) -> Grammar:
         ({"json_schema": PERSON}, ALICE, "{}"),
     ],
 )
-async def test_the_answer_is_constrained_to_what_is_asked_for(
+async def test_the_answer_matches_the_requested_format(
     api: Api, engine: FakeEngineClient, body: dict[str, Any], good: str, bad: str
 ) -> None:
     for response in (await api.chat(**body), await api.complete(**body)):

@@ -124,7 +124,7 @@ async def test_a_budget_of_a_model_that_does_not_think_is_refused(
 
 
 @pytest.mark.parametrize(("budget", "prompt"), [(0, "0|False"), (7, "7|"), (None, "|")])
-async def test_a_template_that_reads_the_budget_is_told(
+async def test_a_template_that_reads_the_budget_gets_it(
     api: Api, engine: FakeEngineClient, budget: int | None, prompt: str
 ) -> None:
     source = "{{ thinking_budget }}|{{ enable_thinking }}{# <think> #}"

@@ -22,7 +22,7 @@ QUEUE = ModelQueue(1, "tiny", timeout_s=9)
 
 
 async def start(engine: FakeEngineClient, count: int) -> Generation:
-    """Return a generation of so many sequences."""
+    """Return a generation of ``count`` sequences."""
     generation = Generation()
     await generation.start(engine, [REQUEST] * count, QUEUE)
     return generation

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.inference.api.conftest import Api
 
 
-def told(piece: str | bytes, logprob: float, **top: float) -> TokenLogprobs:
+def token_logprobs(piece: str | bytes, logprob: float, **top: float) -> TokenLogprobs:
     """Return a token's probability, and those of others by their names."""
     data = piece.encode() if isinstance(piece, str) else piece
     others = tuple(TokenLogprob(1, name.encode(), p) for name, p in top.items())
@@ -46,15 +46,15 @@ def scored(*prompt: TokenLogprobs) -> SequenceOutput:
     return tokens("", 0, prompt_logprobs=prompt)
 
 
-HELLO = told("Hello", -0.5, Hello=-0.5, Hi=-1.5)
-WORLD = told(" world", -0.25)
-END = told("<|im_end|>", -0.125)
+HELLO = token_logprobs("Hello", -0.5, Hello=-0.5, Hi=-1.5)
+WORLD = token_logprobs(" world", -0.25)
+END = token_logprobs("<|im_end|>", -0.125)
 
 
 # Objects ----------------------------------------------------------------------
 
 
-def test_a_chat_tells_each_token_with_its_bytes_and_the_likeliest() -> None:
+def test_a_chat_has_each_token_with_its_bytes_and_the_most_likely() -> None:
     assert chat_logprobs([HELLO]) == {
         "content": [
             {
@@ -75,15 +75,15 @@ def test_a_chat_tells_each_token_with_its_bytes_and_the_likeliest() -> None:
     }
 
 
-def test_a_token_that_is_no_whole_character_is_told_by_its_bytes() -> None:
-    part = told(b"\xf0\x9f", -1.0)
+def test_a_token_that_is_no_whole_character_is_shown_as_bytes() -> None:
+    part = token_logprobs(b"\xf0\x9f", -1.0)
 
     (chat,) = chat_logprobs([part])["content"]
     assert (chat["token"], chat["bytes"]) == ("\\xf0\\x9f", [0xF0, 0x9F])
     assert text_logprobs([part], start=0)["tokens"] == ["bytes:\\xf0\\x9f"]
 
 
-def test_a_text_tells_lists_side_by_side() -> None:
+def test_a_text_has_lists_side_by_side() -> None:
     assert text_logprobs([HELLO, WORLD], start=4) == {
         "tokens": ["Hello", " world"],
         "token_logprobs": [-0.5, -0.25],
@@ -92,14 +92,14 @@ def test_a_text_tells_lists_side_by_side() -> None:
     }
 
 
-def test_the_sampled_token_is_among_the_likeliest_of_a_text() -> None:
-    rare = told("Ho", -5.0, Hello=-0.5)
+def test_the_sampled_token_is_among_the_most_likely_of_a_text() -> None:
+    rare = token_logprobs("Ho", -5.0, Hello=-0.5)
 
     (top,) = text_logprobs([rare], start=0)["top_logprobs"]
     assert top == {"Hello": -0.5, "Ho": -5.0}
 
 
-def test_of_tokens_with_one_name_the_likeliest_is_told() -> None:
+def test_of_tokens_with_one_name_the_most_likely_is_reported() -> None:
     token = TokenLogprobs(
         TokenLogprob(7, b"a", -2.0),
         (TokenLogprob(5, b"a", -1.0), TokenLogprob(7, b"a", -2.0)),
@@ -119,7 +119,10 @@ def test_a_prompts_first_token_has_no_probability() -> None:
 
 
 def test_offsets_count_characters_and_not_bytes() -> None:
-    halves = [told("é".encode()[:1], -1.0), told("é".encode()[1:], -1.0)]
+    halves = [
+        token_logprobs("é".encode()[:1], -1.0),
+        token_logprobs("é".encode()[1:], -1.0),
+    ]
 
     offsets = text_logprobs([*halves, HELLO], start=0)["text_offset"]
     assert offsets == [0, 1, 1]
@@ -127,7 +130,7 @@ def test_offsets_count_characters_and_not_bytes() -> None:
 
 @pytest.mark.parametrize("logprob", [float("-inf"), float("nan"), -10_000.0])
 def test_the_impossible_has_openais_number(logprob: float) -> None:
-    (token,) = chat_logprobs([told("x", logprob)])["content"]
+    (token,) = chat_logprobs([token_logprobs("x", logprob)])["content"]
 
     assert token["logprob"] == -9999.0
 
@@ -149,7 +152,7 @@ async def test_a_chat_without_logprobs_asks_for_none(
     assert engine.requests[0].params.logprobs is None
 
 
-async def test_a_chat_with_logprobs_tells_every_token(
+async def test_a_chat_with_logprobs_reports_every_token(
     api: Api, engine: FakeEngineClient
 ) -> None:
     engine.enqueue(begun(), [sampled(HELLO)], [sampled(WORLD), ended(END)])
@@ -162,7 +165,7 @@ async def test_a_chat_with_logprobs_tells_every_token(
     assert engine.requests[0].params.logprobs == 2
 
 
-async def test_a_chat_stream_tells_tokens_as_they_come(
+async def test_a_chat_stream_reports_tokens_as_they_come(
     api: Api, engine: FakeEngineClient
 ) -> None:
     engine.enqueue(begun(), [sampled(HELLO, text="")], [sampled(WORLD), ended(END)])
@@ -193,7 +196,7 @@ async def test_a_chat_stream_tells_tokens_as_they_come(
         ({"best_of": 2}, "best_of"),
     ],
 )
-async def test_a_bad_wish_in_a_chat_is_refused(
+async def test_bad_logprobs_in_a_chat_are_refused(
     api: Api, body: dict[str, Any], param: str
 ) -> None:
     response = await api.chat(**body)
@@ -205,16 +208,16 @@ async def test_a_bad_wish_in_a_chat_is_refused(
 # Texts ------------------------------------------------------------------------
 
 
-async def test_a_text_with_logprobs_tells_every_token(
+async def test_a_text_with_logprobs_reports_every_token(
     api: Api, engine: FakeEngineClient
 ) -> None:
     engine.enqueue(begun(), [sampled(HELLO, WORLD), ended()])
 
     body = (await api.complete(logprobs=0)).json()
 
-    told = body["choices"][0]["logprobs"]
-    assert told["tokens"] == ["Hello", " world"]
-    assert told["text_offset"] == [0, 5]
+    logprobs = body["choices"][0]["logprobs"]
+    assert logprobs["tokens"] == ["Hello", " world"]
+    assert logprobs["text_offset"] == [0, 5]
     params = engine.requests[0].params
     assert (params.logprobs, params.prompt_logprobs) == (0, None)
 
@@ -227,15 +230,15 @@ async def test_a_text_stream_goes_on_with_its_offsets(
     response = await api.complete(logprobs=1, stream=True)
     *chunks, _ = events_of(await read_stream(response))
 
-    told = [c["choices"][0]["logprobs"] for c in chunks]
-    offsets = [each["text_offset"] for each in told if each is not None]
+    logprobs = [c["choices"][0]["logprobs"] for c in chunks]
+    offsets = [each["text_offset"] for each in logprobs if each is not None]
     assert offsets == [[0], [5], [11]]
 
 
 # Echoes -----------------------------------------------------------------------
 
 
-ONCE = [told("On", 0.0), told("ce", -2.0)]
+ONCE = [token_logprobs("On", 0.0), token_logprobs("ce", -2.0)]
 
 
 async def test_an_echo_is_the_prompt_before_each_of_its_answers(
@@ -253,7 +256,7 @@ async def test_an_echo_is_the_prompt_before_each_of_its_answers(
     assert engine.requests[0].params.prompt_logprobs is None
 
 
-async def test_an_echo_with_logprobs_tells_the_prompts_tokens_first(
+async def test_an_echo_with_logprobs_reports_the_prompts_tokens_first(
     api: Api, engine: FakeEngineClient
 ) -> None:
     engine.enqueue(
@@ -263,10 +266,10 @@ async def test_an_echo_with_logprobs_tells_the_prompts_tokens_first(
 
     body = (await api.complete(echo=True, logprobs=1, max_tokens=1)).json()
 
-    told = body["choices"][0]["logprobs"]
-    assert told["tokens"] == ["On", "ce", "Hello"]
-    assert told["token_logprobs"] == [None, -2.0, -0.5]
-    assert told["text_offset"] == [0, 2, 4]
+    logprobs = body["choices"][0]["logprobs"]
+    assert logprobs["tokens"] == ["On", "ce", "Hello"]
+    assert logprobs["token_logprobs"] == [None, -2.0, -0.5]
+    assert logprobs["text_offset"] == [0, 2, 4]
     params = engine.requests[0].params
     assert (params.logprobs, params.prompt_logprobs, params.max_tokens) == (1, 1, 1)
 
@@ -305,16 +308,16 @@ async def test_token_ids_are_echoed_as_their_text(
 async def test_a_token_before_the_text_begins_where_the_text_does(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.enqueue(begun(), [scored(told("<s>", 0.0), *ONCE), ended(HELLO)])
+    engine.enqueue(begun(), [scored(token_logprobs("<s>", 0.0), *ONCE), ended(HELLO)])
 
     body = (await api.complete(echo=True, logprobs=0)).json()
 
-    told_ = body["choices"][0]["logprobs"]
-    assert told_["tokens"] == ["<s>", "On", "ce", "Hello"]
-    assert told_["text_offset"] == [0, 0, 2, 4]
+    logprobs = body["choices"][0]["logprobs"]
+    assert logprobs["tokens"] == ["<s>", "On", "ce", "Hello"]
+    assert logprobs["text_offset"] == [0, 0, 2, 4]
 
 
-async def test_a_worker_that_takes_over_tells_the_prompt_again(
+async def test_a_worker_that_takes_over_reports_the_prompt_again(
     api: Api, engine: FakeEngineClient
 ) -> None:
     first = scored(*ONCE)
@@ -367,11 +370,11 @@ async def test_an_echo_streams_without_an_answer_too(
 # The best of several ----------------------------------------------------------
 
 
-async def test_the_best_of_several_are_the_likeliest_by_token(
+async def test_the_best_of_several_are_the_most_likely_by_token(
     api: Api, engine: FakeEngineClient
 ) -> None:
     for text, logprobs in (("a", (-3.0,)), ("b", (-1.0, -1.0, -1.0)), ("c", (-2.0,))):
-        pieces = [told(text, logprob) for logprob in logprobs]
+        pieces = [token_logprobs(text, logprob) for logprob in logprobs]
         engine.enqueue(begun(), [sampled(*pieces), finished(completion=len(pieces))])
 
     body = (await api.complete(best_of=3, n=2, seed=5)).json()
@@ -387,7 +390,7 @@ async def test_the_best_of_several_are_the_likeliest_by_token(
 
 async def test_each_prompt_has_its_own_best(api: Api, engine: FakeEngineClient) -> None:
     for logprob in (-1.0, -2.0, -4.0, -3.0):
-        piece = told(str(logprob), logprob)
+        piece = token_logprobs(str(logprob), logprob)
         engine.enqueue(begun(), [sampled(piece), finished()])
 
     body = (await api.complete(prompt=["p", "q"], best_of=2, echo=True)).json()
@@ -419,7 +422,7 @@ async def test_as_many_as_are_asked_for_need_no_probabilities(
         ({"best_of": 2, "prompt": ["a"] * 65}, "best_of"),
     ],
 )
-async def test_a_bad_wish_in_a_text_is_refused(
+async def test_bad_logprobs_in_a_text_are_refused(
     api: Api, engine: FakeEngineClient, body: dict[str, Any], param: str
 ) -> None:
     response = await api.complete(**body)

@@ -234,7 +234,7 @@ async def test_closing_the_response_runs_the_streams_end_at_once() -> None:
 
 
 async def _drain(iterator: AsyncIterator[bytes], is_reading: asyncio.Event) -> None:
-    # Whoever waits for this goes on when the iterator has nothing more to give.
+    # A test that waits for this goes on when the iterator has nothing more to give.
     is_reading.set()
     async for _ in iterator:
         pass

@@ -227,7 +227,7 @@ async def test_a_model_that_is_not_loaded_is_not_loaded_for_its_tokens(
         await get_vocabulary_process().aclose()
 
 
-async def test_a_file_that_is_gone_is_told(
+async def test_a_missing_file_is_503(
     api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenizing, "is_served", is_served_truly)

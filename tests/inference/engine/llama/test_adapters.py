@@ -90,7 +90,7 @@ def raw_answer(path: Path, adapter_path: str, scale: float) -> list[int]:
     count = llama_cpp.llama_tokenize(
         vocab, TEXT.encode(), len(TEXT), buffer, 256, True, True
     )
-    new, told = list(buffer[:count]), []
+    new, written = list(buffer[:count]), []
     for _ in range(N_TOKENS):
         array = (llama_cpp.llama_token * len(new))(*new)
         batch = llama_cpp.llama_batch_get_one(array, len(new))
@@ -98,10 +98,10 @@ def raw_answer(path: Path, adapter_path: str, scale: float) -> list[int]:
         logits = llama_cpp.llama_get_logits_ith(context, -1)
         n_vocab = llama_cpp.llama_vocab_n_tokens(vocab)
         new = [max(range(n_vocab), key=logits[:n_vocab].__getitem__)]
-        told += new
+        written += new
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)
-    return told
+    return written
 
 
 def test_an_adapter_changes_the_answer_as_llama_cpp_alone_does(

@@ -46,7 +46,7 @@ def test_tokens_come_one_after_the_other(batch: Batch) -> None:
     ]
 
 
-def test_a_cleared_batch_tells_nothing_of_what_was_in_it(batch: Batch) -> None:
+def test_a_cleared_batch_keeps_nothing(batch: Batch) -> None:
     batch.add([1, 2, 3], start=0, slot=1, outputs=3)
     batch.clear()
     assert len(batch) == 0

@@ -40,14 +40,14 @@ class Life:
         prompt = self.backend.tokenizer.tokenize(SYSTEM + question, special=True)
         params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
         self.core.add(GenerationRequest(question, prompt, params))
-        told: list[int] = []
+        answer: list[int] = []
         cached = 0
         while self.core.has_work:
             for output in self.core.step():
-                told += output.tokens
+                answer += output.tokens
                 cached = output.num_cached
         self.core.check_integrity()
-        return told, cached
+        return answer, cached
 
     def end(self) -> None:
         """Be idle for a while, then stop."""
@@ -90,8 +90,8 @@ def test_the_state_of_another_layout_is_not_taken(
     cold, _ = first.answer(" Who are you?")
     first.end()
     second = Life(q4_0_model_path, tmp_path, kv_layout="unified")
-    told, cached = second.answer(" Who are you?")
-    assert (told, cached) == (cold, 0)
+    answer, cached = second.answer(" Who are you?")
+    assert (answer, cached) == (cold, 0)
     second.end()
 
 

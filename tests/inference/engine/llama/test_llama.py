@@ -211,7 +211,7 @@ def test_the_kv_cache_can_be_of_other_types(
     assert len(text) > 20
 
 
-def test_guesses_change_the_speed_and_not_the_answer(sample_model_path: Path) -> None:
+def test_drafts_change_the_speed_and_not_the_answer(sample_model_path: Path) -> None:
     text = "The quick brown fox jumps over the lazy dog near the old stone bridge. " * 2
     answers = {}
     for draft in ("off", "lookup"):
@@ -220,7 +220,7 @@ def test_guesses_change_the_speed_and_not_the_answer(sample_model_path: Path) ->
         )
         backend = LlamaBackend(config)
         core = EngineCore(backend)
-        # As if a larger batch cost nothing, so that every guess is tried.
+        # As if a larger batch cost nothing, so that every draft is tried.
         core.times.calibrate(1, 0.010)
         core.times.calibrate(16, 0.011)
         tokens = backend.tokenizer.tokenize(text * 2, special=True)

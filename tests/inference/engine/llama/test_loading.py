@@ -66,7 +66,7 @@ def test_the_defaults_are_llama_cpps(given: Given) -> None:
     assert context.n_threads == context.n_threads_batch > 0
 
 
-def test_gpus_are_shared_as_told(given: Given) -> None:
+def test_gpus_are_shared_as_configured(given: Given) -> None:
     load(n_gpu_layers=7, split_mode="row", tensor_split=(3.0, 1.0))
     assert (given.model.n_gpu_layers, given.model.split_mode) == (7, 2)
     assert given.model.tensor_split[:3] == [3.0, 1.0, 0.0]
@@ -83,7 +83,7 @@ def test_gpus_are_shared_as_told(given: Given) -> None:
         (False, True, llama_cpp.LLAMA_LOAD_MODE_MLOCK),
     ],
 )
-def test_files_are_mapped_and_locked_as_told(
+def test_files_are_mapped_and_locked_as_configured(
     given: Given,
     monkeypatch: pytest.MonkeyPatch,
     use_mmap: bool,
@@ -110,15 +110,15 @@ def test_a_model_that_may_not_be_locked_is_refused(
 def test_the_numa_strategy_is_set_before_the_model_is_loaded(
     given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(llama_cpp, "llama_numa_init", told.append)
+    strategies: list[int] = []
+    monkeypatch.setattr(llama_cpp, "llama_numa_init", strategies.append)
     load()
-    assert told == []
+    assert strategies == []
     load(numa="distribute")
-    assert told == [llama_cpp.GGML_NUMA_STRATEGY_DISTRIBUTE]
+    assert strategies == [llama_cpp.GGML_NUMA_STRATEGY_DISTRIBUTE]
 
 
-def test_the_cache_is_as_told(given: Given) -> None:
+def test_the_cache_is_as_configured(given: Given) -> None:
     load(
         cache_type_k="q8_0",
         cache_type_v="q4_0",

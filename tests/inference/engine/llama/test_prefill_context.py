@@ -138,16 +138,16 @@ def test_probabilities_are_those_of_the_same_prompt_alone(
 
 
 def logprobs_after(backend: LlamaBackend, driver: Driver) -> list[float]:
-    """Return how likely the likeliest tokens after a long prompt were."""
+    """Return the log-probabilities of the most likely tokens after a long prompt."""
     core = driver.core
     params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
     core.add(GenerationRequest("a", long_prompt(backend, "one", sentences=24), params))
-    told: list[float] = []
-    while len(told) < 8:
+    found: list[float] = []
+    while len(found) < 8:
         for output in core.step():
-            told += [each.chosen.logprob for each in output.logprobs]
+            found += [each.chosen.logprob for each in output.logprobs]
     core.abort(["stream"])
-    return told
+    return found
 
 
 @pytest.mark.long

@@ -68,14 +68,14 @@ def test_every_sampled_token_has_its_probability(
     prompt = backend.tokenizer.tokenize(TALE, special=True)
     outputs = run_one(core, prompt, replace(GREEDY, logprobs=2))
     tokens = [token for output in outputs for token in output.tokens]
-    told = sampled(outputs)
-    assert [each.chosen.token for each in told] == tokens
-    # What is taken greedily is the likeliest.
-    assert [each.top[0] for each in told] == [each.chosen for each in told]
-    assert all(len(each.top) == 2 for each in told)
+    logprobs = sampled(outputs)
+    assert [each.chosen.token for each in logprobs] == tokens
+    # Greedy sampling takes the most likely token.
+    assert [each.top[0] for each in logprobs] == [each.chosen for each in logprobs]
+    assert all(len(each.top) == 2 for each in logprobs)
 
 
-def test_nobody_is_told_what_was_not_asked_for(
+def test_logprobs_that_are_not_requested_are_not_returned(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
     prompt = backend.tokenizer.tokenize(TALE, special=True)
@@ -94,10 +94,10 @@ def test_a_prompt_is_scored_as_its_tokens_were_when_they_were_sampled(
 
     ended = run_one(core, prompt + answer, SCORE)
 
-    told = scored(ended)
-    assert [each.chosen.token for each in told] == prompt + answer
-    assert told[0].chosen.logprob == 0.0
-    again = [each.chosen.logprob for each in told[len(prompt) :]]
+    logprobs = scored(ended)
+    assert [each.chosen.token for each in logprobs] == prompt + answer
+    assert logprobs[0].chosen.logprob == 0.0
+    again = [each.chosen.logprob for each in logprobs[len(prompt) :]]
     assert again == pytest.approx(
         [s.chosen.logprob for s in sampled(outputs)], abs=NEAR
     )
@@ -115,6 +115,6 @@ def test_prompts_are_scored_beside_others_as_they_are_alone(
         core.add(GenerationRequest(name, prompt, replace(SCORE, max_tokens=2)))
     outputs = run_outputs(core)
     for name in "bcd":
-        told = scored([output for output in outputs if output.request_id == name])
-        together = [each.chosen.logprob for each in told]
+        logprobs = scored([output for output in outputs if output.request_id == name])
+        together = [each.chosen.logprob for each in logprobs]
         assert together == pytest.approx(alone, abs=NEAR)

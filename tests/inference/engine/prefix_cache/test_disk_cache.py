@@ -183,7 +183,7 @@ def test_a_broken_file_costs_a_prefill_and_nothing_else(machine: Machine) -> Non
     assert machine.files() == []
 
 
-def test_a_state_that_does_not_fit_is_computed_anew(
+def test_a_state_that_does_not_fit_is_computed_again(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core, _ = machine.start()

@@ -52,7 +52,7 @@ def test_what_another_model_or_another_owner_has_left_is_not_found(
     assert folder.read(name, OTHER_SCOPE) is None
 
 
-def test_nobody_else_can_read_it_and_the_name_tells_nothing(tmp_path: Path) -> None:
+def test_nobody_else_can_read_it_and_the_name_reveals_nothing(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o755)
     written(folder_in(tmp_path), [1, 2, 3])
     (file,) = files_in(tmp_path)

@@ -101,7 +101,7 @@ def test_what_only_takes_unlikely_tokens_away_is_left_out_of_greedy_decoding() -
     ]
 
 
-def test_what_takes_the_likeliest_token_away_is_not() -> None:
+def test_samplers_that_remove_the_most_likely_token_are_not() -> None:
     assert names(temperature=0, top_k=3, xtc_probability=1.0) == [
         "top_k",
         "xtc",

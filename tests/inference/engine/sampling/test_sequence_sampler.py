@@ -128,10 +128,10 @@ class Text:
     def describe(self, params: SamplingParams) -> tuple[int, TokenLogprobs]:
         sampler = self.sampler(params)
         token = sampler.sample(self.context, -1)
-        told = sampler.logprobs_of(token)
+        logprobs = sampler.logprobs_of(token)
         sampler.close()
-        assert told is not None
-        return token, told
+        assert logprobs is not None
+        return token, logprobs
 
     def _restore(self, logits: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         pointer = llama_cpp.llama_get_logits_ith(self.context, -1)
@@ -161,7 +161,7 @@ def softmax(logits: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
 # The short cuts ---------------------------------------------------------------
 
 
-def test_the_likeliest_token_is_the_one_that_llama_cpp_takes(text: Text) -> None:
+def test_the_most_likely_token_is_the_one_that_llama_cpp_takes(text: Text) -> None:
     text.begin(STORY)
     chain = chain_of(llama_cpp.llama_sampler_init_greedy())
     sampler = text.sampler(GREEDY)
@@ -203,7 +203,7 @@ def test_typical_p_is_none_the_worse_for_what_is_banned(text: Text) -> None:
 
 
 @pytest.mark.parametrize(
-    "only_the_likeliest",
+    "only_the_most_likely",
     [
         {"top_k": 1},
         {"min_p": 1.0},
@@ -214,31 +214,31 @@ def test_typical_p_is_none_the_worse_for_what_is_banned(text: Text) -> None:
     ids=str,
 )
 def test_a_sampler_that_leaves_one_token_equals_greedy(
-    text: Text, only_the_likeliest: dict[str, Any]
+    text: Text, only_the_most_likely: dict[str, Any]
 ) -> None:
     greedy = text.generate(GREEDY)
-    params = SamplingParams(temperature=2.0, seed=1, **only_the_likeliest)
+    params = SamplingParams(temperature=2.0, seed=1, **only_the_most_likely)
     assert text.generate(params) == greedy
 
 
-def test_min_keep_keeps_more_than_the_likeliest(text: Text) -> None:
+def test_min_keep_keeps_more_than_the_most_likely(text: Text) -> None:
     text.begin(STORY)
     for params in (SamplingParams(min_p=1.0), SamplingParams(top_p=1e-6)):
         assert len(set(text.draw(params))) == 1
         assert len(set(text.draw(replace(params, min_keep=5, temperature=2.0)))) > 1
 
 
-def test_typical_p_takes_away_what_is_too_likely(text: Text) -> None:
+def test_typical_p_removes_tokens_that_are_too_likely(text: Text) -> None:
     logits = text.begin("The name of the capital of France is")
-    likeliest = int(logits.argmax())
+    most_likely = int(logits.argmax())
     rare = {
         text.draw(SamplingParams(temperature=0, typical_p=p), times=1)[0]
         for p in (0.05, 0.2, 0.5)
     }
-    assert rare != {likeliest}
+    assert rare != {most_likely}
 
 
-def test_xtc_takes_away_the_likeliest_tokens(text: Text) -> None:
+def test_xtc_removes_the_most_likely_tokens(text: Text) -> None:
     probabilities = softmax(text.begin(STORY))
     likely = np.flatnonzero(probabilities >= 0.02)
     assert len(likely) > 1
@@ -250,9 +250,9 @@ def test_xtc_takes_away_the_likeliest_tokens(text: Text) -> None:
 
 
 def test_xtc_with_half_a_chance_does_so_half_of_the_time(text: Text) -> None:
-    likeliest = int(text.begin(STORY).argmax())
+    most_likely = int(text.begin(STORY).argmax())
     params = SamplingParams(temperature=0, xtc_probability=0.5, xtc_threshold=0.02)
-    kept = text.draw(params, times=60).count(likeliest)
+    kept = text.draw(params, times=60).count(most_likely)
     assert 15 < kept < 45
 
 
@@ -313,9 +313,9 @@ def surprise(text: Text, params: SamplingParams) -> float:
     total = 0.0
     for _ in range(24):
         token = sampler.sample(text.context, -1)
-        told = sampler.logprobs_of(token)
-        assert told is not None
-        total -= told.chosen.logprob
+        logprobs = sampler.logprobs_of(token)
+        assert logprobs is not None
+        total -= logprobs.chosen.logprob
         text.decode([token])
     sampler.close()
     return total / 24
@@ -351,8 +351,8 @@ def favouring_the_end(text: Text, **params: Any) -> SamplingParams:
 
 
 def test_a_bias_of_a_text_goes_to_each_of_its_tokens(text: Text) -> None:
-    likeliest = text.generate(GREEDY, count=3)
-    words = text.text(likeliest)
+    most_likely = text.generate(GREEDY, count=3)
+    words = text.text(most_likely)
     banned = SamplingParams(temperature=0, logit_bias_text=((words, BAN),))
     tokens = text.generate(banned, count=12)
     named = text.tokenizer.tokenize(words, special=False)
@@ -493,12 +493,12 @@ def test_a_resumed_sequence_goes_on_as_if_nothing_had_happened(
 def test_logprobs_are_those_of_a_softmax(text: Text) -> None:
     logits = text.begin(STORY)
     expected = np.log(softmax(logits))
-    token, told = text.describe(SamplingParams(temperature=0, logprobs=5))
-    assert told.chosen.token == token == int(logits.argmax())
-    assert told.chosen.piece == text.tokenizer.piece(token)
+    token, logprobs = text.describe(SamplingParams(temperature=0, logprobs=5))
+    assert logprobs.chosen.token == token == int(logits.argmax())
+    assert logprobs.chosen.piece == text.tokenizer.piece(token)
     best = np.argsort(-expected)[:5]
-    assert [each.token for each in told.top] == best.tolist()
-    for each in (told.chosen, *told.top):
+    assert [each.token for each in logprobs.top] == best.tolist()
+    for each in (logprobs.chosen, *logprobs.top):
         assert each.logprob == pytest.approx(expected[each.token], rel=1e-12)
 
 
@@ -506,7 +506,7 @@ def test_logprobs_are_the_models_own_whatever_the_samplers_do(text: Text) -> Non
     expected = np.log(softmax(text.begin(STORY)))
     (end, *_) = text.tokenizer.ends
     banned = int(expected.argmax())
-    token, told = text.describe(
+    token, logprobs = text.describe(
         SamplingParams(
             temperature=0.3,
             top_k=3,
@@ -516,20 +516,20 @@ def test_logprobs_are_the_models_own_whatever_the_samplers_do(text: Text) -> Non
         )
     )
     assert token not in (banned, end)
-    assert told.chosen.logprob == pytest.approx(expected[token], rel=1e-12)
-    assert told.top[0].token == banned
+    assert logprobs.chosen.logprob == pytest.approx(expected[token], rel=1e-12)
+    assert logprobs.top[0].token == banned
 
 
-def test_control_tokens_are_told_by_their_names(text: Text) -> None:
+def test_control_tokens_are_reported_by_their_names(text: Text) -> None:
     text.begin(STORY)
     end = text.token("<|im_end|>")
     params = SamplingParams(temperature=0, logit_bias=((end, 1000.0),), logprobs=0)
-    _, told = text.describe(params)
-    assert told.chosen.piece == b"<|im_end|>"
-    assert told.top == ()
+    _, logprobs = text.describe(params)
+    assert logprobs.chosen.piece == b"<|im_end|>"
+    assert logprobs.top == ()
 
 
-def test_no_logprobs_are_told_unasked(text: Text) -> None:
+def test_no_logprobs_are_returned_unasked(text: Text) -> None:
     text.begin(STORY)
     sampler = text.sampler(GREEDY)
     assert sampler.logprobs_of(sampler.sample(text.context, -1)) is None
@@ -540,7 +540,7 @@ def test_a_prompts_tokens_have_probabilities_too(text: Text) -> None:
     expected = np.log(softmax(text.begin(STORY)))
     sampler = text.sampler(SamplingParams(temperature=0, prompt_logprobs=2))
     token = text.token(" a")
-    told = sampler.prompt_logprobs_of(text.context, -1, token)
-    assert told.chosen.logprob == pytest.approx(expected[token], rel=1e-12)
-    assert len(told.top) == 2
+    logprobs = sampler.prompt_logprobs_of(text.context, -1, token)
+    assert logprobs.chosen.logprob == pytest.approx(expected[token], rel=1e-12)
+    assert len(logprobs.top) == 2
     sampler.close()

@@ -57,17 +57,17 @@ def think(
     core = EngineCore(backend)
     core.add(GenerationRequest("first", prompt, params))
     while core.has_work:
-        for told in core.step():
-            output += told.tokens
-            text += told.text
+        for event in core.step():
+            output += event.tokens
+            text += event.text
     core.check_integrity()
     if not resume:
         return text
     core.add(GenerationRequest("second", prompt, params, resume=tuple(output[:resume])))
     text = backend.tokenizer.detokenize(output[:resume])
     while core.has_work:
-        for told in core.step():
-            text += told.text
+        for event in core.step():
+            text += event.text
     return text
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def served(queue: FairQueue[Sequence], times: int, *, prefill: int = 10) -> str:
-    """Serve the next sequence so many times; return the keys, in order."""
+    """Serve the next sequence ``times`` times; return the keys, in order."""
     order = ""
     for _ in range(times):
         following = queue.first(lambda _: True)

@@ -42,7 +42,7 @@ def length(rate: float, *, token_s: float, batch: int = 1) -> int:
     return lengths(DraftCandidate(rate, 8), token_s=token_s, batch=batch)[0]
 
 
-def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
+def test_a_draft_of_one_among_many_must_pay_for_a_micro_batch() -> None:
     alone = DraftCandidate(0.9, 8)
     assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.0)[0] > 0
     assert lengths(alone, token_s=0.0005, batch=8, batch_s=0.010) == [0]
@@ -50,7 +50,7 @@ def test_a_guess_of_one_among_many_must_pay_for_a_micro_batch() -> None:
     assert lengths(alone, token_s=0.0005, batch=1, batch_s=0.010)[0] > 0
 
 
-def test_guesses_of_one_length_share_a_micro_batch() -> None:
+def test_drafts_of_one_length_share_a_micro_batch() -> None:
     both = [DraftCandidate(0.9, 8), DraftCandidate(0.9, 8)]
     first, second = lengths(*both, token_s=0.0005, batch=2, batch_s=0.010)
     assert first == second > 0
@@ -67,16 +67,16 @@ def engine(
     return core, backend
 
 
-# Where guesses come from ------------------------------------------------------
+# Where drafts come from -------------------------------------------------------
 
 
-def test_what_followed_the_same_tokens_before_is_the_guess() -> None:
+def test_the_draft_is_what_followed_the_same_tokens_before() -> None:
     lookup = PromptLookup()
     assert lookup.propose([1, 2, 3, 4, 5, 9, 1, 2, 3], 2) == [4, 5]
     assert lookup.propose([1, 2, 3, 4, 5, 9, 1, 2, 3, 4], 4) == [5, 9, 1, 2]
 
 
-def test_a_loop_is_guessed_to_go_on() -> None:
+def test_a_loop_is_drafted_to_go_on() -> None:
     assert PromptLookup().propose([9, 7, 7, 7, 7], 4) == [7, 7, 7, 7]
     assert PromptLookup().propose([1, 2, 3, 1, 2, 3], 5) == [1, 2, 3, 1, 2]
 
@@ -85,19 +85,19 @@ def test_the_newest_occurrence_counts() -> None:
     assert PromptLookup().propose([1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3], 1) == [8]
 
 
-def test_what_never_came_before_gives_no_guess() -> None:
+def test_tokens_that_never_came_before_give_no_draft() -> None:
     lookup = PromptLookup()
     assert lookup.propose([1, 2], 4) == []
     assert lookup.propose([1, 2, 3, 4], 4) == []
 
 
-def test_a_prediction_is_the_guess_from_the_answers_first_token_on() -> None:
+def test_a_prediction_is_the_draft_from_the_answers_first_token_on() -> None:
     lookup = PromptLookup([7, 8, 9], [1, 2, 3, 4, 5, 6])
     assert lookup.propose([7, 8, 9], 3) == [1, 2, 3]
     assert lookup.propose([7, 8, 9, 1, 2, 3], 9) == [4, 5, 6]
 
 
-def test_an_answer_that_comes_back_to_its_prediction_is_guessed_again() -> None:
+def test_an_answer_that_comes_back_to_its_prediction_has_drafts_again() -> None:
     lookup = PromptLookup([7, 8, 9], [1, 2, 3, 4, 5, 6])
     assert lookup.propose([7, 8, 9, 1, 0, 0], 2) == []
     assert lookup.propose([7, 8, 9, 1, 0, 0, 2, 3, 4], 2) == [5, 6]
@@ -113,18 +113,18 @@ def test_a_phrase_that_a_prediction_repeats_goes_on_where_the_answer_is() -> Non
 # How many pay -----------------------------------------------------------------
 
 
-def test_guesses_are_longer_the_better_they_are_and_the_less_they_cost() -> None:
+def test_drafts_are_longer_the_better_they_are_and_the_less_they_cost() -> None:
     assert length(0.95, token_s=0.0001) == 8
     assert 1 <= length(0.6, token_s=0.001) < 8
     assert length(0.3, token_s=0.005) == 0
 
 
-def test_a_full_batch_that_computes_at_its_limit_guesses_nothing() -> None:
+def test_a_full_batch_that_computes_at_its_limit_has_no_drafts() -> None:
     assert length(0.8, token_s=0.0027, batch=1) > 0
     assert length(0.5, token_s=0.010, batch=16) == 0
 
 
-def test_the_best_guesses_get_the_room() -> None:
+def test_the_best_drafts_get_the_room() -> None:
     good, poor = DraftCandidate(0.9, 8), DraftCandidate(0.5, 8)
     assert lengths(poor, good, token_s=0.0, room=4) == [0, 4]
     assert lengths(poor, good, token_s=0.0, room=0) == [0, 0]
@@ -144,7 +144,7 @@ def test_passes_that_one_sequence_is_not_worth_are_worth_it_for_many() -> None:
     assert min(together) == max(together) >= 1
 
 
-def test_a_sequence_whose_guesses_are_wrong_stops_and_tries_again_later() -> None:
+def test_a_sequence_whose_drafts_are_wrong_stops_and_tries_again_later() -> None:
     acceptance = Acceptance()
     for _ in range(20):
         acceptance.observe(4, 0)
@@ -154,7 +154,7 @@ def test_a_sequence_whose_guesses_are_wrong_stops_and_tries_again_later() -> Non
     assert acceptance.rate > 0.6
 
 
-def test_guesses_that_never_come_true_cost_later_requests_nothing() -> None:
+def test_drafts_that_are_never_accepted_cost_later_requests_nothing() -> None:
     drafter = FakeDrafter(wrong_every=1)
     core, _ = engine(drafter=drafter)
     for number in range(20):
@@ -233,10 +233,10 @@ def test_a_repeated_text_takes_fewer_steps_and_is_the_same(
 def test_a_prediction_is_no_use_where_nothing_can_be_taken_back() -> None:
     core, backend = engine(can_cut=False)
     backend.script("go", "abcdef")
-    guess = tuple(tokens("abcdef"))
+    draft = tuple(tokens("abcdef"))
     core.add(
         GenerationRequest(
-            "a", tokens("go"), SamplingParams(), prediction_token_ids=guess
+            "a", tokens("go"), SamplingParams(), prediction_token_ids=draft
         )
     )
     outputs = run_outputs(core)
@@ -289,16 +289,16 @@ CHAIN = {
 LIMIT = 16.27
 
 
-class LikeliestGuesses(FakeDrafter):
-    """Guesses the letter that comes most often."""
+class MostLikelyDrafts(FakeDrafter):
+    """Drafts the letter that comes most often."""
 
-    def _guess(self, tokens: list[int], count: int) -> list[int]:
-        last, guess = chr(tokens[-1]), []
+    def _draft(self, tokens: list[int], count: int) -> list[int]:
+        last, draft = chr(tokens[-1]), []
         for _ in range(count):
             after = CHAIN[last]
             last = max(after, key=lambda letter: after[letter])
-            guess.append(ord(last))
-        return guess
+            draft.append(ord(last))
+        return draft
 
 
 @pytest.mark.parametrize("source", ["lookup", "draft model"])
@@ -315,7 +315,7 @@ def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
     core, _ = engine(
         kind=Chain,
         drafts_by_lookup=by_lookup,
-        drafter=None if by_lookup else LikeliestGuesses(),
+        drafter=None if by_lookup else MostLikelyDrafts(),
     )
     seen: dict[str, Counter[str]] = {letter: Counter() for letter in CHAIN}
     accepted = drafted = 0
@@ -351,25 +351,25 @@ def test_the_oracle_alone_is_what_a_wrong_drafter_leads_to() -> None:
     assert "go on" + answer == text
 
 
-def test_nothing_is_guessed_beside_a_first_token() -> None:
+def test_nothing_is_drafted_beside_a_first_token() -> None:
     core, backend = engine()
     backend.script("go on", "abcdefgh")
-    guess = tuple(tokens("abcdefgh"))
+    draft = tuple(tokens("abcdefgh"))
     for name in ("first", "cached"):
         core.add(
             GenerationRequest(
-                name, tokens("go on"), SamplingParams(), prediction_token_ids=guess
+                name, tokens("go on"), SamplingParams(), prediction_token_ids=draft
             )
         )
         backend.plans.clear()
         run_outputs(core)
-        guessed = [plan.items[0].num_draft for plan in backend.plans]
-        assert guessed[0] == 0
-        assert guessed[1] > 0
+        drafted = [plan.items[0].num_draft for plan in backend.plans]
+        assert drafted[0] == 0
+        assert drafted[1] > 0
 
 
-@pytest.mark.parametrize(("count", "may_guess"), [(2, True), (3, False)])
-def test_what_few_may_look_up_many_may_not(count: int, *, may_guess: bool) -> None:
+@pytest.mark.parametrize(("count", "may_draft"), [(2, True), (3, False)])
+def test_what_few_may_look_up_many_may_not(count: int, *, may_draft: bool) -> None:
     poem = "roses are red, violets are blue. "
     backend = FakeBackend(n_ctx=512, n_batch=64, n_seq_max=4)
     backend.max_lookup_sequences = 2
@@ -382,14 +382,14 @@ def test_what_few_may_look_up_many_may_not(count: int, *, may_guess: bool) -> No
     run_outputs(core)
     together = [plan for plan in backend.plans if plan.num_decodes == count]
     assert together
-    guesses = [item.num_draft for plan in together for item in plan.items]
-    assert any(guesses) is may_guess
+    drafts = [item.num_draft for plan in together for item in plan.items]
+    assert any(drafts) is may_draft
 
 
 @pytest.mark.parametrize(
     ("draft", "most"), [("off", 0), ("auto", 2), ("lookup", 16), ("model", 0)]
 )
-def test_how_many_may_look_guesses_up(draft: str, most: int) -> None:
+def test_how_many_may_look_drafts_up(draft: str, most: int) -> None:
     config = EngineConfig(
         paths=("m.gguf",),
         n_ctx=512,

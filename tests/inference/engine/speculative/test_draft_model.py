@@ -3,9 +3,9 @@
 The models are tiny ones with F32 cells and without flash attention. Then what a token
 is computed to hardly depends on the shape of its batch, and answers can be compared
 token by token: see test_tiny_models. It is not so for the sample model. Of the same 86
-tokens its four likeliest next ones differ by up to 0.43 in log-probability between one
-batch of all and batches of one, with nothing but llama.cpp: flash attention on a CPU
-computes 64 and more tokens in tiles and fewer one by one, and the rounding of the
+tokens its four most likely next ones differ by up to 0.43 in log-probability between
+one batch of all and batches of one, with nothing but llama.cpp: flash attention on a
+CPU computes 64 and more tokens in tiles and fewer one by one, and the rounding of the
 activations to eight bits multiplies what little differs.
 """
 

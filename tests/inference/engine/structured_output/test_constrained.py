@@ -97,11 +97,11 @@ def ask(
 
 def outputs(core: EngineCore) -> dict[str, list[SequenceOutput]]:
     """Run until nothing is left to do; return what each request got."""
-    told: dict[str, list[SequenceOutput]] = {}
+    by_request: dict[str, list[SequenceOutput]] = {}
     while core.has_work:
         for output in core.step():
-            told.setdefault(output.request_id, []).append(output)
-    return told
+            by_request.setdefault(output.request_id, []).append(output)
+    return by_request
 
 
 def text_of(outputs: list[SequenceOutput]) -> str:
@@ -126,12 +126,12 @@ def test_answers_that_end_by_themselves_are_values_of_their_schemas(
     answers = outputs(core)
 
     ended = 0
-    for name, told in answers.items():
-        if told[-1].finish_reason is FinishReason.STOP:
+    for name, answer in answers.items():
+        if answer[-1].finish_reason is FinishReason.STOP:
             ended += 1
-            is_value_of(SCHEMAS[name.split("/")[0]], text_of(told))
+            is_value_of(SCHEMAS[name.split("/")[0]], text_of(answer))
         else:
-            assert told[-1].finish_reason is FinishReason.LENGTH
+            assert answer[-1].finish_reason is FinishReason.LENGTH
     assert ended >= len(answers) // 2
 
 
@@ -145,9 +145,9 @@ def test_every_sampler_keeps_to_the_grammar(
         for sampling in SAMPLERS
     }
     ask(core, backend, requests)
-    for name, told in outputs(core).items():
-        assert told[-1].finish_reason is FinishReason.STOP, (name, text_of(told))
-        is_value_of(COLOUR, text_of(told))
+    for name, answer in outputs(core).items():
+        assert answer[-1].finish_reason is FinishReason.STOP, (name, text_of(answer))
+        is_value_of(COLOUR, text_of(answer))
 
 
 def test_a_sequence_resumed_elsewhere_goes_on_within_its_grammar(
@@ -178,7 +178,7 @@ def test_a_grammar_that_fails_ends_its_own_sequence_alone(
             "good": SamplingParams(seed=1, max_tokens=150, grammar=SHORT),
         },
     )
-    last = {name: told[-1] for name, told in outputs(core).items()}
+    last = {name: answer[-1] for name, answer in outputs(core).items()}
 
     assert last["good"].finish_reason is FinishReason.STOP
     assert last["complex"].finish_reason is FinishReason.FAILED
@@ -214,15 +214,15 @@ def test_tokens_without_a_choice_take_no_steps_and_change_nothing(
     grammar = grammars.json_schema(schema)
     tokens: dict[int | None, list[int]] = {}
     steps: dict[int | None, int] = {}
-    # Where probabilities are told, each token is sampled.
+    # Where probabilities are returned, each token is sampled.
     for logprobs in (0, None):
         params = SamplingParams(
             max_tokens=64, grammar=grammar, logprobs=logprobs, **sampling
         )
         ask(core, backend, {"a": params})
-        told = outputs(core)["a"]
-        tokens[logprobs] = [token for output in told for token in output.tokens]
-        steps[logprobs] = sum(bool(output.tokens) for output in told)
+        answer = outputs(core)["a"]
+        tokens[logprobs] = [token for output in answer for token in output.tokens]
+        steps[logprobs] = sum(bool(output.tokens) for output in answer)
     assert tokens[0] == tokens[None]
     assert steps[0] == len(tokens[0])
     # Each token that was sampled takes a step, and with it come those that it forces.

@@ -1,4 +1,4 @@
-"""Marks in grammars, on vocabularies that have them as control tokens, or not."""
+"""Tags in grammars, on vocabularies that have them as control tokens, or not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Bytes:
 
 TOKENS = LLTokenizer(TokenizerWrapper(_Bytes()), eos_token=[256])
 GRAMMAR = 'start: (control_0 until_1)? control_2 "x" control_3\n'
-MARKS = (("<think>",), ("</think>", "[/THINK]"), ("<call>",), ("<end>",))
+CONTROL_TOKENS = (("<think>",), ("</think>", "[/THINK]"), ("<call>",), ("<end>",))
 
 
 def ids(*parts: str) -> list[int]:
@@ -65,7 +65,7 @@ def accepts(grammar: Grammar, tokens: list[int], **controls: int | None) -> bool
 def test_a_mark_is_the_control_token_of_its_name(
     parts: tuple[str, ...], is_match: bool
 ) -> None:
-    grammar = Grammar(GRAMMAR, control_tokens=MARKS)
+    grammar = Grammar(GRAMMAR, control_tokens=CONTROL_TOKENS)
 
     assert accepts(grammar, ids(*parts), **CONTROLS) is is_match
 
@@ -81,7 +81,7 @@ def test_a_mark_is_the_control_token_of_its_name(
     ],
 )
 def test_a_mark_that_the_vocabulary_has_not_is_text(text: str, is_match: bool) -> None:
-    grammar = Grammar(GRAMMAR, control_tokens=MARKS)
+    grammar = Grammar(GRAMMAR, control_tokens=CONTROL_TOKENS)
 
     assert accepts(grammar, list(text.encode())) is is_match
 

@@ -249,7 +249,7 @@ def test_what_cannot_be_enforced_is_refused_with_its_place(
         ),
     ],
 )
-def test_what_llguidance_refuses_is_told_with_its_place(
+def test_what_llguidance_refuses_is_reported_with_its_place(
     schema: Any, path: str, reason: str
 ) -> None:
     with pytest.raises(InvalidGrammar) as caught:

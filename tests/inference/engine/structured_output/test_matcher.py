@@ -25,9 +25,9 @@ def compiler() -> GrammarCompiler:
 def allowed(matcher: GrammarMatcher) -> set[str]:
     """Return what may come next; "" is the end."""
     logits = np.zeros(TOKENS.vocab_size, np.float32)
-    told = matcher.mask(logits)
+    mask = matcher.mask(logits)
     tokens = np.flatnonzero(np.isfinite(logits))
-    assert tokens.tolist() == np.flatnonzero(told).tolist()
+    assert tokens.tolist() == np.flatnonzero(mask).tolist()
     return {"" if token == END else chr(token) for token in tokens}
 
 
