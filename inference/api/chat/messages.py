@@ -10,7 +10,7 @@ from pydantic import Field, Tag
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
 from inference.api.parameters.structured_output import SchemaName
-from inference.api.parameters.value_types import AtMost, Text, by_json_type
+from inference.api.parameters.value_types import MaxItems, Text, by_json_type
 
 _MAX_PARTS = 1024
 
@@ -133,5 +133,5 @@ def _max_messages() -> int:
 Messages = Annotated[
     list[Annotated[ChatMessage, Field(discriminator="role")]],
     Field(min_length=1),
-    AtMost(_max_messages, "messages"),
+    MaxItems(_max_messages, "messages"),
 ]

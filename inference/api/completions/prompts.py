@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 
 from inference.api.body.text_limits import check_sizes
-from inference.api.parameters.value_types import AtMost, Between, NonEmpty, Text
+from inference.api.parameters.value_types import Between, MaxItems, NonEmpty, Text
 
 _Prompts = str | list[str] | list[int] | list[list[int]]
 
@@ -46,13 +46,13 @@ _BY_KIND = Discriminator(
 Prompts = Annotated[
     Annotated[Text, Tag("text")]
     | Annotated[
-        list[Text], Field(min_length=1), AtMost(MAX_PROMPTS, "prompts"), Tag("texts")
+        list[Text], Field(min_length=1), MaxItems(MAX_PROMPTS, "prompts"), Tag("texts")
     ]
     | Annotated[Tokens, Tag("tokens")]
     | Annotated[
         list[Tokens],
         Field(min_length=1),
-        AtMost(MAX_PROMPTS, "prompts"),
+        MaxItems(MAX_PROMPTS, "prompts"),
         Tag("lists of tokens"),
     ],
     _BY_KIND,
@@ -61,13 +61,16 @@ Prompts = Annotated[
 Inputs = Annotated[
     Annotated[NonEmpty, Tag("text")]
     | Annotated[
-        list[NonEmpty], Field(min_length=1), AtMost(MAX_INPUTS, "inputs"), Tag("texts")
+        list[NonEmpty],
+        Field(min_length=1),
+        MaxItems(MAX_INPUTS, "inputs"),
+        Tag("texts"),
     ]
     | Annotated[Tokens, Tag("tokens")]
     | Annotated[
         list[Tokens],
         Field(min_length=1),
-        AtMost(MAX_INPUTS, "inputs"),
+        MaxItems(MAX_INPUTS, "inputs"),
         Tag("lists of tokens"),
     ],
     _BY_KIND,

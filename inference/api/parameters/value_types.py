@@ -65,7 +65,7 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
-class AtMost:
+class MaxItems:
     """The longest an array may be, with an error of its own: ``too_many_messages``.
 
     A limit of the configuration is a function.

@@ -11,8 +11,8 @@ from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
 from inference.api.errors import BadRequest
 from inference.api.parameters.value_types import (
-    AtMost,
     Between,
+    MaxItems,
     NonEmpty,
     Text,
     by_json_type,
@@ -47,7 +47,7 @@ class Drawing(Body):
     ] = ""
     shapes: Annotated[
         list[Annotated[Circle | Label, Field(discriminator="type")]],
-        AtMost(lambda: 3, "shapes"),
+        MaxItems(lambda: 3, "shapes"),
     ] = []
     colour: Literal["red", "blue"] | None = None
     store: Annotated[Any, Unsupported((False,), hint=" Use 'name'.")] = None
