@@ -1,6 +1,6 @@
-"""Prompts that no context can take are refused before anything waits for them.
+"""Refuses prompts that are too long for the model's context, before they are queued.
 
-A worker counts exactly, and refuses with the same words.
+A worker counts exactly, and refuses with the same message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -
     most = context_spec(model).ceiling
     for prompt in prompts:
         if isinstance(prompt, str):
-            # Most are far from it: the estimate is less than two a character.
+            # Most texts are far below the limit: the estimate is under two tokens a
+            # character.
             if len(prompt) <= most:
                 continue
             count = estimate_tokens(prompt, model.vocab_size)

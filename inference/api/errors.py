@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: one table from exception to answer."""
+"""Converts exceptions to errors in OpenAI's format, by one table."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INVALID = "invalid_request_error"
-#: Retry-After where nothing better is known, in seconds.
+#: The default of Retry-After, in seconds.
 RETRY_AFTER_S = 5
-#: How much of a client's own text an error message repeats.
+#: How many characters of a client's text an error message repeats.
 _MAX_QUOTE = 100
 
 
@@ -78,7 +78,7 @@ class ErrorBody(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception as an answer."""
+    """An exception as an HTTP error."""
 
     status: int
     type: str
@@ -163,8 +163,8 @@ _STATUS_TYPES = {429: "rate_limit_error"}
 def failure_of(error: Exception) -> Failure:
     """Return the answer to an exception.
 
-    An exception that the table does not have is a bug: it is logged, and the client
-    sees only the status 500.
+    An exception that is not in the table is a bug: it is logged, and the client sees
+    only a status 500.
     """
     row = next((row for row in _TABLE if isinstance(error, row.exception)), None)
     if row is None and isinstance(error, drf.APIException):

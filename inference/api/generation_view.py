@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCompletion:
-    """What a request has the engine run, and how it is answered."""
+    """The generation requests of a request, and the format of its answer."""
 
     requests: list[GenerationRequest]
     queue: ModelQueue
@@ -44,10 +44,10 @@ class PreparedCompletion:
 
 
 class GenerationView(WorkerView):
-    """What both endpoints have in common."""
+    """What chats and text completions have in common."""
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
-        """Run the requests and answer with what they give."""
+        """Run the requests and return the answer, whole or as a stream."""
         timeout_s = settings.CONFIG.server.request_timeout
         deadline = asyncio.get_running_loop().time() + timeout_s
         body = prepared.body
@@ -56,7 +56,7 @@ class GenerationView(WorkerView):
         generation = Generation()
         is_streaming = False
         try:
-            # The limit is on the whole, so also on what is still to be queued.
+            # The limit applies to the whole answer, including requests not yet queued.
             async with asyncio.timeout_at(deadline):
                 await generation.start(
                     self.get_client(), prepared.requests, prepared.queue
@@ -86,7 +86,7 @@ class GenerationView(WorkerView):
 def answer_header(
     prefix: str, model: Model, body: CompletionParameters
 ) -> AnswerHeader:
-    """Return what every chunk and answer of a request begins with."""
+    """Return the header of every answer and chunk."""
     name = served_name(model, body.model)
     return AnswerHeader.new(prefix, model=name, fingerprint=model.fingerprint)
 
@@ -103,9 +103,9 @@ def generation_requests(
     suffix: str = "",
     echo: bool = False,
 ) -> list[GenerationRequest]:
-    """Return the sequences of a request: those of a prompt together."""
+    """Return the generation requests, those of each prompt together."""
     key = key_of(request)
-    # Without a key there is no owner to keep a prefix for.
+    # Without a key there is no owner to share prefixes with.
     owner = "" if key is None else str(key.owner_id)
     share = key_share(request)
     adapters = adapters_of(model, body.model, body.lora)
@@ -137,16 +137,16 @@ def generation_requests(
 
 
 def _logprobs(body: CompletionParameters) -> int | None:
-    """Return how many to ask for; the best of several is found by its own."""
+    """Return how many logprobs to request; ``best_of`` needs the sampled token's."""
     if body.num_logprobs is None and body.num_sequences > body.n:
         return 0
     return body.num_logprobs
 
 
 def _prompt_logprobs(prompt: str | list[int], body: CompletionParameters) -> int | None:
-    """Return how many to ask for of a prompt that is echoed.
+    """Return how many logprobs to request of a prompt that is echoed.
 
-    The text of token ids comes with their probabilities: only a worker knows it.
+    They also carry the text of a prompt of token ids, which only a worker knows.
     """
     if body.num_logprobs is None and isinstance(prompt, list):
         return 0

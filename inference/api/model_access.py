@@ -1,4 +1,4 @@
-"""Which model a request means, and whether its key may use it."""
+"""Finds the model that a request names, and checks that its key may use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What a route needs of a model; ``code`` is the error of one that has it not."""
+    """What a route requires of a model; ``code`` is the error code if it lacks that."""
 
     verb: str
     kinds: tuple[Kind, ...]
@@ -31,7 +31,7 @@ WRITES = Ability("write text", GENERATIVE, "model_not_generative")
 EMBEDS = Ability("make embeddings", (Kind.EMBEDDING,), "model_not_embedding")
 RANKS = Ability("rank documents", (Kind.RERANKER,), "model_not_reranker")
 
-#: What the kinds are for.
+#: What each kind of model is for, in the words of error messages.
 _HINTS = {
     Kind.CHAT: "It is for chats: POST /v1/chat/completions.",
     Kind.COMPLETION: "It goes on with texts: POST /v1/completions.",
@@ -42,14 +42,14 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class KeyShare:
-    """The key whose share of a model a request takes, and how large that is."""
+    """The key whose fair share a request counts towards, and the key's weight."""
 
     key: str
     weight: float
 
 
 def key_of(request: Request) -> ApiKey | None:
-    """Return the key that a request has, if any."""
+    """Return the API key of a request, if any."""
     return request.auth if isinstance(request.auth, ApiKey) else None
 
 
@@ -57,12 +57,12 @@ def model_find(name: str, key: ApiKey | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
     It makes one query, or none if the row was read within the last second. Raises
-    ModelNotFound or ModelNotAllowed. To a restricted key a model that does not exist
-    looks like one that it may not use.
+    ModelNotFound or ModelNotAllowed. A restricted key gets the same error for a model
+    that does not exist and for one that it may not use.
     """
     allowed = allowed_model_ids(key)
     try:
-        # No database row has a NUL, and PostgreSQL cannot even be asked for one.
+        # PostgreSQL refuses a text with a NUL, and no name has one.
         model = served_model(name.replace("\x00", "\ufffd"))
     except ModelNotFound:
         if allowed is not None:
@@ -74,7 +74,7 @@ def model_find(name: str, key: ApiKey | None) -> Model:
 
 
 def require(model: Model, ability: Ability) -> None:
-    """Refuse a model that cannot do what is asked. Raises BadRequest."""
+    """Refuse a model that lacks an ability. Raises BadRequest."""
     if model.kind not in ability.kinds:
         raise BadRequest(
             f"The model '{model.name}' cannot {ability.verb}. "
@@ -85,7 +85,7 @@ def require(model: Model, ability: Ability) -> None:
 
 
 def key_share(request: Request) -> KeyShare:
-    """Return whose share a request takes: its address's, if it has no key."""
+    """Return the key that a request counts towards, or its address if it has none."""
     key = key_of(request)
     if key is None:
         return KeyShare(f"ip:{request_ip(request)}", 1.0)

@@ -1,4 +1,4 @@
-"""The paths under /v1 that no other route has taken: 404 in JSON."""
+"""Answers 404 in JSON for unknown paths under /v1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UnknownRouteView(OpenView):
-    """Any method on any path; it is no part of the API's description."""
+    """Any method on any path; not in /openapi.json."""
 
     schema = None
 

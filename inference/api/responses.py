@@ -1,4 +1,4 @@
-"""Answers as bytes: JSON objects and event streams."""
+"""HTTP responses: JSON objects and event streams."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def json_response(
     payload: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     """Return the payload as a JSON answer."""
-    # An error message may quote half a surrogate pair from a request. It becomes a
-    # question mark instead of a second error.
+    # An error message may quote half a surrogate pair from a request; it becomes a
+    # question mark, not a second error.
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return HttpResponse(
         text.encode("utf-8", "replace"),
@@ -29,9 +29,9 @@ def json_response(
 class EventStreamResponse(StreamingHttpResponse):
     """A stream of server-sent events.
 
-    Django's own iterator wraps the generator in two more. Closing the outermost would
-    leave the generator's ``finally``, which frees the sequences of a client that has
-    left, to the garbage collector.
+    Django's iterator wraps the generator in two more. Closing the outermost would leave
+    the generator's ``finally``, which frees the sequences of a disconnected client, to
+    the garbage collector.
     """
 
     is_async = True
@@ -42,14 +42,14 @@ class EventStreamResponse(StreamingHttpResponse):
             content_type="text/event-stream; charset=utf-8",
             headers={
                 "Cache-Control": "no-cache",
-                # nginx would hold the events back until its buffer is full.
+                # Without this, nginx holds the events back until its buffer is full.
                 "X-Accel-Buffering": "no",
             },
         )
 
     @property
     def streaming_content(self) -> AsyncIterator[bytes]:
-        """The events; middleware may put others in their place."""
+        """The events; middleware may replace them."""
         return self._events
 
     @streaming_content.setter

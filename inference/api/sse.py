@@ -1,4 +1,4 @@
-"""Server-sent events as bytes."""
+"""Encodes server-sent events."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from json.encoder import encode_basestring
 from typing import Any
 
-#: A comment: clients ignore it, and it shows proxies that the connection is alive.
+#: A comment: clients ignore it, and proxies see that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
-#: Stands in a payload where a Template puts its text.
+#: The placeholder for a Template's text in a payload.
 HOLE = "\x00text\x00"
 
 
@@ -20,14 +20,14 @@ def event(payload: Any) -> bytes:
 
 
 class Template:
-    """An event of which only one text changes.
+    """An event in which only one text changes.
 
-    Most events of a stream are like this, and encoding each one whole would be most of
-    the work.
+    Most events of a stream are like this, and encoding each of them completely would be
+    most of the work.
     """
 
     def __init__(self, payload: Any) -> None:
-        """Take a payload that has HOLE once, in the place of the text."""
+        """Take a payload that contains HOLE once, in place of the text."""
         before, after = event(payload).split(json.dumps(HOLE).encode())
         self._before = before
         self._after = after

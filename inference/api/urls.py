@@ -16,8 +16,8 @@ from inference.api.tokens.view import (
     TokenizeView,
 )
 
-#: The paths under which clients of other servers look for a route. They lead to the
-#: same views, and /openapi.json leaves them out.
+#: Paths that clients of other servers use. They lead to the same views, and
+#: /openapi.json omits them.
 _ALIASES = {
     "rerank": (RerankView, ("rerank", "reranking", "v1/reranking", "v2/rerank")),
     "tokenize": (TokenizeView, ("tokenize",)),

@@ -1,8 +1,8 @@
-"""REST framework's view, made asynchronous: a request that waits holds no thread.
+"""An asynchronous REST framework view: a request that waits holds no thread.
 
-What talks to the database and to Redis (authentication, permission, throttle,
-reading the body, finding the model) runs in one visit to a thread; then the
-handler waits in the event loop for as long as an answer takes.
+Everything that uses the database or Redis (authentication, permission, throttle,
+reading the body, finding the model) runs in one call to a thread; then the handler
+waits in the event loop until the answer is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class JSONNegotiation(DefaultContentNegotiation):
-    """Answers in JSON whatever Accept asks for.
+    """Selects JSON whatever the Accept header says.
 
     Clients that want a stream ask for text/event-stream.
     """
@@ -50,17 +50,17 @@ class ApiView(APIView):
     http_method_names = ["get", "head", "post"]
     view_is_async = True
     content_negotiation_class: type[BaseContentNegotiation] = JSONNegotiation
-    #: False for views that let everybody in and read no row.
+    #: False for views that need no key and read no row.
     needs_thread = True
 
     def prepare(self, request: Request) -> Any:
-        """Do what needs the database, in a thread, once the caller is let in.
+        """Do what needs the database, in a thread, once the caller has access.
 
-        May raise every exception that ``inference.api.errors`` has an answer for.
+        May raise every exception in the table of ``inference.api.errors``.
         """
 
     def enter(self, request: HttpRequest) -> Any:
-        """Let the caller in, read the body, and prepare: all that runs in a thread."""
+        """Check the caller's access, read the body, and prepare; runs in a thread."""
         self.initial(self.request, *self.args, **self.kwargs)
         _read_body(request)
         return self.prepare(self.request)
@@ -68,7 +68,7 @@ class ApiView(APIView):
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Answer the request; every exception becomes an answer too."""
+        """Answer the request; exceptions become answers too."""
         self.args = args
         self.kwargs = kwargs
         self.headers: dict[str, str] = {}
@@ -82,10 +82,10 @@ class ApiView(APIView):
             response: HttpResponseBase = await handler(self.request, prepared)
         except Exception as error:
             response = self.handle_exception(error)
-        # Not finalize_response: that is for answers that still have to be rendered.
+        # Not finalize_response: that is for responses that still have to be rendered.
         for name, value in self.headers.items():
             response[name] = value
-        # Pages get these two from SecurityMiddleware and CommonMiddleware.
+        # Pages get these two headers from SecurityMiddleware and CommonMiddleware.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
@@ -94,8 +94,7 @@ class ApiView(APIView):
     def get_handler(self, method: str) -> Callable[..., Any]:
         """Return the method's handler. Raises MethodNotAllowed.
 
-        This comes before the key is looked at: it needs no thread and gives nothing
-        away.
+        This comes before the key is checked: it needs no thread and reveals nothing.
         """
         if method.lower() not in self.http_method_names:
             raise MethodNotAllowed(method)
@@ -106,7 +105,7 @@ class ApiView(APIView):
 
 
 class OpenView(ApiView):
-    """A view that anybody may call without a key; it reads no row."""
+    """A view without authentication; it reads no row."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -114,7 +113,7 @@ class OpenView(ApiView):
 
 
 def _check_envelope(request: HttpRequest) -> None:
-    """Refuse what no view need look at. Raises BodyTooLarge or DisallowedHost."""
+    """Refuse requests by their headers alone. Raises BodyTooLarge or DisallowedHost."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length) > limit:
@@ -123,10 +122,9 @@ def _check_envelope(request: HttpRequest) -> None:
 
 
 def _read_body(request: HttpRequest) -> None:
-    """Read a body up to the limit and say how long it is. Raises BodyTooLarge.
+    """Read a body up to the limit and set its length. Raises BodyTooLarge.
 
-    REST framework takes a body that came in chunks, without a Content-Length, for an
-    empty one.
+    REST framework treats a chunked body, without a Content-Length, as empty.
     """
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:

@@ -1,4 +1,4 @@
-"""The base of views whose requests run on the workers of a model."""
+"""The base class of views whose requests run on a model's workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class WorkerView(ApiView):
-    """A view that is limited by key, measured, and sends requests to workers."""
+    """A view with limits per key and metrics, which sends requests to workers."""
 
     required_scope = Scope.INFERENCE
     throttle_classes = [InferenceThrottle]
@@ -51,13 +51,13 @@ class WorkerView(ApiView):
         return response
 
     def get_client(self) -> Client:
-        """Return what runs requests; a seam for tests."""
+        """Return the client of the workers; tests replace it."""
         return get_client()
 
     def find_model(
         self, request: Request, name: str, ability: Ability | None = None
     ) -> Model:
-        """Return the model that a request names, if it can do what is asked.
+        """Return the model that a request names, if it has the ability.
 
         Raises what model_find raises, and BadRequest.
         """
@@ -70,10 +70,8 @@ class WorkerView(ApiView):
     async def run_whole(
         self, requests: Sequence[ModelRequest], queue: ModelQueue
     ) -> list[list[Event]]:
-        """Run requests to their ends; return the events of each.
-
-        Raises InferenceError.
-        """
+        """Run requests until they end; return the events of each. Raises
+        InferenceError."""
         timeout_s = settings.CONFIG.server.request_timeout
         events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()

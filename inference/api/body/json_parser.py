@@ -1,4 +1,4 @@
-"""JSON, read strictly: what is ambiguous or cannot be kept is refused."""
+"""A strict JSON parser: refuses what is ambiguous or would lose information."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.api.errors import BadRequest, quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: More digits than any field can hold, and few enough to read at once.
+#: The most digits of a number: more than any field can hold, and quick to parse.
 _MAX_DIGITS = 64
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -22,8 +22,8 @@ _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 class StrictJSONParser(BaseParser):
     """Reads a body of JSON in UTF-8.
 
-    Refuses what Python's parser lets by: duplicate keys, of which readers take
-    different ones, NaN and Infinity, and numbers that do not fit.
+    Refuses what Python's parser accepts: duplicate keys (other parsers may keep another
+    one), NaN and Infinity, and numbers that do not fit.
     """
 
     media_type = "application/json"

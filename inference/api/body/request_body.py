@@ -1,8 +1,7 @@
-"""The base of every request's body: a pydantic model, read strictly.
+"""The base class of request bodies: a strict pydantic model.
 
 A member is a field; its docstring is its description in /openapi.json, which is made
-from the same models. What pydantic finds wrong is worded in
-``body.validation_errors``.
+from the same models. ``body.validation_errors`` turns pydantic's errors into the API's.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ _ABOUT = ("description", "default")
 class Body(BaseModel):
     """An object with these members and no others.
 
-    A null counts as not given: OpenAI's clients send one for what their caller left
-    out.
+    A null counts as not given: OpenAI's clients send null for members that their caller
+    left out.
     """
 
     model_config = ConfigDict(
@@ -41,7 +40,7 @@ class Body(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    #: The members, as a client knows them: pydantic has names of its own.
+    #: The members by their names in JSON; pydantic uses the names of the fields.
     _names: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -62,7 +61,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _prepare(cls, body: Any) -> Any:
-        """Leave out what is null, and all unknown members but the first.
+        """Drop members that are null, and all unknown members but the first.
 
         There may be hundreds of thousands, and pydantic would list each.
         """
@@ -97,7 +96,7 @@ class Body(BaseModel):
 
 
 def _nullable(schema: JsonSchemaValue) -> JsonSchemaValue:
-    """Return the schema of a member that may be null, like one that is not given."""
+    """Return the schema of a member where null means the same as not given."""
     about = {name: schema[name] for name in _ABOUT if schema.get(name) is not None}
     rule = {name: value for name, value in schema.items() if name not in _ABOUT}
     if rule.get("anyOf", ())[-1:] != [{"type": "null"}]:

@@ -1,4 +1,4 @@
-"""How much text a request may have: the configuration's limits."""
+"""Checks the size of a request's texts against the configured limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenAI's API has and this one does not: refused by name, never ignored."""
+"""Members of OpenAI's API that are not supported: refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-#: Values of a member that says what an object is; and what to do instead.
+#: Unsupported values of a member ``type`` or ``role``, and what to use instead.
 UNSUPPORTED_VALUES = {
     # Parts of a message.
     ("type", "file"): "Only text is.",
@@ -22,17 +22,17 @@ UNSUPPORTED_VALUES = {
     ("type", "refusal"): "Only an assistant's message has refusals.",
     # Tools.
     ("type", "custom"): "Only functions are.",
-    # A role that OpenAI has given up.
+    # A role that OpenAI has deprecated.
     ("role", "function"): "Use 'tool', with the 'tool_call_id' of the call.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """The rule of a member that is not served, but may ask for nothing.
+    """The rule of a member that is unsupported unless its value asks for nothing.
 
-    Clients send such values without being asked to. ``values`` are these; ``any_text``
-    accepts every string: a label without an effect on the answer.
+    Many clients send such values by default. ``values`` are the accepted ones;
+    ``any_text`` accepts every string: a label without an effect on the answer.
     """
 
     values: tuple[Any, ...] = ()
@@ -52,7 +52,7 @@ class Unsupported:
         )
 
     def accepted(self) -> str:
-        """Return in words what it may be; "" is nothing but null."""
+        """Return the accepted values in words; "" if only null is accepted."""
         if self.any_text:
             return "any string"
         return " or ".join(json.dumps(value) for value in self.values)
@@ -75,7 +75,7 @@ class Unsupported:
 
 
 def unsupported_members(model: type[BaseModel]) -> dict[str, Unsupported]:
-    """Return the members of a body that are not served, by name."""
+    """Return the unsupported members of a body, by name."""
     return {
         name: rule
         for name, field in model.model_fields.items()

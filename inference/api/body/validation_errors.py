@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a body, in the words of an error of the API."""
+"""Turns pydantic's validation errors into errors of the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-#: The code and the sentence of an error that is one of its own, by its type.
+#: Pydantic's error types that have an error code of their own, with their messages.
 _SENTENCES = {
     "extra_forbidden": ("unknown_parameter", "Unknown parameter: '{path}'."),
     "too_many": (
@@ -27,7 +27,7 @@ _SENTENCES = {
         "Unsupported parameter: '{path}' is not served here; {rule}",
     ),
 }
-#: The broken rule, by pydantic's type of error; the names are of its context.
+#: The violated rule in words, by pydantic's error type; formatted with its context.
 _RULES = {
     "between": "it must be {rule}",
     "broken_rule": "{rule}",
@@ -41,7 +41,7 @@ _RULES = {
     "too_short": "it must have at least {min_length} element",
     "union_tag_invalid": "'{tag}' is none of {expected_tags}",
 }
-#: What was expected of a value of another type, by pydantic's type of error.
+#: The expected type in words, by pydantic's error type.
 _EXPECTED = {
     "between": "{expected}",
     "bool_type": "a boolean",
@@ -96,7 +96,7 @@ def missing(path: str) -> BadRequest:
 
 
 def bad_request(error: ValidationError, value: Any, at: str = "") -> BadRequest:
-    """Return the error for the first fault; what is missing comes last.
+    """Return the error for the first fault; missing members come last.
 
     ``value`` is what was validated, ``at`` its place in the body.
     """
@@ -114,7 +114,7 @@ def bad_request(error: ValidationError, value: Any, at: str = "") -> BadRequest:
 
 def _in_words(kind: str, value: Any, path: str, context: dict[str, Any]) -> BadRequest:
     if kind.startswith("union_tag"):
-        # The fault is that of the member that says which kind of object this is.
+        # The error belongs to the member that says which kind of object this is.
         tag = context["discriminator"].strip("'")
         path, value = f"{path}.{tag}", value.get(tag)
     path += context.get("at", "")
@@ -152,7 +152,7 @@ def _is(expected: str, value: Any) -> bool:
 def _path(fault: ErrorDetails, value: Any, at: str) -> str:
     """Return the place of a fault as ``messages[0].content``.
 
-    pydantic's own place has the names of a union's alternatives too; those are no
+    Pydantic's location also contains the names of a union's alternatives, which are not
     members of the body.
     """
     path, place = at, value

@@ -1,4 +1,4 @@
-"""Whether the last message of a chat is answered, or continued."""
+"""Decides whether the last message of a chat is answered or continued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the messages of a request to those of a prompt: what holds among them."""
+"""Validates the messages of a chat and converts them to those of a prompt."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
     from inference.api.chat.messages import ChatMessage, RefusalPart
 
-#: OpenAI joins nothing: it sees parts. What a template sees is one text.
+#: What joins the text parts of a message: a chat template gets one text.
 _PART_SEPARATOR = "\n"
 
 
 def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
-    """Return the messages, each tool's with the name of the function.
+    """Return the messages; tool messages get the name of their function.
 
-    Every call is answered by a tool's message before any other message, and only
-    calls are answered. Raises BadRequest for that, and for texts that are too
-    large.
+    Raises BadRequest unless every call is answered by a tool message before any other
+    message, for tool messages without a call, and for texts that are too large.
     """
     found = [_message(message, index) for index, message in enumerate(messages)]
     sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
@@ -34,7 +33,7 @@ def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
 
 
 def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
-    """Return what the parts of a message say as one text."""
+    """Return the text parts of a message as one text."""
     if isinstance(content, str):
         return content
     return _PART_SEPARATOR.join(

@@ -1,4 +1,4 @@
-"""The messages of a chat request, one model a role."""
+"""The messages of a chat request: one pydantic model per role."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class TextPart(Body):
-    """A part of a message."""
+    """A text part of a message."""
 
     type: Literal["text"]
     text: Text
 
 
 class RefusalPart(Body):
-    """A part in which an assistant has refused."""
+    """A refusal in an assistant's message."""
 
     type: Literal["refusal"]
     refusal: Text
@@ -39,7 +39,7 @@ Content = Annotated[
     ],
     _BY_JSON_TYPE,
 ]
-#: An assistant may have refused: then the refusal is what it said.
+#: The text of an assistant's message may be a refusal.
 AssistantContent = Annotated[
     Annotated[Text, Tag("string")]
     | Annotated[
@@ -59,7 +59,7 @@ class CalledFunction(Body):
 
 
 class ToolCallParam(Body):
-    """A tool call of an earlier answer."""
+    """A tool call in an earlier answer."""
 
     id: _Name
     type: Literal["function"]
@@ -75,7 +75,7 @@ class SystemMessage(Body):
 
 
 class DeveloperMessage(Body):
-    """Instructions for the model, by their newer name."""
+    """Instructions for the model; the newer name of the system message."""
 
     role: Literal["developer"]
     content: Content
@@ -83,7 +83,7 @@ class DeveloperMessage(Body):
 
 
 class UserMessage(Body):
-    """What a user says."""
+    """A message of the user."""
 
     role: Literal["user"]
     content: Content
@@ -105,7 +105,7 @@ class AssistantMessage(Body):
     annotations: Annotated[Any, Unsupported(([],))] = None
     audio: Annotated[Any, Unsupported()] = None
     function_call: Annotated[Any, Unsupported(hint=" Use 'tool_calls'.")] = None
-    # LiteLLM's, in what it gives its callers to send back.
+    # A member that LiteLLM adds to answers, and that its users send back.
     provider_specific_fields: Annotated[Any, Unsupported(({}, {"refusal": None}))] = (
         None
     )

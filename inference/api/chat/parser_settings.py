@@ -1,4 +1,4 @@
-"""How the answers of a chat request are parsed."""
+"""The settings of the output parser for a chat request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def parser_settings(
     prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
 ) -> ParserSettings | None:
-    """Return how to parse the answers; None where they are content as they come."""
+    """Return how to parse the answers; None if their whole text is content."""
     is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
     if not use.may_call and not is_marked:
         return None

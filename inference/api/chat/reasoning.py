@@ -1,4 +1,4 @@
-"""Reasoning: how long a model may think, and where an answer has its thoughts."""
+"""Reasoning parameters: effort, thinking budget, and where thoughts are returned."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from inference.prompts.chat import Prompt
 
-#: -1 is no limit, as llama-server has it.
+#: -1 means no limit, as in llama-server.
 _Budget = Annotated[int, Between(-1, MAX_TOKENS)]
 _BUDGET: TypeAdapter[int] = TypeAdapter(_Budget, config={"strict": True})
-#: Qwen's name, vLLM's, and llama-server's two.
+#: The members that set a thinking budget: Qwen's name, vLLM's, llama-server's two.
 _BUDGETS = (
     "thinking_budget",
     "thinking_token_budget",
@@ -34,35 +34,35 @@ _BUDGETS = (
 
 
 class Reasoning(Body):
-    """OpenRouter's object: an effort, or a thinking budget, or both."""
+    """OpenRouter's object: an effort, a thinking budget, or both."""
 
     effort: Effort | None = None
     max_tokens: _Budget | None = None
 
 
 class ReasoningParameters(TemplateParameters):
-    """How long the model may think, under the names of several servers."""
+    """The reasoning parameters, under the names of several servers."""
 
     reasoning_format: Literal["auto", "deepseek", "none"] = "auto"
-    """auto and deepseek put the model's thoughts into reasoning_content, none leaves
-    them in content, between their tags. Not in OpenAI's API."""
+    """``auto`` and ``deepseek`` return the reasoning as reasoning_content; ``none``
+    leaves it in content, between its tags. Not in OpenAI's API."""
     reasoning: Reasoning | None = None
-    """Both effort and budget: OpenRouter's object. Not in OpenAI's API."""
+    """OpenRouter's object: effort, thinking budget, or both. Not in OpenAI's API."""
     thinking_budget: _Budget | None = None
-    """The most tokens that the model thinks; then its thought is closed and it answers.
-    0 is no thinking, -1 no limit. Not in OpenAI's API."""
+    """The maximum number of reasoning tokens; then the model must answer. 0 disables
+    reasoning, -1 is no limit. Not in OpenAI's API."""
     thinking_token_budget: _Budget | None = None
-    """The same, by vLLM's name. Not in OpenAI's API."""
+    """vLLM's name for thinking_budget. Not in OpenAI's API."""
     thinking_budget_tokens: _Budget | None = None
-    """The same, by llama-server's name in a request. Not in OpenAI's API."""
+    """llama-server's name for thinking_budget in a request. Not in OpenAI's API."""
     reasoning_budget_tokens: _Budget | None = None
-    """The same, by llama-server's other name. Not in OpenAI's API."""
+    """llama-server's other name for thinking_budget. Not in OpenAI's API."""
 
 
 def effort_of(body: ReasoningParameters) -> str | None:
-    """Return how long the model is to think, if a member says it.
+    """Return the reasoning effort, if requested.
 
-    Raises BadRequest where two differ.
+    Raises BadRequest if two members differ.
     """
     inner = None if body.reasoning is None else body.reasoning.effort
     effort: str | None = _agreed(
@@ -72,9 +72,9 @@ def effort_of(body: ReasoningParameters) -> str | None:
 
 
 def budget_of(body: ReasoningParameters) -> int | None:
-    """Return how many tokens the model may think, if a member limits them.
+    """Return the thinking budget in tokens, if requested.
 
-    Raises BadRequest where two differ.
+    Raises BadRequest if two members differ.
     """
     given = {name: getattr(body, name) for name in _BUDGETS}
     if body.reasoning is not None:
@@ -91,7 +91,7 @@ def budget_of(body: ReasoningParameters) -> int | None:
 
 
 def _agreed(given: Mapping[str, Any]) -> Any:
-    """Return what all members say; None is not given."""
+    """Return the value that all given members agree on; None is not given."""
     found = {path: value for path, value in given.items() if value is not None}
     first: str | None = None
     for name, value in found.items():
@@ -105,10 +105,10 @@ def _agreed(given: Mapping[str, Any]) -> Any:
 
 
 def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | None:
-    """Return the limit of what is thought before the answer to a prompt.
+    """Return the thinking budget for the answer to a prompt.
 
-    Raises RequestRejected where the model is not known to think: the limit would
-    have no effect.
+    Raises RequestRejected if the model is not known to reason: the limit would have no
+    effect.
     """
     if max_tokens is None:
         return None

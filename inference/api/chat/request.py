@@ -19,14 +19,14 @@ from inference.api.parameters.value_types import Between
 
 
 class Prediction(Body):
-    """Text that the answer may repeat."""
+    """Text that the answer is expected to repeat."""
 
     type: Literal["content"]
     content: Content
 
 
 class UnsupportedChatParameters(Body):
-    """OpenAI's members that are not served here."""
+    """OpenAI's members that are not supported."""
 
     audio: Annotated[Any, Unsupported()] = None
     function_call: Annotated[
@@ -49,47 +49,47 @@ class UnsupportedChatParameters(Body):
 class ChatCompletionRequest(
     UnsupportedChatParameters, CompletionParameters, ReasoningParameters
 ):
-    """A conversation, and how it is to be answered."""
+    """A conversation, and how to answer it."""
 
     messages: Messages
-    """The conversation. The limits are the configuration's."""
+    """The conversation. The configuration limits its size."""
     max_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
-    """The most tokens of the answer. Default: the model's own, else the
+    """The maximum number of tokens of the answer. Default: the model's own, else the
     configuration's."""
     max_completion_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
     """The same as max_tokens."""
     # vLLM's names.
     continue_final_message: bool | None = None
-    """Continue the last message instead of answering it. Default: true where it is the
+    """Continue the last message instead of answering it. Default: true if it is the
     assistant's. Not in OpenAI's API."""
     add_generation_prompt: bool | None = None
-    """The opposite. Not in OpenAI's API."""
+    """The opposite of continue_final_message. Not in OpenAI's API."""
     logprobs: bool = False
-    """Return how likely each token was, before any sampler."""
+    """Return the logprob of each token, from the model's logits before any sampler."""
     top_logprobs: Annotated[int, Between(0, MAX_LOGPROBS)] = 0
-    """Return this many of the likeliest tokens too; with logprobs."""
+    """Return this many of the most likely tokens too. Requires logprobs."""
     prediction: Prediction | None = None
-    """Text that the answer may repeat. It changes no answer: where the answer is that
-    text, it comes faster."""
+    """Text that the answer is expected to repeat. It never changes the answer: where it
+    is right, the answer comes faster."""
     tool_choice: ToolChoice = "auto"
-    """none, auto, required, the name of one function, or the tools that are allowed.
-    Calls that are required match their schema."""
+    """none, auto, required, the name of one function, or the allowed tools. Required
+    calls always match their schema."""
     parallel_tool_calls: bool = True
-    """Let an answer have several calls, where the model's template knows them."""
+    """Allow several calls in one answer, if the model's template supports it."""
 
     @property
     def num_logprobs(self) -> int | None:
-        """The likeliest tokens beside each token of an answer; None is no logprobs."""
+        """How many alternatives each token's logprobs have; None is no logprobs."""
         return self.top_logprobs if self.logprobs else None
 
     @property
     def predicted_text(self) -> str:
-        """Text that the answer may repeat."""
+        """Text that the answer is expected to repeat."""
         return "" if self.prediction is None else text_of(self.prediction.content)
 
     @property
     def token_limit(self) -> int | None:
-        """The most tokens of the answer, if the request says it."""
+        """The maximum number of tokens of the answer, if requested."""
         return self.max_tokens or self.max_completion_tokens
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
-"""Strict tools that need not be called: text is free, and calls match their schemas.
+"""Grammars for optional strict tools: free text, and calls that match their schemas.
 
-The grammar of the whole answer is text in which no call begins, and calls. Where one
-begins depends on the output parser: at a mark; or, in formats without one, at a line
-that begins with an object that names one of the tools.
+The grammar of the whole answer alternates between text in which no call begins, and
+calls. The output parser decides where a call begins: at a mark; or, in formats without
+one, at a line that begins with an object that names one of the tools.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _ANY = "/(?s:.*)/"
 _KEY = r"/[^<>\r\n]+/"
 _W = r"[ \t\r\n]*"
-#: What may stand in a line before a call that no mark announces: the parser's rule.
+#: What may precede a call without a mark in its line, as in the output parser.
 _BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
 
 
 def strict_grammar(prompt: Prompt, use: ToolUse) -> Grammar | None:
-    """Return what an answer must be that may be text or calls, some of them strict.
+    """Return the grammar of an answer that may be text or calls, some of them strict.
 
-    None where no tool is strict. Raises BadRequest where the model's format cannot
-    hold to a schema.
+    None if no tool is strict. Raises BadRequest if the schema cannot be enforced in the
+    model's format.
     """
     if not use.is_strict:
         return None
@@ -47,7 +47,8 @@ class _Writer(GrammarWriter):
     """Writes the grammar of text with calls in it."""
 
     def after_marks(self, use: ToolUse) -> str:
-        """Return the answer where a mark begins each call, or several in a row."""
+        """Return the rule of an answer where a mark begins each call, or several in a
+        row."""
         framing = self.framing
         opener = framing.openers[0]
         number = self.number((*framing.openers, *self._thoughts()))
@@ -62,7 +63,7 @@ class _Writer(GrammarWriter):
         return f"(open_{number} {calls})* without_{number}"
 
     def in_place_of_content(self, use: ToolUse) -> str:
-        """Return the answer where content is announced: it is that, or calls."""
+        """Return the rule of an answer where content has a mark: content, or calls."""
         framing, pair = self.framing, self.framing.call
         calls = tuple(
             f"{framing.separator or ''}{pair.before_name}{tool.name}{pair.between}"
@@ -73,7 +74,8 @@ class _Writer(GrammarWriter):
         return f"({self.calls(use)} | {content})"
 
     def in_lines(self, use: ToolUse) -> str:
-        """Return the answer where a line may be a call: an object, its name first."""
+        """Return the rule of an answer where a line may be a call: an object, its name
+        first."""
         names = "|".join(tool.name for tool in use.may_call)
         name = rf"{_BEFORE_OBJECT}\{{{_W}\"name\"{_W}:{_W}"
         free = rf"{_ANY} & ~/((?s:.*)\n)?{name}\"({names})\"(?s:.*)/"
@@ -92,7 +94,7 @@ class _Writer(GrammarWriter):
         return f"({' | '.join(calls)})* free"
 
     def arguments(self, index: int, tool: Tool) -> str:
-        """Return what matches a tool's arguments: all, if it is not strict."""
+        """Return what matches a tool's arguments: any JSON if it is not strict."""
         if tool.strict:
             return super().arguments(index, tool)
         pair = self.framing.parameter
@@ -103,12 +105,12 @@ class _Writer(GrammarWriter):
         return f"({head} {_KEY} {between} {self.up_to(pair.after)})*"
 
     def head(self, tool: Tool) -> str:
-        """Return what comes before a call's arguments; its mark has been written."""
+        """Return what comes before a call's arguments, after its mark."""
         head = super().head(tool)
         if self.framing.openers and not self.framing.begin:
             return head.removeprefix(self.framing.openers[0])
         return head
 
     def _thoughts(self) -> tuple[str, ...]:
-        """Return what begins a thought, which no text of the answer may do."""
+        """Return what begins reasoning, which no text of the answer may contain."""
         return self.output_parser.reasoning.begin if self.prompt.reasons else ()

@@ -1,4 +1,4 @@
-"""What of a chat request has to do with its prompt, besides the messages."""
+"""The parameters of a chat request that go to the chat template."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from inference.api.parameters.json_object import AnyJson
 
 _MAX_VARIABLES_BYTES = 16 * 1024
 
-#: OpenAI's words for how long a model is to think, and what else templates know.
+#: OpenAI's reasoning efforts, and others that chat templates know.
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class TemplateParameters(Body):
-    """What the model's chat template writes besides the messages."""
+    """What the chat template gets besides the messages."""
 
     tools: Tools = []
     """Functions that the model may call. Their parameters are a JSON schema."""
@@ -23,5 +23,5 @@ class TemplateParameters(Body):
     """Variables of the model's chat template, such as enable_thinking. Not in OpenAI's
     API."""
     reasoning_effort: Effort | None = None
-    """How long the model thinks, in the words of its template; none switches it off.
-    Refused where the template has no variable for it."""
+    """How much the model reasons, as its template names it; none disables reasoning.
+    Refused if the template has no variable for it."""

@@ -1,7 +1,8 @@
-"""Grammars of answers: calls, or a constrained answer, and what is thought before.
+"""Grammars of whole answers: reasoning, then tool calls or structured output.
 
-A grammar holds for all that a model writes. So where the model may think first, or
-may call instead of answering, the grammar says that too, in the model's own format.
+A grammar applies to everything that a model writes. So if the model may reason first,
+or may call a tool instead of answering, the grammar includes that, in the model's own
+format.
 """
 
 from __future__ import annotations
@@ -35,20 +36,19 @@ _OF_CLOSED = {
     *("$schema", "$defs", "definitions", "title", "description"),
     *("type", "properties", "required"),
 }
-#: What can be enforced of a string that is written without quotes.
+#: Patterns of strings that can be enforced without quotes.
 _OF_BARE_STRINGS = {"type", "enum", "const"}
-#: What cannot be in a key that stands in a tag.
+#: Characters that a key in a tag cannot have.
 _UNTAGGABLE = re.compile(r"[<>\r\n]|^\s|\s$|^$")
 
 
 def answer_grammar(
     prompt: Prompt, use: ToolUse, answer: Grammar | None
 ) -> Grammar | None:
-    """Return what an answer must be, from its first token on; None is anything.
+    """Return the grammar of an answer from its first token on; None is anything.
 
-    ``answer`` is what its content must be. The schemas of tools that must be called
-    have been checked. Raises BadRequest where the model's format cannot hold to
-    one.
+    ``answer`` is the grammar of its content. The schemas of required tools have been
+    checked. Raises BadRequest if one cannot be enforced in the model's format.
     """
     if answer is None and not use.must_call:
         return None
@@ -136,7 +136,7 @@ class GrammarWriter:
         return self.rule("call", " | ".join(names))
 
     def thinking(self) -> str:
-        """Return what comes before the answer: a thought, if the model wants one."""
+        """Return what comes before the answer: reasoning, if the model may reason."""
         if not self.prompt.reasons:
             return ""
         reasoning = self.output_parser.reasoning
@@ -157,8 +157,8 @@ class GrammarWriter:
     def _call(self, index: int, tool: Tool) -> str:
         pair = self.framing.call
         if (self.framing.begin + pair.before_name).startswith("{"):
-            # All of it in one schema: a lexer that waits for '{"name": ' would not
-            # see the beginning of an answer that is JSON, too.
+            # The whole call is one schema: a lexer that waits for '{"name": ' would not
+            # recognize the beginning of an answer that is JSON, too.
             prepared = prepare_schema(_closed(tool.parameters))
             body = _object_of_call(pair, tool.name, prepared.body)
             return self.json(f"whole_{index}", prepared.document(body))
@@ -205,7 +205,7 @@ class GrammarWriter:
     def _bare(
         self, schema: Mapping[str, Any], after: str, tool: Tool, path: str
     ) -> str:
-        """Return the rule of a string without quotes, and of what follows it."""
+        """Return the rule of an unquoted string and of what follows it."""
         for keyword in schema:
             if keyword not in _OF_BARE_STRINGS:
                 where = f"{path}.{keyword}"
@@ -217,7 +217,7 @@ class GrammarWriter:
         return self.up_to(after)
 
     def up_to(self, after: str) -> str:
-        """Return what matches a text without quotes, and what follows it."""
+        """Return what matches an unquoted text and what follows it."""
         end = after.strip()
         space = after[after.index(end) + len(end) :]
         return f"{self.until(end)} {self.text(space)}"
@@ -234,7 +234,8 @@ class GrammarWriter:
         return self.rule(name, f"%json {json.dumps(schema, ensure_ascii=False)}")
 
     def text(self, text: str) -> str:
-        """Return what matches a text, its marks as control tokens where they are."""
+        """Return what matches a text, its marks as control tokens if the vocabulary has
+        them."""
         parts = []
         for part in filter(None, self._mark.split(text)):
             if self._mark.fullmatch(part):
@@ -273,8 +274,8 @@ def _object_of_call(pair: PairFraming, name: str, arguments: Any) -> dict[str, A
 def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the schema with no arguments but those it names, unless it allows any.
 
-    JSON Schema would let a model make some up, which no function takes. Formats in
-    tags have no place for them.
+    JSON Schema allows additional properties by default, but no function takes invented
+    arguments. Formats with tags cannot represent them.
     """
     properties = parameters.get("properties", {})
     is_whole = parameters.keys() <= _OF_CLOSED and properties
@@ -284,7 +285,7 @@ def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(schema: Any, prepared: PreparedSchema) -> dict[str, Any]:
-    """Return what a schema that only refers to others refers to."""
+    """Return the schema that a chain of references leads to."""
     seen: set[str] = set()
     while isinstance(schema, dict) and set(schema) == {"$ref"}:
         name = schema["$ref"].removeprefix("#/$defs/")

@@ -1,4 +1,4 @@
-"""What a chat request says about calls: which functions, whether, how many."""
+"""Which functions the answer to a chat request may or must call, and how many."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class ToolUse:
     """Which functions the model may call, and whether it must.
 
-    ``tools`` are shown to the model, ``may_call`` those of them that it may call.
-    ``must_call`` rules out every other answer; ``max_calls`` None is any number.
+    The model sees ``tools``; it may call those in ``may_call``. ``must_call`` excludes
+    every other answer; ``max_calls`` None is any number.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -39,9 +39,9 @@ class ToolUse:
 
 
 def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
-    """Return what a request says about calls. Raises BadRequest.
+    """Return a request's use of tools. Raises BadRequest.
 
-    ``grammar`` is what an answer must match that is no call.
+    ``grammar`` applies to answers without calls.
     """
     tools = functions_of(body.tools)
     mode, names = _choice(body.tool_choice)
@@ -63,15 +63,16 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
     named = tuple(tool for tool in tools if names is None or tool.name in names)
     if must_call:
         _check_end(body)
-    # Where calls are only possible beside an answer of a given form, the grammar of
-    # that answer has them too.
+    # If the answer has a grammar and calls are optional, that grammar includes the
+    # calls.
     if must_call or grammar is not None:
         for index, tool in enumerate(tools):
             if tool in named:
                 check_enforceable(tool, index)
     is_one = isinstance(body.tool_choice, NamedTool)
     return ToolUse(
-        # One of several is chosen from all; what is not allowed is not shown.
+        # To choose one function the model still sees all; it never sees tools that are
+        # not allowed.
         tools=tools if is_one else named,
         may_call=named,
         must_call=must_call,
@@ -80,7 +81,7 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
 
 
 def _choice(choice: ToolChoice) -> tuple[str, tuple[str, ...] | None]:
-    """Return the mode, and the names of the functions; None is all of them."""
+    """Return the mode and the names of the allowed functions; None is all of them."""
     if isinstance(choice, str):
         return choice, None
     if isinstance(choice, NamedTool):
@@ -90,7 +91,7 @@ def _choice(choice: ToolChoice) -> tuple[str, tuple[str, ...] | None]:
 
 
 def _check_end(body: ChatCompletionRequest) -> None:
-    """Refuse what takes the end of the answer away from the grammar of calls."""
+    """Refuse parameters that let an answer end in the middle of its calls."""
     for name in ("ignore_eos", "min_tokens"):
         if getattr(body, name):
             raise BadRequest(

@@ -1,4 +1,4 @@
-"""The tools of a chat request, and whether the model must call one."""
+"""The members ``tools`` and ``tool_choice`` of a chat request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_TOOLS = 128
 
 
 def _schema_of_object(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a function's arguments, saying that they are an object."""
+    """Return the schema of a function's arguments with its type: object."""
     kinds = schema.get("type", "object")
     if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
         raise broken_rule("arguments are an object", at=".type")
@@ -47,7 +47,7 @@ class FunctionDefinition(Body):
 
 
 class FunctionTool(Body):
-    """A tool. Only functions are served."""
+    """A tool. Only functions are supported."""
 
     type: Literal["function"]
     function: FunctionDefinition
@@ -60,7 +60,7 @@ class FunctionName(Body):
 
 
 class NamedTool(Body):
-    """One of ``tools``, by the name of its function."""
+    """One of ``tools``, named by its function."""
 
     type: Literal["function"]
     function: FunctionName
@@ -92,7 +92,7 @@ ToolChoice = Annotated[
 
 
 def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
-    """Return the functions, each with a name of its own. Raises BadRequest.
+    """Return the functions. Raises BadRequest if two have the same name.
 
     The schemas of strict ones can be enforced.
     """
@@ -120,9 +120,9 @@ def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
 
 
 def check_enforceable(function: Tool, index: int) -> None:
-    """Refuse a function whose schema its calls cannot be made to match.
+    """Refuse a function whose schema cannot be enforced.
 
-    ``index`` is that in ``tools``. Raises BadRequest.
+    ``index`` is its place in ``tools``. Raises BadRequest.
     """
     path = f"tools[{index}].function.parameters"
     checked_grammar(grammars.json_schema, function.parameters, path)

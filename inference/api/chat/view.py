@@ -38,7 +38,8 @@ class ChatCompletionsView(GenerationView):
     """POST /v1/chat/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:
-        """Return what a chat request has run."""
+        """Return the generation requests of a chat request, and the format of its
+        answer."""
         body = ChatCompletionRequest.parse(request.data)
         messages = conversation(body.messages)
         grammar = grammar_of(body)
@@ -91,7 +92,7 @@ class ChatCompletionsView(GenerationView):
                 model=model,
                 sampling=sampling,
                 max_tokens=max_tokens,
-                # The tokenizer adds BOS where the template has put none.
+                # The tokenizer adds BOS if the template has not written it.
                 add_special_tokens=not prompt.has_bos,
             ),
             queue=queue_of(model),

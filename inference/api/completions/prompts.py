@@ -14,16 +14,16 @@ _Prompts = str | list[str] | list[int] | list[list[int]]
 MAX_PROMPTS = 100
 #: OpenAI's limit.
 MAX_INPUTS = 2048
-#: What a token id takes of the limits: about the text that it stands for.
+#: Bytes that a token id counts for: about as many as its text has.
 _TOKEN_BYTES = 4
 
 TokenId = Annotated[int, Between(0, 2**31 - 1)]
-#: A text as token ids. There may be millions: the first fault is enough.
+#: A prompt as token ids. There may be millions: the first error is reported.
 Tokens = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 
 
 def _kind(value: Any) -> str | None:
-    """Return which alternative of a union a value is: the tag."""
+    """Return the tag of the union's alternative that a value belongs to."""
     match value:
         case str():
             return "text"
@@ -57,7 +57,7 @@ Prompts = Annotated[
     ],
     _BY_KIND,
 ]
-#: The same of embeddings, where a text must not be empty.
+#: The inputs of embeddings: the same, but no text may be empty.
 Inputs = Annotated[
     Annotated[NonEmpty, Tag("text")]
     | Annotated[
@@ -92,7 +92,7 @@ def by_path(prompts: _Prompts, path: str) -> dict[str, str | list[int]]:
 
 
 def size_of(prompt: str | list[int]) -> int:
-    """Return what a prompt takes of the limits, in bytes."""
+    """Return the size of a prompt in bytes, as the limits count it."""
     if isinstance(prompt, str):
         return len(prompt.encode())
     return len(prompt) * _TOKEN_BYTES

@@ -24,23 +24,23 @@ _DEFAULT_MAX_TOKENS = 16
 
 
 class CompletionRequest(CompletionParameters):
-    """One text or several, and how they are to be continued."""
+    """One text or several, and how to continue them."""
 
     prompt: Prompts
     """One prompt or up to 100; prompts times n is at most 128."""
     suffix: Text = ""
-    """What comes after the answer, which then fills in the middle; for models of the
+    """Text after the answer: the answer fills in the middle. For models with the
     capability infill. Not with echo."""
     max_tokens: Annotated[int, Between(0, MAX_TOKENS)] = _DEFAULT_MAX_TOKENS
-    """The most tokens of the answer; 0 only with echo."""
+    """The maximum number of tokens of the answer; 0 only with echo."""
     logprobs: Annotated[int, Between(0, MAX_LOGPROBS)] | None = None
-    """Return how likely each token was, before any sampler, and this many of the
-    likeliest ones."""
+    """Return the logprob of each token, from the model's logits before any sampler, and
+    this many of the most likely tokens."""
     echo: bool = False
-    """Begin the answer with the prompt; logprobs are then of its tokens too."""
+    """Begin the answer with the prompt; logprobs then include its tokens."""
     best_of: Annotated[int, Between(1, MAX_CHOICES)] | None = None
-    """Write this many answers and return the n that are likeliest by their mean
-    logprob. All are counted. Not with stream. Default: n."""
+    """Generate this many answers and return the n with the highest mean logprob. Usage
+    counts all of them. Not with stream. Default: n."""
 
     @functools.cached_property
     def prompts(self) -> tuple[str | list[int], ...]:
@@ -49,12 +49,12 @@ class CompletionRequest(CompletionParameters):
 
     @property
     def num_sequences(self) -> int:
-        """Answers to each prompt that the model writes."""
+        """How many answers the model generates for each prompt."""
         return self.best_of or self.n
 
     @property
     def num_logprobs(self) -> int | None:
-        """The likeliest tokens beside each token of an answer; None is no logprobs."""
+        """How many alternatives each token's logprobs have; None is no logprobs."""
         return self.logprobs
 
     @model_validator(mode="after")

@@ -28,7 +28,8 @@ class CompletionsView(GenerationView):
     """POST /v1/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:
-        """Return what a text completion request has run."""
+        """Return the generation requests of a completion, and the format of its
+        answer."""
         body = CompletionRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
         check_length(body.prompts, model, "prompt")
@@ -70,5 +71,5 @@ class CompletionsView(GenerationView):
     async def post(
         self, request: Request, prepared: PreparedCompletion
     ) -> HttpResponseBase:
-        """Go on with one text, or with several."""
+        """Continue one text or several."""
         return await self.run(prepared)

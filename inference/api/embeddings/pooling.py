@@ -1,4 +1,4 @@
-"""Texts as the engine's requests for vectors or scores, and what comes back."""
+"""Splits inputs into pooling requests for the engine, and collects the results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from inference.api.embeddings.response import EmbeddingUsage
     from inference.transport.messages.events import Event
 
-#: The most that goes to a worker together: few enough inputs that several workers
-#: share a large request, and that little is repeated when one of them dies.
+#: The most inputs of one pooling request: few enough that several workers share a large
+#: client request, and that little is repeated when one of them dies.
 _PART_INPUTS = 32
 _PART_BYTES = 64 * 1024
 
@@ -31,7 +31,8 @@ def pooling_requests(
     query: str | None = None,
     priority: int = 0,
 ) -> Iterator[PoolingRequest]:
-    """Yield a request's inputs, by their paths, in parts that workers can share."""
+    """Yield pooling requests with the inputs, by their paths, in parts for several
+    workers."""
     share = key_share(request)
     paths, texts = tuple(inputs), tuple(inputs.values())
     for part in _parts(texts):
@@ -65,7 +66,7 @@ def vectors_of(events: Iterable[Sequence[Event]]) -> Iterator[bytes]:
 
 
 def usage_of(events: Iterable[Sequence[Event]]) -> EmbeddingUsage:
-    """Return the tokens of all requests."""
+    """Return the number of tokens of all requests."""
     tokens = sum(output.num_prompt for output in _outputs(events))
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Numbers written before other requests run: a millisecond or two.
+#: How many numbers are written before other requests run: a millisecond or two.
 _YIELD_NUMBERS = 8192
 
 
@@ -50,7 +50,7 @@ async def embedding_list(
 ) -> bytes:
     """Return an EmbeddingList as JSON; other requests run between the vectors.
 
-    For millions of numbers the module json would take seconds, and it would write each
+    For millions of numbers the json module would take seconds, and would write each
     float32 with the digits of a float64.
     """
     pieces = []

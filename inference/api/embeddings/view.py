@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: texts become vectors."""
+"""POST /v1/embeddings: returns a vector for each text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedEmbedding:
-    """What a request has the engine compute, and how it is answered."""
+    """The pooling requests of a request, and the format of its answer."""
 
     model: Model
     requests: list[PoolingRequest]
@@ -38,7 +38,8 @@ class EmbeddingsView(WorkerView):
     """POST /v1/embeddings."""
 
     def prepare(self, request: Request) -> PreparedEmbedding:
-        """Return what the engine is to compute. Raises BadRequest."""
+        """Return the pooling requests and the format of the answer. Raises
+        BadRequest."""
         body = EmbeddingRequest.parse(request.data)
         inputs = by_path(body.input, "input")
         model = self.find_model(request, body.model, EMBEDS)
@@ -56,7 +57,7 @@ class EmbeddingsView(WorkerView):
     async def post(
         self, request: Request, prepared: PreparedEmbedding
     ) -> HttpResponseBase:
-        """Make a vector of each input."""
+        """Return a vector for each input."""
         events = await self.run_whole(prepared.requests, queue_of(prepared.model))
         vectors = list(vectors_of(events))
         if prepared.dimensions:

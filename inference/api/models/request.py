@@ -6,11 +6,11 @@ from inference.api.body.request_body import Body
 
 
 class LoadRequest(Body):
-    """How a model is loaded."""
+    """How to load the model."""
 
     wait: bool = True
-    """Answer when the model is ready."""
+    """Answer only when the model is ready."""
 
 
 class UnloadRequest(Body):
-    """Nothing."""
+    """An empty object."""

@@ -1,4 +1,4 @@
-"""The answers of the routes below /v1/models, and how they are made from rows."""
+"""The answers of the routes below /v1/models, made from database rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ModelState = Literal["unloaded", "requested", "loading", "ready", "draining", "failed"]
 Capability = Literal["chat", "completion", "infill", "embedding", "reranking"]
 
-#: Serving statuses in the words of the API. A worker whose node sends no heartbeat
+#: The API's names of the serving statuses. A worker whose node sends no heartbeat
 #: serves no request.
 _STATES: dict[str, ModelState] = {
     "unloaded": "unloaded",
@@ -31,12 +31,12 @@ _STATES: dict[str, ModelState] = {
 }
 
 
-#: The rows that a model's object is made of, besides the model's own.
+#: The related rows that a model's object needs.
 RELATED = ("aliases", "attachments__adapter")
 
 
 class Context(TypedDict):
-    """Largest context of one sequence in tokens: now, after growing, by training.
+    """The largest context of one sequence in tokens: now, after growing, by training.
 
     ``tested`` is the largest that passed a test.
     """

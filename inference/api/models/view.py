@@ -69,7 +69,7 @@ class ModelView(ApiView):
 
     @model_schema
     async def get(self, request: Request, model: ModelObject) -> HttpResponse:
-        """Describe a model."""
+        """Return a model."""
         return json_response(model)
 
 
@@ -104,7 +104,7 @@ class UnloadView(ApiView):
     required_scope = Scope.MODELS
 
     def prepare(self, request: Request) -> ModelObject:
-        """Request that the model is unloaded; return its state after that."""
+        """Request the unload; return the model's state after that."""
         UnloadRequest.parse(request.data)
         model = model_find(self.kwargs["model_id"], key_of(request))
         services.worker_release(model=model)
@@ -112,14 +112,14 @@ class UnloadView(ApiView):
 
     @unload_schema
     async def post(self, request: Request, model: ModelObject) -> HttpResponse:
-        """Unload a model once its running requests are done."""
+        """Unload a model after its running requests."""
         return json_response(model)
 
 
 def _current_object(model: Model) -> ModelObject:
-    """Return a model as it is now. Raises ModelNotFound.
+    """Return a model's current state. Raises ModelNotFound.
 
-    The row is read again, since workers that are prefetched stay with a row, and rows
-    found by name are shared between requests.
+    The row is read again, because prefetched workers stay with a row, and requests
+    share the rows that were found by name.
     """
     return model_object(Model.objects.resolve(model.name))

@@ -1,4 +1,4 @@
-"""What requests for chats and for text completions have in common."""
+"""The parameters that chats and text completions have in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LOGPROBS = 20
 
 
 class StreamOptions(Body):
-    """What a stream has besides the answer."""
+    """What a stream contains besides the answer."""
 
     include_usage: bool = False
     """Add a last chunk with the usage."""
@@ -33,15 +33,16 @@ class CompletionParameters(
     """A request for answers that a model writes."""
 
     model: Annotated[str, Field(min_length=1, max_length=511)]
-    """Id, alias or file name of a model, as GET /v1/models lists them."""
+    """Id, alias or file name of a model, as in GET /v1/models."""
     n: Annotated[int, Between(1, MAX_CHOICES)] = 1
-    """Answers to each prompt, whose tokens are counted once."""
+    """How many answers to return for each prompt. Usage counts a prompt's tokens
+    once."""
     stream: bool = False
-    """Send the answer as server-sent events while it is made."""
+    """Send the answer as server-sent events while it is generated."""
     stream_options: StreamOptions | None = None
     """Only with stream."""
     user: Annotated[str, Field(max_length=1024)] | None = None
-    """Accepted and not used."""
+    """Accepted and ignored."""
 
     @property
     def include_usage(self) -> bool:
@@ -50,17 +51,17 @@ class CompletionParameters(
 
     @property
     def num_sequences(self) -> int:
-        """Answers to each prompt that the model writes."""
+        """How many answers the model generates for each prompt."""
         return self.n
 
     @property
     def num_logprobs(self) -> int | None:
-        """The likeliest tokens beside each token of an answer; None is no logprobs."""
+        """How many alternatives each token's logprobs have; None is no logprobs."""
         raise NotImplementedError
 
     @property
     def predicted_text(self) -> str:
-        """Text that the answer may repeat."""
+        """Text that the answer is expected to repeat."""
         return ""
 
     @model_validator(mode="after")

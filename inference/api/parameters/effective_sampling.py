@@ -1,4 +1,4 @@
-"""From the sampling parameters of a request to the engine's: defaults and checks.
+"""Makes the engine's SamplingParams of a request's: applies defaults and checks.
 
 A parameter that would have no effect is refused.
 """
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from registry.models import Model
 
-#: What a model's row may have a default of.
+#: The parameters that a model's row may have defaults for.
 _ROW = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
-#: The samplers that mirostat leaves in place.
+#: The samplers that mirostat does not replace.
 _WITH_MIROSTAT = ("penalties", "dry", "temperature")
-#: The parameters that switch each sampler on.
+#: The parameters that enable each sampler.
 _SWITCHES = {
     "penalties": (
         "repeat_penalty",
@@ -56,8 +56,8 @@ def sampling_params(
     """Return the parameters of one answer.
 
     The defaults are the model's own, else the configuration's. ``choice`` is the
-    number of the answer among those of one prompt. Raises
-    BadRequest where parameters contradict each other.
+    answer's number among those of one prompt. Raises BadRequest if parameters
+    contradict each other.
     """
     asked = {name: _normal(name, value) for name, value in given.items()}
     _check_effects(asked)
@@ -80,7 +80,7 @@ def sampling_params(
 
 
 def _normal(name: str, value: Any) -> Any:
-    """Return a value as SamplingParams has it: with one way to say "off"."""
+    """Return a value in the form of SamplingParams, which has one way to say "off"."""
     match name:
         case "top_k" | "top_n_sigma":
             return max(value, 0)
@@ -106,7 +106,7 @@ def _defaults(model: Model) -> dict[str, Any]:
 
 
 def _check_effects(asked: dict[str, Any]) -> None:
-    """Refuse a parameter that another one leaves without effect."""
+    """Refuse a parameter that has no effect because of another one."""
     allowed: Iterable[str] = asked.get("samplers", _SWITCHES)
     cause = "'samplers' leaves it out"
     if asked.get("mirostat"):
@@ -124,7 +124,7 @@ def _check_effects(asked: dict[str, Any]) -> None:
 
 
 def _check_whole(params: SamplingParams) -> None:
-    """Refuse what contradicts itself, the defaults included."""
+    """Refuse contradictions, defaults included."""
     if params.is_greedy:
         for name in ("mirostat", "adaptive_target"):
             if getattr(params, name) > 0:

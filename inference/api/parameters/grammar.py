@@ -1,7 +1,7 @@
-"""From the members that say what an answer must match to one grammar.
+"""Makes one grammar of the request's structured-output members, and checks it.
 
-It is checked at once, so what cannot be enforced is refused before anything is
-queued, with the place of the fault as ``param``.
+What cannot be enforced is refused before anything is queued, with the path of the fault
+as ``param``.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     )
     from inference.engine.structured_output.grammar import Grammar
 
-#: A rule of GBNF: the two kinds of grammars cannot be taken for each other.
+#: A rule of GBNF. No Lark grammar contains this, so it tells the languages apart.
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 _ANY_OBJECT = {"type": "object"}
-#: What takes the end of the answer away from the grammar.
+#: Parameters that would end an answer before its grammar does.
 _OVER_THE_END = ("ignore_eos", "min_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A member that says what the answer must match, and what makes it a grammar.
+    """A member that says what the answer must match, and how to make a grammar of it.
 
-    ``path`` is the place of ``value``, in the member or the member itself.
+    ``path`` is the place of ``value``: within the member, or the member itself.
     """
 
     member: str
@@ -48,7 +48,7 @@ class _Source:
 
 
 def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
-    """Return what the answer must match, if the body says it. Raises BadRequest."""
+    """Return the answer's grammar, if the body has one. Raises BadRequest."""
     source = _only(list(_sources(body)))
     if source is None:
         return None
@@ -65,7 +65,7 @@ def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
 def checked_grammar(
     make: Callable[[Any, str], Grammar], value: Any, path: str
 ) -> Grammar:
-    """Return the grammar that is made of a value. Raises BadRequest."""
+    """Return the grammar made of a value. Raises BadRequest."""
     try:
         return make(value, path)
     except grammars.InvalidGrammar as error:
@@ -76,7 +76,7 @@ def checked_grammar(
 
 
 def _only(sources: Sequence[_Source]) -> _Source | None:
-    """Return the only source, if there is any. Raises BadRequest for two."""
+    """Return the only source, if there is one. Raises BadRequest if there are two."""
     if len(sources) > 1:
         one, other, *_ = (source.member for source in sources)
         raise BadRequest(

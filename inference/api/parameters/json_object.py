@@ -1,4 +1,4 @@
-"""Objects of any JSON: what they say is for others to judge."""
+"""JSON objects of any content, limited in depth and size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_DEPTH = 64
 
 @dataclass(frozen=True, slots=True)
 class AnyJson:
-    """The rule of an object of any JSON that is not too deep or too large."""
+    """The rule of a JSON object of any content that is not too deep or too large."""
 
     max_bytes: int | None = None
 
@@ -49,7 +49,7 @@ class AnyJson:
 
 
 def _depth(value: Any) -> int:
-    """Return how many objects and arrays are in one another."""
+    """Return how deep objects and arrays are nested."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, (dict, list))]:
         depth += 1

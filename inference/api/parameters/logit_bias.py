@@ -1,4 +1,4 @@
-"""``logit_bias``: what is added to the logits of tokens."""
+"""The member ``logit_bias``: what is added to the logits of tokens."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _ban(value: bool) -> float:  # noqa: FBT001
 
 
 def _id_or_text(key: str) -> int | str:
-    """Return what a key of OpenAI's object means: digits are an id."""
-    # Not every string of digits is a number that Python would read.
+    """Return the token that a key of OpenAI's object names: digits are an id."""
+    # Python does not parse every string of digits: its length is limited.
     if len(key) > 20 or not _NUMBER.fullmatch(key):
         return key
     token = int(key)
@@ -52,7 +52,7 @@ _Token = Annotated[
     | Annotated[_TokenText, Tag("string")],
     by_json_type("a token id or a text"),
 ]
-#: OpenAI's object, or llama-server's array of pairs. A token is an id or a text, which
+#: OpenAI's object, or llama-server's array of pairs. A token is an id, or a text, which
 #: stands for each of its tokens.
 LogitBias = Annotated[
     Annotated[

@@ -1,4 +1,4 @@
-"""LoRA adapters: under which a request runs, by ``lora`` or by the model's name."""
+"""Selects a request's LoRA adapters, by ``lora`` or by the model's name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAX_SCALE = 10
 
 
 class LoraAdapter(Body):
-    """A LoRA adapter, and how strongly it is applied."""
+    """A LoRA adapter and its scale."""
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
-    """An adapter of the model, as GET /v1/models lists them."""
+    """An adapter of the model, as in GET /v1/models."""
     scale: Annotated[float, Between(-_MAX_SCALE, _MAX_SCALE)] = 1.0
-    """How strongly it is applied; 0 is not at all."""
+    """The strength of the adapter; 0 disables it."""
     id: Annotated[Any, Unsupported(hint=" Use 'name'.")] = None
 
 
@@ -36,12 +36,12 @@ class LoraParameters(Body):
     """The adapters of an answer."""
 
     lora: Annotated[list[LoraAdapter], Field(max_length=_MAX_ADAPTERS)] = []
-    """LoRA adapters for this answer. One alone can be named with the model, as in
-    model:adapter. Not in OpenAI's API."""
+    """LoRA adapters for this answer. A single one can also be selected by the model's
+    name, as in model:adapter. Not in OpenAI's API."""
 
 
 def named_adapter(model: Model, name: str) -> str | None:
-    """Return the adapter that is named with the model, as in ``model:adapter``."""
+    """Return the adapter in a model's name such as ``model:adapter``."""
     if not name.startswith(attached_name(model.name, "")):
         return None
     attached = (adapter.name for adapter in model.adapters())
@@ -49,7 +49,7 @@ def named_adapter(model: Model, name: str) -> str | None:
 
 
 def served_name(model: Model, name: str) -> str:
-    """Return the name that an answer has for its model."""
+    """Return the model's name in an answer."""
     adapter = named_adapter(model, name)
     return model.name if adapter is None else attached_name(model.name, adapter)
 
@@ -57,7 +57,7 @@ def served_name(model: Model, name: str) -> str:
 def adapters_of(model: Model, name: str, lora: Sequence[LoraAdapter]) -> Adapters:
     """Return the adapters that a request asks for. Raises BadRequest.
 
-    It makes no query if there are none.
+    Makes no query if there are none.
     """
     named = named_adapter(model, name)
     if named is not None:

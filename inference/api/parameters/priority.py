@@ -1,4 +1,4 @@
-"""Which of a key's requests starts first."""
+"""The order among one key's requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MAX_PRIORITY = 100
 
 
 class PriorityParameter(Body):
-    """A request that waits in a queue."""
+    """A request with a priority in its key's queue."""
 
     priority: Annotated[int, Between(-MAX_PRIORITY, MAX_PRIORITY)] = 0
-    """Of your key's waiting requests the one of the lowest number starts first. Not in
-    OpenAI's API."""
+    """Of your key's waiting requests, the one with the lowest number starts first. Not
+    in OpenAI's API."""

@@ -1,4 +1,4 @@
-"""``samplers`` and ``dry_sequence_breakers``: lists that only sampling has."""
+"""The members ``samplers`` and ``dry_sequence_breakers``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference.api.body.validation_errors import broken_rule
 from inference.api.errors import quote
 from inference.engine.sampling.params import DEFAULT_ORDER
 
-#: The samplers by llama.cpp's names, and by those that its server has besides.
+#: The samplers by llama.cpp's names and by llama-server's other names.
 _SAMPLERS = {
     **{name.replace("_", ""): name for name in (*DEFAULT_ORDER, "adaptive_p")},
     "nucleus": "top_p",
@@ -19,12 +19,12 @@ _SAMPLERS = {
     "typ": "typical_p",
     "typp": "typical_p",
 }
-#: llama.cpp cuts off longer ones.
+#: llama.cpp truncates longer breakers.
 _MAX_BREAKER_BYTES = 40
 
 
 def _sampler(name: str) -> str:
-    """Return a sampler by our name."""
+    """Return a sampler by its name in SamplingParams."""
     sampler = _SAMPLERS.get(re.sub("[-_]", "", name.lower()))
     if sampler is None:
         known = ", ".join((*DEFAULT_ORDER, "adaptive_p"))
@@ -46,13 +46,13 @@ def _breaker(text: str) -> str:
     return text
 
 
-#: Which samplers apply, in which order.
+#: The enabled samplers, in their order.
 SamplerOrder = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_sampler)]],
     Field(max_length=len(set(_SAMPLERS.values()))),
     AfterValidator(_each_once),
 ]
-#: The texts at which DRY starts again.
+#: Texts after which DRY starts a new repetition.
 SequenceBreakers = Annotated[
     list[
         Annotated[

@@ -1,8 +1,4 @@
-"""Sampling parameters: what a request may say of how tokens are chosen.
-
-They are OpenAI's, and llama-server's and vLLM's under the names that their clients
-send.
-"""
+"""The sampling parameters of OpenAI, llama-server and vLLM, under their own names."""
 
 from __future__ import annotations
 
@@ -26,51 +22,53 @@ _Stop = Annotated[
 ]
 _TokenId = Annotated[int, Between(0, MAX_TOKENS)]
 _Count = Annotated[int, Between(0, 1_000_000)]
-#: How many of the newest tokens; -1 is all.
+#: A number of newest tokens; -1 is all.
 _Window = Annotated[int, Between(-1, 1_000_000)]
 _Probability = Annotated[float, Between(0, 1)]
 
 
 class SamplingParameters(Body):
-    """How the tokens of an answer are chosen, and what ends it; None is not given."""
+    """How the tokens of an answer are sampled, and what ends it; None is not given."""
 
     temperature: Annotated[float, Between(0, 2)] | None = None
-    """0 takes the likeliest token each time. Default: the model's own, else the
+    """0 always takes the most likely token. Default: the model's own, else the
     configuration's."""
     top_p: Annotated[float, Between(0, 1, above=True)] | None = None
-    """Keeps the likeliest tokens of this total probability. Default: the model's own,
-    else the configuration's."""
+    """Keeps the most likely tokens with this total probability. Default: the model's
+    own, else the configuration's."""
     presence_penalty: Annotated[float, Between(-2, 2)] | None = None
-    """Subtracted from the logits of tokens that the answer has already."""
+    """Subtracted from the logits of tokens that the answer already has."""
     frequency_penalty: Annotated[float, Between(-2, 2)] | None = None
-    """Subtracted once for each time that the answer has the token already."""
+    """Subtracted from a token's logit once for each time that the answer already has
+    it."""
     logit_bias: LogitBias | None = None
-    """Added to the logits of these tokens, which are ids or texts; false bans them. A
+    """Added to the logits of these tokens, given as ids or texts; false bans a token. A
     text stands for each of its tokens."""
     seed: Annotated[int, Between(-(2**63), 2**63 - 1)] | None = None
-    """The same request with the same seed samples alike. Answer i of several has the
-    seed plus i. Default, and -1: a fresh one."""
+    """Requests with the same seed sample the same tokens. Answer i of several uses seed
+    + i. Default and -1: a random seed."""
     stop: _Stop | None = None
-    """Texts that end the answer; they are no part of it."""
+    """Texts that end the answer. They are not part of it."""
 
-    # These are not OpenAI's.
+    # The rest are not OpenAI's.
     stop_token_ids: Annotated[list[_TokenId], Field(max_length=128)] | None = None
-    """Tokens that end the answer, beside the model's own. Not in OpenAI's API."""
+    """Tokens that end the answer, besides the model's own end tokens. Not in OpenAI's
+    API."""
     include_stop_str_in_output: bool | None = None
-    """Let the answer end with the stop text. Default: false. Not in OpenAI's API."""
+    """Include the stop text in the answer. Default: false. Not in OpenAI's API."""
     min_tokens: Annotated[int, Between(0, MAX_TOKENS)] | None = None
-    """The least number of tokens of the answer: no end and no stop comes before. Not in
-    OpenAI's API."""
+    """The minimum number of tokens of the answer: no end token and no stop text before.
+    Not in OpenAI's API."""
     ignore_eos: bool | None = None
-    """Never let the model end. Default: false. Not in OpenAI's API."""
+    """Ban the model's end tokens. Default: false. Not in OpenAI's API."""
     top_k: _Window | None = None
-    """Keeps this many of the likeliest tokens; 0 or -1 keeps all. Not in OpenAI's
+    """Keeps this many of the most likely tokens; 0 or -1 keeps all. Not in OpenAI's
     API."""
     min_p: _Probability | None = None
-    """Keeps tokens of at least this share of the likeliest one's probability. Not in
-    OpenAI's API."""
+    """Keeps tokens with at least this share of the most likely token's probability. Not
+    in OpenAI's API."""
     typical_p: Annotated[float, Between(0, 1, above=True)] | None = None
-    """Keeps the most typical tokens of this total probability; 1 is off. Not in
+    """Keeps the most typical tokens with this total probability; 1 is off. Not in
     OpenAI's API."""
     top_n_sigma: Annotated[float, Between(-1, 100)] | None = None
     """Keeps tokens within this many standard deviations of the largest logit; 0 or -1
@@ -79,54 +77,56 @@ class SamplingParameters(Body):
     """top_p, min_p, typical_p and xtc keep at least this many tokens. Not in OpenAI's
     API."""
     dynatemp_range: Annotated[float, Between(0, 2)] | None = None
-    """The temperature goes up and down by this much, with the model's uncertainty. Not
-    in OpenAI's API."""
+    """The temperature varies by up to this much, with the entropy of the distribution.
+    Not in OpenAI's API."""
     dynatemp_exponent: Annotated[float, Between(0, 10)] | None = None
-    """How the uncertainty makes the temperature. Default: 1. Not in OpenAI's API."""
+    """How entropy maps to the dynamic temperature. Default: 1. Not in OpenAI's API."""
     xtc_probability: _Probability | None = None
-    """How often XTC takes the likeliest tokens away; 0 is off. Not in OpenAI's API."""
+    """The probability that XTC removes the most likely tokens; 0 is off. Not in
+    OpenAI's API."""
     xtc_threshold: _Probability | None = None
-    """XTC takes away all tokens above this probability but the least likely of them;
+    """XTC removes all tokens above this probability except the least likely of them;
     above 0.5 it is off. Default: 0.1. Not in OpenAI's API."""
     dry_multiplier: Annotated[float, Between(0, 100)] | None = None
-    """How strongly DRY penalises what would continue a repetition; 0 is off. Not in
-    OpenAI's API."""
+    """How strongly DRY penalises tokens that would continue a repetition; 0 is off. Not
+    in OpenAI's API."""
     dry_base: Annotated[float, Between(1, 100)] | None = None
-    """By what the penalty grows with each repeated token. Default: 1.75. Not in
-    OpenAI's API."""
+    """The factor by which the penalty grows with each repeated token. Default: 1.75.
+    Not in OpenAI's API."""
     dry_allowed_length: _Count | None = None
-    """Repetitions up to this length cost nothing. Default: 2. Not in OpenAI's API."""
+    """Repetitions up to this length are not penalised. Default: 2. Not in OpenAI's
+    API."""
     dry_penalty_last_n: _Window | None = None
-    """The newest tokens in which DRY looks; -1 is all, 0 is off. Default: 64. Not in
-    OpenAI's API."""
+    """How many of the newest tokens DRY searches; -1 is all, 0 is off. Default: 64. Not
+    in OpenAI's API."""
     dry_sequence_breakers: SequenceBreakers | None = None
     """Texts that end a repetition. Default: line break, ":", "\\"", "*". Not in
     OpenAI's API."""
     mirostat: Annotated[int, Between(0, 2)] | None = None
-    """Steers the surprise, by version 1 or 2 of the algorithm, in place of truncation;
-    0 is off. Not in OpenAI's API."""
+    """Controls the surprise of tokens with version 1 or 2 of the algorithm, instead of
+    truncation; 0 is off. Not in OpenAI's API."""
     mirostat_tau: Annotated[float, Between(0, 20)] | None = None
-    """The surprise to aim at, in bits. Default: 5. Not in OpenAI's API."""
+    """The target surprise, in bits. Default: 5. Not in OpenAI's API."""
     mirostat_eta: _Probability | None = None
-    """How fast mirostat learns. Default: 0.1. Not in OpenAI's API."""
+    """The learning rate of mirostat. Default: 0.1. Not in OpenAI's API."""
     adaptive_target: Annotated[float, Between(-1, 1)] | None = None
-    """The average probability that sampled tokens should have; negative is off. Not in
-    OpenAI's API."""
-    adaptive_decay: Annotated[float, Between(0, 0.99)] | None = None
-    """How much of the average is from earlier tokens. Default: 0.9. Not in OpenAI's
+    """The average probability that adaptive-p aims at; negative is off. Not in OpenAI's
     API."""
+    adaptive_decay: Annotated[float, Between(0, 0.99)] | None = None
+    """How much earlier tokens weigh in adaptive-p's average. Default: 0.9. Not in
+    OpenAI's API."""
     repeat_penalty: Annotated[float, Between(0, 10, above=True)] | None = None
-    """Divides the logits of recent tokens, the prompt's included; 1 is off. Not in
+    """Divides the logits of recent tokens, including the prompt's; 1 is off. Not in
     OpenAI's API."""
     repetition_penalty: Annotated[float, Between(0, 10, above=True)] | None = None
-    """The same for all earlier tokens, the prompt's included; 1 is off. Not in OpenAI's
-    API."""
+    """Like repeat_penalty, for all earlier tokens, including the prompt's; 1 is off.
+    Not in OpenAI's API."""
     repeat_last_n: _Window | None = None
-    """The newest tokens that the penalties count; -1 is all, 0 is off. Default: 64 for
-    repeat_penalty, all for presence_penalty and frequency_penalty. Not in OpenAI's
-    API."""
+    """How many of the newest tokens the penalties count; -1 is all, 0 is off. Default:
+    64 for repeat_penalty, all for presence_penalty and frequency_penalty. Not in
+    OpenAI's API."""
     samplers: SamplerOrder | None = None
-    """The samplers that apply, in their order. Default: penalties, dry, top_n_sigma,
+    """The enabled samplers, in their order. Default: penalties, dry, top_n_sigma,
     top_k, typical_p, top_p, min_p, xtc, temperature. Not in OpenAI's API."""
 
     def sampling(self) -> dict[str, Any]:

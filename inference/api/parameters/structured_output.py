@@ -1,6 +1,6 @@
-"""What an answer must match: the members of OpenAI, vLLM and llama-server for it.
+"""Structured output: the members of OpenAI, vLLM and llama-server.
 
-At most one of them may be given. ``grammar`` makes it a grammar.
+At most one of them may be given. ``parameters.grammar`` makes a grammar of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _name(value: str) -> str:
     return value
 
 
-#: A JSON schema. What it says is checked where it becomes a grammar.
+#: A JSON schema. It is checked when it is made a grammar.
 JsonSchema = Annotated[
     dict[str, Any], PlainValidator(_schema, json_schema_input_type=dict[str, Any])
 ]
@@ -75,7 +75,7 @@ class ResponseFormatJsonObject(Body):
 
 
 class NamedSchema(Body):
-    """A JSON schema for the answer; it is enforced whether it is strict or not."""
+    """A JSON schema for the answer; it is always enforced, strict or not."""
 
     name: SchemaName
     description: Text = ""
@@ -91,14 +91,14 @@ class ResponseFormatJsonSchema(Body):
 
 
 class TypedGrammar(Body):
-    """A grammar, and in which language it is written."""
+    """A grammar and its language."""
 
     type: Literal["gbnf", "lark"]
     value: NonEmpty
 
 
 class StructuredOutputs(Body):
-    """vLLM's object: one of its members."""
+    """vLLM's object, with exactly one of its members."""
 
     json_: _JsonSchemaOrText | None = Field(None, alias="json")
     regex: NonEmpty | None = None
@@ -117,11 +117,11 @@ class StructuredOutputParameters(SamplingParameters):
         ]
         | None
     ) = None
-    """What the answer must be: text, any JSON object, or the values of a JSON schema,
-    which is enforced whether it is strict or not."""
+    """What the answer must match: text, any JSON object, or a JSON schema, which is
+    always enforced, strict or not."""
     structured_outputs: StructuredOutputs | None = None
-    """The same in vLLM's words: json, regex, choice, grammar or json_object. Not in
-    OpenAI's API."""
+    """vLLM's way to say what the answer must match: json, regex, choice, grammar or
+    json_object. Not in OpenAI's API."""
     guided_json: _JsonSchemaOrText | None = None
     """A JSON schema for the answer. Not in OpenAI's API."""
     guided_regex: NonEmpty | None = None
@@ -129,7 +129,7 @@ class StructuredOutputParameters(SamplingParameters):
     guided_choice: _Choices | None = None
     """The texts that the answer may be. Not in OpenAI's API."""
     guided_grammar: NonEmpty | None = None
-    """A grammar of the answer, in GBNF or Lark. Not in OpenAI's API."""
+    """A grammar for the answer, in GBNF or Lark. Not in OpenAI's API."""
     grammar: (
         Annotated[
             Annotated[Text, Tag("string")] | Annotated[TypedGrammar, Tag("object")],
@@ -137,7 +137,7 @@ class StructuredOutputParameters(SamplingParameters):
         ]
         | None
     ) = None
-    """A grammar of the answer in GBNF; or an object of type gbnf or lark with the
+    """A grammar for the answer in GBNF; or an object of type gbnf or lark with the
     grammar as its value. Not in OpenAI's API."""
     json_schema: JsonSchema | None = None
     """A JSON schema for the answer. Not in OpenAI's API."""

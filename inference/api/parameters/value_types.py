@@ -1,4 +1,4 @@
-"""Kinds of values that the members of several requests have."""
+"""Types of values that several requests have."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _JSON_TYPES: dict[type, str] = {
     dict: "object",
 }
 
-#: A string of Unicode characters. JSON can spell half a surrogate pair, which no
-#: tokenizer takes; pydantic refuses it where it has to look at the length.
+#: A string of Unicode characters. JSON can contain half a surrogate pair, which no
+#: tokenizer accepts; pydantic refuses it when it checks the length.
 Text = Annotated[str, Field(min_length=0)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=255)]
@@ -35,9 +35,9 @@ ModelName = Annotated[str, Field(min_length=1, max_length=255)]
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A number's bounds, both included unless ``above`` leaves the lower one out.
+    """A number's bounds, both inclusive unless ``above`` excludes the lower one.
 
-    pydantic's own bounds are two rules, and its error has one of the numbers.
+    Pydantic's own bounds are two rules, and its error names only one of the numbers.
     """
 
     low: float
@@ -66,9 +66,9 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class MaxItems:
-    """The longest an array may be, with an error of its own: ``too_many_messages``.
+    """The maximum length of an array, with its own error code: ``too_many_messages``.
 
-    A limit of the configuration is a function.
+    A limit of the configuration is given as a function.
     """
 
     limit: int | Callable[[], int]
@@ -96,13 +96,13 @@ class MaxItems:
 
 
 def by_json_type(expected: str) -> Discriminator:
-    """Return what picks a union's alternative, each with its JSON type as the tag.
+    """Return a discriminator of a union's alternatives, with JSON types as tags.
 
     ``expected`` names the alternatives for the error.
     """
     return Discriminator(
         lambda value: _JSON_TYPES.get(type(value)),
         custom_error_type="wrong_type",
-        # No context: it would make the union's types unhashable.
+        # No context: it would make the types of the union unhashable.
         custom_error_message=expected,
     )

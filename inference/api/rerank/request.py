@@ -26,7 +26,7 @@ class Document(Body):
 
 
 class RerankRequest(PriorityParameter):
-    """A query, and documents to be ordered by how well they fit it."""
+    """A query, and documents to rank by their relevance to it."""
 
     model: ModelName
     """Id, alias or file name of a reranker."""
@@ -40,10 +40,10 @@ class RerankRequest(PriorityParameter):
         ],
         Field(min_length=1, max_length=MAX_DOCUMENTS),
     ]
-    """What is longer, with the query, than the model's context is refused, never
-    cut."""
+    """The documents. One that is longer, with the query, than the model's context is
+    refused, never truncated."""
     top_n: Annotated[int, Between(1, MAX_DOCUMENTS)] = MAX_DOCUMENTS
-    """Return only the first so many. Default: all."""
+    """Return only the best documents, this many. Default: all."""
     return_documents: bool = False
     """Return the documents' texts too."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-# Not for type checkers alone: the schema of /openapi.json is made from the hints.
+# Needed at runtime: the schema in /openapi.json is made from the annotations.
 from inference.api.embeddings.response import EmbeddingUsage  # noqa: TC001
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class RankedDocument(TypedDict):
 
 
 class RankedResult(TypedDict):
-    """How well the document of this index fits, as the model scores it."""
+    """The relevance of the document with this index: the model's score."""
 
     index: int
     relevance_score: float
@@ -37,7 +37,7 @@ class Ranking(TypedDict):
 
 
 def ranking(model: str, results: list[RankedResult], usage: EmbeddingUsage) -> Ranking:
-    """Return results as an answer with an id of its own."""
+    """Return results as an answer with a new id."""
     return {
         "id": f"rerank-{uuid.uuid4().hex}",
         "object": "list",
@@ -50,7 +50,7 @@ def ranking(model: str, results: list[RankedResult], usage: EmbeddingUsage) -> R
 def best_documents(
     scores: Sequence[float], documents: Sequence[str], *, top_n: int, with_texts: bool
 ) -> list[RankedResult]:
-    """Return the ``top_n`` best documents; of equal scores the earlier one first."""
+    """Return the ``top_n`` best documents; of equal scores, the earlier one first."""
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
     results: list[RankedResult] = []
     for index in order[:top_n]:

@@ -1,4 +1,4 @@
-"""POST /v1/rerank: documents in the order in which they fit a query."""
+"""POST /v1/rerank: ranks documents by their relevance to a query."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRanking:
-    """What a request has the engine compute, and how it is answered."""
+    """The pooling requests of a request, and the format of its answer."""
 
     model: Model
     requests: list[PoolingRequest]
@@ -38,7 +38,8 @@ class RerankView(WorkerView):
     """POST /v1/rerank, with Jina's and Cohere's fields."""
 
     def prepare(self, request: Request) -> PreparedRanking:
-        """Return what the engine is to compute. Raises BadRequest."""
+        """Return the pooling requests and the format of the answer. Raises
+        BadRequest."""
         body = RerankRequest.parse(request.data)
         model = self.find_model(request, body.model, RANKS)
         documents = {f"documents[{i}]": text for i, text in enumerate(body.texts)}
@@ -61,7 +62,7 @@ class RerankView(WorkerView):
     async def post(
         self, request: Request, prepared: PreparedRanking
     ) -> HttpResponseBase:
-        """Rank documents by how well they fit a query."""
+        """Rank documents by their relevance to a query."""
         events = await self.run_whole(prepared.requests, queue_of(prepared.model))
         scores = [struct.unpack("<f", vector)[0] for vector in vectors_of(events)]
         results = best_documents(

@@ -1,4 +1,4 @@
-"""What a model wrote becomes content, reasoning and tool calls, while it comes."""
+"""Parses a model's output into content, reasoning and tool calls, incrementally."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ParserSettings:
-    """How the answers of a request are parsed.
+    """How to parse the answers of a request.
 
-    ``tools`` are the schemas of what may be called, by name; ``max_calls`` None is
-    any number. ``names_first``: only JSON that begins with a name is a call.
-    ``shows_reasoning`` leaves reasoning in the content.
+    ``tools`` are the schemas of the functions that may be called, by name;
+    ``max_calls`` None is any number. ``names_first``: only JSON that begins with a name
+    is a call. ``shows_reasoning`` leaves reasoning in the content.
     """
 
     output_parser: OutputParser
@@ -40,9 +40,9 @@ class ParserSettings:
 
 
 class AnswerAssembler:
-    """Parses one answer while it comes, and puts it together.
+    """Parses one answer incrementally, and assembles it.
 
-    ``reasoning_tokens`` counts those of its tokens that are reasoning, with its marks.
+    ``reasoning_tokens`` counts the tokens of its reasoning, including the marks.
     ``finish_reason`` is None until the answer has ended.
     """
 
@@ -64,11 +64,11 @@ class AnswerAssembler:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many calls as there may be: the rest is dropped."""
+        """Whether the answer has the maximum number of calls; the rest is dropped."""
         return self._parser.is_full
 
     def take(self, output: SequenceOutput, count: int) -> list[Delta]:
-        """Return what became certain by an output, which has ``count`` new tokens.
+        """Return the new deltas after an output of ``count`` tokens.
 
         Returns nothing once the answer has ended.
         """
@@ -86,7 +86,7 @@ class AnswerAssembler:
         return deltas
 
     def _shown(self, deltas: list[Delta]) -> list[Delta]:
-        """Return the deltas, with reasoning as content where it is shown."""
+        """Return the deltas, with reasoning as content if the settings say so."""
         self._has_calls |= any(isinstance(delta, ToolCallBegin) for delta in deltas)
         if self._marks is None:
             return deltas
@@ -105,7 +105,7 @@ class AnswerAssembler:
 
 
 def merged(deltas: Iterable[Delta]) -> list[Delta]:
-    """Return the deltas with those in one that go on with each other."""
+    """Return the deltas with consecutive pieces of the same part joined."""
     joined: list[Delta] = []
     for _, group in groupby(deltas, key=_whole):
         first, *rest = group
@@ -122,7 +122,7 @@ def merged(deltas: Iterable[Delta]) -> list[Delta]:
 
 
 def _whole(delta: Delta) -> object:
-    """Return what a delta is a part of."""
+    """Return which part a delta belongs to."""
     return type(delta), getattr(delta, "index", None)
 
 

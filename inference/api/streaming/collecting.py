@@ -1,4 +1,4 @@
-"""From the events of sequences to an answer: all at once, or as it comes."""
+"""Collects the events of sequences into one answer, or into a stream."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from inference.output_parsers import Delta
     from inference.transport.messages.events import Event
 
-#: A client waits no longer than this for the status line of its stream.
+#: The longest that a client waits for the status line of its stream.
 FIRST_SIGN_S = 2.0
-#: In longer silence a stream sends a comment.
+#: After this much silence a stream sends a comment.
 KEEP_ALIVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """How many sequences each prompt of a request has, and until when.
+    """How many sequences each prompt of a request has, and the deadline.
 
-    ``deadline`` is the event loop's time, ``timeout_s`` what it was set to. Of the
-    sequences the ``best`` likeliest are the answers; 0 is all.
+    ``deadline`` is the event loop's time, ``timeout_s`` what it was set to. The
+    ``best`` most likely sequences are the answers; 0 is all.
     """
 
     n: int
@@ -52,7 +52,7 @@ class AnswerLimits:
 
 @dataclass(slots=True)
 class _AnswerState:
-    """What a sequence has given, and what of it the client has not got yet.
+    """The output of a sequence, and the part that was not sent to the client yet.
 
     ``parser`` parses its text, if it is parsed.
     """
@@ -66,7 +66,7 @@ class _AnswerState:
     usage: AnswerUsage = field(default_factory=AnswerUsage)
 
     def take(self, event: Event) -> None:
-        """Take an event; ``reason`` is set by the last that counts."""
+        """Take an event; ``reason`` is set if the answer ends with it."""
         count = self.usage.take(event)
         if not isinstance(event, SequenceOutput) or event.is_start:
             return
@@ -82,13 +82,13 @@ class _AnswerState:
             self.reason = REASONS[event.finish_reason]
 
     def pop(self, index: int, format_: AnyFormat) -> bytes:
-        """Return what the client has not got yet as events, and forget it."""
+        """Return what was not sent to the client yet as events, and clear it."""
         text = "".join(self.texts)
         parts, logprobs = merged(self.parts), tuple(self.logprobs)
         self.texts.clear()
         self.parts.clear()
         self.logprobs.clear()
-        # Text may be held back, and a token may have none.
+        # Text may be held back, and a token may have no text.
         if not (text or parts or logprobs):
             return b""
         if self.parser is not None:
@@ -106,7 +106,7 @@ class _Answers:
         self.by_index: dict[int, _AnswerState] = {}
 
     def take(self, index: int, event: Event) -> _AnswerState | None:
-        """Hand an event on; None says that its sequence has ended before."""
+        """Pass an event on; None means that its sequence ended before it."""
         sequence = self.by_index.get(index)
         if sequence is None:
             settings = self._settings
@@ -120,12 +120,12 @@ class _Answers:
         return sequence
 
     async def give_up_complete(self) -> None:
-        """End the sequences that go on and whose answer is complete."""
+        """End the sequences that still run although their answer is complete."""
         while self._complete:
             await self._generation.give_up(self._complete.pop())
 
     def usage(self, *, n: int) -> CompletionUsage:
-        """Return what all of them have cost."""
+        """Return the usage of all of them."""
         parsers = [sequence.parser for sequence in self.by_index.values()]
         reasoning = [parser.reasoning_tokens for parser in parsers if parser]
         return completion_usage(
@@ -141,7 +141,7 @@ async def collect(
     limits: AnswerLimits,
     meter: RequestMeter,
 ) -> object:
-    """Return the whole answer, however long it takes. Raises InferenceError."""
+    """Return the whole answer when it is complete. Raises InferenceError."""
     sequences = _Answers(generation, format_)
     while not generation.is_done:
         events = await generation.events()
@@ -158,7 +158,7 @@ async def collect(
 
 
 def _best(sequences: list[_AnswerState], limits: AnswerLimits) -> list[_AnswerState]:
-    """Return the likeliest sequences of each prompt, if some are to be left out."""
+    """Return the most likely sequences of each prompt, if not all are wanted."""
     if not limits.best:
         return sequences
     kept: list[_AnswerState] = []
@@ -189,8 +189,8 @@ async def stream(
 ) -> AsyncIterator[bytes]:
     """Yield the answer as server-sent events.
 
-    The status line is out, so an error is an event. Whatever ends the stream,
-    or when the client stops reading, its sequences are given up.
+    The status line is sent before, so an error is an event. The sequences are given up
+    when the stream ends for any reason, or when the client stops reading.
     """
     status = CLIENT_GONE
     sequences = _Answers(generation, format_)
@@ -220,7 +220,7 @@ async def stream(
 def _encode(
     events: Iterable[Numbered], format_: AnyFormat, sequences: _Answers
 ) -> bytes:
-    """Return all events as one piece; an answer's texts become one event."""
+    """Return all events as one chunk of bytes; an answer's texts become one event."""
     out: list[bytes] = []
     changed: dict[int, _AnswerState] = {}
     for index, event in events:
@@ -241,14 +241,14 @@ def _encode(
 
 
 def in_words_of(format_: AnyFormat, error: Exception) -> Exception:
-    """Return the error with the prompt under the name that the request gives it."""
+    """Return the error with the request's own name of the prompt."""
     if isinstance(error, RequestRejected) and error.param == "prompt":
         error.param = format_.prompt_param
     return error
 
 
 def timed_out(limits: AnswerLimits) -> RequestTimeout:
-    """Return the error of a request whose deadline is past."""
+    """Return the error of a request whose deadline has passed."""
     return RequestTimeout(f"The answer was not finished within {limits.timeout_s:g} s.")
 
 

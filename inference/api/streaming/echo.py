@@ -1,4 +1,4 @@
-"""The prompt of a text completion, given out before the answer."""
+"""Echoes the prompt of a text completion before the answer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Echo:
-    """A prompt as a text; ``tokens`` has its logprobs, once they are known."""
+    """The text of a prompt; ``tokens`` has its logprobs once they are known."""
 
     def __init__(self, prompt: str | list[int]) -> None:
-        """``prompt`` is as the request has it."""
+        """``prompt`` is a text or token ids, as in the request."""
         self._prompt = prompt
         self.tokens: Sequence[TokenLogprobs] = ()
 
     @property
     def text(self) -> str:
-        """The prompt as it was sent; of token ids the text of the tokens."""
+        """The prompt as it was sent, or the text of its token ids."""
         if isinstance(self._prompt, str):
             return self._prompt
         pieces = b"".join(token.chosen.piece for token in self.tokens)
@@ -33,8 +33,8 @@ class Echo:
     def logprobs(self) -> TextLogprobs:
         """The probabilities of the prompt's tokens.
 
-        A tokenizer may put a token or a blank before the text, so the tokens end
-        where the text does.
+        A tokenizer may add a token or a space before the text, so offsets are counted
+        from the end.
         """
         start = len(self.text) - num_characters(self.tokens)
         return text_logprobs(self.tokens, start=start, is_prompt=True)

@@ -1,4 +1,4 @@
-"""The two kinds of answers, chat and text, as bytes: whole and in chunks."""
+"""Encodes answers of chats and text completions, whole and in chunks."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _Chunk = TypeVar("_Chunk", ChatChunk, TextCompletion)
 
 
 class Format(ABC, Generic[_Whole, _Chunk]):
-    """How the answers of one endpoint look."""
+    """The format of one endpoint's answers."""
 
-    #: The request's member that is what the engine calls the prompt.
+    #: The request's member that contains the prompt.
     prompt_param: ClassVar[str]
 
     def __init__(
@@ -54,7 +54,7 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         with_logprobs: bool = False,
         parser_settings: ParserSettings | None = None,
     ) -> None:
-        """Without ``parser_settings`` answers are content as they come."""
+        """Without ``parser_settings`` the whole text of an answer is content."""
         self._header = header
         self._include_usage = include_usage
         self.with_logprobs = with_logprobs
@@ -70,12 +70,12 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         """Return the event that opens an answer; b"" if there is none."""
 
     def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
-        """Take the probabilities of a prompt's tokens."""
+        """Take the logprobs of a prompt's tokens."""
 
     def text(
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
     ) -> bytes:
-        """Return the event that adds text to an answer, and its probabilities."""
+        """Return the event that adds text and its logprobs to an answer."""
         if self.with_logprobs:
             chunk = self._with_usage(self._text_chunk(index, text, logprobs))
             return sse.event(chunk)
@@ -92,7 +92,7 @@ class Format(ABC, Generic[_Whole, _Chunk]):
     def parts(
         self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
     ) -> bytes:
-        """Return the events that add what was read to an answer."""
+        """Return the events that add parsed parts to an answer."""
         raise NotImplementedError
 
     def end(self, usage: CompletionUsage) -> bytes:
@@ -114,7 +114,7 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         """Return a chunk that adds nothing."""
 
     def _with_usage(self, chunk: _Chunk) -> _Chunk:
-        """Return the chunk as OpenAI has it when the usage comes last."""
+        """Return the chunk as OpenAI formats it when the stream ends with the usage."""
         if self._include_usage:
             chunk["usage"] = None
         return chunk
@@ -131,7 +131,7 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         return payloads.chat_completion(self._header, answers, usage)
 
     def start(self, index: int) -> bytes:
-        # An answer that is parsed may have no content at all.
+        # A parsed answer may have no content at all.
         content = "" if self.parser_settings is None else None
         return self._event(index, {"role": "assistant", "content": content})
 
@@ -144,7 +144,7 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         events = []
         scored = chat_logprobs(logprobs) if logprobs else None
         deltas: list[MessageDelta] = [payloads.delta_of(part) for part in parts]
-        # Tokens may have logprobs and no text: it is held back, or they have none.
+        # Tokens may have logprobs without text: it is held back, or they have none.
         for delta in deltas or ([{}] if scored else []):
             events.append(self._event(index, delta, logprobs=scored))
             scored = None
@@ -204,7 +204,7 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         return b""
 
     def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
-        # A worker that takes over returns again what may be out already.
+        # A worker that resumes the sequence returns these again.
         if index in self._echoes:
             self._echoes[index].tokens = logprobs
 
@@ -233,7 +233,7 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
         return payloads.text_choice(index, text, reason, scored)
 
     def _echo(self, index: int) -> bytes:
-        """Return the event with the prompt, before the first of its answer."""
+        """Return the event with the prompt, before the first event of its answer."""
         echo = self._echoes.pop(index, None)
         if echo is None:
             return b""

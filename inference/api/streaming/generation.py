@@ -1,4 +1,4 @@
-"""The sequences of one request, run side by side and read as one."""
+"""Runs the sequences of one request in parallel and merges their events."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class EventStream(Protocol):
     """The events of one sequence."""
 
     async def events(self, timeout_s: float | None = None) -> list[Event]:
-        """Return all events that are there, after waiting for one."""
+        """Wait for an event; return all that are available."""
 
     async def aclose(self) -> None:
-        """Give the sequence up if it is not done."""
+        """Give up the sequence if it is not done."""
 
 
 class Client(Protocol):
-    """What hands sequences to a worker."""
+    """The client of the workers."""
 
     async def submit(self, request: ModelRequest, queue: ModelQueue) -> EventStream:
         """Queue a request."""
 
 
-#: An event with the number of the sequence that it belongs to.
+#: An event, and the number of the sequence that it belongs to.
 Numbered = tuple[int, Event]
 
 
 class Generation:
     """The streams of one request.
 
-    Failing is all or nothing: the first sequence that fails fails the request.
-    Whoever starts a generation closes it, whatever happens.
+    The first sequence that fails fails the request. The caller that starts a generation
+    must close it.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Generation:
     async def start(
         self, client: Client, requests: Sequence[ModelRequest], queue: ModelQueue
     ) -> None:
-        """Submit the requests. Raises InferenceError, with some submitted perhaps."""
+        """Submit the requests. Raises InferenceError, perhaps after submitting some."""
         for request in requests:
             self._unfinished.add(len(self._streams))
             self._streams.append(await client.submit(request, queue))
@@ -66,14 +66,14 @@ class Generation:
 
     @property
     def is_done(self) -> bool:
-        """Whether every sequence has finished and its events were read."""
+        """Whether every sequence has finished and all events were read."""
         return not self._unfinished and not self._early
 
     async def started(self, within_s: float) -> bool:
-        """Wait until every sequence has begun; return False if that takes longer.
+        """Wait until every sequence has started; return False after the timeout.
 
-        One that a worker has accepted may still wait there, and be refused. Raises
-        what a sequence fails with. The events stay to be read.
+        An accepted request may still wait in its worker, and be refused. Raises the
+        error of a sequence that fails. The events stay to be read.
         """
         waiting = set(self._unfinished)
         deadline = asyncio.get_running_loop().time() + within_s
@@ -89,7 +89,7 @@ class Generation:
         return True
 
     async def events(self, timeout_s: float | None = None) -> list[Numbered]:
-        """Return all events that are there, after waiting for one.
+        """Wait for an event; return all that are available.
 
         Returns none after ``timeout_s``. Raises InferenceError.
         """
@@ -99,7 +99,7 @@ class Generation:
         return await self._next(timeout_s)
 
     async def give_up(self, index: int) -> None:
-        """End one sequence; what it has sent already may still come."""
+        """End one sequence; events that it has sent already may still arrive."""
         self._unfinished.discard(index)
         if self._pumps:
             self._pumps[index].cancel()
@@ -115,7 +115,7 @@ class Generation:
 
     async def _next(self, timeout_s: float | None) -> list[Numbered]:
         if len(self._streams) == 1:
-            # The usual case: no task and no queue in between.
+            # The usual case needs no task and no queue.
             return self._numbered(0, await self._streams[0].events(timeout_s))
         try:
             async with asyncio.timeout(timeout_s):
@@ -137,7 +137,7 @@ class Generation:
         return [(index, event) for event in events]
 
     async def _pump(self, index: int, stream: EventStream) -> None:
-        """Move a stream's events to where all of them arrive."""
+        """Move a stream's events to the common queue."""
         try:
             while True:
                 events = await stream.events()

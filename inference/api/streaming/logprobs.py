@@ -1,4 +1,4 @@
-"""OpenAI's two forms of log-probabilities, of chats and of texts."""
+"""Logprobs in OpenAI's two formats, of chats and of text completions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     )
     from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 
-#: OpenAI's number for what is next to impossible: JSON has no infinity.
+#: OpenAI's value for a probability of practically 0: JSON has no infinity.
 _LEAST = -9999.0
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprobs]) -> ChatLogprobs:
-    """Return the probabilities of a chat answer, or of a part of it."""
+    """Return the logprobs of a chat answer or of a part of it."""
     content: list[ContentLogprob] = [
         {**_top(token.chosen), "top_logprobs": [_top(each) for each in token.top]}
         for token in tokens
@@ -31,9 +31,9 @@ def chat_logprobs(tokens: Iterable[TokenLogprobs]) -> ChatLogprobs:
 def text_logprobs(
     tokens: Sequence[TokenLogprobs], *, start: int, is_prompt: bool = False
 ) -> TextLogprobs:
-    """Return the probabilities of a text answer, or of a part of it.
+    """Return the logprobs of a text answer or of a part of it.
 
-    ``start`` is where the first token begins. A prompt's first token has none.
+    ``start`` is the offset of the first token. A prompt's first token has no logprob.
     """
     logprobs: TextLogprobs = {
         "tokens": [],
@@ -52,7 +52,7 @@ def text_logprobs(
 
 
 def joined(first: TextLogprobs, second: TextLogprobs) -> TextLogprobs:
-    """Return the probabilities of a text that goes on with another."""
+    """Return the logprobs of two consecutive pieces of text."""
     return {
         "tokens": first["tokens"] + second["tokens"],
         "token_logprobs": first["token_logprobs"] + second["token_logprobs"],
@@ -62,12 +62,12 @@ def joined(first: TextLogprobs, second: TextLogprobs) -> TextLogprobs:
 
 
 def num_characters(tokens: Iterable[TokenLogprobs]) -> int:
-    """Return how many characters begin in the tokens' UTF-8."""
+    """Return how many characters start in the tokens' UTF-8."""
     return sum(byte & 0xC0 != 0x80 for token in tokens for byte in token.chosen.piece)
 
 
 def mean_logprob(tokens: Sequence[TokenLogprobs]) -> float:
-    """Return how likely a token of an answer was on average; of none, nothing less."""
+    """Return the mean logprob of an answer's tokens; minus infinity if it has none."""
     if not tokens:
         return 0.0
     return sum(token.chosen.logprob for token in tokens) / len(tokens)
@@ -82,7 +82,8 @@ def _top(token: TokenLogprob) -> TopLogprob:
 
 
 def _alternatives(token: TokenLogprobs) -> dict[str, float]:
-    """Return the likeliest tokens and the chosen one; of equal names the likeliest."""
+    """Return the most likely tokens and the chosen one; of equal names, the most
+    likely."""
     alternatives: dict[str, float] = {}
     for each in (*token.top, token.chosen):
         alternatives.setdefault(_name(each.piece), _value(each))
@@ -94,7 +95,7 @@ def _value(token: TokenLogprob) -> float:
 
 
 def _name(piece: bytes) -> str:
-    """Return what a text answer calls a token that may be no whole character."""
+    """Return a token's name in a text answer; its bytes may be no whole character."""
     return _text(piece) or (f"bytes:{_escaped(piece)}" if piece else "")
 
 

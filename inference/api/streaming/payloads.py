@@ -1,4 +1,4 @@
-"""The objects of OpenAI's answers, built from what the engine returns."""
+"""Builds the objects of OpenAI's answers from the engine's output."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class AnswerHeader:
 
     @classmethod
     def new(cls, prefix: str, *, model: str, fingerprint: str) -> AnswerHeader:
-        """Return the header of a new answer; the id starts with ``prefix``."""
+        """Return the header of a new answer; its id starts with ``prefix``."""
         return cls(
             id=f"{prefix}-{uuid.uuid4().hex}",
             created=int(time.time()),
@@ -62,8 +62,8 @@ class AnswerHeader:
 class Answer:
     """One finished sequence.
 
-    ``logprobs`` are of its tokens, None if nobody asks; ``prompt`` of its prompt's.
-    ``parts`` is what the text was read as, None if it is content as it is.
+    ``logprobs`` are those of its tokens, None if not requested; ``prompt`` those of its
+    prompt's tokens. ``parts`` are the parsed parts, None if the whole text is content.
     """
 
     text: str
@@ -137,7 +137,7 @@ def _message(answer: Answer) -> ChatAnswer:
 
 
 def delta_of(part: Delta) -> MessageDelta:
-    """Return what a chunk says of a part of an answer."""
+    """Return the delta of a chunk for a part of an answer."""
     match part:
         case ContentDelta(text):
             return {"content": text}
@@ -177,7 +177,7 @@ def chat_delta(
     finish_reason: ChatFinishReason | None = None,
     logprobs: ChatLogprobs | None = None,
 ) -> ChatChunkChoice:
-    """Return what a chunk adds to an answer."""
+    """Return the choice of a chunk that adds to an answer."""
     return {
         "index": index,
         "delta": delta,
@@ -204,7 +204,7 @@ def text_choice(
     finish_reason: TextFinishReason | None = None,
     logprobs: TextLogprobs | None = None,
 ) -> TextChoice:
-    """Return one text answer, or what an event adds to it."""
+    """Return one choice of a text answer, or of an event of its stream."""
     return {
         "index": index,
         "text": text,

@@ -1,4 +1,4 @@
-"""The objects of OpenAI's answers, whole and in chunks; made into /openapi.json too."""
+"""The objects of OpenAI's answers, whole and in chunks; also used for /openapi.json."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal, NotRequired, TypedDict
 
 TextFinishReason = Literal["stop", "length"]
 ChatFinishReason = Literal["stop", "length", "tool_calls"]
-#: The engine's words are OpenAI's.
+#: The engine uses OpenAI's finish reasons.
 REASONS: dict[str, TextFinishReason] = {"stop": "stop", "length": "length"}
 
 
 class TopLogprob(TypedDict):
-    """One of the likeliest tokens; ``bytes`` is its UTF-8, whole or in part."""
+    """One of the most likely tokens; ``bytes`` is its UTF-8, perhaps incomplete."""
 
     token: str
     logprob: float
@@ -35,7 +35,7 @@ class ChatLogprobs(TypedDict):
 
 
 class TextLogprobs(TypedDict):
-    """The tokens of a text answer; ``text_offset`` is where each begins, in
+    """The tokens of a text answer; ``text_offset`` is the start of each, in
     characters."""
 
     tokens: list[str]
@@ -45,13 +45,13 @@ class TextLogprobs(TypedDict):
 
 
 class PromptTokensDetails(TypedDict):
-    """Where the prompt's tokens came from."""
+    """How many of the prompt's tokens were cached."""
 
     cached_tokens: int
 
 
 class CompletionTokensDetails(TypedDict, total=False):
-    """What the answer's tokens were for, and how many were guessed."""
+    """How many of the answer's tokens were reasoning, and how many were drafted."""
 
     reasoning_tokens: int
     accepted_prediction_tokens: int
@@ -69,7 +69,7 @@ class CompletionUsage(TypedDict):
 
 
 class FunctionCall(TypedDict):
-    """What is called; ``arguments`` is JSON text."""
+    """The called function; ``arguments`` is JSON text."""
 
     name: str
     arguments: str
@@ -84,7 +84,7 @@ class ToolCall(TypedDict):
 
 
 class ChatAnswer(TypedDict):
-    """The message of one choice; ``content`` is null where there are only calls."""
+    """The message of one choice; ``content`` is null if it has only calls."""
 
     role: Literal["assistant"]
     content: str | None
@@ -115,14 +115,14 @@ class ChatCompletion(TypedDict):
 
 
 class FunctionDelta(TypedDict, total=False):
-    """What a chunk adds to what is called: first the name, then its arguments."""
+    """What a chunk adds to a function call: first the name, then the arguments."""
 
     name: str
     arguments: str
 
 
 class ToolCallDelta(TypedDict):
-    """What a chunk adds to a call; ``index`` counts the answer's calls from 0."""
+    """What a chunk adds to a tool call; ``index`` counts the answer's calls from 0."""
 
     index: int
     id: NotRequired[str]
@@ -161,7 +161,7 @@ class ChatChunk(TypedDict):
 
 
 class TextChoice(TypedDict):
-    """One answer, or, in a stream, what is added to it."""
+    """One answer, or in a stream the text that is added to it."""
 
     index: int
     text: str

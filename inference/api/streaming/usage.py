@@ -1,4 +1,4 @@
-"""The tokens of answers, by the engine's own count."""
+"""Counts the tokens of answers, as reported by the engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AnswerUsage:
-    """The tokens of one sequence; ``accepted`` and ``rejected`` are of drafts."""
+    """The tokens of one sequence; ``accepted`` and ``rejected`` count drafted
+    tokens."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -29,7 +30,7 @@ class AnswerUsage:
     rejected: int = 0
 
     def take(self, event: Event) -> int:
-        """Take an event into account; return the new tokens of the answer."""
+        """Count an event; return how many new tokens the answer has."""
         if isinstance(event, Accepted):
             self.prompt_tokens = event.prompt_tokens
             return 0
@@ -58,10 +59,10 @@ def completion_usage(
 ) -> CompletionUsage:
     """Return the usage of a request whose prompts have n sequences each.
 
-    A prompt is counted once, however many answers it gets. Of its tokens those
-    were cached that no sequence had to compute. ``reasoning_tokens`` None says
-    that the answers were not parsed. Draft tokens are counted where there were some,
-    whether a prediction or the engine proposed them.
+    A prompt is counted once, however many answers it has. Its cached tokens are those
+    that no sequence had to compute. ``reasoning_tokens`` is None if the answers were
+    not parsed. Drafted tokens are counted if there were any, whether from a prediction
+    or from the engine.
     """
     prompts = [
         [sequences[index] for index in range(first, first + n)]

@@ -14,36 +14,38 @@ from inference.api.parameters.value_types import ModelName, Text
 
 
 class TokenizeRequest(TemplateParameters):
-    """A text, or a conversation as the model's chat template writes it."""
+    """A text, or a conversation to render with the model's chat template."""
 
     model: ModelName
     """Id, alias or file name of a model."""
     content: Text | None = None
     """A text."""
     prompt: Text | None = None
-    """The same, by vLLM's name."""
+    """vLLM's name for content."""
     messages: Messages | None = None
-    """Or a conversation, as the model's chat template writes it."""
+    """A conversation, instead of content: it is rendered with the model's chat
+    template."""
     add_special: bool | None = None
-    """Put BOS, EOS and SEP where the model wants them. Default: as llama-server for
-    content (false), as vLLM for prompt and messages (true)."""
+    """Add BOS, EOS and SEP as the model requires. Default: false for content, as in
+    llama-server; true for prompt and messages, as in vLLM."""
     add_special_tokens: bool | None = None
-    """The same, by vLLM's name."""
+    """vLLM's name for add_special."""
     parse_special: bool = True
-    """Take special tokens that the text spells out for those."""
+    """Parse special tokens in the text, such as <|im_end|>, as those tokens."""
     with_pieces: bool = False
-    """Return the text of each token too; bytes where that is none."""
+    """Return the text of each token too; its bytes if they are not valid UTF-8."""
 
     @property
     def adds_special(self) -> bool | None:
-        """Whether the model's special tokens go around the text, if that is given."""
+        """Whether to add the model's special tokens around the text, if given."""
         if self.add_special is None:
             return self.add_special_tokens
         return self.add_special
 
     @model_validator(mode="after")
     def _check_text(self) -> TokenizeRequest:
-        """Refuse no text, and several, and what goes with another kind of text."""
+        """Refuse no text, several texts, and members that belong to another kind of
+        text."""
         texts = [name for name in _TEXTS if getattr(self, name) is not None]
         if not texts:
             raise missing("content")
@@ -77,7 +79,7 @@ class DetokenizeRequest(Body):
 
 
 class ApplyTemplateRequest(TemplateParameters):
-    """A conversation, to be written as the model's chat template does."""
+    """A conversation to render with the model's chat template."""
 
     model: ModelName
     """Id, alias or file name of a model."""

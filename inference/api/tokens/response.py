@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class TokenPiece(TypedDict):
-    """A token and its text, or its bytes if they are no whole text."""
+    """A token and its text, or its bytes if they are not valid UTF-8."""
 
     id: int
     piece: str | list[int]
@@ -36,7 +36,7 @@ class TemplatePrompt(TypedDict):
 
 
 def token_list(tokenized: Tokenized, *, with_pieces: bool) -> TokenList:
-    """Return tokens as an answer, each with what it stands for if requested."""
+    """Return tokens as an answer, each with its text if requested."""
     tokens = _pieces(tokenized) if with_pieces else list(tokenized.tokens)
     return {"tokens": tokens, "count": len(tokenized.tokens)}
 

@@ -1,4 +1,4 @@
-"""POST /tokenize, /detokenize and /apply-template: what a model gets to read."""
+"""POST /tokenize, /detokenize and /apply-template."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedTokenizing:
-    """What a worker or, with the ``paths`` of an unloaded model, a vocabulary does."""
+    """A request for a worker or, with the ``paths`` of an unloaded model, the
+    vocabulary."""
 
     request: TokenizerRequest
     queue: ModelQueue
@@ -68,7 +69,7 @@ class TokenizeView(TokenizingView):
     """POST /tokenize."""
 
     def prepare(self, request: Request) -> PreparedTokenizing:
-        """Return what is to be computed. Raises BadRequest."""
+        """Return the tokenizer request. Raises BadRequest."""
         body = TokenizeRequest.parse(request.data)
         model = self.find_model(request, body.model)
         text, special = _text(body, model)
@@ -98,7 +99,7 @@ class DetokenizeView(TokenizingView):
     """POST /detokenize."""
 
     def prepare(self, request: Request) -> PreparedTokenizing:
-        """Return what is to be computed. Raises BadRequest."""
+        """Return the tokenizer request. Raises BadRequest."""
         body = DetokenizeRequest.parse(request.data)
         check_sizes({"tokens": size_of(body.tokens)}, "tokens")
         model = self.find_model(request, body.model)
@@ -127,7 +128,7 @@ class ApplyTemplateView(WorkerView):
 
     @template_schema
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
-        """Write a conversation as the model's chat template does."""
+        """Render a conversation with the model's chat template."""
         return json_response(answer)
 
 
@@ -151,7 +152,7 @@ def _prompt(
 
 
 def _text(body: TokenizeRequest, model: Model) -> tuple[str, bool]:
-    """Return the text, and whether the model's special tokens go around it."""
+    """Return the text, and whether to add the model's special tokens around it."""
     special = body.adds_special
     if body.messages is not None:
         prompt = _prompt(body, body.messages, model)
