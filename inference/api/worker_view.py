@@ -70,8 +70,7 @@ class WorkerView(ApiView):
     async def run_whole(
         self, requests: Sequence[ModelRequest], queue: ModelQueue
     ) -> list[list[Event]]:
-        """Run requests until they end; return the events of each. Raises
-        InferenceError."""
+        """Run requests; return the events of each. Raises InferenceError."""
         timeout_s = settings.CONFIG.server.request_timeout
         events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()

@@ -1,7 +1,7 @@
-"""The web side: hand a request to whichever worker has its model, follow its events.
+"""The web side of the transport: sends requests to workers and follows their events.
 
-One client per event loop. It owns the web process's reply channel, fans frames out to
-streams and asks again for frames that were lost.
+One client per event loop. It owns the web process's reply channel, distributes the
+events of frames to streams and requests lost frames again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class EngineClient:
-    """Every stream of one web process.
+    """Manages all streams of one web process.
 
     ``queue_layer`` is the channel layer of the queues, ``reply_layer`` that of the
     frames and commands.
@@ -99,7 +99,7 @@ class EngineClient:
         self._tasks = []
 
     async def _start(self) -> None:
-        """Open the reply channel and the tasks behind it, once."""
+        """Open the reply channel and start the client's tasks, once."""
         async with self._starting:
             if not self._tasks or any(task.done() for task in self._tasks):
                 for task in self._tasks:
@@ -137,7 +137,7 @@ class EngineClient:
         try:
             await self._reply_layer.send(control, to_wire(command))
         except (OSError, RedisError):
-            # A worker that hears nothing for a while stops by itself.
+            # A worker that gets no Renew for a while stops by itself.
             logger.warning("Redis is away; a command to a worker is lost")
 
     async def _renew(self, control: str) -> None:
@@ -154,7 +154,7 @@ class EngineClient:
             except ProtocolError:
                 logger.exception("A frame of another version is dropped")
             except Exception:
-                # Whatever one frame does, the next ones must come through.
+                # A bad frame must not prevent the next ones.
                 logger.exception("A frame could not be handled")
 
     async def _handle(self, message: Frame) -> None:
@@ -170,7 +170,7 @@ class EngineClient:
             await self._command(message.control, Resend(self._reply_to, missing))
 
     def _take(self, frame: Frame) -> set[str]:
-        """Hand a frame's events to their streams; return the requests nobody wants."""
+        """Pass a frame's events to their streams; return requests without a stream."""
         unwanted = set()
         for event in frame.events:
             stream = self._streams.get(event.request_id)
@@ -187,7 +187,7 @@ class EngineClient:
 
 
 def _is_for(stream: Stream, event: Event, frame: Frame) -> bool:
-    """Whether a stream takes an event of this worker.
+    """Whether a stream accepts events of this worker.
 
     The queue delivers at least once, so two workers may have the request: the first
     to accept it keeps the stream.

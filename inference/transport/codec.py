@@ -1,10 +1,10 @@
-"""Messages to what a channel layer carries, and back.
+"""Encodes messages for a channel layer and decodes them, by their annotations.
 
 A channel layer packs a dict with msgpack, which knows numbers, text, bytes, lists and
-dicts. A message becomes a dict of its fields, a dataclass within it a list of its
-fields' values, a tuple a list; where several dataclasses may stand, the list begins
-with the name of the one that does. How a field is written follows from its
-annotation, once, when this module is imported: a new field needs no line here.
+dicts. A message becomes a dict of its fields, a nested dataclass a list of its values,
+a tuple a list; in a union of dataclasses the list begins with the name of the class.
+The encoding of a field follows from its annotation, once, when this module is imported:
+a new field needs no code here.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from inference.transport.messages.events import (
 from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
 
-#: Processes of different versions do not understand each other's messages.
+#: Processes of different protocol versions do not exchange messages.
 VERSION = 4
 
 WireMessage = (
     QueuedRequest | Abort | Renew | Resend | Frame | WorkerHeartbeat | StealRequests
 )
 
-#: Wire names of what is sent by itself, and of what is one of several in it.
+#: The names in messages: of the messages themselves, and of members of unions.
 _NAMES: dict[type, str] = {
     QueuedRequest: "engine.request",
     Abort: "engine.abort",
@@ -69,18 +69,18 @@ _Convert = Callable[[Any], Any]
 
 
 class ProtocolError(Exception):
-    """A message that this version of the protocol does not have."""
+    """A message that does not match this version of the protocol."""
 
 
 class _Coder(NamedTuple):
-    """How values of one type are written and read; None: as they are."""
+    """The encoder and decoder of one type; None leaves values as they are."""
 
     encode: _Convert | None = None
     decode: _Convert | None = None
 
 
 def to_wire(message: WireMessage) -> dict[str, Any]:
-    """Return the message as a dict of what msgpack can carry."""
+    """Return the message as a dict that msgpack can pack."""
     kind = type(message)
     values = _record(kind).encode(message)
     return {
@@ -91,7 +91,7 @@ def to_wire(message: WireMessage) -> dict[str, Any]:
 
 
 def from_wire(wire: dict[str, Any]) -> Any:
-    """Return the message of a dict. Raises ProtocolError."""
+    """Return the message that a dict contains. Raises ProtocolError."""
     kind = _MESSAGES.get(wire.get("type", ""))
     if kind is None or wire.get("v") != VERSION:
         raise ProtocolError(f"no message: {wire.get('type')!r} v{wire.get('v')!r}")
@@ -103,10 +103,10 @@ def from_wire(wire: dict[str, Any]) -> Any:
 
 
 class _Record:
-    """Writes and reads the instances of one dataclass.
+    """Encodes and decodes the instances of one dataclass.
 
-    This happens for every token: most fields are carried as they are, and only the
-    others cost a call.
+    This happens for every token: most fields need no encoding, and only the others cost
+    a call.
     """
 
     def __init__(self, kind: type) -> None:
@@ -129,7 +129,7 @@ class _Record:
         return values
 
     def decode(self, values: list[Any]) -> Any:
-        """Return the instance of these values, a list that is the callee's."""
+        """Return the instance with these values; takes over the list."""
         for index, decode in self._decoders:
             values[index] = decode(values[index])
         return self._kind(*values)
@@ -145,7 +145,7 @@ def _record(kind: type) -> _Record:
 
 
 def _coder(hint: Any) -> _Coder:
-    """Return how values of a type are written and read."""
+    """Return the coder of a type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return _union_coder(arguments)
@@ -195,7 +195,7 @@ def _tuple_coder(arguments: tuple[Any, ...]) -> _Coder:
     if arguments[1:] == (Ellipsis,):
         encode, decode = _coder(arguments[0])
         return _Coder(
-            # msgpack takes a tuple for a list.
+            # msgpack accepts a tuple as a list.
             None if encode is None else lambda items: [encode(each) for each in items],
             tuple if decode is None else lambda items: tuple(map(decode, items)),
         )

@@ -1,4 +1,4 @@
-"""The web side of numbered frames: in order, none twice, gaps noticed."""
+"""Puts the frames from workers in order, drops duplicates and detects gaps."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from inference.transport.messages.events import Frame
 
-#: A gap that stays open longer is given up: the worker no longer has those frames.
+#: A gap that stays open longer is given up: the worker no longer keeps those frames.
 _GAP_S = 5.0
 
 
 @dataclass(slots=True)
 class _WorkerFrames:
-    """How far the frames of one worker have been taken."""
+    """The state of the frames from one worker."""
 
     heard_at: float
     taken: int = 0
@@ -31,8 +31,8 @@ class _WorkerFrames:
 class FrameReceiver:
     """Puts the frames of every worker in order.
 
-    Workers number their frames to this process from 1. A frame that comes too
-    early is kept until the missing ones have been sent again.
+    Workers number their frames to this process from 1. A frame after a gap is kept
+    until the missing ones have been sent again.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class FrameReceiver:
         self._workers: dict[str, _WorkerFrames] = {}
 
     def put(self, frame: Frame) -> list[Frame]:
-        """Take a frame; return those that are next, in order."""
+        """Take a frame; return the frames that are next, in order."""
         now = self._clock()
         worker = self._workers.setdefault(
             frame.incarnation, _WorkerFrames(heard_at=now)
@@ -48,7 +48,7 @@ class FrameReceiver:
         worker.heard_at = now
         worker.highest = max(worker.highest, frame.seq)
         if not frame.events:
-            # The worker counts from 1 again: it took this process for dead.
+            # The worker counts from 1 again: it had dropped this process as dead.
             worker.is_broken |= frame.seq < worker.taken
             return []
         if frame.seq > worker.taken:
@@ -60,10 +60,10 @@ class FrameReceiver:
         return ready
 
     def missing(self, frame: Frame) -> int | None:
-        """Return the first number to request again, after this frame was put.
+        """Return the first number to request again, after ``put`` of this frame.
 
-        A gap is requested when it opens, and with every frame without events while
-        it is open: the answer may be lost, too.
+        A gap is requested when it opens, and again at every frame without events while
+        it is open: the frames that were sent again may be lost, too.
         """
         worker = self._workers.get(frame.incarnation)
         if worker is None:
@@ -91,7 +91,7 @@ class FrameReceiver:
         return math.inf if worker is None else self._clock() - worker.heard_at
 
     def resync(self, incarnation: str) -> None:
-        """Give up what is missing of a living worker, and take what comes next."""
+        """Give up the missing frames of a living worker; go on with the next one."""
         worker = self._workers.get(incarnation)
         if worker is not None:
             worker.taken = worker.highest
@@ -100,5 +100,5 @@ class FrameReceiver:
             worker.is_broken = False
 
     def forget(self, incarnation: str) -> None:
-        """Drop what is known of a worker that is gone."""
+        """Drop the state of a worker that is gone."""
         self._workers.pop(incarnation, None)

@@ -1,4 +1,4 @@
-"""A worker's replies: numbered frames per web process, kept to be sent again."""
+"""Numbers a worker's frames per web process, and keeps them to send them again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _KEPT_FRAMES = 1024
 #: Bytes of vectors kept per web process; a token's event is tiny beside them.
 _KEPT_BYTES = 64 * 2**20
-#: A web process that has not renewed for this long is gone.
+#: A web process without a Renew for this long is gone.
 LEASE_S = 15.0
 
 
 @dataclass(slots=True)
 class _WebProcess:
-    """The new events for one web process, and the frames that it got."""
+    """The new events for one web process, and the frames that were sent to it."""
 
     renewed_at: float
     pending: list[Event] = field(default_factory=list)
@@ -74,7 +74,7 @@ class FrameSender:
         ]
 
     def count_frame(self, reply_to: str) -> Frame:
-        """Return a frame without events, which says how far the count is."""
+        """Return a frame without events, which carries the current number."""
         web = self._web_processes[reply_to]
         return Frame(self._incarnation, self.control, web.seq, ())
 
@@ -85,10 +85,9 @@ class FrameSender:
             yield from [frame for frame in web.sent if frame.seq >= seq]
 
     def expired(self) -> list[str]:
-        """Drop what is kept for web processes that are gone; return the new ones.
+        """Drop the frames for dead web processes; return those that just died.
 
-        The count goes on: a process that was only idle takes frames up from where
-        it was.
+        The numbering continues: a process that was only idle continues where it was.
         """
         limit = self._clock() - LEASE_S
         gone = []

@@ -1,4 +1,4 @@
-"""The queues of requests: one for each model, taken from by all of its workers."""
+"""The queue of each model's requests, shared by all of its workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ModelQueue:
     """Where a request waits until a worker of the model takes it.
 
     ``model_id`` is the model's primary key, ``model_name`` is for messages;
-    ``timeout_s`` bounds the wait of a request for its start, here and in a worker.
+    ``timeout_s`` limits how long a request waits for its start, here and in a worker.
     """
 
     model_id: int

@@ -1,4 +1,4 @@
-"""How many requests wait in the queues, for the load of models and for health."""
+"""Reports how many requests wait in the models' queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request as the web process sees it: where it is, and what comes of it."""
+"""A request's stream in the web process: its worker, its state and its events."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from inference.engine.request import ModelRequest
     from inference.transport.queue import ModelQueue
 
-#: Seconds after which a client may try again when no worker could be had.
+#: Retry-After in seconds when no worker is available.
 RETRY_AFTER_S = 5
-#: An answer that has begun goes on before anything else of its key starts: below
-#: every priority that a request may have.
+#: The priority of a resumed request, below every priority that a client may set: it
+#: starts before the key's other requests.
 _FIRST_OF_ALL = -1000
-#: What a worker may fail with that is no fault of the request.
+#: Errors of a worker that are not the request's fault.
 _FAILURES: dict[str, type[InferenceError]] = {
     "adapter_not_loaded": EngineUnavailable,
     "decode_failed": EngineUnavailable,
@@ -46,9 +46,9 @@ class Stream:
     """The events of one request.
 
     ``worker`` is the incarnation of the worker that has it, ``control`` that worker's
-    channel; ``is_started`` whether it runs there, ``position`` how many were ahead of
-    it when it came there. ``is_detached`` means that it is to be queued again.
-    ``close`` is what ``aclose`` calls.
+    channel; ``is_started`` whether it runs there, ``position`` how many requests were
+    ahead of it when it arrived there. ``is_detached``: it must be queued again.
+    ``close`` is called by ``aclose``.
     """
 
     request: ModelRequest
@@ -72,11 +72,11 @@ class Stream:
 
     @property
     def request_id(self) -> str:
-        """The id of the request, another one after each worker that lost it."""
+        """The id of the request; it changes each time a worker loses the request."""
         return self.request.request_id
 
     async def events(self, timeout_s: float | None = None) -> list[Event]:
-        """Wait for events and return all that are there; [] after ``timeout_s``.
+        """Wait for an event; return all that are available, [] after ``timeout_s``.
 
         Raises InferenceError when the request cannot be run.
         """
@@ -102,7 +102,8 @@ class Stream:
                 return
             if event.is_start:
                 self.is_started = True
-                # However many workers have it in turn, the reader sees one start.
+                # However many workers have the request in turn, the reader sees one
+                # start.
                 if self._was_started:
                     return
                 self._was_started = True
@@ -123,9 +124,10 @@ class Stream:
     def detach(self, now: float) -> None:
         """Take the request from its worker, if it has one, to be queued again.
 
-        It gets a new id: nobody wants the events of the old one. What had started goes
-        on with the tokens that it has, gets its time to start again, and an attempt is
-        counted: it may be what ends workers. What was pending has done nothing.
+        It gets a new id: events with the old one are ignored. A request that had
+        started resumes with its tokens and a new deadline, and an attempt is counted,
+        because it may be the one that crashes workers. A pending request is not to
+        blame.
         """
         changes: dict[str, Any] = {"request_id": new_request_id()}
         if self.is_started:
@@ -149,10 +151,10 @@ class Stream:
         self._wake()
 
     async def _change(self, timeout_s: float | None) -> None:
-        """Wait for an event or an error, at most for this long.
+        """Wait for an event or an error, at most ``timeout_s``.
 
-        This happens for every token: asyncio's Event and timeout take several times
-        as long as one future and one timer.
+        This happens for every token: asyncio.Event and asyncio.timeout take several
+        times as long as one future and one timer.
         """
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()

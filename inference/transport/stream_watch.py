@@ -1,7 +1,7 @@
-"""What keeps streams going: leases, dead workers, failed loads, lost requests.
+"""Looks after streams: renews leases, notices dead workers and lost requests.
 
-A stream whose worker died goes on with the next one, with the tokens that it has: the
-caller sees a pause, not an error.
+A stream whose worker died resumes in the next one from its tokens so far: the caller
+sees a pause, not an error.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How often workers get a sign of life of this process, and streams are looked after.
+#: How often workers get a Renew from this process, and streams are checked.
 _WATCH_EVERY_S = 1.0
-#: A worker of a machine without heartbeat is lost once it is silent for this long.
+#: A worker on a node without heartbeat is lost after this much silence.
 _SILENT_AFTER_S = 5.0
-#: A request that is in no queue and that no worker has taken for so long is lost.
+#: A request that is in no queue and in no worker for this long is lost.
 _LOST_AFTER_S = 2.0
-#: How often a stream may lose its worker: a request that kills workers ends here.
+#: How often a stream may lose its worker: this stops a request that crashes workers.
 _MAX_ATTEMPTS = 3
 
 
@@ -70,18 +70,18 @@ class StreamWatch:
         self._renew = renew
         self._close = close
         self._enqueue = enqueue
-        #: How the models of the streams stand, as of the last look.
+        #: The serving statuses of the streams' models, as of the last check.
         self.statuses: dict[int, services.ServingStatus] = {}
 
     async def run(self) -> None:
-        """Look after the streams for ever."""
+        """Check the streams forever."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
                 if len(self._streams):
                     await self._look_after()
             except Exception:
-                # One failed look must not end the watching; the next may succeed.
+                # A failed check must not end the task; the next one may succeed.
                 logger.exception("Looking after the streams failed")
 
     async def _look_after(self) -> None:
@@ -105,7 +105,7 @@ class StreamWatch:
                 self._streams.detach(stream)
 
     def _leave_lost_workers(self) -> None:
-        """Take the streams of every worker that is lost from it, all at once."""
+        """Detach the streams of all lost workers, all at once."""
         statuses = self.statuses.values()
         alive = {name for s in statuses for name in s.incarnations}
         doubtful = {name for s in statuses for name in s.doubtful}
@@ -131,7 +131,7 @@ class StreamWatch:
                 )
 
     async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
-        """Look after a stream that waits, in the queue or in a worker."""
+        """Check a stream that waits, in the queue or in a worker."""
         queue = stream.queue
         if time.time() > stream.deadline:
             place = f", at first as number {stream.position + 1} in line,"
@@ -152,14 +152,14 @@ class StreamWatch:
         try:
             await services.ensure_worker(stream.queue.model_id)
         except EngineUnavailable:
-            # What a worker has had already waits for an engine to come back.
+            # A resumed request is already waiting for an engine to come back.
             if not stream.was_accepted:
                 raise
 
     async def _lossy_queues(self) -> set[int]:
-        """Return the models whose overdue requests are in no queue any more.
+        """Return the models whose overdue requests are no longer in the queue.
 
-        Redis was restarted, or a worker died with one in its hands.
+        Redis was restarted, or a worker died after taking one.
         """
         overdue = {s.queue.model_id for s in self._streams if _is_overdue(s)}
         lossy = set()
@@ -172,10 +172,10 @@ class StreamWatch:
         return lossy
 
     async def requeue(self) -> None:
-        """Queue detached streams again at once, for ever; what fails, again later.
+        """Queue detached streams again, forever; after a failure retry later.
 
-        A full queue or an absent Redis is no end of what was accepted: only the
-        deadline is.
+        A full queue or an unavailable Redis does not end an accepted request: only the
+        deadline does.
         """
         while True:
             with suppress(TimeoutError):
@@ -193,16 +193,16 @@ class StreamWatch:
                     logger.warning("Streams cannot be queued again yet: %s", error)
                     full.add(stream.queue.model_id)
                 except Exception:
-                    # One stream must not keep the others from going on.
+                    # One stream must not hold up the others.
                     logger.exception("A stream could not be queued again")
                 else:
                     stream.queued_at = time.time()
-                    # It may have been taken and released in the meantime.
+                    # A worker may have taken and released it in the meantime.
                     stream.is_detached = stream.request_id != request_id
 
 
 def _is_overdue(stream: Stream) -> bool:
-    """Whether a stream is in the queue for longer than a worker needs."""
+    """Whether a stream has been queued for longer than a worker needs to take it."""
     if stream.worker or stream.is_detached:
         return False
     return time.time() - stream.queued_at > _LOST_AFTER_S

@@ -1,4 +1,4 @@
-"""The streams of one web process, and which of them are to be queued again."""
+"""The streams of one web process, and the detached ones among them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """The streams that are not done, by the id of their request."""
+    """The unfinished streams, by request id."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Stream] = {}
@@ -24,7 +24,7 @@ class Streams:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Stream]:
-        """Yield those of now, whatever happens meanwhile."""
+        """Yield the streams of a snapshot: the set may change meanwhile."""
         return iter(list(self._by_id.values()))
 
     def get(self, request_id: str) -> Stream | None:
@@ -40,7 +40,7 @@ class Streams:
         self._by_id.pop(stream.request_id, None)
 
     def detach(self, stream: Stream) -> None:
-        """Take a stream from its worker, to be queued again under a new id."""
+        """Detach a stream from its worker, to be queued again under a new id."""
         self.remove(stream)
         stream.detach(time.time())
         self.add(stream)

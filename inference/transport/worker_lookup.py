@@ -1,4 +1,4 @@
-"""Whether a model has a worker: the database is asked now and then, once for many."""
+"""Makes sure that requested models have workers, with few database queries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 from inference import services
 
-#: A model that is served counts as served for so long without a look at the rows.
+#: How long a served model counts as served without another query.
 _TRUST_S = 1.0
 
 
@@ -20,10 +20,10 @@ class WorkerLookup:
         self._lookups: dict[int, asyncio.Task[bool]] = {}
 
     async def ensure(self, model_id: int) -> None:
-        """Return when a worker of the model serves or is on its way.
+        """Return when a worker of the model is serving or starting.
 
         Raises EngineUnavailable, ModelLoadFailed. If the worker dies meanwhile, the
-        next look at the streams notices.
+        next check of the streams notices.
         """
         if time.monotonic() < self._served_until.get(model_id, 0.0):
             return
@@ -32,11 +32,11 @@ class WorkerLookup:
             lookup = asyncio.create_task(services.ensure_worker(model_id))
             self._lookups[model_id] = lookup
             lookup.add_done_callback(partial(self._end, model_id))
-        # Many may wait for the answer, and one of them that goes away is only one.
+        # Many may wait for the result, so a single cancelled caller must not cancel it.
         await asyncio.shield(lookup)
 
     def forget(self, model_id: int) -> None:
-        """Look at the rows again: a worker of the model is gone."""
+        """Query again next time: a worker of the model is gone."""
         self._served_until.pop(model_id, None)
 
     def _end(self, model_id: int, lookup: asyncio.Task[bool]) -> None:

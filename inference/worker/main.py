@@ -1,8 +1,8 @@
-"""One model's process: channel layers on one side, the engine thread on the other.
+"""The worker process of one model: connects the channel layers and the engine thread.
 
 ``python -m inference.worker.main`` reads its specification from standard input and
 reports on standard output. It exits when it is drained, or when standard input ends:
-then the node's engine process is gone, and another will take its place.
+then the node's engine process is gone, and its successor starts new workers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
 
 
 async def _obey(server: ModelServer, stdin: asyncio.StreamReader) -> None:
-    """Follow the node's commands until standard input ends."""
+    """Execute the node's commands until standard input ends."""
     async for line in stdin:
         if line.strip() == DRAIN.encode():
             server.drain()
@@ -70,13 +70,14 @@ def main() -> None:
     """Run a worker process."""
     from django.conf import settings
 
-    # A terminal's Ctrl-C reaches every process; only the node decides here.
+    # A terminal's Ctrl-C reaches every process; only the node decides when this one
+    # ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.config.dictConfig(settings.LOGGING)
     code = asyncio.run(_main())
     sys.stdout.flush()
-    # The engine thread may be deep in a load; the process owns nothing that
-    # outlives it, so leaving at once is safe.
+    # The engine thread may be in the middle of a load; the process owns nothing that
+    # outlives it, so exiting at once is safe.
     os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""One loaded model at work: requests from its queue in, events of its engine out."""
+"""Serves one loaded model: takes requests from its queue, sends its engine's events."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ _REPORT_EVERY_S = 1.0
 
 
 class ModelServer:
-    """Takes requests off the queue and sends what the engine makes of them.
+    """Takes requests from the queue and sends the engine's outputs as events.
 
-    It takes them whether or not they can start: what is pending waits in the engine,
-    which is fair between keys, and the queue is not. ``queue_layer`` is the channel
+    It takes them whether or not they can start: pending requests wait in the engine,
+    which is fair between keys, because the queue is not. ``queue_layer`` is the channel
     layer of the queue, ``reply_layer`` that of frames and commands.
     """
 
@@ -112,7 +112,7 @@ class ModelServer:
                     logger.error("The worker's I/O failed", exc_info=error)
                     self._failed(error)
             self._finished.set()
-            # The events of the last step are still on their way.
+            # The events of the last step may still be on their way.
             self._replies.flush()
             await sending
         finally:
@@ -123,7 +123,7 @@ class ModelServer:
         return 1 if self._status.state == "failed" else 0
 
     def drain(self) -> None:
-        """Finish once those requests that run are done; the others are handed back."""
+        """Finish after the running requests; release the pending ones."""
         if self._status.state in ("loading", "ready"):
             self._set(state="draining")
             self._receiver.close()
@@ -151,8 +151,8 @@ class ModelServer:
     def surplus(self) -> int:
         """How many pending requests cannot start here yet.
 
-        What there is no slot for is known at once, what the engine holds back for
-        another reason after its next step.
+        Requests without a free slot are known at once, those that the engine holds back
+        for another reason after its next step.
         """
         held_back = min(self._runner.stats.num_waiting, self.num_pending)
         return max(len(self._accepted) - self._n_seq_max, held_back)
@@ -169,7 +169,7 @@ class ModelServer:
         """Return a function for the engine thread that calls a method in the loop."""
 
         def call(argument: _T) -> None:
-            # Nobody listens any more once the loop is closed.
+            # After the loop is closed nobody listens.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(method, argument)
 
@@ -204,7 +204,7 @@ class ModelServer:
             if request is None:
                 continue
             if output.is_start:
-                # A sequence that was preempted starts a second time.
+                # A preempted sequence starts a second time.
                 if request.is_started:
                     continue
                 self._accepted.start(request)
@@ -233,7 +233,7 @@ class ModelServer:
         self._load_changed()
 
     async def _start(self, request: ModelRequest, reply_to: str) -> None:
-        """Answer a request, or hand it to the engine. Raises EngineError."""
+        """Answer a request, or add it to the engine. Raises EngineError."""
         backend = self._backend
         assert backend is not None  # noqa: S101 - the receiver is opened after it is set
         if isinstance(request, TokenizationRequest | DetokenizationRequest):
@@ -245,9 +245,9 @@ class ModelServer:
         self._add(await tokenized(request, backend, task=task), reply_to)
 
     def _add(self, request: ComputeRequest, reply_to: str) -> None:
-        """Hand a request to the engine, unless it is one too many."""
+        """Add a request to the engine, unless too many are pending."""
         if not self.is_serving:
-            # This worker began to drain meanwhile.
+            # This worker began to drain in the meantime.
             self._replies.put(reply_to, Released(request.request_id))
             return
         accepted = self._accepted.add(request, reply_to)
@@ -271,7 +271,7 @@ class ModelServer:
         return last
 
     def _release(self, requests: list[AcceptedRequest]) -> None:
-        """Hand pending requests back: their web processes queue them again."""
+        """Release pending requests: their web processes queue them again."""
         self._cancel([each.request_id for each in requests])
         for each in requests:
             self._replies.put(each.reply_to, Released(each.request_id))
@@ -289,7 +289,7 @@ class ModelServer:
     # Commands and reports -------------------------------------------------------
 
     async def _listen(self, control: str) -> None:
-        """Obey the web processes' commands, and hear other workers of the model."""
+        """Handle commands from web processes and messages from other workers."""
         while True:
             try:
                 command = from_wire(await self._reply_layer.receive(control))
@@ -311,7 +311,7 @@ class ModelServer:
                     self._release(self._accepted.first(count))
 
     async def _send_reports(self) -> None:
-        """Report regularly, and stop what nobody waits for any more."""
+        """Report regularly, and abort requests that nobody waits for any more."""
         while True:
             gone = self._replies.expired()
             if gone:
@@ -326,7 +326,7 @@ class ModelServer:
             await asyncio.sleep(_REPORT_EVERY_S)
 
     def _set(self, **changes: Any) -> None:
-        """Report the state, with these changes of it."""
+        """Change and report the state."""
         stats = self._runner.stats
         telemetry = self._runner.telemetry.snapshot()
         self._status = replace(
@@ -348,7 +348,7 @@ class ModelServer:
 
 
 def _core_of(config: EngineConfig, backend: Any) -> Core:
-    """Return what runs requests on a loaded model."""
+    """Return the core that runs requests on a loaded model."""
     if not config.is_generative:
         return EmbeddingCore(backend)
     disk = open_disk_cache(config, can_cut=backend.can_cut)

@@ -1,4 +1,4 @@
-"""What node and worker send each other over the worker's pipes, as JSON lines.
+"""The messages on the pipes between node and worker, as JSON lines.
 
 The worker's standard input carries its specification, then commands; its end
 means that the engine is gone. Its standard output carries reports.
@@ -24,7 +24,7 @@ DRAIN = "drain"
 class WorkerSpec:
     """What a worker serves: its queue, its incarnation, and how to load the model.
 
-    ``max_waiting`` requests may be pending in it beside those that have a slot.
+    At most ``max_waiting`` requests may be pending, besides those with a slot.
     """
 
     queue: str
@@ -38,10 +38,10 @@ class WorkerSpec:
 class WorkerReport:
     """A worker's state and numbers.
 
-    ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress``
-    of loading goes from 0 to 1; ``n_ctx_seen`` is the largest need of a request so
-    far, of its prompt and its answer; ``waiting_by_key`` is what is pending, by key;
-    ``telemetry`` is what the engine has measured since it was loaded; the rest are
+    ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress`` of
+    loading goes from 0 to 1; ``n_ctx_seen`` is the largest context that a request
+    needed so far, prompt and answer; ``waiting_by_key`` is the number of pending
+    requests by key; ``telemetry`` is the engine's snapshot since the load; the rest are
     counts.
     """
 
@@ -64,12 +64,12 @@ class WorkerReport:
 
 
 def spec_to_line(spec: WorkerSpec) -> str:
-    """Return the specification as one line."""
+    """Encode the specification as one line."""
     return json.dumps(asdict(spec)) + "\n"
 
 
 def spec_from_line(line: str) -> WorkerSpec:
-    """Return the specification of a line."""
+    """Decode the specification from a line."""
     data = json.loads(line)
     engine = data.pop("engine")
     engine["paths"] = tuple(engine["paths"])
@@ -80,21 +80,21 @@ def spec_from_line(line: str) -> WorkerSpec:
 
 
 def report_to_line(report: WorkerReport) -> str:
-    """Return a report as one line."""
+    """Encode a report as one line."""
     return json.dumps(plain(report)) + "\n"
 
 
 def plain(report: WorkerReport) -> dict[str, Any]:
     """Return a report's members as plain data.
 
-    The telemetry is plain as it is, and so large that a copy each second shows.
+    The telemetry is plain data already, and too large to copy every second.
     """
     small = asdict(replace(report, telemetry=None))
     return small | {"telemetry": report.telemetry}
 
 
 def report_from_line(line: str | bytes) -> WorkerReport | None:
-    """Return the report of a line, or None if the line is none."""
+    """Decode the report of a line; None if the line is not a report."""
     try:
         data: Any = json.loads(line)
         return WorkerReport(**data)

@@ -1,8 +1,8 @@
-"""The requests that a worker has accepted, and the order of those that are pending.
+"""Keeps a worker's accepted requests, and the order of the pending ones.
 
-The engine decides what starts when. This is the worker's own account of it, on the
-I/O side: enough to tell a request its place, to find which one to refuse when too many
-are pending, and which ones to hand to a worker that has room.
+The engine decides what starts when. This is the worker's estimate of it, outside the
+engine thread: enough to report a request's position, to choose which one to refuse when
+too many are pending, and which ones to release to a worker with room.
 
 The order is start-time fair queueing [Goyal, Vin, Cheng 1996] with every request of
 cost 1 and all keys level: the n-th request of a key of weight w comes at n / w, and of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inference.engine.request import ComputeRequest
     from inference.models import PendingOfKey
 
-#: Keys that a worker's report names; the rest share one entry.
+#: The most keys that a report names; the rest share one entry.
 _REPORTED_KEYS = 50
 
 
@@ -48,7 +48,7 @@ class AcceptedRequests:
         self._clock = clock
         self._numbers = itertools.count()
         self._by_id: dict[str, AcceptedRequest] = {}
-        #: Those that are pending, by key, each in order of arrival.
+        #: The pending requests by key, each key's in order of arrival.
         self._pending: dict[str, dict[str, AcceptedRequest]] = {}
         self.num_pending = 0
 
@@ -79,20 +79,20 @@ class AcceptedRequests:
         return accepted
 
     def start(self, request: AcceptedRequest) -> None:
-        """Note that a request has got a slot and is pending no more."""
+        """Mark a request as started: it has a slot and is no longer pending."""
         if not request.is_started:
             request.is_started = True
             self._end_pending(request)
 
     def remove(self, request_id: str) -> AcceptedRequest | None:
-        """Forget a request; return it, or None if there is none with this id."""
+        """Remove a request; return it, or None if no request has this id."""
         request = self._by_id.pop(request_id, None)
         if request is not None and not request.is_started:
             self._end_pending(request)
         return request
 
     def position(self, request: AcceptedRequest) -> int:
-        """Return how many pending requests come before one that has just come."""
+        """Return how many pending requests are ahead of a new one."""
         own = self._pending[request.key].values()
         ahead = sum(_place(other) < _place(request) for other in own)
         tag = (ahead + 1) / request.weight
@@ -103,10 +103,10 @@ class AcceptedRequests:
         )
 
     def last(self) -> AcceptedRequest:
-        """Return the pending request that goes when too many are pending.
+        """Return the pending request to refuse when too many are pending.
 
-        It is of the key with the most for its weight, so one key's flood costs no
-        other key its place; of keys that are alike it is the newest.
+        It belongs to the key with the most requests for its weight, so that a key with
+        many requests takes no other key's place; between equal keys it is the newest.
         """
         ends = [
             (len(pending) / _newest(pending).weight, max(pending.values(), key=_place))
@@ -116,7 +116,7 @@ class AcceptedRequests:
         return last
 
     def first(self, count: int) -> list[AcceptedRequest]:
-        """Return the pending requests that come first, up to ``count``."""
+        """Return the next pending requests, up to ``count``."""
         tagged = []
         for pending in self._pending.values():
             tag = 0.0
@@ -126,7 +126,7 @@ class AcceptedRequests:
         return [request for _, _, request in heapq.nsmallest(count, tagged)]
 
     def pending_by_key(self) -> list[PendingOfKey]:
-        """Return what is pending of each key, the most first."""
+        """Return the number of pending requests of each key, the largest first."""
         found: dict[str, PendingOfKey] = {}
         for position, request in enumerate(self.first(self.num_pending), 1):
             new: PendingOfKey = {
@@ -151,7 +151,7 @@ class AcceptedRequests:
 
 
 def _place(request: AcceptedRequest) -> tuple[int, int]:
-    """Return the place among one key's requests."""
+    """Return the position among one key's requests."""
     return request.priority, request.number
 
 
@@ -160,7 +160,7 @@ def _newest(pending: dict[str, AcceptedRequest]) -> AcceptedRequest:
 
 
 def _together(entries: list[PendingOfKey]) -> PendingOfKey:
-    """Return the entries of many keys as one."""
+    """Return the entries of many keys as one entry."""
     return {
         "key": None,
         "count": sum(entry["count"] for entry in entries),

@@ -1,4 +1,4 @@
-"""Requests on their way from a model's queue to one of its workers."""
+"""Receives requests from a model's queue for one of its workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class QueueReceiver:
-    """Takes requests off the queue, while it is open, and hands them to ``accept``."""
+    """Takes requests from the queue while it is open, and passes them to ``accept``."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class QueueReceiver:
         self._is_open.set()
 
     def close(self) -> None:
-        """Take no more. A wait that has begun may still end with a request."""
+        """Take no more. A wait that has begun may still return a request."""
         self._is_open.clear()
 
     async def run(self) -> None:
-        """Take requests for ever."""
+        """Take requests forever."""
         while True:
             await self._is_open.wait()
             try:
@@ -62,7 +62,7 @@ class QueueReceiver:
                 await asyncio.sleep(RETRY_S)
 
     async def _may_take(self) -> bool:
-        """Whether to take a request, and to wait for it if none is there."""
+        """Whether to take a request, and whether to wait if the queue is empty."""
         if self._stealing.may_wait_at_queue:
             return True
         return await depth(self._layer, self._queue) > 0

@@ -1,4 +1,4 @@
-"""What a worker sends to web processes: events, in frames that can be sent again."""
+"""Sends a worker's events to web processes, in frames that can be sent again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRY_S = 0.5
 
 
 class Replies:
-    """The frames of one worker on their way."""
+    """Sends the frames of one worker."""
 
     def __init__(self, layer: Any, incarnation: str) -> None:
         self._layer = layer
@@ -29,7 +29,7 @@ class Replies:
         self._has_events = asyncio.Event()
 
     def open(self, control: str) -> None:
-        """Name the channel where commands reach this worker; before any event."""
+        """Set the channel where the worker receives commands; before any event."""
         self._frames.control = control
 
     def put(self, reply_to: str, event: Event) -> None:
@@ -38,9 +38,9 @@ class Replies:
         self._has_events.set()
 
     async def run(self, finished: asyncio.Event) -> None:
-        """Send frames until the worker has finished, and what is left then.
+        """Send frames until the worker has finished, and then the rest.
 
-        Events that come while a frame is on its way share the next one.
+        Events that arrive during a send share the next frame.
         """
         while not finished.is_set() or self._has_events.is_set():
             await self._has_events.wait()
@@ -49,31 +49,31 @@ class Replies:
                 await self._publish(reply_to, frame)
 
     def flush(self) -> None:
-        """Let ``run`` send what is left, and see that the worker has finished."""
+        """Let ``run`` send the rest and end."""
         self._has_events.set()
 
     def renew(self, reply_to: str) -> None:
-        """Note that a web process lives."""
+        """Note that a web process is alive."""
         self._frames.renew(reply_to)
 
     async def answer_renewal(self, reply_to: str) -> None:
-        """Note that a web process lives; send it how far its frames are counted."""
+        """Note that a web process is alive; send it the current frame number."""
         self._frames.renew(reply_to)
         await self._publish(reply_to, self._frames.count_frame(reply_to))
 
     async def resend(self, reply_to: str, seq: int) -> None:
-        """Send the frames from ``seq`` on again."""
+        """Send the frames from number ``seq`` on again."""
         for frame in self._frames.sent_from(reply_to, seq):
             await self._publish(reply_to, frame)
 
     def expired(self) -> set[str]:
-        """Return the web processes that are gone since the last call."""
+        """Return the web processes that went since the last call."""
         return set(self._frames.expired())
 
     async def _publish(self, reply_to: str, frame: Frame) -> None:
         try:
             await self._layer.send(reply_to, to_wire(frame))
         except (OSError, RedisError):
-            # The frame is kept; the web process sees the gap and asks again.
+            # The frame is kept: the web process notices the gap and requests it.
             logger.warning("Redis is away; frames will be sent again")
             await asyncio.sleep(RETRY_S)

@@ -1,4 +1,4 @@
-"""Text to token ids, for requests on their way to the engine.
+"""Tokenizes requests and checks their length before they go to the engine.
 
 A worker does this, not a web process: it has the vocabulary, and can count exactly.
 """
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.request import ComputeRequest, PoolingRequest
 
-#: Texts of more characters are tokenized off the I/O loop.
+#: Longer texts, in characters, are tokenized outside of the event loop.
 _LONG_TEXT = 20_000
 
 
 async def tokenized(request: ComputeRequest, backend: Any, *, task: str) -> Any:
-    """Return the request with its token ids. Raises EngineError if it can never run.
+    """Return the request with token ids. Raises EngineError if it can never run.
 
     ``task`` is what the model was loaded for.
     """
     requested = _task_of(request)
     if requested != task:
-        # The web process looks at the model's row, which may have changed since.
+        # The web process reads the model's row, which may have changed since the load.
         raise InvalidRequest(
             f"The model is loaded to {task}, not to {requested}.", param="model"
         )

@@ -1,4 +1,4 @@
-"""Text to tokens and back, answered by a worker's I/O side: no step is needed."""
+"""Answers requests to tokenize and detokenize, without the engine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from inference.engine.backend import Tokenizer
     from inference.engine.request import TokenizerRequest
 
-#: What is longer is worked on off the I/O loop: characters, or tokens.
+#: Longer inputs, in characters or tokens, are handled outside of the event loop.
 _LONG = 20_000
 
 
 async def answer(
     request: TokenizerRequest, tokenizer: Tokenizer
 ) -> Tokenized | Detokenized:
-    """Return the answer, while others run if it takes long. Raises EngineError."""
+    """Return the answer without blocking the event loop. Raises EngineError."""
     content = (
         request.text if isinstance(request, TokenizationRequest) else request.tokens
     )

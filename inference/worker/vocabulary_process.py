@@ -1,13 +1,13 @@
-"""Text to tokens and back for models that are not loaded, in a process of its own.
+"""Tokenizes and detokenizes for models that are not loaded, in a process of its own.
 
-``python -m inference.worker.vocabulary_process`` reads the vocabularies of
-files, without weights. The web process starts one when it first needs it, sends one
-question at a time over its pipes, and ends it after a while idle. It is a child of
-the web process, not of the engine: the files are there for the registry to scan, so no
-queue, no worker and no second protocol is needed. What a hostile file does to llama.cpp
-ends this process, fails one request, and nothing else.
+``python -m inference.worker.vocabulary_process`` reads the vocabularies of files,
+without weights. The web process starts one when it first needs it, sends one question
+at a time over its pipes, and ends it after a while idle. It is a child of the web
+process, not of the engine: the files are there for the registry to scan, so no queue,
+no worker and no second protocol is needed. If a hostile file crashes llama.cpp, only
+this process ends and one request fails.
 
-Both ways goes one JSON line for each question.
+Each question and each answer is one JSON line.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A question is answered in this time or never; large vocabularies take a second.
+#: The longest that a question takes; large vocabularies take a second.
 _ANSWER_S = 30.0
 _IDLE_S = 300.0
-#: One line: the tokens of the longest body, with their pieces.
+#: The longest line: the tokens of the longest body, with their pieces.
 _LINE_BYTES = 512 * 1024 * 1024
-#: Memory of the process. The largest vocabularies take a tenth.
+#: The memory limit of the process. The largest vocabularies take a tenth.
 _MEMORY_BYTES = 2 * 1024**3
 _RETRY_AFTER_S = 5
 
 
 class VocabularyProcess:
-    """The web process's end. One question at a time, on one event loop."""
+    """The web process's end: sends one question at a time, on one event loop."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -61,7 +61,7 @@ class VocabularyProcess:
         """Return the answer about a model's files.
 
         Raises RequestRejected for a question that has none, ModelLoadFailed for files
-        that cannot be read, EngineUnavailable if the process ends or hangs over it.
+        that cannot be read, EngineUnavailable if the process ends or hangs.
         """
         async with self._turn:
             if self._idle is not None:
@@ -78,7 +78,7 @@ class VocabularyProcess:
                     retry_after=_RETRY_AFTER_S,
                 ) from None
             except BaseException:
-                # The answer would be taken for the next question's.
+                # A late answer would be taken for the answer to the next question.
                 await self._end()
                 raise
             self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
@@ -95,7 +95,7 @@ class VocabularyProcess:
         self._closing = asyncio.ensure_future(self.aclose())
 
     async def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Send a question; return what comes back. Raises OSError or ValueError."""
+        """Send a question; return the answer. Raises OSError or ValueError."""
         if self._process is None or self._process.returncode is not None:
             self._process = await self._start()
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -108,7 +108,7 @@ class VocabularyProcess:
 
     async def _start(self) -> asyncio.subprocess.Process:
         environment = dict(os.environ)
-        # The child finds the same packages, installed or from a checkout.
+        # The child imports the same packages, installed or from a checkout.
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -126,7 +126,7 @@ class VocabularyProcess:
             return
         with suppress(ProcessLookupError):
             process.kill()
-        # Its pipes are read to their end, or their transports stay open.
+        # The pipes must be read to their end, or their transports stay open.
         await process.communicate()
 
 

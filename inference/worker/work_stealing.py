@@ -1,8 +1,8 @@
-"""Pending requests are evened out among the workers of a model.
+"""Balances pending requests between the workers of a model.
 
-The queue is not fair between API keys and a worker is, so workers take requests
-whether or not they can start. A worker without room comes last to the queue, and one
-with room takes pending requests from the worker that has the most of them.
+A worker is fair between API keys and the queue is not, so workers take requests whether
+or not they can start. A worker without room lets others take from the queue first, and
+one with room steals pending requests from the worker with the most.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 #: How often a worker sends the others a heartbeat.
 _HEARTBEAT_EVERY_S = 1.0
-#: A worker without a heartbeat for so long is gone.
+#: A worker without a heartbeat for this long is gone.
 _GONE_AFTER_S = 3.0
-#: A worker without room leaves what is queued to others for this long.
+#: How long a worker without room leaves the queue to others.
 _YIELD_S = 0.05
-#: It takes about so long until stolen requests come.
+#: About how long it takes until stolen requests arrive.
 _STEAL_EVERY_S = 0.05
 
 
@@ -38,7 +38,7 @@ class Peers:
         self._heartbeats: dict[str, tuple[float, int]] = {}
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
-        """Note that a worker serves, and how many requests it cannot start yet."""
+        """Note that a worker serves, and how many of its requests cannot start yet."""
         self._heartbeats[heartbeat.control] = (self._clock(), heartbeat.surplus)
 
     @property
@@ -87,7 +87,7 @@ class Load(Protocol):
 
 
 class WorkStealing:
-    """One worker among those of its model. ``group`` is their channel group."""
+    """Balances one worker with its model's others; ``group`` is their channel group."""
 
     def __init__(self, layer: Any, group: str, load: Load) -> None:
         self._layer = layer
@@ -104,7 +104,7 @@ class WorkStealing:
         await self._layer.group_add(self._group, control)
 
     def update(self) -> None:
-        """Take the load into account, which has changed."""
+        """Read the worker's load, which has changed."""
         if self._load.room > 0:
             self._has_room.set()
             if not self._load.num_pending and self.peers.busiest:
@@ -113,24 +113,24 @@ class WorkStealing:
             self._has_room.clear()
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
-        """Take another worker's heartbeat, or this one's own."""
+        """Take a heartbeat of another worker or of this one."""
         if heartbeat.control != self._control:
             self.peers.put(heartbeat)
             self.update()
 
     async def let_others_choose(self) -> None:
-        """Leave what is queued to workers with room for a while, if there are any."""
+        """Leave the queue to workers with room for a while, if there are any."""
         with suppress(TimeoutError):
             async with asyncio.timeout(0 if self.peers.is_alone else _YIELD_S):
                 await self._has_room.wait()
 
     @property
     def may_wait_at_queue(self) -> bool:
-        """Whether a request that comes next may be this worker's."""
+        """Whether this worker may wait for the next request in the queue."""
         return self.peers.is_alone or self._has_room.is_set()
 
     async def steal(self) -> None:
-        """Take requests from the busiest worker while there is room here, for ever."""
+        """Steal requests from the busiest worker while there is room here, forever."""
         while True:
             await self._can_steal.wait()
             self._can_steal.clear()
@@ -142,10 +142,10 @@ class WorkStealing:
                 self.update()
 
     async def send_heartbeats(self) -> None:
-        """Tell the other workers regularly that this one serves.
+        """Send heartbeats to the other workers regularly.
 
-        Not together with the reports to the node: a Redis that hangs must not make
-        the worker look hung.
+        This is separate from the reports to the node: if Redis hangs, the worker must
+        not look hung.
         """
         while True:
             await asyncio.sleep(_HEARTBEAT_EVERY_S)

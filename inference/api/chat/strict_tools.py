@@ -47,8 +47,7 @@ class _Writer(GrammarWriter):
     """Writes the grammar of text with calls in it."""
 
     def after_marks(self, use: ToolUse) -> str:
-        """Return the rule of an answer where a mark begins each call, or several in a
-        row."""
+        """Return the rule of an answer where a mark begins one call or several."""
         framing = self.framing
         opener = framing.openers[0]
         number = self.number((*framing.openers, *self._thoughts()))
@@ -74,8 +73,7 @@ class _Writer(GrammarWriter):
         return f"({self.calls(use)} | {content})"
 
     def in_lines(self, use: ToolUse) -> str:
-        """Return the rule of an answer where a line may be a call: an object, its name
-        first."""
+        """Return the rule of an answer whose lines may be calls, name first."""
         names = "|".join(tool.name for tool in use.may_call)
         name = rf"{_BEFORE_OBJECT}\{{{_W}\"name\"{_W}:{_W}"
         free = rf"{_ANY} & ~/((?s:.*)\n)?{name}\"({names})\"(?s:.*)/"

@@ -234,8 +234,7 @@ class GrammarWriter:
         return self.rule(name, f"%json {json.dumps(schema, ensure_ascii=False)}")
 
     def text(self, text: str) -> str:
-        """Return what matches a text, its marks as control tokens if the vocabulary has
-        them."""
+        """Return what matches a text; marks in it may be control tokens."""
         parts = []
         for part in filter(None, self._mark.split(text)):
             if self._mark.fullmatch(part):

@@ -91,7 +91,7 @@ def _choice(choice: ToolChoice) -> tuple[str, tuple[str, ...] | None]:
 
 
 def _check_end(body: ChatCompletionRequest) -> None:
-    """Refuse parameters that let an answer end in the middle of its calls."""
+    """Refuse parameters that conflict with required calls, which decide the end."""
     for name in ("ignore_eos", "min_tokens"):
         if getattr(body, name):
             raise BadRequest(

@@ -38,8 +38,7 @@ class ChatCompletionsView(GenerationView):
     """POST /v1/chat/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:
-        """Return the generation requests of a chat request, and the format of its
-        answer."""
+        """Return the generation requests of a chat, and its answer's format."""
         body = ChatCompletionRequest.parse(request.data)
         messages = conversation(body.messages)
         grammar = grammar_of(body)

@@ -28,8 +28,7 @@ class CompletionsView(GenerationView):
     """POST /v1/completions."""
 
     def prepare(self, request: Request) -> PreparedCompletion:
-        """Return the generation requests of a completion, and the format of its
-        answer."""
+        """Return the generation requests of a completion, and its answer's format."""
         body = CompletionRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
         check_length(body.prompts, model, "prompt")

@@ -31,8 +31,7 @@ def pooling_requests(
     query: str | None = None,
     priority: int = 0,
 ) -> Iterator[PoolingRequest]:
-    """Yield pooling requests with the inputs, by their paths, in parts for several
-    workers."""
+    """Yield pooling requests with the inputs, by path, in parts for several workers."""
     share = key_share(request)
     paths, texts = tuple(inputs), tuple(inputs.values())
     for part in _parts(texts):

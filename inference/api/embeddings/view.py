@@ -38,8 +38,7 @@ class EmbeddingsView(WorkerView):
     """POST /v1/embeddings."""
 
     def prepare(self, request: Request) -> PreparedEmbedding:
-        """Return the pooling requests and the format of the answer. Raises
-        BadRequest."""
+        """Return the pooling requests and the answer's format. Raises BadRequest."""
         body = EmbeddingRequest.parse(request.data)
         inputs = by_path(body.input, "input")
         model = self.find_model(request, body.model, EMBEDS)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: A rule of GBNF. No Lark grammar contains this, so it tells the languages apart.
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 _ANY_OBJECT = {"type": "object"}
-#: Parameters that would end an answer before its grammar does.
+#: Parameters that conflict with a grammar, which decides where the answer ends.
 _OVER_THE_END = ("ignore_eos", "min_tokens")
 
 

@@ -38,8 +38,7 @@ class RerankView(WorkerView):
     """POST /v1/rerank, with Jina's and Cohere's fields."""
 
     def prepare(self, request: Request) -> PreparedRanking:
-        """Return the pooling requests and the format of the answer. Raises
-        BadRequest."""
+        """Return the pooling requests and the answer's format. Raises BadRequest."""
         body = RerankRequest.parse(request.data)
         model = self.find_model(request, body.model, RANKS)
         documents = {f"documents[{i}]": text for i, text in enumerate(body.texts)}

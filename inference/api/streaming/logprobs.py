@@ -67,7 +67,7 @@ def num_characters(tokens: Iterable[TokenLogprobs]) -> int:
 
 
 def mean_logprob(tokens: Sequence[TokenLogprobs]) -> float:
-    """Return the mean logprob of an answer's tokens; minus infinity if it has none."""
+    """Return the mean logprob of an answer's tokens; 0 if it has none."""
     if not tokens:
         return 0.0
     return sum(token.chosen.logprob for token in tokens) / len(tokens)
@@ -82,8 +82,10 @@ def _top(token: TokenLogprob) -> TopLogprob:
 
 
 def _alternatives(token: TokenLogprobs) -> dict[str, float]:
-    """Return the most likely tokens and the chosen one; of equal names, the most
-    likely."""
+    """Return the most likely tokens and the chosen one.
+
+    Of tokens with equal names, the most likely counts.
+    """
     alternatives: dict[str, float] = {}
     for each in (*token.top, token.chosen):
         alternatives.setdefault(_name(each.piece), _value(each))

@@ -35,8 +35,7 @@ class ChatLogprobs(TypedDict):
 
 
 class TextLogprobs(TypedDict):
-    """The tokens of a text answer; ``text_offset`` is the start of each, in
-    characters."""
+    """The tokens of a text answer; ``text_offset`` is their start in characters."""
 
     tokens: list[str]
     token_logprobs: list[float | None]

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AnswerUsage:
-    """The tokens of one sequence; ``accepted`` and ``rejected`` count drafted
-    tokens."""
+    """The tokens of one sequence; ``accepted`` and ``rejected`` are of drafts."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

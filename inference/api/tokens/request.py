@@ -44,8 +44,7 @@ class TokenizeRequest(TemplateParameters):
 
     @model_validator(mode="after")
     def _check_text(self) -> TokenizeRequest:
-        """Refuse no text, several texts, and members that belong to another kind of
-        text."""
+        """Refuse no text, several texts, and members of another kind of text."""
         texts = [name for name in _TEXTS if getattr(self, name) is not None]
         if not texts:
             raise missing("content")

@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedTokenizing:
-    """A request for a worker or, with the ``paths`` of an unloaded model, the
-    vocabulary."""
+    """A request for a worker or, with an unloaded model's ``paths``, its vocabulary."""
 
     request: TokenizerRequest
     queue: ModelQueue

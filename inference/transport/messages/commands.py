@@ -1,4 +1,4 @@
-"""From a web process to one worker."""
+"""Commands from a web process to one worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Stop these requests: nobody waits for them any more."""
+    """Abort these requests: nobody waits for them any more."""
 
     request_ids: tuple[str, ...]
 
@@ -21,7 +21,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """Send the frames from ``seq`` on again."""
+    """Send the frames from number ``seq`` on again."""
 
     reply_to: str
     seq: int

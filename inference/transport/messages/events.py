@@ -1,7 +1,7 @@
-"""From a worker to a web process: events, in numbered frames.
+"""Events from a worker to a web process, in numbered frames.
 
-One frame per step and web process, with a sequence number, so that a lost one is
-noticed. What the engine returns of a sequence is an event as it is.
+There is one frame per step and web process, with a sequence number, so that a lost one
+is noticed. The engine's outputs are sent as events unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker hands a request back that it has not started: queue it again."""
+    """The worker returns a request that it has not started: queue it again."""
 
     is_last: ClassVar[bool] = False
 
@@ -78,11 +78,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What one step of a worker did for one web process.
+    """The events of one step of a worker for one web process.
 
     ``control`` is the worker's channel, ``incarnation`` names its process; ``seq``
-    counts frames to this web process from 1. A frame without events only says how
-    far the count is.
+    counts frames to this web process from 1. A frame without events only carries the
+    current number.
     """
 
     incarnation: str

@@ -1,4 +1,4 @@
-"""From one worker of a model to another."""
+"""Messages between the workers of a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeartbeat:
-    """A worker serves at ``control``; ``surplus`` requests there cannot start yet."""
+    """A worker serves at ``control``; ``surplus`` of its requests cannot start yet."""
 
     control: str
     surplus: int
@@ -15,6 +15,6 @@ class WorkerHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class StealRequests:
-    """Hand pending requests back: another worker could start ``room`` at once."""
+    """Release pending requests: another worker could start ``room`` of them at once."""
 
     room: int

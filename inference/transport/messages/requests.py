@@ -1,4 +1,4 @@
-"""From a web process to the queue of a model."""
+"""Requests from a web process to the queue of a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inference.engine.request import ModelRequest
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A request, the channel where its events go, and until when it may start.
+    """A request, the channel for its events, and the deadline for its start.
 
     ``deadline`` is in seconds since the epoch.
     """
