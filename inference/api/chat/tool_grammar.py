@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 PARAM = "tools"
 #: White space between parts of an answer.
 SPACE = r"/[ \t\r\n]{0,8}/"
-#: What the arguments' schema may say where each stands in tags of its own.
+#: Keywords that the arguments' schema may have if each argument has its own tag.
 _OF_OBJECTS = {"type", "properties", "required", "additionalProperties"}
-#: Where the arguments' schema says no more than this, it names all of them.
+#: If the arguments' schema has only these keywords, it names all arguments.
 _OF_CLOSED = {
     *("$schema", "$defs", "definitions", "title", "description"),
     *("type", "properties", "required"),
 }
-#: Patterns of strings that can be enforced without quotes.
+#: Keywords of a string's schema that can be enforced without quotes.
 _OF_BARE_STRINGS = {"type", "enum", "const"}
-#: Characters that a key in a tag cannot have.
+#: Keys that cannot be written in a tag.
 _UNTAGGABLE = re.compile(r"[<>\r\n]|^\s|\s$|^$")
 
 
