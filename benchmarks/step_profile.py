@@ -44,7 +44,7 @@ class Stopwatch:
     """Seconds by part, of all calls so far; a call within a call counts for itself."""
 
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    #: Of each call under way, the seconds of the calls within it.
+    #: For each running call, the seconds of the calls within it.
     _within: list[float] = field(default_factory=lambda: [0.0])
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:

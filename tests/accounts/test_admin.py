@@ -223,7 +223,7 @@ def test_bad_keys_are_refused(
     assert not ApiKey.objects.exists()
 
 
-def test_owner_is_oneself_unless_said_otherwise(
+def test_the_owner_is_the_user_by_default(
     admin_client: Client, admin_user: User
 ) -> None:
     form = admin_client.get(ADD).context["adminform"].form

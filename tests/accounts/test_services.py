@@ -26,14 +26,14 @@ def test_a_key_comes_with_its_models() -> None:
 
 
 @pytest.mark.parametrize("scopes", [[], ["root"], ["inference", "root"]])
-def test_scopes_that_there_are_not_make_no_key(scopes: list[str]) -> None:
+def test_unknown_scopes_make_no_key(scopes: list[str]) -> None:
     with pytest.raises(ValidationError):
         api_key_create(name="laptop", owner=make_user(), scopes=scopes)
 
     assert not ApiKey.objects.exists()
 
 
-def test_models_that_there_are_not_make_no_key() -> None:
+def test_unknown_models_make_no_key() -> None:
     class Broken:
         def __iter__(self) -> Any:
             raise RuntimeError("no models")

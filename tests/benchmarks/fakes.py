@@ -35,7 +35,7 @@ def make_answer(
 
 
 class FakeTarget:
-    """Gives every answer that is under way a token whenever the event loop turns."""
+    """Gives every running answer a token whenever the event loop turns."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []

@@ -44,7 +44,7 @@ class FakeSystem:
 
 @dataclass(frozen=True)
 class FakeWorkload:
-    """Remembers whom it was run on."""
+    """Records the targets that it was run on."""
 
     name: str
     num_keys: int = 1

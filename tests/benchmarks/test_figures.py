@@ -63,7 +63,7 @@ def test_prompt_rate_counts_until_the_last_first_token() -> None:
     assert figures["cached_share"] == pytest.approx(20 / 80)
 
 
-def test_what_a_system_does_not_tell_has_no_figure() -> None:
+def test_a_value_that_a_system_does_not_report_has_no_figure() -> None:
     untold = load_figures([make_answer(1.0, prompt_tokens=None, cached_tokens=None)])
     assert "prompt_tokens_per_s" not in untold
     partly_reported = load_figures([make_answer(1.0, cached_tokens=None)])

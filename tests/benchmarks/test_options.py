@@ -79,7 +79,7 @@ def test_profile_and_soak() -> None:
         "measure",
     ],
 )
-def test_what_is_not_there_is_refused(
+def test_invalid_arguments_are_refused(
     line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as refusal:

@@ -69,7 +69,7 @@ async def test_each_turn_of_a_chat_extends_the_last() -> None:
     assert third[: len(second)] == second
 
 
-def test_chat_figures_tell_what_was_computed_by_turn() -> None:
+def test_chat_figures_show_the_computed_tokens_of_each_turn() -> None:
     turns = [
         make_answer(2.0, prompt_tokens=100, cached_tokens=0),
         make_answer(0.5, prompt_tokens=160, cached_tokens=130),

@@ -205,7 +205,7 @@ def test_nothing_is_fetched_in_a_hidden_tab(
     assert fetched
 
 
-def test_an_ended_session_is_said(page: Page, live_server: LiveServer) -> None:
+def test_an_ended_session_is_reported(page: Page, live_server: LiveServer) -> None:
     page.goto(f"{live_server.url}/admin/inference/worker/")
     page.context.clear_cookies()
     expect(page.locator("[data-live-status]")).to_have_text("signed out")

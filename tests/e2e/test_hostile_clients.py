@@ -235,7 +235,9 @@ def said_to(server: Server, sent: bytes) -> bytes:
     ],
     ids=lambda sent: repr(sent[:30]),
 )
-def test_what_is_no_http_harms_nobody(server: Server, sent: bytes) -> None:
+def test_bytes_that_are_not_http_harm_no_other_client(
+    server: Server, sent: bytes
+) -> None:
     said = said_to(server, sent)
 
     assert not said or said.startswith(b"HTTP/1.1 400 "), said
@@ -256,7 +258,7 @@ def test_what_is_no_http_harms_nobody(server: Server, sent: bytes) -> None:
     ],
     ids=lambda sent: repr(sent[:60]),
 )
-def test_what_no_view_can_take_is_refused_in_openais_shape_too(
+def test_requests_that_reach_no_view_are_refused_in_openais_shape_too(
     server: Server, sent: bytes
 ) -> None:
     head, _, body = said_to(server, sent + b"Connection: close\r\n\r\n").partition(

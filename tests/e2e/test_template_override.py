@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model]
 
-#: ChatML whose answers begin with a thought, and whose calls are Hermes'.
+#: ChatML whose answers begin with reasoning, and whose calls are Hermes'.
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endfor %}{% for tool in tools or [] %}<tool_call>{{ tool | tojson }}"
@@ -70,7 +70,7 @@ def ask(api: httpx.Client, **fields: Any) -> Any:
     return answer
 
 
-def test_a_thought_ends_and_every_answer_goes_on(api: httpx.Client) -> None:
+def test_reasoning_ends_and_every_answer_continues(api: httpx.Client) -> None:
     answer = ask(api, n=2).json()
 
     for choice in answer["choices"]:
@@ -80,7 +80,7 @@ def test_a_thought_ends_and_every_answer_goes_on(api: httpx.Client) -> None:
     assert 2 * BUDGET <= details["reasoning_tokens"] <= 2 * (BUDGET + TAG_TOKENS)
 
 
-def test_a_schema_binds_what_follows_the_thought_in_a_stream(api: httpx.Client) -> None:
+def test_a_schema_applies_after_the_reasoning_in_a_stream(api: httpx.Client) -> None:
     schema = {"name": "a", "schema": WEATHER["parameters"]}
     response_format = {"type": "json_schema", "json_schema": schema}
 
@@ -101,7 +101,7 @@ def test_a_schema_binds_what_follows_the_thought_in_a_stream(api: httpx.Client) 
     assert json.loads(content)["city"] in ("Paris", "Rome")
 
 
-def test_no_budget_is_no_thought(api: httpx.Client) -> None:
+def test_a_budget_of_zero_allows_no_reasoning(api: httpx.Client) -> None:
     message = ask(api, thinking_budget=0).json()["choices"][0]["message"]
 
     assert not message.get("reasoning_content")

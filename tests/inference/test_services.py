@@ -122,7 +122,7 @@ def test_unloading_keeps_the_row_until_the_engine_has_drained_it() -> None:
     assert services.worker_release(model=model) == 0
 
 
-def test_unloading_what_no_engine_has_taken_yet_forgets_it() -> None:
+def test_unloading_a_request_that_no_engine_has_taken_deletes_it() -> None:
     model = make_model()
     services.worker_request(model=model)
     services.worker_release(model=model)
@@ -188,7 +188,7 @@ def test_waiting_for_a_load_ends_when_the_time_is_over() -> None:
         async_to_sync(services.worker_wait)(model, timeout_s=0.2)
 
 
-def test_queue_depths_count_what_waits_in_redis() -> None:
+def test_queue_depths_count_requests_in_redis() -> None:
     model = make_model("busy")
     make_model("gone", state=FileState.MISSING)
 

@@ -98,7 +98,7 @@ def test_a_model_does_not_draft_for_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_who_wants_to_be_drafted_for_names_a_model(tmp_path: Path) -> None:
+def test_drafts_by_a_model_need_a_draft_model(tmp_path: Path) -> None:
     large, _ = pair(tmp_path)
     large.draft = "model"
     with pytest.raises(ValidationError, match="Choose a draft model"):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def may(key: ApiKey | None, scope: str | None) -> bool:
-    """Ask whether a request with this key is let into a view of this scope."""
+    """Return whether a request with this key may use a view of this scope."""
     request = Request(RequestFactory().get("/"), authenticators=[])
     request.auth = key
     view = type("View", (APIView,), {"required_scope": scope} if scope else {})()

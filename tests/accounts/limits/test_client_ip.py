@@ -13,7 +13,7 @@ from accounts.limits.client_ip import client_ip
         # Nobody in front: the header is the client's own invention.
         ("192.0.2.1", None, 0, "192.0.2.1"),
         ("192.0.2.1", "198.51.100.9", 0, "192.0.2.1"),
-        # Each trusted proxy has appended whom it was called by.
+        # Each trusted proxy has appended the address of its caller.
         ("10.0.0.1", "192.0.2.1", 1, "192.0.2.1"),
         ("10.0.0.1", "198.51.100.9, 192.0.2.1", 1, "192.0.2.1"),
         ("10.0.0.1", "198.51.100.9, 192.0.2.1, 10.0.0.2", 2, "192.0.2.1"),

@@ -377,7 +377,7 @@ def test_what_cannot_serve_is_not_loaded(
     assert not LogEntry.objects.exists()
 
 
-def test_a_failure_is_said_and_not_recorded(
+def test_a_failure_is_shown_and_not_recorded(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*, model: Model) -> None:
@@ -394,7 +394,7 @@ def test_a_failure_is_said_and_not_recorded(
     assert not LogEntry.objects.exists()
 
 
-def test_nothing_to_do_is_said_and_not_recorded(admin_client: Client) -> None:
+def test_nothing_to_do_is_shown_and_not_recorded(admin_client: Client) -> None:
     model = make_model("llama")
     response = admin_client.post(UNLOAD, {"model": model.pk})
     assert said(response) == ["info: Not loaded: llama."]

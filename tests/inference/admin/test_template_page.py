@@ -108,7 +108,7 @@ def test_a_template_that_cannot_be_used_is_an_error_of_its_field(
     assert reason in errors["template_override"][0]
 
 
-def test_a_format_that_there_is_not_is_an_error_of_its_field() -> None:
+def test_an_unknown_format_is_an_error_of_its_field() -> None:
     assert list(errors_of(make_model(), output_parser_override="klingon")) == [
         "output_parser_override"
     ]
@@ -257,7 +257,7 @@ def test_who_may_only_look_can_try_but_not_save(client: Client) -> None:
     assert model.template_override == ""
 
 
-def test_who_may_not_see_models_sees_no_template(client: Client) -> None:
+def test_a_user_who_may_not_see_models_sees_no_template(client: Client) -> None:
     model = make_model(chat_template=OWN)
     client.force_login(make_user("mallory", is_staff=True))
 

@@ -107,7 +107,7 @@ def test_a_fault_is_named_by_its_path_and_its_rule(
     assert words in message
 
 
-def test_what_is_unknown_comes_before_what_is_missing() -> None:
+def test_unknown_members_are_reported_before_missing_ones() -> None:
     assert fault(**shape(type="text", txt="x"))[0] == "shapes[1].txt"
 
 

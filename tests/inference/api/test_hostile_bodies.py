@@ -41,7 +41,7 @@ async def test_every_hostile_body_is_refused_in_openais_shape(
     assert engine.requests == []
 
 
-async def test_a_body_that_makes_no_sense_is_no_fault_of_the_servers(
+async def test_a_body_that_makes_no_sense_is_no_server_error(
     api: Api, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sync_to_async(lambda: make_worker(model, make_node()))()

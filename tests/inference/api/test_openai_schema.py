@@ -115,7 +115,7 @@ def named_in(tables: str) -> set[str]:
     return {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
 
 
-def test_the_schemas_refuse_what_is_wrong() -> None:
+def test_the_schemas_refuse_wrong_values() -> None:
     with pytest.raises(ValidationError, match="'choices' is a required property"):
         check(CHAT, {"id": "x", "object": "chat.completion", "created": 1})
 
@@ -135,7 +135,7 @@ async def test_cut_answers_are_openais(api: Api, engine: FakeEngineClient) -> No
     check(CHAT, answer)
 
 
-async def test_calls_and_thoughts_are_openais(
+async def test_calls_and_reasoning_are_openais(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes", template=THINK + template_of("hermes"))

@@ -212,7 +212,7 @@ async def test_a_bad_body_is_400_and_names_the_field(
         b'{"a":' * 100_000,
     ],
 )
-async def test_what_is_no_json_object_is_400(api: Api, body: bytes) -> None:
+async def test_a_body_that_is_no_json_object_is_400(api: Api, body: bytes) -> None:
     response = await api.post("/v1/chat/completions", body)
 
     assert response.status_code == 400
@@ -337,7 +337,7 @@ async def test_an_unknown_route_is_404_in_json(
     assert response.json()["error"]["code"] == "unknown_url"
 
 
-async def test_a_model_that_there_is_not_is_404(api: Api) -> None:
+async def test_an_unknown_model_is_404(api: Api) -> None:
     await sync_to_async(make_model)("off", is_enabled=False)
     await sync_to_async(make_model)("gone", state=FileState.MISSING)
     for name in ("no-such-model", "off", "gone", "tin", "TINY", "ti\x00ny"):

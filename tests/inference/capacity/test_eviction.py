@@ -1,4 +1,4 @@
-"""Which workers make room; what is never asked to."""
+"""Which workers make room, and which never do."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_fresh_model_is_waited_for() -> None:
     assert where(replace(fresh, is_just_loaded=False), needed=25).evict == (1,)
 
 
-def test_nobody_goes_in_vain() -> None:
+def test_no_worker_is_evicted_in_vain() -> None:
     others = [loaded(1), loaded(2, is_just_loaded=True)]
     assert where(*others, needed=25) == Eviction()
 

@@ -172,7 +172,7 @@ def test_fewer_sequences_are_an_alternative_where_they_are_set() -> None:
 
 
 @pytest.mark.parametrize("found", ["context", "sequence", "K and V"])
-def test_what_is_said_to_fit_does(found: str) -> None:
+def test_suggested_settings_fit(found: str) -> None:
     spec = spec_of(context_n_ctx=8192, context_n_seq_max=8, context_layout="split")
     free = (8 * GIB,)
     changes: dict[str, dict[str, Any]] = {

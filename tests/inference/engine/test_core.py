@@ -86,7 +86,7 @@ def test_a_stop_string_ends_a_sequence_and_is_not_given_out() -> None:
         (("</call>", "<end>"), "a{}</call><end>"),
     ],
 )
-def test_control_tokens_are_text_where_they_are_marks(
+def test_control_tokens_are_text_where_a_parser_needs_them(
     names: tuple[str, ...], text: str
 ) -> None:
     core, backend = make_engine()

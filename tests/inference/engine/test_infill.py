@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_what_comes_before_and_after_stands_between_the_marks() -> None:
+def test_prompt_and_suffix_stand_between_the_control_tokens() -> None:
     tokens = InfillTokens(prefix=1, suffix=2, middle=3)
 
     assert infill_prompt(tokens, [10, 11], [12]) == [1, 10, 11, 2, 12, 3]
     assert infill_prompt(InfillTokens(1, 2, 3, bos=9), [], [12]) == [9, 1, 2, 12, 3]
 
 
-def test_a_vocabulary_without_the_marks_is_refused() -> None:
+def test_a_vocabulary_without_the_control_tokens_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         infill_prompt(None, [1], [2])
 

@@ -250,7 +250,7 @@ def test_cells_that_run_out_fail_nobody(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_context_that_grows_under_way_changes_no_answer(
+def test_a_context_that_grows_meanwhile_changes_no_answer(
     kind: str, alone: Alone, tiny_model_path: Callable[[str], Path], layout: str
 ) -> None:
     n_cells = 256 if layout == "unified" else 0

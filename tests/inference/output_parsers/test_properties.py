@@ -20,7 +20,7 @@ from tests.inference.output_parsers.answers import (
 from tests.inference.output_parsers.transcripts import TRANSCRIPTS, Transcript
 
 TAGS = sorted(
-    {mark for parser in OUTPUT_PARSERS.values() for mark in parser.preserved_tokens}
+    {tag for parser in OUTPUT_PARSERS.values() for tag in parser.preserved_tokens}
 )
 # What formats are made of besides tags, and what trips parsers.
 PIECES = [
@@ -29,7 +29,7 @@ PIECES = [
     "```", "all", "now", "get", "to=functions.now", "assistant", "analysis", "final",
     "function", "null", "12", "é", "😀", "\ud800", "\x00", "\u2028", "<", "</", "<|",
 ]  # fmt: skip
-#: Those that are part of a mark where they follow or precede one.
+#: Those that are part of a tag where they follow or precede one.
 HEADERS = {
     "harmony": {"<|start|>", "<|channel|>", "<|constrain|>", "assistant"}
     | {"to=functions.now"},
@@ -80,7 +80,7 @@ def test_calls_written_as_the_framing_says_are_read_back(
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
-def test_no_mark_begins_another(family: str) -> None:
+def test_no_tag_begins_another(family: str) -> None:
     for one, other in itertools.permutations(
         OUTPUT_PARSERS[family].preserved_tokens, 2
     ):
@@ -90,7 +90,7 @@ def test_no_mark_begins_another(family: str) -> None:
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
 @QUIET
 @given(pieces=TEXTS)
-def test_text_that_calls_nothing_is_all_there(family: str, pieces: list[str]) -> None:
+def test_text_without_calls_is_complete(family: str, pieces: list[str]) -> None:
     text = "".join(piece for piece in pieces if piece not in HEADERS.get(family, ()))
     deltas = deltas_of(family, [text], tools={"nobody": {}})
     answer = answer_of(deltas)

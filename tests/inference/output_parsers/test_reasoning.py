@@ -10,21 +10,21 @@ from tests.inference.output_parsers.answers import Answer, parse
 CALL = '<tool_call>{"name": "now"}</tool_call>'
 
 
-def test_a_call_in_a_thought_is_a_thought() -> None:
+def test_a_call_in_reasoning_is_reasoning() -> None:
     answer = parse("hermes", f"<think>{CALL}</think>{CALL}")
     assert answer == Answer(reasoning=CALL, calls=[("now", "{}")])
 
 
-def test_a_text_that_ends_in_a_thought_is_all_reasoning() -> None:
+def test_a_text_that_ends_in_reasoning_is_all_reasoning() -> None:
     assert parse("hermes", f"<think>Hm {CALL}").reasoning == f"Hm {CALL}"
     assert parse("hermes", "Hm", in_reasoning=True) == Answer(reasoning="Hm")
 
 
-def test_an_empty_thought_is_none() -> None:
+def test_empty_reasoning_is_none() -> None:
     assert parse("hermes", "<think>\n\n</think>\n\nHi") == Answer("Hi")
 
 
-def test_white_space_around_a_thought_belongs_to_the_marks() -> None:
+def test_white_space_around_reasoning_belongs_to_the_tags() -> None:
     answer = parse("hermes", " <think>\n a\n\n b \n</think>\n\n  Hi\n")
     assert answer == Answer("Hi\n", reasoning="a\n\n b")
 
@@ -34,12 +34,12 @@ def test_a_prompt_and_a_model_that_both_begin_think_once() -> None:
     assert answer == Answer("b", reasoning="a")
 
 
-def test_marks_further_down_are_prose() -> None:
+def test_tags_further_down_are_prose() -> None:
     text = "HTML has no <think> and no </think>."
     assert parse("hermes", text) == Answer(text)
 
 
-def test_a_thought_about_the_mark_ends_at_the_first() -> None:
+def test_reasoning_about_the_tag_ends_at_the_first() -> None:
     answer = parse("hermes", "<think>a</think>b</think>c")
     assert answer == Answer("b</think>c", reasoning="a")
 
@@ -59,7 +59,7 @@ def test_a_thought_about_the_mark_ends_at_the_first() -> None:
         ),
     ],
 )
-def test_every_family_has_its_marks(family: str, text: str) -> None:
+def test_every_family_has_its_tags(family: str, text: str) -> None:
     assert parse(family, text) == Answer("b", reasoning="a")
 
 

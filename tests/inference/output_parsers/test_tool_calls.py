@@ -121,11 +121,11 @@ def test_arguments_in_json(call: str, arguments: str) -> None:
         '{"arguments": {"a": }, "name": "now"}',
     ],
 )
-def test_what_is_no_call_stays_content_with_its_tags(call: str) -> None:
+def test_text_that_is_no_call_stays_content_with_its_tags(call: str) -> None:
     assert _hermes(call) == Answer(content=f"<tool_call>\n{call}\n</tool_call>")
 
 
-def test_a_mark_in_prose_does_not_hide_the_call_after_it() -> None:
+def test_a_tag_in_prose_does_not_hide_the_call_after_it() -> None:
     text = 'A `<tool_call>` is: <tool_call>{"name": "now"}</tool_call>'
     answer = parse("hermes", text)
     assert answer == Answer("A `<tool_call>` is:", calls=[("now", "{}")])
@@ -160,7 +160,7 @@ def test_several_calls_between_one_pair_of_tags() -> None:
             "<parameter=days>\n3\n</function>\n</tool_call>",
             Answer(calls=[("get_weather", '{"city": "Paris", "days": 3}')]),
         ),
-        # A key that does not end is nobody's argument.
+        # A key that does not end belongs to no argument.
         (
             "qwen3_coder",
             "<tool_call>\n<function=get_weather>\n<parameter=city=Paris</parameter>\n"

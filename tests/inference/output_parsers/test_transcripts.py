@@ -55,7 +55,7 @@ def test_text_without_calls_is_content_to_the_letter(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
-def test_text_is_not_held_back_longer_than_a_mark_could_go_on(family: str) -> None:
+def test_text_is_held_back_only_while_it_may_become_a_tag(family: str) -> None:
     parser = OUTPUT_PARSERS[family].for_answer({"now": {}})
     parser.push("all\n")  # a message's recipient, to one of them
     assert parser.push("Hello < [ world! ")

@@ -117,7 +117,7 @@ async def test_a_flood_of_one_key_does_not_delay_another(
     await until(lambda: flood.is_started)
     other = await submit(world, embed("oooo", key="other"))
     await until(lambda: bool(other.worker))
-    # One batch was under way, and one goes to who has waited longer.
+    # One batch was running, and one goes to the request that has waited longer.
     gate.allow(3)
     assert len(numbers(await collect(other))) == 1
     assert not flood.is_done

@@ -74,7 +74,7 @@ async def test_several_at_once_get_each_its_own_answer(
     assert spoken == [text.encode() for text in texts]
 
 
-async def test_a_token_that_there_is_not_is_named(
+async def test_an_unknown_token_is_named(
     process: VocabularyProcess, sample_model_path: Path
 ) -> None:
     with pytest.raises(RequestRejected, match=r"'tokens\[1\]'") as caught:
@@ -84,7 +84,7 @@ async def test_a_token_that_there_is_not_is_named(
     assert caught.value.param == "tokens[1]"
 
 
-async def test_a_file_that_is_none_fails_its_request_only(
+async def test_an_invalid_file_fails_its_request_only(
     process: VocabularyProcess, sample_model_path: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.gguf"

@@ -182,7 +182,7 @@ async def test_the_answers_fit_their_schemas(
             check("Completion", event)
 
 
-async def test_answers_with_calls_and_thoughts_fit_their_schemas(
+async def test_answers_with_calls_and_reasoning_match_their_schemas(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes", template=THINK + template_of("hermes"))

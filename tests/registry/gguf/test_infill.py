@@ -17,7 +17,7 @@ INFILL_TOKENS = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
 @pytest.mark.parametrize(
     "offsets", [INFILL_TOKENS, ["<fim_prefix>!", *INFILL_TOKENS[1:]]]
 )
-def test_marks_are_found_wherever_they_are(at: int, offsets: list[str]) -> None:
+def test_infill_tokens_are_found_wherever_they_are(at: int, offsets: list[str]) -> None:
     tokens = [f"some longer token, number {number}" for number in range(50_000)]
     tokens[at : at + 3] = offsets
     data, size = header({"tokenizer.ggml.tokens": tokens})

@@ -106,12 +106,12 @@ def test_random_tokens_under_the_grammar_make_calls_that_match(
             jsonschema.validate(json.loads(value), schema)
 
 
-def test_a_mark_is_the_control_token_of_its_name_or_text(
+def test_a_tag_is_the_control_token_of_its_name_or_text(
     compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
-    def first(mark: str) -> set[bytes]:
-        grammar = Grammar("start: control_0 /x/\n", control_tokens=((mark,),))
+    def first(tag: str) -> set[bytes]:
+        grammar = Grammar("start: control_0 /x/\n", control_tokens=((tag,),))
         logits = np.zeros(tokenizer.n_vocab, np.float32)
         allowed = compiler.matcher(grammar).mask(logits)
         return {tokenizer.spelling(int(token)) for token in np.flatnonzero(allowed)}

@@ -257,7 +257,7 @@ async def test_a_chat_needs_three_queries(
     ]
 
 
-async def test_charlie_learns_nothing_of_a_model_that_is_not_his(
+async def test_a_key_learns_nothing_of_a_model_that_it_may_not_use(
     api: Api, engine: FakeEngineClient
 ) -> None:
     def charlies_key() -> str:

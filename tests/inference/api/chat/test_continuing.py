@@ -1,4 +1,4 @@
-"""An answer that the request has begun: content, or a thought."""
+"""An answer that the request has begun: content, or reasoning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ASK = {"role": "user", "content": "Capital?"}
 BEGUN = {"role": "assistant", "content": "It is "}
-THOUGHT = {"role": "assistant", "content": "", "reasoning_content": "Hm, Fra"}
+REASONING = {"role": "assistant", "content": "", "reasoning_content": "Hm, Fra"}
 BOTH = {"role": "assistant", "content": "It is ", "reasoning_content": "France."}
 MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
 MUST_THINK = TEMPLATE + "{{ '<think>\\n' }}"
@@ -76,10 +76,10 @@ async def test_vllms_members_together_mean_the_same(
     ("template", "last", "ending"),
     [
         (MAY_THINK, BEGUN, "[user  Capital?]It is "),
-        (MAY_THINK, THOUGHT, "[user  Capital?]<think>\nHm, Fra"),
+        (MAY_THINK, REASONING, "[user  Capital?]<think>\nHm, Fra"),
         (MAY_THINK, BOTH, "?]<think>\nFrance.\n</think>\n\nIt is "),
         (MUST_THINK, BEGUN, "?]<think>\n\n</think>\n\nIt is "),
-        (MUST_THINK, THOUGHT, "?]<think>\nHm, Fra"),
+        (MUST_THINK, REASONING, "?]<think>\nHm, Fra"),
         (MUST_THINK, BOTH, "?]<think>\nFrance.\n</think>\n\nIt is "),
         (
             template_of("harmony"),
@@ -89,7 +89,7 @@ async def test_vllms_members_together_mean_the_same(
         ),
     ],
 )
-async def test_a_thought_is_written_as_the_model_would(
+async def test_reasoning_is_written_as_the_model_would(
     api: Api,
     engine: FakeEngineClient,
     template: str,
@@ -103,14 +103,14 @@ async def test_a_thought_is_written_as_the_model_would(
     assert prompt.endswith(ending)
 
 
-async def test_what_follows_a_begun_thought_is_thought(
+async def test_reasoning_that_the_request_begins_continues(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("m", template=MAY_THINK)
     for _ in range(2):
         script(engine, "nce.</think>Paris.")
 
-    thinking = await choice_of(api, model="m", messages=[ASK, THOUGHT])
+    thinking = await choice_of(api, model="m", messages=[ASK, REASONING])
     answering = await choice_of(api, model="m", messages=[ASK, BEGUN])
 
     assert thinking["message"]["reasoning_content"] == "nce."
@@ -118,12 +118,14 @@ async def test_what_follows_a_begun_thought_is_thought(
     assert answering["message"]["content"] == "nce.</think>Paris."
 
 
-async def test_a_begun_thought_has_a_budget_too(
+async def test_reasoning_that_the_request_begins_has_a_budget_too(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("m", template=MAY_THINK)
 
-    await prompt_of(api, engine, model="m", messages=[ASK, THOUGHT], thinking_budget=3)
+    await prompt_of(
+        api, engine, model="m", messages=[ASK, REASONING], thinking_budget=3
+    )
 
     assert engine.requests[0].params.thinking.is_begun
 

@@ -79,7 +79,7 @@ def test_a_call_of_a_tool_that_is_not_strict_is_as_the_model_likes(
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
-def test_a_call_of_a_tool_that_there_is_not_cannot_be_written(family: str) -> None:
+def test_a_call_of_an_unknown_tool_cannot_be_written(family: str) -> None:
     text = call(family, ("delete", {}))
     parser = OUTPUT_PARSERS[family].for_answer(
         {"get_weather": {}, "now": {}}, names_first=True
@@ -102,20 +102,20 @@ def test_calls_may_follow_text_and_one_another(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
-def test_what_is_thought_is_free(family: str) -> None:
+def test_reasoning_is_free(family: str) -> None:
     reasoning = OUTPUT_PARSERS[family].reasoning
     framing = OUTPUT_PARSERS[family].framing
     bad = call("hermes", ("get_weather", BAD))
-    thought = (
+    written = (
         f"{reasoning.begin[0]}Hm. {bad}{reasoning.end[0]}{framing.after_reasoning}"
     )
     answer = ANNOUNCED.get(family, "\n\n") + "Yes."
 
-    assert admits(family, thought + answer, reasons=True)
+    assert admits(family, written + answer, reasons=True)
     assert admits(family, ANNOUNCED.get(family, "") + "Yes.", reasons=True)
-    assert admits(family, thought + call(family, ("now", {})), reasons=True)
+    assert admits(family, written + call(family, ("now", {})), reasons=True)
     assert not admits(
-        family, thought + call(family, ("get_weather", BAD)), reasons=True
+        family, written + call(family, ("get_weather", BAD)), reasons=True
     )
 
 
@@ -127,7 +127,7 @@ def test_what_is_thought_is_free(family: str) -> None:
         '{"type": "function", "name": "get_weather", "arguments": {"town": 1}}',
     ],
 )
-def test_an_object_that_begins_otherwise_is_no_call(family: str, text: str) -> None:
+def test_an_object_with_another_beginning_is_no_call(family: str, text: str) -> None:
     parser = OUTPUT_PARSERS[family].for_answer({"get_weather": {}}, names_first=True)
 
     assert admits(family, text)

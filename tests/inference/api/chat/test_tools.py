@@ -152,9 +152,7 @@ async def test_without_tools_nothing_is_a_call_and_text_goes_through_as_it_is(
     assert "tool" not in engine.requests[0].prompt
 
 
-async def test_a_name_that_is_no_tools_stays_text(
-    api: Api, engine: FakeEngineClient
-) -> None:
+async def test_a_name_of_no_tool_stays_text(api: Api, engine: FakeEngineClient) -> None:
     await make_tool_model("hermes")
     script(engine, HERMES_CALL)
 
@@ -259,7 +257,7 @@ async def test_a_template_without_tools_gets_them_in_the_system_message(
     assert called(choice["message"]) == [("now", {})]
 
 
-async def test_a_conversation_with_calls_goes_to_a_template_that_knows_none_as_text(
+async def test_a_template_without_calls_gets_a_conversation_with_calls_as_text(
     api: Api, engine: FakeEngineClient
 ) -> None:
     second = {**CALL, "id": "call_2", "function": {"name": "now", "arguments": "x"}}

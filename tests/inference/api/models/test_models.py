@@ -53,7 +53,7 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
     }
 
 
-async def test_the_list_has_what_can_be_asked_and_nothing_else(api: Api) -> None:
+async def test_the_list_has_only_models_that_can_answer(api: Api) -> None:
     def more() -> None:
         base = make_model("org/base", kind=Kind.COMPLETION, n_ctx=64)
         Alias.objects.create(name="base", model=base)
@@ -137,9 +137,7 @@ async def test_the_state_is_that_of_the_worker(
     assert body["context"]["in_force"] == in_force
 
 
-async def test_a_worker_whose_machine_is_silent_is_no_worker(
-    api: Api, model: Model
-) -> None:
+async def test_a_worker_of_a_silent_node_is_not_counted(api: Api, model: Model) -> None:
     def silence() -> None:
         long_ago = timezone.now() - timedelta(minutes=5)
         make_worker(model, make_node(heartbeat_at=long_ago), n_ctx=64)
@@ -151,7 +149,7 @@ async def test_a_worker_whose_machine_is_silent_is_no_worker(
     assert (body["state"], body["context"]["in_force"]) == ("unloaded", 4096)
 
 
-async def test_charlie_sees_his_model_and_no_other(api: Api) -> None:
+async def test_a_key_sees_only_its_models(api: Api) -> None:
     def charlies_key() -> str:
         key, secret = make_api_key(scopes=[Scope.INFERENCE, Scope.MODELS])
         key.allowed_models.add(make_model("his"))

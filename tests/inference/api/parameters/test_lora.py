@@ -100,7 +100,7 @@ async def test_an_adapter_is_named_with_the_model(
         ({"lora": [{"name": "poet"}] * 9}, "invalid_value", "lora", "at most 8"),
     ],
 )
-async def test_what_there_is_not_is_refused_by_name(
+async def test_unavailable_adapters_are_refused_by_name(
     api: Api,
     engine: FakeEngineClient,
     body: dict[str, Any],
@@ -117,7 +117,7 @@ async def test_what_there_is_not_is_refused_by_name(
 
 
 @pytest.mark.parametrize("name", ["tiny:stranger", "tiny:", ":pirate", "pirate"])
-async def test_a_name_that_is_none_is_no_model(api: Api, name: str) -> None:
+async def test_an_invalid_name_is_no_model(api: Api, name: str) -> None:
     assert (await api.chat(model=name)).status_code == 404
 
 

@@ -77,7 +77,7 @@ async def test_a_prompt_may_begin_the_reasoning(
     assert choice["message"]["content"] == "Yes."
 
 
-async def test_a_thought_that_is_cut_off_is_no_content(
+async def test_reasoning_that_is_cut_off_is_no_content(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("r1", template=MUST_THINK)
@@ -90,7 +90,7 @@ async def test_a_thought_that_is_cut_off_is_no_content(
     assert choice["finish_reason"] == "length"
 
 
-async def test_what_looks_like_a_call_in_a_thought_is_a_thought(
+async def test_text_like_a_call_in_reasoning_is_reasoning(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes", template=MAY_THINK)
@@ -103,9 +103,7 @@ async def test_what_looks_like_a_call_in_a_thought_is_a_thought(
     assert choice["message"]["content"] is None
 
 
-async def test_the_tokens_of_a_thought_are_counted(
-    api: Api, engine: FakeEngineClient
-) -> None:
+async def test_reasoning_tokens_are_counted(api: Api, engine: FakeEngineClient) -> None:
     await make_tool_model("hermes", template=MAY_THINK)
     pieces = ["<think>", "\nHm", ".\n", "</think>", "\n\n", "Yes", "."]
     steps = [[tokens(piece)] for piece in pieces]
@@ -170,13 +168,15 @@ async def test_channels_are_never_content(api: Api, engine: FakeEngineClient) ->
     assert "<|return|>" in engine.requests[0].params.control_tokens
 
 
-async def test_earlier_thoughts_go_to_the_template(
+async def test_earlier_reasoning_goes_to_the_template(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes", template=MAY_THINK)
-    thought = {"role": "assistant", "content": "2.", "reasoning_content": "Hm."}
+    reasoning = {"role": "assistant", "content": "2.", "reasoning_content": "Hm."}
 
-    await api.chat(model="hermes", messages=[thought, {"role": "user", "content": "?"}])
+    await api.chat(
+        model="hermes", messages=[reasoning, {"role": "user", "content": "?"}]
+    )
 
     assert engine.requests[0].prompt == "[assistant  2.Hm.][user  ?]"
 
@@ -300,15 +300,15 @@ async def test_parameters_that_a_template_ignores_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("template", "thought"),
+    ("template", "reasoning"),
     [
         (MAY_THINK, "<think>Hm, {}?</think>\n\n"),
         (MAY_THINK, ""),
         (MUST_THINK, "Hm.</think>"),
     ],
 )
-async def test_a_constraint_binds_the_answer_and_not_the_thought(
-    api: Api, engine: FakeEngineClient, template: str, thought: str
+async def test_a_grammar_applies_to_the_answer_and_not_to_the_reasoning(
+    api: Api, engine: FakeEngineClient, template: str, reasoning: str
 ) -> None:
     await make_tool_model("hermes", template=template)
     required = {"tools": [NOW], "tool_choice": "required"}
@@ -323,13 +323,13 @@ async def test_a_constraint_binds_the_answer_and_not_the_thought(
         answers[1] = '{"name": "now", "arguments": {}}'
     for grammar, answer in zip(grammars, answers, strict=True):
         source = resolve_control_tokens(grammar, {})
-        assert allows(source, thought + answer)
-        assert not allows(source, thought + "Well.")
-        assert not allows(source, thought)
+        assert allows(source, reasoning + answer)
+        assert not allows(source, reasoning + "Well.")
+        assert not allows(source, reasoning)
     assert [grammar.param for grammar in grammars] == ["guided_regex", "tools"]
 
 
-async def test_a_model_without_thoughts_keeps_the_plain_constraint(
+async def test_a_model_without_reasoning_keeps_the_plain_grammar(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await api.chat(guided_choice=["yes", "no"])

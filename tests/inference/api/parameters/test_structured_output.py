@@ -91,7 +91,7 @@ async def test_the_answer_matches_the_requested_format(
         {"grammar": ""},
     ],
 )
-async def test_what_asks_for_nothing_constrains_nothing(
+async def test_a_format_that_asks_for_nothing_has_no_grammar(
     api: Api, engine: FakeEngineClient, body: dict[str, Any]
 ) -> None:
     response = await api.chat(**body)
@@ -231,7 +231,7 @@ async def test_every_answer_and_a_stream_are_constrained(
         ({"grammar": LARK}, "grammar", "expected ::="),
     ],
 )
-async def test_what_cannot_be_had_is_400_and_says_where(
+async def test_an_unsupported_format_is_400_and_names_its_place(
     api: Api, engine: FakeEngineClient, body: dict[str, Any], param: str, reason: str
 ) -> None:
     response = await api.chat(**body)

@@ -1,4 +1,4 @@
-"""The budget of a thought: asked for by several names, refused where it is idle."""
+"""The thinking budget: requested by several names, refused where it has no effect."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_each_name_of_the_budget_is_known(
     assert [request.params.thinking for request in engine.requests] == [THINK, THINK]
 
 
-async def test_a_budget_knows_that_the_prompt_has_begun_the_thought(
+async def test_a_budget_counts_reasoning_that_the_prompt_has_begun(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("r1", template=MUST_THINK)
@@ -145,7 +145,7 @@ async def test_the_effort_may_come_in_an_object(
     assert engine.requests[0].prompt == "high"
 
 
-async def test_a_schema_and_a_required_call_bind_what_follows_the_thought(
+async def test_a_schema_and_a_required_call_apply_after_the_reasoning(
     api: Api, engine: FakeEngineClient
 ) -> None:
     await make_tool_model("hermes", template=template_of("hermes") + "{# <think> #}")
@@ -169,7 +169,7 @@ async def test_the_budget_reaches_the_worker(
     assert from_wire(to_wire(message)).request.params == params
 
 
-async def test_text_completions_know_no_thoughts(api: Api) -> None:
+async def test_text_completions_have_no_reasoning(api: Api) -> None:
     response = await api.complete(thinking_budget=7)
 
     assert response.json()["error"]["code"] == "unknown_parameter"

@@ -137,7 +137,7 @@ def test_an_input_that_cannot_be_computed_fails_its_own_request_only() -> None:
     assert len(ends["late"].vectors) == 1
 
 
-def test_numbers_that_are_none_fail_the_request() -> None:
+def test_vectors_that_are_not_numbers_fail_the_request() -> None:
     core = EmbeddingCore(FakeEmbedder())
     core.add(request("bad", NAN))
     core.add(request("good", "p"))
@@ -146,7 +146,7 @@ def test_numbers_that_are_none_fail_the_request() -> None:
     assert ends["good"].finish_reason is FinishReason.STOP
 
 
-def test_what_is_aborted_is_computed_no_further() -> None:
+def test_an_aborted_request_is_computed_no_further() -> None:
     backend = FakeEmbedder(n_seq_max=1)
     core = EmbeddingCore(backend)
     core.add(request("gone", "p", "q", "r"))
@@ -193,7 +193,7 @@ def test_an_input_that_is_too_long_is_named_with_both_numbers() -> None:
 @pytest.mark.parametrize(
     ("tokens", "words"), [([], "no tokens"), ([1, 9], "token id 9; .* 0 to 8")]
 )
-def test_an_input_that_is_none_is_named(tokens: list[int], words: str) -> None:
+def test_an_invalid_input_is_named(tokens: list[int], words: str) -> None:
     with pytest.raises(InvalidRequest, match=words) as caught:
         check_inputs([[1], tokens], ["input[0]", "input[1]"], n_ctx=8, n_vocab=9)
     assert caught.value.param == "input[1]"

@@ -150,7 +150,7 @@ def test_adapters_outlive_a_context_that_grows(
         backend.close()
 
 
-def test_an_adapter_that_is_none_is_named_when_the_model_is_loaded(
+def test_an_invalid_adapter_is_named_when_the_model_is_loaded(
     q4_0_model_path: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "broken.gguf"

@@ -166,7 +166,7 @@ def test_when_cells_run_out_nobody_notices_but_by_waiting(
     backend.close()
 
 
-def test_who_gave_way_to_another_key_goes_on_where_it_was(
+def test_a_sequence_preempted_for_another_key_continues_where_it_was(
     q4_0_model_path: Path,
 ) -> None:
     backend = load(q4_0_model_path, n_seq_max=2)
@@ -189,7 +189,7 @@ def test_who_gave_way_to_another_key_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_context_that_grows_under_way_changes_no_token(
+def test_a_context_that_grows_meanwhile_changes_no_token(
     q4_0_model_path: Path, layout: str
 ) -> None:
     backend = load(
@@ -248,7 +248,7 @@ def test_without_memory_for_a_longer_context_only_the_long_prompts_fail(
     backend.close()
 
 
-def test_a_context_that_cannot_be_had_back_is_the_end(
+def test_a_context_that_cannot_be_created_again_is_the_end(
     q4_0_model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = load(q4_0_model_path, n_ctx=256, n_ctx_max=1024, n_cells_max=4096)

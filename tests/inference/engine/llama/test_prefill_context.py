@@ -214,6 +214,6 @@ def test_what_is_turned_twice_is_as_it_was(backend: LlamaBackend) -> None:
     assert transposed(there, n_streams=4) == state
 
 
-def test_what_is_no_saved_sequence_is_an_error() -> None:
+def test_data_that_is_no_saved_sequence_is_an_error() -> None:
     with pytest.raises(DecodeError):
         transposed(bytes(12 + 16), n_streams=1)

@@ -96,7 +96,7 @@ def test_a_prefix_outlives_its_worker(machine: Machine, shape: str) -> None:
     assert counters(core)["stored_prefix_written_bytes"] > 0
 
 
-def test_what_makes_room_is_kept_on_disk_and_comes_back(machine: Machine) -> None:
+def test_an_evicted_prefix_is_kept_on_disk_and_comes_back(machine: Machine) -> None:
     core, _ = machine.start(n_seq_max=1)
     for name in "abc":
         add(core, name, name * 400)

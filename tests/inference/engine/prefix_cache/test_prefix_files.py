@@ -62,7 +62,7 @@ def test_nobody_else_can_read_it_and_the_name_reveals_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("at", [0, 8, 50, 60, 100, 130, -1])
-def test_a_file_that_was_changed_is_removed_and_said_so(
+def test_a_changed_file_is_removed_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, at: int
 ) -> None:
     folder = folder_in(tmp_path)
@@ -80,7 +80,7 @@ def test_a_file_that_was_changed_is_removed_and_said_so(
 
 
 @pytest.mark.parametrize("data", [b"", b"LLMKVP1\0", b"x" * 5000])
-def test_a_file_that_is_none_of_ours_is_removed(tmp_path: Path, data: bytes) -> None:
+def test_an_invalid_file_is_removed(tmp_path: Path, data: bytes) -> None:
     folder = folder_in(tmp_path)
     written(folder, [1])
     (file,) = files_in(tmp_path)
@@ -119,7 +119,7 @@ def test_what_is_larger_than_all_may_be_is_not_written(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_is_written_is_not(
+def test_old_unfinished_files_are_removed_and_new_ones_are_not(
     tmp_path: Path,
 ) -> None:
     folder = folder_in(tmp_path)
@@ -132,7 +132,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_is_written_is_not(
     assert [file.name for file in files_in(tmp_path)] == ["new.kvprefix-unfinished"]
 
 
-def test_files_that_are_none_of_the_caches_are_left_alone(tmp_path: Path) -> None:
+def test_files_that_are_not_the_caches_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     other = tmp_path / "cache" / "thesis.txt"
     other.write_text("mine")

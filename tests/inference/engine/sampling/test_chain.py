@@ -95,13 +95,13 @@ def test_penalties_hold_for_greedy_decoding_too() -> None:
     assert names(temperature=0, dry_multiplier=1.0) == ["dry", "greedy"]
 
 
-def test_what_only_takes_unlikely_tokens_away_is_left_out_of_greedy_decoding() -> None:
+def test_greedy_decoding_leaves_out_samplers_that_only_remove_unlikely_tokens() -> None:
     assert names(temperature=0, top_p=0.5, top_k=3, min_p=0.1, top_n_sigma=1.0) == [
         "greedy"
     ]
 
 
-def test_samplers_that_remove_the_most_likely_token_are_not() -> None:
+def test_greedy_decoding_keeps_samplers_that_remove_the_most_likely_token() -> None:
     assert names(temperature=0, top_k=3, xtc_probability=1.0) == [
         "top_k",
         "xtc",

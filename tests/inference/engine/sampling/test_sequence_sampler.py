@@ -193,7 +193,7 @@ def test_top_p_draws_the_tokens_that_llama_cpp_draws(text: Text, top_p: float) -
 # What takes tokens away -------------------------------------------------------
 
 
-def test_typical_p_is_none_the_worse_for_what_is_banned(text: Text) -> None:
+def test_banned_tokens_do_not_change_typical_p(text: Text) -> None:
     """A probability of zero has no logarithm: without care nothing is typical."""
     rare = int(text.begin(STORY).argmin())
     params = SamplingParams(temperature=0, typical_p=0.2)
@@ -295,7 +295,7 @@ def test_openais_penalties_count_the_output_only(text: Text, name: str) -> None:
     assert len(set(tokens)) == len(tokens) > len(set(loop))
 
 
-def test_a_penalty_forgets_what_is_beyond_its_window(text: Text) -> None:
+def test_a_penalty_ignores_tokens_beyond_its_window(text: Text) -> None:
     params = SamplingParams(temperature=0, presence_penalty=50.0, repeat_last_n=3)
     tokens = text.generate(params, count=24, prompt=LOOP)
     assert len(set(tokens)) < len(tokens)

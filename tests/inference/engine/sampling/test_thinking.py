@@ -1,4 +1,4 @@
-"""The budget of a thought: counted, and closed where it is spent."""
+"""The thinking budget: reasoning is counted, and closed where the budget is spent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HARMONY = {
 def written(budget: ThinkingBudget, pieces: list[str]) -> list[str]:
     """Return what comes of an answer that would be these pieces.
 
-    A word, a mark or a line break is a token of its own.
+    A word, a tag or a line break is a token of its own.
     """
     names: list[str] = []
 
@@ -45,14 +45,14 @@ def budget(max_tokens: int, *, is_begun: bool = False) -> ThinkingBudget:
 CLOSING = ["\n", "</think>", "\n", "\n"]
 
 
-def test_a_thought_within_its_budget_is_left_alone() -> None:
+def test_reasoning_within_its_budget_is_left_alone() -> None:
     answer = ["<think>", "a", "b", "</think>", "Yes", "and", "so", "on"]
 
     assert written(budget(3), answer) == answer
 
 
 @pytest.mark.parametrize("space", [[], ["\n"]])
-def test_a_thought_over_its_budget_is_closed_and_the_answer_goes_on(
+def test_reasoning_over_its_budget_is_closed_and_the_answer_continues(
     space: list[str],
 ) -> None:
     answer = [*space, "<think>", "a", "b", "Yes", "and", "so", "on"]
@@ -62,22 +62,22 @@ def test_a_thought_over_its_budget_is_closed_and_the_answer_goes_on(
     ]  # fmt: skip
 
 
-def test_a_thought_that_the_prompt_has_begun_is_counted_from_the_first_token() -> None:
+def test_reasoning_that_the_prompt_has_begun_counts_from_the_first_token() -> None:
     assert written(budget(1, is_begun=True), ["a", "Yes"]) == ["a", *CLOSING, "Yes"]
 
 
-def test_no_budget_is_no_thought() -> None:
+def test_a_budget_of_zero_allows_no_reasoning() -> None:
     assert written(budget(0, is_begun=True), ["Yes"]) == [*CLOSING, "Yes"]
     assert written(budget(0), ["<think>", "Yes"]) == ["<think>", *CLOSING, "Yes"]
 
 
-def test_a_mark_in_the_answer_begins_no_thought() -> None:
+def test_a_tag_in_the_answer_begins_no_reasoning() -> None:
     answer = ["Yes", "<think>", "a", "b", "c"]
 
     assert written(budget(1), answer) == answer
 
 
-def test_marks_are_found_however_they_are_cut() -> None:
+def test_tags_are_found_however_they_are_cut() -> None:
     begun = ["<th", "ink>", "a", "</", "think>", "b", "c", "d"]
 
     assert written(budget(3), begun) == begun
@@ -101,7 +101,7 @@ def test_bytes_that_never_become_a_character_do_not_stretch_the_budget() -> None
     assert out.index("</think>") < 6
 
 
-def test_thoughts_that_come_again_share_a_budget_and_end_in_the_answer() -> None:
+def test_repeated_reasoning_shares_a_budget_and_ends_in_the_answer() -> None:
     analysis = ["<|channel|>", "analysis", "<|message|>"]
     again = [*analysis, "a", "b", *analysis, *analysis, "Yes"]
 

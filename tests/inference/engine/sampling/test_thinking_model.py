@@ -1,4 +1,4 @@
-"""The real model, made to think: its thought ends where the budget does."""
+"""The real model, made to think: its reasoning ends where the budget does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPT = (
     "<|im_start|>assistant\n<think>\n"
 )
 CLOSING = "\n</think>\n\n"
-#: A thought, and then JSON.
+#: Reasoning, and then JSON.
 THEN_JSON = Grammar(
     'start: until_0 /[ \\n]*/ %json {"type": "object", "properties": {"city": '
     '{"type": "string", "maxLength": 20}}, "required": ["city"], '
@@ -72,24 +72,26 @@ def think(
 
 
 @pytest.mark.parametrize("budget", [0, 1, 6])
-def test_a_thought_is_as_long_as_its_budget(backend: LlamaBackend, budget: int) -> None:
-    thought, closing, answer = think(backend, budget).partition(CLOSING)
+def test_reasoning_is_as_long_as_its_budget(backend: LlamaBackend, budget: int) -> None:
+    reasoning, closing, answer = think(backend, budget).partition(CLOSING)
 
     assert closing
     assert answer.strip()
-    count = len(backend.tokenizer.tokenize(thought, special=False)) if thought else 0
+    count = (
+        len(backend.tokenizer.tokenize(reasoning, special=False)) if reasoning else 0
+    )
     assert count == budget
 
 
 @pytest.mark.parametrize("more", [{"temperature": 1.0, "seed": 7}, {"logprobs": 1}])
-def test_sampling_and_probabilities_go_on_after_a_closed_thought(
+def test_sampling_and_probabilities_continue_after_closed_reasoning(
     backend: LlamaBackend, more: dict[str, Any]
 ) -> None:
     assert CLOSING in think(backend, 5, **more)
 
 
 @pytest.mark.parametrize("resume", [3, 6, 7, 12])
-def test_another_worker_goes_on_with_a_closed_thought(
+def test_another_worker_continues_after_closed_reasoning(
     backend: LlamaBackend, resume: int
 ) -> None:
     more: dict[str, Any] = {"temperature": 1.0, "seed": 3}
@@ -97,7 +99,9 @@ def test_another_worker_goes_on_with_a_closed_thought(
     assert think(backend, 5, resume=resume, **more) == think(backend, 5, **more)
 
 
-def test_a_schema_binds_the_answer_and_not_the_thought(backend: LlamaBackend) -> None:
+def test_a_schema_applies_to_the_answer_and_not_to_the_reasoning(
+    backend: LlamaBackend,
+) -> None:
     text = think(backend, 5, grammar=THEN_JSON)
     parser = OUTPUT_PARSERS["hermes"].for_answer({}, starts_in_reasoning=True)
     deltas = [*parser.push(text), *parser.finish()]

@@ -1,4 +1,4 @@
-"""Requests under LoRA adapters: who runs with whom, and what is taken over."""
+"""Requests under LoRA adapters: which run together, and what is reused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_turn_ends_when_nobody_is_left_in_it() -> None:
     assert turns.current == other, "its turn has just begun"
 
 
-def test_who_comes_later_waits_for_one_turn_at_most() -> None:
+def test_a_later_request_waits_for_one_turn_at_most() -> None:
     turns = AdapterTurns()
     for _ in range(5 * TURN_STEPS):
         turns.prepare([()])

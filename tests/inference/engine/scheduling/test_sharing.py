@@ -1,4 +1,4 @@
-"""Who runs, with what is there already: prefixes, shares, preemption, growth."""
+"""Which sequences run, and what they share: prefixes, shares, preemption, growth."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ class Fragmented(FakeBackend):
         return super().decode(plan)
 
 
-def test_who_found_no_cells_does_not_come_back_to_find_none_again() -> None:
+def test_a_sequence_without_cells_is_not_resumed_in_vain() -> None:
     core = EngineCore(Fragmented(n_seq_max=4, n_ctx=256, n_batch=64))
     for n in range(6):
         add(core, str(n), chr(0x1000 + n) * 20, limit=30)

@@ -30,7 +30,7 @@ def test_a_step_with_prefill_stays_within_the_allowed_slowdown() -> None:
     assert chunk == 45
 
 
-def test_few_who_decode_wait_longer_for_many_who_want_to_begin() -> None:
+def test_a_few_streams_wait_longer_for_many_that_want_to_begin() -> None:
     times = taught(decode_s=0.030, prefill_token_s=0.001)
     assert times.chunk(8, 512, waiting=8).size == 45
     assert times.chunk(8, 512, waiting=24).size == pytest.approx(195, abs=1)

@@ -62,7 +62,7 @@ def accepts(grammar: Grammar, tokens: list[int], **controls: int | None) -> bool
         (("<call>", "x", "<call>"), False),
     ],
 )
-def test_a_mark_is_the_control_token_of_its_name(
+def test_a_tag_is_the_control_token_of_its_name(
     parts: tuple[str, ...], is_match: bool
 ) -> None:
     grammar = Grammar(GRAMMAR, control_tokens=CONTROL_TOKENS)
@@ -80,13 +80,13 @@ def test_a_mark_is_the_control_token_of_its_name(
         ("<call>x", False),
     ],
 )
-def test_a_mark_that_the_vocabulary_has_not_is_text(text: str, is_match: bool) -> None:
+def test_a_tag_that_is_not_in_the_vocabulary_is_text(text: str, is_match: bool) -> None:
     grammar = Grammar(GRAMMAR, control_tokens=CONTROL_TOKENS)
 
     assert accepts(grammar, list(text.encode())) is is_match
 
 
-def test_text_can_be_without_a_mark() -> None:
+def test_text_can_be_without_a_tag() -> None:
     grammar = Grammar("start: without_0\n", control_tokens=(("<a>", "/b\n"),))
 
     assert accepts(grammar, ids("<a <b> /b b\n"))
@@ -106,7 +106,7 @@ def test_text_can_be_without_a_mark() -> None:
     ],
 )
 @pytest.mark.parametrize("has_control", [True, False])
-def test_a_mark_opens_what_the_grammar_says(
+def test_a_tag_opens_what_the_grammar_says(
     parts: tuple[str, ...], *, is_match: bool, has_control: bool
 ) -> None:
     source = 'start: (open_0 "x")* without_0\n'
@@ -118,7 +118,7 @@ def test_a_mark_opens_what_the_grammar_says(
         assert accepts(grammar, list("".join(parts).encode())) is is_match
 
 
-def test_the_marks_of_a_grammar_around_another_are_spelt_too() -> None:
+def test_the_tags_of_a_grammar_around_another_are_spelt_too() -> None:
     grammars = [
         {"lark_grammar": "start: until_0 @answer\n"},
         {"name": "answer", "json_schema": {"type": "integer"}},
@@ -137,7 +137,7 @@ def test_a_grammar_without_control_tokens_stays_as_it_is() -> None:
     )
 
 
-def test_a_guide_knows_the_control_tokens_of_its_vocabulary() -> None:
+def test_a_matcher_knows_the_control_tokens_of_its_vocabulary() -> None:
     compiler = GrammarCompiler(TOKENS, CONTROLS)
     grammar = Grammar("start: control_0 /[a-z]/\n", control_tokens=(("<call>",),))
     as_text = Grammar(grammar.source, control_tokens=(("[CALL]",),))

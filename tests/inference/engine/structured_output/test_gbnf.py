@@ -151,7 +151,7 @@ def test_any_grammar_means_the_same_in_lark(bodies: tuple[str, str, str]) -> Non
         ),
     ],
 )
-def test_what_is_no_grammar_is_refused_with_its_place(source: str, reason: str) -> None:
+def test_an_invalid_grammar_is_refused_with_its_place(source: str, reason: str) -> None:
     with pytest.raises(GrammarSyntaxError) as caught:
         lark(source)
 

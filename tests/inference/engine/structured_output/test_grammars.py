@@ -18,7 +18,7 @@ def refused(make: object, source: object) -> str:
     return caught.value.message
 
 
-def test_a_constraint_says_where_it_comes_from() -> None:
+def test_a_grammar_says_where_it_comes_from() -> None:
     assert grammars.regex("a", "guided_regex").param == "guided_regex"
 
 
@@ -58,7 +58,7 @@ def test_a_regular_expression_matches_the_whole(
         ("x" * 40_000, "larger than 32768 bytes"),
     ],
 )
-def test_a_regular_expression_that_cannot_be_had_is_refused(
+def test_an_unsupported_regular_expression_is_refused(
     pattern: str, reason: str
 ) -> None:
     assert reason in refused(grammars.regex, pattern)
@@ -129,7 +129,7 @@ def test_special_tokens_wait_for_the_models_own_vocabulary() -> None:
         ("start: " + '"a" ' * 9_000, "larger than 32768 bytes"),
     ],
 )
-def test_lark_that_cannot_be_had_is_refused(source: str, reason: str) -> None:
+def test_unsupported_lark_is_refused(source: str, reason: str) -> None:
     assert reason in refused(grammars.lark, source)
 
 

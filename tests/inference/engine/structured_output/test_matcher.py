@@ -1,4 +1,4 @@
-"""Guides on a vocabulary of single bytes: what they allow, and how they fail."""
+"""Matchers on a vocabulary of single bytes: what they allow, and how they fail."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_logits_of_what_may_come_stay_as_they_are(compiler: GrammarCompiler) -> 
     assert np.isneginf(np.delete(logits, [ord("a"), ord("b")])).all()
 
 
-def test_a_guide_is_done_once_nothing_but_the_end_may_follow(
+def test_a_matcher_is_done_once_nothing_but_the_end_may_follow(
     compiler: GrammarCompiler,
 ) -> None:
     matcher = compiler.matcher(grammars.json_schema({"enum": [True, 12]}))
@@ -89,7 +89,7 @@ def test_the_end_may_come_wherever_the_grammar_allows_it(
     assert matcher.is_done
 
 
-def test_a_guide_that_starts_after_an_output_is_where_it_was(
+def test_a_matcher_that_starts_after_an_output_is_where_it_was(
     compiler: GrammarCompiler,
 ) -> None:
     grammar = grammars.json_schema({"type": "array", "items": {"const": 7}})
