@@ -17,7 +17,8 @@ def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
 
     ``sizes`` are bytes of UTF-8 by path. Raises BadRequest.
     """
-    limit = settings.CONFIG.limits.max_message_kb * 1024
+    limits = settings.CONFIG.limits
+    limit = limits.max_message_kb * 1024
     for path, size in sizes.items():
         if size > limit:
             raise BadRequest(
@@ -25,7 +26,7 @@ def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
                 param=path,
                 code="message_too_long",
             )
-    limit = settings.CONFIG.limits.max_content_kb * 1024
+    limit = limits.max_content_kb * 1024
     size = sum(sizes.values())
     if size > limit:
         raise BadRequest(

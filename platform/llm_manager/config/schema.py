@@ -8,7 +8,7 @@ schema. The sections `gpu` and `engine` take what a model may override from
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -239,6 +239,10 @@ class LoggingSection(Section):
 
 class Config(Section):
     """The whole configuration: ``config.server.port`` is the key ``server.port``."""
+
+    #: Django looks for this whenever ``settings.CONFIG`` is read. Pydantic takes 2 µs
+    #: to find that it is missing, and a chat request reads the configuration ten times.
+    _mask_wrapped: ClassVar[bool] = True
 
     data_dir: Folder = Field(
         default=Path("data"),

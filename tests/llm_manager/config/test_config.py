@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.conf import settings
 
 from llm_manager.config import reading
 from llm_manager.config.reading import ConfigError, environment_name
@@ -331,3 +332,18 @@ server:
     config = load(text, folder)
     assert config.models.default_ctx == 8192
     assert config.server.host == "0.0.0.0"  # noqa: S104  # read, not bound
+
+
+def test_no_read_of_the_settings_makes_pydantic_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[str] = []
+
+    def search(_config: Config, name: str) -> Any:
+        searched.append(name)
+        raise AttributeError(name)
+
+    monkeypatch.setattr(Config, "__getattr__", search, raising=False)
+    # The first read finds the value, and only later ones look at it.
+    assert settings.CONFIG is settings.CONFIG
+    assert searched == []
