@@ -83,17 +83,16 @@ class _AnswerState:
 
     def pop(self, index: int, format_: AnyFormat) -> bytes:
         """Return what was not sent to the client yet as events, and clear it."""
-        text = "".join(self.texts)
-        parts, logprobs = merged(self.parts), tuple(self.logprobs)
-        self.texts.clear()
-        self.parts.clear()
+        logprobs = tuple(self.logprobs)
         self.logprobs.clear()
         # Text may be held back, and a token may have no text.
-        if not (text or parts or logprobs):
-            return b""
-        if self.parser is not None:
-            return format_.parts(index, parts, logprobs)
-        return format_.text(index, text, logprobs)
+        if self.parser is None:
+            text = "".join(self.texts)
+            self.texts.clear()
+            return format_.text(index, text, logprobs) if text or logprobs else b""
+        parts = merged(self.parts)
+        self.parts.clear()
+        return format_.parts(index, parts, logprobs) if parts or logprobs else b""
 
 
 class _Answers:
