@@ -1,4 +1,4 @@
-"""The context grows when a sequence needs it, and shrinks when the engine rests."""
+"""Resizes the context: it grows for a long sequence, and shrinks when idle."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class ContextResizer:
-    """Makes the KV cache as large as the longest sequence needs.
+    """Makes the KV cache large enough for the longest sequence.
 
-    Running sequences are set aside meanwhile and come back. If there is no memory, the
-    context stays as it is, until the engine rests.
+    Running sequences are preempted for the resize. If there is no memory, the context
+    keeps its size until the engine is idle.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class ContextResizer:
         self._times = times
         self._telemetry = telemetry
         self._first_layout = backend.layout
-        #: Why the context could not be made longer, if that was tried.
+        #: Why growing the context has failed, if it was tried.
         self._shortage = ""
 
     def fit(self) -> list[Sequence]:
-        """Make the context long enough; return the sequences that end without that."""
+        """Grow the context if needed; return the sequences that it cannot fit."""
         needed = self._scheduler.context_needed()
         layout = self._scheduler.slots.layout
         if needed > layout.n_ctx:
@@ -62,7 +62,7 @@ class ContextResizer:
         return self._end_too_long() if self._shortage else []
 
     def rest(self) -> None:
-        """Give back what a longer context took."""
+        """Shrink the context to its initial size."""
         if self._shortage:
             self._shortage = ""
             self._scheduler.n_ctx_max = self._backend.n_ctx_max

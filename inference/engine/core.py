@@ -1,4 +1,4 @@
-"""The engine: a step is schedule, decode, update."""
+"""The engine core: runs a model's sequences in steps of schedule, decode and update."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class EngineCore:
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do something."""
+        """Whether a step has something to compute."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
     def add(self, request: GenerationRequest) -> None:
@@ -99,34 +99,34 @@ class EngineCore:
         self._requests_total += 1
 
     def abort(self, request_ids: Iterable[str]) -> None:
-        """End these requests before the next step, without an output."""
+        """Abort these requests before the next step, without an output."""
         if self._scheduler.abort(request_ids):
             self._release()
 
     # A step -------------------------------------------------------------------
 
     def step(self) -> list[SequenceOutput]:
-        """Compute one step, schedule, decode and update; return what came of it.
+        """Run one step (schedule, decode, update); return its outputs.
 
-        A step in which sequences start, or end for lack of memory, only reports that.
+        A step in which sequences start, or end for lack of memory, returns only that.
         """
         outputs = [*self._fit_context(), *self._start_sequences()]
         if outputs:
-            # Sent before the decode, which takes a while or kills the process.
+            # Returned before the decode, which takes a while and may crash the process.
             return outputs
         try:
             plan = self._schedule()
         except DecodeError as error:
             return self._fail(self._scheduler.draft_budget().limits, error)
         if not plan.items:
-            # What waits may wait for its prefix from disk.
+            # Waiting sequences may wait for their prefix from disk.
             self._disk.wait()
             return []
         for batch in plan.even() if self._backend.needs_even_batches else [plan]:
             try:
                 sampled = self._decode(batch)
             except CellsExhausted:
-                # The books said otherwise: the real cache has other cells.
+                # Slots counted more free cells than llama.cpp finds.
                 return outputs + self._make_room(batch)
             except DecodeError as error:
                 outputs += self._fail((i.sequence for i in batch.items), error)
@@ -135,16 +135,16 @@ class EngineCore:
         return outputs
 
     def _fit_context(self) -> list[SequenceOutput]:
-        """Make the context long enough for every sequence."""
+        """Grow the context until it is long enough for every sequence."""
         return self._end(self._context.fit())
 
     def _start_sequences(self) -> list[SequenceOutput]:
-        """Give slots to waiting sequences, and take some away."""
+        """Give slots to waiting sequences, and preempt others."""
         changes = self._scheduler.assign_slots()
         self._cache.apply(changes.operations)
         for _ in range(changes.num_preempted):
             self.telemetry.preempted()
-        # One that was preempted and comes back has its sampler already.
+        # A preempted sequence that comes back has its sampler already.
         new = [s for s in changes.admitted if s.started_at is None]
         for sequence in new:
             sequence.started_at = self._clock()
@@ -165,14 +165,14 @@ class EngineCore:
         return [self._outputs.started(sequence) for sequence in new]
 
     def _schedule(self) -> StepPlan:
-        """Return what the step computes. Raises DecodeError of the draft model."""
+        """Return the plan of the step. Raises DecodeError of the draft model."""
         drafts: dict[Sequence, list[int]] = {}
         if self._drafts.may_draft(self._scheduler.runnable):
             drafts = self._drafts.drafts(self._scheduler.draft_budget())
         return self._scheduler.schedule(drafts)
 
     def _decode(self, plan: StepPlan) -> Mapping[int, Sampled]:
-        """Compute the batch and sample; learn what it takes."""
+        """Decode the batch and sample; record the time that it takes."""
         start = self._clock()
         sampled = self._backend.decode(plan)
         seconds = self._clock() - start
@@ -188,7 +188,7 @@ class EngineCore:
         return sampled
 
     def _is_uneven(self, plan: StepPlan) -> bool:
-        """Whether drafts make several micro-batches of the decodes (draft_lengths)."""
+        """Whether drafts split the decodes into micro-batches (see draft_lengths)."""
         has_drafts = plan.num_decode_tokens > plan.num_decodes
         if not (has_drafts and self._backend.layout.is_split):
             return False
@@ -197,7 +197,7 @@ class EngineCore:
     def _update(
         self, plan: StepPlan, sampled: Mapping[int, Sampled]
     ) -> list[SequenceOutput]:
-        """Append what was sampled; return it, and release what has ended."""
+        """Append the sampled tokens; return the outputs, and release what has ended."""
         new_tokens, ops = self._scheduler.update(plan, sampled)
         self._cache.apply(ops)
         outputs = [self._output(new) for new in new_tokens]
@@ -212,7 +212,7 @@ class EngineCore:
         return self._outputs.process(new)
 
     def _make_room(self, plan: StepPlan) -> list[SequenceOutput]:
-        """Empty a part of the cache; what does not fit into all of it fails."""
+        """Free cells by eviction or preemption; fail what exceeds the whole cache."""
         ops = self._scheduler.give_way()
         if not ops:
             error = DecodeError("llama.cpp finds no KV cells for this sequence alone.")
@@ -230,7 +230,7 @@ class EngineCore:
         return self._end(failed)
 
     def _end(self, finished: list[Sequence]) -> list[SequenceOutput]:
-        """Return the ends of finished sequences, and release them."""
+        """Return the last outputs of finished sequences, and release them."""
         outputs = [self._outputs.ended(sequence) for sequence in finished]
         if outputs:
             self._release()
@@ -255,22 +255,22 @@ class EngineCore:
     # Between the steps --------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Measure what steps take here, and bring the weights into memory."""
+        """Measure step times, and load the weights into memory."""
         warm_up(self._backend, self.times, self._clock)
 
     def tidy(self) -> float | None:
-        """Do a piece of what can wait; return the seconds after which to call again.
+        """Do some background work; return the seconds after which to call again.
 
-        None if nothing is left to do until the next request.
+        Returns None if nothing is left to do until the next request.
         """
         return self._disk.store_one()
 
     def rest(self) -> None:
-        """Give back what a longer context took; to be called after a while idle."""
+        """Shrink a context that had grown; to be called after a while idle."""
         self._context.rest()
 
     def stats(self) -> EngineStats:
-        """Return the state and the totals."""
+        """Return the engine's state and totals."""
         slots = self._scheduler.slots
         return EngineStats(
             num_running=self._scheduler.num_running,
@@ -285,7 +285,7 @@ class EngineCore:
         )
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless the books balance, and agree with the cache."""
+        """Raise AssertionError unless slots, cells and the real cache agree."""
         self._scheduler.check_integrity()
         self._cache.check_integrity()
 

@@ -1,4 +1,4 @@
-"""From the tokens of a step to what the outside gets: text, counts, reasons."""
+"""Turns sampled tokens into outputs: text, token counts, finish reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OutputProcessor:
-    """Turns new tokens into outputs; finds the stop strings in their text."""
+    """Turns new tokens into outputs; ends sequences at stop strings."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class OutputProcessor:
         self._clock = clock
 
     def detokenizer(self, request: GenerationRequest) -> Detokenizer:
-        """Return what makes text of a request's tokens, after those it resumes."""
+        """Return the detokenizer of a request, after the tokens that it resumes."""
         params = request.params
         detokenizer = Detokenizer(
             params.stop,
@@ -46,17 +46,17 @@ class OutputProcessor:
         return detokenizer
 
     def started(self, sequence: Sequence) -> SequenceOutput:
-        """Return that a sequence has got a slot."""
+        """Return the output for a sequence that has got a slot."""
         return _output(sequence, is_start=True)
 
     def ended(self, sequence: Sequence) -> SequenceOutput:
-        """Return the end of a sequence that got no token in the step."""
+        """Return the last output of a sequence that got no token in the step."""
         is_failed = sequence.finish_reason is FinishReason.FAILED
         text = "" if is_failed else sequence.detokenizer.flush()
         return _output(sequence, text=text, **_error(sequence))
 
     def process(self, new: NewTokens) -> SequenceOutput:
-        """Return what new tokens add; a stop string in their text ends the sequence."""
+        """Return the output for new tokens; a stop string may end the sequence."""
         sequence = new.sequence
         tokens = sequence.tokens[len(sequence.tokens) - new.count :]
         text = self._text(sequence, tokens)
@@ -71,12 +71,12 @@ class OutputProcessor:
         )
 
     def _text(self, sequence: Sequence, tokens: list[int]) -> str:
-        """Return the text that became certain."""
+        """Return the text that is certain after new tokens."""
         detokenizer = sequence.detokenizer
         params = sequence.params
         if tokens and is_end(sequence, tokens[-1], self._tokenizer):
-            # The token that ends an answer is no part of its text, unless it is asked
-            # for, or a control token that the request wants to see.
+            # The token that ends an answer is not part of its text, except if
+            # requested, or if it is a control token that the request wants in the text.
             is_asked_for = params.include_stop_str_in_output
             if not is_asked_for and not self._is_visible(params, tokens[-1]):
                 tokens = tokens[:-1]
@@ -91,13 +91,13 @@ class OutputProcessor:
         return text
 
     def _piece(self, params: SamplingParams, token: int) -> bytes:
-        """Return the bytes of a token; a visible control token's are its name."""
+        """Return the bytes of a token; of a visible control token, its name."""
         is_visible = self._is_visible(params, token)
         tokenizer = self._tokenizer
         return tokenizer.spelling(token) if is_visible else tokenizer.piece(token)
 
     def _is_visible(self, params: SamplingParams, token: int) -> bool:
-        """Whether it is a control token that the request wants to see."""
+        """Whether it is a control token that the request wants in the text."""
         if not params.control_tokens or self._tokenizer.piece(token):
             return False
         name = self._tokenizer.spelling(token).decode("utf-8", "replace")

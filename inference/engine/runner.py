@@ -1,4 +1,4 @@
-"""The one engine thread: commands in by a queue, outputs out by a callback."""
+"""The engine thread: takes commands from a queue, returns outputs by callbacks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-#: What can wait is done after so many idle seconds.
+#: After this many idle seconds background work is done.
 _TIDY_AFTER_S = 1.0
-#: A longer context is given back after so many idle seconds.
+#: After this many idle seconds a grown context is shrunk.
 _REST_AFTER_S = 300.0
 
 
@@ -35,64 +35,64 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End these requests before the next step."""
+    """Abort these requests before the next step."""
 
     request_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """Leave the loop."""
+    """End the thread's loop."""
 
 
 class Core(Protocol):
-    """What runs requests on a loaded model, step by step: EngineCore, for one."""
+    """What runs requests on a loaded model, step by step, such as EngineCore."""
 
     telemetry: Telemetry
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do something."""
+        """Whether a step has something to compute."""
 
     def add(self, request: Any, /) -> None:
         """Queue a request."""
 
     def abort(self, request_ids: Iterable[str]) -> None:
-        """End these requests before the next step."""
+        """Abort these requests before the next step."""
 
     def step(self) -> list[Any]:
-        """Compute one step; return what comes of it."""
+        """Run one step; return its outputs."""
 
     def warm_up(self) -> None:
-        """Do ahead what would make the first request slow."""
+        """Prepare what would make the first request slow."""
 
     def tidy(self) -> float | None:
-        """Do a piece of what can wait; return in how many seconds to come again.
+        """Do some background work; return the seconds after which to call again.
 
-        None if there is nothing to do until the next request.
+        Returns None if nothing is left to do until the next request.
         """
 
     def rest(self) -> None:
-        """Give back what is not needed; to be called after a while idle."""
+        """Free memory that is not needed; to be called after a while idle."""
 
     def stats(self) -> EngineStats:
-        """Return the state and the totals."""
+        """Return the state and totals."""
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless the books balance."""
+        """Raise AssertionError unless the core's bookkeeping is consistent."""
 
     def close(self) -> None:
         """Free the model. Idempotent."""
 
 
 class EngineRunner:
-    """Owns the thread that loads the model and does nothing but steps.
+    """Owns the thread that loads the model and runs its steps.
 
-    Everything that touches the engine is a command to this thread, so the
-    engine needs no lock and a step never waits for anyone. The callbacks are
-    called on the engine thread: ``on_ready`` with the loaded backend,
-    ``on_outputs`` once per step, ``on_failed`` with the error that ended it.
-    ``make_core`` makes of the backend what runs requests on it.
+    Everything that touches the engine is a command to this thread, so the engine needs
+    no lock and a step never waits for anyone. The callbacks are called on the engine
+    thread: ``on_ready`` with the loaded backend, ``on_outputs`` once per step,
+    ``on_failed`` with the error that ended it. ``make_core`` returns the core that runs
+    requests on the backend.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class EngineRunner:
         self._on_failed = on_failed
         self._commands: queue.SimpleQueue[Add | Cancel | _Stop] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        #: The newest statistics; replaced whole, so any thread may read it.
+        #: The newest statistics; replaced as a whole, so any thread may read them.
         self.stats = EngineStats()
-        #: The engine's measurements, once the model is loaded.
+        #: The engine's telemetry, once the model is loaded.
         self.telemetry = Telemetry()
 
     def start(self) -> None:
@@ -121,7 +121,7 @@ class EngineRunner:
         self._thread.start()
 
     def send(self, command: Add | Cancel) -> None:
-        """Hand a command to the engine thread; returns at once."""
+        """Send a command to the engine thread; returns at once."""
         self._commands.put(command)
 
     def stop(self, timeout_s: float | None = None) -> None:
@@ -153,7 +153,7 @@ class EngineRunner:
             core.close()
 
     def _take_commands(self, core: Core) -> bool:
-        """Apply what has come in, waiting only if there is no work; False to stop."""
+        """Apply queued commands, waiting only if there is no work; False to stop."""
         block = not core.has_work
         if block:
             core.check_integrity()

@@ -1,4 +1,4 @@
-"""One sequence: its tokens, how far they are computed, how it ends."""
+"""A sequence: its tokens, how many are computed, its state and its end."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from inference.engine.speculative.prompt_lookup import PromptLookup
 
 
-#: Tokens of an answer for which the context has room before the answer begins.
+#: The tokens of an answer for which the context has room before the answer begins.
 _ANSWER = 256
 
 
 class SequenceStatus(enum.Enum):
-    """Where a sequence is in its life."""
+    """The state of a sequence."""
 
     WAITING = enum.auto()
     RUNNING = enum.auto()
@@ -31,7 +31,7 @@ class SequenceStatus(enum.Enum):
 
 
 class FinishReason(enum.StrEnum):
-    """Why a sequence has ended, in OpenAI's words where it has one."""
+    """Why a sequence has ended; OpenAI's names where they exist."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -41,18 +41,18 @@ class FinishReason(enum.StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """A request's tokens and state; it knows no scheduler and no model.
+    """A request's tokens and state, independent of scheduler and model.
 
     ``tokens`` is prompt and output in one list, ``num_computed`` how many of them have
-    their KV cell. Output tokens that an earlier worker has delivered are there from the
-    start: they are prefilled and count as output. ``arrival`` orders sequences.
-    ``saved`` are the cells of a preempted one, outside of the cache, ``stored`` is its
-    prefix that comes from disk. ``waits_for`` is a running sequence that computes, up
-    to ``waits_until``, the prefix that this one will take over. ``prompt_logprobs`` has
-    an entry for each of the prompt's tokens after the first, if asked for. The newest
+    their KV cell. Output tokens of an earlier worker are there from the start: they are
+    prefilled and count as output. ``arrival`` orders sequences. ``saved`` are a
+    preempted sequence's cells, copied out of the cache; ``stored`` is its prefix that
+    is being read from disk. ``waits_for`` is a running sequence that computes the
+    prefix that this one will reuse, up to ``waits_until``. ``prompt_logprobs`` has an
+    entry for each of the prompt's tokens after the first, if requested. The newest
     ``num_forced`` tokens were not sampled: a grammar left no choice. ``lookup`` finds
-    drafts, ``acceptance`` is how good they are. Times are seconds of the engine's
-    clock.
+    drafts, ``acceptance`` is the share of drafted tokens that are right. Times are
+    seconds of the engine's clock.
     """
 
     request: GenerationRequest
@@ -82,22 +82,22 @@ class Sequence:
 
     @property
     def request_id(self) -> str:
-        """The request's id."""
+        """The id of the request."""
         return self.request.request_id
 
     @property
     def params(self) -> SamplingParams:
-        """How its tokens are chosen."""
+        """The sampling parameters."""
         return self.request.params
 
     @property
     def num_prompt(self) -> int:
-        """Tokens of the prompt."""
+        """The number of prompt tokens."""
         return len(self.request.prompt_token_ids)
 
     @property
     def num_output(self) -> int:
-        """Output tokens so far, with those of an earlier worker."""
+        """The number of output tokens so far, including those of an earlier worker."""
         return len(self.tokens) - self.num_prompt
 
     @property
@@ -107,17 +107,17 @@ class Sequence:
 
     @property
     def num_uncomputed(self) -> int:
-        """Tokens that still need their KV cell: 1 for a sequence that decodes."""
+        """The number of tokens without a KV cell: 1 for a sequence that decodes."""
         return len(self.tokens) - self.num_computed
 
     @property
     def is_decoding(self) -> bool:
-        """Whether only its newest token is uncomputed, and those forced before it."""
+        """Whether only its newest token, and forced ones before it, are uncomputed."""
         return self.num_uncomputed <= 1 + self.num_forced
 
     @property
     def order(self) -> tuple[int, int]:
-        """Its place among those that were here first: the last is preempted first."""
+        """Its place in the order of preemption: the last is preempted first."""
         return self.request.priority, self.arrival
 
     @property
@@ -139,10 +139,10 @@ class Sequence:
 
     @property
     def context_needed(self) -> int:
-        """Positions that it will need: its tokens, and some for an answer.
+        """The positions that it will need: its tokens, and some for an answer.
 
-        ``max_tokens`` is often set high, to be safe; the cache need not have room for
-        all of that.
+        Clients often set ``max_tokens`` much higher than needed, so the cache need not
+        have room for all of it.
         """
         limit = self.params.max_tokens
         answer = _ANSWER if limit is None else min(limit, _ANSWER)
@@ -155,6 +155,6 @@ class Sequence:
         self.status = SequenceStatus.FINISHED
 
     def fail(self, error: EngineError) -> None:
-        """End it because of an error."""
+        """End it with an error."""
         self.error = error
         self.finish(FinishReason.FAILED)

@@ -1,4 +1,4 @@
-"""One step as data: what goes into the batch and what comes out of it."""
+"""One step as plain data: the plan of its batch, and what was sampled."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class StepItem:
     """The tokens of one sequence in a step.
 
-    They go to the positions from ``start`` on. ``samples`` says whether the last of
-    them yields a token: true for a decode and for the end of a prefill. The newest
-    ``num_draft`` tokens are a draft: each that the sampler draws too yields one more.
+    They go to the positions from ``start`` on. ``samples``: the last of them yields a
+    token, which is true for a decode and for the end of a prefill. The newest
+    ``num_draft`` tokens are a draft: each that the sampler confirms yields one more.
     ``num_forced`` tokens of a decode were not sampled: a grammar left no choice.
-    ``wants_prompt_logprobs`` asks for the log-probability of each token after the
-    prompt's first.
+    ``wants_prompt_logprobs``: the logprob of each prompt token after the first is
+    needed.
     """
 
     sequence: Sequence
@@ -37,12 +37,12 @@ class StepItem:
 
     @property
     def is_decode(self) -> bool:
-        """Whether the sequence has no prompt left to compute."""
+        """Whether the sequence decodes: no prompt is left to compute."""
         return self.samples and len(self.tokens) == 1 + self.num_forced + self.num_draft
 
     @property
     def num_outputs(self) -> int:
-        """Tokens of the item whose logits are needed."""
+        """How many of the item's tokens need logits."""
         if self.wants_prompt_logprobs:
             return len(self.tokens)
         return 1 + self.num_draft if self.samples else 0
@@ -50,7 +50,7 @@ class StepItem:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The batch of one step, ordered by slot. All have the same adapters.
+    """The batch of one step, ordered by slot. All items have the same adapters.
 
     Ascending, contiguous slots keep llama.cpp's micro-batches whole: out of order it
     falls back to one sequence per micro-batch (``split_equal`` in llama-batch.cpp).
@@ -70,22 +70,22 @@ class StepPlan:
 
     @property
     def num_decodes(self) -> int:
-        """Sequences that decode."""
+        """The number of sequences that decode."""
         return len(self.decodes)
 
     @cached_property
     def num_tokens(self) -> int:
-        """Tokens in the batch."""
+        """The number of tokens in the batch."""
         return sum(len(item.tokens) for item in self.items)
 
     @cached_property
     def num_decode_tokens(self) -> int:
-        """Tokens of the sequences that decode, with their drafts."""
+        """The number of tokens of sequences that decode, including drafts."""
         return sum(len(item.tokens) for item in self.decodes)
 
     @cached_property
     def prefills(self) -> list[tuple[int, int]]:
-        """Of each piece of a prompt: how many tokens it has, how many are before it."""
+        """The prefill chunks: of each its tokens, and the tokens before it."""
         if self.num_decodes == len(self.items):
             return []
         return [
@@ -93,7 +93,7 @@ class StepPlan:
         ]
 
     def even(self) -> list[StepPlan]:
-        """Return plans in each of which all sequences have as many tokens."""
+        """Return one plan for each number of tokens per sequence."""
         by_length: dict[int, list[StepItem]] = {}
         for item in self.items:
             by_length.setdefault(len(item.tokens), []).append(item)
@@ -102,13 +102,13 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What a step gave a sequence.
+    """What a step sampled for a sequence.
 
     ``tokens`` in order: the ``num_accepted`` first tokens of the draft, the one after
-    them, and those that a grammar leaves no choice about. ``logprobs`` has one entry
-    for each, if asked for, ``prompt_logprobs`` one for each of the prompt's tokens in
-    the step. ``is_complete`` says that nothing may follow the tokens. ``error`` is why
-    the sampler could not choose: it ends the sequence.
+    them, and the tokens that a grammar forces. ``logprobs`` has one entry for each, if
+    requested, ``prompt_logprobs`` one for each of the prompt's tokens in the step.
+    ``is_complete``: a grammar allows nothing after the tokens. ``error``, if the
+    sampler failed, ends the sequence.
     """
 
     tokens: tuple[int, ...] = ()

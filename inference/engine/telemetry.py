@@ -1,7 +1,7 @@
-"""What the engine measures of itself: counters and histograms, as plain numbers.
+"""The engine's metrics: counters and histograms, as plain numbers.
 
-Nothing here knows Prometheus. The engine thread adds to a ``Telemetry``, any
-thread may take a ``snapshot`` of it, and the web processes give that out.
+The engine thread adds to a ``Telemetry``, any thread may take a ``snapshot`` of it, and
+the web processes export that to Prometheus.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TypedDict
 
 from inference.engine.sequence import FinishReason
 
-# Upper bounds of buckets, inclusive. All of vLLM's are among them, so that one
-# dashboard reads both; the finer ones are for small models and short answers,
-# which even a processor serves in milliseconds.
+# Upper bounds of buckets, inclusive. They include all of vLLM's, so that one dashboard
+# reads both; the finer ones are for small models and short answers, which take only
+# milliseconds even on a CPU.
 _FIRST_TOKEN_S = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5),
     *(7.5, 10, 20, 40, 80, 160, 640, 2560),
@@ -76,10 +76,10 @@ _COUNTERS = (
 
 
 class HistogramData(TypedDict):
-    """A histogram as JSON, with its own bounds.
+    """A histogram as JSON, with its bounds.
 
-    ``counts`` are of each bucket by itself, not cumulated; there is one more of
-    them than of ``bounds``, for what is above the last.
+    ``counts`` has one entry per bucket, not cumulative; the additional last one is for
+    values above all ``bounds``.
     """
 
     bounds: list[float]
@@ -90,7 +90,7 @@ class HistogramData(TypedDict):
 class Snapshot(TypedDict):
     """Everything that a ``Telemetry`` has measured, as JSON.
 
-    ``finished`` counts sequences by the reason of their end.
+    ``finished`` counts sequences by finish reason.
     """
 
     counters: dict[str, float]
@@ -100,7 +100,7 @@ class Snapshot(TypedDict):
 
 
 class Histogram:
-    """How many values fell into which bucket."""
+    """Counts values in buckets."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -115,7 +115,7 @@ class Histogram:
         self._sum += value * count
 
     def data(self) -> HistogramData:
-        """Return the counts as plain data."""
+        """Return the histogram as plain data."""
         return {
             "bounds": list(self._bounds),
             "counts": list(self._counts),
@@ -124,11 +124,10 @@ class Histogram:
 
 
 class Telemetry:
-    """The engine's numbers since the model was loaded; counts only ever grow.
+    """The engine's metrics since the model was loaded; counts never decrease.
 
-    One thread writes, the engine's. A lock would cost more than it gives: in a
-    snapshot that another thread takes in the middle of a step, one number may be
-    an observation ahead of another.
+    Only the engine thread writes. There is no lock: in a snapshot that another thread
+    takes during a step, one number may be an observation ahead of another.
     """
 
     def __init__(self, *, n_ctx: int = 0, n_ctx_max: int = 0) -> None:
@@ -140,7 +139,7 @@ class Telemetry:
     def step(
         self, *, seconds: float, num_decodes: int, num_prefill: int, batch_tokens: int
     ) -> None:
-        """Count a step of this many sequences that decode, and that prefill."""
+        """Count a step with this many sequences that decode and that prefill."""
         self._counters["steps"] += 1
         if num_prefill > 0:
             self._counters["prefill_step_seconds"] += seconds
@@ -151,7 +150,7 @@ class Telemetry:
     def started(
         self, *, queued_s: float, prompt_tokens: int, cached_tokens: int
     ) -> None:
-        """Count a sequence that got a slot: the first time, not after a preemption.
+        """Count a sequence that got its first slot, not one after a preemption.
 
         ``cached_tokens`` of its prompt had their KV cells already.
         """
@@ -163,15 +162,15 @@ class Telemetry:
         )
 
     def first_token(self, *, ttft_s: float, prefill_s: float) -> None:
-        """Count a sequence's first token: since its arrival, since its slot."""
+        """Count a first token, with the seconds since arrival and since the slot."""
         self._counters["output_tokens"] += 1
         self._histograms["time_to_first_token_seconds"].observe(ttft_s)
         self._histograms["prefill_seconds"].observe(prefill_s)
 
     def token_gap(self, seconds: float, tokens: int = 1) -> None:
-        """Count later tokens of a sequence, ``seconds`` after its last one.
+        """Count later tokens of a sequence, ``seconds`` after its previous one.
 
-        Several tokens of one step, which a draft gives, share the time.
+        Several tokens of one step, from a draft, share the time.
         """
         self._counters["output_tokens"] += tokens
         self._histograms["inter_token_latency_seconds"].observe(
@@ -188,7 +187,7 @@ class Telemetry:
         output_tokens: int,
         max_tokens: int | None,
     ) -> None:
-        """Count a sequence's end: since its arrival, since its first token.
+        """Count the end of a sequence, with the seconds since arrival and first token.
 
         ``decode_s`` counts only if there was a token, ``max_tokens`` only if the
         request has set it.
@@ -210,42 +209,42 @@ class Telemetry:
         )
 
     def preempted(self) -> None:
-        """Count a sequence that lost its slot and comes back later."""
+        """Count the preemption of a sequence."""
         self._counters["preemptions"] += 1
 
     def evicted(self, cells: int) -> None:
-        """Count a cached prefix that made room, and the KV cells that it had."""
+        """Count an evicted prefix, and its KV cells."""
         self._counters["evictions"] += 1
         self._counters["evicted_cells"] += cells
 
     def prefix_lookup(self, *, queried: int, hit: int) -> None:
-        """Count tokens looked for in the prefix cache, and those found there."""
+        """Count tokens looked up in the prefix cache, and tokens found."""
         self._counters["prefix_cache_queries"] += queried
         self._counters["prefix_cache_hits"] += hit
 
     def drafted(self, tokens: int, accepted: int) -> None:
-        """Count a draft: its tokens, and those that the model agreed with."""
+        """Count a draft: its tokens, and the accepted ones."""
         self._counters["drafts"] += 1
         self._counters["draft_tokens"] += tokens
         self._counters["accepted_draft_tokens"] += accepted
 
     def prefix_loaded(self, *, tokens: int, size: int) -> None:
-        """Count a prefix that came from disk: its tokens, and the bytes read."""
+        """Count a prefix loaded from disk: its tokens, and the bytes read."""
         self._counters["stored_prefix_hits"] += 1
         self._counters["stored_prefix_tokens"] += tokens
         self._counters["stored_prefix_read_bytes"] += size
 
     def prefix_stored(self, size: int) -> None:
-        """Count a prefix that goes to disk, by its bytes."""
+        """Count a prefix stored on disk, by its bytes."""
         self._counters["stored_prefix_written_bytes"] += size
 
     def context_resized(self, n_ctx: int) -> None:
-        """Count a resize of the context, to ``n_ctx`` tokens of one sequence."""
+        """Count a resize of the context; ``n_ctx`` is the new length of a sequence."""
         self._counters["context_resizes"] += 1
         self._gauges["n_ctx"] = n_ctx
 
     def snapshot(self) -> Snapshot:
-        """Return everything measured so far as plain data. Any thread may ask."""
+        """Return all metrics as plain data. Any thread may call it."""
         return {
             "counters": dict(self._counters),
             "gauges": dict(self._gauges),

@@ -1,4 +1,4 @@
-"""How many KV cells are used, and which slots share them."""
+"""Counts the used KV cells, and which slots share them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """The cells of neighbouring positions, and how many slots use them."""
+    """The cells of neighbouring positions, and the number of slots that use them."""
 
     length: int
     users: int = 1
@@ -20,8 +20,8 @@ class _Run:
 class Cells:
     """Counts the cells of every slot.
 
-    In a unified cache a copied prefix costs nothing: both slots use the same
-    cells. In a split one every slot has its own.
+    In a unified cache a copied prefix costs no cells: both slots use the same ones. In
+    a split cache each slot has its own.
     """
 
     def __init__(self, *, total: int, are_shared: bool) -> None:
@@ -32,7 +32,7 @@ class Cells:
 
     @property
     def free(self) -> int:
-        """Cells that hold no token."""
+        """The number of cells that hold no token."""
         return self.total - self.used
 
     def length(self, slot: int) -> int:
@@ -40,12 +40,12 @@ class Cells:
         return sum(run.length for run in self._runs.get(slot, ()))
 
     def used_by(self, slots: Iterable[int]) -> int:
-        """Return the cells that these slots use, shared ones counted once."""
+        """Return how many cells these slots use; shared ones count once."""
         runs = {run for slot in slots for run in self._runs.get(slot, ())}
         return sum(run.length for run in runs)
 
     def gained_by_clearing(self, slot: int) -> int:
-        """Return the cells that become free when the slot alone is emptied."""
+        """Return how many cells become free when only this slot is emptied."""
         return sum(run.length for run in self._runs.get(slot, ()) if run.users == 1)
 
     def append(self, slot: int, count: int) -> None:
@@ -106,7 +106,7 @@ class Cells:
             raise ValueError(f"slot {slot} is not empty")
 
     def _cut(self, slot: int, at: int) -> int:
-        """Make ``at`` a border of runs, for all users; return the runs before it."""
+        """Split the runs at ``at``, for all users; return the runs before it."""
         start = 0
         for index, run in enumerate(self._runs.get(slot, ())):
             if start == at:

@@ -1,4 +1,4 @@
-"""Operations on the KV cache, carried out on the real one."""
+"""Executes operations on the real KV cache."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class KVCacheExecutor:
-    """Does to the backend's cache what the books, ``Slots``, say.
+    """Applies the operations that ``Slots`` returned to the backend's cache.
 
-    Where the real cache cannot do it, the books follow: the sequence is computed again.
+    If the real cache cannot execute one, ``Slots`` is corrected, and the sequence is
+    computed again.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class KVCacheExecutor:
             backend.clear(slot)
 
     def apply(self, ops: Iterable[KVOp]) -> None:
-        """Carry out operations, in their order."""
+        """Execute operations in order."""
         backend, slots = self._backend, self._slots
         for op in ops:
             match op:
@@ -62,7 +63,7 @@ class KVCacheExecutor:
                     if not backend.keep(slot, length):
                         slots.forget(sequence)
                 case Fork(sequence, source, slot, length):
-                    # The source may itself have lost its cells a moment ago.
+                    # The source may itself have lost its cells just before.
                     is_there = backend.length(source) >= length
                     if not is_there or not backend.fork(source, slot, length):
                         slots.forget(sequence)
@@ -77,7 +78,7 @@ class KVCacheExecutor:
                         slots.forget(sequence)
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless the real cache is as the books say."""
+        """Raise AssertionError unless the real cache agrees with ``Slots``."""
         for slot, length in self._slots.lengths().items():
             real = self._backend.length(slot)
             if real != length:

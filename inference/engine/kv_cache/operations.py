@@ -1,6 +1,6 @@
-"""What must be done to the KV cache before a step, as data.
+"""Operations on the KV cache before a step, as plain data.
 
-The order counts. Slots are given by number: a later operation may move the sequence.
+Their order matters. Slots are numbers: a later operation may move the sequence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Clear:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """Empty a slot of a cached prefix, ``tokens``; ``cells`` become free."""
+    """Evict a cached prefix, ``tokens``, from its slot; ``cells`` become free."""
 
     slot: int
     cells: int
@@ -35,7 +35,7 @@ class Evict:
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Keep the first ``length`` cells of the sequence's slot, drop the rest."""
+    """Keep the first ``length`` cells of the sequence's slot, and drop the rest."""
 
     sequence: Sequence
     slot: int
@@ -44,7 +44,7 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Give the sequence's slot, which is empty, ``length`` cells of ``source``."""
+    """Copy ``length`` cells of ``source`` into the sequence's slot, which is empty."""
 
     sequence: Sequence
     source: int
@@ -54,7 +54,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Bring all cells of ``source`` to ``target``, which is empty."""
+    """Move all cells of ``source`` to ``target``, which is empty."""
 
     source: int
     target: int
@@ -62,7 +62,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Copy the cells of ``slot`` out of the cache, for the sequence to come back."""
+    """Copy the cells of ``slot`` out of the cache, for a preempted sequence."""
 
     sequence: Sequence
     slot: int
@@ -70,7 +70,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Bring saved cells back into the sequence's slot, which is empty."""
+    """Copy saved cells back into the sequence's slot, which is empty."""
 
     sequence: Sequence
     slot: int
@@ -78,7 +78,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class LoadPrefix:
-    """Bring a prefix from disk into the sequence's slot, which is empty.
+    """Load a prefix from disk into the sequence's slot, which is empty.
 
     ``length`` of its tokens are the sequence's.
     """

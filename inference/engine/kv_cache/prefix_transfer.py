@@ -1,4 +1,4 @@
-"""Prefixes on their way between the KV cache and disk."""
+"""Transfers prefixes between the KV cache and disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from inference.engine.sequence import Sequence
     from inference.engine.telemetry import Telemetry
 
-#: How long a step that has nothing else to do waits for a prefix from disk.
+#: How long a step without other work waits for a prefix from disk.
 _READ_WAIT_S = 0.01
-#: How soon to look again whether a prefix is written, to write the next one.
+#: How soon to check again whether a prefix is written, to write the next one.
 _WRITE_WAIT_S = 0.05
 
 
@@ -39,7 +39,7 @@ class DiskPrefixes:
         self._telemetry = telemetry
 
     def look_up(self, sequence: Sequence) -> StoredPrefix | None:
-        """Begin to read a prefix of the sequence, if it is longer than in the cache."""
+        """Start to read a prefix of the sequence that is longer than in the cache."""
         if self._disk is None or sequence.params.prompt_logprobs is not None:
             return None
         return self._disk.look_up(
@@ -74,7 +74,7 @@ class DiskPrefixes:
         *,
         is_idle: bool = False,
     ) -> bool:
-        """Begin to write a cached prefix; return whether it is worth it."""
+        """Start to write a cached prefix; return whether it is worth writing."""
         if self._disk is None:
             return False
         size = self._disk.offer(
@@ -89,7 +89,7 @@ class DiskPrefixes:
         return bool(size)
 
     def store_one(self) -> float | None:
-        """Begin to write a prefix while the engine is idle.
+        """Start to write a prefix while the engine is idle.
 
         Returns the seconds after which to call again; None if all are written.
         """
@@ -102,11 +102,11 @@ class DiskPrefixes:
         return None
 
     def wait(self) -> None:
-        """Wait a moment for a prefix that is being read, if one is."""
+        """Wait briefly for a prefix that is being read, if there is one."""
         if self._disk is not None:
             self._disk.wait(_READ_WAIT_S)
 
     def close(self) -> None:
-        """End after what is being written. Idempotent."""
+        """End after the current write. Idempotent."""
         if self._disk is not None:
             self._disk.close()

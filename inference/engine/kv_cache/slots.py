@@ -1,4 +1,4 @@
-"""The slots of the KV cache: who runs in them, and what finished ones left there."""
+"""The slots of the KV cache: running sequences and cached prefixes."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.sequence import Sequence
 
-#: A copied prefix shorter than this is not worth the copying.
+#: A shorter prefix is not worth copying.
 MIN_COPY = 8
-#: A prefix that a running sequence is about to compute is waited for if it is longer
-#: than what is in the cache by this much.
+#: A sequence waits for a prefix that a running one is about to compute if it is longer
+#: by this much than the one in the cache.
 MIN_WAIT = 32
-#: A slot is taken over with its content, rather than copied from, if no more than
-#: this share of it is lost.
+#: A slot is reused with its content, instead of copied from, if at most this share of
+#: the content is lost.
 _LOSABLE = 0.25
-#: Sequences that one step may bring closer together.
+#: How many sequences one step may move closer together.
 _MAX_MOVES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixMatch:
-    """The longest prefix in the cache: in which slot, how many tokens."""
+    """The longest prefix in the cache: its slot, and its length in tokens."""
 
     source: int | None = None
     length: int = 0
@@ -48,7 +48,7 @@ class PrefixMatch:
 
 @dataclass(slots=True)
 class _CachedPrefix:
-    """What a finished sequence left in its slot."""
+    """The tokens that a finished sequence left in its slot."""
 
     tokens: list[int]
     scope: PrefixScope
@@ -56,11 +56,11 @@ class _CachedPrefix:
 
 
 class Slots:
-    """Gives slots to sequences and keeps what they leave, as long as there is room.
+    """Gives slots to sequences and keeps finished ones as cached prefixes.
 
-    In a split cache, llama.cpp puts sequences into one micro-batch only if their
-    slots are neighbours, so slots are given out and exchanged to that end: a step
-    over two groups of neighbours reads all weights twice.
+    In a split cache, llama.cpp puts sequences into one micro-batch only if their slots
+    are neighbours, so slots are assigned and exchanged for that: a step over two groups
+    of neighbours reads all weights twice.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Slots:
         self.reset(layout)
 
     def reset(self, layout: CacheLayout) -> None:
-        """Begin again with an empty cache of another shape."""
+        """Start again with an empty cache of another layout."""
         self.layout = layout
         self.count = layout.n_seq_max
         self.cells = Cells(total=layout.n_cells, are_shared=not layout.is_split)
@@ -93,16 +93,16 @@ class Slots:
 
     @property
     def num_free(self) -> int:
-        """Slots that a sequence can get."""
+        """The number of slots without a running sequence."""
         return self.count - len(self._running)
 
     # Prefixes that are in the cache ------------------------------------------------
 
     def find(self, sequence: Sequence) -> PrefixMatch:
-        """Return the longest prefix that the sequence can take over now."""
+        """Return the longest prefix that the sequence can reuse now."""
         best = PrefixMatch()
         if sequence.params.prompt_logprobs is not None:
-            # Every position's logits are wanted, so every position is computed.
+            # All positions need logits, so all are computed.
             return best
         limit = len(sequence.tokens) - 1
         scope = self.scope(sequence)
@@ -112,14 +112,15 @@ class Slots:
                 length = min(depth, computed, limit)
                 if not self._can_cut and length < computed:
                     continue
-                # A finished one can be taken over where a running one is copied.
+                # A finished sequence's slot can be reused; a running one's must be
+                # copied.
                 is_better = length == best.length and slot in self._cached
                 if length > best.length or (length and is_better):
                     best = PrefixMatch(slot, length)
         return best
 
     def pending(self, sequence: Sequence, found: int) -> tuple[Sequence, int] | None:
-        """Return who is about to compute a longer prefix than ``found``, how long."""
+        """Return which sequence will compute more than ``found``, and how much."""
         if sequence.params.prompt_logprobs is not None:
             return None
         limit = len(sequence.tokens) - 1
@@ -135,7 +136,7 @@ class Slots:
         return best
 
     def scope(self, sequence: Sequence) -> PrefixScope:
-        """Return where the sequence may find prefixes, and where it leaves its own."""
+        """Return the scope in which the sequence finds and leaves prefixes."""
         request = sequence.request
         owner = "" if self._shares_prefixes else request.owner
         return PrefixScope(owner, request.adapters)
@@ -147,7 +148,7 @@ class Slots:
     # Giving and taking --------------------------------------------------------
 
     def take(self, sequence: Sequence, match: PrefixMatch) -> list[KVOp]:
-        """Give the sequence a slot, with the prefix that was found for it."""
+        """Give the sequence a slot with the prefix that was found for it."""
         slot = self._choose(match)
         if slot != match.source and match.length < MIN_COPY:
             match = PrefixMatch()
@@ -178,7 +179,7 @@ class Slots:
         return ops
 
     def forget(self, sequence: Sequence) -> None:
-        """Record that a running sequence has no cells after all."""
+        """Record that a running sequence has lost all its cells."""
         slot = _slot(sequence)
         self.cells.clear(slot)
         sequence.num_computed = 0
@@ -186,7 +187,7 @@ class Slots:
             sequence.num_cached = 0
 
     def grow(self, sequence: Sequence, count: int) -> None:
-        """Record that ``count`` more tokens of a running sequence have their cell."""
+        """Record that ``count`` more tokens of a running sequence have a cell."""
         sequence.num_computed += count
         self.cells.append(_slot(sequence), count)
 
@@ -196,7 +197,7 @@ class Slots:
         sequence.num_computed = length
 
     def retire(self, sequence: Sequence) -> None:
-        """Take the slot of a sequence that has ended; what it left stays usable."""
+        """Take the slot of a finished sequence; its cells stay as a cached prefix."""
         slot = _slot(sequence)
         del self._running[slot]
         sequence.slot = None
@@ -216,7 +217,8 @@ class Slots:
         return [Clear(slot)]
 
     def reclaim(self, cells: int) -> list[KVOp]:
-        """Empty least recently used slots until ``cells`` are free, or none is left."""
+        """Evict least recently used prefixes until ``cells`` are free or none is
+        left."""
         ops: list[KVOp] = []
         while self.cells.free < cells and self._cached:
             ops.append(self._evict(self._oldest()))
@@ -227,7 +229,7 @@ class Slots:
         return self.cells.total - self.cells.used_by(map(_slot, sequences))
 
     def cached(self) -> list[tuple[int, list[int], PrefixScope]]:
-        """Return slot, tokens and scope of each prefix that is left, newest first."""
+        """Return slot, tokens and scope of each cached prefix, newest first."""
         newest = sorted(self._cached.items(), key=lambda each: -each[1].used_at)
         return [(slot, cached.tokens, cached.scope) for slot, cached in newest]
 
@@ -248,7 +250,7 @@ class Slots:
     # Which slot ---------------------------------------------------------------
 
     def _choose(self, match: PrefixMatch) -> int:
-        """Return the slot for a sequence that takes over what was found."""
+        """Return the slot for a sequence, given the prefix that it reuses."""
         free = [slot for slot in range(self.count) if slot not in self._running]
         source = match.source
         others = [slot for slot in free if slot != source]
@@ -258,7 +260,7 @@ class Slots:
         return min(others, key=self._cost)
 
     def _is_cheap(self, match: PrefixMatch, others: Iterable[int]) -> bool:
-        """Whether taking a slot over with its content loses little."""
+        """Whether reusing a slot with its content loses little."""
         assert match.source is not None  # noqa: S101 - asked of a source only
         cached = len(self._cached[match.source].tokens)
         if cached - match.length > cached * _LOSABLE:
@@ -276,7 +278,7 @@ class Slots:
         return 1 - (slot - 1 in self._running) - (slot + 1 in self._running)
 
     def _vacate(self, slot: int, *, spare_not: int | None = None) -> list[KVOp]:
-        """Empty a slot; what it holds moves to a place that is needed less."""
+        """Empty a slot; its content moves to a slot that is needed less."""
         if slot not in self._cached:
             return []
         if not self._is_split:
@@ -297,9 +299,9 @@ class Slots:
         return [*ops, Move(slot, spare)]
 
     def compact(self, active: Iterable[Sequence]) -> list[KVOp]:
-        """Bring the sequences of the next step into neighbouring slots, if it is cheap.
+        """Move the sequences of the next step into neighbouring slots, if cheap.
 
-        The smallest group goes to the ends of the largest one.
+        The smallest group moves to the ends of the largest one.
         """
         if not self._is_split:
             return []
@@ -340,7 +342,7 @@ class Slots:
         return {slot: self.cells.length(slot) for slot in range(self.count)}
 
     def check_integrity(self) -> None:
-        """Raise AssertionError unless every slot and every cell is accounted for."""
+        """Raise AssertionError unless slots and cells are consistent."""
         self.cells.check_integrity()
         both = self._running.keys() & self._cached.keys()
         if both:

@@ -1,4 +1,4 @@
-"""Sets of LoRA adapters take turns.
+"""Schedules sets of LoRA adapters in turns: one set per step.
 
 llama.cpp applies adapters to a context, so to a whole batch
 (``llama_set_adapters_lora``): only sequences under the same adapters run together.
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from inference.engine.config.adapters import Adapters
 
-#: Steps after which the next set gets its turn. After a change of adapters llama.cpp
-#: plans its graphs again: 5 ms for a model of 30 layers, where a step took 14.
+#: The number of steps in a set's turn. After a change of adapters llama.cpp reserves
+#: its graphs again: 5 ms for a model of 30 layers whose step takes 14 ms.
 TURN_STEPS = 8
 
 
@@ -31,7 +31,7 @@ class AdapterTurns:
         return self._order[0]
 
     def prepare(self, runnable: Iterable[Adapters]) -> None:
-        """Choose the set of the next step among those that have sequences."""
+        """Select the set of the next step among those that have sequences."""
         sets = set(runnable)
         if not sets:
             return

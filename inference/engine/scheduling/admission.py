@@ -1,4 +1,4 @@
-"""Waiting sequences that get a slot."""
+"""Admits waiting sequences: gives them slots and cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inference.engine.scheduling.key_shares import KeyShares
     from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 
-#: Cells that must stay free for each running sequence when another is admitted, so
+#: Cells that must stay free for each running sequence when another one is admitted, so
 #: that the new one is not preempted at once.
 _HEADROOM = 16
 
@@ -24,8 +24,8 @@ _HEADROOM = 16
 class Admission:
     """Gives free slots to waiting sequences, in the queue's order.
 
-    One that must wait, for its key's share or for a prefix, lets others by; one that
-    finds no cells does not, else a long prompt would never start.
+    A sequence that waits for its key's share or for a prefix does not block later ones;
+    one that finds no cells does, else a long prompt would never start.
     """
 
     def __init__(
@@ -39,11 +39,12 @@ class Admission:
         self._slots = slots
         self._shares = shares
         self._prefixes = prefixes
-        #: Whether llama.cpp found no cells for what runs: nobody may join it.
+        #: Whether llama.cpp found no cells for the running sequences: no other may
+        #: join.
         self.is_closed = False
 
     def admit(self, paused: Collection[Sequence]) -> tuple[list[Sequence], list[KVOp]]:
-        """Return who got a slot, and what must be done to the cache for it."""
+        """Return the admitted sequences, and the operations on the cache for them."""
 
         def is_ready(sequence: Sequence) -> bool:
             has_room = self._shares.has_room(sequence.request.key)
@@ -63,7 +64,7 @@ class Admission:
         return admitted, ops
 
     def _make_room(self, sequence: Sequence) -> list[KVOp] | None:
-        """Return how to get cells for a waiting sequence; None if there are none."""
+        """Return what frees cells for a waiting sequence; None if nothing does."""
         running = self._slots.running
         promised = sum(s.num_uncomputed for s in running)
         needed = len(sequence.tokens) + promised + _HEADROOM * len(running)
@@ -85,6 +86,6 @@ class Admission:
         sequence.waits_for = None
         if sequence.started_at is None:
             sequence.num_cached = min(sequence.num_computed, sequence.num_prompt)
-        # Charged now, so that the next to be admitted is of another key.
+        # Charged now, so that the next admission goes to another key.
         self._queue.charge(sequence, prefill=sequence.num_uncomputed)
         return ops

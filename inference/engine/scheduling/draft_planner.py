@@ -1,4 +1,4 @@
-"""Which sequences get drafts in the next step, from where, and how long ones."""
+"""Plans the drafts of the next step: for which sequences, from where, how long."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DraftBudget:
-    """Drafted tokens that the next step has room for, besides its ``tokens``.
+    """How many drafted tokens the next step has room for, besides its ``tokens``.
 
-    ``limits`` is by sequence that decodes: more cannot be accepted before it ends.
-    ``total`` is for all of them together.
+    ``limits`` is the maximum of each sequence that decodes: no more could be accepted
+    before it ends. ``total`` is for all of them together.
     """
 
     tokens: int
@@ -35,10 +35,10 @@ class DraftBudget:
 
 
 class DraftPlanner:
-    """Makes drafts, as long as they pay.
+    """Makes drafts where they save time.
 
-    A sequence looks its draft up, in its own tokens or in a prediction of its answer;
-    or a draft model makes it.
+    A draft comes from prompt lookup, in the sequence's own tokens or in a prediction of
+    its answer; or from a draft model.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DraftPlanner:
         self._drafter = drafter
 
     def lookup_for(self, request: GenerationRequest) -> PromptLookup | None:
-        """Return where the drafts of a request's sequence are looked up."""
+        """Return the prompt lookup of a request's sequence."""
         if self._can_draft and (self._max_lookups or request.prediction_token_ids):
             return PromptLookup(request.prompt_token_ids, request.prediction_token_ids)
         return None
@@ -82,7 +82,7 @@ class DraftPlanner:
         candidates: dict[Sequence, DraftCandidate] = {}
         for sequence, most in budget.limits.items():
             limit, rate = min(most, MAX_DRAFT), sequence.acceptance.rate
-            # Its first token is urgent: nothing is computed beside it.
+            # A first token is urgent: nothing is computed beside it.
             if limit <= 0 or not sequence.num_output:
                 continue
             if sequence.lookup is not None:

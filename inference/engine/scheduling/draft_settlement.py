@@ -1,4 +1,4 @@
-"""What becomes of a draft after its step."""
+"""Applies the result of a draft after its step."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class DraftSettlement:
-    """Drops the cells of drafted tokens that were wrong, and learns from them."""
+    """Drops the cells of wrong drafted tokens, and updates acceptance."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        #: How good drafts are here, for sequences of which it is not known yet.
+        #: The acceptance of all sequences, for new ones.
         self._acceptance = Acceptance()
 
     def welcome(self, sequence: Sequence) -> None:
-        """Expect of a new sequence what was seen of the others."""
+        """Give a new sequence the acceptance of the others."""
         self._acceptance.rest()
         sequence.acceptance.rate = self._acceptance.rate
 
     def settle(self, item: StepItem, accepted: int) -> list[KVOp]:
-        """Apply what a step accepted of an item's draft, which may be empty."""
+        """Apply which tokens of an item's draft, which may be empty, were accepted."""
         sequence = item.sequence
         if not item.num_draft:
             sequence.acceptance.rest()

@@ -1,4 +1,4 @@
-"""When an answer ends by its tokens: an end token, its length, the context.
+"""Ends answers by their tokens: an end token, the maximum length, the context.
 
 Stop strings are text; they are in ``sampling.stop_strings``.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_end(sequence: Sequence, token: int, tokenizer: Tokenizer) -> bool:
-    """Whether a token ends the sequence's answer, and is no part of its text."""
+    """Whether a token ends the sequence's answer, and is not part of its text."""
     return token in sequence.params.stop_token_ids or tokenizer.is_end(token)
 
 

@@ -1,4 +1,4 @@
-"""The waiting sequences, in an order that is fair to the API keys they belong to."""
+"""The queue of waiting sequences, fair between API keys."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class KeyedRequest(Protocol):
 
     @property
     def key(self) -> str:
-        """The key."""
+        """The API key."""
 
     @property
     def weight(self) -> float:
-        """The key's share."""
+        """The key's weight."""
 
     @property
     def priority(self) -> int:
-        """Of one key's requests a lower one goes first."""
+        """Among one key's requests, a lower number goes first."""
 
 
 class Queueable(Protocol):
@@ -40,7 +40,7 @@ class Queueable(Protocol):
 
     @property
     def arrival(self) -> int:
-        """Its place in the order of arrival."""
+        """The position in the order of arrival."""
 
 
 _Item = TypeVar("_Item", bound=Queueable)
@@ -50,7 +50,7 @@ _Item = TypeVar("_Item", bound=Queueable)
 class _KeyQueue(Generic[_Item]):
     """The queue of one key; ``served`` is its virtual token counter.
 
-    ``unfinished`` counts what waits and what runs.
+    ``unfinished`` counts waiting and running sequences.
     """
 
     weight: float
@@ -62,9 +62,9 @@ class _KeyQueue(Generic[_Item]):
 class FairQueue(Generic[_Item]):
     """Weighted fair queueing by virtual token counters.
 
-    The key that was served least, by its weight, is next. A key that was idle starts
-    at the least counter of those that are not, so that nobody saves up idle time.
-    After Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024
+    The key with the least service for its weight is next. A key that was idle starts at
+    the lowest counter of the active ones, so that idle time is not saved up. After
+    Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024
     (arXiv:2401.00588). Of one key's sequences the lower priority number goes first,
     then the earlier arrival.
     """
@@ -93,7 +93,7 @@ class FairQueue(Generic[_Item]):
         self.put_back(sequence)
 
     def put_back(self, sequence: _Item) -> None:
-        """Queue a sequence that ran and must wait again, at its old place."""
+        """Queue a preempted sequence again, at its old place."""
         queue = self._queues[sequence.request.key]
         place = (sequence.request.priority, sequence.arrival, sequence)
         insort(queue.waiting, place, key=lambda item: item[:2])
@@ -107,12 +107,12 @@ class FairQueue(Generic[_Item]):
         return None
 
     def take(self, sequence: _Item) -> None:
-        """Take out a sequence that runs now, or has ended."""
+        """Remove a sequence that runs now, or has ended."""
         waiting = self._queues[sequence.request.key].waiting
         waiting[:] = [item for item in waiting if item[2] is not sequence]
 
     def leave(self, sequence: _Item) -> None:
-        """Forget a sequence that has ended and waits no more."""
+        """Remove a sequence that has ended and is not waiting."""
         key = sequence.request.key
         queue = self._queues[key]
         queue.unfinished -= 1
@@ -123,17 +123,17 @@ class FairQueue(Generic[_Item]):
                 self._least_served = self._floor()
 
     def charge(self, sequence: _Item, *, prefill: int = 0, output: int = 0) -> None:
-        """Count tokens that were computed for a sequence's key."""
+        """Charge a sequence's key for computed tokens."""
         queue = self._queues[sequence.request.key]
         queue.served += (prefill + OUTPUT_COST * output) / queue.weight
 
     @property
     def num_keys(self) -> int:
-        """Keys that have sequences, waiting or running."""
+        """The number of keys with waiting or running sequences."""
         return len(self._queues)
 
     def served(self, key: str) -> float:
-        """Return a key's counter: the lower, the sooner it is next."""
+        """Return a key's counter: the lowest is next."""
         return self._queues[key].served
 
     def weight(self, key: str) -> float:

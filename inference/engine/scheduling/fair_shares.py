@@ -1,4 +1,4 @@
-"""How many sequences of each key may run beside the others."""
+"""Computes how many sequences of each key may run beside the others'."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: A step that carries heavy keys takes at most this multiple of a step that
-#: carries the light ones alone. Where a bigger batch costs little (a GPU below
-#: saturation), nobody is held back; where it costs its share (a CPU), the heavy
-#: key is.
+#: A step that carries heavy keys takes at most this multiple of a step that carries the
+#: light ones alone. Where a larger batch costs little (a GPU below saturation), no key
+#: is limited; where it costs in proportion (a CPU), heavy keys are.
 MAX_INTERFERENCE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDemand:
-    """A key's sequences, waiting and running, and its weight."""
+    """A key's number of waiting and running sequences, and its weight."""
 
     count: int
     weight: float = 1.0
@@ -31,10 +30,10 @@ def fair_shares(
 ) -> dict[str, int]:
     """Return how many sequences of each key may run at once.
 
-    Slots are shared out max-min fairly by weight. A key with fewer sequences than its
-    even share is light; beside light keys the heavy ones run only as many sequences
-    as keep the step short, yet never fewer than an even share. ``step_seconds``
-    returns the seconds of a decode of n sequences; None if they are unknown.
+    Slots are shared max-min fairly by weight. A key with fewer sequences than its even
+    share is light; beside light keys, heavy ones run only as many sequences as keep the
+    step short, but never fewer than an even share. ``step_seconds`` returns the seconds
+    of a decode of n sequences, None if unknown.
     """
     granted = _water_fill(demands, n_seq_max)
     total = sum(granted.values())
@@ -64,7 +63,7 @@ def _even(unit: float, demand: KeyDemand) -> int:
 
 
 def _water_fill(demands: Mapping[str, KeyDemand], count: int) -> dict[str, int]:
-    """Give away ``count`` slots, each to the key that has the least by weight."""
+    """Distribute ``count`` slots, each to the key with the fewest for its weight."""
     granted = dict.fromkeys(demands, 0)
     for _ in range(min(count, sum(demand.count for demand in demands.values()))):
         name = min(

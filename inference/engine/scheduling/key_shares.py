@@ -1,4 +1,4 @@
-"""Which sequences of which key run, while several keys have some."""
+"""Chooses which sequences run while several keys have some."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class KeyShares:
-    """Keeps each key to its share of the running sequences.
+    """Limits each key to its share of the running sequences.
 
-    A key alone has no bound. A sequence beyond its key's share is preempted if others
-    need its slot; else it keeps slot and cells, and pauses.
+    A single key has no limit. A sequence beyond its key's share is preempted if others
+    need its slot; else it pauses, and keeps slot and cells.
     """
 
     def __init__(
@@ -30,15 +30,16 @@ class KeyShares:
         self._slots = slots
         self._times = times
         self._demands: dict[str, KeyDemand] | None = None
-        #: Sequences that each key may run; None if one key has all of them.
+        #: The maximum of running sequences of each key; None if one key has all of
+        #: them.
         self._shares: dict[str, int] | None = None
 
     def reset(self) -> None:
-        """Share out again: there are more slots now, or fewer."""
+        """Compute the shares again: the number of slots has changed."""
         self._demands = None
 
     def update(self, unfinished: Iterable[Sequence]) -> None:
-        """Share the slots out between the keys of these sequences."""
+        """Compute the shares of the keys of these sequences."""
         if self._queue.num_keys < 2:
             self._demands = self._shares = None
             return
@@ -47,7 +48,7 @@ class KeyShares:
             key: KeyDemand(count, self._queue.weight(key))
             for key, count in counts.items()
         }
-        # The time of a step drifts slowly, so the shares last while demands do.
+        # Step times drift slowly, so the shares stay while the demands do.
         if demands == self._demands:
             return
         self._demands = demands
@@ -83,15 +84,15 @@ class KeyShares:
         return found
 
     def paused(self) -> set[Sequence]:
-        """Return the sequences that have a slot and are not computed."""
+        """Return the sequences that have a slot but are not computed."""
         if self._shares is None:
             return set()
         return set(self._slots.running).difference(self.active())
 
     def active(self) -> list[Sequence]:
-        """Return the sequences that are computed: of no key more than its share.
+        """Return the sequences that are computed: no key has more than its share.
 
-        Of a key beyond its share those are chosen that lie next to the others' slots.
+        Of a key beyond its share, those next to the others' slots are chosen.
         """
         running = self._slots.running
         if self._shares is None:

@@ -1,4 +1,4 @@
-"""Running sequences that give up their slot and come back later."""
+"""Preempts running sequences: they give up their slot and come back later."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
 
-#: Saved cells of preempted sequences, as a share of the cache: their memory is not
-#: in the cache but beside it. Cells beyond that are computed again.
+#: The limit of the saved cells of preempted sequences, as a share of the cache, whose
+#: memory they are not part of. Cells beyond that are computed again.
 _SAVED_SHARE = 0.5
 
 
 class Preemption:
-    """Takes slots away: the youngest sequence goes first."""
+    """Preempts sequences, the youngest first."""
 
     def __init__(self, queue: FairQueue[Sequence], slots: Slots) -> None:
         self._queue = queue
         self._slots = slots
 
     def short_of_cells(self) -> list[Sequence]:
-        """Return those that must go for each of the others to get one more cell.
+        """Return the sequences to preempt so that each other one gets one more cell.
 
-        Cached prefixes go before anything that runs.
+        Cached prefixes are evicted before.
         """
         if self._slots.layout.is_split:
             return []
@@ -37,11 +37,11 @@ class Preemption:
         return found
 
     def youngest(self) -> Sequence:
-        """Return the sequence that goes first."""
+        """Return the sequence to preempt first."""
         return max(self._slots.running, key=lambda sequence: sequence.order)
 
     def preempt(self, sequence: Sequence) -> list[KVOp]:
-        """Take a running sequence's slot; it waits at its old place in the queue.
+        """Take a running sequence's slot and queue it again at its old place.
 
         Its cells are saved beside the cache, or computed again if too many are saved
         already.
@@ -52,7 +52,7 @@ class Preemption:
         ops: list[KVOp] = []
         if sequence.num_computed and saved + sequence.num_computed <= most:
             ops.append(Save(sequence, sequence.slot or 0))
-            # Replaced by the cells themselves when the operation is carried out.
+            # Replaced by the cells themselves when the operation is executed.
             sequence.saved = b""
         else:
             sequence.num_computed = 0

@@ -1,4 +1,4 @@
-"""Waiting sequences whose prefix another one is about to compute, or disk to give."""
+"""Delays sequences whose prefix is being computed, or read from disk."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class PrefixWaiting:
-    """Lets sequences that share a prefix wait until one of them has computed it.
+    """Makes sequences that share a prefix wait until one of them has computed it.
 
-    Requests that arrive together with one long system prompt would else compute it
-    once each: nothing of it is in the cache when they start.
+    Otherwise requests that arrive together with one long system prompt would each
+    compute it: nothing of it is in the cache when they start.
     """
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
 
     def must_wait(self, sequence: Sequence, paused: Collection[Sequence]) -> bool:
-        """Whether to start the sequence later, with cells that it needs not compute.
+        """Whether to start the sequence later, with cells that it need not compute.
 
-        Nobody waits for a ``paused`` one, which may not go on for long.
+        No sequence waits for a ``paused`` one, which may not continue for long.
         """
         if sequence.saved is not None:
             return False
@@ -43,9 +43,9 @@ class PrefixWaiting:
         return True
 
     def awaited(self, waiting: Iterable[Sequence]) -> dict[str, int]:
-        """Return by request id up to where others wait for a sequence's tokens.
+        """Return by request id how many tokens of a sequence others wait for.
 
-        A prefill halts there: some models' cells can only be copied at their end.
+        A prefill chunk ends there: some models' cells can only be copied at their end.
         """
         ends: dict[str, int] = {}
         for sequence in waiting:

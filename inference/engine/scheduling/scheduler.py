@@ -1,4 +1,4 @@
-"""Continuous batching: which tokens of which sequences go into the next step."""
+"""The scheduler of continuous batching: which tokens are computed in the next step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOTHING = Sampled()
 
 @dataclass(frozen=True, slots=True)
 class SlotChanges:
-    """Who got a slot and who lost one, and what to do to the cache for it, in order."""
+    """The sequences that got or lost a slot, and the operations on the cache."""
 
     operations: list[KVOp]
     admitted: list[Sequence]
@@ -42,9 +42,9 @@ class SlotChanges:
 
 @dataclass(frozen=True, slots=True)
 class NewTokens:
-    """A sequence's newest ``count`` tokens, and the log-probability of each, if asked.
+    """A sequence's newest ``count`` tokens, and the logprob of each if requested.
 
-    ``num_draft`` tokens of the step were drafted, ``num_accepted`` of them right.
+    ``num_draft`` tokens of the step were drafted, ``num_accepted`` of them accepted.
     """
 
     sequence: Sequence
@@ -57,9 +57,9 @@ class NewTokens:
 class Scheduler:
     """Decides, as data, what a step computes, and applies its results.
 
-    A step is ``assign_slots``, ``schedule`` and ``update``. The decisions are those of
-    the parts; here is their order. The scheduler knows no model: what must be done to
-    the real cache, it returns as operations.
+    A step is ``assign_slots``, ``schedule`` and ``update``. Each part of this folder
+    makes one decision; this class calls them in order. The scheduler knows no model: it
+    returns operations for the real cache.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Scheduler:
     ) -> None:
         self.n_ctx_max = n_ctx_max
         self.slots = Slots(layout, can_cut=can_cut, shares_prefixes=shares_prefixes)
-        #: The sequences of the next step: ``assign_slots`` chooses them.
+        #: The sequences of the next step, chosen by ``assign_slots``.
         self.runnable: list[Sequence] = []
         self._tokenizer = tokenizer
         self._by_id: dict[str, Sequence] = {}
@@ -98,12 +98,12 @@ class Scheduler:
 
     @property
     def num_waiting(self) -> int:
-        """Sequences without a slot."""
+        """The number of sequences without a slot."""
         return len(self._queue)
 
     @property
     def num_running(self) -> int:
-        """Sequences with a slot."""
+        """The number of sequences with a slot."""
         return len(self.slots.running)
 
     def unfinished(self) -> list[Sequence]:
@@ -129,7 +129,7 @@ class Scheduler:
         return has_aborted
 
     def release(self) -> tuple[list[Sequence], list[KVOp]]:
-        """Forget finished sequences; return them, and what to do to the cache.
+        """Remove finished sequences; return them and the operations on the cache.
 
         Their cells stay as cached prefixes, except those of failed ones, whose content
         is unknown.
@@ -152,7 +152,7 @@ class Scheduler:
     # A step -------------------------------------------------------------------
 
     def assign_slots(self) -> SlotChanges:
-        """Decide who has a slot in the next step, and who is computed."""
+        """Decide which sequences have a slot in the next step, and which run."""
         self._shares.update(self._by_id.values())
         ops: list[KVOp] = []
         num_preempted = 0
@@ -160,7 +160,7 @@ class Scheduler:
             for sequence in to_preempt():
                 ops += self._preemption.preempt(sequence)
                 num_preempted += 1
-        # A cell for the next token of each.
+        # Each needs a cell for its next token.
         ops += self.slots.reclaim(self.num_running)
         if num_preempted or not self.num_running:
             self._admission.is_closed = False
@@ -190,8 +190,8 @@ class Scheduler:
     ) -> tuple[list[NewTokens], list[KVOp]]:
         """Apply a computed step.
 
-        Returns the new tokens of its sequences, and what must be done to the cache.
-        Sequences that end by it are finished and keep their slot until ``release``.
+        Returns the new tokens of its sequences, and the operations on the cache.
+        Sequences that end are finished, but keep their slot until ``release``.
         """
         self._turns.count_step()
         new_tokens = []
@@ -203,7 +203,8 @@ class Scheduler:
             result = sampled.get(sequence.slot or 0, _NOTHING)
             self.slots.grow(sequence, len(item.tokens))
             if item.start == 0:
-                # After a sequence has lost its cells they come a second time.
+                # After a sequence has lost its cells, its prompt is computed a second
+                # time.
                 sequence.prompt_logprobs = ()
             sequence.prompt_logprobs += result.prompt_logprobs
             if result.error is not None:
@@ -226,11 +227,11 @@ class Scheduler:
         return new_tokens, ops
 
     def _append(self, sequence: Sequence, result: Sampled) -> int:
-        """Add sampled tokens up to the end of the answer; return how many."""
+        """Append sampled tokens up to the end of the answer; return how many."""
         limit = sequence.params.max_tokens
         count = 0
         for token in result.tokens:
-            # A request for no token at all wants the prompt's log-probabilities only.
+            # A request with ``max_tokens`` 0 only needs the prompt's logprobs.
             if limit is not None and sequence.num_output >= limit:
                 sequence.finish(FinishReason.LENGTH)
                 return count
@@ -245,11 +246,11 @@ class Scheduler:
         return count
 
     def give_way(self) -> list[KVOp]:
-        """Make room where the real cache has less than the books say.
+        """Make room if the real cache has fewer free cells than were counted.
 
-        Empties all cached prefixes, or else preempts the youngest sequence, unless it
-        is alone. That one comes back when another has ended: sooner, it would be in
-        the way again.
+        Evicts all cached prefixes; if there are none, preempts the youngest sequence,
+        unless it is the only one. It comes back when another has ended: earlier, the
+        cells would be missing again.
         """
         ops = self.slots.reclaim(self.slots.layout.n_cells)
         if ops or self.num_running < 2:
@@ -260,16 +261,16 @@ class Scheduler:
     # The context --------------------------------------------------------------
 
     def context_needed(self) -> int:
-        """Return the positions that the longest sequence needs, at most n_ctx_max."""
+        """Return how many positions the longest sequence needs, at most n_ctx_max."""
         needs = (sequence.context_needed for sequence in self._by_id.values())
         return min(max(needs, default=0), self.n_ctx_max)
 
     def preempt_all(self) -> list[KVOp]:
-        """Take everything out of the cache, because it is about to be resized."""
+        """Preempt all sequences and empty the cache, before it is resized."""
         return [op for s in self.slots.running for op in self._preemption.preempt(s)]
 
     def use_layout(self, layout: CacheLayout) -> None:
-        """Go on with an empty cache of another shape; ``preempt_all`` came before."""
+        """Continue with an empty cache of another layout, after ``preempt_all``."""
         self.slots.reset(layout)
         self._shares.reset()
         self._admission.is_closed = False

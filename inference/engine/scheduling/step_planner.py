@@ -1,4 +1,4 @@
-"""What goes into the batch of a step."""
+"""Plans the batch of a step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 class StepPlanner:
     """Fills a batch: sequences that decode, with their drafts, then prefill.
 
-    A prefill of many chunks, the last chunk and a decode are the same thing: tokens
-    that have no KV cell yet. A step has at most ``n_batch`` tokens and the logits of
-    ``n_outputs_max``.
+    As in vLLM, prefill chunks and decodes are the same: tokens that have no KV cell
+    yet. A step has at most ``n_batch`` tokens and the logits of ``n_outputs_max``.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class StepPlanner:
         return _plan(decodes + self._prefills(prefills, used))
 
     def _prefills(self, sequences: list[Sequence], used: int) -> list[StepItem]:
-        """Share what ``used`` tokens leave of the step between prompts, fairly."""
+        """Distribute what ``used`` tokens leave of the step between prompts, fairly."""
         sequences.sort(key=self._order)
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
@@ -101,9 +100,9 @@ class StepPlanner:
         return items
 
     def _decode_sizes(self, sequences: Iterable[Sequence]) -> dict[Sequence, int]:
-        """Return how many tokens of each sequence that decodes go into the step.
+        """Return how many tokens of each sequence that decodes are in the step.
 
-        The newest, and before it those that were forced, if there is room.
+        These are the newest, and forced ones before it if there is room.
         """
         decoding = [s for s in sequences if s.is_decoding]
         room = min(self._n_batch, self._slots.cells.free) - len(decoding)

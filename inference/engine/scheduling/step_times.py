@@ -1,4 +1,4 @@
-"""What a step takes, measured on the steps themselves."""
+"""Measures step times, and chooses the size of prefill chunks by them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: A step with prefill takes at most this multiple of a step without, if not more
+#: A step with prefill may take at most this multiple of a step without, unless more
 #: sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
-#: Below this a chunk costs more in overhead than it saves the decodes.
+#: Smaller chunks cost more in overhead than they save the decodes.
 MIN_CHUNK = 16
-#: The chunk while nothing is known.
+#: The chunk size before anything is measured.
 _FIRST_CHUNK = 64
 #: Short chunks keep decodes fast. If a token in one takes more than this multiple of a
 #: token in a whole tile, they cost everybody more than they save.
 _MAX_WASTE = 1.25
-#: What a measurement of the warm-up weighs beside one of a step.
+#: The weight of a warm-up measurement, relative to that of a step.
 _WARM_UP_WEIGHT = 4.0
-#: What older steps weigh after one more: a memory of some fifty steps.
+#: The decay of older steps per step: a memory of some fifty steps.
 _DECAY = 0.98
-#: The same for steps with prefill: a memory of some ten.
+#: The same for steps with prefill: a memory of some ten steps.
 _PREFILL_DECAY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What may be prefilled in a step: up to ``size`` tokens in all.
+    """How much may be prefilled in a step: up to ``size`` tokens in all.
 
     A piece of a prompt has at least ``least`` tokens, except at the end of a short
     prompt.
@@ -40,7 +40,7 @@ class Chunk:
     def piece(self, rest: int, budget: int) -> int:
         """Return how many of a prompt's ``rest`` tokens are computed in the step.
 
-        At most ``budget``; what is left for later is ``least`` tokens, or nothing.
+        At most ``budget``; the remainder is at least ``least`` tokens, or nothing.
         """
         size = max(min(rest, self.size, budget), 0)
         if not size:
@@ -50,12 +50,12 @@ class Chunk:
         return size
 
     def without(self, tokens: int) -> Chunk:
-        """Return the chunk that is left after so many tokens."""
+        """Return the chunk that is left after this many tokens."""
         return replace(self, size=max(self.size - tokens, 0))
 
 
 class StepTimes:
-    """Seconds of a decode step by its sequences, and of a token of prefill.
+    """Models the seconds of a decode step by batch size, and of a prefill token.
 
     A decode of n sequences reads the weights once and does n sequences' arithmetic, so
     its time is fitted by a straight line: least squares over the newest decode steps
@@ -66,7 +66,7 @@ class StepTimes:
 
     def __init__(self, tile: int = 1) -> None:
         self._tile = tile
-        #: Whether shorter pieces have a context of their own, which wastes nothing.
+        #: Whether short chunks run in the prefill context, where they are not slower.
         self.has_prefill_context = False
         self._warm_up = _LineFit()
         self._steps = _LineFit()
@@ -74,13 +74,13 @@ class StepTimes:
         self._tiled = _LineFit()
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
-        """Add a decode step of the warm-up, which is never forgotten."""
+        """Add a decode step of the warm-up, which does not decay."""
         self._warm_up.add(num_decodes, seconds, _WARM_UP_WEIGHT)
 
     def observe(
         self, num_decodes: int, prefills: Iterable[tuple[int, int]], seconds: float
     ) -> None:
-        """Add a step; of each piece of prefill its tokens and those before it."""
+        """Add a step; of each prefill chunk its tokens, and those before it."""
         pieces = list(prefills)
         num_prefill = sum(size for size, _ in pieces)
         if num_prefill == 0:
@@ -88,7 +88,7 @@ class StepTimes:
             self._steps.add(num_decodes, seconds, 1.0)
             return
         beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
-        # A short prefill is mostly the fixed cost of a step, not its tokens'.
+        # A short prefill is mostly the fixed cost of a step, not of its tokens.
         if num_prefill < MIN_CHUNK or seconds <= beside:
             return
         if all(size >= self._tile for size, _ in pieces):
@@ -102,7 +102,7 @@ class StepTimes:
         line.add(depth, (seconds - beside) / num_prefill, 1.0)
 
     def decode_s(self, num_decodes: int) -> float | None:
-        """Return the seconds of a step that decodes so many sequences, if known."""
+        """Return the seconds of a step that decodes this many sequences, if known."""
         return self._warm_up.plus(self._steps).at(num_decodes)
 
     @property
@@ -115,10 +115,10 @@ class StepTimes:
     ) -> Chunk:
         """Return what may be prefilled beside ``num_decodes`` decodes.
 
-        Without decodes nobody waits, so the whole ``budget`` is free. ``depth`` is the
-        number of tokens before those of the prefill. Where more sequences are
-        ``waiting`` for their first token than decode, decodes may take as many times
-        longer: what keeps a few fast would keep many from starting.
+        Without decodes no stream is delayed, so the whole ``budget`` is free. ``depth``
+        is the number of tokens before those of the prefill. If more sequences are
+        ``waiting`` for their first token than decode, steps may take longer in that
+        proportion: otherwise a few fast streams would keep many requests from starting.
         """
         if num_decodes == 0:
             return Chunk(budget, self._tile)
@@ -139,7 +139,7 @@ class StepTimes:
 
 
 class _LineFit:
-    """A least-squares line through (n, seconds), as the sums that it is made of."""
+    """A least-squares line through (n, seconds), kept as its sums."""
 
     def __init__(self, sums: tuple[float, ...] = (0.0,) * 5) -> None:
         self._sums = sums
@@ -171,7 +171,7 @@ class _LineFit:
         if not self.has_slope:
             return mean_s
         slope = (sum_ns / weight - mean_n * mean_s) / (sum_nn / weight - mean_n**2)
-        # Noise may tilt the line beyond what a step can be: never faster with
-        # more sequences, never more than proportional to them.
+        # Noise may tilt the line beyond what is possible: a step is never faster with
+        # more sequences, and never slower than in proportion to them.
         slope = min(max(slope, 0.0), mean_s / mean_n)
         return mean_s + slope * (n - mean_n)

@@ -1,4 +1,4 @@
-"""Steps before the first request, to measure what they take here."""
+"""Runs steps before the first request, to measure step times."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.scheduling.step_times import StepTimes
 
-#: Enough for the slope of a step's time; a model on a slow machine pays for each.
+#: Enough for the slope of step times; on a slow machine each step costs startup time.
 _SEQUENCES = 16
-#: The fastest of these counts: the first ones bring weights into memory.
+#: The number of repetitions, the fastest of which counts: the first loads the weights.
 _STEPS = 3
 _PREFILL = 64
 
@@ -26,8 +26,8 @@ _PREFILL = 64
 def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> None:
     """Measure decodes of one and of several sequences, and a prefill.
 
-    The weights are in memory afterwards, so that the first request need not wait
-    for them; the KV cache is as empty as before.
+    Afterwards the weights are in memory, so that the first request need not wait for
+    them; the KV cache is empty again.
     """
     token = (backend.tokenizer.tokenize("a", special=False) or [0])[0]
     most = min(backend.layout.n_seq_max, _SEQUENCES)
