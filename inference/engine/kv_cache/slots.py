@@ -217,8 +217,7 @@ class Slots:
         return [Clear(slot)]
 
     def reclaim(self, cells: int) -> list[KVOp]:
-        """Evict least recently used prefixes until ``cells`` are free or none is
-        left."""
+        """Evict least recently used prefixes until ``cells`` are free, or all are."""
         ops: list[KVOp] = []
         while self.cells.free < cells and self._cached:
             ops.append(self._evict(self._oldest()))

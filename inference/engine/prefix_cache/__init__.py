@@ -1,4 +1,4 @@
-"""Prefixes whose KV cells are kept: found by their tokens, and stored on disk.
+"""The prefix cache: finds prefixes by their tokens, and stores them on disk.
 
 The modules here know tokens, slot numbers and bytes, no sequence and no model.
 """

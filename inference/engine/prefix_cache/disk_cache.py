@@ -1,8 +1,8 @@
-"""Cached prefixes on disk, which outlive their worker.
+"""Caches prefixes on disk, where they outlive their worker.
 
-The engine thread only looks prefixes up, in memory; files are read and written on
-threads of their own. A prefix is copied out of the KV cache when it makes room for
-another, or when the engine is idle.
+The engine thread only looks prefixes up in memory; other threads read and write the
+files. A prefix is copied out of the KV cache when it is evicted, or when the engine is
+idle.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ logger = logging.getLogger(__name__)
 
 #: Shorter prefixes are computed about as fast as they are read.
 MIN_TOKENS = 256
-#: A prefix is not written if a file has all of it but so many tokens.
+#: A prefix is not written if a file has all of it except this many tokens.
 _SLACK = 32
-#: While requests run, states are copied for at most one second in so many.
+#: While requests run, states are copied for at most one second in this many.
 _PAUSE = 20
 
 
 @dataclass(slots=True, eq=False)
 class StoredPrefix:
-    """A prefix that is read from disk; ``length`` of its tokens are a sequence's."""
+    """A prefix being read from disk; ``length`` of its tokens are a sequence's."""
 
     length: int
     reading: Future[bytes | None]
 
     @property
     def is_done(self) -> bool:
-        """Whether it was read, or cannot be."""
+        """Whether the read has ended or failed."""
         return self.reading.done()
 
     @property
     def state(self) -> bytes:
-        """The bytes that were read; empty if that failed."""
+        """The state that was read; empty if the read failed."""
         is_read = self.reading.done() and not self.reading.exception()
         return (self.reading.result() if is_read else None) or b""
 
 
 class DiskCache:
-    """The prefixes of one model that are on disk. Used by the engine thread only."""
+    """The prefixes of one model on disk. Used by the engine thread only."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class DiskCache:
     ) -> None:
         """``adapters`` has the digest of each adapter's file, by its name.
 
-        Without ``can_cut`` a state is of use only to a sequence that has all of it.
+        Without ``can_cut`` only a sequence with all tokens of a state can use it.
         """
         self._folder = folder
         self._can_cut = can_cut
@@ -87,7 +87,7 @@ class DiskCache:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a prefix is on its way to disk."""
+        """Whether a prefix is being written."""
         self._settle()
         return self._write is not None
 
@@ -120,7 +120,7 @@ class DiskCache:
         return StoredPrefix(length, reading)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until a prefix was read, if one is being read."""
+        """Wait until a read ends, if one is running."""
         pending = [each for each in self._reads if not each.done()]
         if pending:
             wait(pending, timeout_s, return_when="FIRST_COMPLETED")
@@ -136,7 +136,7 @@ class DiskCache:
     ) -> int:
         """Begin to write a prefix if it is worth it; return its bytes, 0 if it is not.
 
-        Only one is written at a time, so that nothing piles up in memory. ``save``
+        Only one is written at a time, so that states do not pile up in memory. ``save``
         returns the state, which takes a millisecond for each MiB: unless the engine
         ``is_idle``, prefixes that come too soon after another are not saved.
         """
@@ -164,13 +164,13 @@ class DiskCache:
         return len(state)
 
     def close(self) -> None:
-        """End the threads, after what is being written. Idempotent."""
+        """End the threads after the current write. Idempotent."""
         self._reader.shutdown(cancel_futures=True)
         self._writer.shutdown()
 
     def _digest(self, scope: PrefixScope, layout: CacheLayout) -> bytes:
-        """Return a digest of the owner and of what states depend on, but the model."""
-        # llama.cpp restores a state only where there are as many streams.
+        """Return a digest of the owner and what states depend on, except the model."""
+        # llama.cpp restores a state only into a cache with as many streams.
         streams = layout.n_seq_max if layout.is_split else 1
         used = [
             [self._adapters.get(name, name), scale] for name, scale in scope.adapters
@@ -186,7 +186,7 @@ class DiskCache:
         return deepest > len(tokens) - _SLACK
 
     def _shorter(self, tokens: list[int], scope: bytes) -> list[int]:
-        """Return the stored prefixes of a prefix: beside it they are of no use."""
+        """Return the stored prefixes of a prefix, which are useless beside it."""
         found = self._tree.match(tokens, scope)
         return [
             entry
@@ -205,7 +205,7 @@ class DiskCache:
             self._tree.remove(entry)
 
     def _settle(self) -> None:
-        """Apply the results of reads and writes that have ended."""
+        """Apply the results of finished reads and writes."""
         for reading in [each for each in self._reads if each.done()]:
             entry = self._reads.pop(reading)
             if reading.exception() or reading.result() is None:
@@ -252,7 +252,7 @@ def open_disk_cache(config: EngineConfig, *, can_cut: bool) -> DiskCache | None:
 
 
 def cells_digest(config: EngineConfig) -> bytes:
-    """Return a digest of what decides how a model's KV cells are computed and kept."""
+    """Return a digest of all that the content of a model's KV cells depends on."""
     parts = [
         config.fingerprint,
         config.cache_type_k,

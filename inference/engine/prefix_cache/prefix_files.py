@@ -1,8 +1,8 @@
-"""Prefixes as files: tokens, and the KV state that llama.cpp computed of them.
+"""Stores prefixes as files: tokens, and llama.cpp's KV state of them.
 
-KV state reveals what was said, so only the user of this process may read folder and
-files, and names reveal nothing. A file is whole or not there. What is read is checked
-against its digest, because llama.cpp does not check the state that it is given.
+KV state reveals the prompts, so only the user of this process may read folder and
+files, and file names reveal nothing. Files appear atomically. What is read is checked
+against its digest, because llama.cpp does not validate states.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 _SUFFIX = ".kvprefix"
 _UNFINISHED = ".kvprefix-unfinished"
-#: An unfinished file that is older than this has lost its writer.
+#: An unfinished file that is older than this was abandoned by its writer.
 _LOST_AFTER_S = 600.0
 _MAGIC = b"LLMKVP1\0"
-#: Magic, scope, tokens, bytes of state; the state's digest, and that of all of these
-#: and the tokens. Tokens and state follow.
+#: The header: magic, scope, number of tokens, bytes of state; the state's digest, and
+#: the digest of all of these and the tokens. Tokens and state follow.
 _HEADER = struct.Struct("<8s32sQQ32s32s")
 _DIGEST_BYTES = 32
 _TOKEN_BYTES = 4
@@ -39,12 +39,12 @@ _PRIVATE_FOLDER = 0o700
 
 
 class BrokenPrefix(Exception):
-    """The file is not one of ours, or not as it was written; the message says why."""
+    """The file is not one of ours, or is damaged; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixHeader:
-    """What a file holds besides its state; ``scope`` is a digest of its PrefixScope."""
+    """The header of a file; ``scope`` is a digest of its PrefixScope."""
 
     name: str
     scope: bytes
@@ -52,9 +52,9 @@ class PrefixHeader:
 
 
 class PrefixFolder:
-    """The prefixes of all models in a folder, and those of one model among them.
+    """A folder with the prefixes of all models; reads and writes those of one model.
 
-    Several workers may use a folder at once: files appear and vanish as a whole.
+    Several workers may use a folder at once: files appear and vanish atomically.
     """
 
     def __init__(self, path: Path, *, model: bytes, max_bytes: int) -> None:
@@ -98,7 +98,7 @@ class PrefixFolder:
     def write(self, scope: bytes, tokens: list[int], state: bytes) -> str | None:
         """Write a file; return its name, None if it is larger than ``max_bytes``.
 
-        The least recently used files make room. Raises OSError.
+        The least recently used files are removed to make room. Raises OSError.
         """
         spelled = array("i", tokens).tobytes()
         start = _HEADER.pack(
@@ -128,7 +128,7 @@ class PrefixFolder:
             (self._path / name).unlink(missing_ok=True)
 
     def remove_lost(self) -> None:
-        """Remove unfinished files whose writers are gone."""
+        """Remove unfinished files that were abandoned by their writers."""
         for entry in os.scandir(self._path):
             if not entry.name.endswith(_UNFINISHED):
                 continue

@@ -1,4 +1,4 @@
-"""Which slot holds which tokens: a radix tree over the contents of the KV cache."""
+"""A radix tree over the contents of the KV cache: finds slots by their tokens."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class _Node:
 
 
 class PrefixTree:
-    """Finds the slots that share a beginning with a list of tokens.
+    """Finds the slots that share a prefix with a list of tokens.
 
-    One tree per scope: what was left in another one is not found.
+    There is one tree per scope: prefixes of other scopes are not found.
     """
 
     def __init__(self) -> None:
         self._roots: dict[Hashable, _Node] = {}
-        #: The last node of each slot's path, and the scope whose tree it is in.
+        #: The last node of each slot's path, and the scope of its tree.
         self._ends: dict[int, tuple[_Node, Hashable]] = {}
 
     def put(self, slot: int, tokens: Sequence[int], scope: Hashable) -> None:
-        """Record that ``slot`` holds ``tokens``, instead of what it held before."""
+        """Record that ``slot`` holds ``tokens``, instead of its earlier tokens."""
         self.remove(slot)
         if not tokens:
             return
@@ -65,7 +65,7 @@ class PrefixTree:
     def match(
         self, tokens: Sequence[int], scope: Hashable
     ) -> Iterator[tuple[int, frozenset[int]]]:
-        """Yield prefixes of ``tokens``, ever longer: their length and who holds them.
+        """Yield prefixes of ``tokens``, from short to long: their length and slots.
 
         A slot that holds more comes again with every longer prefix that it holds.
         """
@@ -87,7 +87,7 @@ class PrefixTree:
 
 
 def _split(node: _Node, at: int) -> _Node:
-    """Cut an edge in two; return the upper part."""
+    """Split an edge in two; return the upper part."""
     parent = node.parent
     assert parent is not None  # noqa: S101 - roots have no tokens to split
     upper = _Node(node.tokens[:at], parent, set(node.slots))
@@ -103,7 +103,7 @@ def _common(edge: Sequence[int], tokens: Sequence[int], start: int) -> int:
     limit = min(len(edge), len(tokens) - start)
     if edge[:limit] == tokens[start : start + limit]:
         return limit
-    # Slices compare in C, so halving beats a loop over long prompts.
+    # Slices compare in C, so bisection is faster than a loop over long prompts.
     return bisect_left(
         range(limit),
         1,

@@ -1,4 +1,4 @@
-"""Within what a cached prefix may be shared."""
+"""The scope within which cached prefixes are shared."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The sampler chain of a request, as data: which samplers, in which order.
+"""Builds the sampler chain of a request as data: samplers and their order.
 
-What a penalty has seen is what it sees where its name comes from: OpenAI's presence
-and frequency penalties the output, llama-server's repeat penalty and DRY the prompt
-as well, and so does vLLM's repetition penalty.
+Each penalty counts the tokens that it counts in the API of its name: OpenAI's presence
+and frequency penalties the output; llama-server's repeat penalty and DRY, and vLLM's
+repetition penalty, the prompt as well.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ class SamplerStep:
     draws: bool = False
 
 
-#: llama.cpp's seeds have 32 bits, and the largest asks it for a random one.
+#: llama.cpp's seeds have 32 bits, and the largest value means a random seed.
 SEEDS = 2**32 - 1
-#: llama-server's window of the repeat penalty.
+#: llama-server's default window of the repeat penalty.
 _REPEAT_LAST_N = 64
-#: Of so many tokens mirostat 1 estimates the distribution: its authors' number.
+#: Mirostat 1 estimates the distribution from this many tokens, as its authors do.
 _MIROSTAT_M = 100
-#: Typical-p and mirostat compute with logarithms of probabilities, and what is
-#: banned or penalised away has none: it goes before them.
+#: Typical-p and mirostat use logarithms of probabilities, which banned tokens lack:
+#: such tokens are removed before.
 _POSSIBLE = SamplerStep("min_p", (1e-30, 1))
-#: They take unlikely tokens away and leave the likeliest.
+#: These remove unlikely tokens and keep the most likely.
 _TRUNCATIONS = {"top_n_sigma", "top_k", "top_p", "min_p"}
 
 
 def sampler_steps(
     params: SamplingParams, *, n_vocab: int, n_ctx: int
 ) -> list[SamplerStep]:
-    """Return the chain that does what ``params`` ask; the last step chooses.
+    """Return the chain for ``params``; its last step chooses the token.
 
-    Samplers that change nothing are left out: neutral ones, and where the likeliest
-    token is taken those that only take others away.
+    Samplers without an effect are left out: neutral ones, and in greedy sampling those
+    that only remove other tokens.
     """
     seed = secrets.randbelow(SEEDS) if params.seed is None else params.seed % SEEDS
     steps: list[SamplerStep] = []
@@ -68,7 +68,7 @@ def sampler_steps(
 
 def _order(params: SamplingParams) -> list[str]:
     if params.mirostat:
-        # It does itself what truncation would do.
+        # Mirostat replaces truncation.
         return ["penalties", "dry", "temperature"]
     order = list(params.samplers)
     if params.is_greedy:
@@ -103,7 +103,7 @@ def _window(last_n: int, n_ctx: int) -> int:
 def _sampler(
     name: str, params: SamplingParams, n_ctx: int, seed: int
 ) -> Iterator[SamplerStep]:
-    """Yield the sampler of this name, if it changes anything."""
+    """Yield the sampler of this name, if it has an effect."""
     keep = params.min_keep
     match name:
         case "dry" if params.dry_multiplier:

@@ -1,4 +1,4 @@
-"""Token bytes to text: incremental UTF-8, stop strings, hold-back."""
+"""Converts token bytes to text: incremental UTF-8, stop strings, hold-back."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from inference.engine.sampling.stop_strings import StopString
 
 
 class Detokenizer:
-    """Turns the bytes of one sequence's tokens into text that is certain.
+    """Converts the bytes of one sequence's tokens to text, once it is certain.
 
-    Text is certain once its UTF-8 is complete and it cannot be the beginning of a
-    stop string any more; until then it is held back. The stop string that is
-    complete first ends the text, and of those that end together the longest: how
-    the text is cut into tokens changes nothing. It is given out only with
-    ``includes_stop``. In the first ``min_tokens`` tokens none is looked for.
+    Text is certain once its UTF-8 is complete and it cannot be the beginning of a stop
+    string any more; until then it is held back. The stop string that is complete first
+    ends the text; of those that end together, the longest. Token boundaries make no
+    difference. The text includes it only with ``includes_stop``. The first
+    ``min_tokens`` tokens are not searched.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Detokenizer:
         return self._release(text)
 
     def flush(self) -> str:
-        """Return what is held back: the sequence ends here.
+        """Return the text that is held back: the sequence ends here.
 
-        Bytes that are no whole character become U+FFFD.
+        An incomplete character becomes U+FFFD.
         """
         text = self._release(self._decoder.decode(b"", final=True))
         text, self._held = text + self._held, ""

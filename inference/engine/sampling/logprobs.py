@@ -1,4 +1,4 @@
-"""How likely tokens were, as plain data."""
+"""Logprobs of tokens, as plain data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """What a token's probability was, and the likeliest in its place, best first.
+    """A token's logprob, and the most likely tokens in its place, best first.
 
     They are the model's own: before penalties, temperature or any other sampler.
     """

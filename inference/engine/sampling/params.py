@@ -1,4 +1,4 @@
-"""What a request asks of the sampler."""
+"""The sampling parameters of a sequence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from inference.engine.errors import InvalidRequest
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.structured_output.grammar import Grammar
 
-#: llama.cpp's own order; mirostat and adaptive-p choose, so they come last.
+#: llama.cpp's default order; mirostat and adaptive-p choose the token, so they are
+#: last.
 DEFAULT_ORDER = (
     "penalties",
     "dry",
@@ -21,7 +22,7 @@ DEFAULT_ORDER = (
     "xtc",
     "temperature",
 )
-#: A token with this bias cannot be sampled.
+#: The bias of a token that must not be sampled.
 BAN = -math.inf
 
 
@@ -32,18 +33,18 @@ class SamplingParams:
     A neutral value switches a sampler off, and every default is neutral. The
     names are those of llama-server and vLLM, and mean what they mean there.
 
-    ``temperature`` 0 is greedy. ``repeat_last_n`` is the window of the penalties:
-    None is the newest 64 tokens for ``repeat_penalty`` and all for the others, -1
-    is all for each. ``samplers`` says which apply, in which order. ``logit_bias``
-    holds (token id, bias), ``logit_bias_text`` (text, bias): each token of the
-    text gets it. ``seed`` None draws a fresh one.
+    ``temperature`` 0 is greedy. ``repeat_last_n`` is the window of the penalties: None
+    is the newest 64 tokens for ``repeat_penalty`` and all for the others, -1 is all for
+    each. ``samplers`` are the enabled ones, in order. ``logit_bias`` holds (token id,
+    bias), ``logit_bias_text`` (text, bias): each token of the text gets it. ``seed``
+    None is a random one.
 
-    ``max_tokens`` None ends with the context. Before ``min_tokens`` neither an
-    end token comes nor a stop. ``logprobs`` is how many of the likeliest tokens
-    are told beside each sampled one, ``prompt_logprobs`` beside each of the
-    prompt's; None is no probabilities at all. ``grammar`` is what the whole
-    answer must match, ``thinking`` limits the reasoning before it. ``control_tokens``
-    are the names of those that are part of the answer's text; others have no text.
+    ``max_tokens`` None is limited by the context. Before ``min_tokens`` there is no end
+    token and no stop. ``logprobs`` is how many of the most likely tokens are reported
+    for each sampled one, ``prompt_logprobs`` for each of the prompt's; None is no
+    logprobs at all. ``grammar`` is what the whole answer must match, ``thinking``
+    limits the reasoning before it. ``control_tokens`` are the names of those that are
+    part of the answer's text; others have no text.
     """
 
     temperature: float = 1.0
@@ -90,7 +91,7 @@ class SamplingParams:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the likeliest token is taken each time."""
+        """Whether the most likely token is always taken."""
         return (
             self.temperature == 0
             and self.dynatemp_range == 0
@@ -99,11 +100,12 @@ class SamplingParams:
 
     @property
     def needs_preparation(self) -> bool:
-        """Whether making the sampler takes so long that a step should not wait."""
+        """Whether making the sampler takes so long that it must not happen in a
+        step."""
         return self.dry_multiplier > 0 or self.grammar is not None
 
     def check_tokens(self, n_vocab: int) -> None:
-        """Raise InvalidRequest if a token id is none of the vocabulary's."""
+        """Raise InvalidRequest if a token id is not in the vocabulary."""
         named = {
             "logit_bias": [token for token, _ in self.logit_bias],
             "stop_token_ids": self.stop_token_ids,

@@ -1,20 +1,20 @@
-"""Stop strings, found however the tokens cut the text."""
+"""Matches stop strings across token boundaries."""
 
 from __future__ import annotations
 
 
 class StopString:
-    """Looks for one string in characters that come one by one.
+    """Searches for one string in a text that arrives character by character.
 
-    Knuth, Morris and Pratt's algorithm: a character costs the same however long
-    and however repetitive the string is.
+    Uses Knuth, Morris and Pratt's algorithm: the cost per character does not depend on
+    the length of the string.
     """
 
     def __init__(self, text: str) -> None:
         self._text = text
-        #: For each beginning of the text, the longest that also ends it.
+        #: For each prefix of the string, the longest proper prefix that also ends it.
         self._shorter = [0]
-        #: How much of the text the characters so far end with.
+        #: How many characters of the string the text so far ends with.
         self.matched = 0
         for character in text[1:]:
             self.take(character)
@@ -22,7 +22,7 @@ class StopString:
         self.matched = 0
 
     def take(self, character: str) -> int:
-        """Take a character; return the text's length if it is complete, or 0."""
+        """Take a character; return the string's length if it is complete, else 0."""
         while self.matched and self._text[self.matched] != character:
             self.matched = self._shorter[self.matched - 1]
         if self._text[self.matched] == character:

@@ -1,4 +1,4 @@
-"""A budget of tokens for what a model thinks before it answers."""
+"""Limits the reasoning tokens of an answer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SPACE = b" \t\r\n"
-#: A character of UTF-8 is whole after at most so many more tokens.
+#: The bytes of a character of UTF-8 after its first: at most this many more tokens.
 _MAX_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingBudget:
-    """The most tokens between the marks of a thought, and how it is made to end.
+    """The maximum number of reasoning tokens, and how reasoning is made to end.
 
-    A thought begins after one of ``begin`` at the answer's beginning, or with it if
-    the prompt ``is_begun``, and ends with one of ``end``. Where the budget is spent
-    ``closing`` is written. In a format where thoughts may come again they share one
-    budget, and after the first forced end each is closed by ``last_closing``, which
-    goes on to the answer; "" is a format with one thought.
+    Reasoning begins with one of ``begin`` at the answer's beginning, or at once if the
+    prompt ``is_begun``, and ends with one of ``end``. When the budget is spent,
+    ``closing`` is written. If the format allows several pieces of reasoning, they share
+    one budget, and after the first forced end each is closed by ``last_closing``, which
+    continues with the answer; "" is a format with one piece.
     """
 
     max_tokens: int
@@ -34,7 +34,7 @@ class ThinkingBudget:
 
 
 class ThinkingWatch:
-    """Follows one answer, and says which tokens must come where the budget is spent."""
+    """Follows one answer, and forces its reasoning to end with the budget."""
 
     def __init__(
         self, budget: ThinkingBudget, tokenize: Callable[[str], list[int]]
@@ -56,11 +56,11 @@ class ThinkingWatch:
 
     @property
     def forced(self) -> int | None:
-        """The token that must come next; None is any."""
+        """The token that must come next; None if any may."""
         return self._forced[0] if self._forced else None
 
     def accept(self, piece: bytes) -> None:
-        """Take the text of the answer's next token, a mark's name if it is one."""
+        """Take the text of the answer's next token; a mark's name if it is one."""
         if self._is_over:
             return
         if self._forced:
@@ -72,7 +72,7 @@ class ThinkingWatch:
             if any(end in self._text for end in self._end):
                 self._leave()
                 return
-            # Only an end that is half written, or half a character, matters later.
+            # Only an incomplete end mark, or an incomplete character, matters later.
             self._text = self._text[-max(map(len, self._end)) :]
             self._spend(1)
         else:
@@ -93,7 +93,7 @@ class ThinkingWatch:
             self._spend(0)
 
     def _spend(self, count: int) -> None:
-        """Count tokens of a thought; have it closed where there may be no more."""
+        """Count reasoning tokens; force the end if the budget is spent."""
         self._left -= count
         if not self._is_thinking or self._left > 0:
             return

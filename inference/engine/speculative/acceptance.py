@@ -1,13 +1,12 @@
-"""How often drafts are right."""
+"""Estimates how often drafted tokens are right."""
 
 from __future__ import annotations
 
-#: Where nothing is known yet, drafts are taken to be good: a wrong one costs less
-#: than never to find out.
+#: The initial rate is optimistic: a wrong draft costs less than never trying one.
 _UNKNOWN = 0.8
-#: Weight of the newest token in the mean.
+#: The weight of the newest token in the mean.
 _NEWEST = 0.15
-#: How fast a sequence that stopped drafting comes to try again.
+#: How fast a sequence that stopped drafting approaches another try.
 _FORGETTING = 0.01
 
 
@@ -18,10 +17,10 @@ class Acceptance:
         self.rate = rate
 
     def observe(self, drafted: int, accepted: int) -> None:
-        """Learn from a draft; a wrong token hides whether those after it were right."""
+        """Count a draft; tokens after the first wrong one do not count."""
         for is_right in [True] * accepted + [False] * (accepted < drafted):
             self.rate += _NEWEST * (is_right - self.rate)
 
     def rest(self) -> None:
-        """Forget a little: a draft was possible and was not made."""
+        """Move towards the initial rate: a draft was possible but was not made."""
         self.rate += _FORGETTING * (_UNKNOWN - self.rate)

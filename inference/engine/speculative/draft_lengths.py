@@ -1,4 +1,4 @@
-"""How many drafted tokens pay in a step."""
+"""Chooses how many tokens to draft in a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 #: The longest draft, in tokens: ``n_draft`` of llama.cpp's common/speculative.h.
 MAX_DRAFT = 16
-#: Drafts must promise this much more speed than none.
+#: Drafts must promise at least this speed-up.
 _MARGIN = 1.05
 
 
@@ -18,9 +18,9 @@ _MARGIN = 1.05
 class DraftCandidate:
     """A draft that could be made for a sequence: up to ``limit`` tokens.
 
-    Each is right with probability ``rate`` if those before it are. With
-    ``takes_passes`` each token takes a pass of the draft model, shared by all
-    sequences that draft so.
+    Each token is right with probability ``rate`` if those before it are. With
+    ``takes_passes`` each token takes a pass of the draft model, shared by all sequences
+    that use it.
     """
 
     rate: float
@@ -44,12 +44,11 @@ def draft_lengths(
     what a larger batch costs (``step_seconds`` by tokens), and its share of the draft
     model's passes (``pass_seconds`` by sequences). A micro-batch of a split cache has
     as many tokens of each of its sequences, so drafts of n different lengths are n
-    micro-batches, and each one after the first takes ``batch_s``. The likeliest tokens
-    are taken first, as many as yield the most tokens per second. All lengths are 0
-    where no draft pays, so a full batch on a machine that computes at its limit drafts
-    nothing.
+    micro-batches, and each one after the first takes ``batch_s``. The most likely
+    tokens are taken first, as many as yield the most tokens per second. All lengths are
+    0 if no draft pays, as in a full batch on a machine that is limited by computation.
     """
-    # Each sequence that drafts nothing is in the first micro-batch only.
+    # Every sequence without a draft is in the first micro-batch only.
     others = {0} if round(expected) > len(candidates) else set()
     chances = sorted(
         (-(candidate.rate**depth), depth, index)

@@ -1,4 +1,4 @@
-"""Drafts from what is there already: the prompt, the answer, a prediction of it."""
+"""Drafts tokens from the prompt, the answer so far, or a prediction of the answer."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Tokens that must have come before for what followed them to be drafted. Saxena's
+#: The length of an n-gram that must match before its continuation is drafted. Saxena's
 #: default (github.com/apoorvumang/prompt-lookup-decoding).
 _NGRAM = 3
 
 
 class PromptLookup:
-    """Drafts that a sequence repeats itself.
+    """Drafts that the sequence repeats earlier tokens.
 
-    What followed the newest earlier occurrence of the last three tokens is the
-    draft. After Saxena, "Prompt Lookup Decoding", 2023
+    What followed the newest earlier occurrence of the last three tokens is the draft.
+    After Saxena, "Prompt Lookup Decoding", 2023
     (github.com/apoorvumang/prompt-lookup-decoding); vLLM calls it ngram. A
-    ``prediction`` of the answer, which the client may give, comes first: from its
-    beginning, and on from where the answer comes back to it.
+    ``prediction`` of the answer, which the client may give, has precedence: it is
+    drafted from its beginning, and again from where the answer returns to it.
     """
 
     def __init__(
         self, prompt: Sequence[int] = (), prediction: Sequence[int] = ()
     ) -> None:
-        #: Where the tokens after each n-gram begin, the newest occurrence.
+        #: Where the continuation of each n-gram's newest occurrence begins.
         self._after: dict[tuple[int, ...], int] = {}
         self._seen = _NGRAM
         # The prediction follows the prompt.
         self._predicted = [*prompt[-_NGRAM:], *prediction] if prediction else []
-        #: Where in the prediction the tokens after each n-gram begin, ascending.
+        #: Where in the prediction the continuations of each n-gram begin, ascending.
         self._places: dict[tuple[int, ...], list[int]] = {}
         for end in range(_NGRAM, len(self._predicted)):
             ngram = tuple(self._predicted[end - _NGRAM : end])
             self._places.setdefault(ngram, []).append(end)
-        #: How far the answer has come in the prediction.
+        #: How far the answer has followed the prediction.
         self._place = 0
 
     def propose(self, tokens: Sequence[int], count: int) -> list[int]:
         """Return up to ``count`` tokens that may follow ``tokens``, which only grow."""
-        # The last n-gram itself has nothing after it yet.
+        # The last n-gram itself has no continuation yet.
         for end in range(self._seen, len(tokens)):
             self._after[tuple(tokens[end - _NGRAM : end])] = end
         self._seen = max(self._seen, len(tokens))
@@ -55,6 +55,6 @@ class PromptLookup:
         start = self._after.get(newest)
         if start is None:
             return []
-        # What repeats itself goes on repeating itself.
+        # A repetition is expected to continue.
         period = len(tokens) - start
         return [tokens[start + place % period] for place in range(count)]

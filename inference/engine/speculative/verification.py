@@ -1,4 +1,4 @@
-"""How much of a draft counts."""
+"""Verifies a draft against the sampler."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def verified(draft: list[int], sample: Callable[[int], list[int]]) -> list[int]:
-    """Return the tokens of a step: drawn one by one as long as the draft agrees.
+    """Return the tokens of a step: sampled one by one while the draft agrees.
 
-    ``sample(n)`` draws what follows the draft's first ``n`` tokens: a token, and those
-    that must follow it; nothing if the answer is complete.
+    ``sample(n)`` samples after the draft's first ``n`` tokens: it returns a token and
+    those that a grammar forces after it; nothing if the answer is complete.
     """
     tokens: list[int] = []
     while tokens == draft[: len(tokens)]:
@@ -24,7 +24,7 @@ def verified(draft: list[int], sample: Callable[[int], list[int]]) -> list[int]:
 
 
 def num_agreed(draft: Sequence[int], tokens: Sequence[int]) -> int:
-    """Return how many of a draft's first tokens are those that came."""
+    """Return how many of the first tokens of a draft were sampled too."""
     pairs = enumerate(zip(draft, tokens, strict=False))
     most = min(len(draft), len(tokens))
     return next((index for index, (one, other) in pairs if one != other), most)
