@@ -1,7 +1,7 @@
-"""llama.cpp behind the engine's seam: the only place that imports llama_cpp.
+"""The llama.cpp backend of the engine: the only package that imports llama_cpp.
 
-Every C object has one owner here and is freed once, in the right order; return
-codes become errors at once.
+Every C object has one owner here and is freed once, in the right order; return codes
+are turned into exceptions.
 """
 
 from inference.engine.llama.backend import LlamaBackend

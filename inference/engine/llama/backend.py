@@ -1,4 +1,4 @@
-"""A loaded model and its context, step by step."""
+"""Runs the steps of a generative model in llama.cpp."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepItem, StepPlan
 
-#: What llama_decode returns if it finds no cells; the context is as it was.
+#: llama_decode's return code if it finds no cells; the context is unchanged.
 _NO_CELLS = 1
 
 
@@ -75,7 +75,8 @@ class LlamaBackend:
             self._model = load_model(config, on_progress, self._log)
             stack.callback(llama_cpp.llama_model_free, self._model)
             self._adapters = LlamaAdapters(self._model, config.adapters, self._log)
-            # More tokens than n_batch never come: the scheduler's budget.
+            # A batch never has more than n_batch tokens: that is the scheduler's
+            # budget.
             self._batch = Batch(config.n_batch)
             stack.callback(self._batch.close)
             self._open_cells(self.layout)
@@ -87,23 +88,23 @@ class LlamaBackend:
         self._owned.callback(self._sampler_cache.close)
         self.can_cut = can_cut(self._model)
         has_window = llama_cpp.llama_model_n_swa(self._model) > 0
-        # Of a batch that takes several micro-batches llama.cpp rehearses where the
-        # tokens go, and does not bring back the cells of a sliding window that
-        # later micro-batches free, but earlier ones still see. So it gets batches
-        # that are one micro-batch, or several of different sequences.
+        # For a batch of several micro-batches llama.cpp simulates where the tokens go,
+        # and does not restore the cells of a sliding window that later micro-batches
+        # free but earlier ones still see. So it gets batches of one micro-batch, or of
+        # several with different sequences.
         self.needs_even_batches = has_window
         if self.needs_even_batches:
             self.n_batch = min(config.n_batch, config.n_ubatch)
-        # A sliding window has moved on when a draft turns out wrong.
+        # When a draft turns out wrong, a sliding window has already moved on.
         self.can_draft = self.can_cut and not has_window
         self.max_lookup_sequences = config.max_lookup_sequences
         tile = prefill_tile(config)
-        # Where a batch holds but one tile there is nothing to choose.
+        # If a batch has room for only one tile, there is no choice.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1
         self._load_draft_model()
 
     def _load_draft_model(self) -> None:
-        """Load the model that drafts, if there is one. Raises ModelLoadError."""
+        """Load the draft model, if configured. Raises ModelLoadError."""
         config = self._config.of_draft_model
         if config is None:
             return
@@ -130,14 +131,14 @@ class LlamaBackend:
 
     @property
     def has_prefill_context(self) -> bool:
-        """Whether short pieces of prompts have a context of their own."""
+        """Whether short chunks of prompts have a context of their own."""
         return isinstance(self._cells, CellsWithPrefillContext)
 
     def resize(self, layout: CacheLayout) -> None:
-        """Make the KV cache again, empty, in another shape; the weights stay.
+        """Replace the KV cache by an empty one of another layout; the weights stay.
 
-        Raises ModelLoadError if there is no memory for it; then the cache is as
-        it was, but empty. Raises EngineError if that fails as well: nothing can be
+        Raises ModelLoadError if there is no memory for it; then the cache is as it was,
+        but empty. Raises EngineError if that fails as well: then nothing can be
         computed any more.
         """
         self._free_cells()
@@ -166,15 +167,15 @@ class LlamaBackend:
         self._cells.clear(slot)
 
     def keep(self, slot: int, length: int) -> bool:
-        """Keep the first ``length`` cells of a slot; False if that leaves nothing."""
+        """Keep the first ``length`` cells of a slot; False if that leaves none."""
         return self._cells.keep(slot, length)
 
     def fork(self, source: int, target: int, length: int) -> bool:
-        """Give an empty slot the first ``length`` cells of another; False if not."""
+        """Copy the first ``length`` cells of a slot to an empty one; False if not."""
         return self._cells.fork(source, target, length)
 
     def move(self, source: int, target: int) -> None:
-        """Bring all cells of a slot to an empty one. Raises DecodeError."""
+        """Move all cells of a slot to an empty one. Raises DecodeError."""
         self._cells.move(source, target)
 
     def save(self, slot: int) -> bytes:
@@ -186,15 +187,15 @@ class LlamaBackend:
         return self._cells.restore(slot, state)
 
     def length(self, slot: int) -> int:
-        """Return how many positions the slot really has."""
+        """Return how many positions the slot has in llama.cpp."""
         return self._cells.length(slot)
 
     # Sequences ----------------------------------------------------------------
 
     def prepare(self, params: SamplingParams) -> None:
-        """Do ahead what takes long in making a sampler. On any thread.
+        """Prepare the slow parts of making a sampler. Any thread may call it.
 
-        Raises InvalidRequest if there can be none.
+        Raises InvalidRequest if no sampler can be made.
         """
         self._sampler_cache.prepare(params, n_ctx=self.n_ctx_max)
 
@@ -206,7 +207,7 @@ class LlamaBackend:
         prompt: list[int],
         output: list[int],
     ) -> None:
-        """Give a sequence a sampler that has seen its ``output`` so far."""
+        """Make a sequence's sampler, which has seen its ``output`` so far."""
         self._samplers[request_id] = SequenceSampler(
             params,
             cache=self._sampler_cache,
@@ -228,7 +229,7 @@ class LlamaBackend:
     # A step -------------------------------------------------------------------
 
     def decode(self, plan: StepPlan) -> dict[int, Sampled]:
-        """Compute a step; return what each slot gained whose logits it needed.
+        """Compute a step; return what was sampled, by slot.
 
         Raises CellsExhausted, with nothing changed, or DecodeError; then the KV
         cells of the plan's slots are undefined.
@@ -250,10 +251,10 @@ class LlamaBackend:
         return len(item.tokens) >= self.prefill_tile > 1
 
     def _batches(self, items: list[StepItem]) -> list[list[StepItem]]:
-        """Return the batches of items: in a split cache tiles are by themselves.
+        """Split items into batches: in a split cache, tiles get batches of their own.
 
-        Else their first tokens would be in the micro-batch of the decodes, where
-        each sequence has one token, and what is left might be less than a tile.
+        Otherwise their first tokens would be in the micro-batch of the decodes, where
+        each sequence has one token, and the rest might be less than a tile.
         """
         is_short = sum(len(item.tokens) for item in items) < self.prefill_tile
         if is_short or not self.layout.is_split:
@@ -270,7 +271,7 @@ class LlamaBackend:
         *,
         in_slot: int | None = None,
     ) -> dict[int, Sampled]:
-        """Compute one batch, in the items' slots or in this one."""
+        """Compute one batch, in the slots of the items or in this one."""
         self._adapters.apply(context, adapters)
         batch = self._batch
         batch.clear()
@@ -301,7 +302,7 @@ class LlamaBackend:
         sampler = self._samplers[item.sequence.request_id]
         has_more = item.num_draft or item.wants_prompt_logprobs
         if sampler.is_plain and item.samples and not has_more:
-            # Nearly all of them.
+            # The usual case.
             return Sampled((sampler.sample(context, end - 1),))
         prompt_logprobs: list[TokenLogprobs] = []
         if item.wants_prompt_logprobs:

@@ -1,4 +1,4 @@
-"""A context and its KV cells, slot by slot."""
+"""A llama.cpp context and its KV cells, slot by slot."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class KVCells:
         self._log = log
         self._can_cut = can_cut(model)
         self._n_swa: int = llama_cpp.llama_model_n_swa(model)
-        #: The slot that was saved last, and its cells, until any cells change.
+        #: The slot that was saved last, and its state, until any cells change.
         self._saved: tuple[int, bytes] | None = None
         self.context: Any = make_context(model, config, layout, log)
         self._memory = llama_cpp.llama_get_memory(self.context)
 
     def context_apart(self, _item: StepItem, _plan: StepPlan) -> Any | None:
-        """Return a context that computes this item by itself, in its slot 0.
+        """Return another context, which computes this item in its slot 0.
 
-        None: it is computed in ``context``, together with the step's other items.
+        None if ``context`` computes it, together with the step's other items.
         """
         return None
 
@@ -49,7 +49,7 @@ class KVCells:
         llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
 
     def keep(self, slot: int, length: int) -> bool:
-        """Keep the first ``length`` cells of a slot; False if that leaves nothing.
+        """Keep the first ``length`` cells of a slot; False if that leaves none.
 
         A recurrent state cannot go back, and a sliding window may have moved past
         what the next token needs to see: llama.cpp refuses, or the oldest position
@@ -67,10 +67,11 @@ class KVCells:
         return False
 
     def fork(self, source: int, target: int, length: int) -> bool:
-        """Give an empty slot the first ``length`` cells of another; False if not.
+        """Copy the first ``length`` cells of a slot to an empty one; False if not.
 
-        Across the streams of a split cache llama.cpp copies whole streams, used or
-        not; a saved sequence has only what is used, and is saved once for many.
+        Between the streams of a split cache llama.cpp copies whole streams, used or
+        not; a saved state has only the used cells, and is saved once for several
+        copies.
         """
         if not self.layout.is_split:
             llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
@@ -83,7 +84,7 @@ class KVCells:
         return done
 
     def move(self, source: int, target: int) -> None:
-        """Bring all cells of a slot to an empty one. Raises DecodeError."""
+        """Move all cells of a slot to an empty one. Raises DecodeError."""
         if not self.restore(target, self.save(source)):
             raise DecodeError("llama.cpp cannot move a sequence. " + self._log.tail())
         self.clear(source)
@@ -91,7 +92,7 @@ class KVCells:
     def save(self, slot: int) -> bytes:
         """Return a copy of a slot's cells."""
         size = llama_cpp.llama_state_seq_get_size(self.context, slot)
-        # Not an array of ctypes: it would be filled with zeros first.
+        # Not a ctypes array: that would be filled with zeros first.
         buffer = np.empty(size, np.uint8)
         target = buffer.ctypes.data_as(_BYTES)
         used = llama_cpp.llama_state_seq_get_data(self.context, target, size, slot)
@@ -107,11 +108,11 @@ class KVCells:
         return False
 
     def length(self, slot: int) -> int:
-        """Return how many positions the slot really has."""
+        """Return how many positions the slot has in llama.cpp."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot)) + 1
 
     def will_change(self) -> None:
-        """Take note that a step is about to change cells."""
+        """Note that a step is about to change cells."""
         self._saved = None
 
     def free(self) -> None:
@@ -123,7 +124,7 @@ class KVCells:
 
 
 def can_cut(model: Any) -> bool:
-    """Whether a sequence's end can be dropped: not from a recurrent state."""
+    """Whether a sequence's end can be dropped, which a recurrent state cannot do."""
     return not (
         llama_cpp.llama_model_is_recurrent(model)
         or llama_cpp.llama_model_is_hybrid(model)

@@ -1,7 +1,7 @@
-"""A draft model: a small model in step with a large one, whose tokens it guesses.
+"""The draft model: a small model that proposes the next tokens of a large one.
 
 After llama.cpp's ``common_speculative_impl_draft_simple``. It differs in how the two
-are kept in step: this one does not hear which guesses were accepted, nor of
+are synchronized: this one is not informed which tokens were accepted, nor of
 preemptions and copies. It compares the tokens in its cells with the sequence's, drops
 those that differ, and computes the missing ones.
 """
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from inference.engine.llama.bindings.log import LlamaLog
     from inference.engine.sequence import Sequence
 
-#: Vocabularies are padded to sizes that suit the hardware; llama.cpp's bound on it.
+#: Vocabularies are padded for the hardware; this is llama.cpp's limit of that.
 _MAX_SIZE_DIFFERENCE = 128
-#: Passes of the warm-up, of which the quickest counts.
+#: Passes of the warm-up, the fastest of which counts.
 _WARM_UP_PASSES = 3
 
 
 @dataclass(slots=True)
 class _SlotTokens:
-    """What a slot's cells hold: ``tokens`` of the request ``name``.
+    """The content of a slot's cells: ``tokens`` of the request ``name``.
 
-    The first ``agreed`` of them are the sequence's for certain.
+    The first ``agreed`` of them are certainly the sequence's.
     """
 
     name: str
@@ -52,8 +52,8 @@ class _SlotTokens:
 class LlamaDraftModel:
     """The draft model's weights and context; its slots are the target's.
 
-    So they ascend without gaps where the target's do, which keeps llama.cpp's
-    micro-batches whole.
+    So they are contiguous where the target's are, which keeps llama.cpp's micro-batches
+    whole.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LlamaDraftModel:
     ) -> None:
         """Load it; ``config`` is its own, ``tokenizer`` the target's.
 
-        Raises ModelLoadError if it cannot draft for that model.
+        Raises ModelLoadError if it cannot draft for the target.
         """
         self._config = config
         self._log = log
@@ -88,14 +88,14 @@ class LlamaDraftModel:
         self._n_vocab: int = llama_cpp.llama_vocab_n_tokens(vocab)
 
     def resize(self, layout: CacheLayout) -> None:
-        """Make the KV cache again, empty. Raises ModelLoadError; then there is none."""
+        """Replace the KV cache by an empty one. Raises ModelLoadError, without one."""
         self.free_context()
         self._context = make_context(self._model, self._config, layout, self._log)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._layout = layout
 
     def free_context(self) -> None:
-        """Free the KV cache; nothing can be guessed until ``resize``."""
+        """Free the KV cache; nothing can be drafted until ``resize``."""
         self._held.clear()
         if self._context is not None:
             llama_cpp.llama_free(self._context)
@@ -104,18 +104,18 @@ class LlamaDraftModel:
     # Guesses ------------------------------------------------------------------
 
     def can_follow(self, sequence: Sequence) -> bool:
-        """Whether the context that it was trained on is long enough."""
+        """Whether its training context is long enough for the sequence."""
         return self._context is not None and len(sequence.tokens) < self._n_ctx_train
 
     def pass_s(self, num_sequences: int) -> float:
-        """Return the seconds in which it computes a token of so many sequences."""
+        """Return the seconds of a pass that computes a token of this many sequences."""
         return self._times.decode_s(num_sequences) or 0.0
 
     def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
-        """Return the likeliest tokens after each sequence's, up to so many.
+        """Return the most likely next tokens of each sequence, up to its number.
 
-        It reads as much as a batch has room for; who is behind after that gets no
-        guess yet. Raises DecodeError.
+        It reads as much as a batch has room for; a sequence that is still behind gets
+        no draft yet. Raises DecodeError.
         """
         ready = self._catch_up(self._with_cells(wanted))
         guesses = {sequence: [token] for sequence, token in ready.items()}
@@ -138,8 +138,8 @@ class LlamaDraftModel:
     def _with_cells(self, wanted: Mapping[Sequence, int]) -> list[Sequence]:
         """Return the sequences for which there are cells, by slot.
 
-        If cells are scarce, other slots are emptied: sequences that share the target's
-        cells have cells of their own here.
+        If cells are scarce, other slots are emptied: sequences that share cells in the
+        target have separate ones here.
         """
         sequences = sorted(wanted, key=_slot)
         for sequence in sequences:
@@ -157,7 +157,7 @@ class LlamaDraftModel:
         return list(needed)
 
     def _keep_agreed(self, sequence: Sequence) -> None:
-        """Keep of a slot's cells what is the sequence's, but for its newest token."""
+        """Keep the slot's cells that match the sequence, but the newest token's."""
         slot = _slot(sequence)
         held = self._held.get(slot)
         if held is None or held.name != sequence.request_id:
@@ -165,7 +165,7 @@ class LlamaDraftModel:
             self._held[slot] = held = _SlotTokens(sequence.request_id)
         since = held.agreed
         agreed = since + num_agreed(held.tokens[since:], sequence.tokens[since:])
-        # The newest token is computed in any case, for what follows it.
+        # The newest token is always computed, because its logits are needed.
         agreed = min(agreed, len(sequence.tokens) - 1)
         if agreed < len(held.tokens):
             llama_cpp.llama_memory_seq_rm(self._memory, slot, agreed, -1)
@@ -177,10 +177,11 @@ class LlamaDraftModel:
         llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
 
     def _catch_up(self, sequences: Iterable[Sequence]) -> dict[Sequence, int]:
-        """Read what is missing; return the token after each that is in step."""
+        """Read missing tokens; return the next token of each up-to-date sequence."""
         room = self._config.n_batch
         missing: dict[Sequence, list[int]] = {}
-        # Who lacks least comes first: one long prompt does not stop the others.
+        # Sequences with the fewest missing tokens are first, so that one long prompt
+        # does not hold up the others.
         for sequence in sorted(sequences, key=self._lag):
             start = len(self._held[_slot(sequence)].tokens)
             missing[sequence] = sequence.tokens[start : start + room]
@@ -199,7 +200,7 @@ class LlamaDraftModel:
         return len(sequence.tokens) - len(self._held[_slot(sequence)].tokens)
 
     def _decode(self, items: list[tuple[Sequence, list[int], bool]]) -> list[int]:
-        """Compute tokens; return the likeliest one after each item that wants it."""
+        """Compute tokens; return the most likely next one of each item that asks."""
         batch = self._batch
         batch.clear()
         outputs = []
@@ -212,7 +213,7 @@ class LlamaDraftModel:
                 outputs.append(end - 1)
         code = llama_cpp.llama_decode(self._context, batch.raw) if batch else 0
         if code != 0:
-            # What its cells hold is not known any more.
+            # The content of its cells is unknown now.
             for slot in list(self._held):
                 self._drop(slot)
             raise DecodeError(
@@ -224,13 +225,13 @@ class LlamaDraftModel:
     def _likeliest(self, index: int) -> int:
         pointer = llama_cpp.llama_get_logits_ith(self._context, index)
         logits = np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
-        # Padding that only this vocabulary has means nothing.
+        # Padding tokens of only this vocabulary mean nothing to the target.
         return int(logits[: self._tokenizer.n_vocab].argmax())
 
     # The rest -----------------------------------------------------------------
 
     def warm_up(self, sequences: list[Sequence]) -> None:
-        """Measure a pass with one of these sequences, and with all."""
+        """Measure a pass with one sequence and with all of these."""
         for members in dict.fromkeys((tuple(sequences[:1]), tuple(sequences))):
             seconds = []
             for _ in range(_WARM_UP_PASSES):
@@ -253,7 +254,7 @@ def _slot(sequence: Sequence) -> int:
 
 
 def _check(model: Any, tokenizer: LlamaTokenizer) -> None:
-    """Raise ModelLoadError unless the model can draft for that vocabulary's."""
+    """Raise ModelLoadError unless the model can draft for the target's vocabulary."""
     if (
         llama_cpp.llama_model_is_recurrent(model)
         or llama_cpp.llama_model_is_hybrid(model)
@@ -270,9 +271,10 @@ def _check(model: Any, tokenizer: LlamaTokenizer) -> None:
 
 
 def _difference(target: LlamaTokenizer, draft: LlamaTokenizer) -> str:
-    """Return in what two vocabularies differ, "" if they are the same.
+    """Return how two vocabularies differ, "" if they are the same.
 
-    Padding at the end aside, as in llama.cpp's ``common_speculative_are_compatible``.
+    Padding at the end is ignored, as in llama.cpp's
+    ``common_speculative_are_compatible``.
     """
     if abs(target.n_vocab - draft.n_vocab) > _MAX_SIZE_DIFFERENCE:
         return f"{draft.n_vocab} tokens, not {target.n_vocab}"

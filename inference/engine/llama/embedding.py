@@ -1,4 +1,4 @@
-"""A loaded embedding or ranking model, batch by batch."""
+"""Runs the batches of an embedding or reranking model in llama.cpp."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inference.engine.config.engine_config import EngineConfig
 
 
-#: Placeholders of the two texts in a model's own template.
+#: The placeholders of the two texts in a model's own template.
 _PLACE = re.compile(r"\{query\}|\{document\}")
 
 
@@ -91,15 +91,15 @@ class LlamaEmbedder:
 
     @cached_property
     def _pair_template(self) -> str:
-        """The model's own form of a query with a document; "" if it has none."""
+        """The model's own template of a query with a document; "" if it has none."""
         template = llama_cpp.llama_model_chat_template(self._model, b"rerank")
         return template.decode("utf-8", "replace") if template else ""
 
     def pairs(self, query: str, documents: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of a query with each document, as the model ranks them.
+        """Return the tokens of a query with each document, as the model expects them.
 
         Without a template of the model's own that is BOS query EOS SEP document EOS,
-        less the special tokens that the model does not add. On any thread.
+        without the special tokens that the model does not add. Any thread may call it.
         """
         if self._pair_template:
             return [self._filled(query, document) for document in documents]
@@ -123,7 +123,7 @@ class LlamaEmbedder:
         return self.tokenizer.tokenize(text, special=False, parse_special=False)
 
     def _filled(self, query: str, document: str) -> list[int]:
-        # In one pass: a text may contain what looks like the other's placeholder.
+        # Replaced in one pass: a text may contain the other's placeholder.
         parts = {"{query}": query, "{document}": document}
         text = _PLACE.sub(lambda place: parts[place[0]], self._pair_template)
         return self.tokenizer.tokenize(text, special=False)
@@ -131,7 +131,7 @@ class LlamaEmbedder:
     # A batch ------------------------------------------------------------------
 
     def embed(self, inputs: Sequence[list[int]]) -> NDArray[np.float32]:
-        """Return a row for each input. Raises DecodeError."""
+        """Return a vector or score for each input. Raises DecodeError."""
         if self._memory:
             llama_cpp.llama_memory_clear(self._memory, False)
         self._batch.clear()

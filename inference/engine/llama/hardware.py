@@ -1,4 +1,4 @@
-"""What llama.cpp finds on this machine: its GPUs, and what its processor repacks.
+"""Reports llama.cpp's view of this machine: GPUs, and types that the CPU repacks.
 
 ``python -m inference.engine.llama.hardware`` prints it as JSON, for a process that
 must not import llama.cpp itself.
@@ -19,7 +19,7 @@ from inference.engine.llama.bindings.cpu import has_broken_amx
 
 #: enum ggml_backend_dev_type
 _GPU, _INTEGRATED_GPU = 1, 2
-#: What ggml_repack_get_optimal_repack_type takes, by the processor's features.
+#: The types that ggml_repack_get_optimal_repack_type repacks, by processor features.
 _REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"AVX2"}), ("IQ4_NL", "MXFP4", "Q4_0", "Q4_K")),
     (frozenset({"AVX512"}), ("Q2_K",)),
@@ -44,7 +44,7 @@ def gpus() -> list[dict[str, Any]]:
         ctypes.c_void_p(libggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
         for index in range(libggml.ggml_backend_dev_count())
     ]
-    # Integrated GPUs are used only where there are no others.
+    # Integrated GPUs are used only if there are no others.
     for kind in (_GPU, _INTEGRATED_GPU):
         found = [
             _gpu(device)
@@ -68,7 +68,7 @@ def _gpu(device: ctypes.c_void_p) -> dict[str, Any]:
 
 
 def repacked_types(system_info: str) -> list[str]:
-    """Return the tensor types that llama.cpp repacks, by its system info."""
+    """Return the tensor types that llama.cpp repacks, from its system info."""
     features = set(re.findall(r"(\w+) = 1", system_info))
     if "REPACK" not in features:
         return []
@@ -78,7 +78,7 @@ def repacked_types(system_info: str) -> list[str]:
 
 
 def main() -> None:
-    """Print what is found."""
+    """Print the result as JSON."""
     llama_cpp.llama_backend_init()
     info = llama_cpp.llama_print_system_info().decode()
     repacks = [] if has_broken_amx() else repacked_types(info)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Before this depth a piece is as fast with flash attention.
+#: Up to this depth a chunk is as fast with flash attention.
 _DEPTH = 256
 _ROPES_WITH_MORE_POSITIONS = (
     llama_cpp.LLAMA_ROPE_TYPE_MROPE,
@@ -47,7 +47,7 @@ _ROPES_WITH_MORE_POSITIONS = (
 
 
 def can_prefill_apart(model: Any, config: EngineConfig) -> bool:
-    """Whether pieces of this model's prompts can be computed apart."""
+    """Whether chunks of this model's prompts can be computed in a second context."""
     return (
         config.may_prefill_apart
         and is_on_cpu(config)
@@ -59,12 +59,12 @@ def can_prefill_apart(model: Any, config: EngineConfig) -> bool:
 
 
 def pays(layout: CacheLayout) -> bool:
-    """Whether the memory of one more sequence is little beside the cache's."""
+    """Whether the memory of one more sequence is small beside the cache's."""
     return layout.n_seq_max >= PREFILL_CONTEXT_SEQUENCES
 
 
 class PrefillContext:
-    """The second context. It has the cells of one slot at most, ``slot``."""
+    """The second context. It holds the cells of at most one slot, ``slot``."""
 
     def __init__(
         self, model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
@@ -82,14 +82,14 @@ class PrefillContext:
 
     @property
     def length(self) -> int:
-        """The positions that it has."""
+        """The number of positions in it."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
 
     def suits(self, slot: int, start: int, count: int) -> bool:
         """Whether ``count`` tokens of a slot, from ``start`` on, are faster here.
 
-        A prompt that has begun here stays until it is done: to bring cells back and
-        forth takes longer than what is gained.
+        A prompt that began here stays until it is complete: moving cells back and forth
+        takes longer than it saves.
         """
         is_free = self.slot in (None, slot)
         return is_free and 1 < count < CPU_TILE and start >= _DEPTH
@@ -104,7 +104,7 @@ class PrefillContext:
         llama_cpp.llama_memory_seq_rm(self._memory, 0, length, -1)
 
     def fill(self, slot: int, state: bytes) -> None:
-        """Take the cells of a slot, as saved. Raises DecodeError."""
+        """Load the saved cells of a slot. Raises DecodeError."""
         self.clear()
         own = transposed(state, n_streams=1)
         buffer = (ctypes.c_uint8 * len(own)).from_buffer(own)
@@ -115,7 +115,7 @@ class PrefillContext:
         self.slot = slot
 
     def state(self) -> bytearray:
-        """Return its cells as those of a slot are saved. Raises DecodeError."""
+        """Return its cells in the format of a slot's. Raises DecodeError."""
         size = llama_cpp.llama_state_seq_get_size(self.context, 0)
         state = bytearray(size)
         buffer = (ctypes.c_uint8 * size).from_buffer(state)
@@ -132,9 +132,9 @@ class PrefillContext:
 
 
 class CellsWithPrefillContext(KVCells):
-    """Cells, short pieces of one prompt at a time computed in a context of their own.
+    """Cells with a second context for short chunks of one prompt at a time.
 
-    Whatever else touches the slot of that prompt finds its cells in place.
+    All other operations on that prompt's slot find its cells in place.
     """
 
     def __init__(
@@ -149,9 +149,10 @@ class CellsWithPrefillContext(KVCells):
             raise
 
     def context_apart(self, item: StepItem, plan: StepPlan) -> Any | None:
-        """Return the second context for a short piece of a long prompt.
+        """Return the second context for a short chunk of a long prompt.
 
-        Only beside decodes: without them pieces are long, and no faster apart.
+        This is only useful beside decodes: without them chunks are long, and no faster
+        in it.
         """
         slot = item.sequence.slot or 0
         has_both = 0 < plan.num_decodes < len(plan.items)
@@ -195,7 +196,7 @@ class CellsWithPrefillContext(KVCells):
         super().free()
 
     def _settle(self, slot: int) -> None:
-        """Bring this slot's cells to where they belong, if they are apart."""
+        """Move this slot's cells to the main context, if they are in the second one."""
         if self.prefill.slot != slot:
             return
         state = self.prefill.state()
@@ -205,9 +206,9 @@ class CellsWithPrefillContext(KVCells):
             raise DecodeError("llama.cpp cannot take a prefill. " + self._log.tail())
 
     def survives_a_rehearsal(self) -> bool:
-        """Whether a cell comes back from the second context as it was.
+        """Whether a cell survives the way to the second context and back.
 
-        Some architectures keep other things than K and V. Leaves both empty.
+        Some architectures store more than K and V. Leaves both contexts empty.
         """
         token = (llama_cpp.llama_token * 1)(0)
         try:
@@ -225,7 +226,7 @@ class CellsWithPrefillContext(KVCells):
 def open_cells(
     model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
 ) -> KVCells:
-    """Return cells of this layout, with a second context where that pays and works.
+    """Return cells of this layout, with a second context if it pays and works.
 
     Raises ModelLoadError.
     """

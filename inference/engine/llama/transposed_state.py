@@ -1,8 +1,8 @@
-"""A saved sequence with V transposed: what a context without flash attention has.
+"""Transposes V in a saved sequence, for contexts without flash attention.
 
-With flash attention V has a row for each cell, without it a column. llama.cpp refuses
-to restore one as the other, so its format of a saved sequence is read here, and only
-here: ``llama_context::state_seq_get_data`` in src/llama-context.cpp, and
+With flash attention V has a row for each cell, without it a column for each. llama.cpp
+refuses to restore one as the other, so its format of a saved sequence is read here, and
+only here: ``llama_context::state_seq_get_data`` in src/llama-context.cpp, and
 ``llama_kv_cache::state_write`` in src/llama-kv-cache.cpp.
 """
 

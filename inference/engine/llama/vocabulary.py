@@ -1,4 +1,4 @@
-"""Vocabularies of model files, loaded without the weights."""
+"""Loads the vocabularies of model files without the weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-#: How many stay loaded. One takes up to 100 MiB of memory, and a second to load.
+#: How many stay loaded. Each takes up to 100 MiB of memory, and a second to load.
 _KEPT = 4
 
 
 class Vocabularies:
-    """The vocabularies of model files; the least recently used is freed."""
+    """A cache of the vocabularies of model files; frees the least recently used."""
 
     def __init__(self) -> None:
         self._log = LlamaLog()

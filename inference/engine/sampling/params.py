@@ -100,8 +100,7 @@ class SamplingParams:
 
     @property
     def needs_preparation(self) -> bool:
-        """Whether making the sampler takes so long that it must not happen in a
-        step."""
+        """Whether making the sampler takes too long for the middle of a step."""
         return self.dry_multiplier > 0 or self.grammar is not None
 
     def check_tokens(self, n_vocab: int) -> None:

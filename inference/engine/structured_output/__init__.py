@@ -1,5 +1,5 @@
-"""Grammars that answers are made to match, by llguidance.
+"""Structured output: grammars that answers must match, enforced by llguidance.
 
-``grammars`` makes and checks them from what requests say; ``matcher`` leads
-sequences by them.
+``grammars`` makes grammars from the members of requests and checks them; ``matcher``
+applies them to sequences.
 """

@@ -1,4 +1,4 @@
-"""A grammar's control tokens, as one vocabulary has them: token ids, or text."""
+"""Resolves a grammar's control tokens in a vocabulary: to token ids or to text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NOTHING = '""'
 
 
 def resolve_control_tokens(grammar: Grammar, controls: Mapping[str, int | None]) -> str:
-    """Return the source with rules for its control tokens, as a vocabulary has them.
+    """Return the source with rules for its control tokens in a vocabulary.
 
-    ``controls`` are the ids of control tokens by name; None is one that ends the
-    generation, which a grammar does not name.
+    ``controls`` are the ids of control tokens by name; None is a token that ends the
+    generation, which a grammar must not name.
     """
     if not grammar.control_tokens:
         return grammar.source
@@ -92,7 +92,7 @@ def _open(
 
 
 def _text_without(plain: list[str]) -> str:
-    # A complement alone would also match what is no text, such as control tokens.
+    # A complement alone would also match what is not text, such as control tokens.
     return f"{_ANYTHING} & ~/(?s:.*)({_one_of(plain)})(?s:.*)/"
 
 

@@ -1,8 +1,8 @@
-"""A call on a stack that is deep enough for recursion over a hostile grammar.
+"""Calls a function on a stack that is large enough for any accepted grammar.
 
-llguidance compiles grammars by unbounded recursion. An overflow of the thread's stack
-ends the process, so compiling gets a stack that the largest accepted grammar cannot
-fill. The kernel provides memory only for what is used of it.
+llguidance compiles grammars by unbounded recursion. A stack overflow ends the process,
+so compiling gets a stack that the largest accepted grammar cannot fill. The kernel
+allocates only the pages that are used.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
-#: 10 kB of nested parentheses, the worst case by size, fill 8 MiB.
+#: 10 kB of nested parentheses, the worst case of that size, fill 8 MiB.
 _STACK_BYTES = 256 * 1024 * 1024
 _starting = threading.Lock()
 
 
 def on_deep_stack(function: Callable[[], _T]) -> _T:
-    """Return what the function returns, called in a thread of its own."""
+    """Return the result of the function, called in a thread of its own."""
     results: list[_T] = []
     errors: list[BaseException] = []
 
@@ -31,8 +31,8 @@ def on_deep_stack(function: Callable[[], _T]) -> _T:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="grammar", daemon=True)
-    # The size is one for the process: another thread that starts meanwhile gets
-    # the same, which costs it nothing.
+    # The stack size is one setting for the process: another thread that starts
+    # meanwhile gets the same, which costs it nothing.
     with _starting:
         size = threading.stack_size(_STACK_BYTES)
         try:

@@ -1,8 +1,8 @@
-"""The formats of strings that can be enforced.
+"""The string formats of JSON schemas that can be enforced, as patterns.
 
-Dates and times are ours: llguidance's have a 29th of February in every year and
-seconds that clocks seldom show. They are RFC 3339's, from year 1 on, in capitals.
-The rest is llguidance's.
+Dates and times are our own: llguidance's allow a 29th of February in every year, and
+leap seconds at any time. Ours follow RFC 3339, from year 1 on, in capitals. The rest
+are llguidance's.
 """
 
 from __future__ import annotations

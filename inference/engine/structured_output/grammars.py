@@ -1,4 +1,4 @@
-"""Grammars, made from what requests say and checked before anything runs.
+"""Makes grammars from the members of requests, and checks them before anything runs.
 
 The check needs no model: a grammar is compiled for a vocabulary of single bytes.
 Only special tokens that a grammar names must wait for the model's own.
@@ -28,10 +28,11 @@ from inference.engine.structured_output.json_schema import (
 from inference.engine.structured_output.lark import prepare_lark
 from inference.engine.structured_output.schema_values import SchemaError
 
-#: Of a grammar in GBNF, a regular expression, or all choices together.
+#: The size limit of a GBNF grammar, of a regular expression, and of all choices
+#: together.
 MAX_GRAMMAR_BYTES = 32 * 1024
 MAX_CHOICES = 1_000
-#: Bounds of compiling and of a step: some 100 ms and 15 MB. A grammar that needs more
+#: Limits of compiling and of a step: some 100 ms and 15 MB. A grammar that needs more
 #: ends with an error, whatever is generated.
 LIMITS = LLParserLimits(
     max_items_in_row=2_000,
@@ -42,9 +43,9 @@ LIMITS = LLParserLimits(
     max_grammar_size=200_000,
     verbose_errors=False,
 )
-#: Compiles of parts of a schema while the one at fault is looked for.
+#: The maximum of compilations of a schema's parts while looking for the fault.
 _MAX_TRIALS = 300
-#: Lines of llguidance's messages that show the source, or name what was made here.
+#: Lines of llguidance's messages that quote the source, or name generated rules.
 _EXCERPT = re.compile(r"\^*$|\d+ \||while processing json-schema:")
 _ONE_OF = (
     "no value may match two of the options, and that is only seen where they differ "
@@ -67,7 +68,7 @@ def json_object(param: str = "") -> Grammar:
 
 
 def json_schema(schema: Any, param: str = "") -> Grammar:
-    """Return the grammar of a schema's values. Raises InvalidGrammar."""
+    """Return the grammar of a JSON schema. Raises InvalidGrammar."""
     try:
         prepared = prepare_schema(schema)
     except SchemaError as error:
@@ -81,7 +82,7 @@ def json_schema(schema: Any, param: str = "") -> Grammar:
 
 
 def regex(pattern: str, param: str = "") -> Grammar:
-    """Return the grammar of the texts that match as a whole.
+    """Return the grammar of texts that match a regular expression as a whole.
 
     The syntax is that of Rust's regex crate. Raises InvalidGrammar.
     """
@@ -102,7 +103,7 @@ def choice(texts: list[str], param: str = "") -> Grammar:
 
 
 def gbnf(source: str, param: str = "") -> Grammar:
-    """Return the grammar of a text in GBNF. Raises InvalidGrammar."""
+    """Return the grammar of a GBNF text. Raises InvalidGrammar."""
     _check_size(source)
     try:
         text = _lark_of_gbnf(source)
@@ -113,12 +114,12 @@ def gbnf(source: str, param: str = "") -> Grammar:
 
 
 def lark(source: str, param: str = "") -> Grammar:
-    """Return the grammar of a text in Lark. Raises InvalidGrammar.
+    """Return the grammar of a Lark text. Raises InvalidGrammar.
 
     Schemas in it (``%json {…}``) are prepared like those of ``json_schema``.
     """
     if source.lstrip().startswith("{"):
-        # llguidance would take it for its own JSON, unchecked.
+        # llguidance would parse it as its own JSON, unchecked.
         raise InvalidGrammar("it is no Lark: it begins with '{'")
     try:
         text = prepare_lark(source)
@@ -134,19 +135,19 @@ def lark(source: str, param: str = "") -> Grammar:
 def checked(grammar: Grammar) -> Grammar:
     """Return the grammar if it can be enforced. Raises InvalidGrammar.
 
-    Its control tokens are taken for text: only the worker has the vocabulary.
+    Its control tokens are checked as text: only the worker has the vocabulary.
     """
     _check(resolve_control_tokens(grammar, {}))
     return grammar
 
 
 def compile_grammar(tokenizer: LLTokenizer, source: str) -> LLMatcher:
-    """Return the grammar at its beginning. Raises InvalidGrammar."""
+    """Return the grammar's matcher in its initial state. Raises InvalidGrammar."""
 
     def compiled() -> LLMatcher:
         matcher = LLMatcher(tokenizer, source, log_level=0, limits=LIMITS)
         if not matcher.is_error():
-            # The parser applies its own limits here first.
+            # The parser applies its own limits first.
             matcher.compute_bitmask()
         return matcher
 
@@ -199,7 +200,7 @@ def _schema_grammar(document: dict[str, Any]) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Return llguidance's message in one line, without its excerpts."""
+    """Return llguidance's message as one line, without its excerpts."""
     lines = [line.strip() for line in message.replace("<non-verbose/>", "").split("\n")]
     return " ".join(line for line in lines if not _EXCERPT.match(line))[:500]
 
@@ -208,7 +209,7 @@ def _one_line(message: str) -> str:
 
 
 def _located(prepared: PreparedSchema, error: InvalidGrammar) -> InvalidGrammar:
-    """Return the error with the place of the smallest part that has it."""
+    """Return the error with the path of the smallest part that causes it."""
     trials = iter(range(_MAX_TRIALS))
 
     def fails(body: dict[str, Any]) -> str | None:

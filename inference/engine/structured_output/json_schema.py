@@ -1,9 +1,9 @@
-"""JSON schemas, prepared for llguidance; what cannot be enforced is refused.
+"""Prepares JSON schemas for llguidance; refuses what cannot be enforced.
 
-llguidance ignores keywords that it does not know, and has no bounds for some that it
-does. So each keyword is checked here: it is enforced, is an annotation (a title), or
-is an error that names its place. Older drafts are rewritten as 2020-12, and
-references get plain names.
+llguidance ignores unknown keywords, and does not limit some that it knows. So each
+keyword is checked here: it is enforced, it is an annotation such as a title, or it is
+an error with its path. Older drafts are rewritten as 2020-12, and references get plain
+names.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 128 * 1024
 MAX_SCHEMAS = 2_000
-#: llguidance's parser tracks every one that may come next.
+#: llguidance's parser tracks every property that may come next.
 MAX_OPTIONAL = 400
-#: A number is tested for being a multiple by an automaton of this many states.
+#: An automaton with this many states tests a number for being a multiple.
 MAX_MULTIPLE = 10_000
 MAX_MULTIPLES_TOGETHER = 100_000
 
@@ -61,8 +61,8 @@ _DIALECTS = re.compile(
 _SUBSCHEMA = {"additionalProperties", "items"}
 _SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
 _SUBSCHEMA_MAPS = {"properties", "patternProperties"}
-#: llguidance's options for every schema. Each character has one escape at most, so
-#: that no key can be spelt in two ways; white space is enough to indent, and bounded.
+#: llguidance's options for every schema. Each character has at most one escape, so that
+#: no key can be spelt in two ways; white space is enough to indent, and limited.
 _OPTIONS = {
     "json_allowed_escapes": 'nrbtf\\"',
     "whitespace_pattern": r" |\n{1,2}[ \t]{0,40}",
@@ -70,7 +70,7 @@ _OPTIONS = {
 
 
 class PreparedSchema:
-    """A schema as llguidance takes it; it knows where its parts come from.
+    """A schema for llguidance, with the paths of its parts.
 
     ``places`` has the path of each part, by its identity.
     """
@@ -86,7 +86,7 @@ class PreparedSchema:
         self.places = places
 
     def parts(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the schemas in a schema, and those that it refers to."""
+        """Yield the subschemas of a schema, including those that it refers to."""
         for keyword, value in body.items():
             if keyword == "$ref":
                 yield from _objects([self.definitions[_definition(value)]])
@@ -98,7 +98,7 @@ class PreparedSchema:
                 yield from _objects(value.values())
 
     def document(self, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the schema, or a part of it, as a document of its own."""
+        """Return the schema, or a part of it, as a self-contained document."""
         return {
             "x-guidance": _OPTIONS,
             "$defs": self.definitions,
@@ -107,7 +107,7 @@ class PreparedSchema:
 
 
 def prepare_schema(schema: Any) -> PreparedSchema:
-    """Return the schema, prepared. Raises SchemaError."""
+    """Return the prepared schema. Raises SchemaError."""
     return _Preparation(schema).prepared()
 
 
@@ -184,7 +184,7 @@ class _Preparation:
     def _keyword(
         self, out: dict[str, Any], keyword: str, value: Any, path: str, depth: int
     ) -> None:
-        """Write one keyword into ``out``, or refuse it."""
+        """Write one keyword to ``out``, or refuse it."""
         if keyword in _SUBSCHEMA:
             out[keyword] = self._schema(value, path, depth + 1)
         elif keyword in _SUBSCHEMA_LISTS:
@@ -261,9 +261,9 @@ class _Preparation:
     # References ---------------------------------------------------------------
 
     def _option(self, option: Any, path: str, depth: int) -> Any:
-        """Return an option of oneOf: what it refers to, not the reference.
+        """Return an option of oneOf with its reference resolved.
 
-        Only then can llguidance see that no value matches two of them.
+        Only then llguidance can see that no value matches two options.
         """
         plain = {"$ref", *_ANNOTATIONS}
         if not (isinstance(option, dict) and "$ref" in option and plain >= set(option)):
@@ -278,7 +278,7 @@ class _Preparation:
         return inlined
 
     def _name(self, reference: Any, path: str) -> str:
-        """Return the name under which a reference's target is a definition."""
+        """Return the name of the definition that a reference's target becomes."""
         pointer = _pointer(reference, path)
         if pointer not in self._names:
             self._names[pointer] = str(len(self._names))
@@ -301,11 +301,11 @@ class _Preparation:
 
 
 def _ending(definitions: dict[str, Any]) -> set[str]:
-    """Return the definitions that some finite value may match."""
+    """Return the definitions that a finite value can match."""
     ending: set[str] = set()
     before = -1
     while before != (before := len(ending)):
-        # What is referred to mostly comes after what refers to it.
+        # A definition mostly comes after those that refer to it.
         for name, body in reversed(definitions.items()):
             if _ends(body, ending):
                 ending.add(name)
@@ -313,7 +313,7 @@ def _ending(definitions: dict[str, Any]) -> set[str]:
 
 
 def _ends(schema: Any, ending: set[str]) -> bool:
-    """Whether a finite value may match, if one does each definition of ``ending``."""
+    """Whether a finite value can match, given the definitions in ``ending``."""
 
     def ends(schema: Any) -> bool:
         return _ends(schema, ending)
@@ -345,7 +345,7 @@ def _objects(schemas: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def _definition(reference: str) -> str:
-    """Return the name of the definition that a prepared reference is to."""
+    """Return the name of the definition that a prepared reference points to."""
     return reference.removeprefix("#/$defs/")
 
 

@@ -1,7 +1,7 @@
-"""Lark from requests: what llguidance would ignore is refused.
+"""Prepares Lark grammars from requests; refuses what llguidance would ignore.
 
-That is options that it does not know, and temperatures of rules. Schemas inside
-(``%json {…}``) are prepared like any other.
+That is unknown options, and temperatures of rules. Schemas inside (``%json {…}``) are
+prepared like any other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def prepare_lark(source: str) -> str:
-    """Return the grammar, prepared. Raises GrammarSyntaxError or SchemaError."""
+    """Return the prepared grammar. Raises GrammarSyntaxError or SchemaError."""
     texts: list[str] = []
     schemas: list[str] = []
     at = 0

@@ -1,4 +1,4 @@
-"""Grammars on a vocabulary: which tokens may come next in each sequence."""
+"""Applies grammars to sequences: which tokens of a vocabulary may come next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from inference.engine.structured_output.grammar import Grammar
 
-#: Compiled grammars that are cached, each with the lexer states of its sequences:
+#: How many compiled grammars are cached, each with the lexer states of its sequences:
 #: usually less than a megabyte, at most some 15.
 MAX_COMPILED = 32
 #: Most masks take microseconds; a second thread helps where one takes longer.
@@ -32,12 +32,12 @@ _MASK_THREADS = 2
 
 
 class GrammarCompiler:
-    """The compiled grammars of one vocabulary. Safe to use from any thread."""
+    """Compiles grammars for one vocabulary, and caches them. Any thread may use it."""
 
     def __init__(
         self, tokenizer: LLTokenizer, controls: Mapping[str, int | None] | None = None
     ) -> None:
-        """``controls`` are the ids of control tokens by name, None those that end."""
+        """``controls`` are the ids of control tokens by name, None for end tokens."""
         self._tokenizer = tokenizer
         self._controls = controls or {}
         self._compiled: OrderedDict[object, LLMatcher] = OrderedDict()
@@ -64,7 +64,7 @@ class GrammarCompiler:
 
     def _compiled_once(self, grammar: Grammar) -> LLMatcher:
         key = _key(grammar)
-        # One at a time: sequences with the same grammar come together.
+        # One at a time: sequences with the same grammar often arrive together.
         with self._lock:
             matcher = self._compiled.get(key)
             if matcher is None:
@@ -86,21 +86,21 @@ class GrammarCompiler:
             ) from None
 
     def _forget(self, grammar: Grammar) -> None:
-        """Drop a grammar whose shared states are full or broken."""
+        """Drop a grammar whose shared state is full or broken."""
         with self._lock:
             self._compiled.pop(_key(grammar), None)
 
 
 def _key(grammar: Grammar) -> object:
-    """Return what is the same for two grammars that compile alike."""
+    """Return a key that is equal for grammars that compile alike."""
     return grammar.source, grammar.control_tokens
 
 
 class GrammarMatcher:
-    """The state of one sequence in its grammar.
+    """The position of one sequence in its grammar.
 
-    After a token the next mask is computed in another thread, while the model
-    computes the next logits. Everything else belongs to one thread, the engine's.
+    After a token another thread computes the next mask, while the model computes the
+    next logits. Everything else runs on the engine thread.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class GrammarMatcher:
         self._on_error = on_error
         self._mask = np.zeros((n_vocab + 31) // 32, np.uint32)
         self._computing: Future[None] | None = None
-        #: Whether nothing but the end may follow.
+        #: Whether only the end may follow.
         self.is_done = False
         if output and not self._state.consume_tokens(list(output)):
             raise self._failed()
         self._advance()
 
     def mask(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Ban in place every token that may not come next; return which may.
+        """Ban in place every token that may not come next; return the allowed ones.
 
         Raises GrammarError.
         """
@@ -141,15 +141,15 @@ class GrammarMatcher:
         return allowed
 
     def accept(self, token: int) -> None:
-        """Go on by a token. Raises GrammarError if it may not come here."""
+        """Accept a token. Raises GrammarError if the grammar does not allow it here."""
         if self._consume(token):
             self._advance()
 
     def accept_with_forced(self, token: int) -> list[int]:
-        """Go on by a token and by those that the grammar forces after it; return these.
+        """Accept a token and those that the grammar forces after it; return the latter.
 
-        Where the mask has one token nothing is sampled (llguidance's "fast-forward
-        tokens"). Raises GrammarError if the token may not come here.
+        Forced tokens are not sampled (llguidance's "fast-forward tokens"). Raises
+        GrammarError if the token may not come here.
         """
         if not self._consume(token):
             return []
@@ -160,7 +160,7 @@ class GrammarMatcher:
         return forced
 
     def _consume(self, token: int) -> bool:
-        """Go on by a token; return whether something may follow."""
+        """Accept a token; return whether something may follow."""
         self._wait()
         if not self._state.consume_token(token):
             raise self._failed()
@@ -168,7 +168,7 @@ class GrammarMatcher:
         return not self.is_done
 
     def close(self) -> None:
-        """Wait until no other thread works for it. Idempotent."""
+        """Wait until no other thread works on it. Idempotent."""
         if self._computing is not None and not self._computing.cancel():
             self._computing.exception()
 
@@ -177,17 +177,17 @@ class GrammarMatcher:
         self._computing = self._pool.submit(self._compute_mask)
 
     def _compute_mask(self) -> None:
-        # Drops the GIL. Where only the end may follow, or something is wrong, the
-        # mask has the end tokens.
+        # Releases the GIL. If only the end may follow, or after an error, the mask has
+        # the end tokens.
         mask = self._mask
         self._state.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
 
     def _wait(self) -> None:
-        """Have the mask. Raises GrammarError if there is none."""
+        """Wait for the mask. Raises GrammarError if there is none."""
         computing, self._computing = self._computing, None
         error: BaseException | None = None
         if computing is not None:
-            # Where the other threads have not come to it, waiting takes longer.
+            # If no other thread has started on it, waiting would take longer.
             if computing.cancel():
                 self._compute_mask()
             else:

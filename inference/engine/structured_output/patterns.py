@@ -1,8 +1,8 @@
-"""Regular expressions of JSON schemas, spelt as llguidance's engine reads them.
+"""Translates the regular expressions of JSON schemas for llguidance's engine.
 
-Schemas have those of ECMA-262. The engine is Rust's, in whose classes of
-characters ``[``, ``&&``, ``--`` and ``~~`` mean something, and which knows no empty
-class. What Rust has not at all (look-around, back references) it refuses itself.
+Schemas use ECMA-262's syntax. The engine is Rust's, where ``[``, ``&&``, ``--`` and
+``~~`` have a meaning in character classes, and where empty classes are errors. The
+engine itself refuses what it does not support: look-around and back references.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CLASS_PARTS = re.compile(r"\\.|(?P<special>(?<=-)-|[\[&~])", re.DOTALL)
 
 
 def rust_pattern(pattern: str) -> str:
-    """Return the pattern with the same meaning for Rust's engine."""
+    """Return the pattern with the same meaning in Rust's syntax."""
     return _PARTS.sub(_part, pattern)
 
 

@@ -1,4 +1,4 @@
-"""The values of JSON schema's keywords, checked one by one."""
+"""Checks the values of JSON schema's keywords, one by one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COUNTS = {
 }
 BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _MAX_COUNT = 10**9
-#: Control characters that JSON has no short escape for.
+#: Control characters without a short escape in JSON.
 _UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
-#: llguidance computes with doubles, which are exact up to here.
+#: llguidance uses doubles, which are exact up to this integer.
 _MAX_EXACT = 2**53
 
 
@@ -44,7 +44,7 @@ def modern_keywords(schema: dict[str, Any], path: str) -> dict[str, Any]:
                 raise SchemaError("it cannot be a list beside 'prefixItems'", path)
             modern["prefixItems"] = value
         elif keyword == "additionalItems":
-            # Without a list of items it has no effect.
+            # It has no effect without a list of items.
             if isinstance(schema.get("items"), list):
                 modern["items"] = value
         elif keyword in ("exclusiveMinimum", "exclusiveMaximum") and value is True:
@@ -59,7 +59,7 @@ def modern_keywords(schema: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def plain_value(keyword: str, value: Any, path: str) -> Any:
-    """Return the value of a keyword without schemas in it."""
+    """Return the value of a keyword that contains no schemas."""
     if keyword == "type":
         names = value if isinstance(value, list) else [value]
         if not names or any(name not in TYPES for name in names):
@@ -91,7 +91,7 @@ def plain_value(keyword: str, value: Any, path: str) -> Any:
 
 
 def _literal(value: Any, path: str, depth: int) -> Any:
-    """Return a constant whose numbers and depth are within bounds."""
+    """Return a constant whose numbers and depth are within the limits."""
     if depth > MAX_DEPTH:
         raise SchemaError(f"it is nested deeper than {MAX_DEPTH}", path)
     if isinstance(value, list):
@@ -116,13 +116,13 @@ def exact_number(value: Any, path: str) -> Any:
 
 
 def expect(value: Any, kind: type, name: str, path: str) -> None:
-    """Raise SchemaError unless the value is of this kind."""
+    """Raise SchemaError unless the value is of this type."""
     if not isinstance(value, kind):
         raise SchemaError(f"it must be {name}", path)
 
 
 def nonempty(value: Any, path: str) -> list[Any]:
-    """Return a list that has something in it. Raises SchemaError."""
+    """Return a list that is not empty. Raises SchemaError."""
     if not isinstance(value, list) or not value:
         raise SchemaError("it must be an array that is not empty", path)
     return value

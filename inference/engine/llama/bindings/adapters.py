@@ -1,4 +1,4 @@
-"""LoRA adapters in llama.cpp: loaded beside a model, applied to its context."""
+"""Loads LoRA adapters beside a model, and applies them to its contexts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class LlamaAdapters:
-    """A model's adapters, freed with it, and those that each context applies."""
+    """A model's adapters, freed with it, and which of them each context applies."""
 
     def __init__(self, model: Any, files: Iterable[AdapterFile], log: LlamaLog) -> None:
         """Load the adapters. Raises ModelLoadError."""
         self._loaded: dict[str, Any] = {}
-        #: By context; a new one applies none.
+        #: By context; a new context applies none.
         self._applied: dict[Any, Adapters] = {}
         for file in files:
             adapter = llama_cpp.llama_adapter_lora_init(model, file.path.encode())
@@ -33,11 +33,11 @@ class LlamaAdapters:
             self._loaded[file.name] = adapter
 
     def forget_contexts(self) -> None:
-        """Take note that the contexts are freed; new ones apply none."""
+        """Note that the contexts are freed; new ones apply none."""
         self._applied.clear()
 
     def apply(self, context: Any, adapters: Adapters) -> None:
-        """Make a context compute its next batches with these adapters alone."""
+        """Make a context compute its next batches with exactly these adapters."""
         if adapters == self._applied.get(context, ()):
             return
         count = len(adapters)

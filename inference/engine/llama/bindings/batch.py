@@ -1,4 +1,4 @@
-"""llama.cpp's batch: which tokens of which sequences are computed together."""
+"""A llama.cpp batch: the tokens that are computed together, and their sequences."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Batch:
     """Room for ``size`` tokens, each of one sequence.
 
-    The columns are NumPy views of llama.cpp's own arrays: a piece of a prompt is
-    written at once, where ctypes would write five numbers for each token.
+    The columns are NumPy views of llama.cpp's own arrays: a prefill chunk is written at
+    once, where ctypes would write five numbers for each token.
     """
 
     def __init__(self, size: int) -> None:
@@ -25,7 +25,7 @@ class Batch:
         self._tokens = _column(self.raw.token, size)
         self._positions = _column(self.raw.pos, size)
         self._outputs = _column(self.raw.logits, size)
-        #: Of each token the array of its sequences, which has one place.
+        #: Each token's array of sequences, which has one entry.
         self._slots = [self.raw.seq_id[index] for index in range(size)]
         _column(self.raw.n_seq_id, size)[:] = 1
 
@@ -41,13 +41,13 @@ class Batch:
     ) -> int:
         """Add tokens of a sequence for the positions from ``start`` on.
 
-        The last ``outputs`` of them have their results computed. Returns where they end
-        in the batch.
+        Logits are computed for the last ``outputs`` of them. Returns the end of the
+        tokens in the batch.
         """
         begin, count = self.raw.n_tokens, len(tokens)
         end: int = begin + count
         if count == 1:
-            # Nearly all of a step that decodes; slices would take three times as long.
+            # The usual case of a decode; slices would take three times as long.
             self._tokens[begin] = tokens[0]
             self._positions[begin] = start
             self._outputs[begin] = outputs

@@ -1,4 +1,4 @@
-"""What this build of llama.cpp must not do on this processor."""
+"""Detects a bug of this llama.cpp build on this processor."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ logger = logging.getLogger(__name__)
 
 
 def has_broken_amx() -> bool:
-    """Whether this build would run weights through llama.cpp's AMX kernels.
+    """Whether this build would use llama.cpp's AMX kernels, which crash.
 
-    They load their tile configuration from a stack slot that GCC leaves
-    uninitialised, and the process dies of SIGSEGV in its first decode
-    (ggml-org/llama.cpp#26954). Without the extra buffer types the weights stay
-    with the other kernels: slower, but alive.
+    They load their tile configuration from a stack slot that GCC leaves uninitialised,
+    and the process dies with SIGSEGV in its first decode (ggml-org/llama.cpp#26954).
+    Without the extra buffer types the weights stay with the other kernels: slower, but
+    alive.
     """
     if b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info():
         return False

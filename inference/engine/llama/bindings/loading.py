@@ -1,4 +1,4 @@
-"""From an EngineConfig to a llama.cpp model and a context."""
+"""Makes a llama.cpp model and a context from an EngineConfig."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _SPLIT_MODES = {
     "layer": llama_cpp.LLAMA_SPLIT_MODE_LAYER,
     "row": llama_cpp.LLAMA_SPLIT_MODE_ROW,
 }
-#: By whether the file is mapped, and whether its memory is locked. AUTO maps it
-#: unless a GPU cannot have that.
+#: llama.cpp's modes, by whether the file is mapped, and whether its memory is locked.
+#: AUTO maps it unless a GPU cannot use mapped weights.
 _LOAD_MODES = {
     (True, False): llama_cpp.LLAMA_LOAD_MODE_AUTO,
     (True, True): llama_cpp.LLAMA_LOAD_MODE_MMAP_MLOCK,
@@ -74,7 +74,7 @@ def load_model(
     params.n_gpu_layers = config.n_gpu_layers
     params.split_mode = _SPLIT_MODES[config.split_mode]
     params.main_gpu = config.main_gpu
-    # C reads as many numbers as there are GPUs; one with 0 gets no layers.
+    # C reads one number per GPU; a GPU with 0 gets no layers.
     split = (ctypes.c_float * llama_cpp.llama_max_devices())(*config.tensor_split)
     params.tensor_split = split
     params.load_mode = _LOAD_MODES[config.use_mmap, config.use_mlock]
@@ -96,7 +96,7 @@ def load_model(
 
 
 def _check_mlock(config: EngineConfig) -> None:
-    """Raise ModelLoadError where llama.cpp would only warn."""
+    """Raise ModelLoadError where llama.cpp only warns."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     needed = sum(Path(path).stat().st_size for path in config.paths)
     if allowed != resource.RLIM_INFINITY and allowed < needed:
@@ -138,7 +138,7 @@ def make_context(
 
 
 def prefill_tile(config: EngineConfig) -> int:
-    """Return how many tokens of a sequence make attention fast; 1 if any do."""
+    """Return from how many tokens of a sequence attention is fast; 1 if always."""
     is_tiled = (
         config.flash_attention != "off"
         and config.cache_type_v == config.cache_type_k
@@ -148,5 +148,5 @@ def prefill_tile(config: EngineConfig) -> int:
 
 
 def is_on_cpu(config: EngineConfig) -> bool:
-    """Whether no GPU takes part."""
+    """Whether no GPU is used."""
     return config.n_gpu_layers == 0 or not llama_cpp.llama_supports_gpu_offload()

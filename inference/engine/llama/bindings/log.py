@@ -1,4 +1,4 @@
-"""llama.cpp's log, kept for error messages."""
+"""Keeps llama.cpp's log for error messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import llama_cpp
 
 _LOG_WARN = 3
 _LOG_CONT = 5
-#: Lines of llama.cpp's log that an error may quote.
+#: How many lines of llama.cpp's log an error may quote.
 _LOG_LINES = 6
 
 
@@ -26,8 +26,8 @@ class LlamaLog:
         self._callback = llama_cpp.llama_log_callback(self._take)
 
     def install(self) -> None:
-        """Take over llama.cpp's log, which is one for the process."""
-        # C calls it until another is installed, whoever has made this one.
+        """Take over llama.cpp's log, of which there is one per process."""
+        # C calls it until another one is installed, whichever instance made it.
         LlamaLog._installed = self
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
 

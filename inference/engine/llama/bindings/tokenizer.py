@@ -1,4 +1,4 @@
-"""A model's vocabulary."""
+"""Tokenizes and detokenizes with a model's vocabulary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LlamaTokenizer:
             if llama_cpp.llama_vocab_is_eog(self.vocab, token)
         )
         self._ends = frozenset(self.ends)
-        #: Tokens that the model's file says must not be sampled.
+        #: Tokens that must not be sampled, according to the model's file.
         self.suppressed = self._read_suppressed()
         #: The tokens for infilling, if the vocabulary has them.
         self.infill = self._read_infill()
@@ -33,13 +33,13 @@ class LlamaTokenizer:
     def tokenize(
         self, text: str, *, special: bool, parse_special: bool = True
     ) -> list[int]:
-        """Return the tokens; ``special`` puts BOS, EOS and SEP where the model wants.
+        """Return the tokens; ``special`` adds BOS, EOS and SEP as the model requires.
 
-        With ``parse_special`` a control token that the text spells out becomes that
-        token: chat templates write theirs that way.
+        With ``parse_special`` the text of a control token becomes that token: chat
+        templates write control tokens as text.
         """
         data = text.encode("utf-8", "replace")
-        # A space is up to three tokens where the vocabulary has none for it.
+        # Without a token for it, a space takes up to three tokens.
         size = 3 * len(data) + 8
         buffer = (llama_cpp.llama_token * size)()
         count = llama_cpp.llama_tokenize(
@@ -50,7 +50,7 @@ class LlamaTokenizer:
         return buffer[:count]  # type: ignore[no-any-return]
 
     def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of tokens, of control tokens their names.
+        """Return the text of tokens; a control token's is its name.
 
         An incomplete character becomes U+FFFD.
         """

@@ -1,4 +1,4 @@
-"""DRY samplers, made ahead: a new one compares its breakers with all tokens."""
+"""Prepares DRY samplers: a new one compares its breakers with all tokens."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import llama_cpp
 
-#: Prototypes that are kept. One of eight breakers may take ten megabytes.
+#: How many prototypes are kept. One with eight breakers may take ten megabytes.
 _KEPT = 8
 
 
 class DrySamplers:
-    """Copies of samplers that were made once. Thread-safe.
+    """Makes DRY samplers by copying prototypes. Thread-safe.
 
-    Making one takes ten milliseconds to seconds, for which a step would wait; copying
-    it takes less than a millisecond.
+    Making one takes ten milliseconds to seconds, which would delay a step; copying it
+    takes less than a millisecond.
     """
 
     def __init__(self, vocab: Any) -> None:
@@ -26,12 +26,12 @@ class DrySamplers:
         self._prototypes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     def prepare(self, arguments: tuple[Any, ...]) -> None:
-        """Make the sampler with these arguments of a SamplerStep, to be copied."""
+        """Make the prototype with these arguments of a SamplerStep."""
         with self._lock:
             if arguments in self._prototypes:
                 self._prototypes.move_to_end(arguments)
                 return
-        # Not under the lock: the engine thread copies others meanwhile.
+        # Without the lock: the engine thread copies others meanwhile.
         prototype = self._make(arguments)
         with self._lock:
             unwanted = self._prototypes.pop(arguments, None)

@@ -1,4 +1,4 @@
-"""llguidance on the vocabulary of a llama.cpp model."""
+"""Makes llguidance's compiler for the vocabulary of a llama.cpp model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from inference.engine.structured_output.matcher import GrammarCompiler
 if TYPE_CHECKING:
     from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
-#: toktrie takes a token that begins with this byte for a special one.
+#: toktrie treats a token that begins with this byte as special.
 _SPECIAL = b"\xff"
 
 
 def grammar_compiler(tokenizer: LlamaTokenizer) -> GrammarCompiler:
     """Return the compiler for a vocabulary. Takes about a second for a large one.
 
-    A token is the bytes that clients get of it. A token without any is special: only
-    a grammar that names it allows it.
+    A token's bytes are those that clients get. A token without bytes is special: it is
+    allowed only where a grammar names it.
     """
     tokens = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
     special = {

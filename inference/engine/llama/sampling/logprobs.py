@@ -1,4 +1,4 @@
-"""Logarithms of probabilities, from a row of logits."""
+"""Computes logprobs from a row of logits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the logarithms of the probabilities; computed in 64 bits."""
+    """Return the logprobs; computed in 64 bits."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max()
     shifted -= np.log(np.exp(shifted).sum())
@@ -19,10 +19,10 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def likeliest(logprobs: NDArray[np.float64], count: int) -> list[int]:
-    """Return the ids of the likeliest tokens, best first, the lower id of equals."""
+    """Return the ids of the most likely tokens, best first; of equals the lower id."""
     if not count:
         return []
-    # Of tokens that equal the last of the best, those with the lowest ids count.
+    # Of tokens equal to the last one, those with the lowest ids count.
     least = np.partition(logprobs, -count)[-count]
     ids = np.flatnonzero(logprobs >= least)
     ids = ids[np.argsort(-logprobs[ids], kind="stable")][:count]

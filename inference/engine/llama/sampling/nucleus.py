@@ -1,4 +1,4 @@
-"""top-p over a whole vocabulary, in vector instructions."""
+"""Computes top-p over a whole vocabulary with vector instructions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def nucleus(logits: NDArray[np.float32], p: float) -> NDArray[np.intp]:
-    """Return the fewest tokens that have the probability ``p``, likeliest first.
+    """Return the fewest tokens with total probability ``p``, most likely first.
 
-    The same tokens that llama.cpp's top-p keeps, in a fifth of the time: NumPy
+    These are the tokens that llama.cpp's top-p keeps, in a fifth of the time: NumPy
     computes the exponentials in vector instructions.
     """
     odds = np.exp(logits - logits.max())
     total = float(odds.sum())
-    # All tokens below this together are no more than what top-p drops.
+    # All tokens below this together have less than what top-p drops.
     least = (1 - p) * total / len(odds)
     ids = np.flatnonzero(odds >= least)
     ids = ids[np.argsort(-odds[ids], kind="stable")]

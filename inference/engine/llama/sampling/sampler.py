@@ -1,4 +1,4 @@
-"""The sampler of one sequence."""
+"""Samples the tokens of one sequence."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 class SequenceSampler:
     """Chooses the tokens of one sequence from the logits of a step.
 
-    llama.cpp's chain does it, with two short cuts: greedy sampling does without it,
-    and a top-p that comes first passes on only the few tokens that it leaves. Biases
-    are added to the logits in place.
+    It runs llama.cpp's sampler chain, with two shortcuts: greedy sampling needs no
+    chain, and a top-p that comes first passes on only the few tokens that it keeps.
+    Biases are added to the logits in place.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class SequenceSampler:
     ) -> None:
         """Build the chain; it has seen ``output``, the tokens generated so far.
 
-        With a seed it goes on as if it had drawn them itself; mirostat and
-        adaptive-p start again, and XTC draws as if it had always had a choice.
-        A grammar that the output does not match raises when a token is sampled.
+        With a seed it continues as if it had sampled them itself; mirostat and
+        adaptive-p start again, and XTC draws as if it had always had a choice. If the
+        output does not match the grammar, sampling the next token raises.
         """
         self._tokenizer = tokenizer = cache.tokenizer
         self._params = params
@@ -67,12 +67,12 @@ class SequenceSampler:
         self._left_to_min = max(params.min_tokens - len(output), 0)
         self._logprobs: NDArray[np.float64] | None = None
         #: The tokens that the grammar forces after the newest sampled one. Always empty
-        #: where the logits of each token are asked for, or some tokens are banned.
+        #: if each token needs logits, or some tokens are banned.
         self.forced: list[int] = []
         self._takes_forced = (
             params.logprobs is None and not np.isneginf(self._biases).any()
         )
-        #: Whether sampling returns a token and nothing else, and cannot fail.
+        #: Whether sampling returns just one token and cannot fail.
         self.is_plain = params.grammar is None and params.logprobs is None
         self._row = ctypes.c_float * tokenizer.n_vocab
         steps = sampler_steps(params, n_vocab=tokenizer.n_vocab, n_ctx=n_ctx)
@@ -102,7 +102,7 @@ class SequenceSampler:
     def sample(self, context: Any, index: int) -> int:
         """Return the token that follows the batch's token ``index``, and accept it.
 
-        ``forced`` then has those that the grammar forces after it, accepted as well.
+        ``forced`` then has the tokens that the grammar forces after it, also accepted.
         Raises EngineError if the grammar allows no token, or could not be compiled.
         """
         if self._error is not None:
@@ -130,7 +130,7 @@ class SequenceSampler:
             self.take(each)
 
     def _sample(self, logits: NDArray[np.float32], context: Any, index: int) -> int:
-        """Return a token that may come. Raises GrammarError if there is none."""
+        """Return an allowed token. Raises GrammarError if there is none."""
         allowed = None if self._matcher is None else self._matcher.mask(logits)
         if len(self._biased):
             logits[self._biased] += self._biases
@@ -143,7 +143,7 @@ class SequenceSampler:
         return token
 
     def _watch(self, token: int) -> None:
-        """Count a token towards the thinking budget."""
+        """Count a token for the thinking budget."""
         if self._thinking is not None:
             self._thinking.accept(self._tokenizer.spelling(token))
 
@@ -176,26 +176,26 @@ class SequenceSampler:
         self._watch(token)
 
     def _draw(self) -> None:
-        """Draw the random numbers of a token, whichever it is."""
+        """Draw the random numbers of one token, as the chain would."""
         for sampler in self._drawing:
-            # Of two candidates each draws one, as it does of many.
+            # With two candidates each sampler draws one number, as it does with many.
             candidates = np.zeros(2, _CANDIDATE)
             array = _token_data_array(candidates, is_sorted=False)
             llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
 
     def logprobs_of(self, token: int) -> TokenLogprobs | None:
-        """Return the sampled token's probability, if the request wants it."""
+        """Return the sampled token's logprob, if requested."""
         if self._logprobs is None or self._params.logprobs is None:
             return None
         return self._describe(self._logprobs, token, self._params.logprobs)
 
     def prompt_logprobs_of(self, context: Any, index: int, token: int) -> TokenLogprobs:
-        """Return how likely a prompt's token was after the batch's ``index``."""
+        """Return the logprob of a prompt's token, after the batch's token ``index``."""
         logprobs = log_softmax(self._logits(context, index))
         return self._describe(logprobs, token, self._params.prompt_logprobs or 0)
 
     def first_of_prompt(self, token: int) -> TokenLogprobs:
-        """Return a prompt's first token; its probability is given as 1."""
+        """Return the first token of a prompt; its probability is given as 1."""
         return TokenLogprobs(TokenLogprob(token, self._tokenizer.spelling(token), 0.0))
 
     def close(self) -> None:
@@ -205,13 +205,14 @@ class SequenceSampler:
         llama_cpp.llama_sampler_free(self._chain)
 
     def _logits(self, context: Any, index: int) -> NDArray[np.float32]:
-        """Return the logits after the batch's token ``index``, as llama.cpp has them.
+        """Return the logits after the batch's token ``index``: llama.cpp's own memory.
 
-        What is written there is what its samplers see.
+        Its samplers see what is written there.
         """
         pointer = llama_cpp.llama_get_logits_ith(context, index)
         address = ctypes.addressof(pointer.contents)
-        # numpy.ctypeslib.as_array makes a new type each time, which takes longer.
+        # Because numpy.ctypeslib.as_array makes a new type each time, which takes
+        # longer.
         row: Any = self._row.from_address(address)
         return np.frombuffer(row, np.float32)
 
@@ -222,7 +223,7 @@ class SequenceSampler:
         *,
         is_sorted: bool = True,
     ) -> int:
-        """Return one of these tokens; ``is_sorted`` with the likeliest first."""
+        """Sample one of these tokens; ``is_sorted`` if the most likely is first."""
         candidates = np.zeros(len(tokens), _CANDIDATE)
         candidates["id"] = tokens
         candidates["logit"] = logits[tokens]
@@ -246,7 +247,7 @@ class SequenceSampler:
 def _biases(
     params: SamplingParams, tokenizer: LlamaTokenizer
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the tokens whose logits change, each once, and by how much."""
+    """Return the tokens whose logits change, once each, with summed biases."""
     total: dict[int, float] = dict.fromkeys(tokenizer.suppressed, BAN)
     if params.ignore_eos:
         total |= dict.fromkeys(tokenizer.ends, BAN)

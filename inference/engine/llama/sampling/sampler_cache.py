@@ -1,4 +1,4 @@
-"""What the samplers of one vocabulary share, because it takes long to make."""
+"""Caches what the samplers of one vocabulary share and what is slow to make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SamplerCache:
-    """DRY samplers and compiled grammars of one vocabulary. Thread-safe."""
+    """The DRY samplers and compiled grammars of one vocabulary. Thread-safe."""
 
     def __init__(self, tokenizer: LlamaTokenizer) -> None:
         self.tokenizer = tokenizer
@@ -28,7 +28,7 @@ class SamplerCache:
         return grammar_compiler(self.tokenizer)
 
     def prepare(self, params: SamplingParams, *, n_ctx: int) -> None:
-        """Make ahead what takes long in making a sampler. On any thread.
+        """Prepare the slow parts of making a sampler. Any thread may call it.
 
         Raises InvalidRequest if the grammar names a token that the vocabulary lacks.
         """

@@ -1,8 +1,8 @@
-"""Expressions over characters, of which grammars are made.
+"""Expressions over characters, the building blocks of grammars.
 
-An expression without a reference to a recursive rule is regular. For those there
-are derivatives (Brzozowski, Derivatives of Regular Expressions, 1964): what is
-left of an expression after a character.
+An expression without a reference to a recursive rule is regular, and has derivatives
+(Brzozowski, Derivatives of Regular Expressions, 1964): what remains of it after a
+character.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ _SURROGATES = (0xD800, 0xDFFF)
 
 @dataclass(frozen=True, slots=True)
 class Chars:
-    """One character out of these ranges, which are sorted and apart."""
+    """One character from these ranges, which are sorted and disjoint."""
 
     ranges: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Another rule."""
+    """A reference to a rule."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seq:
-    """One after the other; of no items, the empty text."""
+    """A sequence of items; without items, the empty text."""
 
     items: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alt:
-    """One of these; of no options, nothing at all."""
+    """A choice of options; without options, it matches nothing."""
 
     options: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """From ``low`` to ``high`` times; ``high`` None is without end."""
+    """A repetition, ``low`` to ``high`` times; ``high`` None is unlimited."""
 
     item: Expression
     low: int
@@ -58,7 +58,7 @@ NOTHING = Alt(())
 
 
 def chars(ranges: list[tuple[int, int]], *, negated: bool = False) -> Chars:
-    """Return the characters of these ranges, or all others; surrogates are none."""
+    """Return the characters in these ranges, or all others; never surrogates."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted([*ranges, _SURROGATES] if negated else ranges):
         if merged and low <= merged[-1][1] + 1:
@@ -80,7 +80,7 @@ def text(value: str) -> Expression:
 
 
 def sequence(items: list[Expression]) -> Expression:
-    """Return one after the other, in its simplest form."""
+    """Return a sequence of expressions, simplified."""
     flat: list[Expression] = []
     for item in items:
         if item == NOTHING:
@@ -90,7 +90,7 @@ def sequence(items: list[Expression]) -> Expression:
 
 
 def either(options: list[Expression]) -> Expression:
-    """Return a choice, in its simplest form."""
+    """Return a choice of expressions, simplified."""
     flat: dict[Expression, None] = {}
     for option in options:
         of = option.options if isinstance(option, Alt) else (option,)
@@ -99,14 +99,14 @@ def either(options: list[Expression]) -> Expression:
 
 
 def repeat(item: Expression, low: int, high: int | None) -> Expression:
-    """Return a repetition, in its simplest form."""
+    """Return a repetition, simplified."""
     if high == 0 or item == EMPTY:
         return EMPTY
     return item if low == high == 1 else Repeat(item, low, high)
 
 
 def overlap(left: frozenset[Chars], right: frozenset[Chars]) -> bool:
-    """Whether some character is in a set of both sides."""
+    """Whether a character is in a set of both sides."""
     return any(
         low <= other_high and other_low <= high
         for one in left
@@ -117,7 +117,7 @@ def overlap(left: frozenset[Chars], right: frozenset[Chars]) -> bool:
 
 
 class Derivatives:
-    """What regular expressions begin with, and what is left after a character."""
+    """Computes what regular expressions begin with, and what a character leaves."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -139,7 +139,7 @@ class Derivatives:
                 return low == 0 or self.is_nullable(item)
 
     def first(self, expression: Expression) -> frozenset[Chars]:
-        """Return the sets of characters that a match can begin with."""
+        """Return the sets of characters with which a match can begin."""
         found = self._first.get(expression)
         if found is None:
             found = self._first[expression] = self._find_first(expression)
@@ -164,7 +164,7 @@ class Derivatives:
                 return found
 
     def after(self, expression: Expression, char: int) -> Expression:
-        """Return what may follow ``char`` at the beginning of a match."""
+        """Return what remains of a match after ``char``."""
         found = self._after.get((expression, char))
         if found is None:
             found = self._take(expression, char)

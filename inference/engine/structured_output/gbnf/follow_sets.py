@@ -1,4 +1,4 @@
-"""A grammar over lexemes, and the FOLLOW set of each: what may come after it.
+"""Computes the FOLLOW set of each lexeme of a grammar: what may come after it.
 
 Aho, Lam, Sethi, Ullman: Compilers (2nd edition, 2006), section 4.4.2, with sets of
 characters instead of terminals.
@@ -27,21 +27,21 @@ class Lexeme:
 
 
 class Concatenation:
-    """Nodes, one after the other."""
+    """A sequence of nodes."""
 
     def __init__(self, items: tuple[Node, ...]) -> None:
         self.items = items
 
 
 class Alternation:
-    """One of these nodes."""
+    """A choice of nodes."""
 
     def __init__(self, options: tuple[Node, ...]) -> None:
         self.options = options
 
 
 class Repetition:
-    """A node, several times."""
+    """A repetition of a node."""
 
     def __init__(self, item: Node, low: int, high: int | None) -> None:
         self.item = item
@@ -53,7 +53,7 @@ Node = Ref | Lexeme | Concatenation | Alternation | Repetition
 
 
 class FollowSets:
-    """The FIRST and FOLLOW sets of a grammar; ``after_lexeme`` has those of lexemes."""
+    """The FIRST and FOLLOW sets of a grammar; ``after_lexeme`` are those of lexemes."""
 
     def __init__(self, derivatives: Derivatives, structure: dict[str, Node]) -> None:
         self._derivatives = derivatives
@@ -139,7 +139,7 @@ class FollowSets:
 
 
 def names_of(node: Node) -> Iterator[str]:
-    """Yield the rules that a node names."""
+    """Yield the names of the rules in a node."""
     match node:
         case Ref(name):
             yield name

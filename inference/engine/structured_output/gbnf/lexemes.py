@@ -1,11 +1,11 @@
-"""A grammar over characters as Lark, with lexemes as large as they may be.
+"""Converts a grammar over characters to Lark, with lexemes as large as possible.
 
-llguidance's lexer is greedy: of the lexemes that may come it reads the one that
-matches the longest text, and never tries a shorter match. GBNF has no such rule: in
-``number "\\n"``, where a number may end with white space, the lexer would take the line
-break for a part of the number and wait for another. One lexeme for each character is
-always right, but slow. So lexemes are made as large as possible, and those that could
-take the beginning of what follows are taken apart again, until none can.
+llguidance's lexer is greedy: of the lexemes that may come it reads the one that matches
+the longest text, and never tries a shorter match. GBNF has no such rule: in ``number
+"\\n"``, where a number may end with white space, the lexer would treat the line break
+as part of the number and wait for another. One lexeme for each character is always
+right, but slow. So lexemes are made as large as possible, and those that could consume
+the beginning of what follows are split again, until none can.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from inference.engine.structured_output.gbnf.rules import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Bounds the search for lexemes that could take too much: about a second.
+#: Limits the search for lexemes that could consume too much: about a second.
 _MAX_STEPS = 20_000
 
 
@@ -63,13 +63,13 @@ class _Lexer:
         self._rules = rules
         self._recursive = recursive_rules(rules)
         self._derivatives = Derivatives(rules)
-        #: Expressions that are regular and still no lexemes.
+        #: Regular expressions that must not be lexemes.
         self._apart: set[Expression] = set()
         self._steps = 0
         self._harmless: set[tuple[Expression, Expression, frozenset[Chars]]] = set()
 
     def lark(self) -> str:
-        """Return the grammar, once no lexeme takes too much."""
+        """Return the grammar in Lark, once no lexeme consumes too much."""
         while True:
             follows = FollowSets(self._derivatives, self._structure())
             greedy = self._greedy(follows.after_lexeme)
@@ -110,7 +110,7 @@ class _Lexer:
         raise AssertionError("a set of characters is always a lexeme")
 
     def _grouped(self, items: tuple[Expression, ...]) -> Iterator[Node]:
-        """Yield the parts of a sequence, neighbours that are regular as one lexeme."""
+        """Yield the parts of a sequence, with adjacent regular ones as one lexeme."""
         group: list[Expression] = []
 
         def grouped() -> Iterator[Node]:
@@ -148,7 +148,8 @@ class _Lexer:
     # Lexemes that take too much ----------------------------------------------
 
     def _greedy(self, after: dict[Expression, frozenset[Chars]]) -> Expression | None:
-        """Return a lexeme that may go on where another ends and something follows."""
+        """Return a lexeme that may continue where another ends and something
+        follows."""
         for ending, follow in after.items():
             if not follow:
                 continue
@@ -213,7 +214,7 @@ class _Lexer:
 
 
 def _representatives(*firsts: frozenset[Chars]) -> set[int]:
-    """Return characters such that each other behaves like one of them."""
+    """Return characters such that every other one behaves like one of them."""
     edges = [r for first in firsts for each in first for r in each.ranges]
     return {low for low, _ in edges} | {high + 1 for _, high in edges}
 
@@ -235,7 +236,7 @@ def _rule_text(
             return f"({' | '.join(map(inner, node.options))})"
         case Repetition():
             item = inner(node.item)
-            # Lark may not be nested deep, so no parentheses without need.
+            # Lark limits nesting, so parentheses are written only where needed.
             is_whole = isinstance(node.item, Ref | Lexeme | Alternation)
             return (item if is_whole else f"({item})") + _counts(node.low, node.high)
 

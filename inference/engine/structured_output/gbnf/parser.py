@@ -1,8 +1,8 @@
-"""GBNF, the grammar language of llama.cpp: parsed as llama.cpp does.
+"""Parses GBNF, the grammar language of llama.cpp, as llama.cpp does.
 
-A ``rule ::= …`` to a line, made of ``"text"``, ``[a-z]``, ``[^a-z]``, ``.``, rules'
-names, ``( )``, ``|`` and the repetitions ``* + ? {m} {m,} {m,n}``. The rule
-``root`` is the whole. Not supported: elements that are tokens of a vocabulary.
+There is one ``rule ::= …`` on a line, made of ``"text"``, ``[a-z]``, ``[^a-z]``, ``.``,
+rules' names, ``( )``, ``|`` and the repetitions ``* + ? {m} {m,} {m,n}``. The rule
+``root`` is the start. Not supported: token elements, such as ``<[1000]>``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from inference.engine.structured_output.gbnf.expressions import (
     text,
 )
 
-#: llguidance lets Lark be nested 29 deep.
+#: llguidance accepts Lark that is nested up to 29 deep.
 MAX_DEPTH = 25
 MAX_RULES = 300
 MAX_REPETITIONS = 10_000
@@ -41,7 +41,7 @@ _SIMPLE_REPEATS: dict[str, tuple[int, int | None]] = {
 
 
 class GrammarSyntaxError(Exception):
-    """The text is no grammar; the message says what and where."""
+    """The text is not a valid grammar; the message says what is wrong and where."""
 
 
 def parse_gbnf(source: str) -> Rules:
@@ -216,7 +216,7 @@ class _Parser:
 
 
 def _repeated(item: Expression, low: int, high: int | None) -> Expression:
-    # (x*)* and its like are x*: no ambiguity for the parser to go through.
+    # (x*)* and the like become x*, which the parser can match in only one way.
     if isinstance(item, Repeat) and item.low <= 1 and item.high is None and low <= 1:
         return repeat(item.item, min(item.low, low), None)
     return repeat(item, low, high)

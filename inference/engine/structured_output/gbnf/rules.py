@@ -1,4 +1,4 @@
-"""The rules of a grammar, put in order: without dead ends, loops as repetitions."""
+"""Simplifies the rules of a grammar: removes dead ends, makes loops repetitions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def ending_rules(rules: Rules) -> Rules:
-    """Return the rules without the ways that never come to an end.
+    """Return the rules without alternatives that never end.
 
-    Raises GrammarSyntaxError if no way of ``root`` does.
+    Raises GrammarSyntaxError if no alternative of ``root`` ends.
     """
     ending: set[str] = set()
     before = -1
@@ -38,7 +38,7 @@ def ending_rules(rules: Rules) -> Rules:
 
 
 def _only(expression: Expression, names: set[str]) -> Expression:
-    """Return the expression without what needs other rules than these."""
+    """Return the expression without parts that need rules other than these."""
     match expression:
         case Ref(name):
             return expression if name in names else NOTHING
@@ -56,7 +56,7 @@ def _only(expression: Expression, names: set[str]) -> Expression:
 
 
 def recursive_rules(rules: Rules) -> set[str]:
-    """Return the rules that can come to themselves, or to one that can."""
+    """Return the rules that can reach themselves, or a rule that can."""
     refs = {name: set(refs_of(body)) for name, body in rules.items()}
     reached: dict[str, set[str]] = {}
     for name in rules:
@@ -72,9 +72,9 @@ def recursive_rules(rules: Rules) -> set[str]:
 
 
 def as_loop(name: str, body: Expression) -> Expression:
-    """Return a rule's body without recursion at its end: X = a X | b is a* b.
+    """Return a rule's body without right recursion: X = a X | b becomes a* b.
 
-    That is regular, and the usual way to write white space: ``ws ::= (" " ws)?``.
+    Right recursion is the usual way to write white space: ``ws ::= (" " ws)?``.
     """
     options = _options(body)
     again = Ref(name)
@@ -106,7 +106,7 @@ def _last(expression: Expression) -> Expression:
 
 
 def refs_of(expression: Expression) -> Iterator[str]:
-    """Yield the rules that an expression names."""
+    """Yield the names of the rules in an expression."""
     match expression:
         case Ref(name):
             yield name
