@@ -22,7 +22,7 @@ from benchmarks.step_profile import profile
 
 def main() -> int:
     """Run a command; return the exit status."""
-    # As Ctrl-C: what was started must be stopped.
+    # As Ctrl-C: the started processes must be stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run()

@@ -41,10 +41,10 @@ _WARM_UP = Burst("warm-up", streams=4, prompt_tokens=(200,), max_tokens=(24,))
 
 @dataclass(slots=True)
 class Comparison:
-    """What has been measured, and what could not be."""
+    """The measurements, and the failures."""
 
     measurements: list[Measurement] = field(default_factory=list)
-    #: By system: what it takes of one core while it does nothing.
+    #: By system: the share of one core that it uses while idle.
     idle_cpu: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
@@ -166,7 +166,7 @@ async def _run(running: Running, workload: Workload, salt: str) -> Figures:
 
 
 async def _idle_cpu(running: dict[str, Running]) -> dict[str, float]:
-    """Return what each system takes of a core while none has work."""
+    """Return the share of a core that each system uses while none has work."""
     before = {name: one.processes.cpu_s() for name, one in running.items()}
     start = clock()
     await asyncio.sleep(_IDLE_S)

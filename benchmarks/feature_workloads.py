@@ -1,4 +1,4 @@
-"""Workloads of what requests may ask besides: grammars, probabilities, predictions.
+"""Workloads of further features: grammars, probabilities, predictions.
 
 What is measured is always beside the same requests without it.
 """
@@ -144,8 +144,8 @@ class Logprobs:
         for answer in answers:
             if answer.logprobs != answer.completion_tokens:
                 raise WrongAnswer(
-                    f"the probabilities of {answer.logprobs} tokens are told, of "
-                    f"{answer.completion_tokens}"
+                    f"{answer.logprobs} of {answer.completion_tokens} tokens have "
+                    "probabilities"
                 )
         return with_free(load_figures(answers), free)
 

@@ -268,7 +268,7 @@ def _hostile(model: Path) -> Table:
 
 
 def _outcome(model: Path, engine: str, name: str) -> str:
-    """Return what becomes of a process that generates by a hostile grammar."""
+    """Return how a process that generates by a hostile grammar ends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_try, args=(model, engine, name, theirs))

@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A variant of the engine, and what its time is measured by."""
+    """A variant of the engine, and how its time is measured."""
 
     core: EngineCore
     backend: LlamaBackend

@@ -69,7 +69,7 @@ class Record:
         )
 
     def problems(self) -> list[str]:
-        """Return what was wrong, a sentence each."""
+        """Return the problems, a sentence each."""
         problems = [f"{count} times: {error}" for error, count in self.errors.items()]
         if not self.counts["answered"]:
             problems.append("No request was answered.")
@@ -112,7 +112,7 @@ def random_call(chance: random.Random, num_keys: int, n_ctx: int) -> Call:
 
 
 def soak(options: SoakOptions) -> int:
-    """Load the server, print what came of it; return 1 if anything was wrong."""
+    """Load the server and print the results; return 1 if anything was wrong."""
     with tempfile.TemporaryDirectory(prefix="llmm-soak-") as name:
         folder = Path(name)
         conditions = Conditions(
@@ -195,7 +195,7 @@ def _sample(running: Running, record: Record, when: float) -> None:
 
 
 def _sequences(running: Running) -> int:
-    """Return how many sequences the server says that it runs or holds in a queue."""
+    """Return how many sequences the server reports as running or queued."""
     target = running.target
     assert isinstance(target, HttpTarget)
     connection = HTTPConnection("127.0.0.1", target.port)

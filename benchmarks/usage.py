@@ -61,7 +61,7 @@ class ProcessTree:
 
 @dataclass(slots=True)
 class Usage:
-    """CPU seconds by role and peak memory, complete when the measuring has ended."""
+    """CPU seconds by role and peak memory, complete when the measurement has ended."""
 
     cpu_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     peak_rss_bytes: int = 0

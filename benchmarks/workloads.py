@@ -1,4 +1,4 @@
-"""The workloads, as data: what is asked of every system alike.
+"""The workloads, as data: the same requests for every system.
 
 A run gets a salt that is new in every round and the same for every system, and
 puts it in front of its texts: a prefix is only shared where the workload says so.
@@ -140,7 +140,7 @@ class Newcomer:
     num_keys: int = 1
 
     async def run(self, target: Target, salt: str) -> Figures:
-        """Return the streams' figures, and what the newcomer did to them."""
+        """Return the streams' figures, and how the newcomer changed them."""
         quiet = asyncio.Event()
         unready = self.streams
 
@@ -202,7 +202,7 @@ def newcomer_figures(
 
 @dataclass(frozen=True, slots=True)
 class TwoKeys:
-    """Many requests of one API key, then a few of another: what do the few notice?"""
+    """Many requests of one API key, then a few of another: how long do the few take?"""
 
     name: str
     many: int

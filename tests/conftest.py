@@ -123,7 +123,7 @@ def q4_0_model_path(
 
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Where a tiny model of a kind is; it is written when it is first asked for."""
+    """Where a tiny model of a kind is; it is written at the first request."""
     from tests.tiny_models import write_tiny_model
 
     folder = tmp_path_factory.mktemp("tiny")

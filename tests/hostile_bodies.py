@@ -83,7 +83,7 @@ def hostile_bodies(model: str) -> Iterator[Hostile]:
 
 
 def odd_bodies(model: str) -> Iterator[tuple[str, bytes]]:
-    """Yield paths and bodies that the schemas let in, of which few make sense.
+    """Yield paths and bodies that the schemas accept; few of them make sense.
 
     Each may be answered or refused; none may be the server's fault.
     """

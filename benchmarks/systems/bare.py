@@ -47,7 +47,7 @@ class _Stream:
     texts: list[str] = field(default_factory=list)
 
     def push(self, text: str, end: dict[str, Any] | None) -> None:
-        """Take what one step of the engine gave."""
+        """Take the output of one step of the engine."""
         if text:
             self.arrivals_s.append(clock())
             self.texts.append(text)
@@ -106,7 +106,7 @@ class PipeTarget:
             del self._streams[number]
 
     async def listen(self) -> None:
-        """Hand out what the engine says, a line a step, until it ends."""
+        """Pass on the output of the engine, a line a step, until it ends."""
         assert self._engine.stdout is not None
         async for line in self._engine.stdout:
             for number, text, end in json.loads(line):

@@ -1,4 +1,4 @@
-"""The process of the system ``bare``: an engine that hears and speaks JSON lines."""
+"""The process of the system ``bare``: an engine that reads and writes JSON lines."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _command(said: dict[str, Any], prompts: Prompts) -> Add | Cancel:
 
 
 def _tell(outputs: list[SequenceOutput]) -> None:
-    """Say what a step gave: (id, text, end) of each sequence that was in it."""
+    """Format the output of a step: (id, text, end) of each of its sequences."""
     said = [(o.request_id, o.text, _end(o)) for o in outputs if o.tokens or _end(o)]
     if said:
         print(json.dumps(said), flush=True)

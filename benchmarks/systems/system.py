@@ -81,7 +81,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def openmp_environment() -> dict[str, str]:
-    """Return what the environment says of OpenMP, for all systems."""
+    """Return the environment variables for OpenMP, for all systems."""
     return {
         name: value
         for name, value in os.environ.items()

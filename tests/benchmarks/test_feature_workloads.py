@@ -1,4 +1,4 @@
-"""The workloads of features ask what they say, and count no wrong answer."""
+"""The workloads of features send what they promise, and count no wrong answer."""
 
 from __future__ import annotations
 

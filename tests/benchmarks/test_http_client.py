@@ -1,4 +1,4 @@
-"""The client reads streams however they are cut, and sends what was asked."""
+"""The client reads streams however they are cut, and sends the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a soak test calls wrong, and what it asks."""
+"""The problems that a soak test reports, and its requests."""
 
 from __future__ import annotations
 

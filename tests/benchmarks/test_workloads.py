@@ -1,4 +1,4 @@
-"""The workloads ask what they say."""
+"""The workloads send what they promise."""
 
 from __future__ import annotations
 

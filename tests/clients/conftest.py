@@ -39,7 +39,7 @@ os.environ.update(
     # A proxy of the machine has no business between two local processes.
     NO_PROXY="127.0.0.1,localhost",
     no_proxy="127.0.0.1,localhost",
-    # Nothing but the server is to be asked for anything.
+    # Clients must send requests to the test server only.
     HF_HUB_OFFLINE="1",
     LANGSMITH_TRACING="false",
     LITELLM_LOCAL_MODEL_COST_MAP="True",
@@ -208,7 +208,7 @@ def _record_of(client: Client) -> dict[str, Any]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the record, if that was asked for."""
+    """Write the record, if it was requested."""
     path: Path | None = session.config.getoption("--results")
     if path is not None:
         path.write_text(json.dumps(session.config.stash[_CLIENTS], indent=1))

@@ -1,4 +1,4 @@
-"""What the clients are asked for: small enough for a small model."""
+"""The tasks of the clients: small enough for a small model."""
 
 from __future__ import annotations
 

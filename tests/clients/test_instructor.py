@@ -1,4 +1,4 @@
-"""Instructor, which makes objects of answers."""
+"""Instructor, which turns answers into objects."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def evaluate(
     *,
     at_once: int = 1,
 ) -> Any:
-    """Return what lm-eval finds, by the arguments of the page but the tokenizer."""
+    """Return lm-eval's results, with the page's arguments except the tokenizer."""
     monkeypatch.setenv("OPENAI_API_KEY", server.key)
     lines = tmp_path / "questions.jsonl"
     lines.write_text("\n".join(map(json.dumps, QUESTIONS)))

@@ -1,4 +1,4 @@
-"""OpenAI's own package for Python, which most of the others are built upon."""
+"""OpenAI's own package for Python, on which most of the others are built."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class SpeaksAfterwards(AgentHooks[None]):
 
 
 class Weather:
-    """A tool that remembers for which cities it was asked."""
+    """A tool that records the cities of its calls."""
 
     def __init__(self) -> None:
         self.cities: list[str] = []

@@ -1,4 +1,4 @@
-"""Prompts that are too long whatever is done: refused before anything waits."""
+"""Prompts that can never fit: refused before they are queued."""
 
 from __future__ import annotations
 

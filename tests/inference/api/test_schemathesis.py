@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of /openapi.json, and what the API says to them.
+"""Requests that schemathesis makes of /openapi.json, and the answers of the API.
 
 Whatever is sent, whether it fits or not, is answered as the document says: with a
 status that it names, in a body of that status's schema, and never by a fault of the

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def by_cells(cache: KvCacheShape) -> int:
-    """Return what a cache takes where a cell takes one byte."""
+    """Return the size of a cache whose cells take one byte."""
     return cache.cells_per_stream * cache.n_streams
 
 
 def by_sequences(cache: KvCacheShape) -> int:
-    """Return what a recurrent model's states take: 100 bytes a sequence."""
+    """Return the size of a recurrent model's states: 100 bytes a sequence."""
     return 100 * cache.n_seq_max
 
 

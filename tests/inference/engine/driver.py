@@ -1,4 +1,4 @@
-"""An engine core stepped by hand, and what came of its requests."""
+"""An engine core stepped by hand, and the answers to its requests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Driver:
         raise AssertionError("the engine does not come to an end")
 
     def answer(self, name: str, prompt: list[int], limit: int = 16) -> list[int]:
-        """Return what one more request gets, when all have ended."""
+        """Return the answer to one more request, when all have ended."""
         self.add(name, prompt, limit)
         self.run()
         return self.tokens[name]

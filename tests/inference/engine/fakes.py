@@ -1,4 +1,4 @@
-"""A scripted model: what the engine sees of one, without llama.cpp."""
+"""A scripted model: a backend for the engine without llama.cpp."""
 
 from __future__ import annotations
 

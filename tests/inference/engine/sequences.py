@@ -55,5 +55,5 @@ def start(sequence: Sequence, slots: Slots, queue: FairQueue[Sequence]) -> Seque
 
 
 def compute(sequence: Sequence, slots: Slots, count: int | None = None) -> None:
-    """Count tokens as computed, all if not said otherwise."""
+    """Count tokens as computed; all by default."""
     slots.grow(sequence, sequence.num_uncomputed if count is None else count)

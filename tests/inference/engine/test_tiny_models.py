@@ -282,7 +282,7 @@ def test_a_context_that_grows_meanwhile_changes_no_answer(
     backend.close()
 
 
-#: Caches that are too small for what the walk below asks of them.
+#: Caches that are too small for the walk below.
 CRAMPED: dict[str, dict[str, Any]] = {
     "split": {"n_seq_max": 6},
     "unified": {"n_seq_max": 6, "kv_layout": "unified", "n_cells": 768},
@@ -312,7 +312,7 @@ def test_every_answer_is_right_whatever_else_is_asked(
             del prompts[name]
         driver.step(rng.randrange(6))
         for done in driver.reasons.keys() & prompts.keys():
-            # A conversation goes on, or is asked for another answer.
+            # A conversation continues, or gets another answer.
             beginnings.append([*prompts[done], *driver.tokens[done]])
         beginnings = [*beginnings[:4], *beginnings[-4:]]
     driver.run()
@@ -323,7 +323,7 @@ def test_every_answer_is_right_whatever_else_is_asked(
     backend.close()
 
 
-# What holds for one kind, and need not be asked of all ------------------------
+# Tests of one kind of model ---------------------------------------------------
 
 
 @pytest.fixture(scope="module")

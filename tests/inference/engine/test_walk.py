@@ -85,7 +85,7 @@ ADAPTERS: tuple[Adapters, ...] = ((), (("pirate", 1.0),), (("pirate", 0.5),))
 
 
 def written(prompt: str, count: int, adapters: Adapters = ()) -> str:
-    """Return what the unscripted model answers."""
+    """Return the answer of the unscripted model."""
     text = prompt
     for _ in range(count):
         text += oracle(text, adapters)

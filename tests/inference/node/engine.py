@@ -1,4 +1,4 @@
-"""A supervisor that looks when a test says so, with fake worker processes."""
+"""A supervisor that a test steps, with fake worker processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FakeProcess:
-    """A worker process that does what the test says."""
+    """A worker process that a test controls."""
 
     made: list[FakeProcess]
 
@@ -62,7 +62,7 @@ class FakeProcess:
 
 
 class Engine:
-    """A supervisor that looks at the rows when the test says so."""
+    """A supervisor that reads the rows only when a test steps it."""
 
     def __init__(self) -> None:
         self.supervisor = Supervisor()

@@ -1,4 +1,4 @@
-"""Reasoning is what stands between its tags before the answer, and only that."""
+"""Reasoning is the text between its tags before the answer, and nothing else."""
 
 from __future__ import annotations
 

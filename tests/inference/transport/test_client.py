@@ -27,7 +27,7 @@ from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, 
 if TYPE_CHECKING:
     from tests.inference.world import World
 
-#: Only to let the client ask; what it would learn is scripted.
+#: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -200,7 +200,7 @@ async def test_a_lost_frame_is_sent_again(world: World) -> None:
 
 
 class _Lossy:
-    """A channel layer that loses what the test picks."""
+    """A channel layer that loses the messages that the test picks."""
 
     def __init__(self, layer: Any, send: Any) -> None:
         self._layer = layer
@@ -328,7 +328,7 @@ async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
     ]
     gate.allow(9)
     events = [await stream.events(WAIT_S) for stream in streams]
-    # The rows say that it is gone; it goes on sending what runs.
+    # The rows say that it is gone; it still sends the output of running requests.
     worker.drain()
     second = FakeBackend(n_ctx=4096)
     for name in "ab":

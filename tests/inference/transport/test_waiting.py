@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _Backend = TypeVar("_Backend", bound=FakeBackend)
 
-#: Only to let the client ask; what it would learn is scripted.
+#: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from inference.transport.stream import Stream
     from tests.inference.world import World
 
-#: Only to let the client ask; what it would learn is scripted.
+#: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -31,7 +31,7 @@ def request(
 
 
 def accepted_of(*keys: str) -> AcceptedRequests:
-    """Return a accepted of requests that came in this order, one a key's letter."""
+    """Return accepted requests that came in this order, one a key's letter."""
     accepted = AcceptedRequests()
     for number, key in enumerate("".join(keys)):
         accepted.add(request(number, key), "web")

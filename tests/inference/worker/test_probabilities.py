@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from inference.engine.step import Sampled, StepPlan
     from tests.inference.world import World
 
-#: Only to let the client ask; what it would learn is scripted.
+#: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def token_logprobs(token: int) -> TokenLogprobs:
-    """Return a probability by which a test knows the token again."""
+    """Return a probability by which a test recognizes the token."""
     return TokenLogprobs(TokenLogprob(token, chr(token).encode(), -float(token)))
 
 

@@ -1,4 +1,4 @@
-"""Required calls on a real vocabulary: whatever is sampled is one, and can be read."""
+"""Required calls on a real vocabulary: every sample is a call that can be parsed."""
 
 from __future__ import annotations
 

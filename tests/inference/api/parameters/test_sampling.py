@@ -1,4 +1,4 @@
-"""From a request's sampling members to what the engine is asked."""
+"""From a request's sampling members to the engine's parameters."""
 
 from __future__ import annotations
 

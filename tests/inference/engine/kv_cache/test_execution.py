@@ -1,4 +1,4 @@
-"""What becomes of the books where the real cache cannot do what they say."""
+"""The books after the real cache fails to do what they say."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def answer(backend: LlamaBackend, adapters: Adapters) -> list[int]:
 
 
 def raw_answer(path: Path, adapter_path: str, scale: float) -> list[int]:
-    """Return what llama.cpp's own calls give, one token after the other."""
+    """Return the output of llama.cpp's own calls, one token after the other."""
     llama_cpp.llama_backend_init()
     model = llama_cpp.llama_model_load_from_file(
         str(path).encode(), llama_cpp.llama_model_default_params()

@@ -44,7 +44,7 @@ def turn(first: int) -> str:
 
 
 def counted(first: int, limit: int) -> str:
-    """Return what ``limit`` more tokens of the answer are."""
+    """Return ``limit`` more tokens of the answer."""
     return "".join(f" {first + 4 + n}," for n in range(limit // NUMBER))
 
 
@@ -59,7 +59,7 @@ def tokens(backend: LlamaBackend, text: str) -> list[int]:
 
 
 def said(driver: Driver, backend: LlamaBackend) -> dict[str, str]:
-    """Return what each request was answered."""
+    """Return the answer to each request."""
     return {
         name: b"".join(map(backend.tokenizer.piece, answer)).decode()
         for name, answer in driver.tokens.items()

@@ -1,4 +1,4 @@
-"""Vectors and scores from llama.cpp, compared with what they should be."""
+"""Vectors and scores from llama.cpp, compared with the expected ones."""
 
 from __future__ import annotations
 

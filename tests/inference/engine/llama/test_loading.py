@@ -30,7 +30,7 @@ class Given(SimpleNamespace):
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Given:
-    """Keep what is given to llama.cpp, which is not called."""
+    """Record the arguments for llama.cpp, which is not called."""
     given = Given()
 
     def load(_paths: Any, _count: int, params: Any) -> int:

@@ -30,7 +30,7 @@ def read(detokenizer: Detokenizer, tokens: list[bytes]) -> str:
 
 
 def until_first_stop(text: str, stop: list[str]) -> tuple[str, str]:
-    """Return the text before the stop string that is complete first, and that."""
+    """Return the text before the first complete stop string, and that stop string."""
     for end in range(1, len(text) + 1):
         ending = [each for each in stop if text[:end].endswith(each)]
         if ending:

@@ -307,7 +307,7 @@ def test_a_penalty_ignores_tokens_beyond_its_window(text: Text) -> None:
 
 
 def surprise(text: Text, params: SamplingParams) -> float:
-    """Return the mean of minus the logprob of what is sampled."""
+    """Return the mean negative logprob of the sampled tokens."""
     text.begin(STORY)
     sampler = text.sampler(replace(params, logprobs=0))
     total = 0.0

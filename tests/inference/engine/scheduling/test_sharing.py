@@ -271,7 +271,7 @@ def test_one_that_is_in_the_way_twice_gives_way_once() -> None:
 
 
 class Fragmented(FakeBackend):
-    """Finds no cells for more than two sequences, whatever the books say."""
+    """Has cells for at most two sequences, whatever the books say."""
 
     def decode(self, plan: StepPlan) -> dict[int, Sampled]:
         if len(plan.items) > 2:

@@ -208,7 +208,7 @@ def test_a_repeated_text_takes_fewer_steps_and_is_the_same(
     for drafts in (False, True):
         core, backend = engine(**shape if drafts else {})
         backend.script(poem, poem * 3)
-        # Without a lookup of its own the request may say what the answer will be.
+        # Without prompt lookup, the request may predict the answer.
         predicted = drafts and not shape
         core.add(
             GenerationRequest(
@@ -303,7 +303,7 @@ class MostLikelyDrafts(FakeDrafter):
 
 @pytest.mark.parametrize("source", ["lookup", "draft model"])
 def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
-    """Chi-square against the chain itself, over what followed each letter."""
+    """Chi-square against the chain itself, over the letters after each letter."""
     luck = random.Random(20230301)
 
     class Chain(FakeBackend):

@@ -90,7 +90,7 @@ def engine(
 
 @dataclass
 class Answers:
-    """What was answered to questions asked at once, and at which cost."""
+    """The answers to simultaneous questions, and their cost."""
 
     tokens: dict[str, list[int]]
     steps: int = 0
@@ -145,7 +145,7 @@ def test_a_draft_model_changes_the_speed_and_not_the_answers(
 def test_a_draft_model_that_says_the_same_is_always_right(
     engine: Callable[..., EngineCore], target: Path, shape: str
 ) -> None:
-    """Its cells follow the larger model's, whatever becomes of those.
+    """Its cells follow the larger model's, whatever happens to those.
 
     It may draft an end, which is banned in the answers: none of these come to one.
     """
@@ -237,7 +237,7 @@ def test_what_is_drawn_behind_a_draft_has_the_models_distribution(
         int(tokens[1] == prediction[1]) for tokens in drafted
     ]
     for place in (1, 2):
-        # The model's own opinion behind the same tokens, asked without any draft.
+        # The model's own distribution after the same tokens, without any draft.
         context = [*prompt, *prediction[:place]]
         ask = SamplingParams(temperature=0, max_tokens=1, logprobs=kept)
         core.add(GenerationRequest("ask", context, ask))

@@ -65,7 +65,7 @@ def matches(rules: Rules, text: str) -> bool:
 
 
 def allows(grammar: Grammar | str, text: str) -> bool:
-    """Whether llguidance lets the text come, byte by byte, and then the end."""
+    """Whether llguidance accepts the text, byte by byte, and then the end."""
     source = grammar if isinstance(grammar, str) else grammar.source
     matcher = LLMatcher(BYTES, source, log_level=0)
     assert not matcher.is_error(), matcher.get_error()

@@ -1,4 +1,4 @@
-"""JSON schemas of growing difficulty, each under what is hard about it."""
+"""JSON schemas of growing difficulty, each named after what makes it hard."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def ask(
 
 
 def outputs(core: EngineCore) -> dict[str, list[SequenceOutput]]:
-    """Run until nothing is left to do; return what each request got."""
+    """Run until nothing is left to do; return the output of each request."""
     by_request: dict[str, list[SequenceOutput]] = {}
     while core.has_work:
         for output in core.step():

@@ -152,7 +152,7 @@ grammars.lark(f"start: R0\\n{terminals}\\nR2300: /a/")
 
 
 def test_grammars_that_would_overflow_a_stack_do_not() -> None:
-    # In a process of its own: what overflows takes it down.
+    # In its own process: an overflow kills it.
     done = subprocess.run([sys.executable, "-c", _DEEP], capture_output=True)
 
     assert done.returncode == 0, done.stderr

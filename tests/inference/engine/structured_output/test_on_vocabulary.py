@@ -1,4 +1,4 @@
-"""Grammars on a real vocabulary: whatever is sampled under them matches."""
+"""Grammars on a real vocabulary: every sample matches."""
 
 from __future__ import annotations
 
