@@ -144,8 +144,8 @@ class Logprobs:
         for answer in answers:
             if answer.logprobs != answer.completion_tokens:
                 raise WrongAnswer(
-                    f"{answer.logprobs} of {answer.completion_tokens} tokens have "
-                    "probabilities"
+                    f"the probabilities of {answer.logprobs} tokens were returned, of "
+                    f"{answer.completion_tokens}"
                 )
         return with_free(load_figures(answers), free)
 

@@ -85,7 +85,9 @@ def test_without_usage_the_finish_reason_gives_the_token_count() -> None:
         ((chunk(error={"message": "gone"}), DONE), "gone"),
     ],
 )
-def test_what_is_not_whole_is_refused(events: tuple[bytes, ...], problem: str) -> None:
+def test_incomplete_streams_are_refused(
+    events: tuple[bytes, ...], problem: str
+) -> None:
     with pytest.raises(WrongAnswer, match=problem):
         parse_stream(make_call(), 0, stamped(*events))
 

@@ -38,13 +38,13 @@ def test_a_quiet_record_has_no_problem() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
+def test_each_problem_is_one_sentence(
     overrides: dict[str, object], problem: str
 ) -> None:
     assert make_record(**overrides).problems() == [problem]
 
 
-def test_growth_while_warming_up_is_none() -> None:
+def test_growth_while_warming_up_is_no_problem() -> None:
     rss = [(0.0, 100 * MIB), (0.1, 300 * MIB), (0.3, 500 * MIB), (0.9, 505 * MIB)]
     assert make_record(rss=rss).problems() == []
 

@@ -304,7 +304,7 @@ def test_a_killed_process_costs_a_pause_and_no_token(
     until(lambda: len(processes(server, "inference.worker.main")) == 1, "one worker")
 
 
-def test_what_waits_in_a_killed_worker_is_answered_all_the_same(
+def test_pending_requests_of_a_killed_worker_are_still_answered(
     api: httpx.Client, server: Server
 ) -> None:
     questions = [f"Name the {n}th planet." for n in range(1, 5)]

@@ -253,7 +253,9 @@ def test_bad_settings_are_refused(
     assert not LogEntry.objects.exists()
 
 
-def test_an_alias_that_became_the_id_is_said_and_no_crash(admin_client: Client) -> None:
+def test_an_alias_that_became_the_id_is_an_error_of_the_form(
+    admin_client: Client,
+) -> None:
     model = make_model("twice")
     Alias.objects.create(name="twice", model=make_model("other"))
     response = admin_client.post(page_of(model), settings_of(model, n_ctx=1024))
@@ -261,7 +263,7 @@ def test_an_alias_that_became_the_id_is_said_and_no_crash(admin_client: Client) 
     assert "This name is an alias of a model." in response.content.decode()
 
 
-def test_what_the_scan_writes_cannot_be_posted(admin_client: Client) -> None:
+def test_fields_that_the_scan_writes_cannot_be_posted(admin_client: Client) -> None:
     model = make_model("steady", title="Steady")
     body = settings_of(model, name="stolen", path="/etc/passwd", title="New")
     admin_client.post(page_of(model), body)

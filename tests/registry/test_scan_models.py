@@ -82,7 +82,7 @@ def test_an_unchanged_folder_prints_only_counts(tmp_path: Path) -> None:
     assert line.startswith("0 new, 0 changed, 1 unchanged, 0 missing, 0 unreadable")
 
 
-def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported_as_empty(tmp_path: Path) -> None:
     assert run(tmp_path).startswith(f"No GGUF files in {tmp_path}; ")
 
 

@@ -71,7 +71,7 @@ def test_no_key_is_nobody() -> None:
     assert authenticate(authorization="Basic eA==") is None
 
 
-def test_keys_that_may_not_be_used_are_refused_alike() -> None:
+def test_all_unusable_keys_are_refused_in_the_same_way() -> None:
     revoked, revoked_secret = make_api_key()
     revoked.revoke()
     past = timezone.now() - timedelta(seconds=1)

@@ -127,7 +127,7 @@ def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) 
     assert count_queries(admin_client, STATUS) == 4
 
 
-def test_what_waits_is_shown_by_key(admin_client: Client) -> None:
+def test_pending_requests_are_shown_by_key(admin_client: Client) -> None:
     key, _ = make_api_key(name="<b>Search</b>")
     since = (timezone.now() - timedelta(minutes=3)).timestamp()
     waiting = [

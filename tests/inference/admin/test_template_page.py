@@ -222,7 +222,7 @@ def test_a_template_that_raises_is_quoted(admin_client: Client) -> None:
     assert "no &lt;system&gt;" in response.content.decode()
 
 
-def test_what_is_shown_can_be_saved(admin_client: Client) -> None:
+def test_a_shown_template_can_be_saved(admin_client: Client) -> None:
     model = make_model(chat_template=OWN)
 
     response = show(
@@ -243,7 +243,7 @@ def test_the_files_own_template_is_no_override(admin_client: Client) -> None:
     assert model.template_override == ""
 
 
-def test_who_may_only_look_can_try_but_not_save(client: Client) -> None:
+def test_a_user_who_may_only_view_can_try_but_not_save(client: Client) -> None:
     model = make_model(chat_template=OWN)
     client.force_login(make_user("vera", "registry.view_model", is_staff=True))
 

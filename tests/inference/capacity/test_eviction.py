@@ -55,7 +55,7 @@ def test_a_spare_replica_goes_before_an_idle_model() -> None:
     assert where(loaded(1), loaded(2, model=5), busy).evict == (3,)
 
 
-def test_what_leaves_already_is_waited_for() -> None:
+def test_a_draining_worker_is_waited_for() -> None:
     leaving = loaded(1, is_draining=True)
     assert where(leaving, loaded(2), loaded(3)) == Eviction()
 

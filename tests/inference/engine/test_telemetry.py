@@ -95,7 +95,7 @@ def test_one_sequence_from_its_slot_to_its_end() -> None:
     assert seen(telemetry, "request_max_tokens") == (1, 64)
 
 
-def test_what_a_sequence_did_not_have_is_not_counted_as_nought() -> None:
+def test_times_that_a_sequence_did_not_have_are_not_counted_as_zero() -> None:
     telemetry = Telemetry()
     finish(telemetry, output_tokens=0, decode_s=0.0, reason=FinishReason.ABORTED)
     assert seen(telemetry, "decode_seconds") == (0, 0)

@@ -194,7 +194,7 @@ def test_requests_one_after_the_other_are_answered_right(
         assert driver.cached["3"] == (0 if kind in RECURRENT else 100)
 
 
-def test_others_go_on_when_one_is_aborted_at_any_moment(
+def test_the_others_continue_when_one_is_aborted_at_any_moment(
     driver: Driver, alone: Alone
 ) -> None:
     prefix = words("prefix", 150)
@@ -214,7 +214,7 @@ def test_others_go_on_when_one_is_aborted_at_any_moment(
     assert driver.core.stats().num_running == 0
 
 
-def test_a_preempted_sequence_goes_on_as_if_it_never_was(
+def test_a_preempted_sequence_continues_as_if_never_preempted(
     driver: Driver, alone: Alone
 ) -> None:
     prompts = {f"A{n}": words(n, 20 + 10 * n) for n in range(8)}

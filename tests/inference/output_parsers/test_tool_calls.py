@@ -48,7 +48,7 @@ def test_a_string_between_tags_comes_while_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
-def test_a_call_of_a_tool_that_the_request_has_not_is_content(family: str) -> None:
+def test_a_call_of_a_tool_that_is_not_in_the_request_is_content(family: str) -> None:
     framing = OUTPUT_PARSERS[family].framing
     answer = parse(family, framing.write([("nobody", {"url": "abc"})]))
     assert answer.calls == []

@@ -115,7 +115,7 @@ async def test_an_answer_that_the_next_worker_has_no_room_for_ends_with_the_numb
     assert caught.value.code == "context_length_exceeded"
 
 
-async def test_a_dead_workers_stream_goes_on_with_the_next_worker(
+async def test_a_dead_workers_stream_continues_with_the_next_worker(
     world: World, gate: Gate
 ) -> None:
     first = GatedBackend(gate)
@@ -316,7 +316,7 @@ async def test_a_worker_that_still_speaks_outlives_its_engines_heartbeat(
     assert stream.attempts == 0
 
 
-async def test_all_streams_of_a_lost_worker_go_on_without_doubled_tokens(
+async def test_all_streams_of_a_lost_worker_continue_without_repeated_tokens(
     world: World, gate: Gate
 ) -> None:
     first = GatedBackend(gate)

@@ -53,7 +53,7 @@ def test_frames_are_numbered_per_web_process() -> None:
     assert {name: frame.seq for name, frame in sender.take()} == {"web": 2, "other": 1}
 
 
-def test_frames_can_be_had_again() -> None:
+def test_frames_can_be_sent_again() -> None:
     sender = FrameSender("life")
     frames(5, sender)
     assert numbers(list(sender.sent_from("web", 3))) == [3, 4, 5]

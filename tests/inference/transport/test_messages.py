@@ -153,7 +153,7 @@ def test_every_message_survives_the_wire(message: WireMessage) -> None:
         {"type": "engine.frame", "v": VERSION, "events": [["nothing"]]},
     ],
 )
-def test_what_is_no_message_is_refused(wire: dict[str, object]) -> None:
+def test_invalid_messages_are_refused(wire: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
         from_wire(wire)
 

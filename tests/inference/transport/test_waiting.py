@@ -120,7 +120,7 @@ async def test_a_flood_loses_its_last_and_a_newcomer_keeps_its_place(
         assert text_of(await collect(stream)) == letter * 9
 
 
-async def test_what_waits_in_a_worker_waits_no_longer_than_it_may(
+async def test_pending_requests_in_a_worker_keep_their_deadline(
     world: World, gate: Gate
 ) -> None:
     backend = gated(gate)
@@ -136,7 +136,7 @@ async def test_what_waits_in_a_worker_waits_no_longer_than_it_may(
     assert "c" not in backend.computed()
 
 
-async def test_what_waits_in_a_dead_worker_goes_on_in_the_next(
+async def test_pending_requests_of_a_dead_worker_continue_in_the_next(
     world: World, gate: Gate
 ) -> None:
     world.start_worker(gated(gate, n_seq_max=2))

@@ -98,7 +98,7 @@ async def test_a_document_that_is_too_long_counts_with_the_query(world: World) -
         await run(world, embed("12345", query="cat"))
 
 
-async def test_what_cannot_be_computed_fails_alone(world: World) -> None:
+async def test_a_request_that_cannot_be_computed_fails_alone(world: World) -> None:
     world.start_worker(FakeEmbedder(), task="embed")
     good = await submit(world, embed("p", "q"))
     bad = await submit(world, embed("r", BAD))
@@ -125,7 +125,7 @@ async def test_a_flood_of_one_key_does_not_delay_another(
     assert len(numbers(await collect(flood))) == 100
 
 
-async def test_what_nobody_waits_for_is_computed_no_further(
+async def test_a_request_without_a_client_is_computed_no_further(
     world: World, gate: Gate
 ) -> None:
     backend = gated(gate, n_seq_max=1)

@@ -77,18 +77,18 @@ def test_of_a_flood_the_least_urgent_goes_first() -> None:
     assert accepted.last().request_id == "a4"
 
 
-def test_a_heavy_key_may_have_the_longer_accepted() -> None:
+def test_a_heavy_key_may_have_more_pending_requests() -> None:
     accepted = accepted_of("aa")
     for number in range(3):
         accepted.add(request(number, "b", weight=2), "web")
     assert accepted.last().request_id == "a1"
 
 
-def test_of_keys_alike_the_newcomer_goes() -> None:
+def test_of_equal_keys_the_latest_request_is_last() -> None:
     assert accepted_of("abc").last().request_id == "c2"
 
 
-def test_what_runs_or_is_gone_waits_no_more() -> None:
+def test_started_and_removed_requests_are_not_pending() -> None:
     accepted = accepted_of("aab")
     started = accepted.get("a0")
     assert started is not None

@@ -84,7 +84,7 @@ def test_stable_run_resets_the_delay(failing: ChildProcess, clock: Clock) -> Non
     assert failing.supervise() == BACKOFF_FIRST_S
 
 
-def test_death_is_said_in_one_line(
+def test_a_death_is_reported_in_one_line(
     failing: ChildProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failing.start()

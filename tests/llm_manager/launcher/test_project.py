@@ -37,7 +37,7 @@ def test_only_a_chat_model_that_can_be_served_is_shown() -> None:
     assert project.chat_model_name() == "talker"
 
 
-def test_failed_scan_is_said_and_stops_nothing(
+def test_a_failed_scan_is_reported_and_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:

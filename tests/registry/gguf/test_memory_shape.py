@@ -76,7 +76,7 @@ def test_weights_are_summed_by_layer_and_type() -> None:
     assert not found.is_tied
 
 
-def test_neighbouring_layers_that_are_alike_are_written_once() -> None:
+def test_equal_neighbouring_layers_are_written_once() -> None:
     assert [count for count, _ in shape().as_json()["blocks"]] == [LAYERS]
 
 

@@ -58,13 +58,13 @@ def names(models: list[KnownModel]) -> list[str]:
     return sorted(model.name for model in models)
 
 
-def test_what_was_not_known_is_new(tmp_path: Path) -> None:
+def test_an_unknown_file_is_new(tmp_path: Path) -> None:
     named("a", tmp_path)
     result = scanned(tmp_path, [])
     assert [found.files.stem for found in result.new] == ["a"]
 
 
-def test_what_looks_the_same_is_not_read_again(
+def test_unchanged_files_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named("a", tmp_path)

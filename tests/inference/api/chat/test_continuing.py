@@ -156,7 +156,7 @@ async def test_reasoning_that_the_request_begins_has_a_budget_too(
         ),
     ],
 )
-async def test_what_cannot_be_is_refused_by_name(
+async def test_invalid_values_are_refused_by_name(
     api: Api, body: dict[str, Any], param: str
 ) -> None:
     assert await refused_param(api, **body) == param

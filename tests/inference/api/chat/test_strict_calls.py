@@ -169,7 +169,7 @@ async def test_a_strict_tool_binds_calls_and_no_tool_binds_nothing(
     assert bound == [True, False, False]
 
 
-async def test_what_a_format_cannot_enforce_is_refused_by_name(api: Api) -> None:
+async def test_formats_that_cannot_be_enforced_are_refused_by_name(api: Api) -> None:
     await make_tool_model("glm45")
     parameters = {
         "type": "object",

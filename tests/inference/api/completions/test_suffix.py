@@ -59,7 +59,7 @@ async def test_a_suffix_has_no_echo_and_keeps_to_the_limits(api: Api) -> None:
     assert (long["code"], long["param"]) == ("message_too_long", "suffix")
 
 
-async def test_what_can_is_listed(api: Api) -> None:
+async def test_models_that_can_are_listed(api: Api) -> None:
     await sync_to_async(make_model)("coder", supports_infill=True, chat_template="x")
 
     models = {each["id"]: each for each in (await api.get("/v1/models")).json()["data"]}

@@ -211,7 +211,7 @@ async def test_others_are_served_while_a_large_answer_is_written(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_cannot_be_is_refused_by_name(
+async def test_invalid_values_are_refused_by_name(
     api: Api,
     embedder: FakeEmbedderClient,
     body: dict[str, Any],

@@ -154,7 +154,7 @@ def test_a_share_or_a_divisor_is_above_zero(name: str) -> None:
         ({"samplers": [7]}, "samplers[0]"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_its_path(
+def test_invalid_parameters_are_refused_by_their_path(
     body: dict[str, Any], param: str
 ) -> None:
     assert refused(**body) == param
@@ -218,7 +218,7 @@ def test_a_bad_bias_is_refused_by_its_path(biases: Any, param: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_off_is_as_if_it_were_not_given(off: dict[str, Any]) -> None:
+def test_values_that_turn_a_sampler_off_equal_the_defaults(off: dict[str, Any]) -> None:
     assert asked(**off) == asked()
 
 

@@ -103,7 +103,7 @@ async def test_minus_one_is_no_limit(api: Api, engine: FakeEngineClient) -> None
         ({"thinking": {"budget_tokens": 7}}, "thinking"),
     ],
 )
-async def test_what_cannot_be_honoured_is_refused_by_name(
+async def test_unsupported_members_are_refused_by_name(
     api: Api, body: dict[str, Any], param: str
 ) -> None:
     await make_tool_model("hermes", template=MAY_THINK)

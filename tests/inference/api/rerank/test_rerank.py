@@ -66,7 +66,7 @@ async def test_documents_come_best_first_with_their_index(api: Api) -> None:
     check("Ranking", answer)
 
 
-async def test_of_documents_that_are_alike_the_earlier_comes_first(api: Api) -> None:
+async def test_of_equal_documents_the_earlier_comes_first(api: Api) -> None:
     answer = (await rerank(api, documents=["fish", "cats", "dogs", "cats"])).json()
     assert [result["index"] for result in answer["results"]] == [1, 3, 0, 2]
 
@@ -128,7 +128,7 @@ async def test_other_servers_clients_find_it_where_they_look(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_cannot_be_is_refused_by_name(
+async def test_invalid_values_are_refused_by_name(
     api: Api,
     ranker_client: FakeEmbedderClient,
     changes: dict[str, Any],

@@ -222,7 +222,7 @@ async def test_a_text_with_logprobs_reports_every_token(
     assert (params.logprobs, params.prompt_logprobs) == (0, None)
 
 
-async def test_a_text_stream_goes_on_with_its_offsets(
+async def test_a_text_stream_continues_its_offsets(
     api: Api, engine: FakeEngineClient
 ) -> None:
     engine.enqueue(begun(), [sampled(HELLO)], [sampled(WORLD)], [ended(END)])

@@ -113,7 +113,7 @@ async def test_tokens_become_text_under_both_of_its_names(
     check("TokenText", answer)
 
 
-async def test_a_token_that_the_model_has_not_is_named(
+async def test_a_token_that_is_not_in_the_vocabulary_is_named(
     api: Api, engine: FakeEngineClient
 ) -> None:
     error = RequestRejected("no", code="invalid_request", param="tokens[1]")
@@ -183,7 +183,7 @@ async def test_an_embedding_model_has_tokens_but_no_template(
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_cannot_be_is_refused_by_name(
+async def test_invalid_values_are_refused_by_name(
     api: Api,
     engine: FakeEngineClient,
     path: str,

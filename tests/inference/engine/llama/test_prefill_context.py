@@ -204,7 +204,7 @@ def test_a_prefix_that_was_computed_in_the_second_context_is_reused(
     assert driver.cached["second"] >= len(prompt)
 
 
-def test_what_is_turned_twice_is_as_it_was(backend: LlamaBackend) -> None:
+def test_a_state_transposed_twice_is_unchanged(backend: LlamaBackend) -> None:
     driver = Driver(backend)
     driver.add("a", backend.tokenizer.tokenize("The sea is", special=True), 4)
     driver.run()

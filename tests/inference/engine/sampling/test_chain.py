@@ -205,7 +205,7 @@ def test_without_a_seed_every_request_draws_its_own() -> None:
 
 @pytest.mark.parametrize("param", ["logit_bias", "stop_token_ids"])
 @pytest.mark.parametrize("token", [-1, 100])
-def test_a_token_that_the_model_has_not_is_refused_by_its_parameter(
+def test_a_token_that_is_not_in_the_vocabulary_is_refused_by_its_parameter(
     param: str, token: int
 ) -> None:
     value = ((token, 1.0),) if param == "logit_bias" else (token,)

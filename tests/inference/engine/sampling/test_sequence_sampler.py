@@ -477,7 +477,7 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another(
     ],
     ids=str,
 )
-def test_a_resumed_sequence_goes_on_as_if_nothing_had_happened(
+def test_a_resumed_sequence_continues_as_if_nothing_had_happened(
     text: Text, params: dict[str, Any]
 ) -> None:
     sampling = SamplingParams(temperature=1.2, seed=11, **params)

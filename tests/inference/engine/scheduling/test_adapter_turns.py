@@ -21,7 +21,7 @@ PIRATE: Adapters = (("pirate", 1.0),)
 POET: Adapters = (("poet", 0.5),)
 
 
-def test_sets_that_mean_the_same_are_alike() -> None:
+def test_sets_of_the_same_meaning_are_equal() -> None:
     assert adapter_set([("b", 1.0), ("a", 0.5)]) == adapter_set(
         [("a", 0.5), ("b", 1.0)]
     )

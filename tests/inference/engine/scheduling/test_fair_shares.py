@@ -30,7 +30,7 @@ def test_slots_are_shared_by_weight() -> None:
     assert granted == {"a": 24, "b": 8}
 
 
-def test_what_one_key_does_not_want_the_others_get() -> None:
+def test_slots_that_one_key_does_not_need_go_to_the_others() -> None:
     granted = fair_shares(
         {"a": KeyDemand(64), "b": KeyDemand(64), "c": KeyDemand(2)},
         n_seq_max=32,

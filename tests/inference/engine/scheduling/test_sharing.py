@@ -58,7 +58,7 @@ def run_texts(outputs: list[SequenceOutput]) -> dict[str, str]:
     return texts
 
 
-def test_the_others_go_on_if_the_one_that_prefills_is_aborted() -> None:
+def test_the_others_continue_if_the_one_that_prefills_is_aborted() -> None:
     core, _ = make()
     for n in range(3):
         add(core, str(n), SYSTEM + f"question {n}")
@@ -115,7 +115,7 @@ def test_one_key_does_not_keep_another_from_the_slots() -> None:
     assert len([name for name in texts if name.startswith("A")]) == 20
 
 
-def test_a_preempted_sequence_goes_on_where_it_was() -> None:
+def test_a_preempted_sequence_continues_where_it_was() -> None:
     core, backend = make(n_seq_max=2)
     for n in range(2):
         add(core, f"A{n}", f"{n}" * 20, limit=20, key="A")
@@ -203,7 +203,7 @@ def test_a_context_that_grew_is_given_back_when_idle() -> None:
     assert backend.layout.n_seq_max == 4
 
 
-def test_an_answer_that_outgrows_the_context_goes_on_up_to_the_maximum() -> None:
+def test_an_answer_that_outgrows_the_context_continues_up_to_the_maximum() -> None:
     core, _ = make(n_ctx=64, n_ctx_max=128, n_cells_max=256)
     add(core, "a", "x" * 10, limit=1000)
     outputs = run_outputs(core)

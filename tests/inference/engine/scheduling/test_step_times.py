@@ -36,7 +36,7 @@ def test_a_few_streams_wait_longer_for_many_that_want_to_begin() -> None:
     assert times.chunk(8, 512, waiting=24).size == pytest.approx(195, abs=1)
 
 
-def test_prefill_goes_on_even_where_it_is_slow() -> None:
+def test_prefill_continues_even_where_it_is_slow() -> None:
     assert taught(decode_s=0.001, prefill_token_s=0.01).chunk(8, 512).size == MIN_CHUNK
 
 

@@ -150,7 +150,7 @@ def test_every_sampler_keeps_to_the_grammar(
         is_value_of(COLOUR, text_of(answer))
 
 
-def test_a_sequence_resumed_elsewhere_goes_on_within_its_grammar(
+def test_a_sequence_resumed_elsewhere_keeps_to_its_grammar(
     core: EngineCore, backend: LlamaBackend
 ) -> None:
     params = SamplingParams(temperature=0, max_tokens=150, grammar=SHORT)
@@ -188,7 +188,7 @@ def test_a_grammar_that_fails_ends_its_own_sequence_alone(
     assert "unknown special token" in last["unknown"].error
 
 
-def test_what_a_model_cannot_have_is_refused_before_it_runs(
+def test_an_unsupported_grammar_is_refused_before_it_runs(
     backend: LlamaBackend,
 ) -> None:
     grammar = Grammar("start: <|nope|>", "guided_grammar")

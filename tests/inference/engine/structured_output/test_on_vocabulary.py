@@ -158,7 +158,7 @@ def test_a_special_token_comes_only_where_the_grammar_names_it(
     assert all(free.mask(logits)[end] for end in tokenizer.ends)
 
 
-def test_a_special_token_that_the_vocabulary_has_not_is_refused(
+def test_a_special_token_that_is_not_in_the_vocabulary_is_refused(
     compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
 ) -> None:
