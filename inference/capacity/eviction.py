@@ -19,7 +19,7 @@ class LoadedWorker:
     ``last_used`` is from any monotonic clock. ``is_pinned``: it is never unloaded.
     ``is_extra``: its model has another worker. ``is_just_loaded``: it has not had time
     to serve the requests that it was loaded for. It stays for now; else models could
-    replace one another for ever and none would serve.
+    replace one another forever and none would serve.
     """
 
     key: int

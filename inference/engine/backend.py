@@ -28,7 +28,7 @@ class Tokenizer(Protocol):
         """
 
     def detokenize(self, tokens: list[int]) -> str:
-        """Return the text of tokens that there are, control tokens by their names."""
+        """Return the text of existing tokens; a control token's is its name."""
 
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; control tokens have none."""
@@ -55,14 +55,14 @@ class Drafter(Protocol):
         """Whether its context is long enough for the sequence."""
 
     def propose(self, wanted: Mapping[Sequence, int]) -> dict[Sequence, list[int]]:
-        """Return a draft for each sequence, of up to so many tokens.
+        """Return a draft for each sequence, of at most its number of tokens.
 
-        A sequence of which it has still much to prefill gets one later. Raises
+        A sequence whose prompt it must still prefill gets one later. Raises
         DecodeError.
         """
 
     def pass_s(self, num_sequences: int) -> float:
-        """Return the seconds of a pass: one token of each of so many sequences."""
+        """Return the seconds of a pass: one token of each of ``num_sequences``."""
 
     def warm_up(self, sequences: list[Sequence]) -> None:
         """Measure a pass of one of these sequences, and one of all."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inference.transport.messages.events import Event
 
 #: The label of requests whose model does not exist. Names that clients make up never
-#: become labels: each would be a time series for ever.
+#: become labels: each would be a permanent time series.
 NO_MODEL = "none"
 #: What nginx logs for a client that left before its answer ended; nobody receives it.
 CLIENT_GONE = 499

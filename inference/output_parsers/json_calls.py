@@ -147,8 +147,8 @@ def read_arguments(
 ) -> Parse[None]:
     """Read the arguments of a call that has begun, up to a tag or the text's end.
 
-    Like OpenAI, pass on what the model wrote even if it is not JSON: whoever runs the
-    tool can then report the mistake to the model.
+    Like OpenAI, pass on what the model wrote even if it is not JSON: the client that
+    runs the tool can then report the mistake to the model.
     """
     yield from scanner.space()
     if (yield from scanner.at(*end.texts)):

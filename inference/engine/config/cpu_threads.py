@@ -25,7 +25,7 @@ _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def thread_environment(n_threads: int) -> dict[str, str]:
-    """Return the environment of a process that computes with so many threads; 0: all.
+    """Return the environment of a process with this many threads; 0 is all.
 
     Threads are bound to cores if there is one for each: several processes with fewer
     threads would all be bound to the first cores.

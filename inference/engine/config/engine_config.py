@@ -21,8 +21,9 @@ _AUTO_LOOKUP = 2
 TASKS = ("generate", "embed", "rank")
 #: How a text's vector is made of its tokens'; "" is the pooling in the model's file.
 POOLINGS = ("", "mean", "cls", "last", "rank")
-#: ggml-cpu computes the flash attention of so many rows at once (GGML_FA_TILE_Q); of
-#: fewer, one by one: at a depth of 1,400 tokens 64 take hardly longer than 48.
+#: The number of rows whose flash attention ggml-cpu computes at once (GGML_FA_TILE_Q);
+#: fewer rows are computed one by one: at a depth of 1,400 tokens 64 take hardly longer
+#: than 48.
 CPU_TILE = 64
 #: With fewer sequences a context for prompts takes too much memory beside theirs.
 PREFILL_CONTEXT_SEQUENCES = 4

@@ -147,7 +147,7 @@ def compile_grammar(tokenizer: LLTokenizer, source: str) -> LLMatcher:
     def compiled() -> LLMatcher:
         matcher = LLMatcher(tokenizer, source, log_level=0, limits=LIMITS)
         if not matcher.is_error():
-            # The parser applies its own limits first.
+            # This is where the parser's own limits apply first.
             matcher.compute_bitmask()
         return matcher
 

@@ -148,8 +148,7 @@ class _Lexer:
     # Lexemes that take too much ----------------------------------------------
 
     def _greedy(self, after: dict[Expression, frozenset[Chars]]) -> Expression | None:
-        """Return a lexeme that may continue where another ends and something
-        follows."""
+        """Return a lexeme that may continue where another ends before a text."""
         for ending, follow in after.items():
             if not follow:
                 continue
@@ -163,8 +162,7 @@ class _Lexer:
     def _swallows(
         self, ending: Expression, going_on: Expression, follow: frozenset[Chars]
     ) -> bool:
-        """Whether a text matches ``ending``, and with a character of ``follow``
-        after it begins ``going_on``."""
+        """Whether ``ending``, then a character of ``follow``, begins ``going_on``."""
         derivatives = self._derivatives
         seen: set[tuple[Expression, Expression]] = set()
         pending = [(ending, going_on)]
