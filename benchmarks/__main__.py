@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 
-from benchmarks import embeddings, grammars, interference
-from benchmarks.compare import compare
+from benchmarks.commands import embeddings, grammars, interference
+from benchmarks.commands.compare import compare
+from benchmarks.commands.soak import soak
+from benchmarks.commands.step_profile import profile
 from benchmarks.options import (
     CompareOptions,
     EmbeddingOptions,
@@ -16,8 +18,6 @@ from benchmarks.options import (
     SoakOptions,
     parse,
 )
-from benchmarks.soak import soak
-from benchmarks.step_profile import profile
 
 
 def main() -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.feature_workloads import FEATURE_WORKLOADS
 from benchmarks.model import QUANTIZATIONS
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS
-from benchmarks.workloads import (
+from benchmarks.workloads.features import FEATURE_WORKLOADS
+from benchmarks.workloads.serving import (
     QUICK_WORKLOADS,
     SCALING_WORKLOADS,
     WORKLOADS,
@@ -21,7 +21,7 @@ from benchmarks.workloads import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.workloads import Workload
+    from benchmarks.workloads.serving import Workload
 
 COMMANDS = (
     "compare",

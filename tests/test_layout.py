@@ -94,7 +94,13 @@ MAX_MODULES = 14
 def test_no_folder_is_crowded() -> None:
     folders = {
         path.parent
-        for root in ("platform/llm_manager", "inference", "accounts", "registry")
+        for root in (
+            "platform/llm_manager",
+            "inference",
+            "accounts",
+            "registry",
+            "benchmarks",
+        )
         for path in (ROOT / root).rglob("*.py")
         if "migrations" not in path.parts
     }

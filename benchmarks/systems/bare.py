@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.answers import Answer, Call, WrongAnswer, checked, clock
+from benchmarks.client.answers import Answer, Call, WrongAnswer, checked, clock
 from benchmarks.model import END_TOKENS
 from benchmarks.systems.system import (
     Running,
@@ -24,7 +24,7 @@ from benchmarks.systems.system import (
     process,
     start_failed,
 )
-from benchmarks.usage import ProcessTree
+from benchmarks.systems.usage import ProcessTree
 from inference.engine.config.cpu_threads import thread_environment
 
 if TYPE_CHECKING:

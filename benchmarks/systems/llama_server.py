@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.http_client import HttpTarget
+from benchmarks.client.http_client import HttpTarget
 from benchmarks.systems.system import (
     HOW_TO_GET_PEERS,
     PEERS,
@@ -16,7 +16,7 @@ from benchmarks.systems.system import (
     free_port,
     server,
 )
-from benchmarks.usage import ProcessTree
+from benchmarks.systems.usage import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

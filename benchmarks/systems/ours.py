@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.http_client import HttpTarget
+from benchmarks.client.http_client import HttpTarget
 from benchmarks.systems.system import (
     Running,
     environment,
@@ -18,7 +18,7 @@ from benchmarks.systems.system import (
     process,
     start_failed,
 )
-from benchmarks.usage import ProcessTree
+from benchmarks.systems.usage import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.http_client import HttpTarget
+from benchmarks.client.http_client import HttpTarget
 from benchmarks.systems.system import (
     HOW_TO_GET_PEERS,
     PEERS,
@@ -17,7 +17,7 @@ from benchmarks.systems.system import (
     free_port,
     server,
 )
-from benchmarks.usage import ProcessTree
+from benchmarks.systems.usage import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.answers import clock
+from benchmarks.client.answers import clock
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from benchmarks.answers import Target
+    from benchmarks.client.answers import Target
     from benchmarks.model import Conditions
-    from benchmarks.usage import ProcessTree
+    from benchmarks.systems.usage import ProcessTree
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Where scripts/build_peers.sh puts the other systems.

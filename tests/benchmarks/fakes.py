@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from benchmarks.answers import Answer, Call, Message
+from benchmarks.client.answers import Answer, Call, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

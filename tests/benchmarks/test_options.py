@@ -13,7 +13,7 @@ from benchmarks.options import (
     parse,
 )
 from benchmarks.systems import DEFAULT_SYSTEMS
-from benchmarks.workloads import QUICK_WORKLOADS, SCALING_WORKLOADS, WORKLOADS
+from benchmarks.workloads.serving import QUICK_WORKLOADS, SCALING_WORKLOADS, WORKLOADS
 
 
 def compared(line: str) -> CompareOptions:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.answers import clock
+from benchmarks.client.answers import clock
 from benchmarks.model import END_TOKENS, Conditions, put_model
-from benchmarks.prompts import text
-from benchmarks.workloads import MAX_TOKENS, QUESTION_TOKENS
+from benchmarks.workloads.prompts import text
+from benchmarks.workloads.serving import MAX_TOKENS, QUESTION_TOKENS
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:

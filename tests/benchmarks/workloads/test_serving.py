@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.prompts import WORDS, text
-from benchmarks.workloads import (
+from benchmarks.workloads.prompts import WORDS, text
+from benchmarks.workloads.serving import (
     QUICK_WORKLOADS,
     SCALING_WORKLOADS,
     WORKLOADS,
@@ -24,7 +24,7 @@ from benchmarks.workloads import (
 from tests.benchmarks.fakes import FakeTarget, make_answer
 
 if TYPE_CHECKING:
-    from benchmarks.figures import Figures
+    from benchmarks.reporting.figures import Figures
 
 
 @pytest.mark.parametrize("table", [WORKLOADS, QUICK_WORKLOADS, SCALING_WORKLOADS])

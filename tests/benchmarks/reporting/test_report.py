@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.figures import Measurement, summarize
 from benchmarks.model import Conditions
-from benchmarks.report import Report, print_json
-from benchmarks.tables import print_tables, special
+from benchmarks.reporting.figures import Measurement, summarize
+from benchmarks.reporting.report import Report, print_json
+from benchmarks.reporting.tables import print_tables, special
 
 if TYPE_CHECKING:
     import pytest

@@ -13,7 +13,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from benchmarks.figures import Figures
+    from benchmarks.reporting.figures import Figures
 
 _SAMPLE_EVERY_S = 0.25
 #: What carries tokens between the client and the process that computes them.

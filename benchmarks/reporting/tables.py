@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import processor
+from benchmarks.reporting.report import processor
 from benchmarks.systems.system import openmp_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.figures import Summary
-    from benchmarks.report import Report
+    from benchmarks.reporting.figures import Summary
+    from benchmarks.reporting.report import Report
 
 #: Where the output is no terminal, room for every column.
 _WIDTH = 160

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.grammars import GRAMMARS
+from benchmarks.commands.grammars import GRAMMARS
 from inference.engine.structured_output import grammars
 from tests.inference.engine.structured_output.recogniser import allows
 

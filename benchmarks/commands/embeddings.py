@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.answers import WrongAnswer, clock
-from benchmarks.http_client import HttpTarget
+from benchmarks.client.answers import WrongAnswer, clock
+from benchmarks.client.http_client import HttpTarget
 from benchmarks.model import Conditions, put_model
-from benchmarks.prompts import text
 from benchmarks.systems.llama_server import LlamaServer
 from benchmarks.systems.ours import Ours
 from benchmarks.systems.system import ROOT
+from benchmarks.workloads.prompts import text
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:

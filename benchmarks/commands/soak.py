@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmarks.answers import Call, Message, WrongAnswer, clock
-from benchmarks.http_client import HttpTarget
+from benchmarks.client.answers import Call, Message, WrongAnswer, clock
+from benchmarks.client.http_client import HttpTarget
 from benchmarks.model import Conditions, put_model
-from benchmarks.prompts import text
 from benchmarks.systems.ours import Ours
+from benchmarks.workloads.prompts import text
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:

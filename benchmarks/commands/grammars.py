@@ -25,8 +25,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import percentile
 from benchmarks.model import put_model
+from benchmarks.reporting.figures import percentile
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.answers import Answer, Call, Message, clock
-from benchmarks.figures import Figures, load_figures, percentile
-from benchmarks.prompts import text
+from benchmarks.client.answers import Answer, Call, Message, clock
+from benchmarks.reporting.figures import Figures, load_figures, percentile
+from benchmarks.workloads.prompts import text
 
 if TYPE_CHECKING:
-    from benchmarks.answers import Target
+    from benchmarks.client.answers import Target
 
 #: Long enough for a decode rate, short enough for many rounds.
 MAX_TOKENS = 96

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.answers import WrongAnswer
-from benchmarks.compare import measure_all
+from benchmarks.client.answers import WrongAnswer
+from benchmarks.commands.compare import measure_all
 from benchmarks.model import Conditions
 from benchmarks.systems import Running
-from benchmarks.usage import ProcessTree
+from benchmarks.systems.usage import ProcessTree
 from tests.benchmarks.fakes import FakeTarget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from benchmarks.answers import Target
-    from benchmarks.figures import Figures
+    from benchmarks.client.answers import Target
+    from benchmarks.reporting.figures import Figures
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class FakeWorkload:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.compare._IDLE_S", 0.0)
+    monkeypatch.setattr("benchmarks.commands.compare._IDLE_S", 0.0)
 
 
 def conditions(folder: Path) -> Conditions:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.answers import WrongAnswer, parse_stream
+from benchmarks.client.answers import WrongAnswer, parse_stream
 from tests.benchmarks.fakes import make_call
 
 DONE = b"[DONE]"

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.answers import WrongAnswer, clock
-from benchmarks.figures import Measurement, summarize
+from benchmarks.client.answers import WrongAnswer, clock
 from benchmarks.model import Conditions, put_model
-from benchmarks.report import Report, print_json, write_json
+from benchmarks.reporting.figures import Measurement, summarize
+from benchmarks.reporting.report import Report, print_json, write_json
+from benchmarks.reporting.tables import print_tables
 from benchmarks.systems import BASELINES, SYSTEMS
-from benchmarks.tables import print_tables
-from benchmarks.usage import measured
-from benchmarks.workloads import Burst
+from benchmarks.systems.usage import measured
+from benchmarks.workloads.serving import Burst
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.figures import Figures
     from benchmarks.options import CompareOptions
+    from benchmarks.reporting.figures import Figures
     from benchmarks.systems import Running, System
-    from benchmarks.workloads import Workload
+    from benchmarks.workloads.serving import Workload
 
 #: A run that takes longer hangs.
 _RUN_TIMEOUT_S = 900

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.step_profile import Stopwatch, part_of
+from benchmarks.commands.step_profile import Stopwatch, part_of
 
 
 class FakeClock:
@@ -20,7 +20,7 @@ class FakeClock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     clock = FakeClock()
-    monkeypatch.setattr("benchmarks.step_profile.clock", clock)
+    monkeypatch.setattr("benchmarks.commands.step_profile.clock", clock)
     return clock
 
 

@@ -14,8 +14,8 @@ from benchmarks.systems.system import openmp_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.figures import Measurement, Summary
     from benchmarks.model import Conditions
+    from benchmarks.reporting.figures import Measurement, Summary
 
 
 @dataclass(frozen=True, slots=True)

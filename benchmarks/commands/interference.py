@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import percentile
 from benchmarks.model import END_TOKENS, Conditions, put_model
-from benchmarks.prompts import text
-from benchmarks.workloads import QUESTION_TOKENS
+from benchmarks.reporting.figures import percentile
+from benchmarks.workloads.prompts import text
+from benchmarks.workloads.serving import QUESTION_TOKENS
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:

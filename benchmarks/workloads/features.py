@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
 
-from benchmarks.answers import Call, Message, WrongAnswer
-from benchmarks.figures import load_figures
-from benchmarks.workloads import QUESTION_TOKENS, at_once, question
+from benchmarks.client.answers import Call, Message, WrongAnswer
+from benchmarks.reporting.figures import load_figures
+from benchmarks.workloads.serving import QUESTION_TOKENS, at_once, question
 
 if TYPE_CHECKING:
-    from benchmarks.answers import Answer, Target
-    from benchmarks.figures import Figures
-    from benchmarks.workloads import Workload
+    from benchmarks.client.answers import Answer, Target
+    from benchmarks.reporting.figures import Figures
+    from benchmarks.workloads.serving import Workload
 
 _GREEDY = {"temperature": 0}
 #: Where several tokens are computed at once sums are rounded differently, and a model

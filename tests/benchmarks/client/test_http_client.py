@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.answers import WrongAnswer
-from benchmarks.http_client import HttpTarget, carries_text
+from benchmarks.client.answers import WrongAnswer
+from benchmarks.client.http_client import HttpTarget, carries_text
+from tests.benchmarks.client.test_answers import WHOLE
 from tests.benchmarks.fakes import make_call
-from tests.benchmarks.test_answers import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.soak import Record, random_call
+from benchmarks.commands.soak import Record, random_call
 
 MIB = 1024 * 1024
 

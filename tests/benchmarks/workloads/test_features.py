@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.answers import Answer, Call, WrongAnswer
-from benchmarks.feature_workloads import (
+from benchmarks.client.answers import Answer, Call, WrongAnswer
+from benchmarks.options import CompareOptions, EmbeddingOptions, parse
+from benchmarks.workloads.features import (
     Constrained,
     CopyEditing,
     Logprobs,
     check_copy,
     check_value,
 )
-from benchmarks.options import CompareOptions, EmbeddingOptions, parse
 from tests.benchmarks.fakes import FakeTarget
 
 if TYPE_CHECKING:

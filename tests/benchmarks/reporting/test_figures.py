@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import Measurement, load_figures, percentile, summarize
+from benchmarks.reporting.figures import (
+    Measurement,
+    load_figures,
+    percentile,
+    summarize,
+)
 from tests.benchmarks.fakes import make_answer
 
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.answers import Answer, Call, WrongAnswer, clock, parse_stream
+from benchmarks.client.answers import Answer, Call, WrongAnswer, clock, parse_stream
 from benchmarks.model import END_TOKENS
 
 if TYPE_CHECKING:

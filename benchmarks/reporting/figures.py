@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from benchmarks.answers import Answer
+    from benchmarks.client.answers import Answer
 
 #: By name: seconds end in ``_s``, the names say the rest.
 Figures = dict[str, float]
