@@ -12,6 +12,7 @@ import pytest
 from django.test import override_settings
 from hypothesis import settings as hypothesis_settings
 
+from tests.checkout import EMBEDDING_MODEL
 from tests.parallel import GroupScheduling, rank
 
 if TYPE_CHECKING:
@@ -38,13 +39,6 @@ hypothesis_settings.register_profile(
     print_blob=True,
 )
 hypothesis_settings.load_profile("short")
-
-ROOT = Path(__file__).resolve().parents[1]
-#: all-MiniLM-L6-v2.Q8_0, which no clone has.
-EMBEDDING_MODEL = Path(
-    os.environ.get("TEST_EMBEDDING_MODEL")
-    or ROOT.parent / "shared" / "models" / "all-MiniLM-L6-v2.Q8_0.gguf"
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.checkout import EMBEDDING_MODEL, ROOT
 from tests.clients.client import EMBEDDER, MODEL
-from tests.conftest import EMBEDDING_MODEL, ROOT
 from tests.whole_server import Server, running
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.conftest import EMBEDDING_MODEL
+from tests.checkout import EMBEDDING_MODEL
 from tests.tiny_reranker import write_tiny_reranker
 from tests.whole_server import Server, put_models, running
 

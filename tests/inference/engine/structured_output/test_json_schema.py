@@ -10,7 +10,7 @@ from inference.engine.structured_output.formats import FORMATS
 from inference.engine.structured_output.grammars import InvalidGrammar
 from inference.engine.structured_output.json_schema import prepare_schema
 from inference.engine.structured_output.schema_values import SchemaError
-from tests.conftest import ROOT
+from tests.checkout import ROOT
 from tests.inference.engine.structured_output.recogniser import allows
 
 _CLOSED = {"type": "object", "additionalProperties": False}
