@@ -17,6 +17,7 @@ from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNeg
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
+from inference.api import left_out
 from inference.api.errors import BodyTooLarge
 from llm_manager.lib.threads import in_thread
 
@@ -72,6 +73,7 @@ class ApiView(APIView):
         self.args = args
         self.kwargs = kwargs
         self.headers: dict[str, str] = {}
+        self.left_out = left_out.LeftOut()
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
             _check_envelope(request)
@@ -85,6 +87,8 @@ class ApiView(APIView):
         # Not finalize_response: that is for responses that still have to be rendered.
         for name, value in self.headers.items():
             response[name] = value
+        if names := self.left_out.header():
+            response[left_out.HEADER] = names
         # Pages get these two headers from SecurityMiddleware and CommonMiddleware.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         if isinstance(response, HttpResponse):

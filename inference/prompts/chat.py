@@ -12,7 +12,7 @@ from inference.output_parsers.families import OUTPUT_PARSERS, detect
 from inference.prompts.messages import Message
 from inference.prompts.reasoning_effort import (
     budget_variables,
-    effort_variables,
+    effort_settings,
     reasons,
 )
 from inference.prompts.template import ChatTemplate, ChatTemplateError
@@ -45,6 +45,8 @@ class Prompt:
     ``has_bos``: the text begins with the BOS token, so the tokenizer must not add one.
     ``reasons``: the model may think before it answers. ``starts_in_reasoning``: the
     prompt ends in reasoning. ``takes_several_calls``: an answer may have several calls.
+    ``closes_reasoning``: reasoning is to be closed where it begins.
+    ``leaves_effort_out``: the model has nothing that the effort could change.
     """
 
     text: str
@@ -53,6 +55,8 @@ class Prompt:
     reasons: bool = False
     starts_in_reasoning: bool = False
     takes_several_calls: bool = True
+    closes_reasoning: bool = False
+    leaves_effort_out: bool = False
 
 
 class NoChatTemplate(RequestRejected):
@@ -92,7 +96,8 @@ def prompt_render(
         raise NoChatTemplate(model.name)
     template = compiled(source)
     output_parser = output_parser_of(model, source)
-    requested = _requested_variables(template, output_parser, variables or {}, effort)
+    by_effort = effort_settings(effort, template, output_parser)
+    requested = _requested_variables(template, variables or {}, by_effort.variables)
     if budget is not None:
         requested = {**budget_variables(budget, template), **requested}
     has_instructions = bool(tools) and not (
@@ -129,6 +134,8 @@ def prompt_render(
         reasons=starts_in_reasoning or reasons(template, output_parser),
         starts_in_reasoning=starts_in_reasoning,
         takes_several_calls=takes_several_calls,
+        closes_reasoning=by_effort.closes_reasoning,
+        leaves_effort_out=by_effort.is_left_out,
     )
 
 
@@ -163,9 +170,8 @@ def _plain(reasoning: ReasoningTags) -> OutputParser:
 
 def _requested_variables(
     template: ChatTemplate,
-    output_parser: OutputParser,
     variables: Mapping[str, Any],
-    effort: str | None,
+    by_effort: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the template variables of a request. Raises RequestRejected."""
     for name in variables:
@@ -182,9 +188,6 @@ def _requested_variables(
                 code="unsupported_parameter",
                 param=param,
             )
-    if effort is None:
-        return dict(variables)
-    by_effort = effort_variables(effort, template, output_parser)
     for name in by_effort:
         if name in variables and variables[name] != by_effort[name]:
             raise RequestRejected(

@@ -140,7 +140,11 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
 
 def _facts_of_prompt(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     where = "in reasoning" if prompt.starts_in_reasoning else "before the answer"
+    left_out = (
+        (("Left out", "the thinking effort"),) if prompt.leaves_effort_out else ()
+    )
     return (
+        *left_out,
         ("BOS", "from the template" if prompt.has_bos else "from the tokenizer"),
         ("Ends", where),
         ("Length", f"{len(prompt.text):,} characters"),

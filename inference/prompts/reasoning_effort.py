@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from inference.errors import RequestRejected
 
 if TYPE_CHECKING:
     from inference.output_parsers import OutputParser
@@ -17,6 +16,20 @@ _LEVEL = "reasoning_effort"
 BUDGET = "thinking_budget"
 #: Qwen, GLM and others read the first, DeepSeek and Granite the second.
 _SWITCHES = ("enable_thinking", "thinking")
+
+
+@dataclass(frozen=True, slots=True)
+class EffortSettings:
+    """How a model gets a ``reasoning_effort``.
+
+    ``variables`` go to the template. ``closes_reasoning``: the template cannot turn
+    reasoning off, so it is to be closed where it begins. ``is_left_out``: the model has
+    nothing that the effort could change.
+    """
+
+    variables: dict[str, Any] = field(default_factory=dict)
+    closes_reasoning: bool = False
+    is_left_out: bool = False
 
 
 def reasons(template: ChatTemplate, output_parser: OutputParser) -> bool:
@@ -34,15 +47,16 @@ def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k in template.variables}
 
 
-def effort_variables(
-    effort: str, template: ChatTemplate, output_parser: OutputParser
-) -> dict[str, Any]:
-    """Return the template variables for a ``reasoning_effort``.
+def effort_settings(
+    effort: str | None, template: ChatTemplate, output_parser: OutputParser
+) -> EffortSettings:
+    """Return how the model gets a ``reasoning_effort``; None is none given.
 
     A template with levels gets the word. A template with a switch is switched off by
-    "none" and on by every other effort. Raises RequestRejected if the template has
-    neither, or cannot turn reasoning off.
+    "none" and on by every other effort.
     """
+    if effort is None:
+        return EffortSettings()
     is_none = effort == "none"
     variables: dict[str, Any] = {
         name: not is_none for name in _SWITCHES if name in template.variables
@@ -50,15 +64,8 @@ def effort_variables(
     has_level = _LEVEL in template.variables
     if has_level and (not is_none or template.mentions(('"none"', "'none'"))):
         variables[_LEVEL] = effort
-    if variables or (is_none and not reasons(template, output_parser)):
-        return variables
-    refused = (
-        "Thinking cannot be turned off for this model"
-        if is_none
-        else "The thinking effort of this model cannot be set"
-    )
-    raise RequestRejected(
-        f"{refused}: its chat template has no variable for it.",
-        code="unsupported_parameter",
-        param=_LEVEL,
+    return EffortSettings(
+        variables,
+        closes_reasoning=is_none and not variables and reasons(template, output_parser),
+        is_left_out=not is_none and not variables,
     )

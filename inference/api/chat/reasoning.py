@@ -71,6 +71,15 @@ def effort_of(body: ReasoningParameters) -> str | None:
     return effort
 
 
+def effort_paths(body: ReasoningParameters) -> list[str]:
+    """Return the members that request a reasoning effort."""
+    given = {
+        "reasoning_effort": body.reasoning_effort,
+        "reasoning.effort": body.reasoning and body.reasoning.effort,
+    }
+    return [path for path, effort in given.items() if effort]
+
+
 def budget_of(body: ReasoningParameters) -> int | None:
     """Return the thinking budget in tokens, if requested.
 
@@ -107,9 +116,12 @@ def _agreed(given: Mapping[str, Any]) -> Any:
 def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | None:
     """Return the thinking budget for the answer to a prompt.
 
+    It is 0 where a template cannot turn off reasoning that the request turns off.
     Raises RequestRejected if the model is not known to reason: the limit would have no
     effect.
     """
+    if prompt.closes_reasoning:
+        max_tokens = 0
     if max_tokens is None:
         return None
     if not prompt.reasons:

@@ -24,4 +24,5 @@ class TemplateParameters(Body):
     API."""
     reasoning_effort: Effort | None = None
     """How much the model reasons, as its template names it; none disables reasoning.
-    Refused if the template has no variable for it."""
+    A hint: left out, and named in x-llm-manager-left-out, if the model does not think
+    or its template has no variable for it."""

@@ -9,7 +9,12 @@ from django.conf import settings
 from inference.api.chat.continuing import continues
 from inference.api.chat.conversation import conversation
 from inference.api.chat.parser_settings import parser_settings
-from inference.api.chat.reasoning import budget_of, effort_of, thinking_budget
+from inference.api.chat.reasoning import (
+    budget_of,
+    effort_of,
+    effort_paths,
+    thinking_budget,
+)
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
@@ -65,6 +70,8 @@ class ChatCompletionsView(GenerationView):
             budget=budget,
             continues=is_continued,
         )
+        if prompt.leaves_effort_out:
+            self.left_out.add(*effort_paths(body))
         check_length([prompt.text], model, "messages")
         shows_reasoning = body.reasoning_format == "none"
         parsing = parser_settings(prompt, use, shows_reasoning=shows_reasoning)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from inference.api.chat.messages import ChatMessage
     from inference.api.chat.template_parameters import TemplateParameters
+    from inference.api.left_out import LeftOut
     from inference.engine.request import TokenizerRequest
     from inference.prompts.chat import Prompt
     from inference.transport.queue import ModelQueue
@@ -71,7 +72,7 @@ class TokenizeView(TokenizingView):
         """Return the tokenizer request. Raises BadRequest."""
         body = TokenizeRequest.parse(request.data)
         model = self.find_model(request, body.model)
-        text, special = _text(body, model)
+        text, special = _text(body, model, self.left_out)
         return PreparedTokenizing(
             TokenizationRequest(
                 request_id=new_request_id(),
@@ -123,7 +124,8 @@ class ApplyTemplateView(WorkerView):
         """Return the prompt. Raises what prompt_render raises."""
         body = ApplyTemplateRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
-        return {"prompt": _prompt(body, body.messages, model).text}
+        prompt = _prompt(body, body.messages, model, self.left_out)
+        return {"prompt": prompt.text}
 
     @template_schema
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
@@ -137,10 +139,13 @@ def _unloaded_paths(model: Model) -> tuple[str, ...]:
 
 
 def _prompt(
-    body: TemplateParameters, messages: Sequence[ChatMessage], model: Model
+    body: TemplateParameters,
+    messages: Sequence[ChatMessage],
+    model: Model,
+    left_out: LeftOut,
 ) -> Prompt:
     turns = conversation(messages)
-    return chat.prompt_render(
+    prompt = chat.prompt_render(
         model,
         turns,
         tools=functions_of(body.tools),
@@ -148,13 +153,16 @@ def _prompt(
         effort=body.reasoning_effort,
         continues=chat.can_continue(turns),
     )
+    if prompt.leaves_effort_out:
+        left_out.add("reasoning_effort")
+    return prompt
 
 
-def _text(body: TokenizeRequest, model: Model) -> tuple[str, bool]:
+def _text(body: TokenizeRequest, model: Model, left_out: LeftOut) -> tuple[str, bool]:
     """Return the text, and whether to add the model's special tokens around it."""
     special = body.adds_special
     if body.messages is not None:
-        prompt = _prompt(body, body.messages, model)
+        prompt = _prompt(body, body.messages, model, left_out)
         # If the template has written BOS, the tokenizer must not add a second one.
         return prompt.text, (not prompt.has_bos if special is None else special)
     name = "prompt" if body.content is None else "content"

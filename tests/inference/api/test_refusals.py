@@ -171,7 +171,6 @@ def call(**members: Any) -> dict[str, Any]:
         ({"function_call": {"name": "f"}}, "function_call", "unsupported_parameter"),
         ({"store": True}, "store", "unsupported_parameter"),
         ({"metadata": {"a": "b"}}, "metadata", "unsupported_parameter"),
-        ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
         ({"colour": "red"}, "colour", "unknown_parameter"),
         ({"\ud800": 1}, "?", "unknown_parameter"),
         ({"c" * 500: 1}, "c" * 100 + "…", "unknown_parameter"),

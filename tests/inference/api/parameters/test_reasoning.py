@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: A template whose model may think, one that makes it think, and one with an effort.
 MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
 MUST_THINK = TEMPLATE + "<think>\n"
+TAKES_ONLY_LEVELS = "effort: {{ reasoning_effort }}{# <think> #}"
 TAKES_EFFORT = (
     "{{ reasoning_effort }}|{{ thinking }}|{{ enable_thinking }}{# <think> 'none' #}"
 )
@@ -221,30 +222,47 @@ async def test_the_templates_variables_can_be_set(
     assert engine.requests[0].prompt == "low|True|True"
 
 
+@pytest.mark.parametrize("template", ["{# <think> #}x", TAKES_ONLY_LEVELS])
+async def test_reasoning_that_a_template_cannot_turn_off_is_closed_where_it_begins(
+    api: Api, engine: FakeEngineClient, template: str
+) -> None:
+    await make_tool_model("thinker", template=template)
+
+    response = await api.chat(model="thinker", reasoning_effort="none")
+
+    [request] = engine.requests
+    assert response.status_code == 200, response.content
+    assert request.params.thinking is not None
+    assert request.params.thinking.max_tokens == 0
+    assert "x-llm-manager-left-out" not in response
+
+
+@pytest.mark.parametrize("template", ["x", "{# <think> #}x"])
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
+        ({"stream": True, "reasoning_effort": "high"}, "reasoning_effort"),
+    ],
+)
+async def test_an_effort_without_a_variable_is_left_out_and_said(
+    api: Api, template: str, body: dict[str, Any], path: str
+) -> None:
+    await make_tool_model("thinker", template=template)
+
+    response = await api.chat(model="thinker", **body)
+
+    assert response.status_code == 200
+    assert response["x-llm-manager-left-out"] == path
+
+
 THINKING = "chat_template_kwargs.thinking"
 
 
 @pytest.mark.parametrize(
     ("template", "body", "param", "code"),
     [
-        (
-            "{# <think> #}x",
-            {"reasoning_effort": "none"},
-            "reasoning_effort",
-            "unsupported_parameter",
-        ),
-        (
-            "{{ reasoning_effort }}{# <think> #}",
-            {"reasoning_effort": "none"},
-            "reasoning_effort",
-            "unsupported_parameter",
-        ),
-        (
-            "x",
-            {"reasoning_effort": "high"},
-            "reasoning_effort",
-            "unsupported_parameter",
-        ),
         ("x", {"reasoning_effort": "much"}, "reasoning_effort", "invalid_value"),
         ("x", {"reasoning_format": "raw"}, "reasoning_format", "invalid_value"),
         (

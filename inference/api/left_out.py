@@ -1,0 +1,71 @@
+"""What a request asks and the server leaves out: never in silence, but in a header.
+
+A hint that means nothing for this model or this server is left out, and the answer says
+so. What changes an answer and cannot be honoured is refused instead.
+"""
+
+from __future__ import annotations
+
+import re
+
+HEADER = "x-llm-manager-left-out"
+
+#: What may be left out, and why: paths of members, where ``[…]`` is any place in an
+#: array and a last ``…`` anything below.
+REASONS = {
+    "reasoning_effort": "the model is not known to think, or its template has no "
+    "variable for how much",
+    "reasoning.effort": "the same, in OpenRouter's words",
+}
+
+#: Clients read at most 8 KiB of headers; this leaves room for the others.
+_MAX_CHARS = 4000
+_PLACE = re.compile(r"\[\d+\]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.$\[\]-]")
+
+
+class LeftOut:
+    """The members that one request's answer goes without."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, None] = {}
+
+    def add(self, *paths: str) -> None:
+        """Note members by their paths. Each must have a reason in ``REASONS``."""
+        for path in paths:
+            if not has_reason(path):
+                raise KeyError(f"{path!r} is left out without a reason in REASONS")
+            self._paths[path] = None
+
+    def header(self) -> str:
+        """Return the header's value, "" if nothing is left out.
+
+        Paths that have no room are counted: ``, +7``. Characters that cannot be in a
+        header are percent-encoded.
+        """
+        said: list[str] = []
+        length = 0
+        for path in map(_encoded, self._paths):
+            length += len(path) + 2
+            if length > _MAX_CHARS:
+                return ", ".join([*said, f"+{len(self._paths) - len(said)}"])
+            said.append(path)
+        return ", ".join(said)
+
+
+def has_reason(path: str) -> bool:
+    """Return whether ``REASONS`` says why this member may be left out."""
+    kind = _PLACE.sub("[…]", path)
+    return any(
+        kind == each or (each.endswith("…") and kind.startswith(each[:-1]))
+        for each in REASONS
+    )
+
+
+def _encoded(path: str) -> str:
+    return _UNSAFE.sub(
+        lambda match: "".join(
+            f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace")
+        ),
+        path,
+    )
