@@ -21,7 +21,7 @@ from llm_manager.lib.units import human_bytes, human_count
 from registry import services
 from registry.errors import RegistryError
 from registry.forms import ModelSettingsForm
-from registry.models import Alias, Attachment, FileState, Kind, Model, ScanRun
+from registry.models import SERVED, Alias, Attachment, FileState, Kind, Model, ScanRun
 
 if TYPE_CHECKING:
     from django.forms import BaseModelForm
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 logger = logging.getLogger(__name__)
+
+
+#: What a chip says of a kind where its name is long.
+_SHORT_KINDS: dict[str, str] = {Kind.PROJECTOR: "projector", Kind.LORA: "adapter"}
 
 
 class AliasInline(TabularInline[Alias, Model]):
@@ -284,7 +288,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     @admin.display(description="context", ordering="context_length")
     def context(self, model: Model) -> SafeString | str:
         """Return the context in force, and below it the trained one."""
-        if model.kind in (Kind.PROJECTOR, Kind.LORA):
+        if model.kind not in SERVED:
             return "-"
         trained = model.context_length
         return _two_lines(
@@ -299,7 +303,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     @admin.display(description="capabilities")
     def capabilities(self, model: Model) -> SafeString | str:
         """Return what the model can do, as labels."""
-        found = [model.get_kind_display().split()[-1].lower()]
+        found = [_SHORT_KINDS.get(model.kind, model.get_kind_display().lower())]
         if model.supports_tools:
             found.append("tools")
         if model.projector_id:

@@ -17,3 +17,9 @@ class ModelNotFound(RegistryError):
     """No registered model has this id, alias or file name."""
 
     code = "model_not_found"
+
+
+class ModelNotServed(ModelNotFound):
+    """The registered model of this name answers no requests; the message says why."""
+
+    code = "model_not_served"

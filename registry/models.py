@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,6 +15,7 @@ from django_prometheus.models import ExportModelOperationsMixin
 
 from registry.draft_models import can_rewind, vocabulary_difference
 from registry.errors import InvalidGGUF, ModelNotFound
+from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
 from registry.gguf.memory_shape import MemoryShape
 from registry.load_columns import LoadColumns
@@ -47,9 +49,14 @@ class Kind(models.TextChoices):
     RERANKER = "reranker", "Reranker"
     PROJECTOR = "projector", "Vision projector"
     LORA = "lora", "LoRA adapter"
+    DRAFT_HEAD = "draft_head", "Draft head"
+    VOICE = "voice", "Voice part"
+    UNSUPPORTED = "unsupported", "Unsupported"
 
 
 GENERATIVE = (Kind.CHAT, Kind.COMPLETION)
+#: What requests may name. The rest is loaded with another model, or not at all.
+SERVED = (*GENERATIVE, Kind.EMBEDDING, Kind.RERANKER)
 #: Key of the metadata: an optional chat template for conversations with tools.
 TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
 
@@ -72,20 +79,22 @@ class FileState(models.TextChoices):
 class ModelQuerySet(models.QuerySet["Model"]):
     def servable(self) -> ModelQuerySet:
         """Return the models that a request may name."""
-        return self.filter(is_enabled=True, state=FileState.FOUND).exclude(
-            kind__in=(Kind.PROJECTOR, Kind.LORA)
-        )
+        return self.filter(is_enabled=True, state=FileState.FOUND, kind__in=SERVED)
 
     def resolve(self, name: str) -> Model:
         """Return the model with this id, alias or file name.
 
         An adapter's id may follow, as in ``model:adapter``. Raises ModelNotFound: a
-        name is never completed or corrected.
+        name is never completed or corrected. Names that look the same and differ only
+        in their Unicode normal form are the same: some systems store "é" as two
+        characters.
         """
         for model in self.filter(name=name):
             return model
+        forms = {name, normalize("NFC", name), normalize("NFD", name)}
         # An alias is unique; two folders may have a file of the same name.
-        others = models.Q(aliases__name=name) | models.Q(file_name=name)
+        others = models.Q(aliases__name__in=forms) | models.Q(file_name__in=forms)
+        others |= models.Q(name__in=forms)
         matches = list(self.filter(others).distinct()[:3])
         if len(matches) == 1:
             return matches[0]
@@ -337,6 +346,11 @@ class Model(_CountedModel, LoadColumns):
     def is_generative(self) -> bool:
         """Whether it answers chat and completion requests."""
         return self.kind in GENERATIVE
+
+    @property
+    def why_not_served(self) -> str:
+        """Why requests can never name it, as a sentence; "" if they can."""
+        return why_not_alone(self.kind, self.architecture)
 
     def template_in_force(self, *, is_for_tools: bool = False) -> str:
         """Return the chat template: its own setting, else the file's, else "".

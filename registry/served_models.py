@@ -5,14 +5,34 @@ from __future__ import annotations
 from django.db.models.signals import post_delete, post_save
 
 from llm_manager.lib.row_cache import RowCache
-from registry.models import Alias, Attachment, Model
+from registry.errors import ModelNotFound, ModelNotServed
+from registry.models import Alias, Attachment, FileState, Model
 
 
 def _read(name: str) -> Model:
-    return Model.objects.servable().resolve(name)
+    try:
+        return Model.objects.servable().resolve(name)
+    except ModelNotFound:
+        _refuse_part(name)
+        raise
 
 
-#: The model with this id, alias, file name or ``model:adapter``. Raises ModelNotFound.
+def _refuse_part(name: str) -> None:
+    """Raise ModelNotServed if the name is that of a file which answers no requests."""
+    found = Model.objects.filter(is_enabled=True, state=FileState.FOUND)
+    try:
+        model = found.resolve(name)
+    except ModelNotFound:
+        return
+    if model.why_not_served:
+        raise ModelNotServed(
+            f"The model '{model.name}' answers no requests. {model.why_not_served} "
+            "GET /v1/models lists the models."
+        )
+
+
+#: The model with this id, alias, file name or ``model:adapter``. Raises ModelNotFound,
+#: and its subclass ModelNotServed.
 served_model = RowCache(_read, size=256)
 
 

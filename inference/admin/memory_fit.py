@@ -10,12 +10,12 @@ from inference.capacity.load_plan import plan_within
 from inference.capacity.machine import Machine
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from llm_manager.lib.units import human_bytes
-from registry.models import Kind, Model
 
 if TYPE_CHECKING:
     from inference.capacity.load_plan import LoadPlan
     from inference.models import EngineNode
     from llm_manager.lib.badges import Tone
+    from registry.models import Model
 
 #: A model that takes more of the limit than this is shown as tight: little else fits
 #: beside it. The figure is a choice.
@@ -40,8 +40,8 @@ def fit(model: Model, node: EngineNode | None) -> Fit:
 
     The engine decides with the same estimate.
     """
-    if model.kind in (Kind.PROJECTOR, Kind.LORA):
-        return Fit("", "", "It is loaded together with another model.")
+    if model.why_not_served:
+        return Fit("", "", model.why_not_served)
     if model.is_generative and model.kv_elements_per_token is None:
         return Fit("unknown", "", "The file does not say how large its KV cache is.")
     try:

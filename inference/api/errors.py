@@ -15,7 +15,7 @@ from rest_framework import exceptions as drf
 from inference import errors as inference
 from inference.api.responses import json_response
 from llm_manager.lib.request_id import request_id
-from registry.errors import ModelNotFound
+from registry.errors import ModelNotFound, ModelNotServed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,6 +124,7 @@ _TABLE = (
     _Row(BodyTooLarge, 413),
     _Row(BadRequest, 400),
     _Row(inference.RequestRejected, 400),
+    _Row(ModelNotServed, 400, code="model_not_served"),
     _Row(ModelNotFound, 404, code="model_not_found"),
     _Row(inference.RequestTimeout, 408, "timeout_error"),
     _Row(inference.QueueFull, 503, "server_error", retry=RETRY_AFTER_S),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from registry.errors import InvalidGGUF
 from registry.gguf.architecture_keys import ArchitectureKeys
+from registry.gguf.architectures import part_kind
 from registry.gguf.header import SkippedValue
 from registry.gguf.infill import supports_infill
 from registry.gguf.lora import lora_alpha, lora_rank
@@ -27,9 +28,19 @@ if TYPE_CHECKING:
     from registry.gguf.header import GGUFHeader, TensorInfo, Value
 
 #: Raised when more is read from a header: files of older rows are then read again.
-VERSION = 3
+VERSION = 4
 
-Kind = Literal["chat", "completion", "embedding", "reranker", "projector", "lora"]
+Kind = Literal[
+    "chat",
+    "completion",
+    "embedding",
+    "reranker",
+    "projector",
+    "lora",
+    "draft_head",
+    "voice",
+    "unsupported",
+]
 
 #: Longest string in the metadata, in characters; some headers contain whole licences
 #: and model cards.
@@ -43,8 +54,6 @@ MAX_BIG_INTEGER = 2**63 - 1
 #: llama.cpp's enum llama_pooling_type.
 POOLING = {0: "none", 1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
-# Architectures without causal attention that still generate, by denoising.
-_DIFFUSION = {"dream", "llada", "llada-moe", "rnd1"}
 # Architectures that only encode, even if the header states no pooling.
 _ENCODERS = {
     "bert",
@@ -189,6 +198,10 @@ def _kind(header: GGUFHeader, tensors: Sequence[TensorInfo], architecture: str) 
         raise InvalidGGUF(_NOT_A_MODEL.get(stated) or _NOT_A_MODEL[architecture])
     if not architecture:
         raise InvalidGGUF("the header states no architecture")
+    part = part_kind(architecture)
+    # A part of a model may have no tokenizer.
+    if part in ("draft_head", "voice"):
+        return part
     if "tokenizer.ggml.model" not in header.fields:
         raise InvalidGGUF(
             f"not a language model: the architecture is {architecture[:32]!r} "
@@ -196,7 +209,7 @@ def _kind(header: GGUFHeader, tensors: Sequence[TensorInfo], architecture: str) 
         )
     if not tensors:
         raise InvalidGGUF("a vocabulary without a model: it has no tensors")
-    return _model_kind(header, architecture)
+    return part or _model_kind(header, architecture)
 
 
 def _model_kind(header: GGUFHeader, architecture: str) -> Kind:
@@ -204,7 +217,7 @@ def _model_kind(header: GGUFHeader, architecture: str) -> Kind:
     pooling = POOLING.get(keys.integer("pooling_type"), "none")
     if pooling == "rank" or keys.get("classifier.output_labels") is not None:
         return "reranker"
-    is_causal = keys.get("attention.causal") is not False or architecture in _DIFFUSION
+    is_causal = keys.get("attention.causal") is not False
     if pooling != "none" or architecture in _ENCODERS or not is_causal:
         return "embedding"
     has_template = header.text(_TEMPLATE) or _named_templates(header)

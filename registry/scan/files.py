@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -76,7 +77,12 @@ class ReadModel:
 def group_files(
     files: Iterable[FoundFile],
 ) -> tuple[list[ModelFiles], list[UnusablePath]]:
-    """Return the models that files form, and the sets of shards that are incomplete."""
+    """Return the models that files form, and the sets of shards that are incomplete.
+
+    A model of links to files that are all another model's is that model, and is not
+    returned. One that shares only some of them is a model of its own: a hub's cache
+    has a folder of links for each revision.
+    """
     models = []
     unusable = []
     sets: dict[tuple[str, str, int], dict[int, FoundFile]] = {}
@@ -90,7 +96,9 @@ def group_files(
             reason = f"there is no shard {number} of {total}"
             unusable.append(UnusablePath(file.path, reason))
             continue
-        key = (str(Path(file.path).parent), shard["stem"], total)
+        # Shards that were copied from different systems may differ in this only.
+        stem = unicodedata.normalize("NFC", shard["stem"])
+        key = (str(Path(file.path).parent), stem, total)
         sets.setdefault(key, {})[number] = file
     for (folder, stem, total), shards in sets.items():
         if len(shards) == total:
@@ -98,7 +106,21 @@ def group_files(
             models.append(ModelFiles(stem, files_in_order))
         else:
             unusable.append(_incomplete(folder, stem, total, shards))
-    return sorted(models, key=lambda model: model.path), unusable
+    return _distinct(sorted(models, key=lambda model: model.path)), unusable
+
+
+def _distinct(models: Sequence[ModelFiles]) -> list[ModelFiles]:
+    """Return the models without those that are only links to another one's files."""
+    linked = {model.path for model in models if any(f.is_link for f in model.files)}
+    seen: set[tuple[tuple[int, int], ...]] = set()
+    distinct = []
+    # A model keeps its own name, not that of a link to it.
+    for model in sorted(models, key=lambda model: model.path in linked):
+        inodes = tuple(file.inode for file in model.files)
+        if model.path not in linked or inodes not in seen:
+            distinct.append(model)
+        seen.add(inodes)
+    return sorted(distinct, key=lambda model: model.path)
 
 
 def shard_paths(path: Path) -> list[Path]:
@@ -132,7 +154,7 @@ def read_model(files: ModelFiles) -> ReadModel:
                 raise
             raise InvalidGGUF(f"{Path(file.path).name}: {error}") from None
         # Record the size that was read: the file may have changed since it was found.
-        found.append(FoundFile(file.path, status.st_size, mtime_ns(status)))
+        found.append(replace(file, size=status.st_size, mtime_ns=mtime_ns(status)))
     _check_split(headers)
     return ReadModel(
         files=ModelFiles(files.stem, tuple(found)),

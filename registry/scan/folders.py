@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,11 +28,16 @@ _INT64 = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file whose name ends in ``SUFFIX``. ``size`` is in bytes."""
+    """A file whose name ends in ``SUFFIX``. ``size`` is in bytes.
+
+    ``inode`` is the device and the inode, those of the target for a link.
+    """
 
     path: str
     size: int
     mtime_ns: int
+    inode: tuple[int, int] = field(default=(0, 0), compare=False)
+    is_link: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,11 @@ def resolve_root(root: Path) -> Path:
     """Return the canonical path of a root, so that a file has only one path.
 
     For a file only the folder is resolved: a link keeps its own name, which becomes
-    the model's.
+    the model's. A name that is not there is looked for in the other Unicode normal
+    form: keyboards write NFC, some file systems NFD.
     """
+    forms = (root, *(Path(normalize(form, str(root))) for form in ("NFC", "NFD")))
+    root = next((path for path in forms if os.path.lexists(path)), root)
     resolved = Path(os.path.realpath(root))
     try:
         is_folder = stat.S_ISDIR(root.stat().st_mode)
@@ -73,8 +82,8 @@ def find_files(roots: Sequence[Path]) -> FoundFiles:
     """Return the GGUF files under resolved roots, each a folder or a file.
 
     Names that begin with a dot are skipped: they are caches, bins and unfinished
-    downloads. A link is followed if its target is under the roots. A file that is
-    reached twice is found once, under its own name.
+    downloads. A link is followed if its target is under the roots. Several links to
+    one file are several files: two models may share a shard.
     """
     finder = _FileFinder(roots)
     for root in roots:
@@ -95,15 +104,14 @@ def printable_path(path: str) -> str:
 
 
 class _FileFinder:
-    """One search. Folders and files are identified by device and inode, not by name."""
+    """One search. Folders are identified by device and inode, files by their path."""
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = [str(root) for root in roots]
         self._folders: set[tuple[int, int]] = set()
-        self._inodes: set[tuple[int, int]] = set()
         self._files: dict[str, FoundFile] = {}
         self._unusable: dict[str, UnusablePath] = {}
-        # Followed last, so that a file keeps its own name, not that of a link to it.
+        # Followed last, so that a folder keeps its own name, not that of a link to it.
         self._links: list[str] = []
 
     def search(self, root: Path) -> None:
@@ -117,7 +125,7 @@ class _FileFinder:
         if stat.S_ISDIR(status.st_mode):
             self._search_folder(path)
         elif path.lower().endswith(SUFFIX):
-            self._add(path, status)
+            self._add(path, status, is_link=root.is_symlink())
         else:
             self._refuse(path, f"the name does not end in {SUFFIX}")
 
@@ -189,10 +197,10 @@ class _FileFinder:
             self._refuse(link, "the symlink leads out of the models directory")
         elif is_folder:
             self._search_folder(link)
-        elif (status.st_dev, status.st_ino) not in self._inodes:
-            self._add(link, status)
+        else:
+            self._add(link, status, is_link=True)
 
-    def _add(self, path: str, status: os.stat_result) -> None:
+    def _add(self, path: str, status: os.stat_result, *, is_link: bool = False) -> None:
         if not self._is_text(path):
             return
         if not stat.S_ISREG(status.st_mode):
@@ -202,8 +210,9 @@ class _FileFinder:
         elif len(self._files) >= MAX_FILES:
             self._refuse(path, f"more than {MAX_FILES} files in one scan")
         else:
-            self._inodes.add((status.st_dev, status.st_ino))
-            self._files[path] = FoundFile(path, status.st_size, mtime_ns(status))
+            self._files[path] = FoundFile(
+                path, status.st_size, mtime_ns(status), _inode(status), is_link
+            )
 
     def _is_text(self, path: str) -> bool:
         if printable_path(path) == path:
@@ -226,11 +235,15 @@ def mtime_ns(status: os.stat_result) -> int:
 
 
 def _is_first(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
-    inode = (status.st_dev, status.st_ino)
+    inode = _inode(status)
     if inode in seen:
         return False
     seen.add(inode)
     return True
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _kind(mode: int) -> str:

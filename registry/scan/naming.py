@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ def choose_name(found: ReadModel, taken: Container[str]) -> str:
     """Return a free name: ``stem``, ``folder/stem`` or ``…/folder/stem``.
 
     It is as short as possible, and uses folders rather than a number so that it shows
-    which of two files it is.
+    which of two files it is. It is in the normal form NFC, whatever the files' names
+    are in: that is what keyboards and clients send.
     """
     return next(
         name
@@ -28,8 +30,9 @@ def choose_name(found: ReadModel, taken: Container[str]) -> str:
 
 
 def _names(found: ReadModel) -> Iterator[str]:
-    stem = found.files.stem
-    folders = Path(found.files.path).parent.parts[1:]
+    stem = unicodedata.normalize("NFC", found.files.stem)
+    folder = unicodedata.normalize("NFC", str(Path(found.files.path).parent))
+    folders = Path(folder).parts[1:]
     for depth in range(len(folders) + 1):
         yield "/".join((*folders[len(folders) - depth :], stem))
     # Two files in one folder, as "a.gguf" and "a.GGUF".

@@ -43,10 +43,10 @@ class Command(BaseCommand):
 def _request_load(name: str) -> None:
     from inference.services import worker_request
     from registry.errors import ModelNotFound
-    from registry.models import Model
+    from registry.served_models import served_model
 
     try:
-        worker_request(model=Model.objects.servable().resolve(name))
+        worker_request(model=served_model(name))
     except ModelNotFound as error:
         raise CommandError(str(error)) from None
 

@@ -346,6 +346,41 @@ async def test_an_unknown_model_is_404(api: Api) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("kind", "architecture", "words"),
+    [
+        (Kind.DRAFT_HEAD, "eagle3", "draft head"),
+        (Kind.VOICE, "wavtokenizer-dec", "sound"),
+        (Kind.PROJECTOR, "clip", "vision projector"),
+        (Kind.LORA, "llama", "LoRA adapter"),
+        (Kind.UNSUPPORTED, "llama9", "does not know the architecture 'llama9'"),
+    ],
+)
+async def test_a_part_of_a_model_is_400_and_says_what_it_is(
+    api: Api, kind: Kind, architecture: str, words: str
+) -> None:
+    await sync_to_async(make_model)("part", kind=kind, architecture=architecture)
+
+    response = await api.chat(model="part")
+
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "model_not_served"
+    assert words in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("asked", ["\u00e9", "e\u0301"])
+@pytest.mark.parametrize("stored", ["\u00e9", "e\u0301"])
+async def test_a_name_is_found_in_either_normal_form(
+    api: Api, asked: str, stored: str
+) -> None:
+    await sync_to_async(make_model)(stored, kind=Kind.EMBEDDING)
+
+    response = await api.chat(model=asked)
+
+    # It is found, and is no chat model.
+    assert response.json()["error"]["code"] == "model_not_generative"
+
+
 async def test_a_model_that_cannot_chat_is_400_with_a_hint(api: Api) -> None:
     await sync_to_async(make_model)("vectors", kind=Kind.EMBEDDING)
     await sync_to_async(make_model)("base", kind=Kind.COMPLETION)

@@ -6,12 +6,13 @@ import io
 import json
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from django.db.models import CharField
 
 from registry.errors import InvalidGGUF
+from registry.gguf.architectures import why_not_alone
 from registry.gguf.describe import (
     MAX_METADATA_SIZE,
     MAX_METADATA_STRING,
@@ -19,6 +20,7 @@ from registry.gguf.describe import (
     describe,
     names_tools,
 )
+from registry.gguf.describe import Kind as DescribedKind
 from registry.gguf.header import parse_header
 from registry.models import Kind, Model
 from tests.gguf_files import (
@@ -90,11 +92,33 @@ def test_a_model_without_causal_attention_is_an_embedding_model() -> None:
     assert llama(attention__causal=False).kind == "embedding"
 
 
-def test_a_diffusion_model_is_no_embedding_model() -> None:
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        ("gemma4-assistant", "draft_head"),
+        ("eagle3", "draft_head"),
+        ("dflash", "draft_head"),
+        ("wavtokenizer-dec", "voice"),
+        ("qwen3tts", "voice"),
+        ("llada", "unsupported"),
+        ("t5", "unsupported"),
+        ("gptj", "unsupported"),
+        ("llama5-of-tomorrow", "unsupported"),
+    ],
+)
+def test_what_cannot_answer_alone_is_no_chat_model_and_says_why(
+    architecture: str, kind: str
+) -> None:
+    found = described(llama_fields({"general.architecture": architecture}))
+    assert found.kind == kind
+    assert why_not_alone(found.kind, architecture).endswith(".")
+
+
+def test_a_draft_head_needs_no_tokenizer_of_its_own() -> None:
     fields = llama_fields(
-        {"general.architecture": "llada", "llada.attention.causal": False}
+        {"general.architecture": "eagle3", "tokenizer.ggml.model": None}
     )
-    assert described(fields).kind == "chat"
+    assert described(fields).kind == "draft_head"
 
 
 def test_rank_pooling_makes_a_reranker() -> None:
@@ -123,8 +147,7 @@ def test_an_adapter_is_a_lora(silent: str) -> None:
 
 
 def test_the_kinds_are_those_of_the_model() -> None:
-    kinds = {"chat", "completion", "embedding", "reranker", "projector", "lora"}
-    assert set(Kind.values) == kinds
+    assert set(Kind.values) == set(get_args(DescribedKind))
 
 
 def test_every_field_of_a_description_is_a_column() -> None:

@@ -65,6 +65,49 @@ def test_sets_of_one_name_in_two_folders_or_sizes_are_two_models() -> None:
     assert unusable == []
 
 
+def test_two_revisions_of_a_model_may_share_a_shard(tmp_path: Path) -> None:
+    blobs = [tmp_path / "blobs" / name for name in ("old", "new", "same")]
+    for blob in blobs:
+        blob.parent.mkdir(exist_ok=True)
+        blob.write_bytes(b"GGUF")
+    for revision, first in (("1a", "old"), ("2b", "new")):
+        folder = tmp_path / "snapshots" / revision
+        folder.mkdir(parents=True)
+        for number, target in enumerate((first, "same"), start=1):
+            link = folder / f"big-0000{number}-of-00002.gguf"
+            link.symlink_to(Path("../../blobs") / target)
+    models, unusable = grouped(tmp_path)
+    assert unusable == {}
+    assert [Path(model.path).parent.name for model in models] == ["1a", "2b"]
+
+
+def test_links_to_all_files_of_a_model_are_that_model(tmp_path: Path) -> None:
+    paths = write_shards(tmp_path / "own", "big", 2)
+    single = write_gguf(tmp_path / "own" / "z.gguf")
+    for folder in ("a", "x"):
+        (tmp_path / folder).mkdir()
+        for path in (*paths, single):
+            (tmp_path / folder / path.name).symlink_to(path)
+    models, unusable = grouped(tmp_path)
+    assert unusable == {}
+    assert {Path(model.path).parent.name for model in models} == {"own"}
+    assert len(models) == 2
+
+
+def test_two_links_to_one_blob_are_one_model(tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"GGUF")
+    for name in ("b.gguf", "a.gguf"):
+        (tmp_path / name).symlink_to(blob)
+    assert Path(only(tmp_path).path).name == "a.gguf"
+
+
+def test_shards_whose_names_differ_in_normal_form_are_one_set(tmp_path: Path) -> None:
+    first, second = write_shards(tmp_path, "\u00e9", 2)
+    second.rename(tmp_path / second.name.replace("\u00e9", "e\u0301"))
+    assert only(tmp_path).files[0].path == str(first)
+
+
 def test_an_incomplete_set_says_which_shard_is_missing(tmp_path: Path) -> None:
     write_shards(tmp_path, "big", 3, leave_out=[2])
     models, unusable = grouped(tmp_path)

@@ -77,6 +77,12 @@ def test_a_root_may_be_a_file(tmp_path: Path) -> None:
     assert [file.path for file in walk.files] == [str(tmp_path / "a.gguf")]
 
 
+def test_a_root_is_found_in_the_other_normal_form(tmp_path: Path) -> None:
+    touch(tmp_path / "e\u0301.gguf")
+    walk = find_files([resolve_root(tmp_path / "\u00e9.gguf")])
+    assert [Path(file.path).name for file in walk.files] == ["e\u0301.gguf"]
+
+
 def test_a_root_that_is_no_model_is_refused(tmp_path: Path) -> None:
     root = touch(tmp_path / "a.txt")
     assert refused(tmp_path, root) == {"a.txt": "the name does not end in .gguf"}
@@ -124,13 +130,11 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert refused(tmp_path) == {}
 
 
-def test_a_file_is_found_under_its_own_name_and_not_by_a_link_to_it(
-    tmp_path: Path,
-) -> None:
+def test_each_link_to_a_file_is_a_file_of_its_own(tmp_path: Path) -> None:
     touch(tmp_path / "z" / "m.gguf")
     (tmp_path / "a").symlink_to(tmp_path / "z")
     (tmp_path / "b.gguf").symlink_to(tmp_path / "z" / "m.gguf")
-    assert found(tmp_path) == ["z/m.gguf"]
+    assert found(tmp_path) == ["b.gguf", "z/m.gguf"]
 
 
 def test_a_link_to_a_file_without_the_suffix_is_that_model(tmp_path: Path) -> None:
