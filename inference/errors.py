@@ -24,6 +24,12 @@ class EngineUnavailable(InferenceError):
     code = "engine_unavailable"
 
 
+class AnswerCannotResume(EngineUnavailable):
+    """The worker is gone, and the model's file is no longer the one that it had."""
+
+    code = "model_replaced"
+
+
 class QueueFull(InferenceError):
     """As many requests wait for the model as may."""
 

@@ -34,6 +34,12 @@ class ContextExceeded(InvalidRequest):
     code = "context_length_exceeded"
 
 
+class ModelReplaced(EngineError):
+    """The answer was begun by a model whose file has been replaced since."""
+
+    code = "model_replaced"
+
+
 class DecodeError(EngineError):
     """llama_decode failed; the sequences of the step are lost, the engine is not."""
 

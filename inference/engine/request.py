@@ -25,7 +25,8 @@ class GenerationRequest:
     text ``suffix``, if there is one.
 
     ``resume`` are output tokens that an earlier worker has delivered: they are
-    prefilled with the prompt and not returned again. ``prediction`` is what the
+    prefilled with the prompt and not returned again; ``fingerprint`` is that of the
+    model that wrote them, the only one that may go on. ``prediction`` is what the
     client thinks the answer will be: drafts are taken from it. ``adapters`` are the
     LoRA adapters that it runs under.
 
@@ -38,6 +39,7 @@ class GenerationRequest:
     prompt_token_ids: list[int]
     params: SamplingParams
     resume: tuple[int, ...] = ()
+    fingerprint: str = ""
     prediction_token_ids: tuple[int, ...] = ()
     adapters: Adapters = ()
     owner: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.errors import ContextExceeded, InvalidRequest
+from inference.engine.errors import ContextExceeded, InvalidRequest, ModelReplaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,18 @@ def check_request(
         )
     _check_vocabulary("The prompt", prompt, n_vocab, "prompt")
     params.check_tokens(n_vocab)
+
+
+def check_begun_here(resume: tuple[int, ...], begun_by: str, loaded: str) -> None:
+    """Raise ModelReplaced if another model than the loaded one began the answer.
+
+    ``begun_by`` and ``loaded`` are fingerprints, "" where it is unknown.
+    """
+    if resume and begun_by not in ("", loaded):
+        raise ModelReplaced(
+            "The model's file was replaced while it answered this request, so the "
+            "answer cannot go on. Send the request again."
+        )
 
 
 def check_inputs(

@@ -50,8 +50,12 @@ class ClaimedWorker:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the model has other adapters now than at its load."""
-        return adapter_files(self.model) != self.plan.engine.adapters
+        """Whether the model has another file or other adapters than at its load."""
+        loaded = self.plan.engine
+        return (loaded.fingerprint, loaded.adapters) != (
+            self.model.fingerprint,
+            adapter_files(self.model),
+        )
 
     @property
     def is_just_loaded(self) -> bool:

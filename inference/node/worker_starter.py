@@ -11,6 +11,7 @@ from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import place_worker
 from inference.node import worker_rows
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
+from inference.node.file_check import why_not_as_scanned
 from inference.node.worker_process import WorkerProcess
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
@@ -49,6 +50,10 @@ class WorkerStarter:
             await in_one_thread(
                 worker_rows.load_impossible, row.pk, node, None, str(error)
             )
+            return
+        if reason := await in_one_thread(why_not_as_scanned, row.model):
+            await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
+            logger.error("%s cannot be loaded: %s", row.model, reason)
             return
         placement = place_worker(
             spec,

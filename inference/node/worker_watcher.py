@@ -68,7 +68,7 @@ class WorkerWatcher:
             await process.drain()
             _kill_after_drain(worker)
         elif worker.is_outdated and self._may_reload(worker):
-            logger.info("Reloading %s with other adapters", worker.model)
+            logger.info("Reloading %s: its file or its adapters changed", worker.model)
             # The row is still desired, so it is claimed again.
             await process.drain()
         elif self._is_idle_too_long(worker):

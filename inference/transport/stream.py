@@ -12,6 +12,7 @@ from inference.engine.output import PoolingOutput, SequenceOutput
 from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.sequence import FinishReason
 from inference.errors import (
+    AnswerCannotResume,
     EngineUnavailable,
     InferenceError,
     ModelLoadFailed,
@@ -37,6 +38,7 @@ _FAILURES: dict[str, type[InferenceError]] = {
     "decode_failed": EngineUnavailable,
     "kv_cells_exhausted": EngineUnavailable,
     ModelLoadFailed.code: ModelLoadFailed,
+    AnswerCannotResume.code: AnswerCannotResume,
     QueueFull.code: QueueFull,
 }
 
@@ -46,8 +48,9 @@ class Stream:
     """The events of one request.
 
     ``worker`` is the incarnation of the worker that has it, ``control`` that worker's
-    channel; ``is_started`` whether it runs there, ``position`` how many requests were
-    ahead of it when it arrived there. ``is_detached``: it must be queued again.
+    channel, ``fingerprint`` its model's; ``is_started`` whether it runs there,
+    ``position`` how many requests were ahead of it when it arrived there.
+    ``is_detached``: it must be queued again.
     ``close`` is called by ``aclose``.
     """
 
@@ -64,6 +67,7 @@ class Stream:
     attempts: int = 0
     is_detached: bool = False
     tokens: list[int] = field(default_factory=list)
+    fingerprint: str = ""
     is_done: bool = False
     _was_started: bool = False
     _events: deque[Event] = field(default_factory=deque)
@@ -111,6 +115,9 @@ class Stream:
                 self.tokens.extend(event.tokens)
         elif isinstance(event, Accepted):
             self.position = event.position
+            # What has been written so far decides which model may go on.
+            if not self.tokens:
+                self.fingerprint = event.fingerprint
             if self.was_accepted:
                 return
             self.was_accepted = True
@@ -135,6 +142,7 @@ class Stream:
             self.deadline = now + self.queue.timeout_s
         if isinstance(self.request, GenerationRequest):
             changes["resume"] = tuple(self.tokens)
+            changes["fingerprint"] = self.fingerprint if self.tokens else ""
         if self.attempts and isinstance(
             self.request, GenerationRequest | PoolingRequest
         ):

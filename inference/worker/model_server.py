@@ -14,7 +14,12 @@ from inference.engine.core import EngineCore
 from inference.engine.embedding.core import EmbeddingCore
 from inference.engine.errors import EngineError
 from inference.engine.prefix_cache.disk_cache import open_disk_cache
-from inference.engine.request import DetokenizationRequest, TokenizationRequest
+from inference.engine.request import (
+    DetokenizationRequest,
+    GenerationRequest,
+    TokenizationRequest,
+)
+from inference.engine.request_checks import check_begun_here
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.errors import QueueFull, queue_full_message
 from inference.transport.codec import ProtocolError, from_wire
@@ -241,6 +246,9 @@ class ModelServer:
             self._replies.put(reply_to, Accepted(request.request_id, 0))
             self._replies.put(reply_to, event)
             return
+        if isinstance(request, GenerationRequest):
+            loaded = self._spec.engine.fingerprint
+            check_begun_here(request.resume, request.fingerprint, loaded)
         task = self._spec.engine.task
         self._add(await tokenized(request, backend, task=task), reply_to)
 
@@ -254,7 +262,12 @@ class ModelServer:
         position = self._accepted.position(accepted)
         if self._is_full() and self._refuse_last() is accepted:
             return
-        event = Accepted(request.request_id, request.num_prompt, position)
+        event = Accepted(
+            request.request_id,
+            request.num_prompt,
+            position,
+            self._spec.engine.fingerprint,
+        )
         self._replies.put(reply_to, event)
         self._runner.send(Add(request))
 

@@ -163,6 +163,16 @@ def read_model(files: ModelFiles) -> ReadModel:
     )
 
 
+def fingerprint_now(paths: Sequence[Path]) -> str:
+    """Return the fingerprint that a scan would find. Raises InvalidGGUF and OSError."""
+    fingerprints = []
+    for path in paths:
+        with _open(str(path)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            fingerprints.append(_fingerprint(stream, size))
+    return _joined(fingerprints)
+
+
 def read_headers(paths: Sequence[Path]) -> list[GGUFHeader]:
     """Return the header of each file. Raises InvalidGGUF and OSError."""
     headers = []

@@ -103,6 +103,7 @@ class World:
         *,
         task: str = "generate",
         reply_layer: Any = None,
+        fingerprint: str = "",
     ) -> ModelServer:
         def load(progress: Callable[[float], None]) -> Backend | EmbeddingBackend:
             progress(1.0)
@@ -116,7 +117,9 @@ class World:
             incarnation=name,
             model_name="fake",
             max_waiting=self.max_waiting,
-            engine=EngineConfig(paths=(), n_ctx=64, n_seq_max=2, task=task),
+            engine=EngineConfig(
+                paths=(), n_ctx=64, n_seq_max=2, task=task, fingerprint=fingerprint
+            ),
         )
         worker = ModelServer(
             spec,

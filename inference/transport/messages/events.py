@@ -14,13 +14,17 @@ from inference.engine.output import PoolingOutput, SequenceOutput
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A worker has taken the request, behind ``position`` pending ones."""
+    """A worker has taken the request, behind ``position`` pending ones.
+
+    ``fingerprint`` is that of the model that it has loaded.
+    """
 
     is_last: ClassVar[bool] = False
 
     request_id: str
     prompt_tokens: int
     position: int = 0
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from inference.engine import SamplingParams
 from inference.engine.output import SequenceOutput
 from inference.engine.sequence import FinishReason
 from inference.errors import (
+    AnswerCannotResume,
     EngineUnavailable,
     ModelLoadFailed,
     QueueFull,
@@ -137,6 +138,26 @@ async def test_a_dead_workers_stream_continues_with_the_next_worker(
     outputs = [event for event in events if isinstance(event, SequenceOutput)]
     assert sum(output.is_start for output in outputs) == 1
     assert (outputs[-1].num_prompt, outputs[-1].num_output) == (2, 50)
+
+
+async def test_an_answer_goes_on_with_the_model_that_began_it_only(
+    world: World, gate: Gate
+) -> None:
+    first = GatedBackend(gate)
+    first.script("go", "0123456789" * 5)
+    world.start_worker(first, fingerprint="one")
+    begun = await world.submit("go", params=SamplingParams(max_tokens=50))
+    gate.allow(7)
+    await until(lambda: len(begun.tokens) > 2)
+    await world.kill_workers()
+    gate.open()
+    waiting = await world.submit("hi")
+    other = FakeBackend(n_ctx=4096)
+    other.script("hi", "from another file")
+    world.start_worker(other, "life-2", fingerprint="two")
+    with pytest.raises(AnswerCannotResume, match="was replaced"):
+        await collect(begun)
+    assert text_of(await collect(waiting)) == "from another file"
 
 
 async def test_a_request_that_kills_every_worker_is_given_up(world: World) -> None:
