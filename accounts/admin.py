@@ -18,10 +18,11 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.forms import ApiKeyForm, NewApiKeyForm
+from accounts.forms import LIMITS_IN_FORCE, ApiKeyForm, NewApiKeyForm
 from accounts.models import ApiKey
 from accounts.services import api_key_create
 from llm_manager.lib.badges import badge, chips
+from llm_manager.lib.readonly_fields import shown_as, with_fields
 from llm_manager.lib.unfold_types import ModelAdmin
 from registry.templatetags.units import ago
 
@@ -96,11 +97,14 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         )
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        """Return the groups of fields; read-only scopes are shown as labels."""
+        """Return the groups of fields; who may not edit sees what is in force."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
-        return [(None, {"fields": ("name", "scope_chips")}), *fieldsets[1:]]
+        in_force = {
+            name: shown_as(ApiKey, name, text) for name, text in LIMITS_IN_FORCE.items()
+        }
+        return with_fields(fieldsets, {"scopes": "scope_chips", **in_force})
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: ApiKey | None = None
@@ -293,7 +297,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     @admin.display(description="expires", ordering="expires_at")
     def expiry(self, key: ApiKey) -> str:
         """Return when the key expires."""
-        return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never"
+        return f"{key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "never"
 
     @admin.display(description="last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from datetime import time
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminSplitDateTimeWidget,
 )
 
 from accounts.models import ApiKey, Scope
@@ -29,10 +32,53 @@ else:
 _SESSION_KEY = "api_key_forms"
 #: Open forms of one session; above that, the oldest is dropped.
 _OPEN_FORMS = 20
+_END_OF_DAY = time(23, 59)
+
+
+def _models_in_force(key: ApiKey) -> str:
+    return ", ".join(model.name for model in key.allowed_models.all()) or "All models"
+
+
+def _rate_limit_in_force(key: ApiKey) -> str:
+    server = settings.CONFIG.server
+    limit = server.rate_limit if key.rate_limit is None else key.rate_limit
+    text = f"{limit} requests in {server.rate_limit_window} s" if limit else "No limit"
+    return f"Default: {text}" if key.rate_limit is None else text
+
+
+def _expiry_in_force(key: ApiKey) -> str:
+    return f"{key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "Never"
+
+
+#: The limits of a key in words, for pages on which they cannot be edited.
+LIMITS_IN_FORCE = {
+    "allowed_models": _models_in_force,
+    "rate_limit": _rate_limit_in_force,
+    "expires_at": _expiry_in_force,
+}
+
+
+class ExpiryField(forms.SplitDateTimeField):
+    """A date and a time in UTC; a date alone means the last minute of that day."""
+
+    def compress(self, data_list: Any) -> datetime | None:
+        """Return the moment, or None if both are empty. Raises ValidationError."""
+        if data_list and data_list[0] and data_list[1] is None:
+            data_list = [data_list[0], _END_OF_DAY]
+        moment: datetime | None = super().compress(data_list)
+        return moment
 
 
 class ApiKeyForm(ModelForm):
     """The fields of a key that an administrator may edit."""
+
+    expires_at = ExpiryField(
+        label="Expires at",
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="UTC. Without a time: at the end of that day. Empty: never.",
+        error_messages={"invalid_date": "Enter a valid date, such as 2027-01-31."},
+    )
 
     scopes = forms.MultipleChoiceField(
         label="Scopes",
@@ -67,7 +113,6 @@ class ApiKeyForm(ModelForm):
         super().__init__(*args, **kwargs)
         if "rate_limit" in self.fields:
             self.fields["rate_limit"].widget.attrs["placeholder"] = "as configured"
-            self.fields["expires_at"].help_text = "UTC. Empty: never."
 
     def clean_expires_at(self) -> datetime | None:
         """Check that the key does not expire in the past. Raises ValidationError."""

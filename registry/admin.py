@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
@@ -16,12 +17,14 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from llm_manager.lib.badges import badge, chips
+from llm_manager.lib.readonly_fields import shown_as, with_fields
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 from llm_manager.lib.units import human_bytes, human_count
 from registry import services
 from registry.errors import RegistryError
-from registry.forms import ModelSettingsForm
+from registry.forms import ModelSettingsForm, defaults_in_force, setting_text
 from registry.models import SERVED, Alias, Attachment, FileState, Kind, Model, ScanRun
+from registry.scan.scanner import ScanOutcome
 
 if TYPE_CHECKING:
     from django.forms import BaseModelForm
@@ -30,9 +33,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
+#: The outcomes of a scan that need an administrator: its page shows them first.
+_URGENT = (ScanOutcome.UNREADABLE, ScanOutcome.MISSING)
 #: What a chip says of a kind where its name is long.
 _SHORT_KINDS: dict[str, str] = {Kind.PROJECTOR: "projector", Kind.LORA: "adapter"}
+
+
+class FileStateFilter(admin.ChoicesFieldListFilter):
+    """Models by the state of their file, under the name of the list's column."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "file"
 
 
 class AliasInline(TabularInline[Alias, Model]):
@@ -72,7 +84,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     )
     list_filter: ClassVar[tuple[Any, ...]] = (
         "kind",
-        "state",
+        ("state", FileStateFilter),
         "architecture",
         "quantization",
         "is_enabled",
@@ -209,6 +221,19 @@ class RegistryModelAdmin(ModelAdmin[Model]):
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name not in editable]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Return the groups of fields; who may not edit sees the settings in force."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return with_fields(
+            fieldsets,
+            {
+                name: shown_as(Model, name, partial(_setting_text, name))
+                for name in defaults_in_force(obj)
+            },
+        )
+
     def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[type[Any]]:
         """Return the tables below the settings: adapters only for generative models."""
         takes_adapters = obj is not None and obj.is_generative
@@ -251,7 +276,11 @@ class RegistryModelAdmin(ModelAdmin[Model]):
             scans = self.admin_site.get_model_admin(ScanRun)
             scans.log_addition(request, run, f"Scanned: {text}.")
             level = messages.WARNING if run.unreadable else messages.SUCCESS
-            self.message_user(request, f"Scan finished: {text}.", level)
+            page = reverse("admin:registry_scanrun_change", args=[run.pk])
+            said = format_html(
+                'Scan finished: <a class="lm-link" href="{}">{}</a>.', page, text
+            )
+            self.message_user(request, said, level)
         return HttpResponseRedirect(reverse("admin:registry_model_changelist"))
 
     def changelist_view(
@@ -306,8 +335,6 @@ class RegistryModelAdmin(ModelAdmin[Model]):
         found = [_SHORT_KINDS.get(model.kind, model.get_kind_display().lower())]
         if model.supports_tools:
             found.append("tools")
-        if model.projector_id:
-            found.append("vision")
         return chips(found, "info")
 
     @admin.display(description="parameters")
@@ -350,7 +377,7 @@ class ScanRunAdmin(ModelAdmin[ScanRun]):
         "changed",
         "unchanged",
         "missing",
-        "unreadable",
+        "unreadable_files",
     )
     list_per_page = 50
     fieldsets = (
@@ -376,6 +403,16 @@ class ScanRunAdmin(ModelAdmin[ScanRun]):
             return "not finished"
         return f"{(run.finished_at - run.started_at).total_seconds():.1f} s"
 
+    @admin.display(description="unreadable", ordering="unreadable")
+    def unreadable_files(self, run: ScanRun) -> SafeString | int:
+        """Return how many files could not be read, as a link to them."""
+        if not run.unreadable:
+            return 0
+        page = reverse("admin:registry_scanrun_change", args=[run.pk])
+        return format_html(
+            '<a class="lm-link" href="{}#unreadable">{}</a>', page, run.unreadable
+        )
+
     @admin.display(description="result")
     def result(self, run: ScanRun) -> str:
         """Return the counts in one line."""
@@ -388,15 +425,26 @@ class ScanRunAdmin(ModelAdmin[ScanRun]):
 
     @admin.display(description="files")
     def entries_table(self, run: ScanRun) -> str:
-        """Return the new, changed, missing and unreadable models as a table."""
+        """Return the new, changed, missing and unreadable models as a table.
+
+        Those that need an administrator come first.
+        """
+        entries = sorted(
+            run.entries,
+            key=lambda entry: (*_URGENT, entry["outcome"]).index(entry["outcome"]),
+        )
         return render_to_string(
-            "admin/registry/scanrun/entries.html", {"entries": run.entries}
+            "admin/registry/scanrun/entries.html", {"entries": entries}
         )
 
 
 def summary(run: ScanRun) -> str:
     """Return a scan's counts as text."""
     return ", ".join(f"{number} {outcome}" for outcome, number in run.counts().items())
+
+
+def _setting_text(name: str, model: Model) -> str:
+    return setting_text(model, name)
 
 
 def _two_lines(first: str, second: str) -> SafeString:

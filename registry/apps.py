@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 class RegistryConfig(AppConfig):
     name = "registry"
+    verbose_name = "Inference"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

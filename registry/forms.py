@@ -51,6 +51,14 @@ def defaults_in_force(model: Model) -> dict[str, str]:
     }
 
 
+def setting_text(model: Model, name: str) -> str:
+    """Return a setting as text: the model's own, or else the default in force."""
+    own = getattr(model, name)
+    if own is None or own == "":
+        return f"Default: {defaults_in_force(model)[name]}"
+    return _text(name, own)
+
+
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "Yes" if value else "No"

@@ -495,11 +495,12 @@ class ScanRun(_CountedScanRun, models.Model):
     )
 
     class Meta:
+        verbose_name = "scan"
         ordering = ["-started_at"]
         get_latest_by = "started_at"
 
     def __str__(self) -> str:
-        return f"Scan of {self.started_at:%Y-%m-%d %H:%M:%S}"
+        return f"Scan of {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
 
     def counts(self) -> dict[str, Any]:
         """Return the number of files by outcome."""

@@ -55,7 +55,7 @@ def _largest_node(model: Model) -> EngineNode | None:
 class WorkerStateFilter(admin.SimpleListFilter):
     """Models by the state of their workers."""
 
-    title = "loaded"
+    title = "state"
     parameter_name = "loaded"
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[Any, str]]:

@@ -201,6 +201,7 @@ CORS_ALLOW_HEADERS = [
     ),
 ]
 CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
+CSRF_FAILURE_VIEW = "llm_manager.web.error_pages.form_expired"
 CSRF_TRUSTED_ORIGINS = list(CONFIG.server.csrf_trusted_origins)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True

@@ -18,3 +18,7 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     path("", include("inference.api.urls")),
 ]
+
+handler400 = "llm_manager.web.error_pages.bad_request"
+handler403 = "llm_manager.web.error_pages.forbidden"
+handler404 = "llm_manager.web.error_pages.not_found"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -212,6 +212,7 @@ def test_a_form_sent_back_for_correction_is_not_used_up(
         ({"weight": "nan"}, "Enter a number."),
         ({"weight": ""}, "This field is required"),
         ({"expires_at_0": "2001-01-01", "expires_at_1": "10:00"}, "in the past"),
+        ({"expires_at_1": "10:00"}, "Enter a valid date"),
         ({"owner": ""}, "This field is required"),
     ],
 )
@@ -320,6 +321,26 @@ def test_revocation_asks_first_and_is_recorded(admin_client: Client) -> None:
     key.refresh_from_db()
     assert not key.is_active
     assert LogEntry.objects.get().get_change_message() == "Revoked."
+
+
+def test_a_date_without_a_time_is_the_end_of_that_day(
+    admin_client: Client, admin_user: User
+) -> None:
+    admin_client.post(
+        ADD, new_form(admin_client, admin_user, expires_at_0="2999-12-31")
+    )
+    assert ApiKey.objects.get().expires_at == datetime(2999, 12, 31, 23, 59, tzinfo=UTC)
+    assert "2999-12-31 23:59 UTC" in admin_client.get(LIST).content.decode()
+
+
+def test_a_key_that_cannot_be_edited_shows_its_limits_in_force(
+    admin_client: Client,
+) -> None:
+    key, _ = make_api_key()
+    key.revoke()
+    html = admin_client.get(page_of(key)).content.decode()
+    for text in ("All models", "Default: 60 requests in 60 s", "Never"):
+        assert text in html
 
 
 def test_revoked_key_can_be_read_and_not_changed(admin_client: Client) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from accounts.models import ApiKey
 from inference.models import Worker, WorkerState
 from registry.models import Model
-from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
-from tests.factories import make_model, make_node, make_user, make_worker
+from tests.e2e.chromium import CHROMIUM
+from tests.factories import make_model, make_node, make_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
     from pytest_django.live_server_helper import LiveServer
 
 pytestmark = [
@@ -28,51 +24,6 @@ pytestmark = [
 ]
 
 SECRET = re.compile(r"sk-llmm-[0-9a-f]{12}-[\w-]{43}")
-PASSWORD = "correct horse"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Playwright's synchronous interface keeps an event loop running in this
-    # thread, where Django would then refuse to query.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=CHROMIUM_ARGS
-        )
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture
-def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
-    """A page of a logged-in superuser; afterwards, that nothing went wrong on it."""
-    make_user("admin", password=PASSWORD, is_staff=True, is_superuser=True)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    errors: list[str] = []
-    asked: set[str] = set()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "console",
-        lambda entry: errors.append(entry.text) if entry.type == "error" else None,
-    )
-    page.on("request", lambda request: asked.add(request.url))
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{live_server.url}/admin/")
-    page.fill("#id_username", "admin")
-    page.fill("#id_password", PASSWORD)
-    page.click("#login-form [type=submit]")
-    page.wait_for_selector("text=Dashboard")
-    yield page
-    context.close()
-    assert errors == []
-    own = urlsplit(live_server.url).netloc
-    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {
-        own
-    }
 
 
 def test_a_setting_is_edited_and_saved(page: Page, live_server: LiveServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,8 +85,18 @@ def test_list_shows_id_size_context_and_capabilities(admin_client: Client) -> No
     html = admin_client.get(LIST).content.decode()
     for text in ("Llama 3.1 8B", "5.0 GiB", "Q4_K_M", "8,192", "of 131,072"):
         assert text in html
-    for chip in ("chat", "tools", "vision", "projector"):
+    for chip in ("chat", "tools", "projector"):
         assert f">\n\n{chip}\n<" in html
+    # Images cannot be sent yet, so a projector beside the model adds nothing.
+    assert ">\n\nvision\n<" not in html
+
+
+def test_filters_have_the_words_of_the_columns(admin_client: Client) -> None:
+    make_model(kind=Kind.EMBEDDING, state=FileState.MISSING)
+    filters = admin_client.get(LIST).context["cl"].filter_specs
+    titles = {str(spec.title) for spec in filters}
+    assert {"state", "file"} <= titles
+    assert "loaded" not in titles
 
 
 @pytest.mark.parametrize(
@@ -343,7 +354,9 @@ def test_scan_now_scans_says_what_was_found_and_is_recorded(
     response = admin_client.post(SCAN)
     assert response.status_code == 302
     counts = "2 new, 0 changed, 0 unchanged, 1 missing, 0 unreadable"
-    assert said(response) == [f"success: Scan finished: {counts}."]
+    page = reverse("admin:registry_scanrun_change", args=[ScanRun.objects.get().pk])
+    link = f'<a class="lm-link" href="{page}">{counts}</a>'
+    assert said(response) == [f"success: Scan finished: {link}."]
     entry = LogEntry.objects.get()
     assert entry.object_id == str(ScanRun.objects.get().pk)
     assert entry.get_change_message().startswith("Scanned: 2 new")
@@ -434,6 +447,16 @@ def test_viewer_reads_but_neither_edits_nor_scans(viewer: Client) -> None:
     assert model.n_ctx == 4096
 
 
+def test_viewer_sees_the_settings_in_force(viewer: Client) -> None:
+    model = make_model(cache_type_k="q8_0", keep_alive=90)
+    html = viewer.get(page_of(model)).content.decode()
+    for text in ("q8_0", "90", "Default: from 4096", "Default: 0.7", "Default: auto"):
+        assert text in html
+    # The label and the help of the field stay.
+    assert "K type" in html
+    assert "A fixed number of tokens per sequence." in html
+
+
 # Adapters -----------------------------------------------------------------------
 
 
@@ -464,3 +487,44 @@ def test_an_adapter_is_attached_on_a_models_page_if_it_fits(
     Attachment.objects.all().delete()
     assert "do not fit the model" in attach("misfit").content.decode()
     assert not Attachment.objects.exists()
+
+
+def test_a_scans_page_shows_first_what_needs_an_administrator(
+    viewer: Client,
+) -> None:
+    run = ScanRun.objects.create(
+        roots=["/m"],
+        finished_at=timezone.now(),
+        unreadable=1,
+        entries=[
+            {"outcome": "new", "name": "fine", "path": "/m/fine.gguf"},
+            {"outcome": "unreadable", "path": "/m/broken.gguf", "reason": "Empty."},
+        ],
+    )
+    page = reverse("admin:registry_scanrun_change", args=[run.pk])
+    html = viewer.get(page).content.decode()
+    assert html.index("broken.gguf") < html.index("fine.gguf")
+    assert html.count('id="unreadable"') == 1
+    scans = viewer.get(reverse("admin:registry_scanrun_changelist")).content.decode()
+    assert f'href="{page}#unreadable"' in scans
+    assert f"{run.started_at:%Y-%m-%d %H:%M} UTC" in scans
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("registry/model/", ["Inference", "Models"]),
+        ("registry/scanrun/", ["Inference", "Scans"]),
+        ("accounts/apikey/", ["Access", "API keys"]),
+        ("auth/user/", ["Access", "Users"]),
+    ],
+)
+def test_the_path_above_a_page_has_the_sidebars_words(
+    admin_client: Client, path: str, words: list[str]
+) -> None:
+    html = admin_client.get(f"/admin/{path}").content.decode()
+    crumbs = re.findall(r'lm-crumb.*?tracking-tight">(.*?)</a>', html, re.DOTALL)
+    assert crumbs == words
+    sidebar = html[html.index('id="nav-sidebar"') :]
+    for word in words:
+        assert word in sidebar
