@@ -33,11 +33,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PairFraming:
-    """The fixed text around a name and its value."""
+    """The fixed text around a name and its value.
+
+    ``for_strings``: the pair where the value is a string, if that is another one.
+    """
 
     before_name: str
     between: str
     after: str
+    for_strings: PairFraming | None = None
+
+    def around(self, *, is_string: bool) -> PairFraming:
+        """Return the pair around a value."""
+        return self.for_strings if is_string and self.for_strings else self
 
     def fill(self, name: str, value: str) -> str:
         """Return the name and the value with the text around them."""
@@ -65,12 +73,9 @@ class Framing:
     def _arguments(self, arguments: Mapping[str, Any]) -> str:
         if self.parameter is None:
             return json.dumps(arguments, ensure_ascii=False)
-        return "".join(
-            self.parameter.fill(
-                key,
-                value
-                if isinstance(value, str)
-                else json.dumps(value, ensure_ascii=False),
-            )
-            for key, value in arguments.items()
-        )
+        texts = []
+        for key, value in arguments.items():
+            is_string = isinstance(value, str)
+            text = value if is_string else json.dumps(value, ensure_ascii=False)
+            texts.append(self.parameter.around(is_string=is_string).fill(key, text))
+        return "".join(texts)

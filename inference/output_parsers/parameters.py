@@ -33,15 +33,21 @@ class ObjectWriter:
         self._schema = writer.tools[tool]
         self._written: set[str] = set()
 
-    def write(self, key: str, read_value: ReadValue) -> Parse[bool]:
+    def write(
+        self, key: str, read_value: ReadValue, *, is_text: bool | None = None
+    ) -> Parse[bool]:
         """Write a member; the value of a string is written while it arrives.
 
-        Returns whether the value is complete; if not, the text ended in it.
+        ``is_text``: the model says that the value is text, or that it is JSON; the
+        schema decides where they contradict each other. Returns whether the value is
+        complete; if not, the text ended in it.
         """
         self._sink((", " if self._written else "{") + json.dumps(key) + ": ")
         self._written.add(key)
         types = types_of_member(self._schema, key)
-        if types == _STRING:
+        if is_text and (not types or "string" in types):
+            types = _STRING
+        if types == _STRING and is_text is not False:
             self._sink('"')
             is_complete = yield from read_value(
                 lambda text: self._sink(json_text.escaped(text))

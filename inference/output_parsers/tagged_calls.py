@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from inference.output_parsers.text_scanner import Parse, Sink, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
-_KEY = re.compile(r"[^<>\r\n]*")
-
 
 @dataclass(frozen=True, slots=True)
 class ArgumentTags:
     """The tags around a key and around a value, and those that end a call.
 
-    ``has_lines``: a line break before and after a value belongs to the tags.
+    ``has_lines``: a line break before and after a value belongs to the tags. Instead of
+    the tag after a key may stand one that says that the value is text, or JSON.
     """
 
     key: tuple[str, str]
     value: tuple[str, str]
     end: tuple[str, ...]
     has_lines: bool = False
+    before_text: str = ""
+    before_json: str = ""
 
     def read(self, scanner: TextScanner, writer: DeltaWriter, tool: str) -> Parse[None]:
         """Read the arguments of the latest call, and its end."""
@@ -45,17 +46,20 @@ class ArgumentTags:
             scanner.take(len(tag))
             if tag != self.key[0]:
                 break
-            key = yield from scanner.run(_KEY)
-            if not (yield from scanner.accept(self.key[1])):
+            key = yield from scanner.run(_up_to(self.key[1]))
+            after = yield from scanner.accept(*filter(None, self._after_key))
+            if not after:
                 strays += (tag, key)
                 continue
+            is_text = after == self.before_text if after != self.key[1] else None
             if self.value[0]:
                 yield from scanner.space()
                 yield from scanner.accept(self.value[0])
             read_value = functools.partial(
                 self._read_value, scanner, arguments.missing()
             )
-            if not (yield from arguments.write(key.strip(), read_value)):
+            key = key.strip()
+            if not (yield from arguments.write(key, read_value, is_text=is_text)):
                 break
         if tag in self.end:
             arguments.close()
@@ -64,6 +68,10 @@ class ArgumentTags:
                 yield from scanner.space()
                 yield from scanner.accept(tag)
         writer.content("".join(strays))
+
+    @property
+    def _after_key(self) -> tuple[str, str, str]:
+        return self.key[1], self.before_text, self.before_json
 
     def _read_value(
         self, scanner: TextScanner, other_keys: list[str], sink: Sink
@@ -85,3 +93,9 @@ class ArgumentTags:
                 return True
             sink(text)
         return False
+
+
+@functools.cache
+def _up_to(after_key: str) -> re.Pattern[str]:
+    """Return the characters that a key may have before this tag."""
+    return re.compile(rf"[^<>\r\n{re.escape(after_key[0])}]*")

@@ -1,4 +1,6 @@
-"""Calls in the format of Qwen3-Coder: a tag with the name, a tag for each argument.
+"""Calls in tags: one with the function's name, one for each argument.
+
+``tagged_functions`` is the format of Qwen3-Coder:
 
     <tool_call>
     <function=NAME>
@@ -9,7 +11,8 @@
     </tool_call>
 
 Qwen's qwen3coder_tool_parser.py also reads calls without ``<tool_call>`` and values
-without ``</parameter>``: the models sometimes leave them out.
+without ``</parameter>``: the models sometimes leave them out. ``Invocations`` is the
+format of MiniMax M2 and DeepSeek V3.2, with one pair of tags around all calls.
 """
 
 from __future__ import annotations
@@ -72,6 +75,34 @@ class _Functions:
             tag = yield from scanner.accept("<function=")
         name = yield from scanner.accept(*writer.tools)
         if not tag or not name or not (yield from scanner.accept(">")):
+            return
+        scanner.forget()
+        writer.begin(name)
+        yield from self.tags.read(scanner, writer, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocations:
+    """Reads content, and calls that begin with ``invoke`` and the name in quotes.
+
+    ``around`` are tags before and after all calls of an answer.
+    """
+
+    invoke: str
+    tags: ArgumentTags
+    around: tuple[str, ...]
+
+    def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
+        """Read the text after the reasoning."""
+        yield from read_content(
+            scanner, writer, self._read_call, begin=(self.invoke,), silent=self.around
+        )
+
+    def _read_call(
+        self, scanner: TextScanner, writer: DeltaWriter, tag: str
+    ) -> Parse[None]:
+        name = yield from scanner.accept(*writer.tools)
+        if not name or not (yield from scanner.accept('">')):
             return
         scanner.forget()
         writer.begin(name)

@@ -7,6 +7,7 @@ one, at a line that begins with an object that names one of the tools.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from inference.api.chat.tool_grammar import PARAM, SPACE, GrammarWriter, checked
@@ -15,11 +16,11 @@ from inference.engine.structured_output.json_schema import prepare_schema
 
 if TYPE_CHECKING:
     from inference.api.chat.tool_use import ToolUse
+    from inference.output_parsers import PairFraming
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Tool
 
 _ANY = "/(?s:.*)/"
-_KEY = r"/[^<>\r\n]+/"
 _W = r"[ \t\r\n]*"
 #: What may precede a call without a mark in its line, as in the output parser.
 _BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
@@ -95,12 +96,17 @@ class _Writer(GrammarWriter):
         """Return what matches a tool's arguments: any JSON if it is not strict."""
         if tool.strict:
             return super().arguments(index, tool)
-        pair = self.framing.parameter
-        if pair is None:
+        parameter = self.framing.parameter
+        if parameter is None:
             schema = prepare_schema({"type": "object"}).document()
             return self.json(f"arguments_{index}", schema)
+        pairs = filter(None, (parameter, parameter.for_strings))
+        return f"({' | '.join(map(self._any_argument, pairs))})*"
+
+    def _any_argument(self, pair: PairFraming) -> str:
         head, between = self.text(pair.before_name), self.text(pair.between)
-        return f"({head} {_KEY} {between} {self.up_to(pair.after)})*"
+        key = rf"/[^<>\r\n{re.escape(pair.between[0])}]+/"
+        return f"{head} {key} {between} {self.up_to(pair.after)}"
 
     def head(self, tool: Tool) -> str:
         """Return what comes before a call's arguments, after its mark."""

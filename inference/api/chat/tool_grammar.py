@@ -173,7 +173,7 @@ class GrammarWriter:
     # Arguments that stand in tags ----------------------------------------------
 
     def _tagged(
-        self, index: int, tool: Tool, prepared: PreparedSchema, pair: PairFraming
+        self, index: int, tool: Tool, prepared: PreparedSchema, parameter: PairFraming
     ) -> Iterator[str]:
         """Yield the rules of arguments that come one by one, in the schema's order."""
         body = _resolved(prepared.body, prepared)
@@ -191,7 +191,9 @@ class GrammarWriter:
             if schema is False:
                 continue
             name = f"argument_{index}_{number}"
-            if types_of_member(tool.parameters, key) == {"string"}:
+            is_string = types_of_member(tool.parameters, key) == {"string"}
+            pair = parameter.around(is_string=is_string)
+            if is_string:
                 path = f"properties.{key}"
                 value = self._bare(_resolved(schema, prepared), pair.after, tool, path)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,64 +35,112 @@ def resolve_control_tokens(grammar: Grammar, controls: Mapping[str, int | None])
     return json.dumps(document, ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The texts of an entry, in a vocabulary.
+
+    ``tokens`` are those that are control tokens, ``plain`` those that are text, and
+    ``mixed`` those with a control token in them: the text before it, the token, and the
+    text after it.
+    """
+
+    tokens: list[str] = field(default_factory=list)
+    plain: list[str] = field(default_factory=list)
+    mixed: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def _entry(texts: tuple[str, ...], controls: Mapping[str, int | None]) -> _Entry:
+    entry = _Entry()
+    for text in texts:
+        if text in controls:
+            if (token := controls[text]) is not None:
+                entry.tokens.append(f"<[{token}]>")
+        elif mixed := _mixed(text, controls):
+            entry.mixed.append(mixed)
+        else:
+            entry.plain.append(text)
+    return entry
+
+
+def _mixed(
+    text: str, controls: Mapping[str, int | None]
+) -> tuple[str, str, str] | None:
+    """Return the text around the longest control token in it; None if there is none."""
+    inside = [name for name, token in controls.items() if name in text and token]
+    if not inside:
+        return None
+    name = max(inside, key=len)
+    before, _, after = text.partition(name)
+    return before, f"<[{controls[name]}]>", after
+
+
 def _with_rules(
     lark: str, entries: tuple[tuple[str, ...], ...], controls: Mapping[str, int | None]
 ) -> str:
     rules = []
     for kind, number in sorted(set(_RULE.findall(lark))):
         texts = entries[int(number)]
-        ids = [controls[text] for text in texts if text in controls]
-        tokens = [f"<[{token}]>" for token in ids if token is not None]
-        plain = [text for text in texts if text not in controls]
+        entry = _entry(texts, controls)
         name = f"{kind}_{number}"
         if kind == "open":
-            rules.append(_open(name, plain, texts[0], controls))
+            opener = _entry(texts[:1], controls)
+            rules.append(_open(name, texts[0], opener, entry.plain))
         else:
-            rules.append(_WRITERS[kind](name, tokens, plain))
+            rules.append(_WRITERS[kind](name, entry))
     return "\n".join([lark, *rules, ""])
 
 
-def _control(name: str, tokens: list[str], plain: list[str]) -> str:
-    quoted = [json.dumps(text, ensure_ascii=False) for text in plain]
-    return f"{name}: {' | '.join([*tokens, *quoted]) or _NOTHING}"
+def _control(name: str, entry: _Entry) -> str:
+    options = [*entry.tokens, *map(_quoted, entry.plain)]
+    options += [
+        f"{_quoted(before)} {token} {_quoted(after)}"
+        for before, token, after in entry.mixed
+    ]
+    return f"{name}: {' | '.join(options) or _NOTHING}"
 
 
-def _until(name: str, tokens: list[str], plain: list[str]) -> str:
+def _until(name: str, entry: _Entry) -> str:
     options = []
     lines = []
-    if tokens:
-        options.append(f"{name}_text ({' | '.join(tokens)})")
-        lines.append(_without(f"{name}_text", tokens, plain))
-    if plain:
+    if entry.tokens:
+        options.append(f"{name}_text ({' | '.join(entry.tokens)})")
+        lines.append(_without(f"{name}_text", entry))
+    for index, (before, token, after) in enumerate(entry.mixed):
+        text = f"{name}_mixed_{index}".upper()
+        options.append(f"{text} {token} {_quoted(after)}")
+        lines.append(f"{text}: {text}_BEFORE {_quoted(before)}")
+        lines.append(f"{text}_BEFORE: {_text_without(entry.plain)}")
+    if entry.plain:
         options.append(f"{name}_plain")
-        lines.append(f"{name}_plain[lazy]: /(?s:.*)({_one_of(plain)})/")
+        lines.append(f"{name}_plain[lazy]: /(?s:.*)({_one_of(entry.plain)})/")
     return "\n".join([f"{name}: {' | '.join(options) or _ANYTHING}", *lines])
 
 
-def _without(name: str, tokens: list[str], plain: list[str]) -> str:
-    if not plain:
+def _without(name: str, entry: _Entry) -> str:
+    # Text has no control tokens, so it has no text with one in it either.
+    if not entry.plain:
         return f"{name}: {_ANYTHING}"
     terminal = name.upper()
-    return f"{name}: {terminal}\n{terminal}: {_text_without(plain)}"
+    return f"{name}: {terminal}\n{terminal}: {_text_without(entry.plain)}"
 
 
-def _open(
-    name: str, plain: list[str], opener: str, controls: Mapping[str, int | None]
-) -> str:
+def _open(name: str, text: str, opener: _Entry, plain: list[str]) -> str:
     terminal = name.upper()
-    if controls.get(opener) is not None:
-        text = _without(f"{name}_text", [], plain)
-        return f"{name}: {name}_text <[{controls[opener]}]>\n{text}"
-    return "\n".join(
-        [
-            f"{name}[lazy]: {terminal}",
-            f"{terminal}: {terminal}_TEXT {json.dumps(opener, ensure_ascii=False)}",
-            f"{terminal}_TEXT: {_text_without(plain)}",
-        ]
-    )
+    before_opener = f"{terminal}_TEXT: {_text_without(plain)}"
+    if opener.tokens:
+        return f"{name}: {terminal}_TEXT {opener.tokens[0]}\n{before_opener}"
+    if opener.mixed:
+        ((before, token, after),) = opener.mixed
+        rule = f"{name}: {terminal} {token} {_quoted(after)}"
+        head = f"{terminal}: {terminal}_TEXT {_quoted(before)}"
+        return "\n".join([rule, head, before_opener])
+    head = f"{terminal}: {terminal}_TEXT {_quoted(text)}"
+    return "\n".join([f"{name}[lazy]: {terminal}", head, before_opener])
 
 
 def _text_without(plain: list[str]) -> str:
+    if not plain:
+        return _ANYTHING
     # A complement alone would also match what is not text, such as control tokens.
     return f"{_ANYTHING} & ~/(?s:.*)({_one_of(plain)})(?s:.*)/"
 
@@ -101,7 +150,11 @@ def _one_of(texts: list[str]) -> str:
     return "|".join(escaped).replace("\n", r"\n")
 
 
-_WRITERS: dict[str, Callable[[str, list[str], list[str]], str]] = {
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+_WRITERS: dict[str, Callable[[str, _Entry], str]] = {
     "control": _control,
     "until": _until,
     "without": _without,

@@ -15,8 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inference.output_parsers.families.apertus import APERTUS
 from inference.output_parsers.families.command_r import COMMAND_R
 from inference.output_parsers.families.deepseek import DEEPSEEK_V3, DEEPSEEK_V31
+from inference.output_parsers.families.deepseek_v32 import (
+    DEEPSEEK_V4,
+    DEEPSEEK_V32,
+    DSML,
+)
 from inference.output_parsers.families.functionary_v31 import FUNCTIONARY_V31
 from inference.output_parsers.families.functionary_v32 import FUNCTIONARY_V32
 from inference.output_parsers.families.glm45 import GLM45
@@ -25,7 +31,9 @@ from inference.output_parsers.families.harmony import HARMONY
 from inference.output_parsers.families.hermes import HERMES
 from inference.output_parsers.families.kimi_k2 import KIMI_K2
 from inference.output_parsers.families.llama3 import LLAMA3
+from inference.output_parsers.families.minimax_m2 import MINIMAX_M2
 from inference.output_parsers.families.mistral import MISTRAL, MISTRAL_V11
+from inference.output_parsers.families.nemotron_v2 import NEMOTRON_V2
 from inference.output_parsers.families.plain_json import PLAIN_JSON
 from inference.output_parsers.families.qwen3_coder import QWEN3_CODER
 from inference.output_parsers.families.seed_oss import SEED_OSS
@@ -41,7 +49,12 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<seed:tool_call>",), SEED_OSS),
     ((DEEPSEEK_V3.framing.begin, "```json"), DEEPSEEK_V3),
     ((DEEPSEEK_V31.framing.begin,), DEEPSEEK_V31),
+    ((DSML, "function_calls>"), DEEPSEEK_V32),
+    ((DSML, "tool_calls>"), DEEPSEEK_V4),
     (("<|tool_calls_section_begin|>",), KIMI_K2),
+    (("<TOOLCALL>",), NEMOTRON_V2),
+    (("<|tools_prefix|>",), APERTUS),
+    (("<minimax:tool_call>",), MINIMAX_M2),
     (("[TOOL_CALLS]", "[ARGS]"), MISTRAL_V11),
     (("[TOOL_CALLS]",), MISTRAL),
     (("<|START_ACTION|>",), COMMAND_R),

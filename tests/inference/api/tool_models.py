@@ -37,6 +37,11 @@ TELL_TALES = {
     "kimi_k2": "<|tool_calls_section_begin|>",
     "harmony": "<|channel|><|message|><|channel|>analysis<|message|>",
     "granite": "<|tool_call|>",
+    "nemotron_v2": "<TOOLCALL>",
+    "apertus": "<|tools_prefix|>",
+    "minimax_m2": "<minimax:tool_call>",
+    "deepseek_v32": "｜DSML｜function_calls>",
+    "deepseek_v4": "｜DSML｜tool_calls>",
     "plain_json": "nothing",
 }
 THINK = "{# <think> #}"

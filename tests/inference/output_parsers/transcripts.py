@@ -341,6 +341,115 @@ GRANITE = [
     ),
 ]
 
+NEMOTRON_V2 = [
+    Transcript(
+        "nemotron_v2",
+        "I'm\nthinking\n</think>\n\n"
+        '<TOOLCALL>[{"name": "get_weather", "arguments": {"city": "Paris"}}, '
+        f'{{"name": "save", "arguments": {TRICKY_JSON}}}]</TOOLCALL>\n',
+        (PARIS, TRICKY),
+        reasoning="I'm\nthinking",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "nemotron_v2",
+        'Let me see.\n<TOOLCALL>[{"name": "now", "arguments": "{}"}]</TOOLCALL>',
+        (NOW,),
+        content="Let me see.",
+    ),
+]
+
+APERTUS = [
+    Transcript(
+        "apertus",
+        f'<|tools_prefix|>[{{"get_weather": {{"city": "Paris"}}}}, {{"save": '
+        f"{TRICKY_ASCII}}}]<|tools_suffix|>",
+        (PARIS, TRICKY),
+    ),
+    Transcript(
+        "apertus",
+        "<|inner_prefix|>Paris.<|inner_suffix|>Look:\n"
+        '<|tools_prefix|>[ { "now" : {} } ]<|tools_suffix|>',
+        (NOW,),
+        content="Look:",
+        reasoning="Paris.",
+    ),
+    Transcript(
+        "apertus",
+        '<|tools_prefix|>[{"nobody": {"a": 1}}]<|tools_suffix|> [1]',
+        content='[{"nobody": {"a": 1}}] [1]',
+    ),
+]
+
+MINIMAX_M2 = [
+    Transcript(
+        "minimax_m2",
+        "Let's call a tool:\n</think>\n\n<minimax:tool_call>\n"
+        '<invoke name="now">\n</invoke>\n</minimax:tool_call>',
+        (NOW,),
+        reasoning="Let's call a tool:",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "minimax_m2",
+        'Both.\n<minimax:tool_call>\n<invoke name="get_weather">\n'
+        '<parameter name="city">Lyon</parameter>\n<parameter name="days">3</parameter>'
+        '\n</invoke>\n<invoke name="python">\n<parameter name="code">print("</p>")\n\n'
+        "</parameter>\n</invoke>\n</minimax:tool_call>",
+        (LYON, ("python", {"code": 'print("</p>")\n\n'})),
+        content="Both.",
+    ),
+    Transcript(
+        "minimax_m2",
+        f'<invoke name="save"><parameter name="note">{json.dumps(TRICKY[1]["note"])}'
+        f'</parameter><parameter name="tags">{json.dumps(TRICKY[1]["tags"])}'
+        '</parameter></invoke> <invoke name="nobody"></invoke>',
+        (TRICKY,),
+        content='<invoke name="nobody"></invoke>',
+    ),
+]
+
+_CITY = '<｜DSML｜parameter name="city" string="true">'
+_CITY_END = "</｜DSML｜parameter>\n"
+DEEPSEEK_V32 = [
+    Transcript(
+        "deepseek_v32",
+        "Calling both</think>\n\n<｜DSML｜function_calls>\n"
+        f'<｜DSML｜invoke name="get_weather">\n{_CITY}Paris{_CITY_END}'
+        "</｜DSML｜invoke>\n"
+        f'<｜DSML｜invoke name="get_weather">\n{_CITY}Lyon{_CITY_END}'
+        '<｜DSML｜parameter name="days" string="false">3</｜DSML｜parameter>\n'
+        "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        (PARIS, LYON),
+        reasoning="Calling both",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "deepseek_v4",
+        "Let me see.\n\n<｜DSML｜tool_calls>\n"
+        '<｜DSML｜invoke name="now">\n\n</｜DSML｜invoke>\n'
+        '<｜DSML｜invoke name="save">\n'
+        '<｜DSML｜parameter name="note" string="false">'
+        f"{json.dumps(TRICKY[1]['note'])}{_CITY_END}"
+        f'<｜DSML｜parameter name="tags" string="false">'
+        f"{json.dumps(TRICKY[1]['tags'])}{_CITY_END}"
+        "</｜DSML｜invoke>\n</｜DSML｜tool_calls>",
+        (NOW, TRICKY),
+        content="Let me see.",
+    ),
+    Transcript(
+        # What the model says of a value's type counts where the schema allows it.
+        "deepseek_v4",
+        '<｜DSML｜tool_calls><｜DSML｜invoke name="get_weather">'
+        '<｜DSML｜parameter name="city" string="false">"5"</｜DSML｜parameter>'
+        '<｜DSML｜parameter name="days" string="true">5</｜DSML｜parameter>'
+        '<｜DSML｜parameter name="when" string="true">5</｜DSML｜parameter>'
+        '<｜DSML｜parameter name="unit">C</｜DSML｜parameter>'
+        "</｜DSML｜invoke></｜DSML｜tool_calls>",
+        (("get_weather", {"city": "5", "days": 5, "when": "5", "unit": "C"}),),
+    ),
+]
+
 PLAIN_JSON = [
     Transcript(
         "plain_json",
@@ -376,5 +485,9 @@ TRANSCRIPTS = [
     *KIMI_K2,
     *HARMONY,
     *GRANITE,
+    *NEMOTRON_V2,
+    *APERTUS,
+    *MINIMAX_M2,
+    *DEEPSEEK_V32,
     *PLAIN_JSON,
 ]

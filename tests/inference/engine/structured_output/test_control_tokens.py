@@ -118,6 +118,32 @@ def test_a_tag_opens_what_the_grammar_says(
         assert accepts(grammar, list("".join(parts).encode())) is is_match
 
 
+@pytest.mark.parametrize("mark", ["</a<call>b>", "<call>b", "a<call>"])
+def test_a_tag_may_have_a_control_token_in_it(mark: str) -> None:
+    parts = [part for part in mark.partition("<call>") if part]
+    entry = ((mark, "[CALL]"),)
+    control, until, without, opened = (
+        Grammar(source, control_tokens=entry)
+        for source in (
+            "start: control_0\n",
+            "start: until_0\n",
+            "start: without_0\n",
+            'start: (open_0 "x")* without_0\n',
+        )
+    )
+
+    assert accepts(control, ids(*parts), **CONTROLS)
+    assert accepts(until, ids("<a </a ", *parts), **CONTROLS)
+    assert accepts(until, ids("a[CALL]"), **CONTROLS)
+    assert not accepts(until, ids("a[CALL]", *parts), **CONTROLS)
+    assert not accepts(until, ids("a", *parts, "b"), **CONTROLS)
+    assert accepts(without, ids("a </a b>"), **CONTROLS)
+    assert not accepts(without, ids(*parts), **CONTROLS)
+    assert not accepts(without, ids("[CALL]"), **CONTROLS)
+    assert accepts(opened, ids("a ", *parts, "x", *parts, "x a"), **CONTROLS)
+    assert not accepts(opened, ids("a ", *parts, "y"), **CONTROLS)
+
+
 def test_the_tags_of_a_grammar_around_another_are_spelt_too() -> None:
     grammars = [
         {"lark_grammar": "start: until_0 @answer\n"},
