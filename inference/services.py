@@ -145,25 +145,29 @@ async def _wake() -> None:
         return
 
 
-async def ensure_worker(model_id: int) -> bool:
+async def ensure_worker(model_id: int, heard: frozenset[str] = frozenset()) -> bool:
     """Make sure that the model is loaded or being loaded; return whether it serves.
 
-    Raises EngineUnavailable if no engine runs, ModelLoadFailed if the model has just
-    failed to load.
+    ``heard`` are incarnations of workers that say themselves that they serve. Raises
+    EngineUnavailable if no engine runs, ModelLoadFailed if the model has just failed
+    to load.
     """
-    serves = await in_thread(_ensure, model_id)
+    serves = await in_thread(_ensure, model_id, heard)
     if serves is None:
         await _wake()
     return bool(serves)
 
 
-def _ensure(model_id: int) -> bool | None:
+def _ensure(model_id: int, heard: frozenset[str]) -> bool | None:
     """Do the database's part of ``ensure_worker``; None if an engine must be woken."""
     workers = Worker.objects.select_related("node").filter(model_id=model_id)
-    workers = workers.only("state", "is_desired", "failed_at", "error", _HEARTBEAT)
-    alive = [w for w in workers if w.node is not None and w.node.is_alive]
+    workers = workers.only(
+        "state", "is_desired", "failed_at", "error", "incarnation", _HEARTBEAT
+    )
+    alive = [worker for worker in workers if _is_alive(worker, heard)]
     states = {worker.state for worker in alive if worker.is_desired}
-    if WorkerState.READY in states:
+    serves = any(w.is_desired and w.incarnation in heard for w in alive)
+    if WorkerState.READY in states or serves:
         return True
     if WorkerState.LOADING in states:
         return False
@@ -173,6 +177,13 @@ def _ensure(model_id: int) -> bool | None:
         raise _no_engine()
     _desire(Model.objects.get(pk=model_id))
     return None
+
+
+def _is_alive(worker: Worker, heard: frozenset[str]) -> bool:
+    """Return whether a row's process runs: its node says so, or it does itself."""
+    if worker.node is None:
+        return False
+    return worker.node.is_alive or worker.incarnation in heard
 
 
 def _refuse_if_failed(worker: Worker) -> None:
@@ -186,18 +197,23 @@ def _refuse_if_failed(worker: Worker) -> None:
         )
 
 
-def serving_statuses(model_ids: Iterable[int]) -> dict[int, ServingStatus]:
-    """Return how well these models are served, by primary key, in one query."""
+def serving_statuses(
+    model_ids: Iterable[int], heard: frozenset[str] = frozenset()
+) -> dict[int, ServingStatus]:
+    """Return how well these models are served, by primary key, in one query.
+
+    ``heard`` are incarnations of workers that answer, whatever their node does.
+    """
     rows = Worker.objects.select_related("node", "model").filter(model_id__in=model_ids)
     rows = rows.only(*_STATUS_COLUMNS, "model__name", _HEARTBEAT)
     by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
     for row in rows:
         by_model[row.model_id].append(row)
-    return {pk: _serving_status(workers) for pk, workers in by_model.items()}
+    return {pk: _serving_status(workers, heard) for pk, workers in by_model.items()}
 
 
-def _serving_status(workers: list[Worker]) -> ServingStatus:
-    alive = [w for w in workers if w.node is not None and w.node.is_alive]
+def _serving_status(workers: list[Worker], heard: frozenset[str]) -> ServingStatus:
+    alive = [worker for worker in workers if _is_alive(worker, heard)]
     failed = [w for w in alive if w.state == WorkerState.FAILED]
     ready = [w for w in alive if w.state == WorkerState.READY]
     coming = [

@@ -20,11 +20,19 @@ from inference.errors import EngineUnavailable, QueueFull, queue_full_message
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.frame_receiver import FrameReceiver
 from inference.transport.messages.commands import Abort, Renew, Resend
-from inference.transport.messages.events import Accepted, Frame, Refused, Released
+from inference.transport.messages.events import (
+    Accepted,
+    Frame,
+    LineState,
+    Refused,
+    Released,
+)
+from inference.transport.messages.peers import WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
 from inference.transport.stream import RETRY_AFTER_S, Stream
 from inference.transport.stream_watch import StreamWatch
 from inference.transport.streams import Streams
+from inference.transport.worker_heartbeats import WorkerHeartbeats
 from inference.transport.worker_lookup import WorkerLookup
 
 if TYPE_CHECKING:
@@ -46,13 +54,15 @@ class EngineClient:
         self._queue_layer = queue_layer
         self._reply_layer = reply_layer
         self._streams = Streams()
-        self._receiver = FrameReceiver()
-        self._lookup = WorkerLookup()
+        self._receiver = FrameReceiver(on_restart=self._lose_events)
+        self._heartbeats = WorkerHeartbeats(reply_layer)
+        self._lookup = WorkerLookup(self._heartbeats)
         self._watch = StreamWatch(
             self._streams,
             queue_layer=queue_layer,
             receiver=self._receiver,
             lookup=self._lookup,
+            heartbeats=self._heartbeats,
             renew=self._renew,
             close=self.close,
             enqueue=self._enqueue,
@@ -67,7 +77,7 @@ class EngineClient:
         Raises QueueFull, EngineUnavailable, ModelLoadFailed.
         """
         await self._start()
-        await self._lookup.ensure(queue.model_id)
+        await self._lookup.ensure(queue)
         now = time.time()
         stream = Stream(
             request=request,
@@ -106,11 +116,13 @@ class EngineClient:
                     task.cancel()
                 try:
                     self._reply_to = await self._reply_layer.new_channel("reply.")
+                    self._heartbeats.open(self._reply_to)
                 except (OSError, RedisError) as error:
                     raise _no_redis() from error
                 self._tasks = [
                     asyncio.create_task(self._receive()),
                     asyncio.create_task(self._watch.run()),
+                    asyncio.create_task(self._watch.renew_leases()),
                     asyncio.create_task(self._watch.requeue()),
                 ]
 
@@ -149,25 +161,53 @@ class EngineClient:
         while True:
             try:
                 message = from_wire(await self._reply_layer.receive(self._reply_to))
-                if isinstance(message, Frame):
+                if isinstance(message, Frame | LineState):
                     await self._handle(message)
+                elif isinstance(message, WorkerHeartbeat):
+                    self._heartbeats.put(message)
             except ProtocolError:
                 logger.exception("A frame of another version is dropped")
             except Exception:
                 # A bad frame must not prevent the next ones.
                 logger.exception("A frame could not be handled")
 
-    async def _handle(self, message: Frame) -> None:
+    async def _handle(self, message: Frame | LineState) -> None:
         unwanted = {
             request_id
             for frame in self._receiver.put(message)
             for request_id in self._take(frame)
         }
+        if isinstance(message, LineState) and self._receiver.is_level(message):
+            unwanted |= self._compare(message)
         missing = self._receiver.missing(message)
         if unwanted:
             await self._command(message.control, Abort(tuple(unwanted)))
         if missing is not None:
             await self._command(message.control, Resend(self._reply_to, missing))
+
+    def _lose_events(self, incarnation: str) -> None:
+        """Queue the streams of a living worker again: events of theirs are lost."""
+        for stream in self._streams.of_worker(incarnation):
+            self._streams.detach(stream)
+
+    def _compare(self, state: LineState) -> set[str]:
+        """Detach the streams that a worker does not have, though they wait for it.
+
+        Returns the requests that it has for no stream.
+        """
+        unwanted = set()
+        for request_id in state.requests:
+            stream = self._streams.get(request_id)
+            if stream is None or stream.worker != state.incarnation:
+                unwanted.add(request_id)
+                if stream is not None and not stream.worker:
+                    # The event that it was accepted is lost.
+                    self._streams.detach(stream)
+        here = set(state.requests)
+        for stream in self._streams.of_worker(state.incarnation):
+            if stream.request_id not in here:
+                self._streams.detach(stream)
+        return unwanted
 
     def _take(self, frame: Frame) -> set[str]:
         """Pass a frame's events to their streams; return requests without a stream."""

@@ -29,18 +29,27 @@ from inference.transport.messages.events import (
     Accepted,
     Detokenized,
     Frame,
+    LineState,
     Refused,
     Released,
     Tokenized,
 )
-from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
 
 #: Processes of different protocol versions do not exchange messages.
-VERSION = 4
+VERSION = 5
 
 WireMessage = (
-    QueuedRequest | Abort | Renew | Resend | Frame | WorkerHeartbeat | StealRequests
+    QueuedRequest
+    | Abort
+    | Renew
+    | Resend
+    | Frame
+    | LineState
+    | WorkerHeartbeat
+    | StealRequests
+    | Beat
 )
 
 #: The names in messages: of the messages themselves, and of members of unions.
@@ -51,7 +60,9 @@ _NAMES: dict[type, str] = {
     Resend: "engine.resend",
     WorkerHeartbeat: "engine.heartbeat",
     StealRequests: "engine.steal",
+    Beat: "engine.beat",
     Frame: "engine.frame",
+    LineState: "engine.line",
     GenerationRequest: "generate",
     PoolingRequest: "embed",
     TokenizationRequest: "tokenize",

@@ -3,102 +3,176 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from inference.transport.messages.events import Frame, LineState
+from llm_manager.lib.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference.transport.messages.events import Frame
-
-#: A gap that stays open longer is given up: the worker no longer keeps those frames.
+#: A gap that stays open longer is given up: the frames are lost again and again.
 _GAP_S = 5.0
+#: Frames after a gap that are held, and the bytes of the vectors in them: as much as a
+#: worker keeps. With more the gap is given up.
+_HELD_FRAMES = 1024
+_HELD_BYTES = 64 * 2**20
+#: A worker that is silent for longer is forgotten.
+_FORGOTTEN_AFTER_S = 600.0
 
 
 @dataclass(slots=True)
-class _WorkerFrames:
+class _Line:
     """The state of the frames from one worker."""
 
+    number: int
+    control: str
     heard_at: float
     taken: int = 0
     highest: int = 0
     gap_since: float | None = None
-    early: dict[int, Frame] = field(default_factory=dict)
-    is_broken: bool = False
+    held: dict[int, Frame] = field(default_factory=dict)
+    held_bytes: int = 0
+    is_given_up: bool = False
+
+    def hold(self, frame: Frame) -> None:
+        """Keep a frame until those before it are there."""
+        if frame.seq <= self.taken or frame.seq in self.held or self.is_given_up:
+            return
+        self.held[frame.seq] = frame
+        self.held_bytes += frame.vector_bytes
+
+    def next(self) -> Frame | None:
+        """Return the frame that is next, if it is there."""
+        frame = self.held.pop(self.taken + 1, None)
+        if frame is not None:
+            self.taken += 1
+            self.held_bytes -= frame.vector_bytes
+        return frame
+
+    def give_up(self) -> None:
+        """Drop what is held, until the worker says where the line stands."""
+        self.is_given_up = True
+        self.held.clear()
+        self.held_bytes = 0
+
+    def go_on_after(self, seq: int) -> None:
+        """Give up the frames up to ``seq``; the next one is the one after it."""
+        self.give_up()
+        self.is_given_up = False
+        self.taken = max(self.taken, seq)
+        self.gap_since = None
 
 
 class FrameReceiver:
     """Puts the frames of every worker in order.
 
-    Workers number their frames to this process from 1. A frame after a gap is kept
-    until the missing ones have been sent again.
+    A frame after a gap is held until the missing ones have been sent again. If they
+    are lost for good, or the worker has begun another line, the line goes on from
+    where the worker says that it stands: ``on_restart`` is called with the worker's
+    incarnation, because events of its requests are lost.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._workers: dict[str, _WorkerFrames] = {}
+    def __init__(
+        self,
+        *,
+        on_restart: Callable[[str], None] = lambda incarnation: None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._on_restart = on_restart
+        self._clock = clock or AwakeClock()
+        self._lines: dict[str, _Line] = {}
 
-    def put(self, frame: Frame) -> list[Frame]:
-        """Take a frame; return the frames that are next, in order."""
-        now = self._clock()
-        worker = self._workers.setdefault(
-            frame.incarnation, _WorkerFrames(heard_at=now)
-        )
-        worker.heard_at = now
-        worker.highest = max(worker.highest, frame.seq)
-        if not frame.events:
-            # The worker counts from 1 again: it had dropped this process as dead.
-            worker.is_broken |= frame.seq < worker.taken
+    def put(self, message: Frame | LineState) -> list[Frame]:
+        """Take a frame or the state of a line; return the frames that are next."""
+        line = self._line(message)
+        if line is None:
             return []
-        if frame.seq > worker.taken:
-            worker.early[frame.seq] = frame
+        line.highest = max(line.highest, message.seq)
+        if isinstance(message, LineState):
+            if self._is_lost(line, message):
+                line.go_on_after(message.seq)
+                self._on_restart(message.incarnation)
+            return []
+        line.hold(message)
         ready = []
-        while worker.taken + 1 in worker.early:
-            worker.taken += 1
-            ready.append(worker.early.pop(worker.taken))
+        while frame := line.next():
+            ready.append(frame)
+        if len(line.held) > _HELD_FRAMES or line.held_bytes > _HELD_BYTES:
+            line.give_up()
         return ready
 
-    def missing(self, frame: Frame) -> int | None:
-        """Return the first number to request again, after ``put`` of this frame.
+    def missing(self, message: Frame | LineState) -> int | None:
+        """Return the first number to request again, after ``put`` of this message.
 
-        A gap is requested when it opens, and again at every frame without events while
-        it is open: the frames that were sent again may be lost, too.
+        A gap is requested when it opens, and again at every state of the line while it
+        is open: the frames that were sent again may be lost, too.
         """
-        worker = self._workers.get(frame.incarnation)
-        if worker is None:
+        line = self._lines.get(message.incarnation)
+        if line is None or message.line != line.number:
             return None
-        if not worker.early and frame.seq <= worker.taken:
-            worker.gap_since = None
+        if not line.held and not line.is_given_up and message.seq <= line.taken:
+            line.gap_since = None
             return None
-        if worker.gap_since is None:
-            worker.gap_since = self._clock()
-        elif frame.events:
+        if line.gap_since is None:
+            line.gap_since = self._clock()
+        elif isinstance(message, Frame):
             return None
-        return worker.taken + 1
+        return line.taken + 1
 
-    def is_broken(self, incarnation: str) -> bool:
-        """Whether events of this worker are lost for good."""
-        worker = self._workers.get(incarnation)
-        if worker is None:
-            return False
-        waited = 0.0 if worker.gap_since is None else self._clock() - worker.gap_since
-        return worker.is_broken or waited > _GAP_S
+    def is_level(self, state: LineState) -> bool:
+        """Whether exactly the frames that the worker had sent then have been taken."""
+        line = self._lines.get(state.incarnation)
+        return (
+            line is not None
+            and (line.number, line.taken) == (state.line, state.seq)
+            and not line.is_given_up
+        )
+
+    def unsettled(self) -> set[str]:
+        """Return the channels of the workers whose lines have a gap."""
+        return {
+            line.control
+            for line in self._lines.values()
+            if line.held or line.is_given_up or line.taken < line.highest
+        }
 
     def silent_for(self, incarnation: str) -> float:
-        """Return the seconds since the last frame of this worker."""
-        worker = self._workers.get(incarnation)
-        return math.inf if worker is None else self._clock() - worker.heard_at
-
-    def resync(self, incarnation: str) -> None:
-        """Give up the missing frames of a living worker; go on with the next one."""
-        worker = self._workers.get(incarnation)
-        if worker is not None:
-            worker.taken = worker.highest
-            worker.early.clear()
-            worker.gap_since = None
-            worker.is_broken = False
+        """Return the seconds since the last message of this worker."""
+        line = self._lines.get(incarnation)
+        return math.inf if line is None else self._clock() - line.heard_at
 
     def forget(self, incarnation: str) -> None:
         """Drop the state of a worker that is gone."""
-        self._workers.pop(incarnation, None)
+        self._lines.pop(incarnation, None)
+
+    def forget_silent(self) -> None:
+        """Drop the state of all workers that have been silent for long."""
+        for incarnation in list(self._lines):
+            if self.silent_for(incarnation) > _FORGOTTEN_AFTER_S:
+                self.forget(incarnation)
+
+    def _line(self, message: Frame | LineState) -> _Line | None:
+        """Return the line of a message, or None if that line has ended."""
+        now = self._clock()
+        line = self._lines.get(message.incarnation)
+        if line is not None and message.line < line.number:
+            return None
+        if line is None or message.line > line.number:
+            is_first = line is None
+            line = _Line(message.line, message.control, now)
+            self._lines[message.incarnation] = line
+            if not is_first:
+                self._on_restart(message.incarnation)
+        line.heard_at = now
+        return line
+
+    def _is_lost(self, line: _Line, state: LineState) -> bool:
+        """Whether frames that have not been taken will not come any more."""
+        if line.taken >= state.seq and not line.is_given_up:
+            return False
+        if line.is_given_up or line.taken + 1 < state.kept_from:
+            return True
+        waited = 0.0 if line.gap_since is None else self._clock() - line.gap_since
+        return waited > _GAP_S

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.engine.output import PoolingOutput
-from inference.transport.messages.events import Event, Frame
+from inference.transport.messages.events import Event, Frame, LineState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Frames kept per web process: at 30 steps a second more than half a minute.
 _KEPT_FRAMES = 1024
 #: Bytes of vectors kept per web process; a token's event is tiny beside them.
 _KEPT_BYTES = 64 * 2**20
-#: A web process without a Renew for this long is gone.
-LEASE_S = 15.0
+#: A web process without a Renew for this many beats is gone. There is one a second.
+LEASE_BEATS = 15
 
 
 @dataclass(slots=True)
-class _WebProcess:
+class _Line:
     """The new events for one web process, and the frames that were sent to it."""
 
-    renewed_at: float
+    number: int
     pending: list[Event] = field(default_factory=list)
     sent: deque[Frame] = field(default_factory=deque)
     sent_bytes: int = 0
     seq: int = 0
-    is_expired: bool = False
+    silent_beats: int = 0
 
 
 class FrameSender:
@@ -39,83 +38,80 @@ class FrameSender:
     ``control`` is the worker's channel, to be set before the first frame.
     """
 
-    def __init__(
-        self,
-        incarnation: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, incarnation: str) -> None:
         self._incarnation = incarnation
         self.control = ""
-        self._clock = clock
-        self._web_processes: dict[str, _WebProcess] = {}
+        self._numbers = itertools.count(1)
+        self._lines: dict[str, _Line] = {}
 
     def renew(self, reply_to: str) -> None:
-        """Note that this web process is alive."""
-        web = self._web_processes.get(reply_to)
-        if web is None:
-            self._web_processes[reply_to] = _WebProcess(renewed_at=self._clock())
-        else:
-            web.renewed_at = self._clock()
-            web.is_expired = False
+        """Note that this web process is alive; begin a line to it if there is none."""
+        self._line(reply_to).silent_beats = 0
 
     def put(self, reply_to: str, event: Event) -> None:
         """Keep an event for the next frame to a web process."""
-        if reply_to not in self._web_processes:
-            self.renew(reply_to)
-        self._web_processes[reply_to].pending.append(event)
+        self._line(reply_to).pending.append(event)
 
     def take(self) -> list[tuple[str, Frame]]:
         """Return a frame for each web process that has new events."""
         return [
-            (reply_to, self._frame(web))
-            for reply_to, web in self._web_processes.items()
-            if web.pending
+            (reply_to, self._frame(line))
+            for reply_to, line in self._lines.items()
+            if line.pending
         ]
 
-    def count_frame(self, reply_to: str) -> Frame:
-        """Return a frame without events, which carries the current number."""
-        web = self._web_processes[reply_to]
-        return Frame(self._incarnation, self.control, web.seq, ())
+    def state(self, reply_to: str, requests: Iterable[str] = ()) -> LineState:
+        """Return the state of the line to a web process, which has these requests.
+
+        A request that has ended counts until its last event is in a frame.
+        """
+        line = self._line(reply_to)
+        unsent = (event.request_id for event in line.pending)
+        return LineState(
+            self._incarnation,
+            self.control,
+            line.number,
+            line.seq,
+            line.sent[0].seq if line.sent else line.seq + 1,
+            tuple(dict.fromkeys([*requests, *unsent])),
+        )
 
     def sent_from(self, reply_to: str, seq: int) -> Iterator[Frame]:
         """Yield the kept frames from ``seq`` on, oldest first."""
-        web = self._web_processes.get(reply_to)
-        if web is not None:
-            yield from [frame for frame in web.sent if frame.seq >= seq]
+        line = self._lines.get(reply_to)
+        if line is not None:
+            yield from [frame for frame in line.sent if frame.seq >= seq]
 
-    def expired(self) -> list[str]:
-        """Drop the frames for dead web processes; return those that just died.
+    def beat(self) -> list[str]:
+        """Count a beat; end the lines to web processes that are gone, and return them.
 
-        The numbering continues: a process that was only idle continues where it was.
+        A beat is a second in which Redis carried messages of this worker. While Redis
+        or the worker itself stands still, no lease runs out. If the web process comes
+        back, it gets another line, and learns by its number that its requests are gone.
         """
-        limit = self._clock() - LEASE_S
         gone = []
-        for name, web in self._web_processes.items():
-            if web.renewed_at < limit and not web.is_expired:
-                web.is_expired = True
-                web.pending = []
-                web.sent.clear()
-                web.sent_bytes = 0
-                gone.append(name)
+        for reply_to, line in self._lines.items():
+            line.silent_beats += 1
+            if line.silent_beats > LEASE_BEATS:
+                gone.append(reply_to)
+        for reply_to in gone:
+            del self._lines[reply_to]
         return gone
 
-    def _frame(self, web: _WebProcess) -> Frame:
-        web.seq += 1
-        frame = Frame(self._incarnation, self.control, web.seq, tuple(web.pending))
-        web.pending = []
-        web.sent.append(frame)
-        web.sent_bytes += _num_bytes(frame)
-        while len(web.sent) > _KEPT_FRAMES or web.sent_bytes > _KEPT_BYTES:
-            web.sent_bytes -= _num_bytes(web.sent.popleft())
+    def _line(self, reply_to: str) -> _Line:
+        line = self._lines.get(reply_to)
+        if line is None:
+            line = self._lines[reply_to] = _Line(next(self._numbers))
+        return line
+
+    def _frame(self, line: _Line) -> Frame:
+        line.seq += 1
+        frame = Frame(
+            self._incarnation, self.control, line.number, line.seq, tuple(line.pending)
+        )
+        line.pending = []
+        line.sent.append(frame)
+        line.sent_bytes += frame.vector_bytes
+        while len(line.sent) > _KEPT_FRAMES or line.sent_bytes > _KEPT_BYTES:
+            line.sent_bytes -= line.sent.popleft().vector_bytes
         return frame
-
-
-def _num_bytes(frame: Frame) -> int:
-    """Return the bytes of the vectors in a frame."""
-    return sum(
-        len(vector)
-        for event in frame.events
-        if isinstance(event, PoolingOutput)
-        for vector in event.vectors
-    )

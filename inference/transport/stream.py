@@ -128,22 +128,22 @@ class Stream:
         self._events.append(event)
         self._wake()
 
-    def detach(self, now: float) -> None:
+    def detach(self, now: float, *, worker_died: bool) -> None:
         """Take the request from its worker, if it has one, to be queued again.
 
         It gets a new id: events with the old one are ignored. A request that had
-        started resumes with its tokens and a new deadline, and an attempt is counted,
-        because it may be the one that crashes workers. A pending request is not to
-        blame.
+        started resumes with its tokens and a new deadline. If its worker died, an
+        attempt is counted, because it may be the one that crashes workers. A pending
+        request is not to blame.
         """
         changes: dict[str, Any] = {"request_id": new_request_id()}
         if self.is_started:
-            self.attempts += 1
+            self.attempts += worker_died
             self.deadline = now + self.queue.timeout_s
         if isinstance(self.request, GenerationRequest):
             changes["resume"] = tuple(self.tokens)
             changes["fingerprint"] = self.fingerprint if self.tokens else ""
-        if self.attempts and isinstance(
+        if self._was_started and isinstance(
             self.request, GenerationRequest | PoolingRequest
         ):
             changes["priority"] = _FIRST_OF_ALL

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from inference import services
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from inference.transport.frame_receiver import FrameReceiver
     from inference.transport.stream import Stream
     from inference.transport.streams import Streams
+    from inference.transport.worker_heartbeats import WorkerHeartbeats
     from inference.transport.worker_lookup import WorkerLookup
 
 logger = logging.getLogger(__name__)
 
 #: How often workers get a Renew from this process, and streams are checked.
 _WATCH_EVERY_S = 1.0
-#: A worker on a node without heartbeat is lost after this much silence.
+#: A worker on a node without heartbeat is lost after this much silence. What it says of
+#: itself counts more than what its engine process does.
 _SILENT_AFTER_S = 5.0
 #: A request that is in no queue and in no worker for this long is lost.
 _LOST_AFTER_S = 2.0
@@ -59,6 +62,7 @@ class StreamWatch:
         queue_layer: Any,
         receiver: FrameReceiver,
         lookup: WorkerLookup,
+        heartbeats: WorkerHeartbeats,
         renew: Callable[[str], Awaitable[None]],
         close: Callable[[Stream], Awaitable[None]],
         enqueue: Callable[[Stream], Awaitable[None]],
@@ -67,6 +71,7 @@ class StreamWatch:
         self._queue_layer = queue_layer
         self._receiver = receiver
         self._lookup = lookup
+        self._heartbeats = heartbeats
         self._renew = renew
         self._close = close
         self._enqueue = enqueue
@@ -84,11 +89,24 @@ class StreamWatch:
                 # A failed check must not end the task; the next one may succeed.
                 logger.exception("Looking after the streams failed")
 
+    async def renew_leases(self) -> None:
+        """Renew the leases at the streams' workers forever; ask after broken lines.
+
+        Nothing else is done here: a database that does not answer must cost no lease.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            self._receiver.forget_silent()
+            controls = {s.control for s in self._streams if s.control}
+            for control in controls | self._receiver.unsettled():
+                try:
+                    await self._renew(control)
+                except Exception:
+                    # The other workers need theirs.
+                    logger.exception("A lease could not be renewed")
+
     async def _look_after(self) -> None:
-        for control in {s.control for s in self._streams if s.control}:
-            await self._renew(control)
-        models = {stream.queue.model_id for stream in self._streams}
-        self.statuses = await in_thread(services.serving_statuses, list(models))
+        await self._read_statuses()
         self._leave_lost_workers()
         lossy = await self._lossy_queues()
         for stream in self._streams:
@@ -104,23 +122,29 @@ class StreamWatch:
             if stream.queue.model_id in lossy and _is_overdue(stream):
                 self._streams.detach(stream)
 
+    async def _read_statuses(self) -> None:
+        """Read how the streams' models are served; keep what is known if that fails."""
+        queues = {stream.queue.model_id: stream.queue for stream in self._streams}
+        heard = {
+            w for q in queues.values() for w in self._heartbeats.serving(q.channel)
+        }
+        heard.update(
+            stream.worker
+            for stream in self._streams
+            if self._receiver.silent_for(stream.worker) <= _SILENT_AFTER_S
+        )
+        try:
+            self.statuses = await in_thread(
+                services.serving_statuses, list(queues), frozenset(heard)
+            )
+        except DatabaseError as error:
+            logger.warning("The workers' rows cannot be read: %s", error)
+
     def _leave_lost_workers(self) -> None:
         """Detach the streams of all lost workers, all at once."""
-        statuses = self.statuses.values()
-        alive = {name for s in statuses for name in s.incarnations}
-        doubtful = {name for s in statuses for name in s.doubtful}
-        lost = set()
-        for worker in {s.worker for s in self._streams if s.worker}:
-            is_silent = self._receiver.silent_for(worker) > _SILENT_AFTER_S
-            if worker not in alive and (worker not in doubtful or is_silent):
-                self._receiver.forget(worker)
-                lost.add(worker)
-            elif self._receiver.is_broken(worker):
-                self._receiver.resync(worker)
-                lost.add(worker)
-        for stream in [s for s in self._streams if s.worker in lost]:
+        for stream in [s for s in self._streams if s.worker and self._is_lost(s)]:
             self._lookup.forget(stream.queue.model_id)
-            self._streams.detach(stream)
+            self._streams.detach(stream, worker_died=True)
             if stream.attempts > _MAX_ATTEMPTS:
                 self._streams.remove(stream)
                 stream.fail(
@@ -129,6 +153,15 @@ class StreamWatch:
                         f"{stream.attempts} times while it answered this request."
                     )
                 )
+
+    def _is_lost(self, stream: Stream) -> bool:
+        """Whether a stream's worker is gone, as far as is known."""
+        status = self.statuses.get(stream.queue.model_id)
+        if status is None or stream.worker in status.incarnations:
+            return False
+        if stream.worker not in status.doubtful:
+            return True
+        return self._receiver.silent_for(stream.worker) > _SILENT_AFTER_S
 
     async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
         """Check a stream that waits, in the queue or in a worker."""
@@ -149,8 +182,11 @@ class StreamWatch:
             await self._request_worker(stream)
 
     async def _request_worker(self, stream: Stream) -> None:
+        heard = self._heartbeats.serving(stream.queue.channel)
         try:
-            await services.ensure_worker(stream.queue.model_id)
+            await services.ensure_worker(stream.queue.model_id, heard)
+        except DatabaseError as error:
+            logger.warning("The workers' rows cannot be read: %s", error)
         except EngineUnavailable:
             # A resumed request is already waiting for an engine to come back.
             if not stream.was_accepted:

@@ -31,6 +31,10 @@ class Streams:
         """Return the stream of a request."""
         return self._by_id.get(request_id)
 
+    def of_worker(self, incarnation: str) -> list[Stream]:
+        """Return the streams that this worker has."""
+        return [stream for stream in self if stream.worker == incarnation]
+
     def add(self, stream: Stream) -> None:
         """Keep a stream."""
         self._by_id[stream.request_id] = stream
@@ -39,9 +43,9 @@ class Streams:
         """Forget a stream. Idempotent."""
         self._by_id.pop(stream.request_id, None)
 
-    def detach(self, stream: Stream) -> None:
+    def detach(self, stream: Stream, *, worker_died: bool = False) -> None:
         """Detach a stream from its worker, to be queued again under a new id."""
         self.remove(stream)
-        stream.detach(time.time())
+        stream.detach(time.time(), worker_died=worker_died)
         self.add(stream)
         self.detached.set()

@@ -25,7 +25,7 @@ from inference.errors import QueueFull, queue_full_message
 from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.events import Accepted, Refused, Released
-from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.worker.node_pipe import WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
 from inference.worker.queue_receiver import QueueReceiver
@@ -80,7 +80,7 @@ class ModelServer:
         self._is_accepting = False
         self._finished = asyncio.Event()
         self._replies = Replies(reply_layer, spec.incarnation)
-        self._stealing = WorkStealing(reply_layer, spec.queue, self)
+        self._stealing = WorkStealing(reply_layer, spec, self)
         self._receiver = QueueReceiver(
             queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
         )
@@ -313,9 +313,13 @@ class ModelServer:
                 case Abort(request_ids):
                     self._cancel(request_ids)
                 case Renew(reply_to):
-                    await self._replies.answer_renewal(reply_to)
+                    self._replies.renew(reply_to)
+                    await self._replies.send_state(reply_to, self._of({reply_to}))
                 case Resend(reply_to, seq):
-                    await self._replies.resend(reply_to, seq)
+                    await self._replies.resend(reply_to, seq, self._of({reply_to}))
+                case Beat():
+                    # Nobody waits for the answers of a web process that is gone.
+                    self._cancel(self._of(self._replies.beat()))
                 case WorkerHeartbeat():
                     self._stealing.put(command)
                     self._load_changed()
@@ -323,18 +327,15 @@ class ModelServer:
                     count = min(room, self.surplus)
                     self._release(self._accepted.first(count))
 
+    def _of(self, web_processes: set[str]) -> list[str]:
+        """Return the ids of the requests of these web processes."""
+        return [
+            each.request_id for each in self._accepted if each.reply_to in web_processes
+        ]
+
     async def _send_reports(self) -> None:
-        """Report regularly, and abort requests that nobody waits for any more."""
+        """Report regularly."""
         while True:
-            gone = self._replies.expired()
-            if gone:
-                self._cancel(
-                    [
-                        each.request_id
-                        for each in self._accepted
-                        if each.reply_to in gone
-                    ]
-                )
             self._set()
             await asyncio.sleep(_REPORT_EVERY_S)
 

@@ -12,7 +12,9 @@ from inference.transport.codec import to_wire
 from inference.transport.frame_sender import FrameSender
 
 if TYPE_CHECKING:
-    from inference.transport.messages.events import Event, Frame
+    from collections.abc import Iterable
+
+    from inference.transport.messages.events import Event, Frame, LineState
 
 logger = logging.getLogger(__name__)
 
@@ -56,23 +58,29 @@ class Replies:
         """Note that a web process is alive."""
         self._frames.renew(reply_to)
 
-    async def answer_renewal(self, reply_to: str) -> None:
-        """Note that a web process is alive; send it the current frame number."""
-        self._frames.renew(reply_to)
-        await self._publish(reply_to, self._frames.count_frame(reply_to))
+    async def send_state(self, reply_to: str, requests: Iterable[str]) -> None:
+        """Send a web process the state of its line, and which requests are here."""
+        await self._publish(reply_to, self._frames.state(reply_to, requests))
 
-    async def resend(self, reply_to: str, seq: int) -> None:
-        """Send the frames from number ``seq`` on again."""
+    async def resend(self, reply_to: str, seq: int, requests: Iterable[str]) -> None:
+        """Send the frames from number ``seq`` on again, or the state if some are gone.
+
+        The state says to the web process that it need not wait for them.
+        """
+        state = self._frames.state(reply_to, requests)
+        if seq < state.kept_from:
+            await self._publish(reply_to, state)
+            return
         for frame in self._frames.sent_from(reply_to, seq):
             await self._publish(reply_to, frame)
 
-    def expired(self) -> set[str]:
-        """Return the web processes that went since the last call."""
-        return set(self._frames.expired())
+    def beat(self) -> set[str]:
+        """Count a beat of the leases; return the web processes that are gone."""
+        return set(self._frames.beat())
 
-    async def _publish(self, reply_to: str, frame: Frame) -> None:
+    async def _publish(self, reply_to: str, message: Frame | LineState) -> None:
         try:
-            await self._layer.send(reply_to, to_wire(frame))
+            await self._layer.send(reply_to, to_wire(message))
         except (OSError, RedisError):
             # The frame is kept: the web process notices the gap and requests it.
             logger.warning("Redis is away; frames will be sent again")

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from redis.exceptions import RedisError
 
 from inference.transport.codec import to_wire
-from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from inference.worker.node_pipe import WorkerSpec
 
 #: How often a worker sends the others a heartbeat.
 _HEARTBEAT_EVERY_S = 1.0
@@ -87,11 +89,11 @@ class Load(Protocol):
 
 
 class WorkStealing:
-    """Balances one worker with its model's others; ``group`` is their channel group."""
+    """Balances one worker with its model's others."""
 
-    def __init__(self, layer: Any, group: str, load: Load) -> None:
+    def __init__(self, layer: Any, spec: WorkerSpec, load: Load) -> None:
         self._layer = layer
-        self._group = group
+        self._spec = spec
         self._load = load
         self._control = ""
         self._has_room = asyncio.Event()
@@ -101,7 +103,7 @@ class WorkStealing:
     async def open(self, control: str) -> None:
         """Join the workers of the model; ``control`` is this worker's channel."""
         self._control = control
-        await self._layer.group_add(self._group, control)
+        await self._layer.group_add(self._spec.queue, control)
 
     def update(self) -> None:
         """Read the worker's load, which has changed."""
@@ -142,14 +144,20 @@ class WorkStealing:
                 self.update()
 
     async def send_heartbeats(self) -> None:
-        """Send heartbeats to the other workers regularly.
+        """Send heartbeats to the other workers, and beats to this one, regularly.
 
         This is separate from the reports to the node: if Redis hangs, the worker must
         not look hung.
         """
         while True:
             await asyncio.sleep(_HEARTBEAT_EVERY_S)
-            if self._load.is_serving:
-                heartbeat = WorkerHeartbeat(self._control, self._load.surplus)
-                with suppress(OSError, RedisError):
-                    await self._layer.group_send(self._group, to_wire(heartbeat))
+            with suppress(OSError, RedisError):
+                if self._load.is_serving:
+                    heartbeat = WorkerHeartbeat(
+                        self._spec.queue,
+                        self._spec.incarnation,
+                        self._control,
+                        self._load.surplus,
+                    )
+                    await self._layer.group_send(self._spec.queue, to_wire(heartbeat))
+                await self._layer.send(self._control, to_wire(Beat(self._control)))

@@ -88,11 +88,15 @@ class World:
         self.num_ensured = 0
         self.looks = 0
 
-    async def ensure_worker(self, model_id: int) -> bool:
+    async def ensure_worker(
+        self, model_id: int, heard: frozenset[str] = frozenset()
+    ) -> bool:
         self.num_ensured += 1
         return False
 
-    def serving_statuses(self, ids: Iterable[int]) -> dict[int, ServingStatus]:
+    def serving_statuses(
+        self, ids: Iterable[int], heard: frozenset[str] = frozenset()
+    ) -> dict[int, ServingStatus]:
         self.looks += 1
         return dict.fromkeys(ids, self.status)
 

@@ -2,8 +2,9 @@
 
     web    --QueuedRequest-->           queue.<model>             (queue layer)
     web    --Abort, Renew, Resend-->    the worker's channel      (default layer)
-    worker --Frame of events-->         the web process's channel (default layer)
+    worker --Frame, LineState-->        the web process's channel (default layer)
     worker --WorkerHeartbeat-->         the group queue.<model>   (default layer)
+    worker --Beat-->                    its own channel           (default layer)
     worker --StealRequests-->           another worker's channel  (default layer)
 
 One file for each direction. ``inference.transport.codec`` writes and reads them.

@@ -14,7 +14,7 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """The web process at ``reply_to`` is alive and waits for its streams."""
+    """The web process at ``reply_to`` is alive; the worker answers with a LineState."""
 
     reply_to: str
 

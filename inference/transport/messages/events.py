@@ -1,7 +1,9 @@
 """Events from a worker to a web process, in numbered frames.
 
 There is one frame per step and web process, with a sequence number, so that a lost one
-is noticed. The engine's outputs are sent as events unchanged.
+is noticed. The engine's outputs are sent as events unchanged. The frames from one
+worker to one web process are a line. A line ends when the worker does not hear from the
+web process for long: then it begins another one.
 """
 
 from __future__ import annotations
@@ -84,12 +86,38 @@ Event = (
 class Frame:
     """The events of one step of a worker for one web process.
 
-    ``control`` is the worker's channel, ``incarnation`` names its process; ``seq``
-    counts frames to this web process from 1. A frame without events only carries the
-    current number.
+    ``control`` is the worker's channel, ``incarnation`` names its process; ``line``
+    numbers its lines, later ones higher; ``seq`` counts the frames of a line from 1.
     """
 
     incarnation: str
     control: str
+    line: int
     seq: int
     events: tuple[Event, ...]
+
+    @property
+    def vector_bytes(self) -> int:
+        """The bytes of its vectors; the rest of a frame is tiny beside them."""
+        return sum(
+            len(vector)
+            for event in self.events
+            if isinstance(event, PoolingOutput)
+            for vector in event.vectors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LineState:
+    """What a worker has for one web process, after frame ``seq`` of a line.
+
+    The worker can send the frames from ``kept_from`` on again. ``requests`` are the
+    ids of the web process's requests in this worker.
+    """
+
+    incarnation: str
+    control: str
+    line: int
+    seq: int
+    kept_from: int
+    requests: tuple[str, ...]

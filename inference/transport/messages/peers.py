@@ -1,4 +1,4 @@
-"""Messages between the workers of a model."""
+"""Messages of workers to each other and to those who follow the model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeartbeat:
-    """A worker serves at ``control``; ``surplus`` of its requests cannot start yet."""
+    """A worker serves at ``control``; ``surplus`` of its requests cannot start yet.
 
+    ``queue`` is the queue of its model, ``incarnation`` names the process.
+    """
+
+    queue: str
+    incarnation: str
     control: str
     surplus: int
 
@@ -18,3 +23,10 @@ class StealRequests:
     """Release pending requests: another worker could start ``room`` of them at once."""
 
     room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A worker's message to itself: when it arrives, Redis carries messages."""
+
+    control: str

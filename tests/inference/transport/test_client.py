@@ -294,8 +294,8 @@ async def test_a_draining_worker_finishes_what_runs_and_takes_nothing_new(
 async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.2)
-    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.transport.frame_sender.LEASE_BEATS", 4)
+    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.05)
     backend = GatedBackend(gate)
     backend.script("go", "x" * 4000)
     world.start_worker(backend)
@@ -309,14 +309,14 @@ async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
 async def test_a_web_process_that_was_idle_for_long_is_served_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.transport.frame_sender.LEASE_S", 0.1)
-    monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.02)
+    monkeypatch.setattr("inference.transport.frame_sender.LEASE_BEATS", 4)
+    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.02)
     backend = FakeBackend()
     backend.script("hi", "hello")
     worker = world.start_worker(backend)
     assert text_of(await collect(await world.submit("hi"))) == "hello"
-    webs = worker._replies._frames._web_processes
-    await until(lambda: all(web.is_expired for web in webs.values()))
+    lines = worker._replies._frames._lines
+    await until(lambda: not lines)
     assert text_of(await collect(await world.submit("hi"))) == "hello"
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING
 
+import pytest
+
 from inference.engine.output import PoolingOutput, SequenceOutput
-from inference.transport import frame_sender
-from inference.transport.frame_receiver import FrameReceiver
-from inference.transport.frame_sender import LEASE_S, FrameSender
-from inference.transport.messages.events import Frame
+from inference.transport import frame_receiver, frame_sender
+from inference.transport.frame_receiver import _HELD_FRAMES, FrameReceiver
+from inference.transport.frame_sender import (
+    _KEPT_FRAMES,
+    LEASE_BEATS,
+    FrameSender,
+)
 from tests.fakes import Clock
 
 if TYPE_CHECKING:
-    import pytest
+    from inference.transport.messages.events import Frame, LineState
 
 
 def event(number: int) -> SequenceOutput:
@@ -27,6 +33,12 @@ def frames(count: int, sender: FrameSender | None = None) -> list[Frame]:
         sender.put("web", event(number))
         made += [frame for _, frame in sender.take()]
     return made
+
+
+def expire(sender: FrameSender) -> None:
+    """Let the lease of the silent web process run out."""
+    while "web" not in sender.beat():
+        pass
 
 
 def numbers(taken: list[Frame]) -> list[int]:
@@ -72,31 +84,65 @@ def test_only_a_limited_size_of_vectors_is_kept(
 
 
 def test_a_web_process_that_is_silent_is_forgotten() -> None:
-    clock = Clock()
-    sender = FrameSender("life", clock=clock)
+    sender = FrameSender("life")
     sender.put("silent", event(1))
     sender.put("alive", event(1))
-    clock.now += LEASE_S - 1
+    for _ in range(LEASE_BEATS):
+        assert sender.beat() == []
     sender.renew("alive")
-    clock.now += 2
-    assert sender.expired() == ["silent"]
-    assert sender.expired() == []
+    assert sender.beat() == ["silent"]
+    assert sender.beat() == []
     assert list(sender.sent_from("silent", 1)) == []
 
 
-def test_a_web_process_that_was_only_idle_takes_the_count_up_again() -> None:
-    clock = Clock()
-    sender = FrameSender("life", clock=clock)
-    receiver = FrameReceiver(clock=clock)
-    for frame in frames(3, sender):
-        receiver.put(frame)
-    clock.now += LEASE_S + 1
-    assert sender.expired() == ["web"]
-    sender.renew("web")
+def test_a_web_process_that_comes_back_gets_another_line() -> None:
+    sender = FrameSender("life")
+    lost: list[str] = []
+    receiver = FrameReceiver(on_restart=lost.append)
+    *_, last = [receiver.put(frame) for frame in frames(3, sender)]
+    assert numbers(last) == [3]
+    expire(sender)
     sender.put("web", event(4))
     ((_, frame),) = sender.take()
     assert numbers(receiver.put(frame)) == [4]
-    assert sender.expired() == []
+    assert lost == ["life"]
+
+
+def test_a_web_process_that_comes_back_learns_that_its_requests_are_gone() -> None:
+    sender = FrameSender("life")
+    lost: list[str] = []
+    receiver = FrameReceiver(on_restart=lost.append)
+    for frame in frames(3, sender):
+        receiver.put(frame)
+    expire(sender)
+    sender.renew("web")
+    state = sender.state("web")
+    receiver.put(state)
+    assert lost == ["life"]
+    assert receiver.is_level(state)
+    assert state.requests == ()
+
+
+def test_frames_of_a_line_that_has_ended_are_dropped() -> None:
+    sender = FrameSender("life")
+    receiver = FrameReceiver()
+    old = frames(5, sender)
+    for frame in old[:3]:
+        receiver.put(frame)
+    expire(sender)
+    (new,) = frames(1, sender)
+    assert receiver.put(new) == [new]
+    assert receiver.put(old[3]) == []
+    assert receiver.missing(old[3]) is None
+    assert not receiver.unsettled()
+
+
+def test_a_request_counts_until_its_last_event_is_in_a_frame() -> None:
+    sender = FrameSender("life")
+    sender.put("web", event(1))
+    assert sender.state("web", ["other"]).requests == ("other", "r")
+    sender.take()
+    assert sender.state("web", ["other"]).requests == ("other",)
 
 
 def test_frames_in_order_pass_at_once() -> None:
@@ -118,16 +164,17 @@ def test_a_lost_frame_is_asked_for_once_and_then_all_come_in_order() -> None:
     assert receiver.missing(second) is None
 
 
-def test_a_lost_last_frame_is_noticed_by_the_heartbeat() -> None:
+def test_a_lost_last_frame_is_noticed_by_the_state_of_the_line() -> None:
     receiver = FrameReceiver()
     sender = FrameSender("life")
     first, _lost = frames(2, sender)
     receiver.put(first)
-    head = sender.count_frame("web")
-    assert receiver.put(head) == []
-    assert receiver.missing(head) == 2
+    state = sender.state("web")
+    assert receiver.put(state) == []
+    assert receiver.missing(state) == 2
     # The answer may be lost as well.
-    assert receiver.missing(head) == 2
+    assert receiver.missing(state) == 2
+    assert not receiver.is_level(state)
 
 
 def test_a_frame_that_comes_twice_is_taken_once() -> None:
@@ -146,49 +193,177 @@ def test_frames_in_any_order_come_out_in_order() -> None:
     assert numbers(taken) == list(range(1, 31))
 
 
-def test_a_gap_that_stays_open_means_that_events_are_lost() -> None:
+def test_a_gap_that_stays_open_is_given_up_and_the_line_goes_on() -> None:
     clock = Clock()
-    receiver = FrameReceiver(clock=clock)
-    _lost, second = frames(2)
-    receiver.put(second)
-    receiver.missing(second)
-    assert not receiver.is_broken("life")
-    clock.now += 6
-    assert receiver.is_broken("life")
-    receiver.forget("life")
-    assert not receiver.is_broken("life")
-
-
-def test_a_worker_that_counts_from_zero_has_forgotten_us() -> None:
-    receiver = FrameReceiver()
-    for frame in frames(3):
+    lost: list[str] = []
+    sender = FrameSender("life")
+    receiver = FrameReceiver(on_restart=lost.append, clock=clock)
+    first, _lost, third = frames(3, sender)
+    for frame in (first, third):
         receiver.put(frame)
-    receiver.put(Frame("life", "control", 0, ()))
-    assert receiver.is_broken("life")
+        receiver.missing(frame)
+    assert receiver.unsettled() == {""}
+    clock.now += 4
+    receiver.put(sender.state("web"))
+    assert lost == []
+    clock.now += 2
+    receiver.put(sender.state("web"))
+    assert lost == ["life"]
+    assert not receiver.unsettled()
+    (fourth,) = frames(1, sender)
+    assert receiver.put(fourth) == [fourth]
 
 
-def test_a_broken_line_of_a_living_worker_takes_what_comes_next() -> None:
+def test_frames_that_the_worker_no_longer_has_are_given_up_at_once() -> None:
+    lost: list[str] = []
+    sender = FrameSender("life")
+    receiver = FrameReceiver(on_restart=lost.append)
+    made = frames(_KEPT_FRAMES + 10, sender)
+    receiver.put(made[0])
+    state = sender.state("web")
+    assert state.kept_from == 11
+    receiver.put(state)
+    assert lost == ["life"]
+    assert receiver.is_level(state)
+
+
+def test_a_worker_that_was_forgotten_is_heard_again() -> None:
+    sender = FrameSender("life")
+    receiver = FrameReceiver()
+    for frame in frames(_KEPT_FRAMES + 476, sender):
+        receiver.put(frame)
+    receiver.forget("life")
+    (next_one,) = frames(1, sender)
+    assert receiver.put(next_one) == []
+    # The worker has no frame 1 any more and answers with the state.
+    assert receiver.missing(next_one) == 1
+    receiver.put(sender.state("web"))
+    later = frames(200, sender)
+    assert [receiver.put(frame) for frame in later] == [[frame] for frame in later]
+    assert not receiver.unsettled()
+
+
+def test_a_forgotten_worker_whose_frames_are_all_kept_sends_them_again() -> None:
+    sender = FrameSender("life")
+    receiver = FrameReceiver()
+    for frame in frames(5, sender):
+        receiver.put(frame)
+    receiver.forget("life")
+    (next_one,) = frames(1, sender)
+    receiver.put(next_one)
+    missing = receiver.missing(next_one)
+    assert missing == 1
+    taken = [f for kept in sender.sent_from("web", 1) for f in receiver.put(kept)]
+    assert [frame.seq for frame in taken] == [1, 2, 3, 4, 5, 6]
+
+
+def test_only_so_many_frames_are_held_behind_a_gap() -> None:
+    sender = FrameSender("life")
+    lost: list[str] = []
+    receiver = FrameReceiver(on_restart=lost.append)
+    _lost, *made = frames(3 * _HELD_FRAMES, sender)
+    most = 0
+    for frame in made:
+        assert receiver.put(frame) == []
+        most = max(most, len(receiver._lines["life"].held))
+    assert most <= _HELD_FRAMES + 1
+    assert receiver.unsettled()
+    receiver.put(sender.state("web"))
+    assert lost == ["life"]
+    (next_one,) = frames(1, sender)
+    assert receiver.put(next_one) == [next_one]
+
+
+def test_only_so_many_bytes_are_held_behind_a_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frame_receiver, "_HELD_BYTES", 100)
+    sender = FrameSender("life")
+    receiver = FrameReceiver()
+    for _ in range(9):
+        sender.put("web", PoolingOutput("r", 1, (b"x" * 20, b"x" * 20)))
+    sender.take()
+    for _ in range(4):
+        sender.put("web", PoolingOutput("r", 1, (b"x" * 20, b"x" * 20)))
+        ((_, frame),) = sender.take()
+        receiver.put(frame)
+        assert receiver._lines["life"].held_bytes <= 100
+    assert not receiver._lines["life"].held
+
+
+def test_a_worker_that_is_silent_for_long_is_forgotten() -> None:
     clock = Clock()
     receiver = FrameReceiver(clock=clock)
-    first, _lost, third, fourth, fifth = frames(5)
-    receiver.put(first)
-    receiver.put(third)
-    receiver.missing(third)
-    clock.now += 6
-    assert receiver.is_broken("life")
-    receiver.resync("life")
-    assert not receiver.is_broken("life")
-    assert numbers(receiver.put(fourth)) == [4]
-    assert receiver.missing(fourth) is None
-    assert numbers(receiver.put(fifth)) == [5]
+    receiver.put(frames(1)[0])
+    clock.now += 599
+    receiver.forget_silent()
+    assert receiver.silent_for("life") == 599
+    clock.now += 2
+    receiver.forget_silent()
+    assert receiver.silent_for("life") == float("inf")
 
 
-def test_a_forgotten_worker_is_asked_for_nothing() -> None:
-    receiver = FrameReceiver()
-    _lost, second = frames(2)
-    receiver.put(second)
-    receiver.forget("life")
-    assert receiver.missing(second) is None
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_lost_the_line_goes_on_in_order(seed: int) -> None:
+    """Frames, states and answers get lost or late; leases end; workers are forgotten.
+
+    What is taken of a line is in order and never twice, and once nothing is lost any
+    more, every later frame arrives.
+    """
+    chance = random.Random(seed)
+    clock = Clock()
+    sender = FrameSender("life")
+    taken: list[int] = []
+    restarts: list[int] = []
+    receiver = FrameReceiver(
+        on_restart=lambda _: restarts.append(len(taken)), clock=clock
+    )
+    number = 0
+
+    def arrive(message: Frame | LineState, loss: float) -> None:
+        if chance.random() < loss:
+            return
+        taken.extend(numbers(receiver.put(message)))
+        missing = receiver.missing(message)
+        if missing is None or chance.random() < loss:
+            return
+        state = sender.state("web")
+        again = (
+            [state]
+            if missing < state.kept_from
+            else list(sender.sent_from("web", missing))
+        )
+        for each in again:
+            if chance.random() >= loss:
+                taken.extend(numbers(receiver.put(each)))
+
+    def send(count: int, loss: float) -> None:
+        nonlocal number
+        for _ in range(count):
+            number += 1
+            sender.put("web", event(number))
+            for _, frame in sender.take():
+                arrive(frame, loss)
+
+    for _ in range(30):
+        send(chance.choice((1, 5, 50, 1500)), chance.choice((0, 0.1, 1)))
+        clock.now += chance.choice((0.1, 1, 6))
+        happens = chance.random()
+        if happens < 0.1:
+            receiver.forget("life")
+            restarts.append(len(taken))
+        elif happens < 0.2:
+            expire(sender)
+        arrive(sender.state("web"), 0.3)
+    for _ in range(3):
+        arrive(sender.state("web"), 0)
+    bounds = [0, *restarts, len(taken)]
+    for begin, end in itertools.pairwise(bounds):
+        part = taken[begin:end]
+        assert part == sorted(set(part))
+    before = number
+    send(50, 0)
+    assert taken[-50:] == list(range(before + 1, number + 1))
 
 
 def test_the_receiver_knows_how_long_a_worker_is_silent() -> None:

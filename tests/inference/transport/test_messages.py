@@ -29,11 +29,12 @@ from inference.transport.messages.events import (
     Accepted,
     Detokenized,
     Frame,
+    LineState,
     Refused,
     Released,
     Tokenized,
 )
-from inference.transport.messages.peers import StealRequests, WorkerHeartbeat
+from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
 from inference.transport.queue import queue_name
 
@@ -123,9 +124,13 @@ _messages = st.one_of(
     st.builds(Abort, _names),
     st.builds(Renew, _texts),
     st.builds(Resend, _texts, _ids),
-    st.builds(WorkerHeartbeat, _texts, _ids),
+    st.builds(WorkerHeartbeat, _texts, _texts, _texts, _ids),
+    st.builds(Beat, _texts),
     st.builds(StealRequests, _ids),
-    st.builds(Frame, _texts, _texts, _ids, st.lists(_events, max_size=4).map(tuple)),
+    st.builds(
+        Frame, _texts, _texts, _ids, _ids, st.lists(_events, max_size=4).map(tuple)
+    ),
+    st.builds(LineState, _texts, _texts, _ids, _ids, _ids, _names),
 )
 
 

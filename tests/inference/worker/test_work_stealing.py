@@ -6,7 +6,7 @@ from tests.fakes import Clock
 
 
 def hear(peers: Peers, control: str, surplus: int) -> None:
-    peers.put(WorkerHeartbeat(control, surplus))
+    peers.put(WorkerHeartbeat("queue.1", control, control, surplus))
 
 
 def test_a_worker_is_alone_until_it_hears_of_another_and_once_that_is_silent() -> None:

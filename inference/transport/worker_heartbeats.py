@@ -1,0 +1,76 @@
+"""What the workers of the requested models say of themselves, as they say it.
+
+The rows say what the engine processes last wrote. A worker whose heartbeat arrives
+serves, whether or not its engine process or the database stand still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from llm_manager.lib.awake_clock import AwakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.transport.messages.peers import WorkerHeartbeat
+
+#: A worker says every second that it serves; after this much silence it may be gone.
+_FRESH_S = 5.0
+
+
+class WorkerHeartbeats:
+    """The workers that say to this web process that they serve."""
+
+    def __init__(self, layer: Any, *, clock: Callable[[], float] | None = None) -> None:
+        self._layer = layer
+        self._clock = clock or AwakeClock()
+        self._channel = ""
+        self._heard_at: dict[str, dict[str, float]] = {}
+        self._changed = asyncio.Event()
+
+    def open(self, channel: str) -> None:
+        """Set the channel of this web process, where heartbeats arrive."""
+        self._channel = channel
+        self._heard_at.clear()
+
+    async def follow(self, queue: str) -> None:
+        """Receive the heartbeats of the workers of this queue from now on.
+
+        Raises OSError or redis.exceptions.RedisError.
+        """
+        if queue not in self._heard_at:
+            await self._layer.group_add(queue, self._channel)
+            self._heard_at[queue] = {}
+
+    def put(self, heartbeat: WorkerHeartbeat) -> None:
+        """Note that a worker serves."""
+        workers = self._heard_at.setdefault(heartbeat.queue, {})
+        workers[heartbeat.incarnation] = self._clock()
+        self._changed.set()
+
+    def serving(self, queue: str) -> frozenset[str]:
+        """Return the incarnations of the workers of a queue that serve now."""
+        workers = self._heard_at.get(queue, {})
+        limit = self._clock() - _FRESH_S
+        for incarnation in [name for name, at in workers.items() if at < limit]:
+            del workers[incarnation]
+        return frozenset(workers)
+
+    async def wait(self, queue: str, *, timeout_s: float) -> frozenset[str]:
+        """Return the workers of a queue that serve, as soon as there is one.
+
+        Returns none after ``timeout_s``.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.follow(queue)
+                while not self.serving(queue):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except (TimeoutError, OSError, RedisError):
+            return frozenset()
+        return self.serving(queue)

@@ -1,0 +1,34 @@
+"""A clock that leaves out the time in which its process did not run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: More than this between two readings was a pause. A choice: twice the interval at
+#: which the processes read the clock.
+_LONGEST_STEP_S = 2.0
+
+
+class AwakeClock:
+    """Seconds that this process was awake, as far as its readings show.
+
+    Who measures how long another process is silent must not count the time in which
+    it could not listen itself: a suspended machine, a stopped process, a swapped-out
+    one. Somebody reads the clock every second; of a longer gap only 2 s count.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._read_at = clock()
+        self._awake_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds awake since the clock was made."""
+        now = self._clock()
+        self._awake_s += min(now - self._read_at, _LONGEST_STEP_S)
+        self._read_at = now
+        return self._awake_s

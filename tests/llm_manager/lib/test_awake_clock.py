@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from llm_manager.lib.awake_clock import AwakeClock
+from tests.fakes import Clock
+
+
+def test_a_clock_that_is_read_every_second_counts_every_second() -> None:
+    real = Clock()
+    clock = AwakeClock(clock=real)
+    for _ in range(100):
+        real.now += 1
+        clock()
+    assert clock() == 100
+
+
+def test_of_a_pause_only_two_seconds_count() -> None:
+    real = Clock()
+    clock = AwakeClock(clock=real)
+    real.now += 1
+    before = clock()
+    real.now += 3600
+    assert clock() == before + 2
