@@ -6,18 +6,25 @@ members have named one of the request's tools, or something else.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.content import ReadCall, read_content
-from inference.output_parsers.json_calls import CallKeys, CallOutcome, read_calls
+from inference.output_parsers.json_calls import (
+    ANY_CALL,
+    CallKeys,
+    CallOutcome,
+    read_calls,
+)
 from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
     from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
-_FENCES = ("```json", "```")
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[a-z_]*")
 
 
 def _read_nothing(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
@@ -28,43 +35,59 @@ def _read_nothing(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[
 class BareJson:
     """Reads content, and calls as JSON in lines of their own or in a code fence.
 
-    ``tags`` are control tokens that may stand before a call. ``read_tagged`` reads
-    what follows a tag and is not JSON.
+    ``silent`` are control tokens that may stand before a call; ``read_code`` reads what
+    follows one and is not JSON. ``begin`` are tags before calls that ``read_call``
+    reads.
     """
 
-    tags: tuple[str, ...] = ()
-    read_tagged: ReadCall = _read_nothing
+    silent: tuple[str, ...] = ()
+    read_code: ReadCall = _read_nothing
+    begin: tuple[str, ...] = ()
+    read_call: ReadCall = _read_nothing
+    keys: CallKeys = ANY_CALL
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         if not writer.tools:
             yield from read_content(
-                scanner, writer, _read_nothing, begin=(), silent=self.tags
+                scanner, writer, _read_nothing, begin=(), silent=self.silent
             )
             return
-        delimiters, tags = Delimiters("\n", *self.tags), Delimiters(*self.tags)
+        delimiters = Delimiters("\n", *self.silent, *self.begin)
+        silent = Delimiters(*self.silent)
         tag = "\n"
         while tag:
-            if not (yield from self._read_line(scanner, writer)):
-                writer.content(tags.removed_from(scanner.recall()))
-                tag = yield from scanner.until(delimiters, writer.content)
+            yield from self._read_line(scanner, writer)
+            writer.content(silent.removed_from(scanner.recall()))
+            tag = yield from scanner.until(delimiters, writer.content)
 
-    def _read_line(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[bool]:
-        """Read calls at the beginning of a line. Return whether there were any."""
+    def _read_line(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
+        """Read calls at the beginning of a line, or after a tag.
+
+        The scanner remembers what is no call.
+        """
         scanner.remember()
         yield from scanner.space()
-        opening = yield from scanner.accept(*_FENCES, *self.tags)
+        is_fenced = yield from scanner.accept(_FENCE)
+        if is_fenced:
+            yield from scanner.run(_LANGUAGE)
+            yield from scanner.space()
+        opening = yield from scanner.accept(*self.silent, *self.begin)
+        if opening in self.begin:
+            yield from self.read_call(scanner, writer, opening)
+        else:
+            yield from self._read_json(scanner, writer, opening)
+        if is_fenced and not scanner.is_remembering:
+            yield from scanner.drop(_FENCE)
+
+    def _read_json(
+        self, scanner: TextScanner, writer: DeltaWriter, opening: str
+    ) -> Parse[None]:
         yield from scanner.space()
         if not (yield from scanner.at("{", "[")):
-            if opening in self.tags:
-                yield from self.read_tagged(scanner, writer, opening)
-            return False
-        outcome = yield from read_calls(scanner, writer, CallKeys())
-        if outcome is CallOutcome.NO_CALL:
-            return False
+            if opening:
+                yield from self.read_code(scanner, writer, opening)
+            return
+        outcome = yield from read_calls(scanner, writer, self.keys)
         if outcome is CallOutcome.BROKEN:
             yield from scanner.until(Delimiters(), writer.arguments)
             writer.end()
-        if opening in _FENCES:
-            yield from scanner.space()
-            yield from scanner.accept("```")
-        return True

@@ -31,11 +31,18 @@ class CallOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CallKeys:
-    """The members of a call. An object with another one before its name is no call."""
+    """The members of a call. An object with another one before its name is no call.
+
+    ``needs_arguments``: nor is one without arguments, or with another one before them.
+    """
 
     name: tuple[str, ...] = ("name",)
     arguments: tuple[str, ...] = ("arguments", "parameters")
     ignored: tuple[str, ...] = ("type", "id", "tool_call_id")
+    needs_arguments: bool = False
+
+
+ANY_CALL = CallKeys()
 
 
 def read_calls(
@@ -72,6 +79,7 @@ def _read_call(
 ) -> Parse[CallOutcome]:
     """Read one object, with its members in any order."""
     early: list[str] = []  # arguments that stand before the name
+    name = ""
     is_begun = has_arguments = False
     yield from scanner.accept("{")
     while True:
@@ -81,25 +89,28 @@ def _read_call(
         if key is None or not (yield from scanner.accept(":")):
             break
         yield from scanner.space()
-        if key in keys.name and not is_begun:
+        if key in keys.name and not name:
             name = yield from _read_name(scanner, writer)
             if not name:
                 return CallOutcome.NO_CALL
-            is_begun = True
-            scanner.forget()
-            writer.begin(name)
-            writer.arguments("".join(early))
-        elif writer.names_first and not is_begun:
+        elif writer.names_first and not name:
             return CallOutcome.NO_CALL
         elif key in keys.arguments and not has_arguments:
             has_arguments = True
-            sink = writer.arguments if is_begun else early.append
+            if name and not is_begun:
+                _begin(scanner, writer, name)
+                is_begun = True
+            sink = writer.arguments if name else early.append
             if not (yield from _copy_arguments(scanner, sink)):
-                return CallOutcome.BROKEN if is_begun else CallOutcome.NO_CALL
+                return CallOutcome.BROKEN if name else CallOutcome.NO_CALL
         elif not is_begun and key not in keys.ignored:
             return CallOutcome.NO_CALL
         elif not (yield from json_text.copy_value(scanner, _ignore)):
             break
+        if name and not is_begun and (has_arguments or not keys.needs_arguments):
+            _begin(scanner, writer, name)
+            is_begun = True
+            writer.arguments("".join(early))
         yield from scanner.space()
         if not (yield from scanner.accept(",")):
             break
@@ -112,6 +123,11 @@ def _read_call(
         writer.arguments("{}")
     writer.end()
     return CallOutcome.CALL
+
+
+def _begin(scanner: TextScanner, writer: DeltaWriter, name: str) -> None:
+    scanner.forget()
+    writer.begin(name)
 
 
 def _read_name(scanner: TextScanner, writer: DeltaWriter) -> Parse[str]:
@@ -170,12 +186,13 @@ class TaggedJson:
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         yield from read_content(
-            scanner, writer, self._read_call, begin=self.begin, silent=self.silent
+            scanner, writer, self.read_call, begin=self.begin, silent=self.silent
         )
 
-    def _read_call(
+    def read_call(
         self, scanner: TextScanner, writer: DeltaWriter, tag: str
     ) -> Parse[None]:
+        """Read what follows a tag."""
         outcome = yield from read_calls(scanner, writer, self.keys)
         if outcome is CallOutcome.NO_CALL:
             return
@@ -188,7 +205,7 @@ class TaggedJson:
         delimiters = Delimiters(*dict.fromkeys([*self.end, *self.begin, *self.silent]))
         following = yield from scanner.until(delimiters, writer.content)
         if following in self.end:
-            scanner.take(len(following))
+            yield from scanner.drop(*self.end)
 
 
 def _ignore(text: str) -> None:

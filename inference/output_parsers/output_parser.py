@@ -23,7 +23,8 @@ class OutputParser:
 
     ``preserved_tokens`` are the tags of the format, as in llama.cpp's
     ``common_chat_params``: where they are control tokens of the vocabulary, their text
-    must reach the parser. ``framing`` is how the family writes calls.
+    must reach the parser. ``framing`` is how the family writes calls; ``call_starts``
+    are texts at which a call may begin besides its openers, "\\n" for a line.
     """
 
     name: str
@@ -32,6 +33,7 @@ class OutputParser:
     framing: Framing
     reasoning: ReasoningTags = THINK
     new_id: NewId = openai_id
+    call_starts: tuple[str, ...] = ()
 
     def for_answer(
         self,
@@ -47,7 +49,7 @@ class OutputParser:
         other tool is content. ``starts_in_reasoning``: the prompt ends in reasoning,
         see ``ReasoningTags.is_begun_by``. ``max_calls``: text after that many calls is
         dropped. ``names_first``: a JSON object is a call only if its first member is
-        the name.
+        the name, as a grammar for calls has it; then reasoning has no calls.
         """
         scanner = TextScanner()
         writer = DeltaWriter(tools, self.new_id, max_calls, names_first=names_first)
@@ -57,7 +59,16 @@ class OutputParser:
     def _machine(
         self, scanner: TextScanner, writer: DeltaWriter, *, is_begun: bool
     ) -> Parse[None]:
-        yield from self.reasoning.read(scanner, writer, is_begun=is_begun)
+        yield from self.reasoning.read(
+            scanner,
+            writer,
+            is_begun=is_begun,
+            read_answer=self.read,
+            # With a grammar for calls, reasoning is always closed.
+            openers=()
+            if writer.names_first
+            else (*self.framing.openers, *self.call_starts),
+        )
         yield from self.read(scanner, writer)
         # What the reader leaves is content.
         yield from scanner.until(Delimiters(), writer.content)

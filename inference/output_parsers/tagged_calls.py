@@ -2,7 +2,7 @@
 
 So a value may contain any text, even the tags. A closing tag counts only if the format
 continues after it. Small models leave it out; then the value ends at a line that begins
-the next parameter of the tool, or ends the call.
+the next parameter of the tool, or ends the call. Others write it twice.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class ArgumentTags:
         if tag in self.end:
             arguments.close()
             writer.end()
-            for tag in self.end[1:]:
-                yield from scanner.space()
-                yield from scanner.accept(tag)
+            yield from scanner.drop(*self.end)
         writer.content("".join(strays))
 
     @property
@@ -88,6 +86,8 @@ class ArgumentTags:
             if tag in implied:
                 return True
             text = scanner.take(len(tag)) + (yield from scanner.space())
+            while again := (yield from scanner.accept(self.value[1])):
+                text += again + (yield from scanner.space())
             is_last = not (yield from scanner.peek())
             if is_last or (yield from scanner.at(self.key[0], *self.end)):
                 return True

@@ -35,7 +35,7 @@ class Delimiters:
     def __init__(self, *texts: str) -> None:
         self.texts = texts
         self._pattern, self._beginnings = _compiled(texts)
-        self._longest = max(map(len, texts), default=1)
+        self.longest = max(map(len, texts), default=1)
 
     def find(self, text: str, start: int) -> tuple[int, str]:
         """Return the position of the first tag, and the tag.
@@ -44,7 +44,7 @@ class Delimiters:
         """
         if found := self._pattern.search(text, start):
             return found.start(), found.group()
-        for at in range(max(start, len(text) - self._longest + 1), len(text)):
+        for at in range(max(start, len(text) - self.longest + 1), len(text)):
             if text[at:] in self._beginnings:
                 return at, ""
         return len(text), ""
@@ -95,6 +95,18 @@ class TextScanner:
             yield
         return self._text[self._at : self._at + count]
 
+    def following(self, position: int, count: int) -> Parse[str]:
+        """Return up to ``count`` characters from ``position`` ahead; "" is the end."""
+        while len(self._text) - self._at <= position and not self._is_closed:
+            yield
+        start = self._at + position
+        return self._text[start : start + count]
+
+    def give_back(self, text: str) -> None:
+        """Put back text that was taken last."""
+        self._text = text + self._text[self._at :]
+        self._at = 0
+
     def copy(self, pattern: re.Pattern[str], sink: Sink) -> Parse[None]:
         """Pass on the characters that match a class, ``[…]*``."""
         while True:
@@ -134,6 +146,12 @@ class TextScanner:
         option = yield from self.at(*options)
         return self.take(len(option))
 
+    def drop(self, *texts: str) -> Parse[None]:
+        """Take these texts and white space, as often as they come."""
+        yield from self.space()
+        while (yield from self.accept(*texts)):
+            yield from self.space()
+
     def until(self, delimiters: Delimiters, sink: Sink) -> Parse[str]:
         """Pass on the text before the first tag. Return the tag without taking it.
 
@@ -148,6 +166,11 @@ class TextScanner:
             if tag or self._is_closed:
                 return tag
             yield
+
+    @property
+    def is_remembering(self) -> bool:
+        """Whether the text taken last is still remembered: it is not understood."""
+        return self._taken is not None
 
     def remember(self) -> None:
         """Keep the text that is taken from now on, so that ``recall`` can return it."""

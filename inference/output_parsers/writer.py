@@ -49,6 +49,7 @@ class DeltaWriter:
         self._new_id = new_id
         self._max_calls = max_calls
         self._num_calls = 0
+        self._ids: set[str] = set()
         self._deltas: list[Delta] = []
         # The pieces of the latest delta, and its class.
         self._pieces: list[str] = []
@@ -59,6 +60,10 @@ class DeltaWriter:
         self._is_separated = False
         self._written: set[type[Delta]] = set()
 
+    def empty_copy(self) -> DeltaWriter:
+        """Return a writer for the same answer that has nothing yet."""
+        return DeltaWriter(self.tools, self._new_id, None, names_first=self.names_first)
+
     def content(self, text: str) -> None:
         self._write(ContentDelta, text)
 
@@ -66,12 +71,18 @@ class DeltaWriter:
         self._write(ReasoningDelta, text)
 
     def begin(self, name: str, call_id: str = "") -> None:
-        """Begin a call of one of the request's tools."""
+        """Begin a call of one of the request's tools.
+
+        Without an id, or with the id of another call, it gets a new one.
+        """
         if self.is_full:
             return
         self.separate()
         self._flush()
-        call_id = call_id or self._new_id(name, self._num_calls)
+        index = self._num_calls
+        while not call_id or call_id in self._ids:
+            call_id, index = self._new_id(name, index), index + 1
+        self._ids.add(call_id)
         self._deltas.append(ToolCallBegin(self._num_calls, call_id, name))
         self._num_calls += 1
 
@@ -100,7 +111,7 @@ class DeltaWriter:
         return deltas
 
     def _write(self, kind: type[Delta], text: str) -> None:
-        if self.is_full:
+        if self.is_full or not text:
             return
         if self._text not in (None, kind):
             self.separate()

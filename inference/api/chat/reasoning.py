@@ -138,7 +138,7 @@ def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | 
     return ThinkingBudget(
         max_tokens=max_tokens,
         begin=reasoning.begin,
-        end=reasoning.end,
+        end=(*reasoning.end, *reasoning.stops),
         closing=closing,
         last_closing=closing + framing.before_content if reasoning.may_recur else "",
         is_begun=prompt.starts_in_reasoning,

@@ -46,7 +46,7 @@ def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[Non
     scanner.forget()
     writer.begin(name)
     yield from read_arguments(scanner, writer, Delimiters(_END))
-    yield from scanner.accept(_END)
+    yield from scanner.drop(_END)
 
 
 FUNCTIONARY_V31 = OutputParser(

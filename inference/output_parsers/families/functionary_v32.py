@@ -51,4 +51,5 @@ FUNCTIONARY_V32 = OutputParser(
     framing=Framing(
         PairFraming("", "\n", ""), separator=_TO, before_content=f"{_EVERYBODY}\n"
     ),
+    call_starts=(_TO, "\n"),
 )

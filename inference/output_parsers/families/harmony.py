@@ -106,6 +106,9 @@ HARMONY = OutputParser(
         before_content=f"{_CHANNEL}final{_MESSAGE}",
     ),
     reasoning=ReasoningTags(
-        (f"{_CHANNEL}analysis{_MESSAGE}",), (*_ENDS, _START), may_recur=True
+        (f"{_CHANNEL}analysis{_MESSAGE}",),
+        (*_ENDS, _START),
+        stops=(_CHANNEL,),
+        may_recur=True,
     ),
 )

@@ -4,7 +4,8 @@
     <|tool_call_argument_begin|>{…}<|tool_call_end|>…<|tool_calls_section_end|>
 
 (in one line). The template prints the id of a call with its result, and the model
-continues the numbering that it sees. So the id of a call is the model's own text.
+continues the numbering that it sees. So the id of a call is the model's own text. Kimi
+K2.7 writes ``functions_NAME_INDEX``.
 
 Source: the chat template and docs/tool_call_guidance.md of moonshotai/Kimi-K2-Instruct;
 llama.cpp's ``common_chat_params_init_kimi_k2``.
@@ -23,6 +24,8 @@ from inference.output_parsers.output_parser import OutputParser
 from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
@@ -31,10 +34,13 @@ _SECTION_END = "<|tool_calls_section_end|>"
 _BEGIN = "<|tool_call_begin|>"
 _ARGUMENTS = "<|tool_call_argument_begin|>"
 _END = "<|tool_call_end|>"
-_TAGS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END)
-_ARGUMENTS_END = Delimiters(_END, _SECTION_END)
-_INDEX = re.compile(r"[0-9]*")
-_MAX_DIGITS = 9
+# The models also write the section's tags in the singular, seen by vLLM.
+_SINGULAR = ("<|tool_call_section_begin|>", "<|tool_call_section_end|>")
+_TAGS = (_SECTION_BEGIN, _BEGIN, _ARGUMENTS, _END, _SECTION_END, *_SINGULAR)
+_ARGUMENTS_END = Delimiters(_END, _SECTION_END, *_SINGULAR)
+_ID = re.compile(r"[^\s<]*")
+_PREFIXES = ("functions.", "functions_", "")
+_INDEXED = re.compile(r"(.+)[:_]([0-9]{1,8})")
 
 
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
@@ -43,18 +49,30 @@ def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
 
 def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
     yield from scanner.space()
-    yield from scanner.accept("functions.")
-    name = yield from scanner.accept(*writer.tools)
-    yield from scanner.accept(":")
-    index = yield from scanner.run(_INDEX)
+    text = yield from scanner.run(_ID)
+    name, call_id = _call_of(text, writer.tools)
     yield from scanner.space()
     if not name or not (yield from scanner.accept(_ARGUMENTS)):
         return
     scanner.forget()
-    writer.begin(
-        name, kimi_id(name, int(index)) if 0 < len(index) < _MAX_DIGITS else ""
-    )
+    writer.begin(name, call_id)
     yield from read_arguments(scanner, writer, _ARGUMENTS_END)
+
+
+def _call_of(text: str, tools: Container[str]) -> tuple[str, str]:
+    """Return the tool that an id names, or "", and the id of the call, or ""."""
+    if text in tools:
+        return text, ""
+    for prefix in _PREFIXES:
+        inner = text.removeprefix(prefix)
+        if not text.startswith(prefix):
+            continue
+        if (found := _INDEXED.fullmatch(inner)) and found[1] in tools:
+            name, index = found.groups()
+            return name, text if prefix else kimi_id(name, int(index))
+        if inner in tools:
+            return inner, ""
+    return "", ""
 
 
 KIMI_K2 = OutputParser(

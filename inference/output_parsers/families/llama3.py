@@ -87,7 +87,8 @@ def _read_rest(scanner: TextScanner, sink: Sink) -> Parse[bool]:
 
 LLAMA3 = OutputParser(
     "llama3",
-    BareJson(tags=(PYTHON_TAG,), read_tagged=read_python_tag).read,
+    BareJson(silent=(PYTHON_TAG,), read_code=read_python_tag).read,
     preserved_tokens=(PYTHON_TAG, "<think>", "</think>"),
     framing=Framing(PairFraming('{"name": "', '", "parameters": ', "}")),
+    call_starts=("\n", PYTHON_TAG),
 )

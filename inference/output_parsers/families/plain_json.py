@@ -37,6 +37,7 @@ PLAIN_JSON = OutputParser(
         PairFraming('{"name": "', '", "arguments": ', "}"),
         separator="\n",
     ),
+    call_starts=("\n",),
 )
 
 

@@ -38,6 +38,11 @@ def _seconds(family: str, pieces: list[str]) -> float:
         ("", '{"arguments": '),
         ("", '<tool_call>{"arguments": '),
         ("<think>", "</thin"),
+        ("<think>", "\n"),
+        ("<think>", "<tool_call>"),
+        ("<think>", "\n[{"),
+        ("<think>", '<tool_call>{"id": "'),
+        ("<think>", '<tool_call>{"name": "now"}'),
     ],
 )
 def test_repetition_costs_no_more_than_text(begin: str, unit: str) -> None:

@@ -16,7 +16,7 @@ def test_a_call_in_reasoning_is_reasoning() -> None:
 
 
 def test_a_text_that_ends_in_reasoning_is_all_reasoning() -> None:
-    assert parse("hermes", f"<think>Hm {CALL}").reasoning == f"Hm {CALL}"
+    assert parse("hermes", "<think>Hm <tool_call> ").reasoning == "Hm <tool_call> "
     assert parse("hermes", "Hm", in_reasoning=True) == Answer(reasoning="Hm")
 
 
@@ -40,7 +40,7 @@ def test_tags_further_down_are_prose() -> None:
 
 
 def test_reasoning_about_the_tag_ends_at_the_first() -> None:
-    answer = parse("hermes", "<think>a</think>b</think>c")
+    answer = parse("hermes", "<think>a</think></think>b</think>c")
     assert answer == Answer("b</think>c", reasoning="a")
 
 

@@ -218,6 +218,50 @@ def test_several_calls_between_one_pair_of_tags() -> None:
             "Plan.<|START_ACTION|>[]<|END_ACTION|>",
             Answer("Plan.[]"),
         ),
+        # Qwen2.5-Coder: no tag, a fence, other tags; and objects that are no calls.
+        (
+            "hermes",
+            '{"name": "get", "arguments": {"url": "a"}}',
+            Answer(calls=[("get", '{"url": "a"}')]),
+        ),
+        (
+            "hermes",
+            'Ok:\n```json\n{"name": "get", "arguments": {"url": "a"}}\n```\nDone.',
+            Answer("Ok:\nDone.", calls=[("get", '{"url": "a"}')]),
+        ),
+        (
+            "hermes",
+            '```\n[{"name": "get", "arguments": {}},\n'
+            ' {"name": "now", "arguments": {}}]\n```',
+            Answer(calls=[("get", "{}"), ("now", "{}")]),
+        ),
+        (
+            "hermes",
+            '```xml\n<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call>\n```',
+            Answer(calls=[("get", "{}")]),
+        ),
+        (
+            "hermes",
+            '<tools>\n{"name": "get", "arguments": {"url": "a"}}\n</tools>',
+            Answer(calls=[("get", '{"url": "a"}')]),
+        ),
+        (
+            "hermes",
+            '{"arguments": {"url": "a"}, "name": "get"}\n{"name": "now", '
+            '"parameters": {}}',
+            Answer(calls=[("get", '{"url": "a"}'), ("now", "{}")]),
+        ),
+        ("hermes", '{"name": "python"}', Answer('{"name": "python"}')),
+        (
+            "hermes",
+            '```json\n{"name": "python", "since": 1991, "arguments": {}}\n```',
+            Answer('```json\n{"name": "python", "since": 1991, "arguments": {}}\n```'),
+        ),
+        (
+            "plain_json",
+            '{"name": "now"}\n{"title": "x"}',
+            Answer('{"title": "x"}', calls=[("now", "{}")]),
+        ),
         (
             "kimi_k2",
             "<|tool_call_begin|> now <|tool_call_argument_begin|> {} <|tool_call_end|>",
@@ -322,6 +366,32 @@ def test_kimi_keeps_the_ids_that_it_counts_on_from() -> None:
     begin, arguments = "<|tool_call_begin|>", "<|tool_call_argument_begin|>{}"
     text = f"{begin}functions.now:7{arguments}{begin}get{arguments}"
     assert _ids("kimi_k2", text) == ["functions.now:7", "functions.get:1"]
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "call_id"),
+    [
+        ("functions_get_weather_2", "get_weather", "functions_get_weather_2"),
+        ("functions_tool_2_0", "tool_2", "functions_tool_2_0"),
+        ("functions_tool_2", "tool_2", "functions.tool_2:0"),
+        ("functions.tool_2:1", "tool_2", "functions.tool_2:1"),
+        ("get_weather:3", "get_weather", "functions.get_weather:3"),
+        ("get_weather", "get_weather", "functions.get_weather:0"),
+    ],
+)
+def test_kimi_writes_ids_in_several_forms(
+    written: str, name: str, call_id: str
+) -> None:
+    call = f"<|tool_call_begin|>{written}<|tool_call_argument_begin|>{{}}"
+    tools: dict[str, dict[str, Any]] = {"get_weather": {}, "tool_2": {}}
+    (begin, _) = deltas_of("kimi_k2", [call], tools=tools)
+    assert begin == ToolCallBegin(0, call_id, name)
+
+
+def test_calls_with_one_id_get_several() -> None:
+    begin, arguments = "<|tool_call_begin|>", "<|tool_call_argument_begin|>{}"
+    text = f"{begin}functions.now:0{arguments}{begin}functions.now:0{arguments}"
+    assert _ids("kimi_k2", text) == ["functions.now:0", "functions.now:1"]
 
 
 def test_everything_a_call_says_survives_a_request_with_many_tools() -> None:
