@@ -14,15 +14,16 @@ from django.db import models
 from django.utils import timezone
 
 from inference.capacity.machine import Machine
+from llm_manager.lib.database_clock import database_now
 
-#: A process whose heartbeat is older than this counts as gone.
+#: A process whose heartbeat is older counts as gone, by the database's clock.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)
 
 
 class EngineNodeQuerySet(models.QuerySet["EngineNode"]):
     def alive(self) -> EngineNodeQuerySet:
         """Return the nodes with a recent heartbeat."""
-        return self.filter(heartbeat_at__gt=timezone.now() - HEARTBEAT_EXPIRES)
+        return self.filter(heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES)
 
 
 class EngineNode(models.Model):
@@ -55,7 +56,7 @@ class EngineNode(models.Model):
     @property
     def is_alive(self) -> bool:
         """Whether its heartbeat is recent."""
-        return self.heartbeat_at > timezone.now() - HEARTBEAT_EXPIRES
+        return self.heartbeat_at > database_now() - HEARTBEAT_EXPIRES
 
     @property
     def machine(self) -> Machine:
@@ -96,7 +97,7 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         """Return the workers that run requests now, also those that are draining."""
         return self.filter(
             state__in=(WorkerState.READY, WorkerState.DRAINING),
-            node__heartbeat_at__gt=timezone.now() - HEARTBEAT_EXPIRES,
+            node__heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES,
         )
 
     def serving(self) -> WorkerQuerySet:

@@ -84,7 +84,7 @@ class Supervisor:
         """Compare rows and processes once, and act on each difference."""
         assert self._node is not None  # noqa: S101 - run() sets it first
         rows = await in_one_thread(worker_rows.rows_of, self._node)
-        by_id = {row.pk: row for row in rows}
+        by_id = await self._watcher.own_rows(rows, self._node)
         for row_id in list(self._workers):
             await self._watcher.check(self._workers[row_id], by_id.get(row_id))
         for row in rows:

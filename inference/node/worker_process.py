@@ -20,6 +20,7 @@ from inference.worker.node_pipe import (
     report_from_line,
     spec_to_line,
 )
+from llm_manager.lib.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,7 +42,8 @@ class WorkerProcess:
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
-        self.heard_at = time.monotonic()
+        self._clock = AwakeClock()
+        self._heard_at = self._clock()
         self._drained_at: float | None = None
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
@@ -86,6 +88,11 @@ class WorkerProcess:
     def drained_for_s(self) -> float:
         """Seconds since it was asked to drain."""
         return 0.0 if self._drained_at is None else time.monotonic() - self._drained_at
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its last report, without those in which nobody listened."""
+        return self._clock() - self._heard_at
 
     @property
     def load_seconds(self) -> float | None:
@@ -146,7 +153,7 @@ class WorkerProcess:
                 continue
             changed = report.state != self.report.state
             self.report = report
-            self.heard_at = time.monotonic()
+            self._heard_at = self._clock()
             if report.state == "ready" and self.ready_at is None:
                 self.ready_at = time.monotonic()
             if changed:

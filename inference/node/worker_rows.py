@@ -17,6 +17,7 @@ from inference.capacity.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
+from llm_manager.lib.database_clock import database_now
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
     config = settings.CONFIG
     memory = psutil.virtual_memory()
     limit = config.engine.memory_mb * _MIB or int(memory.total * _MEMORY_SHARE)
-    now = timezone.now()
+    now = database_now()
     with transaction.atomic():
         old = EngineNode.objects.filter(name=platform.node()).first()
         if old is not None and old.pid != os.getpid() and _is_engine(old.pid):
@@ -118,7 +119,7 @@ def node_release(node: EngineNode) -> None:
 def node_beat(node: EngineNode) -> None:
     """Write the heartbeat and the free memory."""
     EngineNode.objects.filter(pk=node.pk).update(
-        heartbeat_at=timezone.now(),
+        heartbeat_at=database_now(),
         memory_available=psutil.virtual_memory().available,
     )
 
@@ -136,7 +137,7 @@ def rows_of(node: EngineNode) -> list[Worker]:
     The latter come in the order of their requests, extra replicas last. Rows of nodes
     that are gone are among them.
     """
-    _adopt_orphans()
+    _adopt_orphans(node)
     workers = Worker.objects.select_related("model").prefetch_related(
         "model__attachments__adapter"
     )
@@ -148,16 +149,33 @@ def rows_of(node: EngineNode) -> list[Worker]:
     ]
 
 
-def _adopt_orphans() -> None:
-    """Free the rows whose node is gone or was deleted."""
-    long_ago = timezone.now() - _ORPHANED_AFTER
+def _adopt_orphans(node: EngineNode) -> None:
+    """Free the rows whose node is gone or was deleted.
+
+    A node never frees its own: after a pause its heartbeat is old, and its workers run.
+    """
+    long_ago = database_now() - _ORPHANED_AFTER
     orphans = Worker.objects.filter(
-        Q(node__heartbeat_at__lt=long_ago)
+        Q(node__heartbeat_at__lt=long_ago) & ~Q(node=node)
         | Q(node=None) & ~Q(state__in=(WorkerState.REQUESTED, WorkerState.FAILED))
     )
     if orphans.exists():
         orphans.filter(is_desired=False).delete()
         orphans.update(**_FREED)
+
+
+def reclaim(pk: int, node: EngineNode, incarnation: str) -> bool:
+    """Take back a row that another node freed, and nobody has claimed since.
+
+    Returns False if it is another's, or no longer desired.
+    """
+    freed = Worker.objects.filter(
+        pk=pk, is_desired=True, state=WorkerState.REQUESTED, node=None
+    )
+    taken = freed.update(
+        node=node, state=WorkerState.LOADING, incarnation=incarnation, error=""
+    )
+    return taken == 1
 
 
 def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
@@ -191,7 +209,7 @@ def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
         "n_ctx": report.n_ctx or None,
         "n_ctx_max": report.n_ctx_max or None,
         "n_seq_max": report.n_seq_max or None,
-        "heartbeat_at": timezone.now(),
+        "heartbeat_at": database_now(),
         **more,
     }
     # telemetry_store and longest_request_save keep these two.

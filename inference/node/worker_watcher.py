@@ -19,9 +19,9 @@ from inference.transport.queue_depths import queue_depth
 from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from inference.models import Worker
+    from inference.models import EngineNode, Worker
     from inference.node.claimed_worker import ClaimedWorker
     from inference.node.worker_process import WorkerProcess
 
@@ -47,6 +47,27 @@ class WorkerWatcher:
         self._workers = workers
         self._wake = wake
         self._crashes: dict[int, int] = {}
+        #: The incarnations that were ended because they hung.
+        self._hung: set[str] = set()
+
+    async def own_rows(
+        self, rows: Iterable[Worker], node: EngineNode
+    ) -> dict[int, Worker]:
+        """Return the rows of the claimed workers by primary key.
+
+        Another node frees a row whose node is silent for long. If nobody has claimed
+        it since, it is taken back: the worker has served all the time.
+        """
+        own = {}
+        for row in rows:
+            worker = self._workers.get(row.pk)
+            if worker is None:
+                continue
+            if row.incarnation == worker.incarnation or await in_one_thread(
+                worker_rows.reclaim, row.pk, node, worker.incarnation
+            ):
+                own[row.pk] = row
+        return own
 
     async def check(self, worker: ClaimedWorker, row: Worker | None) -> None:
         """Bring one worker closer to its row. The row is None if it was deleted."""
@@ -54,8 +75,9 @@ class WorkerWatcher:
         if not process.is_running:
             await self._bury(worker)
             return
-        if time.monotonic() - process.heard_at > _SILENT_AFTER_S:
+        if _hangs(process):
             logger.error("Worker of %s hangs; killing it", worker.model)
+            self._hung.add(worker.incarnation)
             process.kill()
             return
         if _loads_too_long(process):
@@ -136,6 +158,12 @@ class WorkerWatcher:
             self._wake()
             return
         logger.error("Worker of %s died: %s", worker.model, process.death())
+        if worker.incarnation in self._hung:
+            # We ended it: that is no sign that the model cannot be loaded.
+            self._hung.remove(worker.incarnation)
+            await in_one_thread(worker_rows.worker_crashed, row_id, worker.incarnation)
+            self._wake()
+            return
         lived = time.monotonic() - (process.ready_at or time.monotonic())
         crashes = self._crashes.get(row_id, 0) + 1
         self._crashes[row_id] = 1 if lived > _CRASH_WINDOW_S else crashes
@@ -148,6 +176,15 @@ class WorkerWatcher:
         else:
             await in_one_thread(worker_rows.worker_crashed, row_id, worker.incarnation)
             self._wake()
+
+
+def _hangs(process: WorkerProcess) -> bool:
+    """Return whether a worker that has loaded its model is silent for too long.
+
+    One that loads may be: it reads gigabytes on a busy machine. Its time has a limit of
+    its own.
+    """
+    return process.ready_at is not None and process.silent_s > _SILENT_AFTER_S
 
 
 def _loads_too_long(process: WorkerProcess) -> bool:

@@ -19,9 +19,13 @@ from channels.layers import channel_layers
 from inference.engine.config.cpu_threads import unbound
 from inference.worker.model_server import ModelServer
 from inference.worker.node_pipe import DRAIN, report_to_line, spec_from_line
+from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
 
 if TYPE_CHECKING:
     from inference.worker.node_pipe import WorkerReport, WorkerSpec
+
+#: How long the last report may take to reach the node.
+_FLUSH_TIMEOUT_S = 1.0
 
 
 async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
@@ -31,9 +35,10 @@ async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
     engine = spec.engine
     make = LlamaBackend if engine.is_generative else LlamaEmbedder
 
+    reports = ReportPipe(sys.stdout.fileno())
+
     def report(status: WorkerReport) -> None:
-        sys.stdout.write(report_to_line(status))
-        sys.stdout.flush()
+        reports.send(report_to_line(status))
 
     server = ModelServer(
         spec,
@@ -46,6 +51,7 @@ async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
     commands = asyncio.create_task(_obey(server, stdin))
     await asyncio.wait([serving, commands], return_when=asyncio.FIRST_COMPLETED)
     commands.cancel()
+    await reports.flush(_FLUSH_TIMEOUT_S)
     return serving.result() if serving.done() else 0
 
 
@@ -73,9 +79,9 @@ def main() -> None:
     # A terminal's Ctrl-C reaches every process; only the node decides when this one
     # ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    never_wait_for_a_reader(sys.stderr.fileno())
     logging.config.dictConfig(settings.LOGGING)
     code = asyncio.run(_main())
-    sys.stdout.flush()
     # The engine thread may be in the middle of a load; the process owns nothing that
     # outlives it, so exiting at once is safe.
     os._exit(code)

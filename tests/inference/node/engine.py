@@ -33,7 +33,7 @@ class FakeProcess:
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
-        self.heard_at = time.monotonic()
+        self.silent_s = 0.0
         self.pid = os.getpid()
         self.is_running = True
         self.is_draining = False

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from inference import services
 from inference.capacity.model_rows import load_spec
 from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
-from inference.models import Worker, WorkerState
+from inference.models import EngineNode, Worker, WorkerState
+from inference.node import worker_rows
 from registry.models import Model
 from tests.inference.node.engine import (
     Engine,
@@ -95,7 +99,7 @@ async def test_a_load_that_fails_shows_llama_cpps_reason(engine: Engine) -> None
 
 async def test_a_worker_that_hangs_is_killed_and_started_again(engine: Engine) -> None:
     process = await load(engine, "m")
-    process.heard_at -= 60
+    process.silent_s = 60
     for _ in range(3):
         await engine.look()
     assert not process.is_running
@@ -186,3 +190,67 @@ async def test_the_largest_need_of_a_request_is_remembered_for_the_next_load(
     assert (await row("m")).n_ctx_max == 8192
     spec = await sync_to_async(load_spec)(model)
     assert spec.context.at_load == 5000
+
+
+async def test_a_model_whose_worker_hung_again_and_again_is_not_shown_as_failed(
+    engine: Engine,
+) -> None:
+    await load(engine, "m")
+    for _ in range(5):
+        FakeProcess.made[-1].become(state="ready")
+        FakeProcess.made[-1].silent_s = 60
+        for _ in range(3):
+            await engine.look()
+    assert (await row("m")).state == WorkerState.LOADING
+    assert len(FakeProcess.made) == 6
+
+
+async def test_a_worker_that_loads_may_be_silent_while_it_reads(
+    engine: Engine,
+) -> None:
+    await request_load(await sync_to_async(small)("m"))
+    await engine.look()
+    process = FakeProcess.made[0]
+    process.silent_s = 60
+    await engine.look()
+    assert process.is_running
+
+
+async def test_an_engine_that_stood_still_keeps_its_own_workers(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    await EngineNode.objects.aupdate(heartbeat_at=long_ago())
+    await engine.look()
+    assert not process.is_draining
+    assert (await row("m")).state == WorkerState.READY
+
+
+async def test_a_row_that_another_node_freed_is_taken_back(engine: Engine) -> None:
+    process = await load(engine, "m")
+    await EngineNode.objects.aupdate(heartbeat_at=long_ago())
+    other = await EngineNode.objects.acreate(
+        name="other", pid=1, started_at=long_ago(), heartbeat_at=long_ago()
+    )
+    await sync_to_async(worker_rows.rows_of)(other)
+    assert (await row("m")).node is None
+    await engine.look()
+    await engine.look()
+    assert not process.is_draining
+    worker = await row("m")
+    assert worker.state == WorkerState.READY
+    assert worker.incarnation == process.spec.incarnation
+
+
+async def test_a_row_that_another_node_claimed_is_the_others(engine: Engine) -> None:
+    process = await load(engine, "m")
+    other = await EngineNode.objects.acreate(
+        name="other", pid=1, started_at=long_ago(), heartbeat_at=timezone.now()
+    )
+    await Worker.objects.aupdate(node=other, incarnation="another")
+    await engine.look()
+    assert process.is_draining
+
+
+def long_ago() -> datetime:
+    return timezone.now() - timedelta(minutes=5)
