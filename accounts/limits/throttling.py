@@ -38,6 +38,11 @@ class RateWindow:
         """Whether this request is above the limit."""
         return self.count > self.limit
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more would be above the limit."""
+        return self.count >= self.limit
+
     def headers(self) -> dict[str, str]:
         """Return the rate limit headers of the response."""
         return {
@@ -70,7 +75,7 @@ class InferenceThrottle(BaseThrottle):
             limit = settings.CONFIG.server.rate_limit
         if limit == 0:
             return True
-        window = _count("inference", client, limit)
+        window = _count_request("inference", client, limit)
         view.headers.update(window.headers())
         if window.is_exceeded:
             raise _rate_limited(window, "requests")
@@ -87,7 +92,7 @@ def count_failure(request: HttpRequest | Request) -> None:
     if limit == 0:
         return
     try:
-        window = _count("authentication", f"ip:{request_ip(request)}", limit)
+        window = _count_request("authentication", f"ip:{request_ip(request)}", limit)
     except RedisError as error:
         logger.warning("A failed authentication was not counted: %s", error)
         return
@@ -95,7 +100,18 @@ def count_failure(request: HttpRequest | Request) -> None:
         raise _rate_limited(window, "failed authentications")
 
 
-def _count(group: str, client: str, limit: int) -> RateWindow:
+def _count_request(group: str, client: str, limit: int) -> RateWindow:
+    window_s = settings.CONFIG.server.rate_limit_window
+    return count(group, client, limit=limit, window_s=window_s)
+
+
+def count(
+    group: str, client: str, *, limit: int, window_s: int, increment: bool = True
+) -> RateWindow:
+    """Return the window of a client in a group, perhaps with one more in it.
+
+    Raises RedisError.
+    """
     alias = settings.RATELIMIT_USE_CACHE
     # Django's cache handler makes a new cache, and with it a connection to Redis,
     # for every request. Redis's client can be shared by threads.
@@ -104,13 +120,13 @@ def _count(group: str, client: str, limit: int) -> RateWindow:
         None,
         group=group,
         key=lambda group, request: client,
-        rate=(limit, settings.CONFIG.server.rate_limit_window),
-        increment=True,
+        rate=(limit, window_s),
+        increment=increment,
     )
     if usage is None:  # RATELIMIT_ENABLE is false.
         return RateWindow(limit=limit, count=0, reset_s=0)
     if usage["time_left"] < 0:  # The counter expired between two commands.
-        return RateWindow(limit=limit, count=1, reset_s=1)
+        return RateWindow(limit=limit, count=int(increment), reset_s=1)
     return RateWindow(
         limit=limit, count=usage["count"], reset_s=max(int(usage["time_left"]), 1)
     )

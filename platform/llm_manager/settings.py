@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import dj_database_url
 from corsheaders.defaults import default_headers
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from llm_manager.config.reading import ConfigError, load_config
@@ -96,12 +97,14 @@ MIDDLEWARE = [
     "llm_manager.web.prometheus_middleware.BeforeMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "llm_manager.web.pages.null_characters.NullCharacterMiddleware",
     "llm_manager.web.prometheus_middleware.AfterMiddleware",
 ]
 ROOT_URLCONF = "llm_manager.urls"
@@ -201,11 +204,26 @@ CORS_ALLOW_HEADERS = [
     ),
 ]
 CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
-CSRF_FAILURE_VIEW = "llm_manager.web.error_pages.form_expired"
+CSRF_FAILURE_VIEW = "llm_manager.web.pages.refusals.form_expired"
 CSRF_TRUSTED_ORIGINS = list(CONFIG.server.csrf_trusted_origins)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
+# What a page may load and run: its own files and nothing else, no script in the page
+# itself. Two permissions are wider, because unfold needs them: Alpine compiles the
+# expressions of its attributes (unsafe-eval), and colours and widths are in `style`.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 APPEND_SLASH = True
 
 REST_FRAMEWORK = {

@@ -51,6 +51,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "accounts.limits.login.LoginForm"},
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "llm_manager.dashboard.dashboard",
     "STYLES": [_asset("admin.css")],

@@ -19,6 +19,6 @@ urlpatterns = [
     path("", include("inference.api.urls")),
 ]
 
-handler400 = "llm_manager.web.error_pages.bad_request"
-handler403 = "llm_manager.web.error_pages.forbidden"
-handler404 = "llm_manager.web.error_pages.not_found"
+handler400 = "llm_manager.web.pages.refusals.bad_request"
+handler403 = "llm_manager.web.pages.refusals.forbidden"
+handler404 = "llm_manager.web.pages.refusals.not_found"

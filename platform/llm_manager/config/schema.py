@@ -143,11 +143,19 @@ class CacheSection(Section):
 
 
 class AuthSection(Section):
-    """Who may send requests."""
+    """Who may send requests, and who may log in."""
 
     required: bool = Field(
         default=True, description="Refuse inference requests that have no API key."
     )
+    login_attempts: int = Field(
+        default=10,
+        ge=0,
+        description="Wrong passwords for one user name, or from one address, in a "
+        "window; then the admin's login is locked for it until the window ends. "
+        "0 is no limit.",
+    )
+    login_window: Seconds = Field(default=300, description="That window, in seconds.")
 
 
 class LimitsSection(Section):

@@ -1,4 +1,4 @@
-"""unfold's admin classes, typed like Django's.
+"""unfold's admin classes and its login form, typed like Django's.
 
 unfold has no type information. It adds only class attributes and templates to
 Django's classes, so Django's stubs fit.
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin, TabularInline
+    from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
 else:
     from unfold import admin as unfold
+    from unfold.forms import AuthenticationForm
 
     class ModelAdmin(unfold.ModelAdmin):
         """unfold's ModelAdmin that may be written as ``ModelAdmin[Model]``."""
@@ -26,4 +28,4 @@ else:
             return cls
 
 
-__all__ = ["ModelAdmin", "TabularInline"]
+__all__ = ["AuthenticationForm", "ModelAdmin", "TabularInline"]
