@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.errors import RequestRejected
 from inference.output_parsers.families import OUTPUT_PARSERS, detect
+from inference.prompts.history.rendering import Rendering
+from inference.prompts.history.rewriting import Target
 from inference.prompts.messages import Message
 from inference.prompts.reasoning_effort import (
     budget_variables,
@@ -16,11 +17,7 @@ from inference.prompts.reasoning_effort import (
     reasons,
 )
 from inference.prompts.template import ChatTemplate, ChatTemplateError
-from inference.prompts.tools_as_text import (
-    begin_answer,
-    with_calls_as_text,
-    with_instructions,
-)
+from inference.prompts.tools_as_text import begin_answer, with_instructions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +44,7 @@ class Prompt:
     prompt ends in reasoning. ``takes_several_calls``: an answer may have several calls.
     ``closes_reasoning``: reasoning is to be closed where it begins.
     ``leaves_effort_out``: the model has nothing that the effort could change.
+    ``changes``: what was changed for the template to take the conversation.
     """
 
     text: str
@@ -57,6 +55,7 @@ class Prompt:
     takes_several_calls: bool = True
     closes_reasoning: bool = False
     leaves_effort_out: bool = False
+    changes: tuple[str, ...] = ()
 
 
 class NoChatTemplate(RequestRejected):
@@ -91,39 +90,22 @@ def prompt_render(
     begun = messages[-1] if continues else _NO_ANSWER
     messages = messages[:-1] if continues else messages
     has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
-    source = model.template_in_force(is_for_tools=bool(tools) or has_calls)
-    if not source:
-        raise NoChatTemplate(model.name)
-    template = compiled(source)
-    output_parser = output_parser_of(model, source)
+    chosen, writer = _chosen(model, has_tools=bool(tools), has_calls=has_calls)
+    template, output_parser = chosen.template, chosen.output_parser
     by_effort = effort_settings(effort, template, output_parser)
     requested = _requested_variables(template, variables or {}, by_effort.variables)
     if budget is not None:
         requested = {**budget_variables(budget, template), **requested}
-    has_instructions = bool(tools) and not (
-        output_parser is not _PLAIN and template.takes_tools
-    )
-    takes_several_calls = has_instructions or not tools or template.takes_several_calls
+    has_instructions = bool(tools) and not chosen.takes_tools
     if has_instructions:
-        output_parser = _plain(output_parser.reasoning)
-    if has_calls and (has_instructions or template.call_shape is None):
-        messages = with_calls_as_text(
-            messages,
-            output_parser.framing,
-            takes_results=output_parser.name != _PLAIN.name and template.takes_results,
-        )
-    if has_instructions:
-        messages = with_instructions(
-            messages, tools, takes_system=template.takes_system
-        )
-        tools = ()
+        output_parser = writer = _plain(output_parser.reasoning)
+        messages = with_instructions(messages, tools)
+    described = () if has_instructions else tools
+    abilities = template.abilities(has_tools=bool(described))
     bos = _token(model, "bos_token")
-    text = template.render(
-        messages,
-        {**requested, "bos_token": bos, "eos_token": _token(model, "eos_token")},
-        max_chars=_max_chars(messages, tools) + template.max_preamble_chars,
-        tools=tools,
-    )
+    tokens = {"bos_token": bos, "eos_token": _token(model, "eos_token")}
+    rendering = Rendering(template, {**requested, **tokens}, tuple(described))
+    text, history = rendering.of(messages, Target(abilities, writer, has_instructions))
     if not text:
         raise ChatTemplateError("The model's chat template renders an empty prompt.")
     beginning, starts_in_reasoning = begin_answer(begun, text, output_parser)
@@ -133,9 +115,12 @@ def prompt_render(
         output_parser=output_parser,
         reasons=starts_in_reasoning or reasons(template, output_parser),
         starts_in_reasoning=starts_in_reasoning,
-        takes_several_calls=takes_several_calls,
+        takes_several_calls=not described
+        or not abilities.takes_calls
+        or abilities.takes_several_calls,
         closes_reasoning=by_effort.closes_reasoning,
         leaves_effort_out=by_effort.is_left_out,
+        changes=history.changes,
     )
 
 
@@ -160,6 +145,55 @@ def output_parser_of(model: Model, source: str) -> OutputParser:
             param="model",
         )
     return OUTPUT_PARSERS[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A template of a model, and the output parser for it."""
+
+    template: ChatTemplate
+    output_parser: OutputParser
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the template shows tools, in a format that can be parsed."""
+        return (
+            self.output_parser is not _PLAIN
+            and self.template.abilities(has_tools=True).takes_tools
+        )
+
+    @property
+    def takes_calls_alone(self) -> bool:
+        """Whether the template shows earlier calls in a request without tools."""
+        abilities = self.template.abilities(has_tools=False)
+        return abilities.takes_calls and not abilities.needs_tools
+
+
+def _chosen(
+    model: Model, *, has_tools: bool, has_calls: bool
+) -> tuple[_Choice, OutputParser]:
+    """Return the template for a conversation, and the parser that writes its calls.
+
+    A model may have a second template for tools. It is used where it takes what the
+    conversation has. Raises NoChatTemplate, or ChatTemplateError.
+    """
+    sources = [model.template_in_force(is_for_tools=False)]
+    if has_tools or has_calls:
+        sources.insert(0, model.template_in_force(is_for_tools=True))
+    choices = [
+        _Choice(compiled(source), output_parser_of(model, source))
+        for source in dict.fromkeys(sources)
+        if source
+    ]
+    if not choices:
+        raise NoChatTemplate(model.name)
+    parsers = [each.output_parser for each in choices]
+    for each in choices:
+        is_able = each.takes_tools if has_tools else each.takes_calls_alone
+        if len(choices) == 1 or is_able:
+            return each, each.output_parser
+    writer = next((each for each in parsers if each is not _PLAIN), _PLAIN)
+    return choices[-1], writer
 
 
 def _plain(reasoning: ReasoningTags) -> OutputParser:
@@ -197,16 +231,6 @@ def _requested_variables(
                 param=f"chat_template_kwargs.{name}",
             )
     return {**variables, **by_effort}
-
-
-def _max_chars(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
-    """Return the longest text that a template may render from these.
-
-    That allows for text around each message, and for schemas with indentation.
-    """
-    size = sum(message.size_bytes for message in messages)
-    schemas = sum(len(json.dumps(tool.function())) for tool in tools)
-    return 4 * size + 8 * schemas + 4096 * (len(messages) + len(tools))
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+#: The roles of instructions; the second is the newer name of the first.
+SYSTEM = ("system", "developer")
+
 
 def _no_parameters() -> dict[str, Any]:
     return {"type": "object", "properties": {}}
@@ -53,3 +56,8 @@ class Message:
         texts = [self.content or "", self.name or "", self.reasoning or ""]
         texts += [call["name"] + call["arguments"] for call in calls]
         return sum(len(text.encode()) for text in texts)
+
+
+def joined(*texts: str | None) -> str:
+    """Return texts as one, with a blank line between them."""
+    return "\n\n".join(text for text in texts if text)

@@ -116,11 +116,18 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
     template = compiled(source)
     output_parser = output_parser_of(model, source)
     detected = output_parser_of(with_overrides(model, "", ""), source)
-    has_tools_in_template = template.takes_tools and output_parser.name != "plain_json"
+    abilities = template.abilities(has_tools=has_tools)
+    has_tools_in_template = (
+        template.abilities(has_tools=True).takes_tools
+        and output_parser.name != "plain_json"
+    )
     return (
         ("Detected output parser", detected.name),
         ("Output parser in use", output_parser.name),
-        ("System message", "in the prompt" if template.takes_system else "ignored"),
+        (
+            "System message",
+            "in the prompt" if abilities.takes_system else "in the user's",
+        ),
         (
             "Tools",
             "described by the template"
@@ -130,7 +137,7 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
         (
             "Tool results",
             "in the template's format"
-            if template.takes_results
+            if abilities.takes_calls or abilities.takes_results
             else "as user messages",
         ),
         ("Reasoning", "supported" if reasons(template, output_parser) else "unknown"),
@@ -140,11 +147,11 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
 
 def _facts_of_prompt(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     where = "in reasoning" if prompt.starts_in_reasoning else "before the answer"
-    left_out = (
-        (("Left out", "the thinking effort"),) if prompt.leaves_effort_out else ()
-    )
+    facts = [("Changed", change) for change in prompt.changes]
+    if prompt.leaves_effort_out:
+        facts.append(("Left out", "the thinking effort"))
     return (
-        *left_out,
+        *facts,
         ("BOS", "from the template" if prompt.has_bos else "from the tokenizer"),
         ("Ends", where),
         ("Length", f"{len(prompt.text):,} characters"),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, meta
 
 from inference.errors import RequestRejected
-from inference.prompts import template_probe
+from inference.prompts.abilities import TEXT, Abilities, probe
 from inference.prompts.filters import TemplateRaised, make_environment
 from inference.prompts.messages import Message
 from inference.prompts.sandbox import render_bounded
-from inference.prompts.template_probe import CallShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +35,7 @@ class ChatTemplateError(RequestRejected):
 class ChatTemplate:
     """A compiled chat template, and what it supports.
 
-    Properties are found by probing (probing.py) when they are first read.
+    What it takes is found by probing (abilities.py) when it is first asked.
     """
 
     def __init__(self, source: str) -> None:
@@ -55,7 +54,6 @@ class ChatTemplate:
                 f"The model's chat template cannot be compiled: {error!r}"
             ) from None
         self._source = source
-        self._wants_parts = template_probe.wants_parts(self._try)
 
     @property
     def max_preamble_chars(self) -> int:
@@ -68,37 +66,32 @@ class ChatTemplate:
         tree = _environment().parse(self._source)
         return frozenset(meta.find_undeclared_variables(tree))
 
-    @cached_property
-    def takes_system(self) -> bool:
-        """Whether the prompt contains a system message."""
-        return template_probe.takes_system(self._try)
+    def abilities(self, *, has_tools: bool) -> Abilities:
+        """Return what the template takes in requests that have tools, or in others.
+
+        The first call renders some twenty short conversations.
+        """
+        return self._with_tools if has_tools else self._without_tools
 
     @cached_property
-    def takes_tools(self) -> bool:
-        """Whether the prompt contains the tools."""
-        return template_probe.takes_tools(self._try)
+    def _with_tools(self) -> Abilities:
+        return self._probed(has_tools=True)
 
     @cached_property
-    def call_shape(self) -> CallShape | None:
-        """How the template expects calls; None if it ignores them."""
-        return template_probe.call_shape(self._try)
+    def _without_tools(self) -> Abilities:
+        return self._probed(has_tools=False)
 
-    @cached_property
-    def takes_results(self) -> bool:
-        """Whether the prompt contains the result of a tool."""
-        return template_probe.takes_results(self._try)
-
-    @cached_property
-    def takes_several_calls(self) -> bool:
-        """Whether one message may have more than one call."""
-        shape = self.call_shape
-        return shape is None or template_probe.takes_several_calls(self._try, shape)
+    def _probed(self, *, has_tools: bool) -> Abilities:
+        found = probe(self._try, has_tools=has_tools)
+        # Templates that print any role know no developer.
+        knows_developer = found.takes_developer and self.mentions(["developer"])
+        return replace(found, takes_developer=knows_developer)
 
     def check(self) -> None:
         """Raise ChatTemplateError unless the prompt contains a user's message."""
-        said = Message("user", template_probe.TEXT)
+        said = Message("user", TEXT)
         text = self.render([said], _NO_TOKENS, max_chars=_MAX_PROBE_CHARS)
-        if template_probe.TEXT not in text:
+        if TEXT not in text:
             raise ChatTemplateError("The template does not render the user's messages.")
 
     def mentions(self, texts: Iterable[str]) -> bool:
@@ -114,12 +107,13 @@ class ChatTemplate:
         tools: Sequence[Tool] = (),
     ) -> str:
         """Return the prompt's text. Raises ChatTemplateError."""
-        shape = CallShape()
-        if any(message.tool_calls for message in messages):
-            shape = self.call_shape or shape
+        abilities = self.abilities(has_tools=bool(tools))
+        described = [
+            {"type": "function", "function": each.function()} for each in tools
+        ]
         return self._render(
-            [self._as_template_sees(message, shape) for message in messages],
-            [{"type": "function", "function": tool.function()} for tool in tools],
+            [abilities.form.of(message) for message in messages],
+            described if described or abilities.needs_tools else None,
             variables,
             max_chars,
         )
@@ -127,7 +121,7 @@ class ChatTemplate:
     def _render(
         self,
         messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
         variables: Mapping[str, Any],
         max_chars: int,
     ) -> str:
@@ -136,7 +130,7 @@ class ChatTemplate:
             "documents": None,
             **variables,
             "messages": messages,
-            "tools": tools or None,
+            "tools": tools,
         }
         try:
             return render_bounded(
@@ -157,53 +151,14 @@ class ChatTemplate:
             ) from None
 
     def _try(
-        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
     ) -> str | None:
         try:
             return self._render(messages, tools, _NO_TOKENS, _MAX_PROBE_CHARS)
         except ChatTemplateError:
             return None
 
-    def _as_template_sees(self, message: Message, shape: CallShape) -> dict[str, Any]:
-        role, content = message.role, message.content
-        if role == "developer" and not self.mentions(["developer"]):
-            role = "system"
-        if message.tool_calls and not content:
-            content = shape.content
-        is_parts = self._wants_parts and content is not None
-        seen: dict[str, Any] = {
-            "role": role,
-            "content": [{"type": "text", "text": content}] if is_parts else content,
-        }
-        if message.name is not None:
-            seen["name"] = message.name
-        if message.tool_call_id is not None:
-            seen["tool_call_id"] = message.tool_call_id
-        if message.tool_calls:
-            seen["tool_calls"] = [
-                call if shape.has_text else _with_object(call)
-                for call in message.tool_calls
-            ]
-        if message.reasoning is not None:
-            seen["reasoning_content"] = seen["reasoning"] = message.reasoning
-            # gpt-oss has one place for the content and the reasoning before a call.
-            if not (message.tool_calls and content):
-                seen["thinking"] = message.reasoning
-        return seen
-
 
 @functools.cache
 def _environment() -> Environment:
     return make_environment()
-
-
-def _with_object(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the call with its arguments as an object, as most templates expect."""
-    function = call["function"]
-    try:
-        arguments = json.loads(function["arguments"])
-    except (ValueError, RecursionError):
-        return call
-    if not isinstance(arguments, dict):
-        return call
-    return {**call, "function": {**function, "arguments": arguments}}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.families import plain_json
-from inference.prompts.messages import Message
+from inference.prompts.message_form import arguments_of
+from inference.prompts.messages import SYSTEM, Message, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,24 +15,19 @@ if TYPE_CHECKING:
     from inference.output_parsers import Framing, OutputParser
     from inference.prompts.messages import Tool
 
-_SYSTEM = ("system", "developer")
-
 
 def with_instructions(
-    messages: Sequence[Message], tools: Iterable[Tool], *, takes_system: bool
+    messages: Sequence[Message], tools: Iterable[Tool]
 ) -> list[Message]:
-    """Return the conversation with a description of the tools at its beginning.
+    """Return the conversation with a description of the tools in its system message.
 
-    The description goes into the system message, which is added if there is none. If
-    the template ignores system messages, it goes into the first message.
+    That is added if there is none.
     """
     text = plain_json.instructions(tool.function() for tool in tools)
     first, rest = messages[0], list(messages[1:])
-    if first.role in _SYSTEM:
-        return [replace(first, content=_joined(first.content, text)), *rest]
-    if takes_system:
-        return [Message("system", text), *messages]
-    return [replace(first, content=_joined(text, first.content)), *rest]
+    if first.role in SYSTEM:
+        return [replace(first, content=joined(first.content, text)), *rest]
+    return [Message("system", text), *messages]
 
 
 def with_calls_as_text(
@@ -47,12 +42,12 @@ def with_calls_as_text(
     for message in messages:
         is_result = message.role == "tool" and not takes_results
         if message.tool_calls:
-            text = _joined(message.content, _written(message.tool_calls, framing))
+            text = joined(message.content, _written(message.tool_calls, framing))
             shown.append(replace(message, content=text, tool_calls=()))
         elif is_result:
             text = plain_json.result(message.name or "", message.content or "")
             if was_result:
-                text = _joined(shown.pop().content, text)
+                text = joined(shown.pop().content, text)
             shown.append(Message("user", text))
         else:
             shown.append(message)
@@ -83,17 +78,4 @@ def begin_answer(
 
 def _written(calls: Iterable[dict[str, Any]], framing: Framing) -> str:
     functions = [call["function"] for call in calls]
-    return framing.write((f["name"], _object(f["arguments"])) for f in functions)
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the arguments, empty if they are not a JSON object."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _joined(*texts: str | None) -> str:
-    return "\n\n".join(text for text in texts if text)
+    return framing.write((f["name"], arguments_of(f["arguments"])) for f in functions)

@@ -211,15 +211,15 @@ def test_errors_are_shown_at_their_field(
 
 def test_a_template_that_raises_is_quoted(admin_client: Client) -> None:
     source = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no <system>') }}"
+        "{% if messages | length > 2 %}{{ raise_exception('no <turns>') }}"
         "{% endif %}{{ messages[0].content }}"
     )
-    sample = sample_text("With a system message")
+    sample = sample_text("Several turns")
 
     response = show(admin_client, make_model(), template=source, conversation=sample)
 
-    assert "no <system>" in response.context["found"].error
-    assert "no &lt;system&gt;" in response.content.decode()
+    assert "no <turns>" in response.context["found"].error
+    assert "no &lt;turns&gt;" in response.content.decode()
 
 
 def test_a_shown_template_can_be_saved(admin_client: Client) -> None:

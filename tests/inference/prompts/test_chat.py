@@ -156,11 +156,15 @@ def test_content_is_text_or_parts_as_the_template_reads_it() -> None:
 
 
 def test_a_developer_is_the_system_unless_the_template_knows_better() -> None:
-    message = Message("developer", "Be kind.")
+    messages = (Message("developer", "Be kind."), *HELLO)
+    source = "{% for m in messages %}[{{ m.role }} {{ m.content }}]{% endfor %}"
+    knows = source + "{# developer #}"
 
-    assert render("{{ messages[0].role }}", message) == "system"
-    knows = "{{ messages[0].role }}{# developer #}"
-    assert render(knows, message) == "developer"
+    def prompt(source: str) -> str:
+        return prompt_render(Model(name="m", chat_template=source), messages).text
+
+    assert prompt(source) == "[system Be kind.][user Hello]"
+    assert prompt(knows) == "[developer Be kind.][user Hello]"
 
 
 def test_tool_calls_and_names_are_passed_on() -> None:
@@ -172,14 +176,15 @@ def test_tool_calls_and_names_are_passed_on() -> None:
         }
 
     source = (
-        "{% for c in messages[0].tool_calls %}{{ c.function.arguments | tojson }}"
-        "{% endfor %}{{ messages[1].name }}{{ messages[1].tool_call_id }}"
+        "{% for m in messages %}{{ m.content or '' }}{% for c in m.tool_calls %}"
+        "{{ c.function.arguments | tojson }}{% endfor %}{{ m.name }}"
+        "{{ m.tool_call_id }}{% endfor %}"
     )
     calls = tuple(call(text) for text in ('{"a": 1}', "[1]", "not json", "[" * 10_000))
     said = Message("assistant", None, tool_calls=calls[:3])
     done = Message("tool", "ok", name="f", tool_call_id="1")
 
-    assert render(source, said, done) == '{"a": 1}"[1]""not json"f1'
+    assert render(source, said, done) == '{"a": 1}"[1]""not json"okf1'
     assert render("x", Message("assistant", None, tool_calls=calls)) == "x"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from inference.prompts.chat import prompt_render
+from inference.prompts.message_form import CallShape
 from inference.prompts.messages import Message, Tool
 from inference.prompts.template import ChatTemplate
-from inference.prompts.template_probe import CallShape
 from registry.models import Model
 
 CALL = {
@@ -94,7 +94,8 @@ def test_calls_are_written_as_the_template_shows_them(
 ) -> None:
     model = Model(name="m", chat_template=source)
 
-    assert ChatTemplate(source).call_shape == shape
+    found = ChatTemplate(source).abilities(has_tools=False)
+    assert (found.form.calls if found.takes_calls else None) == shape
     assert prompt_render(model, CONVERSATION).text == prompt
 
 

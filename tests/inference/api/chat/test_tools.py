@@ -269,7 +269,7 @@ async def test_a_template_without_calls_gets_a_conversation_with_calls_as_text(
     assert engine.requests[0].prompt == (
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nWait.\n\n"
         '{"name": "get_weather", "arguments": {"city": "Paris"}}\n'
-        '{"name": "now", "arguments": {}}<|im_end|>\n'
+        '{"name": "now", "arguments": {"arguments": "x"}}<|im_end|>\n'
         "<|im_start|>user\nResult of get_weather: sunny\n\nResult of now: noon"
         "<|im_end|>\n<|im_start|>assistant\n"
     )
