@@ -256,7 +256,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         return None
 
     def _revoke(self, request: HttpRequest, key: ApiKey) -> None:
-        key.revoke()
+        key.revoke(by=request.user if isinstance(request.user, User) else None)
         self.log_change(request, key, "Revoked.")
 
     def _confirmation(

@@ -26,6 +26,13 @@ class InvalidApiKey(AccountsError, AuthenticationFailed):
     )
 
 
+class ApiKeyEnded(AccountsError, AuthenticationFailed):
+    """The key of a running request may no longer be used; ``reason`` says why."""
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(f"{reason}, which ended this request.", code)
+
+
 class ApiKeyMissing(AccountsError, NotAuthenticated):
     """A key is required and none was presented."""
 

@@ -13,6 +13,7 @@ from django_prometheus.models import ExportModelOperationsMixin
 from accounts import key_secrets as keys
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
 
     class _CountedApiKey: ...
 
@@ -95,6 +96,14 @@ class ApiKey(_CountedApiKey, models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField("active", default=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -136,12 +145,13 @@ class ApiKey(_CountedApiKey, models.Model):
         """Whether it is active and not expired."""
         return self.is_active and not self.is_expired
 
-    def revoke(self) -> None:
-        """Deactivate the key for good and save it."""
+    def revoke(self, by: AbstractBaseUser | None = None) -> None:
+        """Deactivate the key for good and save it; ``by`` is who did it."""
         if self.is_active:
             self.is_active = False
             self.revoked_at = timezone.now()
-            self.save(update_fields=["is_active", "revoked_at"])
+            self.revoked_by_id = None if by is None else by.pk
+            self.save(update_fields=["is_active", "revoked_at", "revoked_by"])
 
     def has_scope(self, scope: str) -> bool:
         """Whether the key has this scope."""

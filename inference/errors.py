@@ -56,6 +56,30 @@ class ModelLoadFailed(InferenceError):
     code = "model_load_failed"
 
 
+class ModelStopped(InferenceError):
+    """An administrator ended the request with its model; the message says who."""
+
+    code = "model_stopped"
+
+
+class ModelUnloaded(ModelStopped):
+    """The model was unloaded."""
+
+    code = "model_unloaded"
+
+
+class ModelDisabled(ModelStopped):
+    """The model was disabled."""
+
+    code = "model_disabled"
+
+
+class ModelDeleted(ModelStopped):
+    """The model was deleted."""
+
+    code = "model_deleted"
+
+
 class RequestTimeout(InferenceError):
     """The answer took longer than it may."""
 

@@ -92,6 +92,38 @@ class WorkerState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+class StopOrder(models.Model):
+    """What an administrator last ordered for the workers that a model has.
+
+    It concerns the workers that were claimed before it, and the requests that came
+    before it: a request that comes later may load the model again.
+    """
+
+    class Action(models.TextChoices):
+        """Unloading and disabling end requests; reloading lets them continue."""
+
+        UNLOAD = "unload", "unloaded"
+        DISABLE = "disable", "disabled"
+        RELOAD = "reload", "reloaded"
+
+    model = models.OneToOneField(
+        "registry.Model", on_delete=models.CASCADE, related_name="stop_order"
+    )
+    number = models.PositiveIntegerField(
+        default=1, help_text="Counts the orders: a worker notes the last one it knew."
+    )
+    action = models.CharField(max_length=16, choices=Action.choices)
+    is_now = models.BooleanField(
+        default=False, help_text="Whether running requests are not finished first."
+    )
+    by = models.CharField(max_length=255, blank=True, help_text="Who ordered it.")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        who = f" by {self.by}" if self.by else ""
+        return f"The model '{self.model}' was {self.Action(self.action).label}{who}"
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def in_service(self) -> WorkerQuerySet:
         """Return the workers that run requests now, also those that are draining."""
@@ -123,6 +155,9 @@ class Worker(models.Model):
     )
     state = models.CharField(
         max_length=16, choices=WorkerState.choices, default=WorkerState.REQUESTED
+    )
+    stop_number = models.PositiveIntegerField(
+        default=0, help_text="The model's last stop order when it was claimed."
     )
     incarnation = models.CharField(
         max_length=32, blank=True, help_text="The id of one run of the process."

@@ -13,13 +13,16 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from inference.errors import EngineUnavailable, ModelLoadFailed
-from inference.models import EngineNode, Worker, WorkerState
+from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
+from inference.models import EngineNode, StopOrder, Worker, WorkerState
+from inference.stops import disabled_message, stop_order_add, stops_of
 from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
+
+    from inference.stops import Stop
 
 #: The group of all engines. A message to it only means "read the rows now".
 ENGINE_GROUP = "engines"
@@ -39,7 +42,7 @@ class ServingStatus:
     ``incarnations``: the workers that may hold requests. ``doubtful``: those on a node
     without a heartbeat. ``has_worker``: one serves or is being loaded. ``is_serving``:
     one takes requests now. ``waiting``: requests that wait in its workers. ``error``:
-    why it cannot be loaded.
+    why it cannot be loaded. ``stop``: an administrator's order about its requests.
     """
 
     incarnations: frozenset[str] = frozenset()
@@ -48,6 +51,7 @@ class ServingStatus:
     is_serving: bool = False
     waiting: int = 0
     error: str = ""
+    stop: Stop | None = None
 
 
 def worker_request(*, model: Model) -> Worker:
@@ -80,10 +84,17 @@ def models_preload() -> list[Model]:
     return models
 
 
-def worker_release(*, model: Model) -> int:
-    """Request that the model is unloaded; return the number of its workers.
+def worker_release(
+    *,
+    model: Model,
+    by: str = "",
+    is_now: bool = False,
+    action: StopOrder.Action = StopOrder.Action.UNLOAD,
+) -> int:
+    """Order that the model is unloaded; return the number of its workers.
 
-    Running requests are finished first.
+    Running requests are finished first, unless ``is_now``: then they end with an
+    error that says ``by`` whom. Waiting requests end in any case.
     """
     with transaction.atomic():
         workers = Worker.objects.filter(model=model)
@@ -91,6 +102,27 @@ def worker_release(*, model: Model) -> int:
         # These rows have no process, so nothing needs to end first.
         workers.filter(node=None).delete()
         workers.filter(state=WorkerState.FAILED).delete()
+        left = workers.count()
+        stop_order_add(model=model, action=action, by=by, is_now=is_now)
+    engine_wake()
+    return max(count, left) if is_now else count
+
+
+def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
+    """Order that the model is loaded again; return the number of its workers.
+
+    Running requests are finished first, unless ``is_now``: then they continue in the
+    new workers, as waiting requests do in any case.
+    """
+    with transaction.atomic():
+        count = Worker.objects.filter(
+            model=model,
+            is_desired=True,
+            state__in=(WorkerState.LOADING, WorkerState.READY),
+        ).count()
+        if count:
+            action = StopOrder.Action.RELOAD
+            stop_order_add(model=model, action=action, by=by, is_now=is_now)
     engine_wake()
     return count
 
@@ -175,7 +207,10 @@ def _ensure(model_id: int, heard: frozenset[str]) -> bool | None:
         _refuse_if_failed(worker)
     if not EngineNode.objects.alive().exists():
         raise _no_engine()
-    _desire(Model.objects.get(pk=model_id))
+    model = Model.objects.get(pk=model_id)
+    if not model.is_enabled:
+        raise ModelDisabled(disabled_message(model))
+    _desire(model)
     return None
 
 
@@ -198,9 +233,9 @@ def _refuse_if_failed(worker: Worker) -> None:
 
 
 def serving_statuses(
-    model_ids: Iterable[int], heard: frozenset[str] = frozenset()
+    model_ids: Collection[int], heard: frozenset[str] = frozenset()
 ) -> dict[int, ServingStatus]:
-    """Return how well these models are served, by primary key, in one query.
+    """Return how well these models are served, by primary key, in two queries.
 
     ``heard`` are incarnations of workers that answer, whatever their node does.
     """
@@ -209,10 +244,16 @@ def serving_statuses(
     by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
     for row in rows:
         by_model[row.model_id].append(row)
-    return {pk: _serving_status(workers, heard) for pk, workers in by_model.items()}
+    stops = stops_of(model_ids)
+    return {
+        pk: _serving_status(workers, heard, stops.get(pk))
+        for pk, workers in by_model.items()
+    }
 
 
-def _serving_status(workers: list[Worker], heard: frozenset[str]) -> ServingStatus:
+def _serving_status(
+    workers: list[Worker], heard: frozenset[str], stop: Stop | None
+) -> ServingStatus:
     alive = [worker for worker in workers if _is_alive(worker, heard)]
     failed = [w for w in alive if w.state == WorkerState.FAILED]
     ready = [w for w in alive if w.state == WorkerState.READY]
@@ -238,6 +279,7 @@ def _serving_status(workers: list[Worker], heard: frozenset[str]) -> ServingStat
             if failed and not coming
             else ""
         ),
+        stop=stop,
     )
 
 

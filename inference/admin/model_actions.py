@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.conf import settings
 from django.contrib import messages
 from redis.exceptions import RedisError
 
 from inference import services
 from inference.errors import InferenceError
-from inference.models import EngineNode
+from inference.models import EngineNode, StopOrder, Worker
 from inference.status import worker_state
 from registry.errors import RegistryError
 from registry.models import Model
@@ -59,10 +60,11 @@ def load(model: Model) -> ActionOutcome:
     return ActionOutcome(messages.WARNING, before, model.name, log_entry=log_entry)
 
 
-def unload(model: Model) -> ActionOutcome:
-    """Request that the model is unloaded."""
+def unload(model: Model, *, by: str, is_now: bool) -> ActionOutcome:
+    """Order that the model is unloaded, after its running requests or now."""
+    running = running_requests(model)
     try:
-        released = services.worker_release(model=model)
+        released = services.worker_release(model=model, by=by, is_now=is_now)
     except _FAILURES as error:
         return _failure("unload", model, error)
     if not released:
@@ -71,8 +73,66 @@ def unload(model: Model) -> ActionOutcome:
         messages.SUCCESS,
         "The engine was asked to unload ",
         model.name,
-        log_entry="Asked the engine to unload it.",
+        _what_happens(running, is_now=is_now, now="end with an error"),
+        log_entry=f"Asked the engine to unload it{_when(is_now)}.",
     )
+
+
+def reload(model: Model, *, by: str, is_now: bool) -> ActionOutcome:
+    """Order that the model is loaded again, after its running requests or now."""
+    running = running_requests(model)
+    try:
+        reloaded = services.worker_reload(model=model, by=by, is_now=is_now)
+    except _FAILURES as error:
+        return _failure("reload", model, error)
+    if not reloaded:
+        return ActionOutcome(messages.INFO, "Not loaded: ", model.name)
+    return ActionOutcome(
+        messages.SUCCESS,
+        "The engine was asked to reload ",
+        model.name,
+        _what_happens(running, is_now=is_now, now="continue after that"),
+        log_entry=f"Asked the engine to reload it{_when(is_now)}.",
+    )
+
+
+def disable(model: Model, *, by: str) -> ActionOutcome | None:
+    """Order that a model which was disabled is unloaded; None if it was not loaded."""
+    running = running_requests(model)
+    action = StopOrder.Action.DISABLE
+    try:
+        released = services.worker_release(model=model, by=by, action=action)
+    except _FAILURES as error:
+        return _failure("unload", model, error)
+    if not released:
+        return None
+    return ActionOutcome(
+        messages.SUCCESS,
+        "Disabled; the engine was asked to unload ",
+        model.name,
+        _what_happens(running, is_now=False, now=""),
+    )
+
+
+def running_requests(model: Model) -> int:
+    """Return how many requests run on a model, as its workers last reported."""
+    workers = Worker.objects.in_service().filter(model=model)
+    return sum(workers.values_list("running", flat=True))
+
+
+def _when(is_now: bool) -> str:  # noqa: FBT001
+    return " now" if is_now else " after its running requests"
+
+
+def _what_happens(running: int, *, is_now: bool, now: str) -> str:
+    """Return the end of a sentence: what becomes of the running requests."""
+    if not running:
+        return "."
+    requests = f"{running} running request{'' if running == 1 else 's'}"
+    if is_now:
+        return f" now: its {requests} {now}."
+    limit = settings.CONFIG.engine.drain_timeout
+    return f" after its {requests}, which may take {limit} s (engine.drain_timeout)."
 
 
 def outcome_messages(outcomes: Iterable[ActionOutcome]) -> Iterator[tuple[int, str]]:

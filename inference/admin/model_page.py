@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -18,7 +19,13 @@ from django.views.decorators.http import require_POST
 from accounts.models import ApiKey
 from inference import services
 from inference.admin.memory_fit import fit
-from inference.admin.model_actions import load, outcome_messages, unload
+from inference.admin.model_actions import (
+    disable,
+    load,
+    outcome_messages,
+    reload,
+    unload,
+)
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
 from inference.models import EngineNode, Worker, WorkerState
@@ -50,6 +57,15 @@ def _largest_node(model: Model) -> EngineNode | None:
     if limit is None:
         return None
     return EngineNode(memory_limit=limit, hardware=getattr(model, "hardware", None))
+
+
+def _name(request: HttpRequest) -> str:
+    """Return who asks, as requests that are ended are answered."""
+    return f"the administrator {request.user.get_username()}"
+
+
+def _is_now(request: HttpRequest) -> bool:
+    return request.GET.get("when") == "now"
 
 
 class WorkerStateFilter(admin.SimpleListFilter):
@@ -91,7 +107,7 @@ class ServedModelAdmin(RegistryModelAdmin):
         "memory",
     )
     list_filter = (WorkerStateFilter, *RegistryModelAdmin.list_filter)
-    actions = ("load_models", "unload_models")
+    actions = ("load_models", "unload_models", "unload_models_now")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         """Return the models with their workers and the largest machine's memory."""
@@ -129,9 +145,13 @@ class ServedModelAdmin(RegistryModelAdmin):
     def save_model(
         self, request: HttpRequest, obj: Model, form: BaseModelForm[Model], change: Any
     ) -> None:
-        """Save the settings; start or stop workers if ``replicas`` changed."""
+        """Save the settings; start or stop the workers that they concern at once."""
         super().save_model(request, obj, form, change)
-        if "replicas" in form.changed_data:
+        if "is_enabled" in form.changed_data and not obj.is_enabled:
+            outcome = disable(obj, by=_name(request))
+            for level, text in outcome_messages([outcome] if outcome else []):
+                self.message_user(request, text, level)
+        elif "replicas" in form.changed_data:
             services.replicas_adjust(model=obj)
 
     # Pages ------------------------------------------------------------------
@@ -147,6 +167,11 @@ class ServedModelAdmin(RegistryModelAdmin):
                 "unload/",
                 require_POST(view(self.unload_view)),
                 name="registry_model_unload",
+            ),
+            path(
+                "reload/",
+                require_POST(view(self.reload_view)),
+                name="registry_model_reload",
             ),
             path("states/", view(self.states_view), name="registry_model_states"),
             path(
@@ -223,8 +248,15 @@ class ServedModelAdmin(RegistryModelAdmin):
         return self._back(request)
 
     def unload_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask the engine to unload the posted model."""
-        self._apply(request, unload, [self._posted_model(request)])
+        """Ask the engine to unload the posted model, now if the address says so."""
+        action = partial(unload, by=_name(request), is_now=_is_now(request))
+        self._apply(request, action, [self._posted_model(request)])
+        return self._back(request)
+
+    def reload_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask the engine to reload the posted model, now if the address says so."""
+        action = partial(reload, by=_name(request), is_now=_is_now(request))
+        self._apply(request, action, [self._posted_model(request)])
         return self._back(request)
 
     @admin.action(description="Load", permissions=["change"])
@@ -232,10 +264,17 @@ class ServedModelAdmin(RegistryModelAdmin):
         """Ask the engine to load the selected models."""
         self._apply(request, load, queryset)
 
-    @admin.action(description="Unload", permissions=["change"])
+    @admin.action(description="Unload after running requests", permissions=["change"])
     def unload_models(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
         """Ask the engine to unload the selected models."""
-        self._apply(request, unload, queryset)
+        self._apply(request, partial(unload, by=_name(request), is_now=False), queryset)
+
+    @admin.action(description="Unload now", permissions=["change"])
+    def unload_models_now(
+        self, request: HttpRequest, queryset: QuerySet[Model]
+    ) -> None:
+        """Ask the engine to unload the selected models and end their requests."""
+        self._apply(request, partial(unload, by=_name(request), is_now=True), queryset)
 
     def _apply(
         self,

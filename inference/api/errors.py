@@ -117,8 +117,12 @@ class _Row:
     code: str | None = None
     message: str | None = None
     retry: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
+#: OpenAI's clients do not repeat a request whose answer has this header: it would load
+#: the model again that an administrator has just unloaded.
+_NO_RETRY = (("x-should-retry", "false"),)
 #: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
@@ -130,6 +134,8 @@ _TABLE = (
     _Row(inference.QueueFull, 503, "server_error", retry=RETRY_AFTER_S),
     _Row(inference.QueueTimeout, 503, "server_error", retry=RETRY_AFTER_S),
     _Row(inference.ModelLoadFailed, 503, "server_error", retry=RETRY_AFTER_S),
+    _Row(inference.ModelUnloaded, 503, "server_error", headers=_NO_RETRY),
+    _Row(inference.ModelStopped, 404),
     _Row(inference.EngineUnavailable, 503, "server_error", retry=RETRY_AFTER_S),
     _Row(inference.InferenceError, 500, "server_error"),
     _Row(drf.NotAuthenticated, 401),
@@ -215,7 +221,7 @@ def _message(error: Exception) -> str:
 
 
 def _headers(error: Exception, row: _Row) -> dict[str, str]:
-    headers = {}
+    headers = dict(row.headers)
     challenge = getattr(error, "auth_header", None)
     if challenge:
         headers["WWW-Authenticate"] = challenge

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from inference.engine.config.cpu_threads import thread_environment
 from inference.worker.node_pipe import (
-    DRAIN,
+    Drain,
     WorkerReport,
     WorkerSpec,
+    drain_to_line,
     report_from_line,
     spec_to_line,
 )
@@ -44,7 +45,8 @@ class WorkerProcess:
         self.ready_at: float | None = None
         self._clock = AwakeClock()
         self._heard_at = self._clock()
-        self._drained_at: float | None = None
+        self._drain: Drain | None = None
+        self._drained_at = 0.0
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -82,12 +84,17 @@ class WorkerProcess:
     @property
     def is_draining(self) -> bool:
         """Whether it has been asked to drain."""
-        return self._drained_at is not None
+        return self._drain is not None
+
+    @property
+    def has_to_end_now(self) -> bool:
+        """Whether it has been asked to drain without finishing requests."""
+        return self._drain is not None and self._drain.is_now
 
     @property
     def drained_for_s(self) -> float:
-        """Seconds since it was asked to drain."""
-        return 0.0 if self._drained_at is None else time.monotonic() - self._drained_at
+        """Seconds since the last command to drain."""
+        return 0.0 if self._drain is None else time.monotonic() - self._drained_at
 
     @property
     def silent_s(self) -> float:
@@ -110,11 +117,16 @@ class WorkerProcess:
             reason = f"The worker exited with code {code}."
         return "\n".join([reason, *self._stderr])
 
-    async def drain(self) -> None:
-        """Ask it to finish running requests and take no new ones."""
-        if self._drained_at is None:
+    async def drain(self, command: Drain | None = None) -> None:
+        """Ask it to take no new requests and to exit.
+
+        After a command that lets running requests finish, one may follow that does not.
+        """
+        command = command or Drain()
+        if self._drain is None or (command.is_now and not self._drain.is_now):
+            self._drain = command
             self._drained_at = time.monotonic()
-            await self._write(DRAIN + "\n")
+            await self._write(drain_to_line(command))
 
     def kill(self) -> None:
         """End it at once."""

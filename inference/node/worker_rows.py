@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from inference.capacity.load_plan import plan_within
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
+from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
 from llm_manager.lib.database_clock import database_now
@@ -138,13 +139,16 @@ def rows_of(node: EngineNode) -> list[Worker]:
     that are gone are among them.
     """
     _adopt_orphans(node)
-    workers = Worker.objects.select_related("model").prefetch_related(
-        "model__attachments__adapter"
-    )
+    workers = Worker.objects.select_related(
+        "model", "model__stop_order"
+    ).prefetch_related("model__attachments__adapter")
     return [
         *workers.filter(node=node),
         *workers.filter(
-            node=None, is_desired=True, state=WorkerState.REQUESTED
+            node=None,
+            is_desired=True,
+            state=WorkerState.REQUESTED,
+            model__is_enabled=True,
         ).order_by(Least("replica", 1), "requested_at", "replica"),
     ]
 
@@ -180,6 +184,7 @@ def reclaim(pk: int, node: EngineNode, incarnation: str) -> bool:
 
 def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) -> bool:
     """Claim a requested row for this node; False if another node was faster."""
+    order = stop_order_of(worker.model)
     claimed = Worker.objects.filter(
         pk=worker.pk, is_desired=True, state=WorkerState.REQUESTED, node=None
     )
@@ -190,6 +195,7 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
             incarnation=incarnation,
             progress=0,
             error="",
+            stop_number=order.number if order is not None else 0,
             memory_estimate=plan.estimate.resident,
             kv_layout=plan.engine.kv_layout,
             last_used_at=timezone.now(),

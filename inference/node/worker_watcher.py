@@ -15,7 +15,9 @@ from redis.exceptions import RedisError
 from inference.metrics import telemetry_store
 from inference.node import worker_rows
 from inference.node.claimed_worker import replicas_of, resident_memory
+from inference.node.drain_commands import is_reload, ordered_drain, overdue
 from inference.transport.queue_depths import queue_depth
+from inference.worker.node_pipe import Drain
 from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _SILENT_AFTER_S = 30.0
 #: A worker that dies this soon after it was ready counts towards a crash loop.
 _CRASH_WINDOW_S = 30.0
 _MAX_CRASHES = 3
+#: A worker that has nothing to finish exits within this time.
+_EXITS_WITHIN_S = 5.0
 
 
 class WorkerWatcher:
@@ -85,10 +89,13 @@ class WorkerWatcher:
             return
         if row is not None:
             worker.follow(row.model)
+        ordered = ordered_drain(row) if row is not None else None
+        if row is not None and ordered is not None and not process.is_draining:
+            await self._obey(worker, row, ordered)
         # The row was deleted with its model, or somebody released the worker.
         if row is None or not row.is_desired or process.is_draining:
-            await process.drain()
-            _kill_after_drain(worker)
+            await process.drain(ordered)
+            await _end_after_drain(worker, ordered or Drain())
         elif worker.is_outdated and self._may_reload(worker):
             logger.info("Reloading %s: its file or its adapters changed", worker.model)
             # The row is still desired, so it is claimed again.
@@ -100,6 +107,16 @@ class WorkerWatcher:
         # A failed process is about to end; _bury then decides what the row says.
         if row is not None and process.report.state != "failed":
             await self._save(worker)
+
+    async def _obey(self, worker: ClaimedWorker, row: Worker, ordered: Drain) -> None:
+        """Drain a worker by an administrator's order."""
+        if is_reload(row) and not (ordered.is_now or self._may_reload(worker)):
+            return
+        if not row.model.is_enabled:
+            # A model that was disabled may still have desired workers.
+            await in_one_thread(worker_rows.worker_release, worker.row_id)
+        logger.info("%s", ordered.message or row.model.stop_order)
+        await worker.process.drain(ordered)
 
     def _is_idle_too_long(self, worker: ClaimedWorker) -> bool:
         """Return whether no worker of the model was used for its keep-alive."""
@@ -192,14 +209,23 @@ def _loads_too_long(process: WorkerProcess) -> bool:
     return process.ready_at is None and time.monotonic() - process.started_at > limit
 
 
-def _kill_after_drain(worker: ClaimedWorker) -> None:
-    """Kill a draining worker that has nothing to finish, or takes too long."""
+async def _end_after_drain(worker: ClaimedWorker, command: Drain) -> None:
+    """End a draining worker that has nothing to finish, or takes too long.
+
+    First it is asked to release its running requests, or to end them if ``command``
+    ends requests.
+    """
     process = worker.process
+    timeout_s = settings.CONFIG.engine.drain_timeout
     if process.report.state == "loading":
         process.kill()
-    elif process.drained_for_s > settings.CONFIG.engine.drain_timeout:
+    elif process.has_to_end_now:
+        if process.drained_for_s > _EXITS_WITHIN_S:
+            logger.warning("Worker of %s did not exit in time", worker.model)
+            process.kill()
+    elif process.drained_for_s > timeout_s:
         logger.warning("Worker of %s did not drain in time", worker.model)
-        process.kill()
+        await process.drain(overdue(command, timeout_s))
 
 
 def _death(process: WorkerProcess) -> str:

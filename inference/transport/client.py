@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from inference.errors import EngineUnavailable, QueueFull, queue_full_message
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.frame_receiver import FrameReceiver
+from inference.transport.key_watch import KeyWatch
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.events import (
     Accepted,
@@ -67,6 +68,7 @@ class EngineClient:
             close=self.close,
             enqueue=self._enqueue,
         )
+        self._keys = KeyWatch(self._streams, close=self.close)
         self._reply_to = ""
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,6 +85,7 @@ class EngineClient:
             request=request,
             queue=queue,
             deadline=now + queue.timeout_s,
+            arrived_at=now,
             queued_at=now,
             close=self.close,
         )
@@ -124,6 +127,7 @@ class EngineClient:
                     asyncio.create_task(self._watch.run()),
                     asyncio.create_task(self._watch.renew_leases()),
                     asyncio.create_task(self._watch.requeue()),
+                    asyncio.create_task(self._keys.run()),
                 ]
 
     # Requests and commands ------------------------------------------------------

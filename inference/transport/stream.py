@@ -15,7 +15,9 @@ from inference.errors import (
     AnswerCannotResume,
     EngineUnavailable,
     InferenceError,
+    ModelDisabled,
     ModelLoadFailed,
+    ModelUnloaded,
     QueueFull,
     RequestRejected,
 )
@@ -41,6 +43,11 @@ _FAILURES: dict[str, type[InferenceError]] = {
     AnswerCannotResume.code: AnswerCannotResume,
     QueueFull.code: QueueFull,
 }
+#: Errors of a worker that was ended: to try again would only load the model again.
+_STOPS: dict[str, type[InferenceError]] = {
+    ModelUnloaded.code: ModelUnloaded,
+    ModelDisabled.code: ModelDisabled,
+}
 
 
 @dataclass(eq=False)
@@ -50,13 +57,15 @@ class Stream:
     ``worker`` is the incarnation of the worker that has it, ``control`` that worker's
     channel, ``fingerprint`` its model's; ``is_started`` whether it runs there,
     ``position`` how many requests were ahead of it when it arrived there.
-    ``is_detached``: it must be queued again.
+    ``is_detached``: it must be queued again. ``arrived_at`` is when the client's
+    request came, in seconds since the epoch.
     ``close`` is called by ``aclose``.
     """
 
     request: ModelRequest
     queue: ModelQueue
     deadline: float
+    arrived_at: float
     queued_at: float
     close: Callable[[Stream], Awaitable[None]]
     worker: str = ""
@@ -71,7 +80,7 @@ class Stream:
     is_done: bool = False
     _was_started: bool = False
     _events: deque[Event] = field(default_factory=deque)
-    _error: InferenceError | None = None
+    _error: Exception | None = None
     _waiter: asyncio.Future[None] | None = None
 
     @property
@@ -82,7 +91,7 @@ class Stream:
     async def events(self, timeout_s: float | None = None) -> list[Event]:
         """Wait for an event; return all that are available, [] after ``timeout_s``.
 
-        Raises InferenceError when the request cannot be run.
+        Raises the error that the stream ended with.
         """
         if not self._events and self._error is None:
             await self._change(timeout_s)
@@ -152,7 +161,7 @@ class Stream:
         self.is_started = False
         self.is_detached = True
 
-    def fail(self, error: InferenceError) -> None:
+    def fail(self, error: Exception) -> None:
         """End the stream with an error."""
         self.is_done = True
         self._error = error
@@ -185,6 +194,9 @@ def new_request_id() -> str:
 
 
 def _error(code: str, message: str, param: str | None = None) -> InferenceError:
+    stop = _STOPS.get(code)
+    if stop is not None:
+        return stop(message)
     failure = _FAILURES.get(code)
     if failure is not None:
         return failure(message, retry_after=RETRY_AFTER_S)

@@ -166,6 +166,8 @@ class StreamWatch:
     async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
         """Check a stream that waits, in the queue or in a worker."""
         queue = stream.queue
+        if now.stop is not None and _is_stopped(stream, now):
+            raise now.stop.error(now.stop.message)
         if time.time() > stream.deadline:
             place = f", at first as number {stream.position + 1} in line,"
             raise QueueTimeout(
@@ -220,14 +222,18 @@ class StreamWatch:
             self._streams.detached.clear()
             full: set[int] = set()
             for stream in [s for s in self._streams if s.is_detached]:
-                if stream.queue.model_id in full or stream.is_done:
+                model_id = stream.queue.model_id
+                if model_id in full or stream.is_done:
+                    continue
+                if _is_stopped(stream, self.statuses.get(model_id)):
+                    # The next check ends it: no worker may take it before.
                     continue
                 request_id = stream.request_id
                 try:
                     await self._enqueue(stream)
                 except InferenceError as error:
                     logger.warning("Streams cannot be queued again yet: %s", error)
-                    full.add(stream.queue.model_id)
+                    full.add(model_id)
                 except Exception:
                     # One stream must not hold up the others.
                     logger.exception("A stream could not be queued again")
@@ -235,6 +241,12 @@ class StreamWatch:
                     stream.queued_at = time.time()
                     # A worker may have taken and released it in the meantime.
                     stream.is_detached = stream.request_id != request_id
+
+
+def _is_stopped(stream: Stream, status: services.ServingStatus | None) -> bool:
+    """Whether an administrator's order ends a stream that no worker has."""
+    stop = status.stop if status is not None else None
+    return stop is not None and not stream.worker and stream.arrived_at <= stop.until
 
 
 def _is_overdue(stream: Stream) -> bool:

@@ -18,7 +18,11 @@ from channels.layers import channel_layers
 
 from inference.engine.config.cpu_threads import unbound
 from inference.worker.model_server import ModelServer
-from inference.worker.node_pipe import DRAIN, report_to_line, spec_from_line
+from inference.worker.node_pipe import (
+    drain_from_line,
+    report_to_line,
+    spec_from_line,
+)
 from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
 
 if TYPE_CHECKING:
@@ -58,8 +62,9 @@ async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
 async def _obey(server: ModelServer, stdin: asyncio.StreamReader) -> None:
     """Execute the node's commands until standard input ends."""
     async for line in stdin:
-        if line.strip() == DRAIN.encode():
-            server.drain()
+        command = drain_from_line(line)
+        if command is not None:
+            server.drain(command)
 
 
 async def _main() -> int:

@@ -26,7 +26,7 @@ from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.events import Accepted, Refused, Released
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
-from inference.worker.node_pipe import WorkerReport, WorkerSpec
+from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
 from inference.worker.queue_receiver import QueueReceiver
 from inference.worker.replies import Replies
@@ -127,12 +127,21 @@ class ModelServer:
             await asyncio.gather(*tasks, sending, return_exceptions=True)
         return 1 if self._status.state == "failed" else 0
 
-    def drain(self) -> None:
-        """Finish after the running requests; release the pending ones."""
+    def drain(self, command: Drain | None = None) -> None:
+        """Take no more requests, and finish when none is left.
+
+        A second command may end what the first one has left running.
+        """
+        command = command or Drain()
         if self._status.state in ("loading", "ready"):
             self._set(state="draining")
             self._receiver.close()
-            self._release(self._accepted.first(self._accepted.num_pending))
+        pending = self._accepted.first(self._accepted.num_pending)
+        leaving = list(self._accepted) if command.is_now else pending
+        if command.code:
+            self._end(leaving, command.code, command.message)
+        else:
+            self._release(leaving)
         self._load_changed()
 
     # Load: what work stealing goes by ---------------------------------------------
@@ -284,10 +293,16 @@ class ModelServer:
         return last
 
     def _release(self, requests: list[AcceptedRequest]) -> None:
-        """Release pending requests: their web processes queue them again."""
+        """Release requests: their web processes queue them again."""
         self._cancel([each.request_id for each in requests])
         for each in requests:
             self._replies.put(each.reply_to, Released(each.request_id))
+
+    def _end(self, requests: list[AcceptedRequest], code: str, message: str) -> None:
+        """End requests with an error."""
+        self._cancel([each.request_id for each in requests])
+        for each in requests:
+            self._replies.put(each.reply_to, Refused(each.request_id, code, message))
 
     def _cancel(self, request_ids: Iterable[str]) -> None:
         unfinished = [

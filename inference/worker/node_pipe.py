@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from inference.engine.telemetry import Snapshot
     from inference.models import PendingOfKey
 
-DRAIN = "drain"
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The command to take no more requests, and to exit when none is left.
+
+    Pending requests are released, and running ones finish; ``is_now``: running ones are
+    released too. With a ``code`` they are not released but end with this error.
+    """
+
+    is_now: bool = False
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,19 @@ def spec_from_line(line: str) -> WorkerSpec:
     engine["draft_paths"] = tuple(engine["draft_paths"])
     engine["adapters"] = tuple(AdapterFile(**each) for each in engine["adapters"])
     return WorkerSpec(engine=EngineConfig(**engine), **data)
+
+
+def drain_to_line(command: Drain) -> str:
+    """Encode a drain as one line."""
+    return json.dumps({"drain": asdict(command)}) + "\n"
+
+
+def drain_from_line(line: str | bytes) -> Drain | None:
+    """Decode the drain of a line; None if the line is not a drain."""
+    try:
+        return Drain(**json.loads(line)["drain"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def report_to_line(report: WorkerReport) -> str:

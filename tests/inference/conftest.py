@@ -8,7 +8,7 @@ import pytest
 from channels.layers import channel_layers
 
 from inference import services
-from inference.transport import stream_watch
+from inference.transport import key_watch, stream_watch
 from tests.inference.world import Gate, World
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
     monkeypatch.setattr(services, "serving_statuses", world.serving_statuses)
+    monkeypatch.setattr(key_watch, "ended_key_uses", world.ended_key_uses)
+    monkeypatch.setattr(key_watch, "_LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(stream_watch, "_WATCH_EVERY_S", 0.05)
     monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", 0.3)
     yield world

@@ -23,8 +23,10 @@ from inference.worker.node_pipe import WorkerReport, WorkerSpec
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
+    from accounts.errors import ApiKeyEnded
+    from accounts.keys.live_keys import KeyUse
     from inference.engine.backend import Backend
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.step import Sampled, StepPlan
@@ -85,6 +87,7 @@ class World:
         self.client = EngineClient(
             queue_layer=channel_layers["queue"], reply_layer=channel_layers["default"]
         )
+        self.ended_keys: dict[str, ApiKeyEnded] = {}
         self.num_ensured = 0
         self.looks = 0
 
@@ -99,6 +102,11 @@ class World:
     ) -> dict[int, ServingStatus]:
         self.looks += 1
         return dict.fromkeys(ids, self.status)
+
+    def ended_key_uses(self, uses: Collection[KeyUse]) -> dict[KeyUse, ApiKeyEnded]:
+        return {
+            use: self.ended_keys[use[0]] for use in uses if use[0] in self.ended_keys
+        }
 
     def start_worker(
         self,

@@ -13,4 +13,7 @@ class LoadRequest(Body):
 
 
 class UnloadRequest(Body):
-    """An empty object."""
+    """How to unload the model."""
+
+    now: bool = False
+    """End running requests with an error instead of finishing them first."""

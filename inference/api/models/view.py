@@ -105,14 +105,16 @@ class UnloadView(ApiView):
 
     def prepare(self, request: Request) -> ModelObject:
         """Request the unload; return the model's state after that."""
-        UnloadRequest.parse(request.data)
-        model = model_find(self.kwargs["model_id"], key_of(request))
-        services.worker_release(model=model)
+        is_now = UnloadRequest.parse(request.data).now
+        key = key_of(request)
+        model = model_find(self.kwargs["model_id"], key)
+        by = "" if key is None else f"the API key '{key.name}'"
+        services.worker_release(model=model, by=by, is_now=is_now)
         return _current_object(model)
 
     @unload_schema
     async def post(self, request: Request, model: ModelObject) -> HttpResponse:
-        """Unload a model after its running requests."""
+        """Unload a model after its running requests, or now."""
         return json_response(model)
 
 

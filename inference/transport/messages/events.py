@@ -31,7 +31,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker returns a request that it has not started: queue it again."""
+    """The worker returns a request: queue it again, with the tokens so far."""
 
     is_last: ClassVar[bool] = False
 
@@ -40,7 +40,10 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The worker cannot run the request; ``param`` names the field at fault, if any."""
+    """The worker does not run the request, or no longer, for the reason ``code``.
+
+    ``param`` names the field at fault, if any.
+    """
 
     is_last: ClassVar[bool] = True
 

@@ -328,7 +328,7 @@ def test_unload_asks_the_engine_says_so_and_is_recorded(admin_client: Client) ->
     worker.refresh_from_db()
     assert not worker.is_desired
     message = LogEntry.objects.get().get_change_message()
-    assert message == "Asked the engine to unload it."
+    assert message == "Asked the engine to unload it after its running requests."
 
 
 def test_bulk_actions_load_and_unload(admin_client: Client) -> None:
@@ -380,7 +380,7 @@ def test_what_cannot_serve_is_not_loaded(
 def test_a_failure_is_shown_and_not_recorded(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*, model: Model) -> None:
+    def fail(*, model: Model, **order: Any) -> None:
         raise EngineUnavailable("No engine is running.")
 
     model = make_model("llama")

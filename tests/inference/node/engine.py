@@ -13,7 +13,7 @@ from inference import services
 from inference.models import EngineNode, Worker
 from inference.node import worker_rows
 from inference.node.supervisor import Supervisor
-from inference.worker.node_pipe import WorkerReport, WorkerSpec
+from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
 from registry.models import Attachment, Kind, Model
 from tests.factories import make_model
 
@@ -36,15 +36,27 @@ class FakeProcess:
         self.silent_s = 0.0
         self.pid = os.getpid()
         self.is_running = True
-        self.is_draining = False
+        #: The commands to drain, in their order.
+        self.drains: list[Drain] = []
         self.drained_for_s = 0.0
         self.load_seconds = 1.5
         FakeProcess.made.append(self)
 
     async def start(self) -> None: ...
 
-    async def drain(self) -> None:
-        self.is_draining = True
+    @property
+    def is_draining(self) -> bool:
+        return bool(self.drains)
+
+    @property
+    def has_to_end_now(self) -> bool:
+        return any(command.is_now for command in self.drains)
+
+    async def drain(self, command: Drain | None = None) -> None:
+        command = command or Drain()
+        if not self.drains or (command.is_now and not self.has_to_end_now):
+            self.drains.append(command)
+            self.drained_for_s = 0.0
 
     def kill(self) -> None:
         self.is_running = False

@@ -45,12 +45,22 @@ async def test_a_release_drains_first_and_forgets_then(engine: Engine) -> None:
     assert not await Worker.objects.aexists()
 
 
-async def test_a_worker_that_does_not_drain_in_time_is_killed(engine: Engine) -> None:
+async def test_a_worker_that_does_not_drain_in_time_is_ended_and_then_killed(
+    engine: Engine,
+) -> None:
     process = await load(engine, "m")
     await sync_to_async(services.worker_release)(
-        model=await Model.objects.aget(name="m")
+        model=await Model.objects.aget(name="m"), by="alice"
     )
+    await engine.look()
     process.drained_for_s = 1e6
+    await engine.look()
+    assert process.is_running
+    first, second = process.drains
+    assert (first.is_now, second.is_now) == (False, True)
+    assert second.code == "model_unloaded"
+    assert "did not finish within 60 s (engine.drain_timeout)" in second.message
+    process.drained_for_s = 6
     await engine.look()
     assert not process.is_running
 
