@@ -16,7 +16,9 @@ class SequenceOutput:
 
     ``is_start`` says that it has got a slot and its prefill begins. Counts are of
     tokens; ``num_cached`` are those of the prompt that needed no prefill,
-    ``num_drafted`` those of drafts, ``num_accepted`` those of drafts that were right.
+    ``num_drafted`` those of drafts, ``num_accepted`` those of drafts that were right;
+    ``num_predicted`` and ``num_predicted_right`` those of them whose draft came from
+    the client's prediction.
     ``logprobs`` has one entry for each of ``tokens``, if they were requested;
     ``prompt_logprobs`` come with the first token, one for each token of the prompt:
     nothing is before the first, so its probability is 1. A worker that takes over a
@@ -30,6 +32,8 @@ class SequenceOutput:
     num_cached: int
     num_drafted: int = 0
     num_accepted: int = 0
+    num_predicted: int = 0
+    num_predicted_right: int = 0
     tokens: tuple[int, ...] = ()
     text: str = ""
     logprobs: tuple[TokenLogprobs, ...] = ()

@@ -131,6 +131,8 @@ def _output(sequence: Sequence, **more: Any) -> SequenceOutput:
         num_cached=sequence.num_cached,
         num_drafted=sequence.num_drafted,
         num_accepted=sequence.num_accepted,
+        num_predicted=sequence.num_predicted,
+        num_predicted_right=sequence.num_predicted_right,
         finish_reason=sequence.finish_reason,
         **more,
     )

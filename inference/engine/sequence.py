@@ -76,6 +76,8 @@ class Sequence:
     acceptance: Acceptance = field(default_factory=Acceptance)
     num_drafted: int = 0
     num_accepted: int = 0
+    num_predicted: int = 0
+    num_predicted_right: int = 0
     started_at: float | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None

@@ -55,6 +55,8 @@ class CompletionTokensDetails(TypedDict, total=False):
     reasoning_tokens: int
     accepted_prediction_tokens: int
     rejected_prediction_tokens: int
+    accepted_draft_tokens: int
+    rejected_draft_tokens: int
 
 
 class CompletionUsage(TypedDict):

@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AnswerUsage:
-    """The tokens of one sequence; ``accepted`` and ``rejected`` are of drafts."""
+    """The tokens of one sequence.
+
+    ``accepted`` and ``rejected`` are those of drafts that the client's prediction gave,
+    ``accepted_drafts`` and ``rejected_drafts`` those of the engine's own drafts.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     accepted: int = 0
     rejected: int = 0
+    accepted_drafts: int = 0
+    rejected_drafts: int = 0
 
     def take(self, event: Event) -> int:
         """Count an event; return how many new tokens the answer has."""
@@ -45,8 +51,10 @@ class AnswerUsage:
         self.prompt_tokens = event.num_prompt
         self.completion_tokens = event.num_output
         self.cached_tokens = event.num_cached
-        self.accepted = event.num_accepted
-        self.rejected = event.num_drafted - event.num_accepted
+        self.accepted = event.num_predicted_right
+        self.rejected = event.num_predicted - event.num_predicted_right
+        self.accepted_drafts = event.num_accepted - self.accepted
+        self.rejected_drafts = event.num_drafted - event.num_accepted - self.rejected
         return count
 
 
@@ -60,8 +68,8 @@ def completion_usage(
 
     A prompt is counted once, however many answers it has. Its cached tokens are those
     that no sequence had to compute. ``reasoning_tokens`` is None if the answers were
-    not parsed. Drafted tokens are counted if there were any, whether from a prediction
-    or from the engine.
+    not parsed. Tokens of the client's prediction are counted if there were drafts of
+    it, and apart from them tokens of the engine's own drafts.
     """
     prompts = [
         [sequences[index] for index in range(first, first + n)]
@@ -84,6 +92,11 @@ def completion_usage(
     if accepted or rejected:
         details["accepted_prediction_tokens"] = accepted
         details["rejected_prediction_tokens"] = rejected
+    drafts = sum(each.accepted_drafts for each in sequences.values())
+    wrong = sum(each.rejected_drafts for each in sequences.values())
+    if drafts or wrong:
+        details["accepted_draft_tokens"] = drafts
+        details["rejected_draft_tokens"] = wrong
     if details:
         counted["completion_tokens_details"] = details
     return counted

@@ -36,6 +36,9 @@ class DraftSettlement:
             acceptance.observe(item.num_draft, accepted)
         sequence.num_drafted += item.num_draft
         sequence.num_accepted += accepted
+        if sequence.lookup is not None and sequence.lookup.is_predicted:
+            sequence.num_predicted += item.num_draft
+            sequence.num_predicted_right += accepted
         length = item.start + len(item.tokens) - item.num_draft + accepted
         if length == sequence.num_computed:
             return []

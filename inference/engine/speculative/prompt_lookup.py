@@ -21,6 +21,7 @@ class PromptLookup:
     (github.com/apoorvumang/prompt-lookup-decoding); vLLM calls it ngram. A
     ``prediction`` of the answer, which the client may give, has precedence: it is
     drafted from its beginning, and again from where the answer returns to it.
+    ``is_predicted`` says whether the last draft came from the prediction.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class PromptLookup:
             self._places.setdefault(ngram, []).append(end)
         #: How far the answer has followed the prediction.
         self._place = 0
+        self.is_predicted = False
 
     def propose(self, tokens: Sequence[int], count: int) -> list[int]:
         """Return up to ``count`` tokens that may follow ``tokens``, which only grow."""
@@ -47,6 +49,7 @@ class PromptLookup:
         self._seen = max(self._seen, len(tokens))
         newest = tuple(tokens[len(tokens) - _NGRAM :])
         places = self._places.get(newest)
+        self.is_predicted = bool(places)
         if places:
             # The next one, or the last if the answer has gone back.
             nearest = min(bisect_left(places, self._place), len(places) - 1)

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def predicted(accepted: int, rejected: int) -> SequenceOutput:
-    return finished(num_drafted=accepted + rejected, num_accepted=accepted)
+    """Return an end after drafts of a prediction, and of the engine: 5 of 8 right."""
+    return finished(
+        num_drafted=accepted + rejected + 8,
+        num_accepted=accepted + 5,
+        num_predicted=accepted + rejected,
+        num_predicted_right=accepted,
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,19 @@ async def test_predicted_tokens_are_counted_in_the_usage(
     assert body["usage"]["completion_tokens_details"] == {
         "accepted_prediction_tokens": 14,
         "rejected_prediction_tokens": 4,
+        "accepted_draft_tokens": 10,
+        "rejected_draft_tokens": 6,
+    }
+
+
+async def test_the_engines_own_drafts_are_no_predicted_tokens(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue(begun(), [tokens("Hello"), predicted(0, 0)])
+    body = (await api.chat()).json()
+    assert body["usage"]["completion_tokens_details"] == {
+        "accepted_draft_tokens": 5,
+        "rejected_draft_tokens": 3,
     }
 
 
@@ -69,4 +88,6 @@ async def test_a_stream_reports_them_too(api: Api, engine: FakeEngineClient) -> 
     assert last["usage"]["completion_tokens_details"] == {
         "accepted_prediction_tokens": 0,
         "rejected_prediction_tokens": 2,
+        "accepted_draft_tokens": 5,
+        "rejected_draft_tokens": 3,
     }

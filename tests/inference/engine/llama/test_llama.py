@@ -233,3 +233,4 @@ def test_drafts_change_the_speed_and_not_the_answer(sample_model_path: Path) -> 
         core.close()
     assert answers["lookup"] == answers["off"]
     assert outputs[-1].num_accepted > 12
+    assert outputs[-1].num_predicted == 0
