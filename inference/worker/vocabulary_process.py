@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: The longest that a question takes; large vocabularies take a second.
+#: The longest that a caller waits. Large vocabularies take a second, from a slow disk
+#: some minutes.
 _ANSWER_S = 30.0
+#: The process is ended if a question takes longer.
+_HANGS_S = 150.0
 _IDLE_S = 300.0
 #: The longest line: the tokens of the longest body, with their pieces.
 _LINE_BYTES = 512 * 1024 * 1024
@@ -54,23 +57,54 @@ class VocabularyProcess:
         self._turn = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
+        #: Questions that callers wait for, or no longer wait for.
+        self._asked: set[asyncio.Task[dict[str, Any]]] = set()
+        #: The question that the process works on.
+        self._current: asyncio.Task[dict[str, Any]] | None = None
 
     async def ask(
         self, paths: Sequence[str], request: TokenizerRequest
     ) -> Tokenized | Detokenized:
         """Return the answer about a model's files.
 
-        Raises RequestRejected for a question that has none, ModelLoadFailed for files
-        that cannot be read, EngineUnavailable if the process ends or hangs.
+        Reading them goes on when a caller gives up, so that the next one finds them
+        read. Raises RequestRejected for a question that has none, ModelLoadFailed for
+        files that cannot be read, EngineUnavailable if that takes too long.
         """
+        asked = asyncio.ensure_future(self._in_turn(_question(paths, request)))
+        self._asked.add(asked)
+        asked.add_done_callback(self._answered)
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                answer = await asyncio.shield(asked)
+        except TimeoutError:
+            raise EngineUnavailable(
+                f"The model's vocabulary is not read after {_ANSWER_S:g} s. Reading "
+                "it goes on; try again.",
+                retry_after=_RETRY_AFTER_S,
+            ) from None
+        finally:
+            if asked is not self._current:
+                asked.cancel()
+        return _answer(answer, request.request_id)
+
+    def _answered(self, asked: asyncio.Task[dict[str, Any]]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            # Its caller may be gone: then nobody else would look at the error.
+            asked.exception()
+
+    async def _in_turn(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Return the process's answer; one question at a time."""
         async with self._turn:
+            self._current = asyncio.current_task()
             if self._idle is not None:
                 self._idle.cancel()
             try:
-                async with asyncio.timeout(_ANSWER_S):
-                    answer = await self._exchange(_question(paths, request))
+                async with asyncio.timeout(_HANGS_S):
+                    answer = await self._exchange(question)
             except (TimeoutError, OSError, ValueError) as error:
-                logger.warning("No vocabulary of %s: %r", paths[0], error)
+                logger.warning("No vocabulary of %s: %r", question["paths"][0], error)
                 await self._end()
                 raise EngineUnavailable(
                     "The model's vocabulary cannot be read: the process that does has "
@@ -81,11 +115,15 @@ class VocabularyProcess:
                 # A late answer would be taken for the answer to the next question.
                 await self._end()
                 raise
+            finally:
+                self._current = None
             self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
-        return _answer(answer, request.request_id)
+            return answer
 
     async def aclose(self) -> None:
-        """End the process. Idempotent."""
+        """End the process, and what it works on. Idempotent."""
+        for asked in tuple(self._asked):
+            asked.cancel()
         async with self._turn:
             if self._idle is not None:
                 self._idle.cancel()

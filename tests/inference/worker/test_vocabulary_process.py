@@ -121,10 +121,33 @@ async def test_one_that_hangs_is_ended(
     await process.ask(paths, tokenize("x"))
     before = pid_of(process)
     os.kill(before, signal.SIGSTOP)
-    monkeypatch.setattr(module, "_ANSWER_S", 0.05)
-    with pytest.raises(EngineUnavailable):
+    monkeypatch.setattr(module, "_HANGS_S", 0.05)
+    with pytest.raises(EngineUnavailable, match="hangs"):
         await process.ask(paths, tokenize("x"))
     assert not psutil.pid_exists(before)
+
+
+async def test_a_slow_read_goes_on_for_the_next_who_asks(
+    process: VocabularyProcess,
+    sample_model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = (str(sample_model_path),)
+    await process.ask(paths, tokenize("x"))
+    before = pid_of(process)
+    os.kill(before, signal.SIGSTOP)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_ANSWER_S", 0.05)
+        with pytest.raises(EngineUnavailable, match="goes on"):
+            await process.ask(paths, tokenize("first"))
+        # Nobody waits for a second question behind it, either.
+        with pytest.raises(EngineUnavailable, match="goes on"):
+            await process.ask(paths, tokenize("second"))
+    os.kill(before, signal.SIGCONT)
+    said = await process.ask(paths, tokenize("third"))
+    assert isinstance(said, Tokenized)
+    assert b"".join(said.pieces) == b"third"
+    assert pid_of(process) == before
 
 
 async def test_a_question_that_is_given_up_leaves_no_answer_to_the_next(
