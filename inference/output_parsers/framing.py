@@ -13,7 +13,8 @@ where ARGUMENTS is a JSON object. Families with a ``parameter`` write each argum
     before_name KEY between VALUE after
 
 where VALUE is the bare text of a string, or JSON. llama.cpp has the same idea in
-``xml_tool_call_format`` (common/chat-parser-xml-toolcall.h).
+``xml_tool_call_format`` (common/chat-parser-xml-toolcall.h). If there is a
+``notation``, it says how arguments and their values are written instead.
 
 In content, the parser takes each of ``openers`` for the beginning of a call; the first
 one is what the model writes. Families without openers write calls without a tag. After
@@ -27,29 +28,26 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inference.output_parsers.notations import python
+from inference.output_parsers.notations.pair_framing import PairFraming
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from inference.output_parsers.notations.notation import Notation
+
+
+__all__ = ["PYTHON", "Framing", "PairFraming", "PythonNotation"]
+
 
 @dataclass(frozen=True, slots=True)
-class PairFraming:
-    """The fixed text around a name and its value.
+class PythonNotation:
+    """Arguments and values are literals of Python, a comma between the arguments."""
 
-    ``for_strings``: the pair where the value is a string, if that is another one.
-    """
+    separator: str = ", "
 
-    before_name: str
-    between: str
-    after: str
-    for_strings: PairFraming | None = None
 
-    def around(self, *, is_string: bool) -> PairFraming:
-        """Return the pair around a value."""
-        return self.for_strings if is_string and self.for_strings else self
-
-    def fill(self, name: str, value: str) -> str:
-        """Return the name and the value with the text around them."""
-        return self.before_name + name + self.between + value + self.after
+PYTHON = PythonNotation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ class Framing:
     separator: str | None = None
     end: str = ""
     parameter: PairFraming | None = None
+    notation: Notation | PythonNotation | None = None
     openers: tuple[str, ...] = ()
     after_reasoning: str = ""
     before_content: str = ""
@@ -71,6 +70,10 @@ class Framing:
         return self.begin + (self.separator or "").join(written) + self.end
 
     def _arguments(self, arguments: Mapping[str, Any]) -> str:
+        if isinstance(self.notation, PythonNotation):
+            return python.write_arguments(arguments)
+        if self.notation is not None:
+            return self.notation.members(arguments)
         if self.parameter is None:
             return json.dumps(arguments, ensure_ascii=False)
         texts = []

@@ -31,20 +31,22 @@ class ReasoningTags:
     """The tags that begin reasoning, and those that end it; a model writes the first.
 
     ``stops``: marks of what follows, which end reasoning without being a part of it.
-    ``has_lines``: the tags stand on lines of their own. ``may_recur``: there may be
-    more reasoning after other parts of the answer.
+    ``has_lines``: the tags stand on lines of their own. ``opens_line``: a line break
+    follows the first. ``may_recur``: there may be more reasoning after other parts of
+    the answer.
     """
 
     begin: tuple[str, ...]
     end: tuple[str, ...]
     stops: tuple[str, ...] = ()
     has_lines: bool = False
+    opens_line: bool = False
     may_recur: bool = False
 
     @property
     def opening(self) -> str:
         """The beginning of reasoning, as the model writes it."""
-        return self.begin[0] + "\n" * self.has_lines
+        return self.begin[0] + "\n" * (self.has_lines or self.opens_line)
 
     @property
     def closing(self) -> str:

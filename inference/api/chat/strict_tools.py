@@ -96,10 +96,12 @@ class _Writer(GrammarWriter):
         """Return what matches a tool's arguments: any JSON if it is not strict."""
         if tool.strict:
             return super().arguments(index, tool)
+        anything = prepare_schema({"type": "object"})
+        if self.framing.notation is not None:
+            return self.in_notation(index, tool, anything)
         parameter = self.framing.parameter
         if parameter is None:
-            schema = prepare_schema({"type": "object"}).document()
-            return self.json(f"arguments_{index}", schema)
+            return self.json(f"arguments_{index}", anything.document())
         pairs = filter(None, (parameter, parameter.for_strings))
         return f"({' | '.join(map(self._any_argument, pairs))})*"
 

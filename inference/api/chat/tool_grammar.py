@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from inference.api.chat.notation_grammar import arguments_in_notation
 from inference.api.errors import BadRequest, quote
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.grammar import Grammar
@@ -104,9 +105,12 @@ class GrammarWriter:
         self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
         self.control_tokens: list[tuple[str, ...]] = []
-        longest_first = sorted(
-            self.output_parser.preserved_tokens, key=len, reverse=True
-        )
+        # What begins reasoning is one text, since free text must not contain it.
+        marks = {
+            *self.output_parser.preserved_tokens,
+            *self.output_parser.reasoning.begin,
+        }
+        longest_first = sorted(marks, key=len, reverse=True)
         self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
     def lark(self, options: list[str]) -> str:
@@ -152,7 +156,18 @@ class GrammarWriter:
         pair = self.framing.parameter
         if pair is None:
             return self.json(f"arguments_{index}", prepared.document())
+        if self.framing.notation is not None:
+            return self.in_notation(index, tool, prepared)
         return " ".join(self._tagged(index, tool, prepared, pair))
+
+    def in_notation(self, index: int, tool: Tool, prepared: PreparedSchema) -> str:
+        """Return what matches arguments in the notation of the model's family."""
+
+        def leave_out(path: str) -> None:
+            raise _unenforceable(tool, path, "in this model's format")
+
+        name = f"argument_{index}"
+        return arguments_in_notation(self, name, self.framing, prepared, leave_out)
 
     def _call(self, index: int, tool: Tool) -> str:
         pair = self.framing.call

@@ -25,11 +25,13 @@ from inference.output_parsers.families.deepseek_v32 import (
 )
 from inference.output_parsers.families.functionary_v31 import FUNCTIONARY_V31
 from inference.output_parsers.families.functionary_v32 import FUNCTIONARY_V32
+from inference.output_parsers.families.gemma4 import GEMMA4
 from inference.output_parsers.families.glm45 import GLM45
 from inference.output_parsers.families.granite import GRANITE
 from inference.output_parsers.families.harmony import HARMONY
 from inference.output_parsers.families.hermes import HERMES
 from inference.output_parsers.families.kimi_k2 import KIMI_K2
+from inference.output_parsers.families.lfm2 import LFM2
 from inference.output_parsers.families.llama3 import LLAMA3
 from inference.output_parsers.families.minimax_m2 import MINIMAX_M2
 from inference.output_parsers.families.mistral import MISTRAL, MISTRAL_V11
@@ -52,6 +54,11 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     ((DSML, "function_calls>"), DEEPSEEK_V32),
     ((DSML, "tool_calls>"), DEEPSEEK_V4),
     (("<|tool_calls_section_begin|>",), KIMI_K2),
+    (("<|tool_call>call:",), GEMMA4),
+    (("<|channel>thought",), GEMMA4),
+    (("<|tool_call_start|>",), LFM2),
+    (("<|tool_list_start|>",), LFM2),
+    (("List of tools: [",), LFM2),
     (("<TOOLCALL>",), NEMOTRON_V2),
     (("<|tools_prefix|>",), APERTUS),
     (("<minimax:tool_call>",), MINIMAX_M2),

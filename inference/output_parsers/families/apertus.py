@@ -3,7 +3,7 @@
     <|inner_prefix|>REASONING<|tools_prefix|>[{NAME: {…}}, …]<|tools_suffix|>
     <|inner_prefix|>REASONING<|inner_suffix|>CONTENT
 
-A call ends the reasoning before it.
+A call ends the answer, in the midst of its reasoning.
 
 Source: the chat template of swiss-ai/Apertus-8B-Instruct-2509; llama.cpp's
 tests/test-chat.cpp.

@@ -37,6 +37,8 @@ TELL_TALES = {
     "kimi_k2": "<|tool_calls_section_begin|>",
     "harmony": "<|channel|><|message|><|channel|>analysis<|message|>",
     "granite": "<|tool_call|>",
+    "gemma4": "<|tool_call>call:",
+    "lfm2": "<|tool_call_start|>",
     "nemotron_v2": "<TOOLCALL>",
     "apertus": "<|tools_prefix|>",
     "minimax_m2": "<minimax:tool_call>",

@@ -51,6 +51,9 @@ def test_reasoning_about_the_tag_ends_at_the_first() -> None:
         ("mistral", "<think>a</think>b"),
         ("command_r", "<|START_THINKING|>a<|END_THINKING|><|START_TEXT|>b<|END_TEXT|>"),
         ("seed_oss", "<seed:think>a</seed:think>b"),
+        ("gemma4", "<|channel>thought\na\n<channel|>b"),
+        ("gemma4", "<|channel>thought<channel|><|channel>thought\na<channel|>b"),
+        ("apertus", "<|inner_prefix|>a<|inner_suffix|>b"),
         ("granite", "Here's my thought process: a Here's my response: b"),
         ("granite", "<think>a</think><response>b</response>"),
         (
@@ -71,6 +74,8 @@ def test_every_family_has_its_tags(family: str, text: str) -> None:
         ("hermes", "<|im_start|>assistant\n<think>\n\n</think>\n\n", False),
         ("command_r", "<|CHATBOT_TOKEN|><|START_THINKING|>", True),
         ("command_r", "<|CHATBOT_TOKEN|><|START_THINKING|><|END_THINKING|>", False),
+        ("gemma4", "<|turn>model\n<|channel>thought\n", True),
+        ("gemma4", "<|turn>model\n<|channel>thought\n<channel|>", False),
         ("harmony", "<|start|>assistant", False),
         ("harmony", "<|start|>assistant<|channel|>analysis<|message|>", True),
     ],

@@ -368,6 +368,12 @@ APERTUS = [
     ),
     Transcript(
         "apertus",
+        '<|inner_prefix|>The time!<|tools_prefix|>[{"now": {}}]<|tools_suffix|>',
+        (NOW,),
+        reasoning="The time!",
+    ),
+    Transcript(
+        "apertus",
         "<|inner_prefix|>Paris.<|inner_suffix|>Look:\n"
         '<|tools_prefix|>[ { "now" : {} } ]<|tools_suffix|>',
         (NOW,),
@@ -450,6 +456,120 @@ DEEPSEEK_V32 = [
     ),
 ]
 
+GEMMA4 = [
+    Transcript(
+        "gemma4",
+        "<|channel>thought\nI'm\nthinking<channel|>Look:"
+        '<|tool_call>call:get_weather{city:<|"|>Paris<|"|>}<tool_call|>'
+        '<|tool_call>call:get_weather{city:<|"|>Lyon<|"|>,days:3}<tool_call|>',
+        (PARIS, LYON),
+        content="Look:",
+        reasoning="I'm\nthinking",
+    ),
+    Transcript(
+        "gemma4",
+        "<|tool_call>call:save{note:{"
+        f'nested:{{list:[1,-2.5e3,true,null,[],{{}}]}},title:<|"|>{FULL_OF_TAGS}<|"|>}},'
+        'rating:-2.5,<|"|>tags<|"|>:[ <|"|>a,b}<|"|> , "c\\"" ,]}<tool_call|>',
+        (
+            (
+                "save",
+                {
+                    "note": {
+                        "nested": {"list": [1, -2.5e3, True, None, [], {}]},
+                        "title": FULL_OF_TAGS,
+                    },
+                    "rating": -2.5,
+                    "tags": ["a,b}", 'c"'],
+                },
+            ),
+        ),
+    ),
+    Transcript(
+        # Words without quotes, a stray colon, no end, and a call without its tag.
+        "gemma4",
+        "<|tool_call>:call:get_weather{ city: Aix les Bains, hourly: True }\n"
+        'call:python{code:<|"|>print(1)<|"|>}<tool_call|>',
+        (
+            ("get_weather", {"city": "Aix les Bains", "hourly": True}),
+            ("python", {"code": "print(1)"}),
+        ),
+    ),
+    Transcript(
+        "gemma4",
+        "<|channel><|channel>thought\n<channel|>Hello, world!<|channel>thought\nDone."
+        "<channel|><channel|><|tool_call>call:now{}<tool_call|>",
+        (NOW,),
+        content="Hello, world!",
+        reasoning="Done.",
+    ),
+    Transcript(
+        "gemma4",
+        "The phone call:now <|tool_call>call:nobody{}<tool_call|>{a:1}",
+        content="The phone call:now call:nobody{}{a:1}",
+    ),
+]
+
+LFM2 = [
+    Transcript(
+        "lfm2",
+        "<think>I'm\nthinking <|tool_call_start|>[now()]<|tool_call_end|></think>Look:"
+        '<|tool_call_start|>[get_weather(city="Paris"), now()]<|tool_call_end|>',
+        (PARIS, NOW),
+        content="Look:",
+        reasoning="I'm\nthinking <|tool_call_start|>[now()]<|tool_call_end|>",
+    ),
+    Transcript(
+        "lfm2",
+        "<|tool_call_start|>[save(note={'a': [True, None, (1, 2.50)], \"b\": true}, "
+        "tags=['é', \"x\\'y\", '']), get_weather(city=5, days = 007, hourly=False,)]"
+        "<|tool_call_end|>",
+        (
+            (
+                "save",
+                {
+                    "note": {"a": [True, None, [1, 2.5]], "b": True},
+                    "tags": ["é", "x'y", ""],
+                },
+            ),
+            ("get_weather", {"city": "5", "days": 7, "hourly": False}),
+        ),
+    ),
+    Transcript(
+        "lfm2",
+        "<|tool_call_start|>[python(code=\"def hello():\\n\\tprint('hey')\\u00e9\\x41"
+        '\\d")]<|tool_call_end|>',
+        (("python", {"code": "def hello():\n\tprint('hey')éA\\d"}),),
+    ),
+    Transcript(
+        # Quotes in a string, as they are: the template writes earlier calls so.
+        "lfm2",
+        "<|tool_call_start|>[python(code='sed -n '1,9p' f.py, print('a')\n'), "
+        "get_weather(city='L'Isle', unit='C')]<|tool_call_end|>Done.",
+        (
+            ("python", {"code": "sed -n '1,9p' f.py, print('a')\n"}),
+            ("get_weather", {"city": "L'Isle", "unit": "C"}),
+        ),
+        content="Done.",
+    ),
+    Transcript(
+        "lfm2",
+        '<|tool_call_start|>[{"name": "get_weather", "arguments": {"city": "Paris"}}]'
+        "<|tool_call_end|>",
+        (PARIS,),
+    ),
+    Transcript(
+        "lfm2",
+        '<|tool_call_start|>[python(code="""a "b"\n""")]<|tool_call_end|>',
+        (("python", {"code": 'a "b"\n'}),),
+    ),
+    Transcript(
+        "lfm2",
+        "A [link](url) and <|tool_call_start|>[nobody(a=1)]<|tool_call_end|>",
+        content="A [link](url) and [nobody(a=1)]",
+    ),
+]
+
 PLAIN_JSON = [
     Transcript(
         "plain_json",
@@ -485,6 +605,8 @@ TRANSCRIPTS = [
     *KIMI_K2,
     *HARMONY,
     *GRANITE,
+    *GEMMA4,
+    *LFM2,
     *NEMOTRON_V2,
     *APERTUS,
     *MINIMAX_M2,
