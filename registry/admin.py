@@ -286,11 +286,16 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Return the list, with a scan button if the user may scan."""
-        may_scan = self.has_change_permission(request)
-        return super().changelist_view(
-            request, {"may_scan": may_scan, **(extra_context or {})}
-        )
+        """Return the list, with a scan button if the user may scan.
+
+        Without any model, the first steps are in its place.
+        """
+        context = {
+            "may_scan": self.has_change_permission(request),
+            "models_folders": services.configured_roots(),
+            "may_add_key": request.user.has_perm("accounts.add_apikey"),
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
 
     # Columns and read-only fields ------------------------------------------
 

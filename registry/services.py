@@ -291,3 +291,11 @@ def _summary(found: ReadModel) -> str:
     kind = f"{model.kind} {model.architecture}".strip()
     count = human_count(model.parameter_count) if model.parameter_count else ""
     return ", ".join(filter(None, (kind, count, model.quantization)))
+
+
+def alias_ensure(*, name: str, file_name: str) -> None:
+    """Give the model of a file another name, unless a model has that name already."""
+    if Model.objects.filter(name=name).exists():
+        return
+    for model in Model.objects.filter(file_name=file_name)[:1]:
+        Alias.objects.get_or_create(name=name, defaults={"model": model})

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import llm_manager
+from llm_manager.command_words import ALIASES, unknown_command
 from llm_manager.config.reading import (
     ENVIRONMENT_PREFIX,
     ConfigError,
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 
     from llm_manager.config.schema import Config
 
-#: Short words for three of the management commands.
-ALIASES = {
-    "engine": "run_engine",
-    "scan": "scan_models",
-    "key": "create_api_key",
-}
 #: Options, and the environment variables that pass them to child processes.
 _VARIABLES = {
     "config": ENVIRONMENT_PREFIX + "CONFIG",
@@ -43,9 +38,10 @@ commands:
   web       run only one web process
   scan      register the models in the models directory (scan_models)
   key       create an API key (create_api_key)
+  help      describe a command: llm-manager help server
   ...       any other Django command: migrate, createsuperuser, check, shell
 
-`llm-manager COMMAND --help` describes a command. Options win over environment
+`llm-manager COMMAND --help` describes a command too. Options win over environment
 variables, and those win over llm_manager.yaml.
 """
 
@@ -59,7 +55,9 @@ def run(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
     parser = main_parser()
     options = parser.parse_args(arguments)
-    if options.command is None:
+    if options.command == "help" and options.arguments:
+        options.command, options.arguments = options.arguments[0], ["--help"]
+    if options.command in (None, "help"):
         parser.print_help()
         return 0
     command = {"server": _server, "web": _web}.get(options.command)
@@ -180,11 +178,15 @@ def _web(arguments: Sequence[str]) -> int:
 
 def _django(command: str, arguments: Sequence[str]) -> int:
     _load_settings()
-    from django.core.management import execute_from_command_line
+    import django
+    from django.core.management import execute_from_command_line, get_commands
 
-    execute_from_command_line(
-        ["llm-manager", ALIASES.get(command, command), *arguments]
-    )
+    django.setup()
+    name = ALIASES.get(command, command)
+    if name not in get_commands():
+        say(unknown_command(command, get_commands()))
+        return 1
+    execute_from_command_line(["llm-manager", name, *arguments])
     return 0
 
 

@@ -10,6 +10,7 @@ from django.db.models import Count, Q
 from accounts.models import ApiKey
 from inference.status import overview
 from registry.models import FileState, Model, ScanRun
+from registry.services import configured_roots
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -22,6 +23,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the dashboard's numbers to a template context and return it."""
     user = cast("User", request.user)
     context["title"] = "Dashboard"
+    context["base_url"] = request.build_absolute_uri("/v1")
 
     def may_view(name: str) -> bool:
         app, model = name.split(".")
@@ -43,6 +45,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may_view("accounts.apikey"):
         context["num_keys"] = ApiKey.objects.usable().count()
         context["may_add_key"] = user.has_perm("accounts.add_apikey")
+        context["has_keys"] = context["num_keys"] > 0
+    if "models" in context:
+        context["has_models"] = context["models"]["found"] > 0
+        if not (context["has_models"] and context.get("has_keys", True)):
+            context["models_folders"] = configured_roots()
     log = LogEntry.objects.select_related("user", "content_type")
     if not user.is_superuser:
         log = log.filter(user_id=user.pk)

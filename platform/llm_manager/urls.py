@@ -4,9 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 
 from llm_manager.web.detailed_health import DetailedHealthView
-from llm_manager.web.docs import DocsView, OpenApiView, RootView
+from llm_manager.web.docs import DocsView, OpenApiView
 from llm_manager.web.health import HealthView
 from llm_manager.web.metrics import MetricsView
+from llm_manager.web.pages.start import StartView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
@@ -15,7 +16,7 @@ urlpatterns = [
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("openapi.json", OpenApiView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
-    path("", RootView.as_view(), name="root"),
+    path("", StartView.as_view(), name="root"),
     path("", include("inference.api.urls")),
 ]
 

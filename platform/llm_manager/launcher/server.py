@@ -150,14 +150,16 @@ class Launcher:
 
     def _quickstart_lines(self, api_url: str) -> list[str]:
         from llm_manager.launcher.quickstart import credentials_ensure, credentials_file
+        from llm_manager.launcher.sample_model import name_sample
 
         project.models_scan()
+        sample = name_sample()
         credentials = credentials_ensure(
             data_dir=self._config.data_dir, base_url=api_url
         )
         return banner.quickstart_lines(
             credentials,
-            model=project.chat_model_name(),
+            model=sample or project.chat_model_name(),
             models_dir=self._config.models_dir,
             file=credentials_file(self._config.data_dir),
         )

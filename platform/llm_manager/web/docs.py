@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from csp.constants import HEADER, SELF
 from csp.utils import build_policy
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
@@ -104,12 +104,3 @@ class DocsView(OpenView):
             },
         )
         return HttpResponse(page, headers=page_headers())
-
-
-class RootView(OpenView):
-    """GET /."""
-
-    @hidden
-    async def get(self, request: Request, prepared: None) -> HttpResponse:
-        """Redirect to the documentation."""
-        return HttpResponseRedirect(reverse("docs"))

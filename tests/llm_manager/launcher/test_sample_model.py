@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from llm_manager.launcher import sample_model
 from llm_manager.launcher.errors import StartupError
+from llm_manager.web.docs import openapi_document
+from registry.models import Alias, Model
+from tests.checkout import ROOT
+from tests.factories import make_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,3 +78,51 @@ def test_disk_that_fills_up_leaves_no_half_model(
     with pytest.raises(OSError, match="No space left"):
         sample_model.put_sample(tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.django_db
+def test_the_registered_sample_has_the_name_of_the_examples() -> None:
+    model = make_model("Sample", file_name="Sample.gguf")
+    assert sample_model.name_sample() == sample_model.SAMPLE_ALIAS
+    assert sample_model.name_sample() == sample_model.SAMPLE_ALIAS
+    assert Model.objects.resolve(sample_model.SAMPLE_ALIAS) == model
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.django_db
+def test_a_name_that_another_model_has_stays_there() -> None:
+    make_model("Sample", file_name="Sample.gguf")
+    other = make_model("other")
+    Alias.objects.create(name=sample_model.SAMPLE_ALIAS, model=other)
+    assert sample_model.name_sample() is None
+    assert Model.objects.resolve(sample_model.SAMPLE_ALIAS) == other
+    Alias.objects.all().delete()
+    own = make_model(sample_model.SAMPLE_ALIAS)
+    assert sample_model.name_sample() is None
+    assert Model.objects.resolve(sample_model.SAMPLE_ALIAS) == own
+
+
+@pytest.mark.usefixtures("sample")
+@pytest.mark.django_db
+def test_without_the_sample_no_name_is_given() -> None:
+    make_model("mine")
+    assert sample_model.name_sample() is None
+    assert not Alias.objects.exists()
+
+
+def test_every_printed_example_names_the_sample() -> None:
+    asked = {
+        name
+        for page in ("README.md", "docs/api.md")
+        for name in re.findall(
+            r"\"?model\"?[:=] ?\"([^\"]+)\"", (ROOT / page).read_text(encoding="utf-8")
+        )
+        if "smol" in name.lower()
+    }
+    document = json.loads(openapi_document())
+    chat = document["paths"]["/v1/chat/completions"]["post"]["requestBody"]
+    example = chat["content"]["application/json"]["examples"]["Short"]["value"]
+    asked.add(example["model"])
+    # The other one is an adapter's name, as a pattern.
+    assert asked == {sample_model.SAMPLE_ALIAS, f"{sample_model.SAMPLE_ALIAS}:pirate"}
