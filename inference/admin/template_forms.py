@@ -89,7 +89,7 @@ class ConversationField(forms.CharField):
             given = Conversation.parse(body)
             return {
                 "messages": conversation(given.messages),
-                "tools": functions_of(given.tools),
+                "tools": functions_of([tool.function for tool in given.tools]),
             }
         except BadRequest as error:
             raise ValidationError(error.message) from None

@@ -98,7 +98,7 @@ def generation_requests(
     *,
     model: Model,
     sampling: dict[str, Any],
-    max_tokens: int,
+    max_tokens: int | None,
     add_special_tokens: bool,
     suffix: str = "",
     echo: bool = False,

@@ -16,6 +16,7 @@ REASONS = {
     "reasoning_effort": "the model is not known to think, or its template has no "
     "variable for how much",
     "reasoning.effort": "the same, in OpenRouter's words",
+    "reasoning.enabled": "the same",
 }
 
 #: Clients read at most 8 KiB of headers; this leaves room for the others.

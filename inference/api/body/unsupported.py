@@ -22,8 +22,6 @@ UNSUPPORTED_VALUES = {
     ("type", "refusal"): "Only an assistant's message has refusals.",
     # Tools.
     ("type", "custom"): "Only functions are.",
-    # A role that OpenAI has deprecated.
-    ("role", "function"): "Use 'tool', with the 'tool_call_id' of the call.",
 }
 
 

@@ -22,12 +22,14 @@ def continues(
 ) -> bool:
     """Return whether the last message is to be continued. Raises BadRequest.
 
-    ``must_match`` says that a grammar holds for the answer.
+    ``must_match`` says that a grammar holds for the answer: then it is an answer of its
+    own, unless the request says otherwise.
     """
     answers = body.add_generation_prompt
     is_continued = body.continue_final_message
     if is_continued is None:
-        is_continued = can_continue(messages) and not answers
+        is_answered = must_match if answers is None else answers
+        is_continued = can_continue(messages) and not is_answered
     if is_continued and not can_continue(messages):
         raise BadRequest(
             f"'{_CONTINUE}' needs a last message of the assistant's, after others.",

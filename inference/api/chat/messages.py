@@ -9,10 +9,12 @@ from pydantic import Field, Tag
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
+from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
-from inference.api.parameters.value_types import MaxItems, Text, by_json_type
+from inference.api.parameters.value_types import Between, MaxItems, Text, by_json_type
 
 _MAX_PARTS = 1024
+MAX_CALLS = 128
 
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -22,6 +24,8 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: Text
+    # Anthropic's hint, which agents send to every server: prefixes are always cached.
+    cache_control: Annotated[Any, Unsupported(({"type": "ephemeral"},))] = None
 
 
 class RefusalPart(Body):
@@ -51,19 +55,33 @@ AssistantContent = Annotated[
 ]
 
 
+#: What a tool returned: it may be nothing at all.
+ToolContent = Annotated[
+    Annotated[Text, Tag("string")]
+    | Annotated[list[TextPart], Field(max_length=_MAX_PARTS), Tag("array")],
+    _BY_JSON_TYPE,
+]
+
+
 class CalledFunction(Body):
-    """The function of a tool call, and its arguments in JSON."""
+    """The function of a call, and its arguments: JSON, or an object."""
 
     name: SchemaName
-    arguments: Text
+    arguments: Annotated[
+        Annotated[Text, Tag("string")]
+        | Annotated[dict[str, Any], AnyJson(), Tag("object")],
+        by_json_type("a string or an object"),
+    ] = ""
 
 
 class ToolCallParam(Body):
     """A tool call in an earlier answer."""
 
     id: _Name
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: CalledFunction
+    # Clients that put an answer together from its chunks send their numbers back.
+    index: Annotated[int, Between(0, MAX_CALLS - 1)] | None = None
 
 
 class SystemMessage(Body):
@@ -91,20 +109,21 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
-    """An earlier answer, as it was received: content, a refusal, or tool calls."""
+    """An earlier answer, as it was received: content, a refusal, calls, or nothing."""
 
     role: Literal["assistant"]
     content: AssistantContent | None = None
     name: _Name | None = None
-    tool_calls: (
-        Annotated[list[ToolCallParam], Field(min_length=1, max_length=128)] | None
-    ) = None
+    tool_calls: Annotated[list[ToolCallParam], Field(max_length=MAX_CALLS)] = []
+    function_call: CalledFunction | None = None
+    """OpenAI's former member for one call; a message of role function answers it."""
     refusal: Text | None = None
     reasoning_content: Text | None = None
+    reasoning: Text | None = None
+    """vLLM's and OpenRouter's name for reasoning_content."""
 
     annotations: Annotated[Any, Unsupported(([],))] = None
     audio: Annotated[Any, Unsupported()] = None
-    function_call: Annotated[Any, Unsupported(hint=" Use 'tool_calls'.")] = None
     # A member that LiteLLM adds to answers, and that its users send back.
     provider_specific_fields: Annotated[Any, Unsupported(({}, {"refusal": None}))] = (
         None
@@ -115,13 +134,26 @@ class ToolMessage(Body):
     """The result of a tool call."""
 
     role: Literal["tool"]
-    content: Content
+    content: ToolContent = ""
     name: _Name | None = None
     tool_call_id: _Name
 
 
+class FunctionMessage(Body):
+    """The result of a function_call: OpenAI's former role."""
+
+    role: Literal["function"]
+    content: ToolContent = ""
+    name: _Name
+
+
 ChatMessage = (
-    SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage
+    SystemMessage
+    | DeveloperMessage
+    | UserMessage
+    | AssistantMessage
+    | ToolMessage
+    | FunctionMessage
 )
 
 

@@ -8,11 +8,12 @@ from inference.api.streaming.answer_assembler import ParserSettings
 
 if TYPE_CHECKING:
     from inference.api.chat.tool_use import ToolUse
+    from inference.api.streaming.answer_assembler import ReasoningPlace
     from inference.prompts.chat import Prompt
 
 
 def parser_settings(
-    prompt: Prompt, use: ToolUse, *, shows_reasoning: bool
+    prompt: Prompt, use: ToolUse, *, reasoning: ReasoningPlace
 ) -> ParserSettings | None:
     """Return how to parse the answers; None if their whole text is content."""
     is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
@@ -24,5 +25,5 @@ def parser_settings(
         starts_in_reasoning=prompt.starts_in_reasoning,
         max_calls=use.max_calls if prompt.takes_several_calls else 1,
         names_first=use.is_strict,
-        shows_reasoning=shows_reasoning,
+        reasoning=reasoning,
     )

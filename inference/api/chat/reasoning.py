@@ -10,8 +10,7 @@ from inference.api.body.request_body import Body
 from inference.api.body.validation_errors import bad_request
 from inference.api.chat.template_parameters import Effort, TemplateParameters
 from inference.api.errors import BadRequest
-from inference.api.parameters.sampling import MAX_TOKENS
-from inference.api.parameters.value_types import Between
+from inference.api.parameters.value_types import MAX_TOKENS, Between
 from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.errors import RequestRejected
 from inference.prompts.reasoning_effort import BUDGET
@@ -19,6 +18,7 @@ from inference.prompts.reasoning_effort import BUDGET
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.api.streaming.answer_assembler import ReasoningPlace
     from inference.prompts.chat import Prompt
 
 #: -1 means no limit, as in llama-server.
@@ -32,12 +32,19 @@ _BUDGETS = (
     "reasoning_budget_tokens",
 )
 
+#: What OpenRouter's ``enabled`` means where no effort is given.
+_ENABLED = "medium"
+
 
 class Reasoning(Body):
-    """OpenRouter's object: an effort, a thinking budget, or both."""
+    """OpenRouter's object: how much the model reasons, and who sees it."""
 
     effort: Effort | None = None
     max_tokens: _Budget | None = None
+    enabled: bool | None = None
+    """false is an effort of none; true is an effort of medium if none is given."""
+    exclude: bool = False
+    """Return no reasoning; the model reasons all the same."""
 
 
 class ReasoningParameters(TemplateParameters):
@@ -47,7 +54,11 @@ class ReasoningParameters(TemplateParameters):
     """``auto`` and ``deepseek`` return the reasoning as reasoning_content; ``none``
     leaves it in content, between its tags. Not in OpenAI's API."""
     reasoning: Reasoning | None = None
-    """OpenRouter's object: effort, thinking budget, or both. Not in OpenAI's API."""
+    """OpenRouter's object: effort and max_tokens, a thinking budget; enabled; exclude,
+    to get no reasoning. Not in OpenAI's API."""
+    include_reasoning: bool = True
+    """false returns no reasoning; the model reasons all the same. Not in OpenAI's
+    API."""
     thinking_budget: _Budget | None = None
     """The maximum number of reasoning tokens; then the model must answer. 0 disables
     reasoning, -1 is no limit. Not in OpenAI's API."""
@@ -64,20 +75,39 @@ def effort_of(body: ReasoningParameters) -> str | None:
 
     Raises BadRequest if two members differ.
     """
-    inner = None if body.reasoning is None else body.reasoning.effort
-    effort: str | None = _agreed(
-        {"reasoning_effort": body.reasoning_effort, "reasoning.effort": inner}
-    )
+    effort: str | None = _agreed(_efforts(body))
     return effort
 
 
 def effort_paths(body: ReasoningParameters) -> list[str]:
     """Return the members that request a reasoning effort."""
-    given = {
-        "reasoning_effort": body.reasoning_effort,
-        "reasoning.effort": body.reasoning and body.reasoning.effort,
-    }
-    return [path for path, effort in given.items() if effort]
+    return [path for path, effort in _efforts(body).items() if effort]
+
+
+def _efforts(body: ReasoningParameters) -> dict[str, str | None]:
+    given: dict[str, str | None] = {"reasoning_effort": body.reasoning_effort}
+    if body.reasoning is not None:
+        given["reasoning.effort"] = body.reasoning.effort
+        if body.reasoning.enabled is False:
+            given["reasoning.enabled"] = "none"
+        elif body.reasoning.enabled and set(given.values()) <= {None, "none"}:
+            given["reasoning.enabled"] = _ENABLED
+    return given
+
+
+def shown_reasoning(body: ReasoningParameters) -> ReasoningPlace:
+    """Return where the reasoning of an answer is. Raises BadRequest."""
+    is_excluded = body.reasoning is not None and body.reasoning.exclude
+    if body.include_reasoning and not is_excluded:
+        return "content" if body.reasoning_format == "none" else "member"
+    if body.reasoning_format == "none":
+        path = "reasoning.exclude" if is_excluded else "include_reasoning"
+        raise BadRequest(
+            f"'reasoning_format' none leaves the reasoning in content, and '{path}' "
+            "leaves it out; send one of them.",
+            param=path,
+        )
+    return "nowhere"
 
 
 def budget_of(body: ReasoningParameters) -> int | None:

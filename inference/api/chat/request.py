@@ -9,13 +9,16 @@ from pydantic import model_validator
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
 from inference.api.chat.conversation import text_of
+from inference.api.chat.functions import FormerTools
 from inference.api.chat.messages import Content, Messages
 from inference.api.chat.reasoning import ReasoningParameters
 from inference.api.chat.tools import ToolChoice
 from inference.api.errors import BadRequest
 from inference.api.parameters.completion import MAX_LOGPROBS, CompletionParameters
-from inference.api.parameters.sampling import MAX_TOKENS
-from inference.api.parameters.value_types import Between
+from inference.api.parameters.json_object import AnyJson
+from inference.api.parameters.value_types import Between, TokenLimit
+
+_MAX_METADATA_BYTES = 16 * 1024
 
 
 class Prediction(Body):
@@ -29,11 +32,6 @@ class UnsupportedChatParameters(Body):
     """OpenAI's members that are not supported."""
 
     audio: Annotated[Any, Unsupported()] = None
-    function_call: Annotated[
-        Any, Unsupported(("none", "auto"), hint=" Use 'tool_choice'.")
-    ] = None
-    functions: Annotated[Any, Unsupported(([],), hint=" Use 'tools'.")] = None
-    metadata: Annotated[Any, Unsupported(({},))] = None
     modalities: Annotated[Any, Unsupported((["text"],))] = None
     moderation: Annotated[Any, Unsupported()] = None
     prompt_cache_key: Annotated[Any, Unsupported(any_text=True)] = None
@@ -47,17 +45,19 @@ class UnsupportedChatParameters(Body):
 
 
 class ChatCompletionRequest(
-    UnsupportedChatParameters, CompletionParameters, ReasoningParameters
+    UnsupportedChatParameters, FormerTools, CompletionParameters, ReasoningParameters
 ):
     """A conversation, and how to answer it."""
 
     messages: Messages
     """The conversation. The configuration limits its size."""
-    max_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
-    """The maximum number of tokens of the answer. Default: the model's own, else the
-    configuration's."""
-    max_completion_tokens: Annotated[int, Between(1, MAX_TOKENS)] | None = None
+    max_tokens: TokenLimit | None = None
+    """The maximum number of tokens of the answer; -1 is no limit but the context.
+    Default: the model's own, else the configuration's."""
+    max_completion_tokens: TokenLimit | None = None
     """The same as max_tokens."""
+    metadata: Annotated[dict[str, Any], AnyJson(_MAX_METADATA_BYTES)] = {}
+    """Labels of the request. Accepted and ignored."""
     # vLLM's names.
     continue_final_message: bool | None = None
     """Continue the last message instead of answering it. Default: true if it is the
@@ -89,7 +89,7 @@ class ChatCompletionRequest(
 
     @property
     def token_limit(self) -> int | None:
-        """The maximum number of tokens of the answer, if requested."""
+        """The maximum number of tokens of the answer, if requested; -1 is none."""
         return self.max_tokens or self.max_completion_tokens
 
     @model_validator(mode="after")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.api.chat.functions import choice_of
 from inference.api.chat.tools import (
+    FUNCTION_PATH,
+    TOOL_PATH,
     NamedTool,
     ToolChoice,
     check_enforceable,
@@ -17,6 +20,13 @@ if TYPE_CHECKING:
     from inference.api.chat.request import ChatCompletionRequest
     from inference.engine.structured_output.grammar import Grammar
     from inference.prompts.messages import Tool
+
+
+#: The members that list and choose functions: OpenAI's, and its former ones.
+_MEMBERS = {
+    False: ("tools", "tool_choice"),
+    True: ("functions", "function_call"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +53,27 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
 
     ``grammar`` applies to answers without calls.
     """
-    tools = functions_of(body.tools)
-    mode, names = _choice(body.tool_choice)
+    former = body.uses_former_tools
+    path, choice = TOOL_PATH, body.tool_choice
+    definitions = [tool.function for tool in body.tools]
+    if former:
+        path, choice = FUNCTION_PATH, choice_of(body)
+        definitions = body.functions
+    tools = functions_of(definitions, path)
+    mode, names = _choice(choice)
     must_call = mode == "required"
+    member, choice_member = _MEMBERS[former]
     if not tools and (must_call or names):
         raise BadRequest(
-            "'tool_choice' is only allowed with 'tools'.", param="tool_choice"
+            f"'{choice_member}' is only allowed with '{member}'.", param=choice_member
         )
     known = {tool.name for tool in tools}
     for name in names or ():
         if name not in known:
             raise BadRequest(
-                f"Invalid value for 'tool_choice': there is no tool '{name}' in "
-                "'tools'.",
-                param="tool_choice",
+                f"Invalid value for '{choice_member}': there is no tool '{name}' in "
+                f"'{member}'.",
+                param=choice_member,
             )
     if not tools or mode == "none":
         return ToolUse()
@@ -68,15 +85,15 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
     if must_call or grammar is not None:
         for index, tool in enumerate(tools):
             if tool in named:
-                check_enforceable(tool, index)
-    is_one = isinstance(body.tool_choice, NamedTool)
+                check_enforceable(tool, path.format(index))
+    is_one = isinstance(choice, NamedTool)
     return ToolUse(
         # To choose one function the model still sees all; it never sees tools that are
         # not allowed.
         tools=tools if is_one else named,
         may_call=named,
         must_call=must_call,
-        max_calls=1 if is_one or not body.parallel_tool_calls else None,
+        max_calls=1 if is_one or former or not body.parallel_tool_calls else None,
     )
 
 

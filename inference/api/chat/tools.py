@@ -22,7 +22,7 @@ from inference.prompts.messages import Tool
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_TOOLS = 128
+MAX_TOOLS = 128
 
 
 def _schema_of_object(schema: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class AllowedTools(Body):
     """Some of ``tools``, and whether one of them must be called."""
 
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=_MAX_TOOLS)]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=MAX_TOOLS)]
 
 
 class AllowedToolsChoice(Body):
@@ -80,7 +80,7 @@ class AllowedToolsChoice(Body):
     allowed_tools: AllowedTools
 
 
-Tools = Annotated[list[FunctionTool], Field(max_length=_MAX_TOOLS)]
+Tools = Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS)]
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("string")]
     | Annotated[
@@ -91,38 +91,47 @@ ToolChoice = Annotated[
 ]
 
 
-def functions_of(tools: Sequence[FunctionTool]) -> tuple[Tool, ...]:
+#: The path of a function, with its place.
+TOOL_PATH = "tools[{}].function"
+#: OpenAI's former member.
+FUNCTION_PATH = "functions[{}]"
+
+
+def functions_of(
+    definitions: Sequence[FunctionDefinition], path: str = TOOL_PATH
+) -> tuple[Tool, ...]:
     """Return the functions. Raises BadRequest if two have the same name.
 
-    The schemas of strict ones can be enforced.
+    The schemas of strict ones can be enforced. ``path`` is the path of a definition,
+    with its place to fill in.
     """
-    if not tools:
+    if not definitions:
         return ()
-    functions = tuple(Tool(**dict(tool.function)) for tool in tools)
+    functions = tuple(Tool(**dict(definition)) for definition in definitions)
     for index, function in enumerate(functions):
         if function.strict:
-            check_enforceable(function, index)
+            check_enforceable(function, path.format(index))
+    member = path.partition("[")[0]
     sizes = {
-        f"tools[{index}]": len(json.dumps(function.function()))
+        f"{member}[{index}]": len(json.dumps(function.function()))
         for index, function in enumerate(functions)
     }
-    check_sizes(sizes, "tools")
+    check_sizes(sizes, member)
     counts = Counter(function.name for function in functions)
     for index, function in enumerate(functions):
         if counts[function.name] > 1:
-            path = f"tools[{index}].function.name"
+            name_path = f"{path.format(index)}.name"
             raise BadRequest(
-                f"Invalid value for '{path}': there are several tools named "
+                f"Invalid value for '{name_path}': there are several tools named "
                 f"'{function.name}'.",
-                param=path,
+                param=name_path,
             )
     return functions
 
 
-def check_enforceable(function: Tool, index: int) -> None:
+def check_enforceable(function: Tool, path: str) -> None:
     """Refuse a function whose schema cannot be enforced.
 
-    ``index`` is its place in ``tools``. Raises BadRequest.
+    ``path`` is the path of its definition. Raises BadRequest.
     """
-    path = f"tools[{index}].function.parameters"
-    checked_grammar(grammars.json_schema, function.parameters, path)
+    checked_grammar(grammars.json_schema, function.parameters, f"{path}.parameters")

@@ -13,6 +13,7 @@ from inference.api.chat.reasoning import (
     budget_of,
     effort_of,
     effort_paths,
+    shown_reasoning,
     thinking_budget,
 )
 from inference.api.chat.request import ChatCompletionRequest
@@ -37,6 +38,9 @@ from inference.prompts.reasoning_effort import BUDGET
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
+
+#: A continuation that adds nothing would be an empty answer.
+_AT_LEAST_ONE = {"min_tokens": 1}
 
 
 class ChatCompletionsView(GenerationView):
@@ -73,19 +77,19 @@ class ChatCompletionsView(GenerationView):
         if prompt.leaves_effort_out:
             self.left_out.add(*effort_paths(body))
         check_length([prompt.text], model, "messages")
-        shows_reasoning = body.reasoning_format == "none"
-        parsing = parser_settings(prompt, use, shows_reasoning=shows_reasoning)
+        parsing = parser_settings(prompt, use, reasoning=shown_reasoning(body))
         grammar = answer_grammar(prompt, use, grammar)
         if grammar is None:
             grammar = strict_grammar(prompt, use)
         control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
         sampling = {
             **body.sampling(),
+            **(_AT_LEAST_ONE if is_continued and not body.min_tokens else {}),
             "grammar": grammar,
             "thinking": thinking_budget(prompt, budget),
             "control_tokens": control_tokens,
         }
-        max_tokens = (
+        limit = (
             body.token_limit
             or model.max_tokens
             or settings.CONFIG.generation.max_tokens
@@ -97,7 +101,7 @@ class ChatCompletionsView(GenerationView):
                 body,
                 model=model,
                 sampling=sampling,
-                max_tokens=max_tokens,
+                max_tokens=None if limit == -1 else limit,
                 # The tokenizer adds BOS if the template has not written it.
                 add_special_tokens=not prompt.has_bos,
             ),
@@ -107,6 +111,7 @@ class ChatCompletionsView(GenerationView):
                 include_usage=body.include_usage,
                 with_logprobs=body.logprobs,
                 parser_settings=parsing,
+                is_former=body.uses_former_tools,
             ),
             body=body,
         )

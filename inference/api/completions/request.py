@@ -15,8 +15,7 @@ from inference.api.parameters.completion import (
     MAX_LOGPROBS,
     CompletionParameters,
 )
-from inference.api.parameters.sampling import MAX_TOKENS
-from inference.api.parameters.value_types import Between, Text
+from inference.api.parameters.value_types import MAX_TOKENS, Between, Text
 
 _MAX_SEQUENCES = 128
 #: OpenAI's own default for text completions.
@@ -31,8 +30,9 @@ class CompletionRequest(CompletionParameters):
     suffix: Text = ""
     """Text after the answer: the answer fills in the middle. For models with the
     capability infill. Not with echo."""
-    max_tokens: Annotated[int, Between(0, MAX_TOKENS)] = _DEFAULT_MAX_TOKENS
-    """The maximum number of tokens of the answer; 0 only with echo."""
+    max_tokens: Annotated[int, Between(-1, MAX_TOKENS)] = _DEFAULT_MAX_TOKENS
+    """The maximum number of tokens of the answer; 0 only with echo, -1 is no limit but
+    the context."""
     logprobs: Annotated[int, Between(0, MAX_LOGPROBS)] | None = None
     """Return the logprob of each token, from the model's logits before any sampler, and
     this many of the most likely tokens."""

@@ -47,7 +47,7 @@ class CompletionsView(GenerationView):
                 body,
                 model=model,
                 sampling=sampling,
-                max_tokens=body.max_tokens,
+                max_tokens=None if body.max_tokens == -1 else body.max_tokens,
                 add_special_tokens=True,
                 suffix=body.suffix,
                 echo=body.echo,

@@ -48,7 +48,7 @@ def sampling_params(
     given: dict[str, Any],
     *,
     model: Model,
-    max_tokens: int,
+    max_tokens: int | None,
     choice: int,
     logprobs: int | None = None,
     prompt_logprobs: int | None = None,

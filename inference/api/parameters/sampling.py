@@ -9,9 +9,8 @@ from pydantic import Field, Tag
 from inference.api.body.request_body import Body
 from inference.api.parameters.logit_bias import LogitBias
 from inference.api.parameters.sampler_order import SamplerOrder, SequenceBreakers
-from inference.api.parameters.value_types import Between, by_json_type
+from inference.api.parameters.value_types import MAX_TOKENS, Between, by_json_type
 
-MAX_TOKENS = 2**31 - 1
 _MAX_STOPS = 16
 
 _StopText = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -33,8 +32,9 @@ class SamplingParameters(Body):
     temperature: Annotated[float, Between(0, 2)] | None = None
     """0 always takes the most likely token. Default: the model's own, else the
     configuration's."""
-    top_p: Annotated[float, Between(0, 1, above=True)] | None = None
-    """Keeps the most likely tokens with this total probability. Default: the model's
+    top_p: _Probability | None = None
+    """Keeps the most likely tokens with this total probability, at least one: 0 always
+    takes the most likely. Default: the model's
     own, else the configuration's."""
     presence_penalty: Annotated[float, Between(-2, 2)] | None = None
     """Subtracted from the logits of tokens that the answer already has."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Discriminator, Field
+from pydantic import AfterValidator, Discriminator, Field, WithJsonSchema
 from pydantic_core import core_schema
 
-from inference.api.body.validation_errors import too_many
+from inference.api.body.validation_errors import broken_rule, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,8 @@ _JSON_TYPES: dict[type, str] = {
     list: "array",
     dict: "object",
 }
+
+MAX_TOKENS = 2**31 - 1
 
 #: A string of Unicode characters. JSON can contain half a surrogate pair, which no
 #: tokenizer accepts; pydantic refuses it when it checks the length.
@@ -62,6 +64,26 @@ class Between:
                 "expected": "an integer" if schema["type"] == "int" else "a number",
             },
         )
+
+
+def _not_zero(value: int) -> int:
+    if value == 0:
+        raise broken_rule("it must be at least 1, or -1 for no limit")
+    return value
+
+
+#: The maximum number of tokens of an answer; -1 is no limit, as in llama-server.
+TokenLimit = Annotated[
+    int,
+    Between(-1, MAX_TOKENS),
+    AfterValidator(_not_zero),
+    WithJsonSchema(
+        {
+            "type": "integer",
+            "anyOf": [{"const": -1}, {"minimum": 1, "maximum": MAX_TOKENS}],
+        }
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

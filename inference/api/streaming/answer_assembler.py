@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from inference.api.streaming.response_objects import REASONS
 from inference.output_parsers import (
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from inference.output_parsers import Delta, OutputParser
 
 
+#: Where the reasoning of an answer is: in reasoning_content, in content between its
+#: marks, or nowhere.
+ReasoningPlace = Literal["member", "content", "nowhere"]
+
+
 @dataclass(frozen=True, slots=True)
 class ParserSettings:
     """How to parse the answers of a request.
 
     ``tools`` are the schemas of the functions that may be called, by name;
     ``max_calls`` None is any number. ``names_first``: only JSON that begins with a name
-    is a call. ``shows_reasoning`` leaves reasoning in the content.
+    is a call. ``reasoning`` is where an answer has it.
     """
 
     output_parser: OutputParser
@@ -36,7 +41,7 @@ class ParserSettings:
     starts_in_reasoning: bool = False
     max_calls: int | None = None
     names_first: bool = False
-    shows_reasoning: bool = False
+    reasoning: ReasoningPlace = "member"
 
 
 class AnswerAssembler:
@@ -54,8 +59,11 @@ class AnswerAssembler:
             names_first=settings.names_first,
         )
         self._marks = (
-            settings.output_parser.reasoning if settings.shows_reasoning else None
+            settings.output_parser.reasoning
+            if settings.reasoning == "content"
+            else None
         )
+        self._hides_reasoning = settings.reasoning == "nowhere"
         self._is_shown = False
         self._was_reasoning = settings.starts_in_reasoning
         self._has_calls = False
@@ -86,8 +94,10 @@ class AnswerAssembler:
         return deltas
 
     def _shown(self, deltas: list[Delta]) -> list[Delta]:
-        """Return the deltas, with reasoning as content if the settings say so."""
+        """Return the deltas, with reasoning where the settings say."""
         self._has_calls |= any(isinstance(delta, ToolCallBegin) for delta in deltas)
+        if self._hides_reasoning:
+            return [each for each in deltas if not isinstance(each, ReasoningDelta)]
         if self._marks is None:
             return deltas
         shown: list[Delta] = []

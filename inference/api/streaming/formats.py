@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from inference.api import sse
-from inference.api.streaming import payloads
+from inference.api.streaming import former_calls, payloads
 from inference.api.streaming.echo import Echo
 from inference.api.streaming.logprobs import (
     chat_logprobs,
@@ -121,14 +121,35 @@ class Format(ABC, Generic[_Whole, _Chunk]):
 
 
 class ChatFormat(Format[ChatCompletion, ChatChunk]):
-    """Chat completions."""
+    """Chat completions; ``is_former``: a call is a ``function_call`` of the message."""
 
     prompt_param = "messages"
+
+    def __init__(
+        self,
+        header: AnswerHeader,
+        *,
+        include_usage: bool,
+        with_logprobs: bool = False,
+        parser_settings: ParserSettings | None = None,
+        is_former: bool = False,
+    ) -> None:
+        super().__init__(
+            header,
+            include_usage=include_usage,
+            with_logprobs=with_logprobs,
+            parser_settings=parser_settings,
+        )
+        self._is_former = is_former
 
     def whole(
         self, answers: Sequence[Answer], usage: CompletionUsage
     ) -> ChatCompletion:
-        return payloads.chat_completion(self._header, answers, usage)
+        completion = payloads.chat_completion(self._header, answers, usage)
+        if self._is_former:
+            for choice in completion["choices"]:
+                former_calls.rewrite_choice(choice)
+        return completion
 
     def start(self, index: int) -> bytes:
         # A parsed answer may have no content at all.
@@ -136,6 +157,8 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         return self._event(index, {"role": "assistant", "content": content})
 
     def finish(self, index: int, reason: ChatFinishReason) -> bytes:
+        if self._is_former:
+            reason = former_calls.finish_reason(reason)
         return self._event(index, {}, reason)
 
     def parts(
@@ -144,6 +167,8 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         events = []
         scored = chat_logprobs(logprobs) if logprobs else None
         deltas: list[MessageDelta] = [payloads.delta_of(part) for part in parts]
+        if self._is_former:
+            deltas = [former_calls.delta(each) for each in deltas]
         # Tokens may have logprobs without text: it is held back, or they have none.
         for delta in deltas or ([{}] if scored else []):
             events.append(self._event(index, delta, logprobs=scored))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 TextFinishReason = Literal["stop", "length"]
-ChatFinishReason = Literal["stop", "length", "tool_calls"]
+ChatFinishReason = Literal["stop", "length", "tool_calls", "function_call"]
 #: The engine uses OpenAI's finish reasons.
 REASONS: dict[str, TextFinishReason] = {"stop": "stop", "length": "length"}
 
@@ -92,6 +92,7 @@ class ChatAnswer(TypedDict):
     refusal: None
     reasoning_content: NotRequired[str]
     tool_calls: NotRequired[list[ToolCall]]
+    function_call: NotRequired[FunctionCall]
 
 
 class ChatChoice(TypedDict):
@@ -138,6 +139,7 @@ class MessageDelta(TypedDict, total=False):
     content: str | None
     reasoning_content: str
     tool_calls: list[ToolCallDelta]
+    function_call: FunctionDelta
 
 
 class ChatChunkChoice(TypedDict):

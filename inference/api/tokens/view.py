@@ -148,7 +148,7 @@ def _prompt(
     prompt = chat.prompt_render(
         model,
         turns,
-        tools=functions_of(body.tools),
+        tools=functions_of([tool.function for tool in body.tools]),
         variables=body.chat_template_kwargs,
         effort=body.reasoning_effort,
         continues=chat.can_continue(turns),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.inference.api.tool_models import (
+    NOW,
     TEMPLATE,
     choice_of,
     make_tool_model,
@@ -49,6 +50,43 @@ async def test_an_assistants_last_message_is_gone_on_with(
         "<|im_start|>user\nCapital?<|im_end|>\n<|im_start|>assistant\nIt is "
     )
     assert choice["message"]["content"] == "Paris."
+
+
+async def test_what_the_model_adds_is_never_nothing(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await prompt_of(api, engine, messages=[ASK, BEGUN])
+    await prompt_of(api, engine, messages=[ASK])
+    await prompt_of(api, engine, messages=[ASK, BEGUN], min_tokens=7)
+
+    least = [request.params.min_tokens for request in engine.requests]
+    assert least == [1, 0, 7]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"response_format": {"type": "json_object"}},
+        {"guided_regex": "a+"},
+        {"tools": [NOW], "tool_choice": "required"},
+        {
+            "tools": [NOW],
+            "tool_choice": {"type": "function", "function": {"name": "now"}},
+        },
+        {"tools": [{**NOW, "function": {"name": "now", "strict": True}}]},
+        {"functions": [{"name": "now"}], "function_call": {"name": "now"}},
+    ],
+)
+@pytest.mark.parametrize("last", [BEGUN, REASONING])
+async def test_an_answer_that_must_match_something_is_one_of_its_own(
+    api: Api, engine: FakeEngineClient, body: dict[str, Any], last: dict[str, Any]
+) -> None:
+    prompt = await prompt_of(api, engine, messages=[ASK, last], **body)
+
+    answer = f"<|im_start|>assistant\n{last['content']}<|im_end|>\n"
+    assert prompt.endswith(answer + "<|im_start|>assistant\n")
+    assert engine.requests[-1].params.grammar is not None
+    assert engine.requests[-1].params.min_tokens == 0
 
 
 @pytest.mark.parametrize(
@@ -146,6 +184,7 @@ async def test_reasoning_that_the_request_begins_has_a_budget_too(
         (
             {
                 "messages": [ASK, BEGUN],
+                "continue_final_message": True,
                 "response_format": {"type": "json_object"},
             },
             "continue_final_message",

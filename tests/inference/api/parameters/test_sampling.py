@@ -114,6 +114,7 @@ def test_each_parameter_is_explained() -> None:
         ("adaptive_target", -1, 1),
         ("adaptive_decay", 0, 0.99),
         ("repeat_last_n", -1, 1_000_000),
+        ("top_p", 0, 1),
         ("presence_penalty", -2, 2),
         ("frequency_penalty", -2, 2),
     ],
@@ -126,9 +127,7 @@ def test_each_number_has_its_bounds(name: str, least: float, most: float) -> Non
         assert refused(**{name: value}) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["top_p", "typical_p", "repeat_penalty", "repetition_penalty"]
-)
+@pytest.mark.parametrize("name", ["typical_p", "repeat_penalty", "repetition_penalty"])
 def test_a_share_or_a_divisor_is_above_zero(name: str) -> None:
     assert refused(**{name: 0}) == name
     body: dict[str, Any] = {name: 0.001}

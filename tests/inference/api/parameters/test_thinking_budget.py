@@ -91,7 +91,19 @@ async def test_minus_one_is_no_limit(api: Api, engine: FakeEngineClient) -> None
         ({"thinking_budget": -2}, "thinking_budget"),
         ({"thinking_budget": "much"}, "thinking_budget"),
         ({"reasoning": {"max_tokens": 1.5}}, "reasoning.max_tokens"),
-        ({"reasoning": {"exclude": True}}, "reasoning.exclude"),
+        (
+            {"reasoning": {"exclude": True}, "reasoning_format": "none"},
+            "reasoning.exclude",
+        ),
+        ({"include_reasoning": False, "reasoning_format": "none"}, "include_reasoning"),
+        (
+            {"reasoning": {"enabled": False}, "reasoning_effort": "low"},
+            "reasoning.enabled",
+        ),
+        (
+            {"reasoning": {"enabled": True}, "reasoning_effort": "none"},
+            "reasoning.enabled",
+        ),
         (
             {"chat_template_kwargs": {"thinking_budget": "much"}},
             "chat_template_kwargs.thinking_budget",

@@ -1,0 +1,202 @@
+"""Earlier messages as clients send them back, and members that ask for little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.inference.api.tool_models import (
+    NOW,
+    TEMPLATE,
+    choice_of,
+    chunks_of,
+    make_tool_model,
+    script,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeEngineClient
+    from tests.inference.api.conftest import Api
+
+ASK = {"role": "user", "content": "Hi"}
+MAY_THINK = "{# <tool_call> <think> #}" + TEMPLATE
+THOUGHT = "<think>\nHm.\n</think>\n\nYes."
+
+
+def answer(**members: Any) -> dict[str, Any]:
+    return {"role": "assistant", **members}
+
+
+def called(**members: Any) -> list[dict[str, Any]]:
+    """Return messages with a call, which has these members, and its result."""
+    call = {"id": "c", "type": "function", "function": {"name": "now"}, **members}
+    return [
+        answer(content=None, tool_calls=[call]),
+        {"role": "tool", "tool_call_id": "c", "content": "noon"},
+    ]
+
+
+async def prompt_of(api: Api, engine: FakeEngineClient, *messages: Any) -> str:
+    """Return the prompt of messages between two of the user."""
+    await make_tool_model("hermes", template=MAY_THINK)
+    response = await api.chat(model="hermes", messages=[ASK, *messages, ASK])
+    assert response.status_code == 200, response.content
+    return str(engine.requests[-1].prompt)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (answer(), "[assistant  ]"),
+        (answer(content=None), "[assistant  ]"),
+        (answer(content=""), "[assistant  ]"),
+        (answer(content=None, tool_calls=[]), "[assistant  ]"),
+        (answer(content=None, reasoning_content="Hm."), "[assistant  Hm.]"),
+        (answer(content=None, reasoning="Hm."), "[assistant  Hm.]"),
+        (answer(content="Yes.", reasoning="Hm."), "[assistant  Yes.Hm.]"),
+        (
+            answer(content="Yes.", reasoning="Hm.", reasoning_content="Hm."),
+            "[assistant  Yes.Hm.]",
+        ),
+        (
+            answer(
+                content=[
+                    {
+                        "type": "text",
+                        "text": "Yes.",
+                        "cache_control": {"type": "ephemeral"},
+                    }
+                ]
+            ),
+            "[assistant  Yes.]",
+        ),
+    ],
+)
+async def test_an_answer_comes_back_as_clients_have_it(
+    api: Api, engine: FakeEngineClient, message: dict[str, Any], shown: str
+) -> None:
+    assert await prompt_of(api, engine, message) == f"[user  Hi]{shown}[user  Hi]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ({}, "{}"),
+        ({"arguments": None}, "{}"),
+        ({"arguments": ""}, "{}"),
+        ({"arguments": {"zone": "é"}}, '{"zone": "é"}'),
+        ({"arguments": '{"zone": "é"}'}, '{"zone": "é"}'),
+        ({"arguments": "not JSON"}, '"not JSON"'),
+    ],
+)
+async def test_arguments_come_back_in_any_form(
+    api: Api, engine: FakeEngineClient, arguments: dict[str, Any], shown: str
+) -> None:
+    messages = called(function={"name": "now", **arguments})
+
+    prompt = await prompt_of(api, engine, *messages)
+
+    assert f'c{{"name": "now", "arguments": {shown}}}' in prompt
+
+
+async def test_a_call_comes_back_with_its_number_in_a_stream(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    assert "noonc]" in await prompt_of(api, engine, *called(index=0))
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (None, ""),
+        ([], ""),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb"),
+    ],
+)
+async def test_a_tool_may_return_nothing_or_several_texts(
+    api: Api, engine: FakeEngineClient, content: Any, shown: str
+) -> None:
+    call, result = called()
+
+    prompt = await prompt_of(api, engine, call, {**result, "content": content})
+
+    assert f"[tool now {shown}c]" in prompt
+
+
+async def test_two_names_of_reasoning_that_differ_are_refused(api: Api) -> None:
+    message = answer(content="Yes.", reasoning="Hm.", reasoning_content="Oh.")
+
+    response = await api.chat(messages=[ASK, message, ASK])
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages[1].reasoning"
+
+
+# Members -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", [{"reasoning": {"exclude": True}}, {"include_reasoning": False}]
+)
+async def test_reasoning_that_is_excluded_is_nowhere_but_counted(
+    api: Api, engine: FakeEngineClient, body: dict[str, Any]
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    script(engine, THOUGHT, 4)
+    script(engine, THOUGHT, 4)
+
+    response = await api.chat(model="hermes", **body)
+    chunks = await chunks_of(api, model="hermes", **body)
+
+    message = response.json()["choices"][0]["message"]
+    details = response.json()["usage"]["completion_tokens_details"]
+    assert message == {"role": "assistant", "content": "Yes.", "refusal": None}
+    assert details["reasoning_tokens"] > 0
+    assert whole(chunks) == {"content": "Yes."}
+
+
+async def test_reasoning_is_enabled_and_disabled_in_openrouters_words(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("switch", template="{{ thinking }}{# <think> #}")
+
+    for enabled in (True, False):
+        await api.chat(model="switch", reasoning={"enabled": enabled})
+
+    assert [request.prompt for request in engine.requests] == ["True", "False"]
+
+
+async def test_enabling_what_a_model_has_not_is_left_out_and_said(api: Api) -> None:
+    off = await api.chat(reasoning={"enabled": False, "exclude": True})
+    on = await api.chat(reasoning={"enabled": True})
+
+    assert (off.status_code, on.status_code) == (200, 200)
+    assert "x-llm-manager-left-out" not in off
+    assert on["x-llm-manager-left-out"] == "reasoning.enabled"
+
+
+async def test_labels_are_taken(api: Api) -> None:
+    labels = {"sessionId": "a1", "tags": ["x"]}
+
+    assert (await api.chat(metadata=labels)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+async def test_minus_one_is_no_limit_but_the_context(
+    api: Api, engine: FakeEngineClient, name: str
+) -> None:
+    await api.chat(**{name: -1})
+    await api.complete(max_tokens=-1)
+
+    assert [request.params.max_tokens for request in engine.requests] == [None, None]
+
+
+async def test_a_last_answer_without_content_is_an_answer_of_its_own(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    choice = await choice_of(api, messages=[ASK, answer(content=None)], tools=[NOW])
+
+    assert str(engine.requests[-1].prompt).endswith("<|im_start|>assistant\n")
+    assert choice["finish_reason"] == "stop"
