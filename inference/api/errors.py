@@ -14,6 +14,7 @@ from rest_framework import exceptions as drf
 
 from inference import errors as inference
 from inference.api.responses import json_response
+from llm_manager.lib.quoting import quote as quote
 from llm_manager.lib.request_id import request_id
 from registry.errors import ModelNotFound, ModelNotServed
 
@@ -25,14 +26,8 @@ logger = logging.getLogger(__name__)
 INVALID = "invalid_request_error"
 #: The default of Retry-After, in seconds.
 RETRY_AFTER_S = 5
-#: How many characters of a client's text an error message repeats.
-_MAX_QUOTE = 100
-
-
-def quote(text: str) -> str:
-    """Return a client's text for an error message, shortened."""
-    short = text if len(text) <= _MAX_QUOTE else text[:_MAX_QUOTE] + "…"
-    return short.encode("utf-8", "replace").decode()
+#: The same where what is in the way is gone within a moment.
+BUSY_RETRY_AFTER_S = 1
 
 
 class BadRequest(Exception):
@@ -59,6 +54,29 @@ class BodyTooLarge(BadRequest):
             f"The request's body is larger than {limit_bytes:,} bytes.",
             code="request_too_large",
         )
+
+
+class RequestTooSlow(BadRequest):
+    """A request that its client has not sent within the time it has."""
+
+    status = 408
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"The request's body was not received within {timeout_s:.0f} s of its "
+            "beginning.",
+            code="request_too_slow",
+        )
+
+
+class ServerBusy(Exception):
+    """The server cannot take this request now; the same one may succeed soon."""
+
+    code = "server_busy"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class ErrorDetail(TypedDict):
@@ -126,6 +144,8 @@ _NO_RETRY = (("x-should-retry", "false"),)
 #: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
+    _Row(RequestTooSlow, 408, "timeout_error"),
+    _Row(ServerBusy, 503, "server_error", retry=BUSY_RETRY_AFTER_S),
     _Row(BadRequest, 400),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotServed, 400, code="model_not_served"),

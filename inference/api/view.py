@@ -1,24 +1,31 @@
 """An asynchronous REST framework view: a request that waits holds no thread.
 
-Everything that uses the database or Redis (authentication, permission, throttle,
-reading the body, finding the model) runs in one call to a thread; then the handler
-waits in the event loop until the answer is complete.
+Everything that uses the database or Redis runs in two calls to a thread, one before the
+body is read (authentication, permission, throttle) and one after it (the checks of the
+body, finding the model); then the handler waits in the event loop until the answer is
+complete.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse
-from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.exceptions import MethodNotAllowed, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
+from accounts.limits.throttling import request_ip
+from accounts.models import ApiKey
 from inference.api import left_out
-from inference.api.errors import BodyTooLarge
+from inference.api.body.content_encoding import ENCODINGS
+from inference.api.body.incoming_body import IncomingBody
+from inference.api.body.json_parser import check_type
+from inference.api.body.parsing_pool import MIN_BYTES, parsing_pool
+from inference.api.errors import BodyTooLarge, quote
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
@@ -60,11 +67,51 @@ class ApiView(APIView):
         May raise every exception in the table of ``inference.api.errors``.
         """
 
-    def enter(self, request: HttpRequest) -> Any:
-        """Check the caller's access, read the body, and prepare; runs in a thread."""
+    def admit(self) -> None:
+        """Check the caller's access by the headers alone; runs in a thread."""
         self.initial(self.request, *self.args, **self.kwargs)
-        _read_body(request)
-        return self.prepare(self.request)
+
+    async def read_body(self, request: HttpRequest) -> None:
+        """Read the body; parse it where it holds nobody up, if it is large or packed.
+
+        Raises what ``IncomingBody.read`` and ``ParsingPool.parse`` raise, and
+        UnsupportedMediaType.
+        """
+        incoming = IncomingBody.of(request)
+        encoding = _content_encoding(request)
+        client = client_of(self.request)
+        data = await incoming.read(client, _declared_length(request))
+        # REST framework treats a chunked body, without a Content-Length, as empty.
+        request.META["CONTENT_LENGTH"] = str(len(data))
+        if (encoding or len(data) >= MIN_BYTES) and self._is_json():
+            parsing = parsing_pool().parse(
+                data,
+                client=client,
+                limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+                encoding=encoding,
+            )
+            del data
+            incoming.value = await asyncio.wrap_future(parsing)
+            incoming.is_parsed = True
+        else:
+            incoming.data = data
+
+    async def _prepared(self, request: HttpRequest) -> Any:
+        """Return what ``prepare`` makes of the body, of which nothing is kept."""
+        await in_thread(self.admit)
+        try:
+            await self.read_body(request)
+            return await in_thread(self.prepare, self.request)
+        finally:
+            IncomingBody.of(request).release()
+
+    def _is_json(self) -> bool:
+        """Return whether the parser will take a body of this type."""
+        try:
+            check_type(self.request.content_type or "")
+        except UnsupportedMediaType:
+            return False
+        return True
 
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -80,7 +127,7 @@ class ApiView(APIView):
             handler = self.get_handler(request.method or "")
             prepared = None
             if self.needs_thread:
-                prepared = await in_thread(self.enter, request)
+                prepared = await self._prepared(request)
             response: HttpResponseBase = await handler(self.request, prepared)
         except Exception as error:
             response = self.handle_exception(error)
@@ -116,23 +163,41 @@ class OpenView(ApiView):
     needs_thread = False
 
 
+def client_of(request: Request) -> str:
+    """Return who answers for a request: its key, or its address."""
+    if isinstance(request.auth, ApiKey):
+        return f"key:{request.auth.prefix}"
+    return f"ip:{request_ip(request)}"
+
+
 def _check_envelope(request: HttpRequest) -> None:
-    """Refuse requests by their headers alone. Raises BodyTooLarge or DisallowedHost."""
+    """Refuse requests by their headers alone.
+
+    Raises BodyTooLarge, UnsupportedMediaType or DisallowedHost.
+    """
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal() and int(length) > limit:
+    if _declared_length(request) > limit:
         raise BodyTooLarge(limit)
+    _content_encoding(request)
     request.get_host()
 
 
-def _read_body(request: HttpRequest) -> None:
-    """Read a body up to the limit and set its length. Raises BodyTooLarge.
+def _declared_length(request: HttpRequest) -> int:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return int(length) if length.isdecimal() else 0
 
-    REST framework treats a chunked body, without a Content-Length, as empty.
-    """
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    try:
-        length = len(request.body)
-    except RequestDataTooBig:
-        raise BodyTooLarge(limit) from None
-    request.META["CONTENT_LENGTH"] = str(length)
+
+def _content_encoding(request: HttpRequest) -> str:
+    """Return how the body is packed; "" if it is not. Raises UnsupportedMediaType."""
+    given: str = request.META.get("HTTP_CONTENT_ENCODING", "")
+    encoding = given.strip().lower()
+    if encoding in ("", "identity"):
+        return ""
+    if encoding not in ENCODINGS:
+        known = ", ".join(sorted(ENCODINGS))
+        raise UnsupportedMediaType(
+            given,
+            f"The Content-Encoding '{quote(given)}' is not supported; these are: "
+            f"{known}.",
+        )
+    return encoding

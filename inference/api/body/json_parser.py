@@ -1,29 +1,27 @@
-"""A strict JSON parser: refuses what is ambiguous or would lose information."""
+"""REST framework's parser of JSON bodies."""
 
 from __future__ import annotations
 
-import json
-import math
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
 
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
-from inference.api.errors import BadRequest, quote
+from inference.api.body.parsing_pool import malformed
+from inference.api.body.strict_json import MalformedJSON, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The most digits of a number: more than any field can hold, and quick to parse.
-_MAX_DIGITS = 64
+    from inference.api.body.incoming_body import IncomingBody
+
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class StrictJSONParser(BaseParser):
-    """Reads a body of JSON in UTF-8.
+    """Gives the value of a request's ``IncomingBody``, which must be JSON in UTF-8.
 
-    Refuses what Python's parser accepts: duplicate keys (other parsers may keep another
-    one), NaN and Infinity, and numbers that do not fit.
+    A large or compressed body was parsed elsewhere before; then this returns its value.
     """
 
     media_type = "application/json"
@@ -34,54 +32,22 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the value. Raises BadRequest or UnsupportedMediaType."""
-        _check_type(media_type or "")
+        """Return the value; of the stream nothing is read.
+
+        Raises BadRequest or UnsupportedMediaType.
+        """
+        check_type(media_type or "")
+        incoming: IncomingBody = (parser_context or {})["request"].incoming_body
+        if incoming.is_parsed:
+            return incoming.value
         try:
-            return json.loads(
-                stream.read().decode("utf-8"),
-                object_pairs_hook=_object,
-                parse_constant=_refuse_constant,
-                parse_float=_float,
-                parse_int=_int,
-            )
-        except UnicodeDecodeError as error:
-            raise _malformed(f"byte {error.start} is not UTF-8") from None
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise _malformed(f"{error.msg} at {where}") from None
-        except RecursionError:
-            raise _malformed("it is nested too deep") from None
+            return parse_json(incoming.data)
+        except MalformedJSON as error:
+            raise malformed(str(error)) from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise _malformed(f"the key '{quote(name)}' comes twice in one object")
-            seen.add(name)
-    return members
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise _malformed(f"{text} is no JSON number")
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise _malformed(f"the number {quote(text)} is too large")
-    return number
-
-
-def _int(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise _malformed(f"the number {quote(text)} is too large")
-    return int(text)
-
-
-def _check_type(media_type: str) -> None:
+def check_type(media_type: str) -> None:
+    """Refuse what is not JSON in UTF-8. Raises UnsupportedMediaType."""
     kind, *parameters = media_type.split(";")
     # REST framework gives any parser a body that is declared as */*.
     if kind.strip().lower() != StrictJSONParser.media_type:
@@ -91,7 +57,3 @@ def _check_type(media_type: str) -> None:
         charset = value.strip().strip('"').lower()
         if name.strip().lower() == "charset" and charset not in _UTF8:
             raise UnsupportedMediaType(media_type, "The body must be JSON in UTF-8.")
-
-
-def _malformed(reason: str) -> BadRequest:
-    return BadRequest(f"The body is not valid JSON: {reason}.", code="invalid_json")

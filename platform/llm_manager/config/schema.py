@@ -169,7 +169,19 @@ class LimitsSection(Section):
         default=1024, ge=1, description="Size of all content in one request, in KiB."
     )
     max_body_mb: int = Field(
-        default=10, ge=1, le=1024, description="Size of a request's body, in MiB."
+        default=10,
+        ge=1,
+        le=1024,
+        description="Size of a request's body, in MiB, as it is once it is unpacked.",
+    )
+    max_bodies_mb: int = Field(
+        default=0,
+        ge=0,
+        le=65_536,
+        description="Size of all bodies that one web process reads at once, in MiB, "
+        "without the first 64 KiB of each; one key may have half of it. Above that the "
+        "answer is 503. 0 is four times max_body_mb; a smaller value than max_body_mb "
+        "counts as that.",
     )
 
 
@@ -208,6 +220,11 @@ class ServerSection(Section):
     )
     request_timeout: Seconds = Field(
         default=600, description="Seconds that an answer may take."
+    )
+    receive_timeout: Seconds = Field(
+        default=60,
+        description="Seconds that a client may take to send a request, headers and "
+        "body.",
     )
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core import signals
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.urls import set_script_prefix
 
+from accounts.limits.client_ip import client_ip
+from inference.api.body.incoming_body import IncomingBody
+from inference.api.errors import failure_of
 from llm_manager.web.api_chain import api_chain, find_route, is_api
+from llm_manager.web.middleware.failures import accepted_by, failure_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +25,18 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.urls import ResolverMatch
 
-    from llm_manager.web.asgi_types import Receive, Scope, Send
+    from llm_manager.web.asgi_types import Message, Receive, Scope, Send
+
+_FORWARDED = b"x-forwarded-for"
+
+
+def _address(scope: Scope) -> str:
+    forwarded = [value for name, value in scope["headers"] if name == _FORWARDED]
+    meta = {
+        "REMOTE_ADDR": (scope.get("client") or ("",))[0],
+        "HTTP_X_FORWARDED_FOR": b",".join(forwarded).decode("latin-1"),
+    }
+    return client_ip(meta, trusted_proxies=settings.CONFIG.server.trusted_proxies)
 
 
 class Handler(ASGIHandler):
@@ -43,39 +60,61 @@ class Handler(ASGIHandler):
         if is_api(match):
             await self._answer(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self._answer_page(scope, receive, send)
 
     def create_request(
         self, scope: Mapping[str, Any], body_file: Any
     ) -> tuple[Any, Any]:
         """Return the request, which knows its route, or an answer that refuses it."""
         request, refusal = super().create_request(scope, body_file)
-        if request is not None:
-            request.resolver_match = scope["resolver_match"]
+        if request is None:
+            failure = failure_of(SuspiciousOperation())
+            return None, failure_response(failure, accepted_by(scope))
+        request.resolver_match = scope["resolver_match"]
         return request, refusal
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """Return the route of a page. Raises Resolver404."""
         return request.resolver_match or super().resolve_request(request)
 
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give Django a page's request once its body is complete.
+
+        Django would put any part of it into a file before it looks at the request.
+        """
+        incoming = IncomingBody(receive)
+        try:
+            body = await incoming.read(f"ip:{_address(scope)}")
+            messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def receive_page() -> Message:
+                return messages.pop() if messages else await receive()
+
+            await super().__call__(scope, receive_page, send)
+        except asyncio.CancelledError:
+            if not incoming.is_abandoned:
+                raise
+        finally:
+            incoming.release()
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request of the API, as ``ASGIHandler.handle`` does for pages."""
-        try:
-            body = await self.read_body(receive)
-        except RequestAborted:
-            return
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
-        with closing(body):
-            request, refusal = self.create_request(scope, body)
+        incoming = IncomingBody(receive)
+        try:
+            request, refusal = self.create_request(scope, BytesIO())
             if request is not None:
-                await self._respond(request, receive, send)
+                request.incoming_body = incoming
+                await self._respond(request, incoming, receive, send)
             else:
                 with closing(refusal):
                     await self.send_response(refusal, send)
+        finally:
+            incoming.release()
 
     async def _respond(
-        self, request: HttpRequest, receive: Receive, send: Send
+        self, request: HttpRequest, incoming: IncomingBody, receive: Receive, send: Send
     ) -> None:
         """Call the view and send its answer; stop when the client leaves.
 
@@ -85,6 +124,7 @@ class Handler(ASGIHandler):
 
         async def cancel_when_gone() -> None:
             # After a request's body the only message is that the client has left.
+            await incoming.was_read.wait()
             await receive()
             if answering is not None:
                 answering.cancel()
@@ -99,7 +139,7 @@ class Handler(ASGIHandler):
             with closing(response):
                 await self.send_response(response, send)
         except asyncio.CancelledError:
-            if not leaving.done():
+            if not leaving.done() and not incoming.is_abandoned:
                 # The client is still there: the server stops.
                 raise
         finally:

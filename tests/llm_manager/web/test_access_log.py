@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_manager.web.access_log import AccessLog
+from llm_manager.web.middleware.access_log import AccessLog
 from tests.fakes import accepted, begun, finished, tokens
 from tests.inference.api.conftest import Api, chat_body
 from tests.llm_manager.web.connection import Connection

@@ -10,6 +10,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views import defaults
 
+from inference.api.errors import failure_of
+from llm_manager.web.middleware.failures import failure_response
+
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
@@ -44,7 +47,7 @@ _NOT_FOUND = _Refusal(
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be read."""
-    return _page(request, _BAD_REQUEST) or defaults.bad_request(request, exception)
+    return _page(request, _BAD_REQUEST) or _plain(request, exception)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -60,7 +63,12 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request for a page that does not exist."""
-    return _page(request, _NOT_FOUND) or defaults.page_not_found(request, exception)
+    return _page(request, _NOT_FOUND) or _plain(request, exception)
+
+
+def _plain(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer outside the admin: in JSON, or to a browser by a page."""
+    return failure_response(failure_of(exception), request.META.get("HTTP_ACCEPT", ""))
 
 
 def _page(request: HttpRequest, refusal: _Refusal) -> HttpResponse | None:

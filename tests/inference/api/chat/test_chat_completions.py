@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import AsyncRequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from inference.api.chat.view import ChatCompletionsView
 from inference.api.view import ApiView
 from inference.engine.sampling.params import SamplingParams
 from inference.transport.queue import ModelQueue
@@ -22,8 +23,6 @@ from tests.inference.api.conftest import Api, call_view, chat_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from django.http import HttpRequest
 
     from accounts.models import ApiKey
     from registry.models import Model
@@ -239,15 +238,20 @@ async def test_a_chat_needs_three_queries(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[dict[str, Any]] = []
-    enter = ApiView.enter
 
-    def counted(view: ApiView, request: HttpRequest) -> Any:
-        with CaptureQueriesContext(connection) as captured:
-            result = enter(view, request)
-        queries.extend(captured.captured_queries)
-        return result
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any) -> Any:
+            with CaptureQueriesContext(connection) as captured:
+                result = call(*args)
+            queries.extend(captured.captured_queries)
+            return result
 
-    monkeypatch.setattr(ApiView, "enter", counted)
+        return count
+
+    monkeypatch.setattr(ApiView, "admit", counted(ApiView.admit))
+    monkeypatch.setattr(
+        ChatCompletionsView, "prepare", counted(ChatCompletionsView.prepare)
+    )
     await api.chat()
 
     assert [re.findall(r'FROM "(\w+)"', query["sql"])[0] for query in queries] == [

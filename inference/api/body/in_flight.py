@@ -1,0 +1,68 @@
+"""How many bytes of bodies a web process holds at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+from django.conf import settings
+
+from inference.api.errors import ServerBusy
+
+#: The first bytes of each body are free, so that no large body keeps a small one out.
+FREE_BYTES = 64 * 1024
+_MIB = 1024 * 1024
+
+
+class BodyBudget:
+    """Bounds the bytes of bodies that are being read, parsed and checked.
+
+    ``limit`` is for all clients, ``share`` for one: no client can keep all others out.
+    Used on the event loop only.
+    """
+
+    def __init__(self, *, limit: int, share: int) -> None:
+        self._limit = limit
+        self._share = share
+        self._held = 0
+        self._by_client: Counter[str] = Counter()
+
+    @property
+    def held(self) -> int:
+        """The bytes that are held now, without the free ones."""
+        return self._held
+
+    def check(self, client: str, size: int) -> None:
+        """Refuse what has no room now, before any of it is read. Raises ServerBusy."""
+        size = max(size - FREE_BYTES, 0)
+        if size and self._by_client[client] + size > self._share:
+            raise ServerBusy(
+                "As many large bodies of this key are being read as may be at once. "
+                "Send them one after another."
+            )
+        if size and self._held + size > self._limit:
+            raise ServerBusy(
+                "As many large bodies are being read as may be at once. Try again soon."
+            )
+
+    def hold(self, client: str, size: int) -> None:
+        """Note bytes beyond the free ones. Raises ServerBusy."""
+        self.check(client, size + FREE_BYTES)
+        self._held += size
+        self._by_client[client] += size
+
+    def release(self, client: str, size: int) -> None:
+        """Give bytes back."""
+        self._held -= size
+        self._by_client[client] -= size
+        if not self._by_client[client]:
+            del self._by_client[client]
+
+
+@cache
+def body_budget() -> BodyBudget:
+    """Return this process's budget."""
+    limits = settings.CONFIG.limits
+    largest = limits.max_body_mb * _MIB
+    limit = max(limits.max_bodies_mb * _MIB or 4 * largest, largest)
+    return BodyBudget(limit=limit, share=max(limit // 2, largest))

@@ -1,0 +1,102 @@
+"""The body of a request that is still coming in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+
+from inference.api.body.in_flight import FREE_BYTES, BodyBudget, body_budget
+from inference.api.errors import BodyTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from django.http import HttpRequest
+
+
+class IncomingBody:
+    """A body that is read once the caller's headers are found good.
+
+    Once it is read, ``data`` has its bytes; or ``value`` its value, if it was parsed
+    elsewhere.
+    """
+
+    data = b""
+    value: Any = None
+    is_parsed = False
+    #: Whether the client left before its request was complete.
+    is_abandoned = False
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Mapping[str, Any]]],
+        budget: BodyBudget | None = None,
+    ) -> None:
+        self._receive = receive
+        self._budget = budget or body_budget()
+        self._client = ""
+        self._held = 0
+        self.was_read = asyncio.Event()
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> IncomingBody:
+        """Return a request's body.
+
+        A request that Django's own handlers have made is complete already.
+        """
+        incoming: IncomingBody | None = getattr(request, "incoming_body", None)
+        if incoming is None:
+
+            async def receive() -> Mapping[str, Any]:
+                try:
+                    return {"type": "http.request", "body": request.body}
+                except RequestDataTooBig:
+                    raise BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE) from None
+
+            incoming = cls(receive)
+            request.incoming_body = incoming  # type: ignore[attr-defined]
+        return incoming
+
+    async def read(self, client: str, declared: int = 0) -> bytes:
+        """Return the whole body.
+
+        ``client`` is who is to answer for its size, ``declared`` its Content-Length.
+        Raises BodyTooLarge, RequestTooSlow and ServerBusy; CancelledError if the client
+        leaves.
+        """
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if declared > limit:
+            raise BodyTooLarge(limit)
+        self._client = client
+        self._budget.check(client, declared)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.is_abandoned = True
+                raise asyncio.CancelledError
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(limit)
+            self._hold(max(size - FREE_BYTES, 0))
+            pieces.append(piece)
+            if not message.get("more_body"):
+                self.was_read.set()
+                return b"".join(pieces)
+
+    def release(self) -> None:
+        """Give the memory of the body back. Idempotent."""
+        self.data, self.value = b"", None
+        self._budget.release(self._client, self._held)
+        self._held = 0
+
+    def _hold(self, size: int) -> None:
+        more = size - self._held
+        if more:
+            self._budget.hold(self._client, more)
+            self._held = size

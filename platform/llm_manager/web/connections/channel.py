@@ -1,0 +1,128 @@
+"""One client's connection: requests one after another, each within a time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from daphne.http_protocol import HTTPFactory
+from twisted.internet import reactor as _reactor
+from twisted.internet.protocol import connectionDone
+from twisted.web.http import HTTPChannel
+
+from llm_manager.web.connections.errors import raw_refusal
+from llm_manager.web.connections.streamed_request import StreamedRequest
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+reactor: Any = _reactor
+
+
+class StrictChannel(HTTPChannel):
+    """A connection on which a request has a time limit, and one way to be read.
+
+    Two of Twisted's names that begin with an underscore are used: the parts of the
+    request line, which it keeps until the body has ended, and the answer to what is no
+    request, which is a bare status line there.
+    """
+
+    def __init__(self, factory: StrictFactory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._receive_timeout_s = factory.receive_timeout_s
+        self.requestFactory: Any = StreamedRequest
+        self.site: Any = factory
+        self.factory: Any = factory
+        self.timeOut = factory.timeOut
+        self._slow: Any = None
+        self._began_at = 0.0
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Take what the client sends. The time of a request begins with it."""
+        if not self.requests and self._slow is None:
+            self._began_at = time.monotonic()
+            self._slow = reactor.callLater(
+                self._receive_timeout_s, self._refuse_slow_headers
+            )
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
+        """Hand the request on, without waiting for its body."""
+        self._stop_clock()
+        request = self.requests[-1]
+        if not _is_framed_in_one_way(request):
+            self._respondToBadRequestAndDisconnect()
+            return
+        self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
+        left = self._began_at + self._receive_timeout_s - time.monotonic()
+        request.begin(self._command, self._path, self._version, timeout_s=max(left, 0))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+        """Stop the clock."""
+        self._stop_clock()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Refuse a header that does not end."""
+        self._respondToBadRequestAndDisconnect()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802  # Twisted's name
+        self._refuse(
+            raw_refusal(
+                400,
+                "This is no HTTP request that can be served.",
+                kind="invalid_request_error",
+                code="bad_request",
+            )
+        )
+
+    def _refuse_slow_headers(self) -> None:
+        self._slow = None
+        limit = self._receive_timeout_s
+        self._refuse(
+            raw_refusal(
+                408,
+                f"The request was not received within {limit:g} s.",
+                kind="timeout_error",
+                code="request_too_slow",
+            )
+        )
+
+    def _refuse(self, answer: bytes) -> None:
+        self._stop_clock()
+        # What else has come in is no request of anybody.
+        self.lineReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]
+        if not any(request.is_answering for request in self.requests):
+            transport: Any = self.transport
+            transport.write(answer)
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _stop_clock(self) -> None:
+        if self._slow is not None and self._slow.active():
+            self._slow.cancel()
+        self._slow = None
+
+
+class StrictFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
+    """Makes the channels of a server."""
+
+    def __init__(self, server: Any, *, receive_timeout_s: float) -> None:
+        super().__init__(server)
+        self.receive_timeout_s = receive_timeout_s
+
+    def buildProtocol(self, addr: Any) -> StrictChannel:  # noqa: N802  # Twisted's name
+        """Return the protocol of a new connection."""
+        return StrictChannel(self)
+
+
+def _drop(data: bytes) -> None:
+    """Take data that nobody reads."""
+
+
+def _is_framed_in_one_way(request: StreamedRequest) -> bool:
+    """Return whether any reader finds the end of this request at the same place.
+
+    Twisted ignores ``identity`` beside ``chunked``; a proxy may not.
+    """
+    encodings = request.requestHeaders.getRawHeaders(b"transfer-encoding")
+    return encodings is None or [each.lower() for each in encodings] == [b"chunked"]

@@ -1,0 +1,74 @@
+"""Answers whatever an application raises before its answer has begun."""
+
+from __future__ import annotations
+
+from html import escape
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from django.http import HttpResponse
+
+from inference.api.errors import failure_of
+
+if TYPE_CHECKING:
+    from inference.api.errors import Failure
+    from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
+<body><h1>{title}</h1><p>{message}</p></body></html>
+"""
+
+
+class Failures:
+    """ASGI middleware: an exception becomes an answer, as a view's would.
+
+    Programs get the API's JSON; a browser, which asks for HTML, gets a page. What is
+    raised in the middle of an answer goes on to the server, which cuts the connection.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        has_begun = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._application(scope, receive, send_and_note)
+        except Exception as error:
+            if has_begun:
+                raise
+            response = failure_response(failure_of(error), accepted_by(scope))
+            headers = [
+                (name.lower().encode("ascii"), value.encode("latin-1"))
+                for name, value in response.items()
+            ]
+            status = response.status_code
+            start = {"type": "http.response.start", "status": status}
+            await send({**start, "headers": headers})
+            await send({"type": "http.response.body", "body": response.content})
+
+
+def failure_response(failure: Failure, accept: str) -> HttpResponse:
+    """Return a failure as JSON, or as a page if the client is a browser."""
+    if "text/html" in accept:
+        title = f"{failure.status} {HTTPStatus(failure.status).phrase}"
+        page = _PAGE.format(title=title, message=escape(failure.message))
+        response = HttpResponse(page, status=failure.status, headers=failure.headers)
+    else:
+        response = failure.response()
+    response["Content-Length"] = str(len(response.content))
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def accepted_by(scope: Scope) -> str:
+    """Return the header ``Accept`` of a request."""
+    given = [value for name, value in scope["headers"] if name == b"accept"]
+    return b",".join(given).decode("latin-1")
