@@ -289,6 +289,8 @@ LOGGING = {
         # llm_manager.access writes one line per request; these would add others.
         "django.channels.server": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        # A traceback for each bad host that a client sends.
+        "django.security": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
     },
 }

@@ -33,8 +33,8 @@ VALUE, NO_JSON, NO_ENCODING, TOO_LARGE, TOO_MANY = b"v", b"j", b"e", b"l", b"m"
 
 #: The most values in a body. The largest that can be meant is a batch of token ids.
 MAX_VALUES = 1_000_000
-#: The most members of all objects together: several times the largest list of tools.
-MAX_MEMBERS = 100_000
+#: The most members of all objects together: a logit_bias for a whole vocabulary.
+MAX_MEMBERS = 250_000
 #: Address space: a body of 10 MiB can make values of some 50 times its size.
 _MEMORY_BYTES = 2 * 1024**3
 #: After a job that took more, the process ends and gives its memory back.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
 from inference.api.errors import failure_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inference.api.errors import Failure
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
 
@@ -68,7 +70,7 @@ def failure_response(failure: Failure, accept: str) -> HttpResponse:
     return response
 
 
-def accepted_by(scope: Scope) -> str:
+def accepted_by(scope: Mapping[str, Any]) -> str:
     """Return the header ``Accept`` of a request."""
     given = [value for name, value in scope["headers"] if name == b"accept"]
     return b",".join(given).decode("latin-1")
