@@ -96,6 +96,25 @@ def check_exposure(
     return messages
 
 
+@register(Tags.security)
+def check_https(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that the server can know what came over https."""
+    config: Config = settings.CONFIG
+    https = config.https
+    if config.server.trusted_proxies or not (https.redirect or https.hsts_seconds):
+        return []
+    return [
+        Error(
+            "https.redirect and https.hsts_seconds need a proxy that ends TLS, and "
+            "server.trusted_proxies is 0: every page would be redirected again.",
+            hint="Set server.trusted_proxies to 1 and X-Forwarded-Proto in the proxy.",
+            id="llm_manager.E003",
+        )
+    ]
+
+
 @register()
 def check_environment(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any

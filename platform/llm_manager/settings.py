@@ -206,6 +206,14 @@ CORS_ALLOW_HEADERS = [
 CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
 CSRF_FAILURE_VIEW = "llm_manager.web.pages.refusals.form_expired"
 CSRF_TRUSTED_ORIGINS = list(CONFIG.server.csrf_trusted_origins)
+if CONFIG.server.trusted_proxies:
+    # Without a proxy that sets it, a client could claim https.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = CONFIG.https.redirect
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONFIG.https.secure_cookies
+SECURE_HSTS_SECONDS = CONFIG.https.hsts_seconds
+SECURE_HSTS_INCLUDE_SUBDOMAINS = CONFIG.https.hsts_subdomains
+SECURE_HSTS_PRELOAD = CONFIG.https.hsts_preload
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +11,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 
 from llm_manager.config.schema import Config
+from tests.checkout import ROOT
 from tests.configuration import changed
+from tests.llm_manager.conftest import clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +75,38 @@ def test_reachable_server_should_not_be_open(settings: Settings, host: str) -> N
     ]
     closed = ("example.org",)
     assert ids(settings, server__host=host, server__allowed_hosts=closed) == []
+
+
+def test_https_without_a_proxy_is_refused(settings: Settings) -> None:
+    for wanted in ({"https__redirect": True}, {"https__hsts_seconds": 60}):
+        assert ids(settings, **wanted) == ["llm_manager.E003"]
+        assert ids(settings, **wanted, server__trusted_proxies=1) == []
+
+
+@pytest.mark.parametrize("is_documented", [True, False])
+def test_the_documented_configuration_passes_the_checks_for_deployment(
+    tmp_path: Path, is_documented: bool
+) -> None:
+    site = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    comment = site[site.index("#   server:") : site.index("# `llm-manager check")]
+    lines = [line.removeprefix("#   ") for line in comment.splitlines()]
+    (tmp_path / "llm_manager.yaml").write_text(
+        "\n".join(lines) if is_documented else "", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "llm_manager", "--data-dir", str(tmp_path)),
+            *("check", "--deploy", "--fail-level", "WARNING"),
+        ],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (0 if is_documented else 1), done.stderr
+    assert ("no issues" in done.stdout) is is_documented
 
 
 def test_variable_with_a_typing_error(

@@ -228,6 +228,35 @@ class ServerSection(Section):
     )
 
 
+class HttpsSection(Section):
+    """Pages behind a proxy that ends TLS. The proxy has to set X-Forwarded-Proto, and
+    ``server.trusted_proxies`` to count it.
+    """
+
+    redirect: bool = Field(
+        default=False, description="Redirect the admin's pages from http to https."
+    )
+    secure_cookies: bool = Field(
+        default=False,
+        description="Send the admin's cookies over https only. Nobody can log in over "
+        "http then.",
+    )
+    hsts_seconds: int = Field(
+        default=0,
+        ge=0,
+        description="Seconds for which browsers use nothing but https with this host "
+        "(Strict-Transport-Security). Begin with an hour: it cannot be taken back. "
+        "0 sends none.",
+    )
+    hsts_subdomains: bool = Field(
+        default=False, description="The same for every host name below this one."
+    )
+    hsts_preload: bool = Field(
+        default=False,
+        description="Permit browsers to ship with this host name in their list.",
+    )
+
+
 class DatabaseSection(Section):
     """Where rows are kept."""
 
@@ -282,6 +311,7 @@ class Config(Section):
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
     server: ServerSection = ServerSection()
+    https: HttpsSection = HttpsSection()
     database: DatabaseSection = DatabaseSection()
     redis: RedisSection = RedisSection()
     metrics: MetricsSection = MetricsSection()
