@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.notations import python
-from inference.output_parsers.notations.pair_framing import PairFraming
+from inference.output_parsers.notations.pair_framing import PairFraming, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,5 +80,6 @@ class Framing:
         for key, value in arguments.items():
             is_string = isinstance(value, str)
             text = value if is_string else json.dumps(value, ensure_ascii=False)
-            texts.append(self.parameter.around(is_string=is_string).fill(key, text))
+            pair = self.parameter.around(is_string=is_string)
+            texts.append(pair.fill(key, text, type_of(value)))
         return "".join(texts)

@@ -27,5 +27,10 @@ def kimi_id(name: str, index: int) -> str:
     return f"functions.{name}:{index}"
 
 
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_BASE62) for _ in range(length))
+def solar_id(name: str, index: int) -> str:
+    """Return ten lower-case letters and digits, as Solar Open writes them."""
+    return _random(10, string.ascii_lowercase + string.digits)
+
+
+def _random(length: int, characters: str = _BASE62) -> str:
+    return "".join(secrets.choice(characters) for _ in range(length))

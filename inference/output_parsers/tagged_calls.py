@@ -26,6 +26,7 @@ class ArgumentTags:
 
     ``has_lines``: a line break before and after a value belongs to the tags. Instead of
     the tag after a key may stand one that says that the value is text, or JSON.
+    ``quotes`` may stand around a value; then it ends only after the second.
     """
 
     key: tuple[str, str]
@@ -34,6 +35,7 @@ class ArgumentTags:
     has_lines: bool = False
     before_text: str = ""
     before_json: str = ""
+    quotes: tuple[str, str] = ("", "")
 
     def read(self, scanner: TextScanner, writer: DeltaWriter, tool: str) -> Parse[None]:
         """Read the arguments of the latest call, and its end."""
@@ -75,6 +77,8 @@ class ArgumentTags:
         self, scanner: TextScanner, other_keys: list[str], sink: Sink
     ) -> Parse[bool]:
         """Read a value and the tag after it. Return whether it is complete."""
+        if self.quotes[0] and (yield from scanner.accept(self.quotes[0])):
+            return (yield from self._read_quoted(scanner, sink))
         closing, implied = [self.value[1]], []
         if self.has_lines:
             yield from scanner.accept("\n")
@@ -90,6 +94,17 @@ class ArgumentTags:
                 text += again + (yield from scanner.space())
             is_last = not (yield from scanner.peek())
             if is_last or (yield from scanner.at(self.key[0], *self.end)):
+                return True
+            sink(text)
+        return False
+
+    def _read_quoted(self, scanner: TextScanner, sink: Sink) -> Parse[bool]:
+        delimiters = Delimiters(self.quotes[1])
+        while tag := (yield from scanner.until(delimiters, sink)):
+            text = scanner.take(len(tag)) + (yield from scanner.space())
+            is_last = not (yield from scanner.peek())
+            if (yield from scanner.accept(self.value[1])) or is_last:
+                yield from scanner.drop(self.value[1])
                 return True
             sink(text)
         return False

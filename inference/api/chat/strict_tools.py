@@ -66,8 +66,7 @@ class _Writer(GrammarWriter):
         """Return the rule of an answer where content has a mark: content, or calls."""
         framing, pair = self.framing, self.framing.call
         calls = tuple(
-            f"{framing.separator or ''}{pair.before_name}{tool.name}{pair.between}"
-            for tool in use.may_call
+            f"{framing.separator or ''}{pair.head(tool.name)}" for tool in use.may_call
         )
         number = self.number((*calls, *self._thoughts()))
         content = f"{self.text(framing.before_content)} without_{number}"
@@ -106,9 +105,9 @@ class _Writer(GrammarWriter):
         return f"({' | '.join(map(self._any_argument, pairs))})*"
 
     def _any_argument(self, pair: PairFraming) -> str:
-        head, between = self.text(pair.before_name), self.text(pair.between)
         key = rf"/[^<>\r\n{re.escape(pair.between[0])}]+/"
-        return f"{head} {key} {between} {self.up_to(pair.after)}"
+        head = self.head_of_argument(pair, f"{self.text(pair.before_name)} {key}")
+        return f"{head} {self.up_to(pair.after)}"
 
     def head(self, tool: Tool) -> str:
         """Return what comes before a call's arguments, after its mark."""

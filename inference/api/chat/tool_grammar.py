@@ -16,10 +16,11 @@ from inference.api.errors import BadRequest, quote
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.grammar import Grammar
 from inference.engine.structured_output.json_schema import prepare_schema
+from inference.output_parsers.notations.pair_framing import TYPE
 from inference.output_parsers.parameters import types_of_member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from inference.api.chat.tool_use import ToolUse
     from inference.engine.structured_output.json_schema import PreparedSchema
@@ -148,7 +149,8 @@ class GrammarWriter:
         thought = f"{self.until(*reasoning.end)} {after}"
         if self.prompt.starts_in_reasoning:
             return thought
-        return f"({self.text(reasoning.begin[0])} {thought})?"
+        begin = f"control_{self.number((reasoning.begin[0],))}"
+        return f"({begin} {thought})?"
 
     def arguments(self, index: int, tool: Tool) -> str:
         """Return what matches the arguments of a tool's calls."""
@@ -182,8 +184,7 @@ class GrammarWriter:
 
     def head(self, tool: Tool) -> str:
         """Return what comes before the arguments of a tool's calls."""
-        pair = self.framing.call
-        return pair.before_name + tool.name + pair.between
+        return self.framing.call.head(tool.name)
 
     # Arguments that stand in tags ----------------------------------------------
 
@@ -206,7 +207,8 @@ class GrammarWriter:
             if schema is False:
                 continue
             name = f"argument_{index}_{number}"
-            is_string = types_of_member(tool.parameters, key) == {"string"}
+            types = types_of_member(tool.parameters, key)
+            is_string = types == {"string"}
             pair = parameter.around(is_string=is_string)
             if is_string:
                 path = f"properties.{key}"
@@ -215,9 +217,21 @@ class GrammarWriter:
                 document = prepared.document({} if schema is True else schema)
                 value = f"{self.json(f'{name}_value', document)} "
                 value += self.text(pair.after)
-            head = self.text(pair.before_name + key + pair.between)
+            head = self.head_of_argument(pair, self.text(pair.before_name + key), types)
             argument = self.rule(name, f"{head} {value}")
             yield argument if key in required else f"{argument}?"
+
+    def head_of_argument(
+        self, pair: PairFraming, name: str, types: Collection[str] = ()
+    ) -> str:
+        """Return what comes before an argument's value, after the rule of its name."""
+        before, mark, after = pair.between.partition(TYPE)
+        if not mark:
+            return f"{name} {self.text(before)}"
+        known = {"number" if each == "integer" else each for each in types}
+        options = sorted(known) or ["/[a-z]+/"]
+        type_ = " | ".join(each if each[0] == "/" else f'"{each}"' for each in options)
+        return f"{name} {self.text(before)} ({type_}) {self.text(after)}"
 
     def _bare(
         self, schema: Mapping[str, Any], after: str, tool: Tool, path: str

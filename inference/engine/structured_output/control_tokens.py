@@ -40,13 +40,13 @@ class _Entry:
     """The texts of an entry, in a vocabulary.
 
     ``tokens`` are those that are control tokens, ``plain`` those that are text, and
-    ``mixed`` those with a control token in them: the text before it, the token, and the
-    text after it.
+    ``mixed`` those with control tokens in them: the text before the first, and what
+    matches the rest.
     """
 
     tokens: list[str] = field(default_factory=list)
     plain: list[str] = field(default_factory=list)
-    mixed: list[tuple[str, str, str]] = field(default_factory=list)
+    mixed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def _entry(texts: tuple[str, ...], controls: Mapping[str, int | None]) -> _Entry:
@@ -62,16 +62,23 @@ def _entry(texts: tuple[str, ...], controls: Mapping[str, int | None]) -> _Entry
     return entry
 
 
-def _mixed(
-    text: str, controls: Mapping[str, int | None]
-) -> tuple[str, str, str] | None:
-    """Return the text around the longest control token in it; None if there is none."""
+def _mixed(text: str, controls: Mapping[str, int | None]) -> tuple[str, str] | None:
+    """Return the text before the first control token, and what matches the rest.
+
+    None if there is none.
+    """
     inside = [name for name, token in controls.items() if name in text and token]
     if not inside:
         return None
-    name = max(inside, key=len)
-    before, _, after = text.partition(name)
-    return before, f"<[{controls[name]}]>", after
+    longest_first = sorted(inside, key=len, reverse=True)
+    pattern = "|".join(map(re.escape, longest_first))
+    before, *rest = re.split(f"({pattern})", text)
+    tokens = (
+        f"<[{controls[part]}]>" if part in inside else _quoted(part)
+        for part in rest
+        if part
+    )
+    return before, " ".join(tokens)
 
 
 def _with_rules(
@@ -92,10 +99,7 @@ def _with_rules(
 
 def _control(name: str, entry: _Entry) -> str:
     options = [*entry.tokens, *map(_quoted, entry.plain)]
-    options += [
-        f"{_quoted(before)} {token} {_quoted(after)}"
-        for before, token, after in entry.mixed
-    ]
+    options += [f"{_quoted(before)} {rest}" for before, rest in entry.mixed]
     return f"{name}: {' | '.join(options) or _NOTHING}"
 
 
@@ -105,9 +109,9 @@ def _until(name: str, entry: _Entry) -> str:
     if entry.tokens:
         options.append(f"{name}_text ({' | '.join(entry.tokens)})")
         lines.append(_without(f"{name}_text", entry))
-    for index, (before, token, after) in enumerate(entry.mixed):
+    for index, (before, rest) in enumerate(entry.mixed):
         text = f"{name}_mixed_{index}".upper()
-        options.append(f"{text} {token} {_quoted(after)}")
+        options.append(f"{text} {rest}")
         lines.append(f"{text}: {text}_BEFORE {_quoted(before)}")
         lines.append(f"{text}_BEFORE: {_text_without(entry.plain)}")
     if entry.plain:
@@ -130,8 +134,8 @@ def _open(name: str, text: str, opener: _Entry, plain: list[str]) -> str:
     if opener.tokens:
         return f"{name}: {terminal}_TEXT {opener.tokens[0]}\n{before_opener}"
     if opener.mixed:
-        ((before, token, after),) = opener.mixed
-        rule = f"{name}: {terminal} {token} {_quoted(after)}"
+        ((before, rest),) = opener.mixed
+        rule = f"{name}: {terminal} {rest}"
         head = f"{terminal}: {terminal}_TEXT {_quoted(before)}"
         return "\n".join([rule, head, before_opener])
     head = f"{terminal}: {terminal}_TEXT {_quoted(text)}"

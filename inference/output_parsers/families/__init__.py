@@ -26,19 +26,25 @@ from inference.output_parsers.families.deepseek_v32 import (
 from inference.output_parsers.families.functionary_v31 import FUNCTIONARY_V31
 from inference.output_parsers.families.functionary_v32 import FUNCTIONARY_V32
 from inference.output_parsers.families.gemma4 import GEMMA4
+from inference.output_parsers.families.gigachat import GIGACHAT3, GIGACHAT31
 from inference.output_parsers.families.glm45 import GLM45
 from inference.output_parsers.families.granite import GRANITE
 from inference.output_parsers.families.harmony import HARMONY
 from inference.output_parsers.families.hermes import HERMES
+from inference.output_parsers.families.hunyuan3 import HUNYUAN3
 from inference.output_parsers.families.kimi_k2 import KIMI_K2
+from inference.output_parsers.families.kimi_k3 import KIMI_K3
 from inference.output_parsers.families.lfm2 import LFM2
 from inference.output_parsers.families.llama3 import LLAMA3
+from inference.output_parsers.families.minicpm5 import MINICPM5
 from inference.output_parsers.families.minimax_m2 import MINIMAX_M2
 from inference.output_parsers.families.mistral import MISTRAL, MISTRAL_V11
+from inference.output_parsers.families.muse_glimmer import MUSE_GLIMMER
 from inference.output_parsers.families.nemotron_v2 import NEMOTRON_V2
 from inference.output_parsers.families.plain_json import PLAIN_JSON
 from inference.output_parsers.families.qwen3_coder import QWEN3_CODER
 from inference.output_parsers.families.seed_oss import SEED_OSS
+from inference.output_parsers.families.solar_open import SOLAR_OPEN
 
 if TYPE_CHECKING:
     from inference.output_parsers.output_parser import OutputParser
@@ -48,6 +54,13 @@ if TYPE_CHECKING:
 #: comes after those.
 _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<|channel|>", "<|message|>"), HARMONY),
+    (("<atem:function_calls>", "<|message|>"), MUSE_GLIMMER),
+    (("<|tool_call:begin|>", "<|tool_call:args|>"), SOLAR_OPEN),
+    (("<|open|>", "<|close|>", "<|end_of_msg|>"), KIMI_K3),
+    (("<|role_sep|>", "<|function_call|>"), GIGACHAT31),
+    (("<|role_sep|>", "function call"), GIGACHAT3),
+    (("<tool_sep", "<arg_key", ":opensource"), HUNYUAN3),
+    (('<function name="', '<param name="'), MINICPM5),
     (("<seed:tool_call>",), SEED_OSS),
     ((DEEPSEEK_V3.framing.begin, "```json"), DEEPSEEK_V3),
     ((DEEPSEEK_V31.framing.begin,), DEEPSEEK_V31),

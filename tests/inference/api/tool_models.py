@@ -44,6 +44,13 @@ TELL_TALES = {
     "minimax_m2": "<minimax:tool_call>",
     "deepseek_v32": "｜DSML｜function_calls>",
     "deepseek_v4": "｜DSML｜tool_calls>",
+    "gigachat3": "<|role_sep|> function call",
+    "gigachat31": "<|role_sep|> <|function_call|>",
+    "hunyuan3": "<tool_sep{}> <arg_key{}> :opensource",
+    "minicpm5": '<function name="<param name="',
+    "solar_open": "<|tool_call:begin|><|tool_call:args|>",
+    "kimi_k3": "<|open|><|close|><|end_of_msg|>",
+    "muse_glimmer": "<atem:function_calls> <|message|>",
     "plain_json": "nothing",
 }
 THINK = "{# <think> #}"

@@ -17,6 +17,9 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+_TAG = re.compile(r"<\|close\|>\w+<\|sep\|>|<[^<>]+>")
+
+
 def _closing_tags() -> list[tuple[str, str]]:
     tags = []
     for name, parser in OUTPUT_PARSERS.items():
@@ -24,7 +27,7 @@ def _closing_tags() -> list[tuple[str, str]]:
         after = framing.call.after + framing.end
         if framing.parameter is not None:
             after += framing.parameter.after
-        tags += [(name, tag) for tag in dict.fromkeys(re.findall(r"<[^<>]+>", after))]
+        tags += [(name, tag) for tag in dict.fromkeys(_TAG.findall(after))]
     return tags
 
 

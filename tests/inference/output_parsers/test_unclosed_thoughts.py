@@ -25,7 +25,8 @@ ENDED_BY_CALLS = {
 def written(family: str) -> str:
     """Return calls as the family writes them."""
     framing = OUTPUT_PARSERS[family].framing
-    return framing.write(CALLS if framing.separator is not None else CALLS[:1])
+    is_one = framing.separator is None or family in ENDED_BY_CALLS
+    return framing.write(CALLS[:1] if is_one else CALLS)
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)

@@ -570,6 +570,169 @@ LFM2 = [
     ),
 ]
 
+GIGACHAT = [
+    Transcript(
+        "gigachat3",
+        "Let me see.<|message_sep|>\n\nfunction call<|role_sep|>\n"
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}',
+        (PARIS,),
+        content="Let me see.",
+    ),
+    Transcript(
+        "gigachat3",
+        f'function call<|role_sep|>\n{{"name": "save", "arguments": {TRICKY_ASCII}}}',
+        (TRICKY,),
+    ),
+    Transcript(
+        "gigachat31",
+        "Let me see.<|function_call|>"
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}<|message_sep|>\n\n',
+        (PARIS,),
+        content="Let me see.",
+    ),
+]
+
+
+def _hunyuan(*parts: str) -> str:
+    """Return parts, with the suffix on the tags in them."""
+    return "".join(parts).replace(">", ":opensource>")
+
+
+HUNYUAN3 = [
+    Transcript(
+        "hunyuan3",
+        _hunyuan(
+            "<think>Lyon.</think>Let me see.<tool_calls>\n",
+            "<tool_call>get_weather<tool_sep>\n",
+            "<arg_key>city</arg_key>\n<arg_value>Lyon</arg_value>\n",
+            "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n",
+            "<tool_call>now<tool_sep>\n</tool_call>\n</tool_calls>",
+        ),
+        (LYON, NOW),
+        content="Let me see.",
+        reasoning="Lyon.",
+    ),
+    Transcript(
+        "hunyuan3",
+        _hunyuan("hm</think>It is warm."),
+        content="It is warm.",
+        reasoning="hm",
+        in_reasoning=True,
+    ),
+]
+
+MINICPM5 = [
+    Transcript(
+        "minicpm5",
+        "I'm thinking</think>"
+        '<function name="get_weather"><param name="city">Lyon</param>'
+        '<param name="days">3</param></function>\n<function name="now"></function>',
+        (LYON, NOW),
+        reasoning="I'm thinking",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "minicpm5",
+        'Ok.\n<function name="python"><param name="code"><![CDATA[a = "</param>"\n'
+        "if a < b[b[0]]>c: pass]]></param></function>",
+        (("python", {"code": 'a = "</param>"\nif a < b[b[0]]>c: pass'}),),
+        content="Ok.",
+    ),
+    Transcript(
+        "minicpm5",
+        '<function name="get_weather"><param name="city">Rome</param>'
+        '<param name="hourly">True</param></function>',
+        (("get_weather", {"city": "Rome", "hourly": True}),),
+    ),
+]
+
+SOLAR_OPEN = [
+    Transcript(
+        "solar_open",
+        "<|think|>Hm.<|end|><|begin|>assistant<|tool_calls|>"
+        "<|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>get_weather<|tool_call:args|>"
+        '{"city": "Paris"}<|tool_call:end|><|tool_call:begin|>f6g7h8i9j0'
+        f"<|tool_call:name|>save<|tool_call:args|>{TRICKY_JSON}<|tool_call:end|>"
+        "<|calls|>",
+        (PARIS, TRICKY),
+        reasoning="Hm.",
+    ),
+    Transcript(
+        "solar_open",
+        "<|think|>Hm.<|end|><|begin|>assistant<|content|>It is warm.<|end|>",
+        content="It is warm.",
+        reasoning="Hm.",
+    ),
+]
+
+KIMI_K3 = [
+    Transcript(
+        "kimi_k3",
+        "I should call it<|close|>think<|sep|><|open|>response<|sep|>On it."
+        "<|close|>response<|sep|><|open|>tools<|sep|>"
+        '<|open|>call tool="get_weather" index="1"<|sep|>'
+        '<|open|>argument key="city" type="string"<|sep|>Lyon<|close|>argument<|sep|>'
+        '<|open|>argument key="days" type="number"<|sep|>3<|close|>argument<|sep|>'
+        '<|close|>call<|sep|><|open|>call tool="now" index="2"<|sep|>'
+        "<|close|>call<|sep|><|close|>tools<|sep|><|close|>message<|sep|>",
+        (LYON, NOW),
+        content="On it.",
+        reasoning="I should call it",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "kimi_k3",
+        "<|open|>response<|sep|>Use the response tag, then message the handler."
+        "<|close|>response<|sep|><|close|>message<|sep|><|end_of_msg|>",
+        content="Use the response tag, then message the handler.",
+    ),
+    Transcript(
+        "kimi_k3",
+        "Hm.<|open|>response<|sep|>Hi.",
+        content="Hi.",
+        reasoning="Hm.",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "kimi_k3",
+        '<|open|>tools<|sep|><|open|>call tool="save"<|sep|><|open|>json type="object"'
+        f"<|sep|>{TRICKY_JSON}<|close|>json<|sep|><|close|>call<|sep|>"
+        '<|open|>call tool="now"<|sep|><|open|>argument key="a &amp; &quot;b&quot;" '
+        'type="string"<|sep|>5<|close|>argument<|sep|><|close|>call<|sep|>',
+        (TRICKY, ("now", {'a & "b"': "5"})),
+    ),
+]
+
+_ATEM = (
+    '<atem:function_calls>\n<atem:invoke name="get_weather">\n'
+    '<atem:parameter name="city">Lyon</atem:parameter>\n'
+    '<atem:parameter name="days">3</atem:parameter>\n'
+    "</atem:invoke>\n</atem:function_calls>"
+)
+MUSE_GLIMMER = [
+    Transcript(
+        "muse_glimmer",
+        f" to=self<|message|>I could use {_ATEM} here<|eom|><|start|>assistant to=user"
+        "<|message|>Hello!<|eot|>",
+        content="Hello!",
+        reasoning=f"I could use {_ATEM} here",
+    ),
+    Transcript(
+        "muse_glimmer",
+        f" to=user<|message|>Let me see.<|eom|><|start|>assistant to=get_weather"
+        f"<|message|>{_ATEM}<|eom|><|start|>assistant to=now<|message|>"
+        '<atem:function_calls>\n<atem:invoke name="now">\n</atem:invoke>\n'
+        "</atem:function_calls><|eot|>",
+        (LYON, NOW),
+        content="Let me see.",
+    ),
+    Transcript(
+        "muse_glimmer",
+        f" to=user<|message|>You invoke it like this:\n{_ATEM}<|eot|>",
+        content=f"You invoke it like this:\n{_ATEM}",
+    ),
+]
+
 PLAIN_JSON = [
     Transcript(
         "plain_json",
@@ -611,5 +774,11 @@ TRANSCRIPTS = [
     *APERTUS,
     *MINIMAX_M2,
     *DEEPSEEK_V32,
+    *GIGACHAT,
+    *HUNYUAN3,
+    *MINICPM5,
+    *SOLAR_OPEN,
+    *KIMI_K3,
+    *MUSE_GLIMMER,
     *PLAIN_JSON,
 ]

@@ -80,7 +80,13 @@ def generate(
     return b"".join(map(tokenizer.piece, output)).decode()
 
 
-@pytest.mark.parametrize("family", ["plain_json", "hermes", "mistral", "deepseek_v3"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        *("plain_json", "hermes", "mistral", "deepseek_v3"),
+        *("gigachat3", "gigachat31", "solar_open"),
+    ],
+)
 def test_random_tokens_under_the_grammar_make_calls_that_match(
     family: str, compiler: GrammarCompiler, tokenizer: LlamaTokenizer
 ) -> None:

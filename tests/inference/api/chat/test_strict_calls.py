@@ -32,7 +32,11 @@ STRICT = Tool("get_weather", "", WEATHER["function"]["parameters"], strict=True)
 LOOSE = Tool("now")
 GOOD, BAD = {"city": "Paris"}, {"town": "Paris"}
 #: Formats in which content has to be announced.
-ANNOUNCED = {"harmony": "<|channel|>final<|message|>", "functionary_v32": "all\n"}
+ANNOUNCED = {
+    name: parser.framing.before_content
+    for name, parser in OUTPUT_PARSERS.items()
+    if parser.framing.before_content
+}
 TEXTS = [
     "",
     "It is sunny.",

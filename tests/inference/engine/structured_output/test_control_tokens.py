@@ -144,6 +144,17 @@ def test_a_tag_may_have_a_control_token_in_it(mark: str) -> None:
     assert not accepts(opened, ids("a ", *parts, "y"), **CONTROLS)
 
 
+def test_a_tag_may_have_several_control_tokens_in_it() -> None:
+    mark = "<think>end</think>!"
+    grammar = Grammar("start: until_0 control_0\n", control_tokens=((mark,),))
+    controls = {"<think>": 258, "</think>": 259}
+    once = ids("<think>", "end", "</think>", "!")
+    assert accepts(grammar, [*ids("a end "), *once, *once], **controls)
+    assert not accepts(grammar, [*once, *ids("<think>", "x", "</think>")], **controls)
+    assert not accepts(grammar, ids(mark, mark), **controls)
+    assert accepts(grammar, [*b"a ", *mark.encode(), *mark.encode()])
+
+
 def test_the_tags_of_a_grammar_around_another_are_spelt_too() -> None:
     grammars = [
         {"lark_grammar": "start: until_0 @answer\n"},
