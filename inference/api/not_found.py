@@ -1,7 +1,8 @@
-"""Answers 404 in JSON for unknown paths under /v1."""
+"""Answers 404 in JSON for paths without a route, and names the right one."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rest_framework.exceptions import NotFound
@@ -10,15 +11,32 @@ from inference.api.errors import quote
 from inference.api.view import OpenView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rest_framework.request import Request
 
+#: What serves the purpose of other APIs' routes: OpenAI's newer one, Anthropic's,
+#: Ollama's, OpenAI's oldest.
+_INSTEAD = {
+    "responses": "chat/completions",
+    "messages": "chat/completions",
+    "chat": "chat/completions",
+    "generate": "completions",
+    "completion": "completions",
+    "embed": "embeddings",
+    "embedding": "embeddings",
+    "tags": "models",
+}
+
 
 class UnknownRouteView(OpenView):
-    """Any method on any path; not in /openapi.json."""
+    """Any method on any path; not in /openapi.json.
+
+    ``routes`` are the API's, without /v1.
+    """
 
     schema = None
+    routes: Sequence[str] = ()
 
     def get_handler(self, method: str) -> Callable[..., Any]:
         """Return the same handler for every method."""
@@ -26,5 +44,27 @@ class UnknownRouteView(OpenView):
 
     async def get(self, request: Request, prepared: None) -> NoReturn:
         """Raise NotFound."""
-        path = quote(request.path)
-        raise NotFound(f"There is no route {request.method} {path}.", "unknown_url")
+        right = right_path(request.path, self.routes)
+        hint = f"Use {quote(right)}." if right else "The API's routes are under /v1."
+        raise NotFound(
+            f"There is no route {request.method} {quote(request.path)}. {hint} "
+            "GET /openapi.json describes all.",
+            "unknown_url",
+        )
+
+
+def right_path(path: str, routes: Sequence[str]) -> str | None:
+    """Return the path that was probably meant: another beginning, or a misspelt end."""
+    words = [word for word in path.split("/") if word]
+    for start in range(len(words)):
+        rest = "/".join(words[start:])
+        if rest in routes or rest.startswith("models/"):
+            return f"/v1/{rest}"
+    if not words:
+        return None
+    rest = "/".join(words[-2:])
+    found = get_close_matches(rest, routes, n=1, cutoff=0.8)
+    if not found and words[-1] in _INSTEAD:
+        found = [_INSTEAD[words[-1]]]
+    found = found or get_close_matches(words[-1], routes, n=1, cutoff=0.8)
+    return f"/v1/{found[0]}" if found else None

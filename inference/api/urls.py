@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path, register_converter
 
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.completions.view import CompletionsView
@@ -16,31 +16,53 @@ from inference.api.tokens.view import (
     TokenizeView,
 )
 
-#: Paths that clients of other servers use. They lead to the same views, and
-#: /openapi.json omits them.
-_ALIASES = {
-    "rerank": (RerankView, ("rerank", "reranking", "v1/reranking", "v2/rerank")),
-    "tokenize": (TokenizeView, ("tokenize",)),
-    "detokenize": (DetokenizeView, ("detokenize",)),
-    "apply-template": (ApplyTemplateView, ("apply-template",)),
-}
+
+class _AnyText:
+    """A converter of Django's for any text: ``path`` takes no line breaks."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+
+register_converter(_AnyText, "any")
+
+#: Under /v1, and without it for clients whose base URL has none.
+_ROUTES = (
+    ("chat/completions", ChatCompletionsView, "chat-completions"),
+    ("completions", CompletionsView, "completions"),
+    ("embeddings", EmbeddingsView, "embeddings"),
+    ("rerank", RerankView, "rerank"),
+    ("tokenize", TokenizeView, "tokenize"),
+    ("detokenize", DetokenizeView, "detokenize"),
+    ("apply-template", ApplyTemplateView, "apply-template"),
+    ("models", ModelsView, "models"),
+    ("models/<any:model_id>/load", LoadView, "load"),
+    ("models/<any:model_id>/unload", UnloadView, "unload"),
+    ("models/<any:model_id>", ModelView, "model"),
+)
+#: Paths of other servers for the same views.
+_ALIASES = ("reranking", "v1/reranking", "v2/rerank")
+
+_unknown = UnknownRouteView.as_view(routes=tuple(route for route, _, _ in _ROUTES))
 
 urlpatterns = [
-    path("v1/chat/completions", ChatCompletionsView.as_view(), name="chat-completions"),
-    path("v1/completions", CompletionsView.as_view(), name="completions"),
-    path("v1/embeddings", EmbeddingsView.as_view(), name="embeddings"),
-    path("v1/rerank", RerankView.as_view(), name="rerank"),
-    path("v1/tokenize", TokenizeView.as_view(), name="tokenize"),
-    path("v1/detokenize", DetokenizeView.as_view(), name="detokenize"),
-    path("v1/apply-template", ApplyTemplateView.as_view(), name="apply-template"),
+    *(path(f"v1/{route}", view.as_view(), name=name) for route, view, name in _ROUTES),
+    # /openapi.json omits what has no schema.
     *(
-        path(alias, view.as_view(schema=None), name=name)
-        for name, (view, aliases) in _ALIASES.items()
-        for alias in aliases
+        path(route, view.as_view(schema=None), name=name)
+        for route, view, name in _ROUTES
     ),
-    path("v1/models", ModelsView.as_view(), name="models"),
-    path("v1/models/<path:model_id>/load", LoadView.as_view(), name="load"),
-    path("v1/models/<path:model_id>/unload", UnloadView.as_view(), name="unload"),
-    path("v1/models/<path:model_id>", ModelView.as_view(), name="model"),
-    path("v1/<path:rest>", UnknownRouteView.as_view(), name="unknown"),
+    *(
+        path(alias, RerankView.as_view(schema=None), name="rerank")
+        for alias in _ALIASES
+    ),
+    # Pages and files have a 404 of their own.
+    re_path(r"^(?!admin(?:/|\Z)|static/)[\s\S]*\Z", _unknown, name="unknown"),
 ]

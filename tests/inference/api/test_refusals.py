@@ -320,16 +320,70 @@ async def test_another_method_is_405_and_the_right_one_is_named(
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/nothing", "/v1/chat/completions/", "/v1/models/"]
+    ("path", "right"),
+    [
+        ("/v1/nothing", "under /v1"),
+        ("/nothing", "under /v1"),
+        ("/v1", "under /v1"),
+        ("/v1/a%0Ab", "under /v1"),
+        ("/a%0Ab/", "under /v1"),
+        ("/v1/chat/completions/", "Use /v1/chat/completions."),
+        ("/v1/chat/completions%0A", "Use /v1/chat/completions."),
+        ("/v1/models/", "Use /v1/models."),
+        ("/v1/v1/chat/completions", "Use /v1/chat/completions."),
+        ("/api/v1/chat/completions", "Use /v1/chat/completions."),
+        ("/openai/deployments/m/chat/completions", "Use /v1/chat/completions."),
+        ("/api/v1/models/tiny", "Use /v1/models/tiny."),
+        ("/v1/chat/completion", "Use /v1/chat/completions."),
+        ("/v1/embedings", "Use /v1/embeddings."),
+        ("/v1/responses", "Use /v1/chat/completions."),
+        ("/v1/messages", "Use /v1/chat/completions."),
+        ("/api/generate", "Use /v1/completions."),
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_an_unknown_route_is_404_in_json(
-    api: Api, path: str, method: str
+async def test_an_unknown_route_is_404_in_json_and_names_the_right_one(
+    api: Api, path: str, right: str, method: str
 ) -> None:
     response = await api.client.generic(method, path)
 
+    error = response.json()["error"]
     assert response.status_code == 404
-    assert response.json()["error"]["code"] == "unknown_url"
+    assert response["content-type"] == "application/json"
+    assert error["code"] == "unknown_url"
+    assert right in error["message"]
+
+
+async def test_a_base_url_without_v1_has_the_same_routes(api: Api) -> None:
+    body = chat_body()
+    tokens = {"model": "tiny", "content": "a"}
+    for path, payload in (
+        ("/chat/completions", body),
+        ("/completions", {"model": "tiny", "prompt": "Hi"}),
+        ("/tokenize", tokens),
+        ("/apply-template", {"model": "tiny", "messages": body["messages"]}),
+    ):
+        answers = [await api.post(at, payload) for at in (path, f"/v1{path}")]
+        assert [each.status_code for each in answers] == [answers[1].status_code] * 2
+        assert answers[0].json().keys() == answers[1].json().keys()
+    for path in ("/models", "/models/tiny"):
+        without, under = await api.get(path), await api.get(f"/v1{path}")
+        assert without.status_code == under.status_code == 200
+        assert without.json() == under.json()
+    assert (await api.client.get("/models")).status_code == 401
+
+
+async def test_a_model_whose_name_has_a_line_break_is_404(api: Api) -> None:
+    response = await api.get("/v1/models/a%0Ab")
+
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "model_not_found"
+
+
+async def test_the_pages_keep_their_own_404_and_slashes(api: Api) -> None:
+    redirected = await api.client.get("/admin")
+
+    assert (redirected.status_code, redirected["location"]) == (301, "/admin/")
 
 
 async def test_an_unknown_model_is_404(api: Api) -> None:

@@ -173,7 +173,7 @@ def test_the_most_likely_token_is_the_one_that_llama_cpp_takes(text: Text) -> No
     llama_cpp.llama_sampler_free(chain)
 
 
-@pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("top_p", [0, 0.01, 0.5, 0.9, 0.999])
 def test_top_p_draws_the_tokens_that_llama_cpp_draws(text: Text, top_p: float) -> None:
     params = SamplingParams(temperature=1.3, top_p=top_p, min_p=0.001, seed=3)
     tokens = text.generate(params)
