@@ -17,6 +17,9 @@ REASONS = {
     "variable for how much",
     "reasoning.effort": "the same, in OpenRouter's words",
     "reasoning.enabled": "the same",
+    "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "
+    "strict, which no grammar can enforce, or not in the model's format",
+    "functions[…].parameters…": "the same, in OpenAI's former words",
 }
 
 #: Clients read at most 8 KiB of headers; this leaves room for the others.

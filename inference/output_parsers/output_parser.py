@@ -42,6 +42,7 @@ class OutputParser:
         starts_in_reasoning: bool = False,
         max_calls: int | None = None,
         names_first: bool = False,
+        only_calls: bool = False,
     ) -> AnswerParser:
         """Return a parser for one answer.
 
@@ -50,9 +51,17 @@ class OutputParser:
         see ``ReasoningTags.is_begun_by``. ``max_calls``: text after that many calls is
         dropped. ``names_first``: a JSON object is a call only if its first member is
         the name, as a grammar for calls has it; then reasoning has no calls.
+        ``only_calls``: the answer must be calls, so text after them, or one that
+        repeats another, ends it.
         """
         scanner = TextScanner()
-        writer = DeltaWriter(tools, self.new_id, max_calls, names_first=names_first)
+        writer = DeltaWriter(
+            tools,
+            self.new_id,
+            max_calls,
+            names_first=names_first,
+            only_calls=only_calls,
+        )
         machine = self._machine(scanner, writer, is_begun=starts_in_reasoning)
         return AnswerParser(scanner, writer, machine)
 
@@ -92,7 +101,7 @@ class AnswerParser:
 
     @property
     def is_full(self) -> bool:
-        """Whether ``max_calls`` calls are complete, so that more text is dropped."""
+        """Whether the answer has all of its calls, so that more text is dropped."""
         return self._writer.is_full
 
     @property

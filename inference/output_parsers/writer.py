@@ -9,6 +9,7 @@ content, is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.deltas import (
@@ -28,6 +29,19 @@ ToolSchemas = Mapping[str, Mapping[str, Any]]
 _SPACE = " \t\r\n"
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call as far as it has been read; ``is_held``: it may be a repeated one."""
+
+    begin: ToolCallBegin
+    is_held: bool
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+
 class DeltaWriter:
     """Collects deltas until they are drained."""
 
@@ -38,17 +52,20 @@ class DeltaWriter:
         max_calls: int | None,
         *,
         names_first: bool = False,
+        only_calls: bool = False,
     ) -> None:
+        """``only_calls``: a repeated call, or text after a call, ends the answer."""
         self.tools = tools
         #: A JSON object is a call only if it begins with its name.
         self.names_first = names_first
-        #: ``max_calls`` calls are complete; further text is dropped.
+        #: The answer has all calls that it may have; further text is dropped.
         self.is_full = False
         #: The text that comes now is reasoning or one of its tags.
         self.is_reasoning = False
         self._new_id = new_id
         self._max_calls = max_calls
-        self._num_calls = 0
+        self._only_calls = only_calls
+        self._calls: list[_Call] = []
         self._ids: set[str] = set()
         self._deltas: list[Delta] = []
         # The pieces of the latest delta, and its class.
@@ -79,20 +96,55 @@ class DeltaWriter:
             return
         self.separate()
         self._flush()
-        index = self._num_calls
+        number = index = len(self._calls)
         while not call_id or call_id in self._ids:
-            call_id, index = self._new_id(name, index), index + 1
+            call_id, number = self._new_id(name, number), number + 1
+        begin = ToolCallBegin(index, call_id, name)
+        call = _Call(begin, is_held=bool(self._similar(name)))
         self._ids.add(call_id)
-        self._deltas.append(ToolCallBegin(self._num_calls, call_id, name))
-        self._num_calls += 1
+        self._calls.append(call)
+        if not call.is_held:
+            self._deltas.append(begin)
 
     def arguments(self, text: str) -> None:
         """Add to the arguments of the latest call, as JSON text."""
-        if not self.is_full:
+        if self.is_full:
+            return
+        call = self._calls[-1]
+        call.pieces.append(text)
+        if not call.is_held:
             self._add(ToolCallArguments, text)
+        elif not self._similar(call.begin.name, call.arguments):
+            self._release(call)
 
     def end(self) -> None:
-        self.is_full = self._num_calls == self._max_calls
+        if self.is_full:
+            return
+        call = self._calls[-1]
+        if call.is_held and call.arguments in self._similar(call.begin.name):
+            self._calls.pop()
+            self.is_full = True
+            return
+        self._release(call)
+        self.is_full = len(self._calls) == self._max_calls
+
+    def _similar(self, name: str, beginning: str = "") -> list[str]:
+        """Return the arguments of earlier calls that the latest one may repeat."""
+        if not self._only_calls:
+            return []
+        written = [
+            each.arguments
+            for each in self._calls
+            if each.begin.name == name and not each.is_held
+        ]
+        return [each for each in written if each.startswith(beginning)]
+
+    def _release(self, call: _Call) -> None:
+        """Write what was held back of a call."""
+        if call.is_held:
+            call.is_held = False
+            self._deltas.append(call.begin)
+            self._add(ToolCallArguments, call.arguments)
 
     def separate(self) -> None:
         """End a part of the answer: the white space around this place is dropped."""
@@ -100,7 +152,9 @@ class DeltaWriter:
         self._is_separated = True
 
     def close(self) -> None:
-        """Write the white space at the end of the answer."""
+        """Write what is held back at the end of the answer."""
+        if self._calls and not self.is_full:
+            self._release(self._calls[-1])
         if self._text and self._spaces:
             self._add(self._text, "".join(self._spaces))
 
@@ -118,6 +172,9 @@ class DeltaWriter:
         if self._is_separated:
             text = text.lstrip(_SPACE)
             if not text:
+                return
+            if self._only_calls and self._calls:
+                self.is_full = True
                 return
             self._is_separated = False
             if kind in self._written:
@@ -143,7 +200,7 @@ class DeltaWriter:
         if not text:
             return
         if self._open is ToolCallArguments:
-            self._deltas.append(ToolCallArguments(self._num_calls - 1, text))
+            self._deltas.append(ToolCallArguments(len(self._calls) - 1, text))
         elif self._open is ReasoningDelta:
             self._deltas.append(ReasoningDelta(text))
         else:

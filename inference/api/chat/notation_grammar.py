@@ -14,7 +14,9 @@ from inference.output_parsers.notations.notation import Notation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inference.engine.structured_output.json_schema import PreparedSchema
+    from inference.engine.structured_output.json_schema.preparation import (
+        PreparedSchema,
+    )
     from inference.output_parsers.framing import Framing
 
 _NOTHING = '""'

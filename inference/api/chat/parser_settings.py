@@ -25,5 +25,6 @@ def parser_settings(
         starts_in_reasoning=prompt.starts_in_reasoning,
         max_calls=use.max_calls if prompt.takes_several_calls else 1,
         names_first=use.is_strict,
+        only_calls=use.must_call,
         reasoning=reasoning,
     )

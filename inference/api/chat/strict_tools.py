@@ -7,12 +7,17 @@ one, at a line that begins with an object that names one of the tools.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from inference.api.chat.tool_grammar import PARAM, SPACE, GrammarWriter, checked
+from inference.api.chat.tool_grammar import (
+    PARAM,
+    SPACE,
+    GrammarWriter,
+    checked,
+)
 from inference.engine.structured_output.grammar import Grammar
-from inference.engine.structured_output.json_schema import prepare_schema
+from inference.engine.structured_output.json_schema.preparation import prepare_schema
+from inference.engine.structured_output.json_schema.style import JsonStyle
 
 if TYPE_CHECKING:
     from inference.api.chat.tool_use import ToolUse
@@ -26,7 +31,9 @@ _W = r"[ \t\r\n]*"
 _BEFORE_OBJECT = r"[ \t\r\n,;]*(```json|```)?[ \t\r\n,;\[]*"
 
 
-def strict_grammar(prompt: Prompt, use: ToolUse) -> Grammar | None:
+def strict_grammar(
+    prompt: Prompt, use: ToolUse, style: JsonStyle = JsonStyle.FIXED
+) -> Grammar | None:
     """Return the grammar of an answer that may be text or calls, some of them strict.
 
     None if no tool is strict. Raises BadRequest if the schema cannot be enforced in the
@@ -34,7 +41,7 @@ def strict_grammar(prompt: Prompt, use: ToolUse) -> Grammar | None:
     """
     if not use.is_strict:
         return None
-    writer = _Writer(prompt)
+    writer = _Writer(prompt, style)
     if writer.framing.openers:
         answer = writer.after_marks(use)
     elif writer.framing.before_content:
@@ -95,7 +102,7 @@ class _Writer(GrammarWriter):
         """Return what matches a tool's arguments: any JSON if it is not strict."""
         if tool.strict:
             return super().arguments(index, tool)
-        anything = prepare_schema({"type": "object"})
+        anything = prepare_schema({"type": "object"}, self.style)
         if self.framing.notation is not None:
             return self.in_notation(index, tool, anything)
         parameter = self.framing.parameter
@@ -105,9 +112,8 @@ class _Writer(GrammarWriter):
         return f"({' | '.join(map(self._any_argument, pairs))})*"
 
     def _any_argument(self, pair: PairFraming) -> str:
-        key = rf"/[^<>\r\n{re.escape(pair.between[0])}]+/"
-        head = self.head_of_argument(pair, f"{self.text(pair.before_name)} {key}")
-        return f"{head} {self.up_to(pair.after)}"
+        name = f"{self.text(pair.before_name)} {self.key(pair)}"
+        return f"{self.head_of_argument(pair, name)} {self.up_to(pair.after)}"
 
     def head(self, tool: Tool) -> str:
         """Return what comes before a call's arguments, after its mark."""

@@ -3,27 +3,38 @@
 A grammar applies to everything that a model writes. So if the model may reason first,
 or may call a tool instead of answering, the grammar includes that, in the model's own
 format.
+
+The arguments of a strict tool match its schema exactly, or the request is refused. Of
+another tool's schema, what cannot be enforced is left out.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.api.chat.notation_grammar import arguments_in_notation
 from inference.api.errors import BadRequest, quote
 from inference.engine.structured_output import grammars
+from inference.engine.structured_output.compiling import InvalidGrammar
 from inference.engine.structured_output.grammar import Grammar
-from inference.engine.structured_output.json_schema import prepare_schema
+from inference.engine.structured_output.json_schema.preparation import (
+    prepare_arguments,
+)
+from inference.engine.structured_output.json_schema.style import JsonStyle
+from inference.engine.structured_output.loosening import loose_arguments
 from inference.output_parsers.notations.pair_framing import TYPE
-from inference.output_parsers.parameters import types_of_member
+from inference.output_parsers.parameters import members, types_of_member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from inference.api.chat.tool_use import ToolUse
-    from inference.engine.structured_output.json_schema import PreparedSchema
+    from inference.engine.structured_output.json_schema.preparation import (
+        PreparedSchema,
+    )
     from inference.output_parsers import PairFraming
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Tool
@@ -33,31 +44,41 @@ PARAM = "tools"
 SPACE = r"/[ \t\r\n]{0,8}/"
 #: Keywords that the arguments' schema may have if each argument has its own tag.
 _OF_OBJECTS = {"type", "properties", "required", "additionalProperties"}
-#: If the arguments' schema has only these keywords, it names all arguments.
-_OF_CLOSED = {
-    *("$schema", "$defs", "definitions", "title", "description"),
-    *("type", "properties", "required"),
-}
 #: Keywords of a string's schema that can be enforced without quotes.
 _OF_BARE_STRINGS = {"type", "enum", "const"}
 #: Keys that cannot be written in a tag.
 _UNTAGGABLE = re.compile(r"[<>\r\n]|^\s|\s$|^$")
 
 
-def answer_grammar(
-    prompt: Prompt, use: ToolUse, answer: Grammar | None
-) -> Grammar | None:
-    """Return the grammar of an answer from its first token on; None is anything.
+@dataclass(frozen=True, slots=True)
+class AnswerGrammar:
+    """The grammar of an answer; None is anything.
 
-    ``answer`` is the grammar of its content. The schemas of required tools have been
+    ``left_out`` are the places of the tools' schemas that it does not enforce: a tool's
+    name, and a path in its parameters, "" for all of them.
+    """
+
+    grammar: Grammar | None
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def answer_grammar(
+    prompt: Prompt,
+    use: ToolUse,
+    answer: Grammar | None,
+    style: JsonStyle = JsonStyle.FIXED,
+) -> AnswerGrammar:
+    """Return the grammar of an answer from its first token on.
+
+    ``answer`` is the grammar of its content. The schemas of strict tools have been
     checked. Raises BadRequest if one cannot be enforced in the model's format.
     """
     if answer is None and not use.must_call:
-        return None
+        return AnswerGrammar(None)
     is_framed = prompt.reasons or bool(prompt.output_parser.framing.before_content)
     if answer is not None and not use.may_call and not is_framed:
-        return answer
-    writer = GrammarWriter(prompt)
+        return AnswerGrammar(answer)
+    writer = GrammarWriter(prompt, style)
     options = []
     if use.may_call:
         options.append(writer.calls(use))
@@ -66,20 +87,21 @@ def answer_grammar(
     else:
         answer = None
     lark = writer.lark(options)
-    return checked(
+    grammar = checked(
         Grammar(
             lark if answer is None else _around(lark, answer.source),
             PARAM if answer is None else answer.param,
             tuple(writer.control_tokens),
         )
     )
+    return AnswerGrammar(grammar, tuple(writer.left_out))
 
 
 def checked(grammar: Grammar) -> Grammar:
     """Return the grammar if it can be enforced. Raises BadRequest."""
     try:
         return grammars.checked(grammar)
-    except grammars.InvalidGrammar as error:
+    except InvalidGrammar as error:
         raise BadRequest(
             f"The answer cannot be constrained: {error.message}.",
             param=grammar.param,
@@ -98,10 +120,15 @@ def _around(lark: str, answer: str) -> str:
 
 
 class GrammarWriter:
-    """Writes one grammar in Lark; ``control_tokens`` are those that it names."""
+    """Writes one grammar in Lark.
 
-    def __init__(self, prompt: Prompt) -> None:
+    ``control_tokens`` are those that it names, ``left_out`` is as in AnswerGrammar.
+    """
+
+    def __init__(self, prompt: Prompt, style: JsonStyle = JsonStyle.FIXED) -> None:
         self.prompt = prompt
+        self.style = style
+        self.left_out: list[tuple[str, str]] = []
         self.output_parser = prompt.output_parser
         self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
@@ -130,7 +157,23 @@ class GrammarWriter:
         takes_several = framing.separator is not None
         if takes_several and use.max_calls is None and self.prompt.takes_several_calls:
             call = f"{call} ({self.text(framing.separator or '')} call)*"
+            if use.must_call:
+                call += f" {self._after_calls()}"
         return f"{self.text(framing.begin)} {call} {self.text(framing.end)}"
+
+    def _after_calls(self) -> str:
+        """Return what may follow required calls, if no tag ends them: any other text.
+
+        Whoever reads the answer ends it there. Without this, a model that is done but
+        for a text would have to call again.
+        """
+        between = self.framing.separator or ""
+        if self.framing.end or between.strip():
+            return ""
+        opener = re.escape((between + self.framing.call.before_name).lstrip()[:1])
+        self.rule("TEXT_AFTER_CALLS", rf"/[ \t\r\n]{{0,8}}[^ \t\r\n{opener}](?s:.*)/")
+        self.rule("SPACE_AFTER_CALLS", r"/[ \t\r\n]{1,8}/")
+        return "(TEXT_AFTER_CALLS | SPACE_AFTER_CALLS)?"
 
     def one_call(self, use: ToolUse) -> str:
         """Return the rule of a call of any of the tools."""
@@ -154,19 +197,19 @@ class GrammarWriter:
 
     def arguments(self, index: int, tool: Tool) -> str:
         """Return what matches the arguments of a tool's calls."""
-        prepared = prepare_schema(_closed(tool.parameters))
+        prepared = self._prepared(tool)
+        if self.framing.notation is not None:
+            return self.in_notation(index, tool, prepared)
         pair = self.framing.parameter
         if pair is None:
             return self.json(f"arguments_{index}", prepared.document())
-        if self.framing.notation is not None:
-            return self.in_notation(index, tool, prepared)
         return " ".join(self._tagged(index, tool, prepared, pair))
 
     def in_notation(self, index: int, tool: Tool, prepared: PreparedSchema) -> str:
         """Return what matches arguments in the notation of the model's family."""
 
         def leave_out(path: str) -> None:
-            raise _unenforceable(tool, path, "in this model's format")
+            self._leave_out(tool, path, "in this model's format")
 
         name = f"argument_{index}"
         return arguments_in_notation(self, name, self.framing, prepared, leave_out)
@@ -176,7 +219,7 @@ class GrammarWriter:
         if (self.framing.begin + pair.before_name).startswith("{"):
             # The whole call is one schema: a lexer that waits for '{"name": ' would not
             # recognize the beginning of an answer that is JSON, too.
-            prepared = prepare_schema(_closed(tool.parameters))
+            prepared = self._prepared(tool)
             body = _object_of_call(pair, tool.name, prepared.body)
             return self.json(f"whole_{index}", prepared.document(body))
         head = self.text(self.head(tool))
@@ -186,6 +229,20 @@ class GrammarWriter:
         """Return what comes before the arguments of a tool's calls."""
         return self.framing.call.head(tool.name)
 
+    def _prepared(self, tool: Tool) -> PreparedSchema:
+        """Return what can be enforced of the schema of a tool's arguments."""
+        if tool.strict:
+            return prepare_arguments(tool.parameters, self.style)
+        loose = loose_arguments(tool.parameters, self.style)
+        self.left_out += [(tool.name, path) for path in loose.left_out]
+        return loose.prepared
+
+    def _leave_out(self, tool: Tool, path: str, reason: str) -> None:
+        """Note what this format cannot enforce. Raises BadRequest for a strict tool."""
+        if tool.strict:
+            raise _unenforceable(tool, path, reason)
+        self.left_out.append((tool.name, path))
+
     # Arguments that stand in tags ----------------------------------------------
 
     def _tagged(
@@ -193,17 +250,18 @@ class GrammarWriter:
     ) -> Iterator[str]:
         """Yield the rules of arguments that come one by one, in the schema's order."""
         body = _resolved(prepared.body, prepared)
-        properties: dict[str, Any] = body.get("properties", {})
+        properties: dict[str, Any] = dict(body.get("properties", {}))
         required = body.get("required", ())
         for keyword in body:
             if keyword not in _OF_OBJECTS:
-                raise _unenforceable(tool, keyword, "in this model's format")
+                self._leave_out(tool, keyword, "in this model's format")
         for key in required:
             if key not in properties:
-                raise _unenforceable(tool, "required", f"'{key}' has no schema")
+                properties[key] = body.get("additionalProperties", True)
         for number, (key, schema) in enumerate(properties.items()):
             if _UNTAGGABLE.search(key):
-                raise _unenforceable(tool, f"properties.{key}", "it cannot be a tag")
+                self._leave_out(tool, f"properties.{key}", "it cannot be a tag")
+                continue
             if schema is False:
                 continue
             name = f"argument_{index}_{number}"
@@ -211,8 +269,7 @@ class GrammarWriter:
             is_string = types == {"string"}
             pair = parameter.around(is_string=is_string)
             if is_string:
-                path = f"properties.{key}"
-                value = self._bare(_resolved(schema, prepared), pair.after, tool, path)
+                value = self._bare(_resolved(schema, prepared), pair.after, tool, key)
             else:
                 document = prepared.document({} if schema is True else schema)
                 value = f"{self.json(f'{name}_value', document)} "
@@ -220,6 +277,9 @@ class GrammarWriter:
             head = self.head_of_argument(pair, self.text(pair.before_name + key), types)
             argument = self.rule(name, f"{head} {value}")
             yield argument if key in required else f"{argument}?"
+        others = body.get("additionalProperties", True)
+        if others is not False:
+            yield self._others(index, properties, others, prepared, parameter)
 
     def head_of_argument(
         self, pair: PairFraming, name: str, types: Collection[str] = ()
@@ -233,19 +293,51 @@ class GrammarWriter:
         type_ = " | ".join(each if each[0] == "/" else f'"{each}"' for each in options)
         return f"{name} {self.text(before)} ({type_}) {self.text(after)}"
 
-    def _bare(
-        self, schema: Mapping[str, Any], after: str, tool: Tool, path: str
+    def _others(
+        self,
+        index: int,
+        properties: Mapping[str, Any],
+        schema: Any,
+        prepared: PreparedSchema,
+        parameter: PairFraming,
     ) -> str:
+        """Return the rule of arguments that the schema allows and does not name."""
+        kind = _resolved(schema, prepared).get("type")
+        is_string = kind == "string"
+        pair = parameter.around(is_string=is_string)
+        key = self.key(pair)
+        if names := "|".join(map(re.escape, properties)):
+            slashless = names.replace("/", r"\/")
+            key = self.rule(f"OTHER_{index}", f"{key} & ~/({slashless})/")
+        if is_string or (schema is True and parameter.for_strings is None):
+            value = self.up_to(pair.after)
+        else:
+            document = prepared.document({} if schema is True else schema)
+            value = f"{self.json(f'other_{index}', document)} {self.text(pair.after)}"
+        name = f"{self.text(pair.before_name)} {key}"
+        return f"({self.head_of_argument(pair, name)} {value})*"
+
+    def _bare(self, schema: Mapping[str, Any], after: str, tool: Tool, key: str) -> str:
         """Return the rule of an unquoted string and of what follows it."""
+        given = members(tool.parameters).get(key)
         for keyword in schema:
             if keyword not in _OF_BARE_STRINGS:
-                where = f"{path}.{keyword}"
-                raise _unenforceable(tool, where, "this model writes texts unquoted")
+                is_given = isinstance(given, dict) and keyword in given
+                # Some formats are prepared as patterns.
+                named = (
+                    keyword if is_given or "format" not in (given or ()) else "format"
+                )
+                where = f"properties.{key}.{named}"
+                self._leave_out(tool, where, "this model writes texts unquoted")
         if "enum" in schema or "const" in schema:
             values = schema.get("enum", [schema.get("const")])
             texts = [value for value in values if isinstance(value, str)]
             return f"({' | '.join(self.text(text + after) for text in texts)})"
         return self.up_to(after)
+
+    def key(self, pair: PairFraming) -> str:
+        """Return what matches any key that can stand in a tag."""
+        return rf"/[^<>\r\n{re.escape(pair.between[0])}]+/"
 
     def up_to(self, after: str) -> str:
         """Return what matches an unquoted text and what follows it."""
@@ -299,19 +391,6 @@ def _object_of_call(pair: PairFraming, name: str, arguments: Any) -> dict[str, A
         "required": list(members),
         "additionalProperties": False,
     }
-
-
-def _closed(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with no arguments but those it names, unless it allows any.
-
-    JSON Schema allows additional properties by default, but no function takes invented
-    arguments. Formats with tags cannot represent them.
-    """
-    properties = parameters.get("properties", {})
-    is_whole = parameters.keys() <= _OF_CLOSED and properties
-    if not is_whole or not set(parameters.get("required", ())) <= set(properties):
-        return parameters
-    return {**parameters, "additionalProperties": False}
 
 
 def _resolved(schema: Any, prepared: PreparedSchema) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inference.api.chat.functions import choice_of
@@ -11,14 +11,14 @@ from inference.api.chat.tools import (
     TOOL_PATH,
     NamedTool,
     ToolChoice,
-    check_enforceable,
     functions_of,
 )
 from inference.api.errors import BadRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from inference.api.chat.request import ChatCompletionRequest
-    from inference.engine.structured_output.grammar import Grammar
     from inference.prompts.messages import Tool
 
 
@@ -34,25 +34,34 @@ class ToolUse:
     """Which functions the model may call, and whether it must.
 
     The model sees ``tools``; it may call those in ``may_call``. ``must_call`` excludes
-    every other answer; ``max_calls`` None is any number.
+    every other answer; ``max_calls`` None is any number. ``paths`` are the places of
+    the functions' definitions in the request, by name.
     """
 
     tools: tuple[Tool, ...] = ()
     may_call: tuple[Tool, ...] = ()
     must_call: bool = False
     max_calls: int | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_strict(self) -> bool:
         """Whether calls of some tool must match its schema, if there are any."""
         return any(tool.strict for tool in self.may_call)
 
+    def paths_of(self, places: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the paths in the request of places in its functions' parameters.
 
-def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
-    """Return a request's use of tools. Raises BadRequest.
+        A place is a function's name and a path in its parameters, "" for all of them.
+        """
+        return [
+            f"{self.paths[name]}.parameters.{path}".removesuffix(".")
+            for name, path in places
+        ]
 
-    ``grammar`` applies to answers without calls.
-    """
+
+def tool_use(body: ChatCompletionRequest) -> ToolUse:
+    """Return a request's use of tools. Raises BadRequest."""
     former = body.uses_former_tools
     path, choice = TOOL_PATH, body.tool_choice
     definitions = [tool.function for tool in body.tools]
@@ -80,12 +89,6 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
     named = tuple(tool for tool in tools if names is None or tool.name in names)
     if must_call:
         _check_end(body)
-    # If the answer has a grammar and calls are optional, that grammar includes the
-    # calls.
-    if must_call or grammar is not None:
-        for index, tool in enumerate(tools):
-            if tool in named:
-                check_enforceable(tool, path.format(index))
     is_one = isinstance(choice, NamedTool)
     return ToolUse(
         # To choose one function the model still sees all; it never sees tools that are
@@ -94,6 +97,7 @@ def tool_use(body: ChatCompletionRequest, grammar: Grammar | None) -> ToolUse:
         may_call=named,
         must_call=must_call,
         max_calls=1 if is_one or former or not body.parallel_tool_calls else None,
+        paths={tool.name: path.format(index) for index, tool in enumerate(tools)},
     )
 
 

@@ -134,4 +134,4 @@ def check_enforceable(function: Tool, path: str) -> None:
 
     ``path`` is the path of its definition. Raises BadRequest.
     """
-    checked_grammar(grammars.json_schema, function.parameters, f"{path}.parameters")
+    checked_grammar(grammars.arguments, function.parameters, f"{path}.parameters")

@@ -29,7 +29,7 @@ from inference.api.generation_view import (
 )
 from inference.api.model_access import WRITES
 from inference.api.openapi.operations import chat_schema
-from inference.api.parameters.grammar import grammar_of
+from inference.api.parameters.grammar import grammar_of, json_style
 from inference.api.streaming.formats import ChatFormat
 from inference.api.worker_view import queue_of
 from inference.prompts import chat
@@ -51,7 +51,7 @@ class ChatCompletionsView(GenerationView):
         body = ChatCompletionRequest.parse(request.data)
         messages = conversation(body.messages)
         grammar = grammar_of(body)
-        use = tool_use(body, grammar)
+        use = tool_use(body)
         is_continued = continues(
             body,
             messages,
@@ -78,9 +78,10 @@ class ChatCompletionsView(GenerationView):
             self.left_out.add(*effort_paths(body))
         check_length([prompt.text], model, "messages")
         parsing = parser_settings(prompt, use, reasoning=shown_reasoning(body))
-        grammar = answer_grammar(prompt, use, grammar)
-        if grammar is None:
-            grammar = strict_grammar(prompt, use)
+        style = json_style()
+        matched = answer_grammar(prompt, use, grammar, style)
+        self.left_out.add(*use.paths_of(matched.left_out))
+        grammar = matched.grammar or strict_grammar(prompt, use, style)
         control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
         sampling = {
             **body.sampling(),

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from inference.api.errors import BadRequest, quote
 from inference.api.parameters.structured_output import (
     ResponseFormatJsonObject,
@@ -17,6 +19,8 @@ from inference.api.parameters.structured_output import (
     TypedGrammar,
 )
 from inference.engine.structured_output import grammars
+from inference.engine.structured_output.compiling import InvalidGrammar
+from inference.engine.structured_output.json_schema.style import JsonStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +51,11 @@ class _Source:
     value: Any
 
 
+def json_style() -> JsonStyle:
+    """Return the configured style of JSON."""
+    return JsonStyle(settings.CONFIG.generation.json_style)
+
+
 def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
     """Return the answer's grammar, if the body has one. Raises BadRequest."""
     source = _only(list(_sources(body)))
@@ -68,7 +77,7 @@ def checked_grammar(
     """Return the grammar made of a value. Raises BadRequest."""
     try:
         return make(value, path)
-    except grammars.InvalidGrammar as error:
+    except InvalidGrammar as error:
         param = f"{path}.{quote(error.path)}" if error.path else path
         raise BadRequest(
             f"Invalid value for '{param}': {error.message}.", param=param
@@ -92,33 +101,33 @@ def _sources(body: StructuredOutputParameters) -> Iterator[_Source]:
     match body.response_format:
         case ResponseFormatJsonSchema(json_schema=named):
             path = f"{name}.json_schema.schema"
-            yield _Source(name, path, grammars.json_schema, named.schema_)
+            yield _Source(name, path, _json_schema, named.schema_)
         case ResponseFormatJsonObject(schema_=None):
-            yield _Source(name, name, grammars.json_schema, _ANY_OBJECT)
+            yield _Source(name, name, _json_schema, _ANY_OBJECT)
         case ResponseFormatJsonObject(schema_=schema):
-            yield _Source(name, f"{name}.schema", grammars.json_schema, schema)
+            yield _Source(name, f"{name}.schema", _json_schema, schema)
     if body.structured_outputs is not None:
         source = _only(list(_structured_outputs(body.structured_outputs)))
         if source is not None:
             yield replace(source, member="structured_outputs")
-    yield from _given("guided_json", grammars.json_schema, body.guided_json)
+    yield from _given("guided_json", _json_schema, body.guided_json)
     yield from _given("guided_regex", grammars.regex, body.guided_regex)
     yield from _given("guided_choice", grammars.choice, body.guided_choice)
     yield from _given("guided_grammar", _either_language, body.guided_grammar)
     match body.grammar:
         case TypedGrammar(type=language, value=text):
-            make = grammars.gbnf if language == "gbnf" else grammars.lark
+            make = grammars.gbnf if language == "gbnf" else _lark
             yield _Source("grammar", "grammar.value", make, text)
         case str(text) if text:
             yield _Source("grammar", "grammar", grammars.gbnf, text)
-    yield from _given("json_schema", grammars.json_schema, body.json_schema)
+    yield from _given("json_schema", _json_schema, body.json_schema)
 
 
 def _structured_outputs(outputs: StructuredOutputs) -> Iterator[_Source]:
     name = "structured_outputs"
     if outputs.json_object:
-        yield from _given(f"{name}.json_object", grammars.json_schema, _ANY_OBJECT)
-    yield from _given(f"{name}.json", grammars.json_schema, outputs.json_)
+        yield from _given(f"{name}.json_object", _json_schema, _ANY_OBJECT)
+    yield from _given(f"{name}.json", _json_schema, outputs.json_)
     yield from _given(f"{name}.regex", grammars.regex, outputs.regex)
     yield from _given(f"{name}.choice", grammars.choice, outputs.choice)
     yield from _given(f"{name}.grammar", _either_language, outputs.grammar)
@@ -134,4 +143,12 @@ def _given(
 def _either_language(source: str, param: str) -> Grammar:
     """Return the grammar of a text in GBNF or in Lark."""
     is_gbnf = _GBNF_RULE.search(source) is not None
-    return (grammars.gbnf if is_gbnf else grammars.lark)(source, param)
+    return (grammars.gbnf if is_gbnf else _lark)(source, param)
+
+
+def _json_schema(schema: Any, param: str) -> Grammar:
+    return grammars.json_schema(schema, param, style=json_style())
+
+
+def _lark(source: str, param: str) -> Grammar:
+    return grammars.lark(source, param, style=json_style())

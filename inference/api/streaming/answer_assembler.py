@@ -33,7 +33,8 @@ class ParserSettings:
 
     ``tools`` are the schemas of the functions that may be called, by name;
     ``max_calls`` None is any number. ``names_first``: only JSON that begins with a name
-    is a call. ``reasoning`` is where an answer has it.
+    is a call. ``only_calls``: the answer must be calls, and ends where they end.
+    ``reasoning`` is where an answer has it.
     """
 
     output_parser: OutputParser
@@ -41,6 +42,7 @@ class ParserSettings:
     starts_in_reasoning: bool = False
     max_calls: int | None = None
     names_first: bool = False
+    only_calls: bool = False
     reasoning: ReasoningPlace = "member"
 
 
@@ -57,6 +59,7 @@ class AnswerAssembler:
             starts_in_reasoning=settings.starts_in_reasoning,
             max_calls=settings.max_calls,
             names_first=settings.names_first,
+            only_calls=settings.only_calls,
         )
         self._marks = (
             settings.output_parser.reasoning
@@ -72,7 +75,7 @@ class AnswerAssembler:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer has the maximum number of calls; the rest is dropped."""
+        """Whether the answer has all of its calls; the rest is dropped."""
         return self._parser.is_full
 
     def take(self, output: SequenceOutput, count: int) -> list[Delta]:
@@ -86,10 +89,12 @@ class AnswerAssembler:
         if self._was_reasoning or self._parser.is_reasoning:
             self.reasoning_tokens += count
         self._was_reasoning = self._parser.is_reasoning
+        # At the end of the text the parser closes a call that was cut off, too.
+        is_full = self.is_full
         if output.finish_reason is not None:
             deltas += self._shown(self._parser.finish())
             self.finish_reason = REASONS[output.finish_reason]
-        if self.is_full or (self.finish_reason == "stop" and self._has_calls):
+        if is_full or (self.finish_reason == "stop" and self._has_calls):
             self.finish_reason = "tool_calls"
         return deltas
 

@@ -1,17 +1,21 @@
-"""Prepares Lark grammars from requests; refuses what llguidance would ignore.
+r"""Prepares Lark grammars from requests; refuses what llguidance would ignore.
 
 That is unknown options, and temperatures of rules. Schemas inside (``%json {…}``) are
-prepared like any other.
+prepared like any other. In regular expressions ``\d``, ``\w`` and ``\s`` are ASCII.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.engine.structured_output.gbnf.parser import GrammarSyntaxError
-from inference.engine.structured_output.json_schema import prepare_schema
+from inference.engine.structured_output.json_schema.patterns import ascii_classes
+from inference.engine.structured_output.json_schema.preparation import prepare_schema
+
+if TYPE_CHECKING:
+    from inference.engine.structured_output.json_schema.style import JsonStyle
 
 MAX_BYTES = 32 * 1024
 MAX_SCHEMA_BYTES = 512 * 1024
@@ -30,19 +34,21 @@ _OPTIONS = {"allow_initial_skip", "ignore_once", "no_forcing"}
 _decode = json.JSONDecoder().raw_decode
 
 
-def prepare_lark(source: str) -> str:
+def prepare_lark(source: str, style: JsonStyle) -> str:
     """Return the prepared grammar. Raises GrammarSyntaxError or SchemaError."""
     texts: list[str] = []
     schemas: list[str] = []
     at = 0
     while found := _PARTS.search(source, at):
-        texts.append(source[at : found.end()])
+        is_regex = found.lastgroup == "regex"
+        spelt = ascii_classes(found[0]) if is_regex else found[0]
+        texts.append(source[at : found.start()] + spelt)
         schemas.append("")
         at = found.end()
         match found.lastgroup:
             case "schema":
                 schema, at = _json(source, at)
-                document = prepare_schema(schema).document()
+                document = prepare_schema(schema, style).document()
                 schemas[-1] = json.dumps(document, ensure_ascii=False)
             case "options":
                 options, at = _json(source, at)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.engine.errors import GrammarError, InvalidRequest
-from inference.engine.structured_output.control_tokens import resolve_control_tokens
-from inference.engine.structured_output.grammars import (
+from inference.engine.structured_output.compiling import (
     InvalidGrammar,
     compile_grammar,
 )
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -66,6 +66,11 @@ class GenerationSection(Section):
     top_p: float = Field(
         default=0.9, ge=0, le=1, description="top_p when a request sets none."
     )
+    json_style: Annotated[Literal["fixed", "flexible"], AnyCase] = Field(
+        default="fixed",
+        description="White space in JSON that an answer has to match: fixed is "
+        '`{"a": 1, "b": [2, 3]}`, flexible lets the model break lines and indent.',
+    )
 
 
 class EngineSection(ModelEngineSection):

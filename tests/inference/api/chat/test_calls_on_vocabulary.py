@@ -92,11 +92,15 @@ def test_random_tokens_under_the_grammar_make_calls_that_match(
 ) -> None:
     spoken = OUTPUT_PARSERS[family]
     prompt = Prompt("", has_bos=False, output_parser=spoken)
-    grammar = answer_grammar(prompt, ToolUse(TOOLS, TOOLS, must_call=True), None)
+    grammar = answer_grammar(
+        prompt, ToolUse(TOOLS, TOOLS, must_call=True), None
+    ).grammar
     assert grammar is not None
     for seed in range(3):
         text = generate(grammar, compiler, tokenizer, seed)
-        parser = spoken.for_answer({tool.name: tool.parameters for tool in TOOLS})
+        parser = spoken.for_answer(
+            {tool.name: tool.parameters for tool in TOOLS}, only_calls=True
+        )
         names, arguments = [], [""] * 500
         for delta in [*parser.push(text), *parser.finish()]:
             if isinstance(delta, ToolCallBegin):

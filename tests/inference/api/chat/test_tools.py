@@ -440,24 +440,93 @@ async def test_arguments_in_tags_match_their_schema_too(
 @pytest.mark.parametrize(
     ("parameters", "fault"),
     [
-        ({"properties": {"a": {"type": "string", "minLength": 2}}}, "minLength"),
-        ({"properties": {"a>b": {"type": "integer"}}}, "properties.a>b"),
-        ({"required": ["a"]}, "'a' has no schema"),
+        (
+            {"properties": {"a": {"type": "string", "minLength": 2}}},
+            "properties.a.minLength",
+        ),
+        (
+            {"properties": {"a": {"type": "string", "format": "date"}}},
+            "properties.a.format",
+        ),
+        ({"properties": {"a b": {}, "a>b": {"type": "integer"}}}, "properties.a>b"),
         ({"anyOf": [{"required": ["a"]}, {}]}, "anyOf"),
     ],
 )
-async def test_what_tags_cannot_hold_to_is_refused_where_a_call_is_required(
+async def test_what_tags_cannot_hold_to_is_refused_for_a_strict_tool_and_else_left_out(
     api: Api, engine: FakeEngineClient, parameters: dict[str, Any], fault: str
 ) -> None:
     await make_tool_model("glm45")
-    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    body = {"model": "glm45", "tool_choice": "required"}
 
-    free = await api.chat(model="glm45", tools=[tool])
-    bound = await api.chat(model="glm45", tools=[tool], tool_choice="required")
+    loose = await api.chat(**body, **tool(parameters=parameters))
+    strict = await api.chat(**body, **tool(parameters=parameters, strict=True))
 
-    error = bound.json()["error"]
-    assert (free.status_code, bound.status_code) == (200, 400)
+    error = strict.json()["error"]
+    assert (loose.status_code, strict.status_code) == (200, 400)
     assert (error["param"], fault in error["message"]) == ("tools", True)
+    path = f"tools[0].function.parameters.{fault}".replace(">", "%3E")
+    assert loose.headers["x-llm-manager-left-out"] == path
+
+
+@pytest.mark.parametrize("family", TELL_TALES)
+async def test_arguments_that_are_asked_for_without_a_name_can_be_written(
+    api: Api, engine: FakeEngineClient, family: str
+) -> None:
+    await make_tool_model(family)
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "additionalProperties": {"type": "string"},
+    }
+
+    await api.chat(model=family, tool_choice="required", **tool(parameters=parameters))
+
+    write = OUTPUT_PARSERS[family].framing.write
+    assert allows(grammar_of(engine), write([("f", {"a": 1, "b": "x", "c/d": ""})]))
+    assert not allows(grammar_of(engine), write([("f", {"a": "x"})]))
+
+
+@pytest.mark.parametrize("family", TELL_TALES)
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_tool_without_arguments_gets_none(
+    api: Api, engine: FakeEngineClient, family: str, strict: bool
+) -> None:
+    await make_tool_model(family)
+    nothing = {"type": "object", "properties": {}}
+
+    given: dict[str, Any]
+    for given in ({}, {"parameters": {}}, {"parameters": nothing}):
+        await api.chat(
+            model=family, tool_choice="required", **tool(**given, strict=strict)
+        )
+
+        write = OUTPUT_PARSERS[family].framing.write
+        assert allows(grammar_of(engine), write([("f", {})]))
+        assert not allows(grammar_of(engine), write([("f", {"a": 1})]))
+
+
+@pytest.mark.parametrize("family", TELL_TALES)
+@pytest.mark.parametrize("strict", [False, True])
+async def test_arguments_that_the_schema_does_not_name_cannot_be_written(
+    api: Api, engine: FakeEngineClient, family: str, strict: bool
+) -> None:
+    await make_tool_model(family)
+    parameters = {
+        "properties": {"name": {"enum": ["Ann", "Bo"]}, "ok": {"type": "boolean"}},
+        "required": ["name"],
+    }
+
+    await api.chat(
+        model=family,
+        tool_choice="required",
+        **tool(parameters=parameters, strict=strict),
+    )
+
+    write = OUTPUT_PARSERS[family].framing.write
+    assert allows(grammar_of(engine), write([("f", {"name": "Ann", "ok": True})]))
+    assert not allows(
+        grammar_of(engine), write([("f", {"name": "Ann", "description": "x"})])
+    )
 
 
 # Refusals --------------------------------------------------------------------------
@@ -511,11 +580,6 @@ FORMAT_PATH = "tools[0].function.parameters.properties.a.format"
         ),
         (tool(description="x" * 110_000), "tools[0]", "message_too_long"),
         (tool(parameters=FORMAT, strict=True), FORMAT_PATH, "invalid_value"),
-        (
-            {**tool(parameters=FORMAT), "tool_choice": "required"},
-            FORMAT_PATH,
-            "invalid_value",
-        ),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
         ({**tool(), "tool_choice": "always"}, "tool_choice", "invalid_value"),
         ({**tool(), "tool_choice": 1}, "tool_choice", "invalid_type"),
@@ -597,6 +661,30 @@ async def test_a_schema_that_is_not_enforced_may_use_any_keyword(
     response = await api.chat(**tool(parameters=FORMAT))
 
     assert response.status_code == 200
+    assert "x-llm-manager-left-out" not in response.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"json_schema": {"enum": ["none"]}},
+    ],
+)
+async def test_what_cannot_be_enforced_of_a_tool_that_is_not_strict_is_left_out(
+    api: Api, engine: FakeEngineClient, mode: dict[str, Any], stream: bool
+) -> None:
+    script(engine, '{"name": "f", "arguments": {"a": "x"}}')
+
+    response = await api.chat(**tool(parameters=FORMAT), **mode, stream=stream)
+
+    assert response.status_code == 200
+    assert response.headers["x-llm-manager-left-out"] == FORMAT_PATH
+    grammar = grammar_of(engine)
+    assert allows(grammar, '{"name": "f", "arguments": {"a": "x"}}')
+    assert not allows(grammar, '{"name": "f", "arguments": {"a": 1}}')
 
 
 async def test_a_refusal_comes_back_as_what_was_said(

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.grammars import InvalidGrammar
+from inference.engine.structured_output.compiling import InvalidGrammar
 from tests.inference.engine.structured_output.recogniser import allows
 
 
@@ -37,6 +37,12 @@ def test_any_json_object_is_an_object() -> None:
         ("a/b\n", ["a/b\n"], ["a/b"]),
         ("(?i)yes|no", ["Yes", "NO"], ["maybe"]),
         ("é{2}", ["éé"], ["é"]),
+        # Classes are ASCII: no digits of other scripts.
+        (r"\d{3}-\d{4}", ["555-0123"], ["🯸🯸🯸-🯸🯸🯸🯸", "٣٣٣-٣٣٣٣"]),
+        (r"\w+\s[^\d]", ["a_1 x", "b\t٣"], ["é x", "a\u3000x", "a 1"]),
+        (r"\D\W\S", ["٣é\u3000", "a- "[:2] + "b"], ["1é\u3000", "aab", "a- "]),
+        (r"(?x) \d \s \d  # two digits", ["1 2"], ["12", "٣ 2"]),
+        (r"\\d", [r"\d"], ["1"]),
     ],
 )
 def test_a_regular_expression_matches_the_whole(
@@ -81,6 +87,14 @@ def test_a_grammar_in_lark() -> None:
     assert allows(grammar, "The answer is 42")
     assert allows(grammar, "None")
     assert not allows(grammar, "The answer is ")
+
+
+def test_classes_in_lark_are_ascii_too() -> None:
+    grammar = grammars.lark(r'start: "d" NUMBER /[\w]/' + "\nNUMBER: /\\d+/")
+
+    assert allows(grammar, "d12a")
+    assert not allows(grammar, "d٣a")
+    assert not allows(grammar, "d12é")
 
 
 def test_schemas_inside_of_lark_are_as_strict_as_others() -> None:

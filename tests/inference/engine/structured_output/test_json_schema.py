@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from inference.engine.structured_output import grammars, json_schema, schema_values
-from inference.engine.structured_output.formats import FORMATS
-from inference.engine.structured_output.grammars import InvalidGrammar
-from inference.engine.structured_output.json_schema import prepare_schema
-from inference.engine.structured_output.schema_values import SchemaError
+from inference.engine.structured_output import grammars
+from inference.engine.structured_output.compiling import InvalidGrammar
+from inference.engine.structured_output.json_schema import preparation, values
+from inference.engine.structured_output.json_schema.formats import FORMATS
+from inference.engine.structured_output.json_schema.preparation import prepare_schema
+from inference.engine.structured_output.json_schema.style import JsonStyle
+from inference.engine.structured_output.json_schema.values import SchemaError
 from tests.checkout import ROOT
 from tests.inference.engine.structured_output.recogniser import allows
 
@@ -26,14 +28,19 @@ _CLOSED = {"type": "object", "additionalProperties": False}
                 "properties": {"a": {"type": "integer"}},
                 "additionalProperties": {"type": "string"},
             },
-            ['{"a":1}', '{"a": 1, "b": ""}'],
-            ['{"a":"x"}', r'{"\u0061":"x"}', '{"a":1,"a":"x"}', '{"b":1}'],
+            ['{"a": 1}', '{"a": 1, "b": ""}'],
+            ['{"a": "x"}', r'{"\u0061": "x"}', '{"a": 1, "a": "x"}', '{"b": 1}'],
         ),
-        # White space is for indenting, not without end.
+        # White space is no choice of the model's.
         (
             {"type": "array", "items": {"type": "null"}},
-            ["[null,null]", "[\n  null,\n\n  null\n]"],
-            ["[ \n null]", "[\n\n\nnull]", "[  null]", f"[\n{' ' * 41}null]", " []"],
+            ["[]", "[null]", "[null, null]"],
+            ["[ ]", "[null,null]", "[null,  null]", "[\n  null\n]", " []", "[] "],
+        ),
+        (
+            {"type": "object"},
+            ["{}", '{"a": {}, "b": [1, {"c": 2}]}'],
+            ["{ }", '{"a":{}}', '{"a" : {}}', '{"a": {}} '],
         ),
         (
             {"const": 'a\n\t\b\f\r"\\/é'},
@@ -65,8 +72,8 @@ _CLOSED = {"type": "object", "additionalProperties": False}
         ),
         (
             {**_CLOSED, "patternProperties": {"^[[~]$": {"type": "null"}}},
-            ['{"[":null}', '{"~":null}'],
-            ['{"a":null}'],
+            ['{"[": null}', '{"~": null}'],
+            ['{"a": null}'],
         ),
         (
             {"$ref": "#/definitions/a~1b%25", "definitions": {"a/b%": {"const": 1}}},
@@ -90,6 +97,18 @@ def test_what_is_allowed_are_the_values_of_the_schema(
     schema: Any, good: list[str], bad: list[str]
 ) -> None:
     grammar = grammars.json_schema(schema)
+
+    assert [text for text in good if not allows(grammar, text)] == []
+    assert [text for text in bad if allows(grammar, text)] == []
+
+
+def test_in_the_flexible_style_white_space_is_for_indenting_and_not_without_end() -> (
+    None
+):
+    schema = {"type": "array", "items": {"type": "object"}}
+    grammar = grammars.json_schema(schema, style=JsonStyle.FLEXIBLE)
+    good = ["[{},{}]", '[{"a":1, "b": 2}]', "[\n  {},\n\n  {}\n]"]
+    bad = ["[ \n {}]", "[\n\n\n{}]", "[  {}]", f"[\n{' ' * 41}{{}}]", " []"]
 
     assert [text for text in good if not allows(grammar, text)] == []
     assert [text for text in bad if allows(grammar, text)] == []
@@ -149,7 +168,7 @@ _KEYWORD = "this keyword cannot be enforced"
         ({"multipleOf": 1e-12}, "multipleOf", "may add up to 10000"),
         (
             {"allOf": [{"multipleOf": 997}, {"multipleOf": 1009}]},
-            "",
+            "allOf[1].multipleOf",
             "least common multiple",
         ),
         # Free keys may come twice, and count once.
@@ -243,7 +262,11 @@ def test_what_cannot_be_enforced_is_refused_with_its_place(
             "are not disjoint",
         ),
         (
-            {"properties": {"a": {}, "b": {}}, "maxProperties": 1},
+            {
+                "properties": {"a": {}, "b": {}},
+                "additionalProperties": True,
+                "maxProperties": 1,
+            },
             "properties",
             "only supported when all keys",
         ),
@@ -326,13 +349,121 @@ def test_a_schema_at_its_bounds_is_compiled(schema: Any) -> None:
 def test_the_page_in_the_docs_names_every_keyword() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     keywords = {
-        *json_schema._ANNOTATIONS,
-        *json_schema._SUBSCHEMA,
-        *json_schema._SUBSCHEMA_LISTS,
-        *json_schema._SUBSCHEMA_MAPS,
-        *schema_values.BOUNDS,
-        *schema_values.COUNTS,
+        *preparation._ANNOTATIONS,
+        *preparation._SUBSCHEMA,
+        *preparation._SUBSCHEMA_LISTS,
+        *preparation._SUBSCHEMA_MAPS,
+        *values.BOUNDS,
+        *values.COUNTS,
         *FORMATS,
     }
 
     assert [name for name in keywords if f"`{name}`" not in page] == []
+
+
+_BASE = {"type": "object", "properties": {"x": {}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        # Named properties, and nothing said of others: closed, nested ones too.
+        (
+            {"properties": {"a": {"properties": {"b": {}}}}},
+            ['{"a": {"b": 1}}', "{}"],
+            ['{"c": 1}', '{"a": {"c": 1}}'],
+        ),
+        (
+            {"properties": {"a": {}}, "required": ["a", "b"]},
+            ['{"a": 1, "b": 2}'],
+            ['{"a": 1}', '{"a": 1, "b": 2, "c": 3}'],
+        ),
+        (
+            {"type": "object", "properties": {"a": {}}, "minProperties": 1},
+            ['{"a": 1}'],
+            ["{}", '{"b": 1}'],
+        ),
+        # Others are asked for.
+        (
+            {"properties": {"a": {}}, "additionalProperties": True},
+            ['{"a": 1, "c": 1}', '{"c": 1}'],
+            [],
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {}},
+                "patternProperties": {"^x": {"type": "null"}},
+            },
+            ['{"a": 1, "xy": null}'],
+            ['{"a": 1, "y": null}', '{"xy": 1}'],
+        ),
+        # Nothing is named.
+        ({"type": "object"}, ['{"a": 1}', "{}"], []),
+        ({"properties": {"a": {"type": "object"}}}, ['{"a": {"b": 1}}'], ['{"b": 1}']),
+        # Put together of several schemas
+        (
+            {
+                "properties": {"a": {}, "b": {}},
+                "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+                "type": "object",
+            },
+            ['{"a": 1}', '{"b": 1}'],
+            ["{}", '{"a": 1, "c": 1}'],
+        ),
+        (
+            {
+                "allOf": [{"$ref": "#/$defs/base"}, {"properties": {"y": {}}}],
+                "required": ["x", "y"],
+                "$defs": {"base": _BASE},
+            },
+            ['{"x": 1, "y": 1}', '{"x": 1, "y": 1, "z": 1}'],
+            ['{"x": 1}'],
+        ),
+        (
+            {"allOf": [{"$ref": "#/$defs/base"}], "$defs": {"base": _BASE}},
+            ['{"x": 1}'],
+            ['{"y": 1}'],
+        ),
+        (
+            {
+                "type": "array",
+                "items": {"$ref": "#/$defs/base"},
+                "$defs": {"base": _BASE, "more": {"allOf": [{}, {"$ref": "#"}]}},
+            },
+            ['[{"x": 1}]'],
+            ['[{"y": 1}]'],
+        ),
+        (
+            {"anyOf": [_BASE, {"type": "null"}]},
+            ['{"x": 1}', "null"],
+            ['{"y": 1}'],
+        ),
+    ],
+)
+def test_an_object_that_names_properties_is_closed_unless_it_asks_for_others(
+    schema: Any, good: list[str], bad: list[str]
+) -> None:
+    grammar = grammars.json_schema(schema)
+
+    assert [text for text in good if not allows(grammar, text)] == []
+    assert [text for text in bad if allows(grammar, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "object"}, ["{}"], ['{"a": 1}']),
+        ({"type": "object", "properties": {}}, ["{}"], ['{"a": 1}']),
+        ({"additionalProperties": True}, ["{}", '{"a": 1}'], []),
+        ({"type": "object", "required": ["a"]}, ['{"a": 1}'], ["{}"]),
+        ({"patternProperties": {"^a": {}}}, ['{"ab": 1}'], []),
+    ],
+)
+def test_a_function_that_names_no_arguments_has_none(
+    schema: Any, good: list[str], bad: list[str]
+) -> None:
+    grammar = grammars.arguments(schema)
+
+    assert [text for text in good if not allows(grammar, text)] == []
+    assert [text for text in bad if allows(grammar, text)] == []

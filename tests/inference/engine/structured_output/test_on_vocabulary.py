@@ -51,7 +51,10 @@ def compiler(tokenizer: LlamaTokenizer) -> GrammarCompiler:
 def closing(tokenizer: LlamaTokenizer) -> np.ndarray[Any, np.dtype[np.float32]]:
     """1 for each token that helps a JSON value to its end, else 0."""
     pieces = [tokenizer.piece(token) for token in range(tokenizer.n_vocab)]
-    helps = [not piece or piece[:1] in b'"}],n0' for piece in pieces]
+    helps = [
+        piece in (b"", b" ") or (piece[:1] in b'"}],n0' and not {*b"{["} & {*piece})
+        for piece in pieces
+    ]
     return np.array(helps, np.float32)
 
 
@@ -133,7 +136,7 @@ def test_tokens_without_a_choice_are_those_that_the_masks_leave(
     (brace,) = tokenizer.tokenize('{"', special=False)
     forced = leaping.accept_with_forced(brace)
     matcher.accept(brace)
-    assert b"".join(map(tokenizer.piece, forced)) == b"name_of_the_person"
+    assert b"".join(map(tokenizer.piece, forced)) == b'name_of_the_person":'
     for token in forced:
         logits = np.zeros(tokenizer.n_vocab, np.float32)
         assert np.flatnonzero(matcher.mask(logits)).tolist() == [token]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from inference.engine.structured_output import grammars
-from inference.engine.structured_output.patterns import rust_pattern
+from inference.engine.structured_output.json_schema.patterns import rust_pattern
 from tests.inference.engine.structured_output.recogniser import allows
 
 
@@ -30,7 +30,12 @@ def test_what_means_something_else_in_rust_is_escaped(pattern: str, spelt: str) 
     ("pattern", "good", "bad"),
     [
         ("^[+--]$", ["+", ",", "-"], [".", "*"]),
-        (r"^\d\w\/\-$", ["1_/-"], ["٣a/-", "1é/-"]),
+        (r"^\d\w\/\-$", ["1_/-"], ["٣a/-", "1é/-", "🯸a/-"]),
+        (r"^\s$", [" ", "\\t", "\\n"], ["\xa0", "\u2003", "\u3000"]),
+        (r"^\D\W\S$", ["٣éa", "xé\u3000"], ["1éa", "xaa", "xé "]),
+        (r"^[\d.]{2}[^\w][\s\S]$", ["1.-x", ".1é\u3000"], ["٣.-x", "1._x"]),
+        (r"^[\w.-]+@[\w-.]+$", ["a.b-c@d-e.f"], ["é@d", "a@"]),
+        (r"^\<\@\!\>$", ["<@!>"], ["@!"]),
         ("^.$", ["é", "😀"], ["\\n"]),
         ("^[^]$", ["x", "\\n"], [""]),
     ],

@@ -4,6 +4,9 @@ llguidance ignores unknown keywords, and does not limit some that it knows. So e
 keyword is checked here: it is enforced, it is an annotation such as a title, or it is
 an error with its path. Older drafts are rewritten as 2020-12, and references get plain
 names.
+
+An object that names properties and says nothing of others is closed, as in llama.cpp
+and unlike in JSON Schema: a model that may go on writing properties does.
 """
 
 from __future__ import annotations
@@ -14,16 +17,27 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from inference.engine.structured_output.formats import FORMAT_PATTERNS, FORMATS
-from inference.engine.structured_output.patterns import rust_pattern
-from inference.engine.structured_output.schema_values import (
+from inference.engine.structured_output.json_schema.closing import (
+    close,
+    is_silent,
+    names_all,
+    parts_of_objects,
+)
+from inference.engine.structured_output.json_schema.formats import (
+    FORMAT_PATTERNS,
+    FORMATS,
+)
+from inference.engine.structured_output.json_schema.style import JsonStyle
+from inference.engine.structured_output.json_schema.values import (
     MAX_DEPTH,
     TYPES,
     SchemaError,
+    TooLargeSchema,
     exact_number,
     expect,
     modern_keywords,
     nonempty,
+    pattern_value,
     plain_value,
 )
 
@@ -45,11 +59,18 @@ _ANNOTATIONS = {
     "contentSchema",
     "default",
     "deprecated",
+    "deprecationMessage",
     "description",
     "discriminator",
+    "enumDescriptions",
+    "enumNames",
+    "errorMessage",
     "example",
     "examples",
+    "externalDocs",
     "id",
+    "markdownDescription",
+    "markdownEnumDescriptions",
     "readOnly",
     "title",
     "writeOnly",
@@ -61,12 +82,6 @@ _DIALECTS = re.compile(
 _SUBSCHEMA = {"additionalProperties", "items"}
 _SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
 _SUBSCHEMA_MAPS = {"properties", "patternProperties"}
-#: llguidance's options for every schema. Each character has at most one escape, so that
-#: no key can be spelt in two ways; white space is enough to indent, and limited.
-_OPTIONS = {
-    "json_allowed_escapes": 'nrbtf\\"',
-    "whitespace_pattern": r" |\n{1,2}[ \t]{0,40}",
-}
 
 
 class PreparedSchema:
@@ -80,8 +95,10 @@ class PreparedSchema:
         body: dict[str, Any],
         definitions: dict[str, Any],
         places: dict[int, str],
+        style: JsonStyle,
     ) -> None:
         self.body = body
+        self.style = style
         self.definitions = definitions
         self.places = places
 
@@ -100,69 +117,119 @@ class PreparedSchema:
     def document(self, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the schema, or a part of it, as a self-contained document."""
         return {
-            "x-guidance": _OPTIONS,
+            "x-guidance": self.style.options,
             "$defs": self.definitions,
             **(self.body if body is None else body),
         }
 
 
-def prepare_schema(schema: Any) -> PreparedSchema:
+def prepare_schema(schema: Any, style: JsonStyle = JsonStyle.FIXED) -> PreparedSchema:
     """Return the prepared schema. Raises SchemaError."""
-    return _Preparation(schema).prepared()
+    return _Preparation(schema).prepared(style)
+
+
+def prepare_arguments(
+    schema: dict[str, Any],
+    style: JsonStyle = JsonStyle.FIXED,
+    left_out: list[str] | None = None,
+) -> PreparedSchema:
+    """Return the prepared schema of a function's arguments. Raises SchemaError.
+
+    With ``left_out``, what cannot be
+    enforced is left out of the schema, and its path is added there; then only a schema
+    that is too large is an error.
+    """
+    return _Preparation(schema_of_arguments(schema), left_out).prepared(style)
+
+
+def schema_of_arguments(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a function's arguments: none, if it names none."""
+    return {**schema, "additionalProperties": False} if is_silent(schema) else schema
 
 
 class _Preparation:
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, left_out: list[str] | None = None) -> None:
+        """``left_out`` None: what cannot be enforced is an error."""
         self._root = root
-        self._names: dict[str, str] = {}
-        self._pending: list[tuple[str, str]] = []
+        self._left_out = left_out
+        # A definition that is only a part of objects has a name of its own.
+        self._names: dict[tuple[str, bool], str] = {}
+        self._pending: list[tuple[str, bool, str]] = []
         self._inlined: list[str] = []
         self._count = 0
         self._multiples: list[int] = []
         self._places: dict[int, str] = {}
 
-    def prepared(self) -> PreparedSchema:
-        body = self._schema(self._root, "", 0)
+    def prepared(self, style: JsonStyle) -> PreparedSchema:
+        body = self._child(self._root, "", 0)
         definitions = {}
         while self._pending:
-            pointer, path = self._pending.pop()
-            definitions[self._names[pointer]] = self._schema(
-                self._target(pointer, path), _place(pointer), 0
-            )
-        if math.lcm(*self._multiples) > MAX_MULTIPLES_TOGETHER:
-            raise SchemaError(
-                "the least common multiple of all values of 'multipleOf' is above "
-                f"{MAX_MULTIPLES_TOGETHER}"
+            pointer, is_part, path = self._pending.pop()
+            definitions[self._names[pointer, is_part]] = self._child(
+                self._target(pointer, path), _place(pointer), 0, is_part=is_part
             )
         if body is False:
             raise SchemaError("no value can match it")
         ending = _ending(definitions)
-        for pointer, name in self._names.items():
+        for (pointer, _), name in self._names.items():
             if name not in ending:
-                raise SchemaError("no value that ends can match it", _place(pointer))
+                path = _place(pointer)
+                error = SchemaError("no value that ends can match it", path)
+                self._leave_out(error, path)
+                definitions[name] = True
         body = {} if body is True else body
-        prepared = PreparedSchema(body, definitions, self._places)
+        prepared = PreparedSchema(body, definitions, self._places, style)
         if len(json.dumps(prepared.document())) > MAX_BYTES:
-            raise SchemaError(f"it is larger than {MAX_BYTES} bytes")
+            raise TooLargeSchema(f"it is larger than {MAX_BYTES} bytes")
         return prepared
 
-    def _schema(self, schema: Any, path: str, depth: int) -> Any:
+    def _leave_out(self, error: SchemaError, path: str) -> None:
+        """Note what is left out because of an error, or raise the error."""
+        if self._left_out is None or isinstance(error, TooLargeSchema):
+            raise error
+        self._left_out.append(path)
+
+    def _child(
+        self, schema: Any, path: str, depth: int, *, is_part: bool = False
+    ) -> Any:
+        """Return a prepared schema; one that has to be left out allows anything."""
+        try:
+            return self._schema(schema, path, depth, is_part=is_part)
+        except SchemaError as error:
+            self._leave_out(error, path)
+            return True
+
+    def _schema(self, schema: Any, path: str, depth: int, *, is_part: bool) -> Any:
+        """Return a prepared schema.
+
+        ``is_part``: another schema adds properties to the object, so it stays open.
+        """
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
             raise SchemaError("a schema must be an object or a boolean", path)
         self._count += 1
         if self._count > MAX_SCHEMAS:
-            raise SchemaError(f"it has more than {MAX_SCHEMAS} schemas in it", path)
+            raise TooLargeSchema(f"it has more than {MAX_SCHEMAS} schemas in it", path)
         if depth > MAX_DEPTH:
             raise SchemaError(f"it is nested deeper than {MAX_DEPTH} schemas", path)
         out: dict[str, Any] = {}
         self._places[id(out)] = path
-        for keyword, value in modern_keywords(schema, path).items():
+        modern = modern_keywords(schema, path)
+        parts = is_part or parts_of_objects(modern)
+        for keyword, value in modern.items():
             where = _join(path, keyword)
-            if not self._is_inert(keyword, value, path):
-                self._keyword(out, keyword, value, where, depth)
-        self._check_object(out, path)
+            try:
+                if not self._is_inert(keyword, value, path):
+                    self._keyword(out, keyword, value, where, depth, parts)
+            except SchemaError as error:
+                self._leave_out(error, where)
+        for keyword, reason in _too_much_for_objects(out):
+            where = _join(path, keyword)
+            self._leave_out(SchemaError(reason, where), where)
+            del out[keyword]
+        if not is_part and names_all(modern):
+            close(out)
         return out
 
     def _is_inert(self, keyword: str, value: Any, path: str) -> bool:
@@ -178,37 +245,52 @@ class _Preparation:
             return True
         if keyword == "uniqueItems" and value is False:
             return True
+        if keyword == "propertyNames" and value in (True, {}, {"type": "string"}):
+            return True
         is_extension = keyword.startswith("x-") and keyword != "x-guidance"
         return keyword in _ANNOTATIONS or is_extension
 
     def _keyword(
-        self, out: dict[str, Any], keyword: str, value: Any, path: str, depth: int
+        self,
+        out: dict[str, Any],
+        keyword: str,
+        value: Any,
+        path: str,
+        depth: int,
+        parts: bool,  # noqa: FBT001
     ) -> None:
         """Write one keyword to ``out``, or refuse it."""
         if keyword in _SUBSCHEMA:
-            out[keyword] = self._schema(value, path, depth + 1)
+            out[keyword] = self._child(value, path, depth + 1)
         elif keyword in _SUBSCHEMA_LISTS:
             out[keyword] = [
                 *out.get(keyword, []),
                 *(
-                    self._schema(item, f"{path}[{index}]", depth + 1)
+                    self._child(
+                        item,
+                        f"{path}[{index}]",
+                        depth + 1,
+                        is_part=parts and keyword != "prefixItems",
+                    )
                     for index, item in enumerate(nonempty(value, path))
                 ),
             ]
         elif keyword in _SUBSCHEMA_MAPS:
             expect(value, dict, "an object", path)
-            spelt = rust_pattern if keyword == "patternProperties" else str
+            is_pattern = keyword == "patternProperties"
             out[keyword] = {
-                spelt(name): self._schema(item, _join(path, name), depth + 1)
+                pattern_value(name, path) if is_pattern else name: self._child(
+                    item, _join(path, name), depth + 1
+                )
                 for name, item in value.items()
             }
         elif keyword == "oneOf":
             out[keyword] = [
-                self._option(item, f"{path}[{index}]", depth + 1)
+                self._option(item, f"{path}[{index}]", depth + 1, parts)
                 for index, item in enumerate(nonempty(value, path))
             ]
         elif keyword == "$ref":
-            out[keyword] = f"#/$defs/{self._name(value, path)}"
+            out[keyword] = f"#/$defs/{self._name(value, path, parts)}"
         elif keyword == "format":
             self._format(out, value, path)
         elif keyword == "multipleOf":
@@ -232,58 +314,50 @@ class _Preparation:
         if number <= 0:
             raise SchemaError("it must be above 0", path)
         digits = f"{number:.10f}".rstrip("0").rstrip(".")
-        coefficient = int(digits.replace(".", ""))
-        self._multiples.append(max(coefficient, 1))
-        if float(digits) != number or sum(self._multiples) > MAX_MULTIPLE:
+        coefficient = max(int(digits.replace(".", "")), 1)
+        multiples = [*self._multiples, coefficient]
+        if float(digits) != number or sum(multiples) > MAX_MULTIPLE:
             raise SchemaError(
                 "it is too large or too fine: without their decimal points all values "
                 f"of 'multipleOf' may add up to {MAX_MULTIPLE}",
                 path,
             )
+        if math.lcm(*multiples) > MAX_MULTIPLES_TOGETHER:
+            raise SchemaError(
+                "the least common multiple of all values of 'multipleOf' is above "
+                f"{MAX_MULTIPLES_TOGETHER}",
+                path,
+            )
+        self._multiples = multiples
         return number
-
-    def _check_object(self, out: dict[str, Any], path: str) -> None:
-        required = set(out.get("required", ()))
-        optional = out.get("properties", {}).keys() - required
-        if len(optional) > MAX_OPTIONAL:
-            raise SchemaError(
-                f"{len(optional)} properties are optional, and at most {MAX_OPTIONAL} "
-                "may be",
-                _join(path, "properties"),
-            )
-        # A key that 'properties' does not list may come twice, but counts once.
-        if out.get("minProperties", 0) > len(required) + 1:
-            raise SchemaError(
-                "it can be at most one more than there are names in 'required'",
-                _join(path, "minProperties"),
-            )
 
     # References ---------------------------------------------------------------
 
-    def _option(self, option: Any, path: str, depth: int) -> Any:
+    def _option(self, option: Any, path: str, depth: int, is_part: bool) -> Any:  # noqa: FBT001
         """Return an option of oneOf with its reference resolved.
 
         Only then llguidance can see that no value matches two options.
         """
         plain = {"$ref", *_ANNOTATIONS}
         if not (isinstance(option, dict) and "$ref" in option and plain >= set(option)):
-            return self._schema(option, path, depth)
+            return self._child(option, path, depth, is_part=is_part)
         pointer = _pointer(option["$ref"], _join(path, "$ref"))
-        if pointer in self._inlined:
-            return self._schema(option, path, depth)
-        self._inlined.append(pointer)
         target = self._target(pointer, _join(path, "$ref"))
-        inlined = self._option(target, _place(pointer), depth)
+        if pointer in self._inlined:
+            return self._child(option, path, depth, is_part=is_part)
+        self._inlined.append(pointer)
+        inlined = self._option(target, _place(pointer), depth, is_part)
         self._inlined.pop()
         return inlined
 
-    def _name(self, reference: Any, path: str) -> str:
+    def _name(self, reference: Any, path: str, is_part: bool) -> str:  # noqa: FBT001
         """Return the name of the definition that a reference's target becomes."""
         pointer = _pointer(reference, path)
-        if pointer not in self._names:
-            self._names[pointer] = str(len(self._names))
-            self._pending.append((pointer, path))
-        return self._names[pointer]
+        self._target(pointer, path)
+        if (pointer, is_part) not in self._names:
+            self._names[pointer, is_part] = str(len(self._names))
+            self._pending.append((pointer, is_part, path))
+        return self._names[pointer, is_part]
 
     def _target(self, pointer: str, path: str) -> Any:
         target = self._root
@@ -298,6 +372,24 @@ class _Preparation:
             if target is None:
                 raise SchemaError("there is nothing where it points to", path)
         return target
+
+
+def _too_much_for_objects(out: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield keywords of an object that llguidance cannot enforce, and why."""
+    required = set(out.get("required", ()))
+    optional = out.get("properties", {}).keys() - required
+    if len(optional) > MAX_OPTIONAL:
+        yield (
+            "properties",
+            f"{len(optional)} properties are optional, and at most {MAX_OPTIONAL} "
+            "may be",
+        )
+    # A key that 'properties' does not list may come twice, but counts once.
+    if out.get("minProperties", 0) > len(required) + 1:
+        yield (
+            "minProperties",
+            "it can be at most one more than there are names in 'required'",
+        )
 
 
 def _ending(definitions: dict[str, Any]) -> set[str]:

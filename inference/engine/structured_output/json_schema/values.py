@@ -6,7 +6,10 @@ import math
 import re
 from typing import Any
 
-from inference.engine.structured_output.patterns import rust_pattern
+from inference.engine.structured_output.json_schema.patterns import (
+    UnsupportedPattern,
+    rust_pattern,
+)
 
 MAX_DEPTH = 40
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
@@ -33,6 +36,10 @@ class SchemaError(Exception):
         super().__init__(message)
         self.message = message
         self.path = path
+
+
+class TooLargeSchema(SchemaError):
+    """A schema that is too large to be looked at as a whole."""
 
 
 def modern_keywords(schema: dict[str, Any], path: str) -> dict[str, Any]:
@@ -79,15 +86,23 @@ def plain_value(keyword: str, value: Any, path: str) -> Any:
         return value
     if keyword == "pattern":
         expect(value, str, "a string", path)
-        return rust_pattern(value)
+        return pattern_value(value, path)
     if keyword in COUNTS:
         number = exact_number(value, path)
         if not 0 <= number <= _MAX_COUNT or number != int(number):
             raise SchemaError(f"it must be a whole number up to {_MAX_COUNT}", path)
         return int(number)
     if keyword in BOUNDS:
-        return exact_number(value, path)
+        return _bound(value, path)
     raise SchemaError("this keyword cannot be enforced", path)
+
+
+def pattern_value(pattern: str, path: str) -> str:
+    """Return the pattern in Rust's syntax. Raises SchemaError."""
+    try:
+        return rust_pattern(pattern)
+    except UnsupportedPattern as error:
+        raise SchemaError(str(error), path) from None
 
 
 def _literal(value: Any, path: str, depth: int) -> Any:
@@ -113,6 +128,14 @@ def exact_number(value: Any, path: str) -> Any:
     if not math.isfinite(value):
         raise SchemaError("it must be a finite number", path)
     return value
+
+
+def _bound(value: Any, path: str) -> Any:
+    """Return a bound of numbers that llguidance can compare with."""
+    bound = exact_number(value, path)
+    if abs(bound) > _MAX_EXACT:
+        raise SchemaError("a bound beyond 2 to the 53rd cannot be enforced", path)
+    return bound
 
 
 def expect(value: Any, kind: type, name: str, path: str) -> None:
