@@ -33,12 +33,14 @@ class CallOutcome(Enum):
 class CallKeys:
     """The members of a call. An object with another one before its name is no call.
 
+    ``leading`` are members that the format itself writes before the name.
     ``needs_arguments``: nor is one without arguments, or with another one before them.
     """
 
     name: tuple[str, ...] = ("name",)
     arguments: tuple[str, ...] = ("arguments", "parameters")
     ignored: tuple[str, ...] = ("type", "id", "tool_call_id")
+    leading: tuple[str, ...] = ()
     needs_arguments: bool = False
 
 
@@ -93,7 +95,7 @@ def _read_call(
             name = yield from _read_name(scanner, writer)
             if not name:
                 return CallOutcome.NO_CALL
-        elif writer.names_first and not name:
+        elif writer.names_first and not name and key not in keys.leading:
             return CallOutcome.NO_CALL
         elif key in keys.arguments and not has_arguments:
             has_arguments = True

@@ -36,7 +36,7 @@ COMMAND_R = OutputParser(
         begin=("<|START_ACTION|>",),
         end=("<|END_ACTION|>",),
         silent=_TAGS,
-        keys=CallKeys(name=("tool_name", "name")),
+        keys=CallKeys(name=("tool_name", "name"), leading=("tool_call_id",)),
     ).read,
     preserved_tokens=_TAGS,
     framing=Framing(
