@@ -79,7 +79,8 @@ def admits(family: str, arguments: dict[str, Any], schema: dict[str, Any]) -> bo
     parser = OUTPUT_PARSERS[family]
     prompt = Prompt("", has_bos=False, output_parser=parser)
     tools = (Tool("save", "", schema, strict=True),)
-    grammar = answer_grammar(prompt, ToolUse(tools, tools, must_call=True), None)
+    use = ToolUse(tools, tools, must_call=True)
+    grammar = answer_grammar(prompt, use, None).grammar
     assert grammar is not None
     text = parser.framing.write([("save", arguments)])
     return allows(resolve_control_tokens(grammar, {}), text)
