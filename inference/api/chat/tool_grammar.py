@@ -302,8 +302,7 @@ class GrammarWriter:
         parameter: PairFraming,
     ) -> str:
         """Return the rule of arguments that the schema allows and does not name."""
-        kind = _resolved(schema, prepared).get("type")
-        is_string = kind == "string"
+        is_string = _resolved(schema, prepared).get("type") == "string"
         pair = parameter.around(is_string=is_string)
         key = self.key(pair)
         if names := "|".join(map(re.escape, properties)):
