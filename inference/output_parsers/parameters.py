@@ -7,7 +7,7 @@ them), so only the tool's schema distinguishes the string ``5`` from the number 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers import json_text
@@ -21,8 +21,9 @@ ReadValue = Callable[[Sink], Parse[bool]]
 
 _STRING = frozenset({"string"})
 _ANYTHING: frozenset[str] = frozenset()
+_BRANCHES = ("anyOf", "oneOf", "allOf")
 # Clients send the schemas, so references in a circle must end somewhere.
-_MAX_DEPTH = 8
+_MAX_SCHEMAS = 64
 
 
 class ObjectWriter:
@@ -90,22 +91,53 @@ def members(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def types_of_member(schema: Mapping[str, Any], key: str) -> frozenset[str]:
     """Return the JSON types that the schema allows for a member; empty allows all."""
-    return _types(members(schema).get(key), schema, _MAX_DEPTH)
+    return types_of(members(schema).get(key), schema)
 
 
-def _types(schema: Any, root: Mapping[str, Any], depth: int) -> frozenset[str]:
-    if not isinstance(schema, Mapping) or not depth:
+def types_of(schema: Any, root: Mapping[str, Any]) -> frozenset[str]:
+    """Return the JSON types that a schema allows; empty allows all.
+
+    ``root`` is the schema that its references refer to.
+    """
+    return _types(schema, root, iter(range(_MAX_SCHEMAS)))
+
+
+def subschema(schema: Any, key: str | None, root: Mapping[str, Any]) -> Any:
+    """Return the schema of a member, or that of items (None); {} if there is none.
+
+    ``root`` is the schema that its references refer to.
+    """
+    pending = [schema]
+    for _ in range(_MAX_SCHEMAS):
+        if not pending:
+            break
+        part = pending.pop(0)
+        if not isinstance(part, Mapping):
+            continue
+        found = part.get("items") if key is None else members(part).get(key)
+        if isinstance(found, Mapping):
+            return found
+        if isinstance(reference := part.get("$ref"), str):
+            pending.append(_resolve(reference, root))
+        for word in _BRANCHES:
+            if isinstance(branches := part.get(word), list):
+                pending += branches
+    return {}
+
+
+def _types(schema: Any, root: Mapping[str, Any], left: Iterator[int]) -> frozenset[str]:
+    if not isinstance(schema, Mapping) or next(left, None) is None:
         return _ANYTHING
     if isinstance(reference := schema.get("$ref"), str):
-        return _types(_resolve(reference, root), root, depth - 1)
+        return _types(_resolve(reference, root), root, left)
     stated = schema.get("type")
     if isinstance(stated, str):
         return frozenset({stated})
     if isinstance(stated, list):
         return frozenset(name for name in stated if isinstance(name, str))
-    for word in ("anyOf", "oneOf", "allOf"):
+    for word in _BRANCHES:
         if isinstance(branches := schema.get(word), list):
-            found = [_types(branch, root, depth - 1) for branch in branches]
+            found = [_types(branch, root, left) for branch in branches]
             return _ANYTHING.union(*found) if all(found) else _ANYTHING
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
     if not isinstance(values, list):

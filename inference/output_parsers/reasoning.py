@@ -33,7 +33,7 @@ class ReasoningTags:
     ``stops``: marks of what follows, which end reasoning without being a part of it.
     ``has_lines``: the tags stand on lines of their own. ``opens_line``: a line break
     follows the first. ``may_recur``: there may be more reasoning after other parts of
-    the answer.
+    the answer. ``ends_alone``: an answer without reasoning begins with the last tag.
     """
 
     begin: tuple[str, ...]
@@ -42,6 +42,7 @@ class ReasoningTags:
     has_lines: bool = False
     opens_line: bool = False
     may_recur: bool = False
+    ends_alone: bool = False
 
     @property
     def opening(self) -> str:

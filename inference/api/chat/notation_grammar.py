@@ -195,15 +195,15 @@ class _InNotation(_Writer):
 
     def any_member(self) -> str:
         pair = self.notation.member
-        before = self.pieces.text(pair.before_name)
-        between = self.pieces.text(pair.between)
+        before = self.pieces.text(pair.before_name) if pair.before_name else ""
         if not pair.after_name:
-            return f"{before} {_KEY} {between} {self._any('')}"
-        # A grammar cannot ask for the same name again, nor count what is nested.
-        after = self.pieces.text(pair.after)
-        after_name = self.pieces.text(pair.after_name)
-        closing = f"{_KEY} {after_name} ({after} {_KEY} {after_name})*"
-        return f"{before} {_KEY} {between} {self.pieces.until(pair.after)} {closing}"
+            return f"{before} {_KEY} {self.pieces.text(pair.between)} {self._any('')}"
+        # A grammar cannot ask for the same name again, nor count what is nested. Each
+        # tag is one piece: the lexer does not go back within "</invoke>".
+        mark = self.pieces.text(pair.before_name.removesuffix("<"))
+        key = _KEY.strip("/")
+        value = f"{self.pieces.until(pair.after)} /{key}>/"
+        return rf"{mark} /<{key}>/ {value} ({mark} /<\/{key}>/)*"
 
     def _value(self, schema: Any, closing: str, path: str) -> str:
         """Return what matches a value of this schema, and what closes it."""

@@ -133,12 +133,9 @@ class GrammarWriter:
         self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
         self.control_tokens: list[tuple[str, ...]] = []
-        # What begins reasoning is one text, since free text must not contain it.
-        marks = {
-            *self.output_parser.preserved_tokens,
-            *self.output_parser.reasoning.begin,
-        }
-        longest_first = sorted(marks, key=len, reverse=True)
+        longest_first = sorted(
+            self.output_parser.preserved_tokens, key=len, reverse=True
+        )
         self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
     def lark(self, options: list[str]) -> str:
@@ -193,7 +190,10 @@ class GrammarWriter:
         if self.prompt.starts_in_reasoning:
             return thought
         begin = f"control_{self.number((reasoning.begin[0],))}"
-        return f"({begin} {thought})?"
+        options = f"{begin} {thought}"
+        if reasoning.ends_alone:
+            options += f" | {self.text(reasoning.end[0])} {after}"
+        return f"({options})?"
 
     def arguments(self, index: int, tool: Tool) -> str:
         """Return what matches the arguments of a tool's calls."""

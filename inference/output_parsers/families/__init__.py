@@ -38,6 +38,7 @@ from inference.output_parsers.families.lfm2 import LFM2
 from inference.output_parsers.families.llama3 import LLAMA3
 from inference.output_parsers.families.minicpm5 import MINICPM5
 from inference.output_parsers.families.minimax_m2 import MINIMAX_M2
+from inference.output_parsers.families.minimax_m3 import MINIMAX_M3
 from inference.output_parsers.families.mistral import MISTRAL, MISTRAL_V11
 from inference.output_parsers.families.muse_glimmer import MUSE_GLIMMER
 from inference.output_parsers.families.nemotron_v2 import NEMOTRON_V2
@@ -84,8 +85,8 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<arg_key>",), GLM45),
     (("<function=", "<parameter="), QWEN3_CODER),
     (("<|tool_call|>",), GRANITE),
-    # MiniMax M3 has Hermes' tag too, but a format of its own that is not read here.
-    (("]<]minimax[>[",), PLAIN_JSON),
+    # MiniMax M3 has Hermes' tag too.
+    (("]<]minimax[>[",), MINIMAX_M3),
     (("<tool_call>",), HERMES),
     (("<tool_calls>",), HERMES),
     (("<|python_tag|>",), LLAMA3),
@@ -96,7 +97,7 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
 _BY_ARCHITECTURE = {"gpt-oss": HARMONY}
 
 OUTPUT_PARSERS: dict[str, OutputParser] = {
-    parser.name: parser for _, parser in _BY_TEMPLATE
+    parser.name: parser for parser in (*(p for _, p in _BY_TEMPLATE), PLAIN_JSON)
 }
 
 

@@ -41,6 +41,7 @@ TELL_TALES = {
     "lfm2": "<|tool_call_start|>",
     "nemotron_v2": "<TOOLCALL>",
     "apertus": "<|tools_prefix|>",
+    "minimax_m3": "]<]minimax[>[<tool_call>",
     "minimax_m2": "<minimax:tool_call>",
     "deepseek_v32": "｜DSML｜function_calls>",
     "deepseek_v4": "｜DSML｜tool_calls>",

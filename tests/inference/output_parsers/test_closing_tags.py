@@ -15,9 +15,8 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_weather", {"city": "notes/a.txt", "days": 3}),
     ("get", {"url": "a"}),
 ]
-
-
-_TAG = re.compile(r"<\|close\|>\w+<\|sep\|>|<[^<>]+>")
+# MiniMax M3 writes a mark before each tag.
+_TAG = re.compile(r"<\|close\|>\w+<\|sep\|>|(?:]<]minimax\[>\[)?<[^<>]+>")
 
 
 def _closing_tags() -> list[tuple[str, str]]:
@@ -26,7 +25,7 @@ def _closing_tags() -> list[tuple[str, str]]:
         framing = parser.framing
         after = framing.call.after + framing.end
         if framing.parameter is not None:
-            after += framing.parameter.after
+            after += framing.parameter.closing("city")
         tags += [(name, tag) for tag in dict.fromkeys(_TAG.findall(after))]
     return tags
 

@@ -47,7 +47,7 @@ from inference.output_parsers.families.plain_json import instructions
         ("kimi_k3", "'<|open|>' + tag … '<|close|>' … '<|end_of_msg|>'"),
         ("muse_glimmer", "'<|message|><atem:function_calls>'"),
         ("plain_json", "{% for message in messages %}{{ message.content }}"),
-        ("plain_json", "]<]minimax[>[<tool_call>"),
+        ("minimax_m3", "']<]minimax[>[' … '<tool_call>'"),
     ],
 )
 def test_templates(name: str, template: str) -> None:

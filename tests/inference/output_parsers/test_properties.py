@@ -63,14 +63,33 @@ ARGUMENTS = st.tuples(
         optional={"days": st.integers(), "hourly": st.booleans()},
     ),
 )
+# Values that are the same with and without quotes, under keys that are names.
+_NAMES = st.text("abcdefgh_", min_size=1, max_size=6)
+_PLAIN_VALUES = st.recursive(
+    st.booleans() | st.integers() | _FLOATS | _NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner),
+    max_leaves=6,
+)
+PLAIN_ARGUMENTS = st.tuples(
+    st.just("save"),
+    st.fixed_dictionaries(
+        {"note": st.dictionaries(_NAMES, _PLAIN_VALUES, max_size=3)},
+        optional={"tags": st.lists(_NAMES, max_size=3), "rating": _FLOATS},
+    ),
+)
+#: Families that write text without quotes, also inside of lists and objects.
+WITHOUT_QUOTES = {"minimax_m3"}
 
 
 @pytest.mark.parametrize("family", OUTPUT_PARSERS)
 @QUIET
-@given(calls=st.lists(ARGUMENTS, min_size=1, max_size=3))
+@given(data=st.data())
 def test_calls_written_as_the_framing_says_are_read_back(
-    family: str, calls: list[tuple[str, dict[str, Any]]]
+    family: str, data: st.DataObject
 ) -> None:
+    one = PLAIN_ARGUMENTS if family in WITHOUT_QUOTES else ARGUMENTS
+    calls: list[tuple[str, dict[str, Any]]]
+    calls = data.draw(st.lists(one, min_size=1, max_size=3))
     framing = OUTPUT_PARSERS[family].framing
     if framing.separator is None:
         calls = calls[:1]

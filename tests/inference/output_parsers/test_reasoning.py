@@ -53,6 +53,7 @@ def test_reasoning_about_the_tag_ends_at_the_first() -> None:
         ("seed_oss", "<seed:think>a</seed:think>b"),
         ("gemma4", "<|channel>thought\na\n<channel|>b"),
         ("gemma4", "<|channel>thought<channel|><|channel>thought\na<channel|>b"),
+        ("minimax_m3", "<mm:think>a</mm:think>b"),
         ("apertus", "<|inner_prefix|>a<|inner_suffix|>b"),
         ("granite", "Here's my thought process: a Here's my response: b"),
         ("granite", "<think>a</think><response>b</response>"),

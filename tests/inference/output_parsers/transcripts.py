@@ -415,6 +415,44 @@ MINIMAX_M2 = [
     ),
 ]
 
+_M = "]<]minimax[>["
+MINIMAX_M3 = [
+    Transcript(
+        "minimax_m3",
+        f"<mm:think>Calling both</mm:think>Look:{_M}<tool_call>\n"
+        f'{_M}<invoke name="get_weather">{_M}<city>Paris{_M}</city>{_M}</invoke>\n'
+        f'{_M}<invoke name="get_weather">{_M}<city>Lyon{_M}</city>'
+        f"{_M}<days>3{_M}</days>{_M}</invoke>\n{_M}</tool_call>",
+        (PARIS, LYON),
+        content="Look:",
+        reasoning="Calling both",
+    ),
+    Transcript(
+        "minimax_m3",
+        f'</mm:think>{_M}<tool_call>\n{_M}<invoke name="now">{_M}</invoke>\n'
+        f'{_M}<invoke name="save">{_M}<note>{_M}<a>{_M}<item>1.5{_M}</item>'
+        f"{_M}<item>{_M}<b>x</b>{_M}</b>{_M}</item>{_M}</a>{_M}<c>{_M}</c>{_M}</note>"
+        f"{_M}<tags>{_M}</tags>{_M}<rating>-2.5{_M}</rating>{_M}</invoke>\n"
+        f"{_M}</tool_call>",
+        (
+            NOW,
+            (
+                "save",
+                {
+                    "note": {"a": [1.5, {"b": "x</b>"}], "c": ""},
+                    "tags": [],
+                    "rating": -2.5,
+                },
+            ),
+        ),
+    ),
+    Transcript(
+        "minimax_m3",
+        f'{_M}<tool_call>{_M}<invoke name="nobody">{_M}<a>1{_M}</a>{_M}</invoke>',
+        content=f'{_M}<invoke name="nobody">{_M}<a>1{_M}</a>{_M}</invoke>',
+    ),
+]
+
 _CITY = '<｜DSML｜parameter name="city" string="true">'
 _CITY_END = "</｜DSML｜parameter>\n"
 DEEPSEEK_V32 = [
@@ -773,6 +811,7 @@ TRANSCRIPTS = [
     *NEMOTRON_V2,
     *APERTUS,
     *MINIMAX_M2,
+    *MINIMAX_M3,
     *DEEPSEEK_V32,
     *GIGACHAT,
     *HUNYUAN3,

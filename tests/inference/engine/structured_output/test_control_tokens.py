@@ -118,9 +118,18 @@ def test_a_tag_opens_what_the_grammar_says(
         assert accepts(grammar, list("".join(parts).encode())) is is_match
 
 
-@pytest.mark.parametrize("mark", ["</a<call>b>", "<call>b", "a<call>"])
-def test_a_tag_may_have_a_control_token_in_it(mark: str) -> None:
-    parts = [part for part in mark.partition("<call>") if part]
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("</a", "<call>", "b>"),
+        ("<call>", "b"),
+        ("a", "<call>"),
+        ("<call>", "<think>"),
+        ("a", "<call>", "b", "</think>", "c"),
+    ],
+)
+def test_a_tag_may_have_control_tokens_in_it(parts: tuple[str, ...]) -> None:
+    mark = "".join(parts)
     entry = ((mark, "[CALL]"),)
     control, until, without, opened = (
         Grammar(source, control_tokens=entry)
