@@ -70,15 +70,43 @@ class ModelNotAllowed(AccountsError, PermissionDenied):
         )
 
 
+class TooManyUnknownKeys(AccountsError, APIException):
+    """As many new keys of one address are being checked as may wait."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_unknown_keys"
+    default_detail = (
+        "Too many keys that are not known yet are tried from this address at once."
+    )
+    wait = 1
+
+
+class TooManySequences(AccountsError, APIException):
+    """A request that counts as more requests than a window allows in all."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "too_many_sequences"
+
+    def __init__(self, *, cost: int, limit: int, window_s: int) -> None:
+        super().__init__(
+            f"This request counts as {cost} requests, one for each answer to each "
+            f"prompt, and {limit} are allowed in {window_s} s. Ask for fewer answers "
+            "at once."
+        )
+
+
 class RateLimited(AccountsError, APIException):
     """More requests than the window allows; ``wait`` is its rest in seconds."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "rate_limit_exceeded"
 
-    def __init__(self, *, limit: int, window_s: int, wait: int, what: str) -> None:
+    def __init__(
+        self, *, limit: int, window_s: int, wait: int, what: str, cost: int = 1
+    ) -> None:
+        counts = f" This request counts as {cost}." if cost > 1 else ""
         super().__init__(
-            f"Rate limit reached: {limit} {what} in {window_s} s. "
+            f"Rate limit reached: {limit} {what} in {window_s} s.{counts} "
             f"Try again in {wait} s."
         )
         self.wait = wait

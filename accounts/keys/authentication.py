@@ -15,13 +15,14 @@ from accounts.models import ApiKey
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
 #: Compared when the key does not exist, so that the answer takes as long.
 _NO_HASH = "0" * 64
 
 
-def presented_key(request: Request) -> str | None:
+def presented_key(request: HttpRequest | Request) -> str | None:
     """Return the key of ``Authorization: Bearer`` or else ``X-API-Key``, or None."""
     scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():

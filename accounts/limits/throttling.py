@@ -13,7 +13,7 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
-from accounts.errors import RateLimited
+from accounts.errors import RateLimited, TooManySequences
 from accounts.limits.client_ip import client_ip
 from accounts.models import ApiKey
 
@@ -66,13 +66,7 @@ class InferenceThrottle(BaseThrottle):
 
         Raises RateLimited. Three round trips to Redis.
         """
-        key = request.auth
-        if isinstance(key, ApiKey):
-            client, limit = f"key:{key.prefix}", key.rate_limit
-        else:
-            client, limit = f"ip:{request_ip(request)}", None
-        if limit is None:
-            limit = settings.CONFIG.server.rate_limit
+        client, limit = _client_and_limit(request)
         if limit == 0:
             return True
         window = _count_request("inference", client, limit)
@@ -80,6 +74,24 @@ class InferenceThrottle(BaseThrottle):
         if window.is_exceeded:
             raise _rate_limited(window, "requests")
         return True
+
+
+def count_sequences(request: Request, sequences: int) -> dict[str, str]:
+    """Count a request that makes several sequences as that many requests.
+
+    It has been counted as one before. Returns the rate limit headers. Raises
+    TooManySequences and RateLimited.
+    """
+    client, limit = _client_and_limit(request)
+    if limit == 0 or sequences == 1:
+        return {}
+    if sequences > limit:
+        window_s = settings.CONFIG.server.rate_limit_window
+        raise TooManySequences(cost=sequences, limit=limit, window_s=window_s)
+    window = _count_request("inference", client, limit, cost=sequences - 1)
+    if window.is_exceeded:
+        raise _rate_limited(window, "requests", cost=sequences)
+    return {**window.headers(), "x-ratelimit-cost-requests": str(sequences)}
 
 
 def count_failure(request: HttpRequest | Request) -> None:
@@ -100,22 +112,57 @@ def count_failure(request: HttpRequest | Request) -> None:
         raise _rate_limited(window, "failed authentications")
 
 
-def _count_request(group: str, client: str, limit: int) -> RateWindow:
+def _client_and_limit(request: Request) -> tuple[str, int]:
+    """Return who a request is counted under, and its limit; 0 is none."""
+    key = request.auth
+    if isinstance(key, ApiKey):
+        client, limit = f"key:{key.prefix}", key.rate_limit
+    else:
+        client, limit = f"ip:{request_ip(request)}", None
+    return client, settings.CONFIG.server.rate_limit if limit is None else limit
+
+
+def _count_request(group: str, client: str, limit: int, cost: int = 1) -> RateWindow:
     window_s = settings.CONFIG.server.rate_limit_window
-    return count(group, client, limit=limit, window_s=window_s)
+    return count(group, client, limit=limit, window_s=window_s, cost=cost)
+
+
+class _CostingCache:
+    """The counters' cache, in which one increment is of ``cost``."""
+
+    def __init__(self, shared: BaseCache, cost: int) -> None:
+        self._shared = shared
+        self._cost = cost
+
+    def add(self, key: str, value: int, timeout: int) -> bool:
+        """Begin a counter."""
+        return self._shared.add(key, value * self._cost, timeout)
+
+    def incr(self, key: str) -> int:
+        """Return the counter, counted on."""
+        return self._shared.incr(key, self._cost)
 
 
 def count(
-    group: str, client: str, *, limit: int, window_s: int, increment: bool = True
+    group: str,
+    client: str,
+    *,
+    limit: int,
+    window_s: int,
+    increment: bool = True,
+    cost: int = 1,
 ) -> RateWindow:
-    """Return the window of a client in a group, perhaps with one more in it.
+    """Return the window of a client in a group, perhaps with ``cost`` more in it.
 
     Raises RedisError.
     """
     alias = settings.RATELIMIT_USE_CACHE
     # Django's cache handler makes a new cache, and with it a connection to Redis,
     # for every request. Redis's client can be shared by threads.
-    caches[alias] = _shared_cache(alias)
+    counters: Any = _shared_cache(alias)
+    if cost > 1:
+        counters = _CostingCache(counters, cost)
+    caches[alias] = counters
     usage: dict[str, Any] | None = get_usage(
         None,
         group=group,
@@ -137,8 +184,11 @@ def _shared_cache(alias: str) -> BaseCache:
     return caches.create_connection(alias)
 
 
-def _rate_limited(window: RateWindow, what: str) -> RateLimited:
-    window_s = settings.CONFIG.server.rate_limit_window
+def _rate_limited(window: RateWindow, what: str, cost: int = 1) -> RateLimited:
     return RateLimited(
-        limit=window.limit, window_s=window_s, wait=window.reset_s, what=what
+        limit=window.limit,
+        window_s=settings.CONFIG.server.rate_limit_window,
+        wait=window.reset_s,
+        what=what,
+        cost=cost,
     )

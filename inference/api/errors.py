@@ -14,6 +14,7 @@ from rest_framework import exceptions as drf
 
 from inference import errors as inference
 from inference.api.responses import json_response
+from llm_manager.lib.file_names import without_folders
 from llm_manager.lib.quoting import quote as quote
 from llm_manager.lib.request_id import request_id
 from registry.errors import ModelNotFound, ModelNotServed
@@ -237,7 +238,10 @@ def _code(error: Exception) -> str | None:
 def _message(error: Exception) -> str:
     if isinstance(error, drf.APIException):
         return str(error.detail)
-    return str(getattr(error, "message", None) or error)
+    message = str(getattr(error, "message", None) or error)
+    if isinstance(error, inference.ModelLoadFailed):
+        return without_folders(message)
+    return message
 
 
 def _headers(error: Exception, row: _Row) -> dict[str, str]:

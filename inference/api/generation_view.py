@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from accounts.limits.throttling import count_sequences
 from inference.api.model_access import key_of, key_share
 from inference.api.parameters.effective_sampling import sampling_params
 from inference.api.parameters.lora import adapters_of, served_name
@@ -45,6 +46,13 @@ class PreparedCompletion:
 
 class GenerationView(WorkerView):
     """What chats and text completions have in common."""
+
+    def enter(self) -> PreparedCompletion:
+        """Check the body, and count each sequence that it asks for as a request."""
+        prepared: PreparedCompletion = super().enter()
+        headers = count_sequences(self.request, len(prepared.requests))
+        self.headers.update(headers)
+        return prepared
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""

@@ -18,6 +18,8 @@ from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNeg
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
+from accounts.keys.authentication import presented_key
+from accounts.keys.unknown_keys import unknown_keys
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
 from inference.api import left_out
@@ -96,12 +98,18 @@ class ApiView(APIView):
         else:
             incoming.data = data
 
+    def enter(self) -> Any:
+        """Check what the body asks for; runs in a thread."""
+        return self.prepare(self.request)
+
     async def _prepared(self, request: HttpRequest) -> Any:
         """Return what ``prepare`` makes of the body, of which nothing is kept."""
-        await in_thread(self.admit)
+        key = presented_key(request)
+        async with unknown_keys.checking(key, request_ip(request)):
+            await in_thread(self.admit)
         try:
             await self.read_body(request)
-            return await in_thread(self.prepare, self.request)
+            return await in_thread(self.enter)
         finally:
             IncomingBody.of(request).release()
 

@@ -55,6 +55,8 @@ class WorkerProcess:
     async def start(self) -> None:
         """Start the process and send it its WorkerSpec. Raises OSError."""
         environment = thread_environment(self.spec.engine.n_threads) | os.environ
+        # A debugger's lines would push out what llama.cpp says before it aborts.
+        environment.setdefault("GGML_NO_BACKTRACE", "1")
         # The child finds the same packages, installed or from a checkout.
         environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
         self._process = await asyncio.create_subprocess_exec(

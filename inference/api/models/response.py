@@ -9,6 +9,7 @@ from django.db.models import prefetch_related_objects
 from inference.capacity.model_rows import context_spec
 from inference.models import Worker, WorkerState
 from inference.status import model_state, with_nodes
+from llm_manager.lib.file_names import without_folders
 from registry.models import Kind, Model, attached_name
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def model_object(model: Model) -> ModelObject:
         "adapters": [adapter.name for adapter in model.adapters()],
         "state": _STATES[state.name],
         "progress": _progress(workers, _STATES[state.name]),
-        "error": errors[0] if errors and state.name == "failed" else None,
+        "error": _reason(errors) if state.name == "failed" else None,
         "context": _context(model, serving),
         "capabilities": _capabilities(model),
         "aliases": [alias.name for alias in model.aliases.all()],
@@ -156,3 +157,7 @@ def _capabilities(model: Model) -> list[Capability]:
         "infill": model.supports_infill,
     }
     return [name for name, is_able in able.items() if is_able]
+
+
+def _reason(errors: list[str]) -> str | None:
+    return without_folders(errors[0]) if errors else None

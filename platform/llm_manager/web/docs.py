@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from csp.constants import HEADER, SELF
@@ -48,9 +49,18 @@ class _ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         return {"type": "http", "scheme": "bearer"}
 
 
-@functools.cache
+#: drf-spectacular's settings are the process's while a document is made.
+_making = Lock()
+
+
 def openapi_document() -> bytes:
     """Return the document as JSON. A process makes it once."""
+    with _making:
+        return _document()
+
+
+@functools.cache
+def _document() -> bytes:
     settings = {
         "TITLE": "LLM Manager",
         "DESCRIPTION": _ABOUT,

@@ -10,9 +10,9 @@ from django.test import RequestFactory
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.errors import RateLimited
+from accounts.errors import RateLimited, TooManySequences
 from accounts.limits import throttling
-from accounts.limits.throttling import InferenceThrottle
+from accounts.limits.throttling import InferenceThrottle, count_sequences
 from tests.configuration import changed
 from tests.factories import make_api_key
 
@@ -28,10 +28,16 @@ def _two_requests_a_minute(settings: Any) -> None:
     settings.CONFIG = changed(settings.CONFIG, server__rate_limit=2)
 
 
-def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
-    """Make a request; return the headers of its answer."""
+def request_of(key: ApiKey | None = None, **meta: str) -> Request:
+    """Return an authenticated request."""
     request = Request(RequestFactory().post("/", **meta), authenticators=[])  # type: ignore[arg-type]
     request.auth = key
+    return request
+
+
+def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
+    """Make a request; return the headers of its answer."""
+    request = request_of(key, **meta)
     view = APIView()
     view.headers = {}
     InferenceThrottle().allow_request(request, view)
@@ -118,3 +124,34 @@ def test_the_limits_can_be_switched_off_for_a_deployment(settings: Any) -> None:
     settings.RATELIMIT_ENABLE = False
 
     assert [call()["x-ratelimit-remaining-requests"] for _ in range(3)] == ["2"] * 3
+
+
+def test_a_request_of_several_sequences_counts_as_that_many(settings: Any) -> None:
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=10)
+    key, _ = make_api_key()
+    request = request_of(key)
+    call(key)
+    headers = count_sequences(request, 6)
+    call(key)
+
+    assert headers["x-ratelimit-cost-requests"] == "6"
+    assert headers["x-ratelimit-remaining-requests"] == "4"
+    with pytest.raises(RateLimited, match=r"This request counts as 6\."):
+        count_sequences(request, 6)
+    with pytest.raises(RateLimited):
+        call(key)
+
+
+def test_more_sequences_than_a_window_has_requests_are_refused_for_good() -> None:
+    key, _ = make_api_key()
+
+    with pytest.raises(TooManySequences, match="counts as 3 requests"):
+        count_sequences(request_of(key), 3)
+
+    assert call(key)["x-ratelimit-remaining-requests"] == "1"
+
+
+def test_without_a_limit_sequences_cost_nothing() -> None:
+    key, _ = make_api_key(rate_limit=0)
+
+    assert count_sequences(request_of(key), 128) == {}

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 
 from accounts.models import Scope
 from tests.factories import make_api_key
+from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, chat_body
 
 if TYPE_CHECKING:
@@ -141,3 +142,26 @@ async def test_x_api_key_works_too(
     response = await Api(None).post("/v1/chat/completions", chat_body(), **headers)
 
     assert response.status_code == 200
+
+
+async def test_a_request_for_several_answers_counts_as_that_many(
+    model: Model, engine: FakeEngineClient
+) -> None:
+    _, secret = await sync_to_async(make_api_key)(
+        scopes=[Scope.INFERENCE], rate_limit=8
+    )
+    api = Api(secret)
+    for _ in range(6):
+        engine.enqueue(begun(), [tokens("a"), finished()])
+
+    too_many = await api.complete(prompt=["a", "b", "c"], n=3)
+    first = await api.complete(prompt=["a", "b"], n=3)
+    second = await api.complete(n=3)
+
+    assert too_many.status_code == 400
+    assert "counts as 9 requests" in too_many.json()["error"]["message"]
+    assert first.status_code == 200
+    assert first["x-ratelimit-cost-requests"] == "6"
+    assert first["x-ratelimit-remaining-requests"] == "1"
+    assert second.status_code == 429
+    assert "counts as 3" in second.json()["error"]["message"]

@@ -9,6 +9,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncRequestFactory
 
+from inference.api.errors import failure_of
+from inference.errors import ModelLoadFailed
 from registry.models import FileState, Kind
 from tests.factories import make_model
 from tests.inference.api.conftest import Api, call_view, chat_body
@@ -454,3 +456,9 @@ async def test_what_a_template_refuses_is_400_with_its_words(api: Api) -> None:
 
     assert response.status_code == 400
     assert "System role not supported" in response.json()["error"]["message"]
+
+
+def test_a_load_that_failed_names_the_file_and_not_its_folder() -> None:
+    error = ModelLoadFailed("llama.cpp cannot open '/srv/secret place/a.gguf'.")
+
+    assert failure_of(error).message == "llama.cpp cannot open 'a.gguf'."

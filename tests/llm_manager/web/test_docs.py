@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +36,43 @@ if TYPE_CHECKING:
     from registry.models import Model
     from tests.fakes import FakeEngineClient
 
+#: How many of sixteen threads got a document, and how many different ones.
+_ASK_AT_ONCE = """
+import django
+
+django.setup()
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import llm_manager.urls
+from llm_manager.web.docs import openapi_document
+
+together = Barrier(16)
+
+
+def ask(number):
+    together.wait()
+    return openapi_document()
+
+
+with ThreadPoolExecutor(16) as pool:
+    documents = list(pool.map(ask, range(16)))
+print(len(documents), len(set(documents)))
+"""
 API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+
+
+def test_processes_make_the_document_once_however_many_ask_first() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _ASK_AT_ONCE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.stdout.split() == ["16", "1"], run.stderr
 
 
 def document() -> Any:
