@@ -182,6 +182,14 @@ class Worker(models.Model):
     memory_estimate = models.BigIntegerField(
         default=0, help_text="Bytes, estimated before the load."
     )
+    device_memory = models.JSONField(
+        default=list,
+        help_text="Bytes that count against the node's limits by device, the host "
+        "first.",
+    )
+    loaded_settings = models.JSONField(
+        default=dict, help_text="The load settings that were in force at the load."
+    )
     running = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
     waiting_by_key = models.JSONField(

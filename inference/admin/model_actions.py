@@ -10,7 +10,9 @@ from django.contrib import messages
 from redis.exceptions import RedisError
 
 from inference import services
+from inference.admin.load_effect import makes_room
 from inference.errors import InferenceError
+from inference.load_preview import load_preview
 from inference.models import EngineNode, StopOrder, Worker
 from inference.status import worker_state
 from registry.errors import RegistryError
@@ -40,12 +42,13 @@ class ActionOutcome(NamedTuple):
 
 
 def load(model: Model) -> ActionOutcome:
-    """Request that the model is loaded."""
+    """Request that the model is loaded; say what it makes room by."""
     if not Model.objects.servable().filter(pk=model.pk).exists():
         reason = (
             ": disabled, without a file, or not a kind of model that answers requests."
         )
         return ActionOutcome(messages.ERROR, "Cannot load ", model.name, reason)
+    preview = load_preview(model)
     try:
         worker = services.worker_request(model=model)
     except _FAILURES as error:
@@ -55,7 +58,10 @@ def load(model: Model) -> ActionOutcome:
     log_entry = "Asked the engine to load it."
     if EngineNode.objects.alive().exists():
         before = "The engine was asked to load "
-        return ActionOutcome(messages.SUCCESS, before, model.name, log_entry=log_entry)
+        after = "."
+        if preview is not None and preview.evicts:
+            after = f". It {makes_room(preview)}."
+        return ActionOutcome(messages.SUCCESS, before, model.name, after, log_entry)
     before = "No engine is running. The next one that starts will load "
     return ActionOutcome(messages.WARNING, before, model.name, log_entry=log_entry)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +19,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import ApiKey
 from inference import services
+from inference.admin.load_effect import load_effect
 from inference.admin.memory_fit import fit
 from inference.admin.model_actions import (
     disable,
@@ -28,6 +30,8 @@ from inference.admin.model_actions import (
 )
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
+from inference.load_differences import load_differences
+from inference.load_preview import load_preview, load_previews
 from inference.models import EngineNode, Worker, WorkerState
 from inference.status import (
     model_state,
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
     from inference.admin.model_actions import ActionOutcome
+    from inference.load_differences import LoadDifference
 
 _MAX_STATES = 200
 
@@ -66,6 +71,17 @@ def _name(request: HttpRequest) -> str:
 
 def _is_now(request: HttpRequest) -> bool:
     return request.GET.get("when") == "now"
+
+
+def _differences(workers: Iterable[Worker], model: Model) -> list[LoadDifference]:
+    """Return the load settings that a reload would change, each once."""
+    found = {
+        each.name: each
+        for worker in workers
+        if worker.is_desired
+        for each in load_differences(worker, model)
+    }
+    return list(found.values())
 
 
 class WorkerStateFilter(admin.SimpleListFilter):
@@ -233,18 +249,25 @@ class ServedModelAdmin(RegistryModelAdmin):
 
     def _panel(self, request: HttpRequest, model: Model) -> dict[str, Any]:
         workers = list(model.workers.all())
+        preview = load_preview(model)
         return {
             "state": model_state(workers),
             "workers": worker_views(workers),
             "fit": fit(model, _largest_node(model)),
+            "effect": load_effect(preview) if preview else "",
+            "differences": _differences(workers, model),
             "may_load": self.has_change_permission(request, model),
         }
 
     # Actions ----------------------------------------------------------------
 
     def load_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask the engine to load the posted model."""
-        self._apply(request, load, [self._posted_model(request)])
+        """Ask the engine to load the posted model; confirm first what would go."""
+        model = self._posted_model(request)
+        here = reverse("admin:registry_model_load")
+        if question := self._load_question(request, [model], here):
+            return question
+        self._apply(request, load, [model])
         return self._back(request)
 
     def unload_view(self, request: HttpRequest) -> HttpResponse:
@@ -260,9 +283,15 @@ class ServedModelAdmin(RegistryModelAdmin):
         return self._back(request)
 
     @admin.action(description="Load", permissions=["change"])
-    def load_models(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        """Ask the engine to load the selected models."""
+    def load_models(
+        self, request: HttpRequest, queryset: QuerySet[Model]
+    ) -> HttpResponse | None:
+        """Ask the engine to load the selected models; confirm first what would go."""
+        here = reverse("admin:registry_model_changelist")
+        if question := self._load_question(request, list(queryset), here):
+            return question
         self._apply(request, load, queryset)
+        return None
 
     @admin.action(description="Unload after running requests", permissions=["change"])
     def unload_models(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
@@ -275,6 +304,32 @@ class ServedModelAdmin(RegistryModelAdmin):
     ) -> None:
         """Ask the engine to unload the selected models and end their requests."""
         self._apply(request, partial(unload, by=_name(request), is_now=True), queryset)
+
+    def _load_question(
+        self, request: HttpRequest, models: list[Model], action: str
+    ) -> HttpResponse | None:
+        """Return the page that says which models would be unloaded, if any would.
+
+        None if that was confirmed already, on this page or beside the button.
+        """
+        if "confirmed" in request.POST or "confirmed" in request.GET:
+            return None
+        previews = load_previews(models)
+        if not any(each.evicts or each.unloads for each in previews.values()):
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Load",
+            "opts": self.opts,
+            "loads": [
+                (model, load_effect(previews[model.pk]) if model.pk in previews else "")
+                for model in models
+            ],
+            "action": action,
+            "back": self._back(request)["Location"],
+            "checkbox": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/registry/model/load.html", context)
 
     def _apply(
         self,

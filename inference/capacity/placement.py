@@ -47,6 +47,7 @@ class NodeCapacity:
 class Placement:
     """Load with ``plan`` now, or ``evict`` these workers first, or wait.
 
+    ``planned`` is the plan after the evictions.
     ``is_impossible``: the model does not fit on this node. ``reason`` says why the
     worker is not loaded now, if that may take longer.
     """
@@ -55,6 +56,7 @@ class Placement:
     evict: tuple[int, ...] = ()
     is_impossible: bool = False
     reason: str = ""
+    planned: LoadPlan | None = None
 
 
 def place_worker(
@@ -79,7 +81,7 @@ def place_worker(
     if len(capacity.models | {model}) <= capacity.max_models:
         now = plan_within(spec, capacity.machine, capacity.free, is_mapped=is_mapped)
         if now is not None and _is_about_as_good(now, best, spec):
-            return Placement(plan=now)
+            return Placement(plan=now, planned=now)
     if is_extra:
         return Placement(reason=_waits_for_memory(needed, capacity.free))
     eviction = choose_evictions(
@@ -91,7 +93,9 @@ def place_worker(
     )
     if eviction.is_blocked:
         return Placement(is_impossible=True, reason=_all_pinned(capacity, pinned))
-    return Placement(plan=best if eviction.fits_now else None, evict=eviction.evict)
+    return Placement(
+        plan=best if eviction.fits_now else None, evict=eviction.evict, planned=best
+    )
 
 
 def _is_about_as_good(plan: LoadPlan, best: LoadPlan, spec: LoadSpec) -> bool:

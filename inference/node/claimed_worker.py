@@ -96,6 +96,13 @@ def replicas_of(
     return sorted(same, key=lambda each: each.replica)
 
 
+def counted_memory(worker: ClaimedWorker, alike: Sequence[ClaimedWorker]) -> list[int]:
+    """Return the bytes by device that count against the node's limits for a worker."""
+    return next(
+        list(each.memory) for each in _loaded(alike) if each.key == worker.row_id
+    )
+
+
 def node_capacity(node: EngineNode, workers: Iterable[ClaimedWorker]) -> NodeCapacity:
     """Return what a node has for models, and what its workers take of it."""
     by_model: dict[int, list[ClaimedWorker]] = {}

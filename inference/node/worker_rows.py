@@ -14,6 +14,7 @@ from django.db.models.functions import Least
 from django.utils import timezone
 
 from inference.capacity.load_plan import plan_within
+from inference.load_differences import load_time_settings
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
@@ -197,6 +198,8 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
             error="",
             stop_number=order.number if order is not None else 0,
             memory_estimate=plan.estimate.resident,
+            device_memory=list(plan.estimate.totals),
+            loaded_settings=load_time_settings(worker.model),
             kv_layout=plan.engine.kv_layout,
             last_used_at=timezone.now(),
         )

@@ -12,6 +12,7 @@ from inference.capacity.placement import place_worker
 from inference.node import worker_rows
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
+from inference.node.load_checks import LoadChecks
 from inference.node.worker_process import WorkerProcess
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inference.capacity.load_plan import LoadPlan
+    from inference.capacity.placement import Placement
     from inference.models import EngineNode, Worker
     from registry.load_settings import LoadSettings
 
@@ -38,6 +40,7 @@ class WorkerStarter:
     ) -> None:
         self._workers = workers
         self._wake = wake
+        self._checks = LoadChecks(wake)
 
     async def try_start(self, row: Worker, node: EngineNode) -> None:
         """Start the worker of a requested row, make room for it, or say why not."""
@@ -69,9 +72,29 @@ class WorkerStarter:
                 logger.error("%s cannot be loaded: %s", row.model, placement.reason)
         elif placement.reason:
             await in_one_thread(worker_rows.load_waits, row.pk, placement.reason)
-        await self._evict(placement.evict, row)
+        if placement.evict and await self._may_evict_for(row, node, placement):
+            await self._evict(placement.evict, row)
         if placement.plan is not None:
+            self._checks.forget(row.pk)
             await self._start(row, node, spec.settings, placement.plan)
+
+    async def _may_evict_for(
+        self, row: Worker, node: EngineNode, placement: Placement
+    ) -> bool:
+        """Return whether a model can be loaded once others have made room for it.
+
+        One that llama.cpp cannot load evicts nothing.
+        """
+        assert placement.planned is not None  # noqa: S101 - there are evictions
+        engine = placement.planned.engine
+        error = self._checks.error_of(
+            row, worker_rows.worker_spec(row.model, engine, "")
+        )
+        if error:
+            self._checks.forget(row.pk)
+            await in_one_thread(worker_rows.load_impossible, row.pk, node, None, error)
+            logger.error("%s cannot be loaded: %s", row.model, error)
+        return error == ""
 
     async def _evict(self, row_ids: Sequence[int], row: Worker) -> None:
         """Drain workers to make room. An extra replica is loaded again later."""

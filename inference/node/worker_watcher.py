@@ -14,7 +14,11 @@ from redis.exceptions import RedisError
 
 from inference.metrics import telemetry_store
 from inference.node import worker_rows
-from inference.node.claimed_worker import replicas_of, resident_memory
+from inference.node.claimed_worker import (
+    counted_memory,
+    replicas_of,
+    resident_memory,
+)
 from inference.node.drain_commands import is_reload, ordered_drain, overdue
 from inference.transport.queue_depths import queue_depth
 from inference.worker.node_pipe import Drain
@@ -147,6 +151,7 @@ class WorkerWatcher:
             logger.info("%s is ready after %.1f s", worker.model, process.load_seconds)
         with suppress(psutil.Error):
             more["memory_bytes"] = worker.rss = resident_memory(process.pid)
+        more["device_memory"] = counted_memory(worker, self._replicas(worker))
         # The workers of a model share one queue: it counts with the first of them.
         if self._replicas(worker)[0] is worker:
             with suppress(OSError, RedisError):

@@ -41,8 +41,12 @@ class LlamaEmbedder:
         *,
         on_progress: Callable[[float], None] = lambda _progress: None,
         log: LlamaLog | None = None,
+        is_dry: bool = False,
     ) -> None:
-        """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
+        """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError.
+
+        One that ``is_dry`` has read only headers, and can compute nothing.
+        """
         self._log = log or LlamaLog()
         self._log.install()
         self.layout = CacheLayout(
@@ -53,7 +57,7 @@ class LlamaEmbedder:
         self.is_ranking = config.task == "rank"
         with ExitStack() as stack:
             llama_cpp.llama_backend_init()
-            self._model = load_model(config, on_progress, self._log)
+            self._model = load_model(config, on_progress, self._log, is_dry=is_dry)
             stack.callback(llama_cpp.llama_model_free, self._model)
             self._check_model()
             self._batch = Batch(config.n_tokens_max)

@@ -347,7 +347,7 @@ def test_bulk_actions_load_and_unload(admin_client: Client) -> None:
 
 
 def test_bulk_action_on_many_models_says_it_once(admin_client: Client) -> None:
-    make_node()
+    make_node(max_models=12, memory_limit=200 * GIB)
     chosen = [make_model(f"m{i:02}").pk for i in range(12)]
     body = {"action": "load_models", "_selected_action": chosen}
     (message,) = said(admin_client.post(LIST, body))

@@ -78,6 +78,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.supervisor = Supervisor()
+        #: What a check of a load finds, by the model's name.
+        self.load_errors: dict[str, str] = {}
 
     async def start(self) -> None:
         node = await sync_to_async(worker_rows.node_register)()

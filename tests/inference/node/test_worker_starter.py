@@ -196,3 +196,17 @@ async def test_settings_that_exclude_each_other_fail_the_load_with_the_reason(
     worker = await row("m")
     assert worker.state == WorkerState.FAILED
     assert "only with flash attention" in worker.error
+
+
+async def test_a_model_that_cannot_be_loaded_evicts_nothing(engine: Engine) -> None:
+    await limit(engine, max_models=1)
+    healthy = await load(engine, "healthy")
+    engine.load_errors["broken"] = "unknown model architecture: 'x'"
+    await request_load(await sync_to_async(small)("broken"))
+    for _ in range(3):
+        await engine.look()
+    assert not healthy.is_draining
+    assert len(FakeProcess.made) == 1
+    worker = await row("broken")
+    assert worker.state == WorkerState.FAILED
+    assert worker.error == "unknown model architecture: 'x'"

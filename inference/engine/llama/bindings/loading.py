@@ -63,9 +63,16 @@ _NUMA = {
 
 
 def load_model(
-    config: EngineConfig, on_progress: Callable[[float], None], log: LlamaLog
+    config: EngineConfig,
+    on_progress: Callable[[float], None],
+    log: LlamaLog,
+    *,
+    is_dry: bool = False,
 ) -> Any:
-    """Load the weights; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
+    """Load the weights; ``on_progress`` gets 0 to 1. Raises ModelLoadError.
+
+    ``is_dry``: read the files' headers only, and allocate nothing.
+    """
     if config.numa != "disabled":
         llama_cpp.llama_numa_init(_NUMA[config.numa])
     if config.use_mlock:
@@ -79,6 +86,10 @@ def load_model(
     params.tensor_split = split
     params.load_mode = _LOAD_MODES[config.use_mmap, config.use_mlock]
     params.use_extra_bufts = not has_broken_amx()
+    if is_dry:
+        params.no_alloc = True
+        # llama.cpp allocates nothing only if it does not map the file.
+        params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
 
     def report(progress: float, _data: object) -> bool:
         on_progress(progress)
