@@ -39,7 +39,7 @@ DATABASE_TESTS = [
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
     """The URL of a PostgreSQL server of this module's own, {} for the database."""
-    with running_postgresql("rows", "server") as url:
+    with running_postgresql("rows", "server", "empty") as url:
         yield url
 
 
@@ -93,3 +93,34 @@ def test_the_whole_server_runs_on_postgresql_with_several_web_processes(
             ).text
             assert f'llm_requests_total{{model="{model}",status="200"}} 1.0' in metrics
     assert not (tmp_path / "db.sqlite3").exists()
+
+
+def test_machines_that_start_on_an_empty_database_migrate_one_after_the_other(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    code = (
+        "from llm_manager.launcher import project;"
+        "project.project_set_up(); project.database_migrate(); print('migrated')"
+    )
+    machines = []
+    for name in ("a", "b", "c"):
+        folder = tmp_path / name
+        folder.mkdir()
+        machines.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                    "DATABASE_URL": postgresql_url.format("empty"),
+                    "LLM_MANAGER_DATA_DIR": str(folder),
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for machine in machines:
+        output, errors = machine.communicate(timeout=120)
+        assert machine.returncode == 0, errors
+        assert "migrated" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,10 @@ def has_started(log: str, pid: int) -> bool:
 
 def main() -> int:
     log, engine, web, *rest = sys.argv[1:]
+    silent_s = float(os.environ.get("STUB_SILENT_S", "10"))
     parts = Parts(
+        web_silent_s=silent_s,
+        engine_silent_s=silent_s,
         engine_command=[sys.executable, PARTS, engine, log, *rest],
         web_command=[sys.executable, PARTS, web, log],
         is_engine_ready=lambda pid: has_started(log, pid),

@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,19 @@ def main() -> None:
     note(log, f"{kind} starts {os.getpid()}")
     if kind == "broken":
         sys.exit(3)
-    if kind == "web":
+    if "alive" in kind:
+        # It shows life until a signal makes it hang.
+        threading.Thread(target=show_life, daemon=True).start()
+    if "web" in kind:
         serve(socket.socket(fileno=int(rest[rest.index("--fd") + 1])))
     while True:
         signal.pause()
+
+
+def show_life() -> None:
+    while True:
+        os.write(int(os.environ["LLMM_LIFE_FD"]), b".")
+        time.sleep(0.05)
 
 
 def start_stubborn_child() -> int:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference.node.supervisor import Supervisor
 from inference.node.worker_rows import NodeTaken
+from llm_manager.lib.sign_of_life import show_life
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -56,4 +57,8 @@ async def _run() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
-    await supervisor.run()
+    life = asyncio.create_task(show_life())
+    try:
+        await supervisor.run()
+    finally:
+        life.cancel()

@@ -11,6 +11,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from llm_manager.launcher.life import Life
+from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.sign_of_life import VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -34,7 +38,8 @@ class ChildProcess:
 
     Its process leads its own group, so that Ctrl-C in a terminal reaches only the
     launcher, and so that its own children can be killed with it. ``environment`` is
-    added to the launcher's own.
+    added to the launcher's own. One that has shown life and then none for
+    ``silent_after_s`` hangs.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class ChildProcess:
         *,
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
+        silent_after_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -52,7 +58,10 @@ class ChildProcess:
         self._environment = environment or {}
         #: Exits in a row, without a stable run in between.
         self.exits = 0
+        self._silent_after_s = silent_after_s
         self._clock = clock
+        self._awake = AwakeClock(clock=clock)
+        self._life: Life | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
@@ -65,16 +74,42 @@ class ChildProcess:
     def start(self) -> None:
         """Start the process. Raises OSError."""
         self._started_at = self._clock()
-        self._process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            # Only the launcher itself writes to its stdout.
-            stdout=2,
-            pass_fds=self.pass_fds,
-            env=os.environ | self._environment,
-            process_group=0,
-            preexec_fn=_die_with_parent(),
-        )
+        life = None if self._silent_after_s is None else Life(self._awake)
+        life_fds = () if life is None else (life.writer,)
+        life_variables = {} if life is None else {VARIABLE: str(life.writer)}
+        try:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                # Only the launcher itself writes to its stdout.
+                stdout=2,
+                pass_fds=(*self.pass_fds, *life_fds),
+                env=os.environ | self._environment | life_variables,
+                process_group=0,
+                preexec_fn=_die_with_parent(),
+            )
+        finally:
+            if life is not None:
+                life.child_started()
+                self._forget_life()
+                self._life = life
+
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since its last sign of life; None if it does not show any."""
+        return None if self._life is None else self._life.silent_s
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it has been silent for too long."""
+        silent_s = self.silent_s
+        limit = self._silent_after_s
+        return silent_s is not None and limit is not None and silent_s > limit
+
+    def end_hanging(self) -> None:
+        """Kill the process and its group; ``supervise`` starts it again."""
+        self._reap()
+        self._back_off(f"{self.name} did not answer for {self._silent_after_s:g} s")
 
     def supervise(self) -> float | None:
         """Reap the process if it has exited, and restart it when the delay is over.
@@ -125,6 +160,11 @@ class ChildProcess:
         self._restart_at = self._clock() + delay
         say(f"{what}; restarting it in {delay:g} s.")
 
+    def _forget_life(self) -> None:
+        if self._life is not None:
+            self._life.close()
+            self._life = None
+
     def _reap(self) -> str:
         """Kill the rest of the group, reap the process, and return how it exited."""
         process = self._process
@@ -134,6 +174,7 @@ class ChildProcess:
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
         self._process = None
+        self._forget_life()
         if status < 0:
             return f"killed by signal {-status}"
         return f"exit status {status}"

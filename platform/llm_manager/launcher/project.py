@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from llm_manager.launcher.child_process import say
 from llm_manager.launcher.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The number of PostgreSQL's advisory lock: the letters LLMM.
+_START_LOCK = int.from_bytes(b"LLMM", "big")
 
 
 def project_set_up() -> None:
@@ -24,11 +32,29 @@ def project_set_up() -> None:
         say(f"{message.id}: {sentence}")
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let the launchers of other machines on the same database wait meanwhile."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        # A data directory with SQLite has one launcher.
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_START_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_START_LOCK])
+
+
 def database_migrate() -> None:
-    """Run the migrations."""
+    """Run the migrations, after other machines that run them now."""
     from django.core.management import call_command
 
-    call_command("migrate", interactive=False, verbosity=0)
+    with one_at_a_time():
+        call_command("migrate", interactive=False, verbosity=0)
 
 
 def database_close() -> None:

@@ -29,6 +29,13 @@ MAX_EXITS_AT_START = 3
 EXIT_TIMEOUT_S = 10.0
 SECOND_SIGNAL_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 3.0
+#: A web process that shows no life for this long hangs, and is started again.
+WEB_SILENT_S = 10.0
+#: An engine process gets more time: its workers serve without it, and end with it.
+ENGINE_SILENT_S = 60.0
+#: If all processes are silent at once, the machine stands still, and not they.
+ALL_SILENT_S = 60.0
+_LOOK_EVERY_S = 1.0
 _POLL_S = 0.02
 _ENGINE_POLL_S = 0.1
 
@@ -46,6 +53,8 @@ class Parts:
     engine_command: Sequence[str] = manage("run_engine")
     web_command: Sequence[str] = manage("web")
     is_engine_ready: Callable[[int], bool] = project.is_engine_ready
+    web_silent_s: float = WEB_SILENT_S
+    engine_silent_s: float = ENGINE_SILENT_S
 
 
 def serve(config: Config, *, quickstart: bool, parts: Parts | None = None) -> int:
@@ -86,6 +95,8 @@ class Launcher:
         self._redis: ChildProcess | None = None
         self._engine: ChildProcess | None = None
         self._web: list[ChildProcess] = []
+        #: The processes that hung at the last look.
+        self._hung: list[ChildProcess] = []
         self._socket: socket.socket | None = None
         self._resources = ExitStack()
 
@@ -144,7 +155,11 @@ class Launcher:
         )
 
     def _start_engine(self) -> ChildProcess:
-        self._engine = ChildProcess("engine", self._parts.engine_command)
+        self._engine = ChildProcess(
+            "engine",
+            self._parts.engine_command,
+            silent_after_s=self._parts.engine_silent_s,
+        )
         self._engine.start()
         return self._engine
 
@@ -152,11 +167,12 @@ class Launcher:
         from llm_manager.launcher.quickstart import credentials_ensure, credentials_file
         from llm_manager.launcher.sample_model import name_sample
 
-        project.models_scan()
-        sample = name_sample()
-        credentials = credentials_ensure(
-            data_dir=self._config.data_dir, base_url=api_url
-        )
+        with project.one_at_a_time():
+            project.models_scan()
+            sample = name_sample()
+            credentials = credentials_ensure(
+                data_dir=self._config.data_dir, base_url=api_url
+            )
         return banner.quickstart_lines(
             credentials,
             model=sample or project.chat_model_name(),
@@ -183,7 +199,11 @@ class Launcher:
         for number in range(1, count + 1):
             name = "web" if count == 1 else f"web {number}"
             child = ChildProcess(
-                name, command, pass_fds=[sock.fileno()], environment=environment
+                name,
+                command,
+                pass_fds=[sock.fileno()],
+                environment=environment,
+                silent_after_s=self._parts.web_silent_s,
             )
             self._web.append(child)
             child.start()
@@ -191,9 +211,28 @@ class Launcher:
     # Run --------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Restart processes that exit, until a signal arrives."""
+        """Restart processes that exit or hang, until a signal arrives."""
         while not self._signals.count:
-            self._signals.wait(self._supervise())
+            self._end_hanging()
+            delay = self._supervise()
+            self._signals.wait(_LOOK_EVERY_S if delay is None else delay)
+
+    def _end_hanging(self) -> None:
+        """End the processes that hang, but not for a pause of the whole machine.
+
+        After such a pause one process may show life a moment before the others: only
+        one that hangs at two looks in a row is ended.
+        """
+        silences = [child.silent_s for child in self.children]
+        known = [silence for silence in silences if silence is not None]
+        if len(known) > 1 and WEB_SILENT_S / 2 < min(known) < ALL_SILENT_S:
+            self._hung = []
+            return
+        hung = [child for child in self.children if child.hangs]
+        for child in hung:
+            if child in self._hung:
+                child.end_hanging()
+        self._hung = hung
 
     def _supervise(self) -> float | None:
         """Restart exited processes; return the seconds until the next restart."""

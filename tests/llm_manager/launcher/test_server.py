@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -112,6 +113,39 @@ def test_dead_part_is_started_again(launched: Launched, part: str) -> None:
     wait_until(lambda: pid_of(launched, part) not in (victim, None))
     said = f"llm-manager: {part} exited (killed by signal 9); restarting it in "
     assert launched.stderr.count(said) == 1
+
+
+def test_a_web_process_that_hangs_is_started_again(launched: Launched) -> None:
+    launched.start(engine="alive-engine", web="alive-web", STUB_SILENT_S="1")
+    launched.wait_until_ready()
+    victim = launched.pid_of("alive-web")
+    os.kill(victim, signal.SIGSTOP)
+    wait_until(lambda: pid_of(launched, "alive-web") not in (victim, None))
+    said = "llm-manager: web did not answer for 1 s; restarting it in "
+    assert launched.stderr.count(said) == 1
+
+
+def test_an_engine_process_that_hangs_is_started_again(launched: Launched) -> None:
+    launched.start(engine="alive-engine", web="alive-web", STUB_SILENT_S="1")
+    launched.wait_until_ready()
+    victim = launched.pid_of("alive-engine")
+    os.kill(victim, signal.SIGSTOP)
+    wait_until(lambda: pid_of(launched, "alive-engine") not in (victim, None))
+
+
+def test_a_pause_of_all_processes_ends_none(launched: Launched) -> None:
+    launched.start(engine="alive-engine", web="alive-web", STUB_SILENT_S="6")
+    launched.wait_until_ready()
+    pids = [launched.pid_of(part) for part in ("alive-engine", "alive-web")]
+    stopped_at = time.monotonic()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: time.monotonic() - stopped_at > 9)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    launched.signal(signal.SIGTERM)
+    assert launched.wait() == 0
+    assert "did not answer" not in launched.stderr
 
 
 def test_what_a_dead_engine_started_goes_too(launched: Launched) -> None:

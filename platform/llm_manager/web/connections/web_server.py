@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daphne.server import Server, twisted_loop  # isort: skip
 from twisted.internet import defer, reactor
 
+from llm_manager.lib.sign_of_life import show_life
 from llm_manager.web.connections.channel import StrictFactory
 from llm_manager.web.connections.errors import error_body
 from llm_manager.web.connections.prompt_connection import PromptConnection
@@ -70,6 +71,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         for signum in (signal.SIGTERM, signal.SIGINT):
             twisted_loop.add_signal_handler(signum, self.drain)
         reactor.callWhenRunning(self._adopt)
+        self._life = twisted_loop.create_task(show_life())
         super().run()
 
     def drain(self) -> None:

@@ -1,0 +1,1 @@
+"""Faults of processes, machines and networks, and what clients see of them."""

@@ -1,0 +1,97 @@
+"""The faults: what happens to which processes, for how long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from benchmarks.systems.usage import ProcessTree
+
+#: The processes of a server besides the launcher.
+PARTS = ("web", "engine", "worker", "redis")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: ``inflict`` begins it, and ends it at the end of its block."""
+
+    what: str
+    how: str
+    seconds: float
+    inflict: Callable[[], AbstractContextManager[None]]
+
+    @property
+    def name(self) -> str:
+        """The fault in a few words."""
+        duration = f" for {self.seconds:g} s" if self.seconds else ""
+        return f"{self.what} {self.how}{duration}"
+
+
+@contextmanager
+def frozen(processes: ProcessTree, roles: tuple[str, ...]) -> Iterator[None]:
+    """Stop the processes of these roles, as a debugger or a suspended machine does."""
+    stopped = _pids(processes, roles)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def killed(processes: ProcessTree, roles: tuple[str, ...]) -> Iterator[None]:
+    """Kill the processes of these roles."""
+    for pid in _pids(processes, roles):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold SQLite's exclusive lock: nobody writes."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=60)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            held.execute("ROLLBACK")
+
+
+def _pids(processes: ProcessTree, roles: tuple[str, ...]) -> list[int]:
+    by_role = processes.pids()
+    return [pid for role in roles for pid in sorted(by_role.get(role, ()))]
+
+
+def one_machine(
+    processes: ProcessTree, database: Path, seconds: tuple[float, ...]
+) -> list[Fault]:
+    """Return the faults of a server on one machine, with pauses of these seconds."""
+    targets = {
+        **{part: (part,) for part in PARTS},
+        "all of them": PARTS,
+        "the whole machine": (*PARTS, "launcher"),
+    }
+    faults = [
+        Fault(what, "frozen", pause, partial(frozen, processes, roles))
+        for pause in seconds
+        for what, roles in targets.items()
+    ]
+    faults += [
+        Fault(part, "killed", 0, partial(killed, processes, (part,))) for part in PARTS
+    ]
+    faults.append(Fault("database", "locked", 20, partial(locked, database)))
+    return faults

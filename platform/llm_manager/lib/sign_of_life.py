@@ -1,0 +1,29 @@
+"""How a process shows the launcher that its event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+#: The variable with the descriptor of the pipe to the launcher. It is no setting, so
+#: it has not the settings' prefix.
+VARIABLE = "LLMM_LIFE_FD"
+EVERY_S = 1.0
+
+
+async def show_life() -> None:
+    """Write a byte to the launcher every second; return if there is no launcher."""
+    descriptor = os.environ.pop(VARIABLE, None)
+    if descriptor is None:
+        return
+    pipe = int(descriptor)
+    # A launcher that stands still does not read.
+    os.set_blocking(pipe, False)
+    while True:
+        try:
+            os.write(pipe, b".")
+        except BlockingIOError:
+            pass
+        except OSError:
+            return
+        await asyncio.sleep(EVERY_S)
