@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -10,8 +9,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from inference.api.body.json_parser import StrictJSONParser
+from inference.api.body.parsing_pool import malformed
 from inference.api.body.request_body import Body
+from inference.api.body.strict_json import MalformedJSON, parse_json
 from inference.api.chat.conversation import conversation
 from inference.api.chat.messages import Messages
 from inference.api.chat.tools import Tools, functions_of
@@ -83,16 +83,17 @@ class ConversationField(forms.CharField):
 
     def clean(self, value: Any) -> dict[str, Any]:
         """Return messages and tools. Raises ValidationError."""
-        text = io.BytesIO(super().clean(value).encode("utf-8", "replace"))
+        text = super().clean(value).encode("utf-8", "replace")
         try:
-            body = StrictJSONParser().parse(text, "application/json")
-            given = Conversation.parse(body)
+            given = Conversation.parse(parse_json(text))
             return {
                 "messages": conversation(given.messages),
                 "tools": functions_of([tool.function for tool in given.tools]),
             }
         except BadRequest as error:
             raise ValidationError(error.message) from None
+        except MalformedJSON as error:
+            raise ValidationError(malformed(str(error)).message) from None
 
 
 def _help(name: str) -> str:

@@ -67,6 +67,15 @@ SAMPLES: dict[str, dict[str, Any]] = {
             {"role": "user", "content": "And in Rome?"},
         ]
     },
+    "Out of order": {
+        "messages": [
+            _QUESTION,
+            {"role": "assistant", "content": "Yes."},
+            _SYSTEM,
+            {"role": "user", "content": "And in Rome?"},
+            {"role": "user", "content": "And tomorrow?"},
+        ]
+    },
 }
 
 

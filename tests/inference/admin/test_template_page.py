@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
+TEMPLATES = Path(__file__).parents[2] / "chat_templates"
 OWN = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 #: Knows tools in Hermes' way, system messages, and a switch for thinking.
 HERMES = (
@@ -168,6 +170,22 @@ def test_the_facts_show_what_a_template_supports(admin_client: Client) -> None:
     assert facts["Tools"] == "described by the template"
     assert facts["Reasoning"] == "supported"
     assert "enable_thinking" in facts["Variables"]
+
+
+def test_the_preview_shows_what_was_changed_for_a_template(
+    admin_client: Client,
+) -> None:
+    gemma = (TEMPLATES / "google-gemma-2-2b-it.jinja").read_text()
+    sample = sample_text("Out of order")
+
+    response = show(admin_client, make_model(), template=gemma, conversation=sample)
+
+    page = response.content.decode()
+    assert (
+        "Later system messages are at the beginning of the next user message." in page
+    )
+    assert "User messages in a row are one." in page
+    assert "in one sentence.\n\nAnd in Rome?\n\nAnd tomorrow?" in page
 
 
 def test_thinking_can_be_switched_off_in_the_preview(admin_client: Client) -> None:
