@@ -23,6 +23,8 @@ Try = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str | None]
 
 #: The text of the user in a probe.
 TEXT = "a-probe-of-the-template"
+#: The thought of an answer in a probe.
+THOUGHT = "a-thought-of-the-probe"
 _ARGUMENT = "probed-argument"
 _TOOL_NAMES = ("probe_of_tools", "probe_of_more_tools")
 _TOOLS: list[dict[str, Any]] = [

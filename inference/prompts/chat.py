@@ -14,9 +14,9 @@ from inference.prompts.messages import Message
 from inference.prompts.reasoning_effort import (
     budget_variables,
     effort_settings,
-    reasons,
 )
 from inference.prompts.template import ChatTemplate, ChatTemplateError
+from inference.prompts.thoughts import reasons, with_marks_of
 from inference.prompts.tools_as_text import begin_answer, with_instructions
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def prompt_render(
     messages = messages[:-1] if continues else messages
     has_calls = any(each.tool_calls or each.role == "tool" for each in messages)
     chosen, writer = _chosen(model, has_tools=bool(tools), has_calls=has_calls)
-    template, output_parser = chosen.template, chosen.output_parser
+    template = chosen.template
+    output_parser = with_marks_of(template, chosen.output_parser)
     by_effort = effort_settings(effort, template, output_parser)
     requested = _requested_variables(template, variables or {}, by_effort.variables)
     if budget is not None:

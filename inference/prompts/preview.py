@@ -13,13 +13,15 @@ from inference.prompts.chat import (
     output_parser_of,
     prompt_render,
 )
-from inference.prompts.reasoning_effort import reasons
+from inference.prompts.thoughts import reasons, with_marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inference.output_parsers import OutputParser
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Message, Tool
+    from inference.prompts.template import ChatTemplate
     from registry.models import Model
 
 _WEATHER = {
@@ -149,7 +151,7 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
             if abilities.takes_calls or abilities.takes_results
             else "as user messages",
         ),
-        ("Reasoning", "supported" if reasons(template, output_parser) else "unknown"),
+        ("Reasoning", _reasoning(template, output_parser)),
         ("Variables", ", ".join(sorted(template.variables)) or "none"),
     )
 
@@ -165,3 +167,11 @@ def _facts_of_prompt(prompt: Prompt) -> tuple[tuple[str, str], ...]:
         ("Ends", where),
         ("Length", f"{len(prompt.text):,} characters"),
     )
+
+
+def _reasoning(template: ChatTemplate, output_parser: OutputParser) -> str:
+    spoken = with_marks_of(template, output_parser)
+    if not reasons(template, spoken):
+        return "unknown"
+    marks = spoken.reasoning
+    return f"between {marks.begin[0].strip()} and {marks.end[0]}"

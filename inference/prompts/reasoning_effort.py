@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from inference.prompts.thoughts import reasons
 
 if TYPE_CHECKING:
     from inference.output_parsers import OutputParser
@@ -11,11 +14,19 @@ if TYPE_CHECKING:
 
 #: The values of OpenAI's ``reasoning_effort``.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-_LEVEL = "reasoning_effort"
+#: Of gpt-oss and many others, of Kimi K3, of Muse Glimmer.
+_LEVELS = ("reasoning_effort", "thinking_effort", "reasoning_strength")
+#: What templates call no effort, in the order in which they are tried.
+_NO_EFFORT = ("none", "no_think")
 #: The token limit of reasoning, in Seed-OSS and others.
 BUDGET = "thinking_budget"
-#: Qwen, GLM and others read the first, DeepSeek and Granite the second.
-_SWITCHES = ("enable_thinking", "thinking")
+#: Variables that turn reasoning off and on. Qwen, GLM and others read the first,
+#: DeepSeek, Granite and Kimi K3 the second, MiniMax M3 the third.
+_SWITCHES: dict[str, tuple[Any, Any]] = {
+    "enable_thinking": (False, True),
+    "thinking": (False, True),
+    "thinking_mode": ("disabled", "enabled"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +43,11 @@ class EffortSettings:
     is_left_out: bool = False
 
 
-def reasons(template: ChatTemplate, output_parser: OutputParser) -> bool:
-    """Return whether the template mentions the tags of reasoning."""
-    return template.mentions(
-        (*output_parser.reasoning.begin, *output_parser.reasoning.end)
-    )
-
-
 def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
     """Return the template variables for a token budget; none if it has no such ones."""
     values: dict[str, Any] = {BUDGET: budget}
     if not budget:
-        values |= dict.fromkeys(_SWITCHES, False)
+        values |= {name: off for name, (off, _) in _SWITCHES.items()}
     return {k: v for k, v in values.items() if k in template.variables}
 
 
@@ -52,20 +56,39 @@ def effort_settings(
 ) -> EffortSettings:
     """Return how the model gets a ``reasoning_effort``; None is none given.
 
-    A template with levels gets the word. A template with a switch is switched off by
-    "none" and on by every other effort.
+    A template with levels gets the word, or the nearest that it takes, rather more than
+    less. A template with a switch is switched off by "none" and on by every other
+    effort.
     """
     if effort is None:
         return EffortSettings()
     is_none = effort == "none"
     variables: dict[str, Any] = {
-        name: not is_none for name in _SWITCHES if name in template.variables
+        name: off if is_none else on
+        for name, (off, on) in _SWITCHES.items()
+        if name in template.variables
     }
-    has_level = _LEVEL in template.variables
-    if has_level and (not is_none or template.mentions(('"none"', "'none'"))):
-        variables[_LEVEL] = effort
+    for name in _LEVELS:
+        if name in template.variables:
+            level = _level(effort, template, name)
+            variables |= {} if level is None else {name: level}
     return EffortSettings(
         variables,
         closes_reasoning=is_none and not variables and reasons(template, output_parser),
         is_left_out=not is_none and not variables,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _level(effort: str, template: ChatTemplate, variable: str) -> str | None:
+    """Return the template's word for an effort, None if it has none."""
+    if effort == "none":
+        quoted = {word: (f"'{word}'", f'"{word}"') for word in _NO_EFFORT}
+        words = [word for word in _NO_EFFORT if template.mentions(quoted[word])]
+    else:
+        asked = EFFORTS.index(effort)
+        words = sorted(
+            EFFORTS[1:],
+            key=lambda word: (abs(EFFORTS.index(word) - asked), -EFFORTS.index(word)),
+        )
+    return next((word for word in words if template.takes({variable: word})), None)

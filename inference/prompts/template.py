@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, meta
 
 from inference.errors import RequestRejected
-from inference.prompts.abilities import TEXT, Abilities, probe
+from inference.prompts.abilities import TEXT, THOUGHT, Abilities, probe
 from inference.prompts.filters import TemplateRaised, make_environment
 from inference.prompts.messages import Message
 from inference.prompts.sandbox import render_bounded
@@ -93,6 +93,29 @@ class ChatTemplate:
         text = self.render([said], _NO_TOKENS, max_chars=_MAX_PROBE_CHARS)
         if TEXT not in text:
             raise ChatTemplateError("The template does not render the user's messages.")
+
+    @property
+    def source(self) -> str:
+        """The template's text."""
+        return self._source
+
+    @cached_property
+    def shown_thought(self) -> str:
+        """A conversation with a thought in an earlier answer, as far as it is shown."""
+        form = self.abilities(has_tools=False).form
+        said = Message("assistant", TEXT, reasoning=THOUGHT)
+        messages = [form.of(each) for each in (Message("user", TEXT), said)]
+        return self._try(messages, None) or self._try(messages, []) or ""
+
+    def takes(self, variables: Mapping[str, Any]) -> bool:
+        """Return whether the template renders a message with these variables."""
+        form = self.abilities(has_tools=False).form
+        said = [form.of(Message("user", TEXT))]
+        try:
+            self._render(said, [], {**_NO_TOKENS, **variables}, _MAX_PROBE_CHARS)
+        except ChatTemplateError:
+            return False
+        return True
 
     def mentions(self, texts: Iterable[str]) -> bool:
         """Return whether the template's source contains any of the texts."""

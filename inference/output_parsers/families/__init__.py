@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.output_parsers.families.apertus import APERTUS
+from inference.output_parsers.families.apriel import APRIEL
 from inference.output_parsers.families.command_r import COMMAND_R
 from inference.output_parsers.families.deepseek import DEEPSEEK_V3, DEEPSEEK_V31
 from inference.output_parsers.families.deepseek_v32 import (
@@ -62,6 +63,7 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<|role_sep|>", "function call"), GIGACHAT3),
     (("<tool_sep", "<arg_key", ":opensource"), HUNYUAN3),
     (('<function name="', '<param name="'), MINICPM5),
+    (("[BEGIN FINAL RESPONSE]", "<tool_calls>"), APRIEL),
     (("<seed:tool_call>",), SEED_OSS),
     ((DEEPSEEK_V3.framing.begin, "```json"), DEEPSEEK_V3),
     ((DEEPSEEK_V31.framing.begin,), DEEPSEEK_V31),

@@ -168,7 +168,7 @@ def test_the_facts_show_what_a_template_supports(admin_client: Client) -> None:
     assert facts["Detected output parser"] == facts["Output parser in use"] == "hermes"
     assert facts["System message"] == "in the prompt"
     assert facts["Tools"] == "described by the template"
-    assert facts["Reasoning"] == "supported"
+    assert facts["Reasoning"] == "between <think> and </think>"
     assert "enable_thinking" in facts["Variables"]
 
 

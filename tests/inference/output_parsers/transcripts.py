@@ -608,6 +608,31 @@ LFM2 = [
     ),
 ]
 
+APRIEL = [
+    Transcript(
+        "apriel",
+        "I'm\nthinking\n[BEGIN FINAL RESPONSE]\nHello, world!\n[END FINAL RESPONSE]",
+        content="Hello, world!\n",
+        reasoning="I'm\nthinking",
+        in_reasoning=True,
+    ),
+    Transcript(
+        "apriel",
+        "Here are my reasoning steps:\nHm.\n[BEGIN FINAL RESPONSE]\n<tool_calls>["
+        '{"name": "get_weather", "arguments": {"city": "Paris"}}, '
+        f'{{"name": "save", "arguments": {TRICKY_JSON}}}]</tool_calls>',
+        (PARIS, TRICKY),
+        reasoning="Hm.",
+    ),
+    Transcript(
+        "apriel",
+        "<thinking>Hm.</thinking>\n"
+        '<tool_calls>[{"name": "now", "arguments": {}, "id": "1"}]</tool_calls>',
+        (NOW,),
+        reasoning="Hm.",
+    ),
+]
+
 GIGACHAT = [
     Transcript(
         "gigachat3",
@@ -813,6 +838,7 @@ TRANSCRIPTS = [
     *MINIMAX_M2,
     *MINIMAX_M3,
     *DEEPSEEK_V32,
+    *APRIEL,
     *GIGACHAT,
     *HUNYUAN3,
     *MINICPM5,
