@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from benchmarks.commands import embeddings, grammars, interference
+from benchmarks.commands import embeddings, grammars, interference, schemas
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
@@ -15,6 +15,7 @@ from benchmarks.options import (
     GrammarOptions,
     InterferenceOptions,
     ProfileOptions,
+    SchemaOptions,
     SoakOptions,
     parse,
 )
@@ -42,6 +43,8 @@ def _run() -> int:
             return interference.measure(options)
         case ProfileOptions() as options:
             return profile(options)
+        case SchemaOptions() as options:
+            return schemas.measure(options)
         case SoakOptions() as options:
             return soak(options)
 

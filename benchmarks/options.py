@@ -31,6 +31,7 @@ COMMANDS = (
     "profile",
     "interference",
     "grammars",
+    "schemas",
     "soak",
 )
 _ROUNDS = 3
@@ -75,6 +76,14 @@ class GrammarOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaOptions:
+    """The most tokens of an answer; a model's file instead of the sample."""
+
+    tokens: int
+    model: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class SoakOptions:
     """How long, how hard."""
 
@@ -100,6 +109,7 @@ Options = (
     | GrammarOptions
     | InterferenceOptions
     | ProfileOptions
+    | SchemaOptions
     | SoakOptions
 )
 
@@ -127,6 +137,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return _interference(rest)
         case "grammars":
             return _grammars(rest)
+        case "schemas":
+            return _schemas(rest)
         case "soak":
             return _soak(rest)
     raise SystemExit(
@@ -201,6 +213,13 @@ def _embeddings(arguments: list[str]) -> EmbeddingOptions:
         parser.add_argument(f"--{name}", type=_positive, default=default, metavar="N")
     parser.add_argument("--rounds", type=_positive, default=_ROUNDS, metavar="N")
     return EmbeddingOptions(**vars(parser.parse_args(arguments)))
+
+
+def _schemas(arguments: list[str]) -> SchemaOptions:
+    parser = _parser("schemas", "Answers to 50 schemas, beside llama-server.")
+    parser.add_argument("--tokens", type=_positive, default=256, metavar="N")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="another model")
+    return SchemaOptions(**vars(parser.parse_args(arguments)))
 
 
 def _profile(arguments: list[str]) -> ProfileOptions:

@@ -17,6 +17,8 @@ REASONS = {
     "variable for how much",
     "reasoning.effort": "the same, in OpenRouter's words",
     "reasoning.enabled": "the same",
+    "response_format.json_schema.schema…": "a pattern or a bound in a schema that is "
+    "not strict, which no grammar can enforce",
     "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "
     "strict, which no grammar can enforce, or not in the model's format",
     "functions[…].parameters…": "the same, in OpenAI's former words",

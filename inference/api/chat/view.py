@@ -50,7 +50,7 @@ class ChatCompletionsView(GenerationView):
         """Return the generation requests of a chat, and its answer's format."""
         body = ChatCompletionRequest.parse(request.data)
         messages = conversation(body.messages)
-        grammar = grammar_of(body)
+        grammar = grammar_of(body, self.left_out)
         use = tool_use(body)
         is_continued = continues(
             body,

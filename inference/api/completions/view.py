@@ -39,7 +39,7 @@ class CompletionsView(GenerationView):
                 code="unsupported_parameter",
                 param="suffix",
             )
-        sampling = {**body.sampling(), "grammar": grammar_of(body)}
+        sampling = {**body.sampling(), "grammar": grammar_of(body, self.left_out)}
         return PreparedCompletion(
             requests=generation_requests(
                 body.prompts,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -25,6 +26,7 @@ from inference.engine.structured_output.json_schema.style import JsonStyle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from inference.api.left_out import LeftOut
     from inference.api.parameters.structured_output import (
         StructuredOutputParameters,
         StructuredOutputs,
@@ -56,9 +58,13 @@ def json_style() -> JsonStyle:
     return JsonStyle(settings.CONFIG.generation.json_style)
 
 
-def grammar_of(body: StructuredOutputParameters) -> Grammar | None:
-    """Return the answer's grammar, if the body has one. Raises BadRequest."""
-    source = _only(list(_sources(body)))
+def grammar_of(body: StructuredOutputParameters, left_out: LeftOut) -> Grammar | None:
+    """Return the answer's grammar, if the body has one. Raises BadRequest.
+
+    What it cannot enforce of a response format that is not strict is added to
+    ``left_out``.
+    """
+    source = _only(list(_sources(body, left_out)))
     if source is None:
         return None
     for name in _OVER_THE_END:
@@ -96,12 +102,13 @@ def _only(sources: Sequence[_Source]) -> _Source | None:
     return sources[0] if sources else None
 
 
-def _sources(body: StructuredOutputParameters) -> Iterator[_Source]:
+def _sources(body: StructuredOutputParameters, left_out: LeftOut) -> Iterator[_Source]:
     name = "response_format"
     match body.response_format:
         case ResponseFormatJsonSchema(json_schema=named):
             path = f"{name}.json_schema.schema"
-            yield _Source(name, path, _json_schema, named.schema_)
+            make = _json_schema if named.strict else partial(_loose_schema, left_out)
+            yield _Source(name, path, make, named.schema_)
         case ResponseFormatJsonObject(schema_=None):
             yield _Source(name, name, _json_schema, _ANY_OBJECT)
         case ResponseFormatJsonObject(schema_=schema):
@@ -116,8 +123,8 @@ def _sources(body: StructuredOutputParameters) -> Iterator[_Source]:
     yield from _given("guided_grammar", _either_language, body.guided_grammar)
     match body.grammar:
         case TypedGrammar(type=language, value=text):
-            make = grammars.gbnf if language == "gbnf" else _lark
-            yield _Source("grammar", "grammar.value", make, text)
+            of_language = grammars.gbnf if language == "gbnf" else _lark
+            yield _Source("grammar", "grammar.value", of_language, text)
         case str(text) if text:
             yield _Source("grammar", "grammar", grammars.gbnf, text)
     yield from _given("json_schema", _json_schema, body.json_schema)
@@ -148,6 +155,13 @@ def _either_language(source: str, param: str) -> Grammar:
 
 def _json_schema(schema: Any, param: str) -> Grammar:
     return grammars.json_schema(schema, param, style=json_style())
+
+
+def _loose_schema(left_out: LeftOut, schema: Any, param: str) -> Grammar:
+    paths: list[str] = []
+    grammar = grammars.json_schema(schema, param, style=json_style(), left_out=paths)
+    left_out.add(*(f"{param}.{path}" for path in paths))
+    return grammar
 
 
 def _lark(source: str, param: str) -> Grammar:

@@ -41,11 +41,19 @@ def json_object(param: str = "") -> Grammar:
 
 
 def json_schema(
-    schema: Any, param: str = "", *, style: JsonStyle = JsonStyle.FIXED
+    schema: Any,
+    param: str = "",
+    *,
+    style: JsonStyle = JsonStyle.FIXED,
+    left_out: list[str] | None = None,
 ) -> Grammar:
-    """Return the grammar of a JSON schema. Raises InvalidGrammar."""
+    """Return the grammar of a JSON schema. Raises InvalidGrammar.
+
+    With ``left_out``, patterns with look-around and bounds beyond the engine's numbers
+    are left out, and their paths are added there.
+    """
     try:
-        prepared = prepare_schema(schema, style)
+        prepared = prepare_schema(schema, style, left_out)
     except SchemaError as error:
         raise InvalidGrammar(error.message, error.path) from None
     text = schema_grammar(prepared.document())

@@ -31,6 +31,7 @@ from inference.engine.structured_output.json_schema.style import JsonStyle
 from inference.engine.structured_output.json_schema.values import (
     MAX_DEPTH,
     TYPES,
+    EngineLimit,
     SchemaError,
     TooLargeSchema,
     exact_number,
@@ -123,9 +124,17 @@ class PreparedSchema:
         }
 
 
-def prepare_schema(schema: Any, style: JsonStyle = JsonStyle.FIXED) -> PreparedSchema:
-    """Return the prepared schema. Raises SchemaError."""
-    return _Preparation(schema).prepared(style)
+def prepare_schema(
+    schema: Any,
+    style: JsonStyle = JsonStyle.FIXED,
+    left_out: list[str] | None = None,
+) -> PreparedSchema:
+    """Return the prepared schema. Raises SchemaError.
+
+    With ``left_out``, patterns and bounds that cannot be enforced are left out, and
+    their paths are added there.
+    """
+    return _Preparation(schema, left_out, only_limits=True).prepared(style)
 
 
 def prepare_arguments(
@@ -148,10 +157,20 @@ def schema_of_arguments(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Preparation:
-    def __init__(self, root: Any, left_out: list[str] | None = None) -> None:
-        """``left_out`` None: what cannot be enforced is an error."""
+    def __init__(
+        self,
+        root: Any,
+        left_out: list[str] | None = None,
+        *,
+        only_limits: bool = False,
+    ) -> None:
+        """``left_out`` None: what cannot be enforced is an error.
+
+        ``only_limits``: so is everything but a limit of llguidance's.
+        """
         self._root = root
         self._left_out = left_out
+        self._only_limits = only_limits
         # A definition that is only a part of objects has a name of its own.
         self._names: dict[tuple[str, bool], str] = {}
         self._pending: list[tuple[str, bool, str]] = []
@@ -186,6 +205,8 @@ class _Preparation:
     def _leave_out(self, error: SchemaError, path: str) -> None:
         """Note what is left out because of an error, or raise the error."""
         if self._left_out is None or isinstance(error, TooLargeSchema):
+            raise error
+        if self._only_limits and not isinstance(error, EngineLimit):
             raise error
         self._left_out.append(path)
 

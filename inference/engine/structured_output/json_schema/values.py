@@ -38,6 +38,10 @@ class SchemaError(Exception):
         self.path = path
 
 
+class EngineLimit(SchemaError):
+    """A value that means something, and that llguidance cannot enforce."""
+
+
 class TooLargeSchema(SchemaError):
     """A schema that is too large to be looked at as a whole."""
 
@@ -102,7 +106,7 @@ def pattern_value(pattern: str, path: str) -> str:
     try:
         return rust_pattern(pattern)
     except UnsupportedPattern as error:
-        raise SchemaError(str(error), path) from None
+        raise EngineLimit(str(error), path) from None
 
 
 def _literal(value: Any, path: str, depth: int) -> Any:
@@ -132,10 +136,10 @@ def exact_number(value: Any, path: str) -> Any:
 
 def _bound(value: Any, path: str) -> Any:
     """Return a bound of numbers that llguidance can compare with."""
-    bound = exact_number(value, path)
-    if abs(bound) > _MAX_EXACT:
-        raise SchemaError("a bound beyond 2 to the 53rd cannot be enforced", path)
-    return bound
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and _MAX_EXACT < abs(value) < math.inf:
+        raise EngineLimit("a bound beyond 2 to the 53rd cannot be enforced", path)
+    return exact_number(value, path)
 
 
 def expect(value: Any, kind: type, name: str, path: str) -> None:

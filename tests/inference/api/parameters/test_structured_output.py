@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.errors import RequestRejected
-from tests.fakes import FakeEngineClient, accepted
+from tests.fakes import FakeEngineClient, accepted, hello
 from tests.inference.engine.structured_output.recogniser import allows
 
 if TYPE_CHECKING:
@@ -79,6 +79,54 @@ async def test_the_answer_matches_the_requested_format(
         assert allows(grammar, good)
         assert not allows(grammar, bad)
         assert grammar.param.split(".")[0] == next(iter(body))
+
+
+_DECIMAL = {
+    "anyOf": [
+        {"type": "number", "maximum": 1e20},
+        {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"},
+    ]
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_libraries_write_is_left_out_of_a_format_that_is_not_strict(
+    api: Api, engine: FakeEngineClient, stream: bool
+) -> None:
+    schema = {"type": "object", "properties": {"price": _DECIMAL}}
+    engine.enqueue(*hello())
+
+    response = await api.chat(**format_of(schema), stream=stream)
+    strict = await api.chat(**format_of(schema, strict=True))
+
+    path = "response_format.json_schema.schema.properties.price.anyOf"
+    assert response.status_code == 200
+    assert response.headers["x-llm-manager-left-out"] == (
+        f"{path}[0].maximum, {path}[1].pattern"
+    )
+    assert allows(grammar_of(engine), '{"price": "1.50"}')
+    assert not allows(grammar_of(engine), '{"price": true}')
+    assert strict.status_code == 400
+    assert strict.json()["error"]["param"] == f"{path}[0].maximum"
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"type": "integer", "format": "int64"}, "format"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+        ({"type": "string", "pattern": 5}, "pattern"),
+        ({"items": {"nullable": True}}, "items.nullable"),
+    ],
+)
+async def test_nothing_else_is_left_out_of_a_format(
+    api: Api, engine: FakeEngineClient, schema: dict[str, Any], path: str
+) -> None:
+    response = await api.chat(**format_of(schema))
+
+    assert response.status_code == 400
+    param = f"response_format.json_schema.schema.{path}"
+    assert response.json()["error"]["param"] == param
 
 
 @pytest.mark.parametrize(
@@ -214,7 +262,7 @@ async def test_every_answer_and_a_stream_are_constrained(
             "this keyword cannot be enforced",
         ),
         (
-            format_of({"properties": {"a": {"pattern": "(?=a)"}}}),
+            format_of({"properties": {"a": {"pattern": "(?=a)"}}}, strict=True),
             "response_format.json_schema.schema.properties.a.pattern",
             "look-around",
         ),
