@@ -73,6 +73,26 @@ def test_vectors_are_those_of_the_original_model(
     assert text == "[CLS] the cat sits on the mat.[SEP]"
 
 
+@pytest.mark.parametrize("num_texts", [3, 32])
+def test_a_vector_depends_on_its_batch_by_rounding_only(
+    embedding_model_path: Path, load: Callable[..., LlamaEmbedder], num_texts: int
+) -> None:
+    model = load(
+        embedding_model_path, task="embed", n_ctx=512, n_seq_max=32, n_batch=2048
+    )
+    sentence = "the cat sits on the mat and looks at the birds over house number {}"
+    inputs = [
+        model.tokenizer.tokenize(sentence.format(number), special=True)[: 5 + number]
+        for number in range(num_texts)
+    ]
+    # llama.cpp has other kernels for more than 64 tokens.
+    assert (sum(map(len, inputs)) > 64) == (num_texts == 32)
+    together = model.embed(inputs)
+    for row, tokens in zip(together, inputs, strict=True):
+        # docs/api.md says so.
+        assert normalized(model.embed([tokens])[0]) @ normalized(row) >= 0.999
+
+
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize(
     "kind", ["llama", "sliding window", "recurrent", "hybrid", "hybrid in each layer"]
