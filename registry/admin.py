@@ -101,7 +101,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
                     ("replicas", "keep_alive"),
                     ("is_pinned", "is_preloaded"),
                     ("draft", "draft_model"),
-                    "shares_prefixes",
+                    ("shares_prefixes", "deterministic"),
                     "pooling_type",
                 )
             },

@@ -92,6 +92,7 @@ class LoadColumns(models.Model):
     is_preloaded = _switch("is_preloaded", "preload")
     shares_prefixes = _switch("shares_prefixes", "share cached prefixes")
     pooling_type = _choice("pooling_type", "pooling in force")
+    deterministic = _switch("deterministic", "deterministic")
     draft = _choice("draft", "speculative decoding")
 
     class Meta:

@@ -180,6 +180,12 @@ class ModelEngineSection(Section):
             "tokens; auto is what the model's file says.",
         )
     )
+    deterministic: bool = Field(
+        default=False,
+        description="On a processor the same request gives the same answer, whatever "
+        "runs beside it and whatever is cached: no drafts, no reuse of prefixes, no "
+        "flash attention, prompts one at a time in pieces of one size. Slower.",
+    )
     draft: Annotated[Literal["auto", "off", "lookup", "model"], AnyCase] = Field(
         default="auto",
         description="Speculative decoding: tokens are guessed, then verified. lookup "
@@ -198,6 +204,15 @@ class LoadSettings(GpuSection, ModelEngineSection):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=False)
 
     @property
+    def flash_in_force(self) -> str:
+        """Whether there is flash attention: ``auto``, ``on`` or ``off``.
+
+        llama.cpp's adds the parts of a sum in an order that depends on the longest
+        sequence of a step.
+        """
+        return "off" if self.deterministic else self.flash_attention
+
+    @property
     def type_v(self) -> str:
         """V's type; `auto` is K's type where that is possible."""
         if self.cache_type_v != "auto":
@@ -205,7 +220,7 @@ class LoadSettings(GpuSection, ModelEngineSection):
         is_quantized = self.cache_type_k in QUANTIZED_CACHE_TYPES
         return (
             "f16"
-            if is_quantized and self.flash_attention == "off"
+            if is_quantized and self.flash_in_force == "off"
             else self.cache_type_k
         )
 
@@ -293,6 +308,19 @@ def _cannot_store(
             )
 
 
+def _not_deterministic(settings: LoadSettings) -> Iterator[tuple[str, str]]:
+    reasons = {
+        ("kv_layout", "unified"): "the order of its cells depends on other requests",
+        ("flash_attention", "on"): "its sums depend on other requests",
+        ("draft", "lookup"): "drafts change the shape of a step",
+        ("draft", "model"): "drafts change the shape of a step",
+    }
+    for (field, value), reason in reasons.items():
+        if getattr(settings, field) == value:
+            label = field.replace("_", " ")
+            yield field, f"A deterministic model cannot have {label} {value}: {reason}."
+
+
 def conflicts(
     settings: LoadSettings, shape: MemoryShape | None = None
 ) -> Iterator[tuple[str, str]]:
@@ -302,7 +330,9 @@ def conflicts(
     """
     if shape is not None:
         yield from _cannot_store(settings, shape)
-    if settings.type_v in QUANTIZED_CACHE_TYPES and settings.flash_attention == "off":
+    if settings.deterministic:
+        yield from _not_deterministic(settings)
+    if settings.type_v in QUANTIZED_CACHE_TYPES and settings.flash_in_force == "off":
         yield (
             "cache_type_v",
             f"V can be {settings.type_v} only with flash attention, which is off.",

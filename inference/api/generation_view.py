@@ -96,7 +96,12 @@ def answer_header(
 ) -> AnswerHeader:
     """Return the header of every answer and chunk."""
     name = served_name(model, body.model)
-    return AnswerHeader.new(prefix, model=name, fingerprint=model.fingerprint)
+    return AnswerHeader.new(
+        prefix,
+        model=name,
+        fingerprint=model.fingerprint,
+        is_deterministic=model.setting_in_force("deterministic"),
+    )
 
 
 def generation_requests(

@@ -94,7 +94,10 @@ def context_spec(model: Model) -> ContextSpec:
     return ContextSpec(
         default_ctx=settings.CONFIG.models.default_ctx,
         most_sequences=model.setting_in_force("n_seq_max"),
-        layout=model.setting_in_force("kv_layout"),
+        # The order of a unified cache's cells depends on other requests.
+        layout="split"
+        if model.setting_in_force("deterministic")
+        else model.setting_in_force("kv_layout"),
         n_ctx=model.n_ctx,
         n_seq_max=model.n_seq_max,
         trained=model.context_length,

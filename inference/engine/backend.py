@@ -96,6 +96,7 @@ class Backend(Protocol):
     max_lookup_sequences: int
     prefill_tile: int
     shares_prefixes: bool
+    fixed_piece: int
     adapters: tuple[str, ...]
 
     @property

@@ -59,6 +59,7 @@ class EngineCore:
             times=self.times,
             can_cut=backend.can_cut,
             shares_prefixes=backend.shares_prefixes,
+            fixed_piece=backend.fixed_piece,
         )
         slots = self._scheduler.slots
         self._disk = DiskPrefixes(disk, backend, slots, self.telemetry)
@@ -68,7 +69,7 @@ class EngineCore:
         )
         self._drafts = DraftPlanner(
             self.times,
-            can_draft=backend.can_draft,
+            can_draft=backend.can_draft and not backend.fixed_piece,
             max_lookups=backend.max_lookup_sequences,
             drafter=backend.drafter,
             is_split=backend.layout.is_split,

@@ -48,13 +48,19 @@ class AnswerHeader:
     system_fingerprint: str
 
     @classmethod
-    def new(cls, prefix: str, *, model: str, fingerprint: str) -> AnswerHeader:
-        """Return the header of a new answer; its id starts with ``prefix``."""
+    def new(
+        cls, prefix: str, *, model: str, fingerprint: str, is_deterministic: bool
+    ) -> AnswerHeader:
+        """Return the header of a new answer; its id starts with ``prefix``.
+
+        The fingerprint shows whether the same request gets the same answer.
+        """
+        end = "-deterministic" if is_deterministic else ""
         return cls(
             id=f"{prefix}-{uuid.uuid4().hex}",
             created=int(time.time()),
             model=model,
-            system_fingerprint=f"fp_{fingerprint[:12]}",
+            system_fingerprint=f"fp_{fingerprint[:12]}{end}",
         )
 
 

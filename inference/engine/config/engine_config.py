@@ -45,6 +45,7 @@ class EngineConfig:
     many. ``shares_prefixes`` lets owners use each other's cached prefixes. With
     ``draft`` ``lookup`` drafts are looked up in the sequence itself, with ``auto`` only
     while few sequences decode; with ``model`` the model in ``draft_paths`` makes them.
+    ``deterministic`` computes a sequence in steps whose shape depends on nothing else.
     ``adapters`` are loaded beside the model. Prefixes are stored in ``cache_dir``,
     unless it is empty, in at most ``cache_bytes`` for all models; ``fingerprint``
     identifies the model's file. ``task`` is what the model is for; ``pooling`` makes
@@ -75,6 +76,7 @@ class EngineConfig:
     tensor_split: tuple[float, ...] = ()
     main_gpu: int = 0
     shares_prefixes: bool = False
+    deterministic: bool = False
     draft: str = "off"
     draft_paths: tuple[str, ...] = ()
     adapters: tuple[AdapterFile, ...] = ()
@@ -89,6 +91,8 @@ class EngineConfig:
             raise ValueError(
                 f"n_batch {self.n_batch} is less than n_seq_max {self.n_seq_max}"
             )
+        if self.deterministic and (self.kv_layout, self.draft) != ("split", "off"):
+            raise ValueError("deterministic needs the layout split and no drafts")
         if self.kv_layout not in ("split", "unified"):
             raise ValueError(f"kv_layout {self.kv_layout} is neither split nor unified")
         if self.draft == "model" and not self.draft_paths:
@@ -128,6 +132,7 @@ class EngineConfig:
         """
         return (
             self.prefill_context
+            and not self.deterministic
             and platform.machine() in ("x86_64", "AMD64")
             and self.is_generative
             and self.kv_layout == "split"

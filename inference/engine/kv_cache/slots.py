@@ -69,10 +69,16 @@ class Slots:
         *,
         can_cut: bool = True,
         shares_prefixes: bool = False,
+        reuses_prefixes: bool = True,
     ) -> None:
-        """``can_cut`` says whether the end of a sequence can be dropped at all."""
+        """``can_cut`` says whether the end of a sequence can be dropped at all.
+
+        Owners find each other's prefixes with ``shares_prefixes``; without
+        ``reuses_prefixes`` a sequence finds its own only, after a preemption.
+        """
         self._can_cut = can_cut
         self._shares_prefixes = shares_prefixes
+        self._reuses_prefixes = reuses_prefixes
         self.reset(layout)
 
     def reset(self, layout: CacheLayout) -> None:
@@ -139,6 +145,8 @@ class Slots:
         """Return the scope in which the sequence finds and leaves prefixes."""
         request = sequence.request
         owner = "" if self._shares_prefixes else request.owner
+        if not self._reuses_prefixes:
+            owner = request.request_id
         return PrefixScope(owner, request.adapters)
 
     def _length(self, slot: int) -> int:

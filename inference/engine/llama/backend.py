@@ -69,6 +69,7 @@ class LlamaBackend:
         self.n_batch = config.n_batch
         self.n_outputs_max = config.n_outputs_max
         self.shares_prefixes = config.shares_prefixes
+        self.fixed_piece = config.n_tokens_max if config.deterministic else 0
         self.adapters = tuple(adapter.name for adapter in config.adapters)
         with ExitStack() as stack:
             llama_cpp.llama_backend_init()

@@ -73,9 +73,15 @@ class Scheduler:
         times: StepTimes,
         can_cut: bool = True,
         shares_prefixes: bool = False,
+        fixed_piece: int = 0,
     ) -> None:
         self.n_ctx_max = n_ctx_max
-        self.slots = Slots(layout, can_cut=can_cut, shares_prefixes=shares_prefixes)
+        self.slots = Slots(
+            layout,
+            can_cut=can_cut,
+            shares_prefixes=shares_prefixes,
+            reuses_prefixes=not fixed_piece,
+        )
         #: The sequences of the next step, chosen by ``assign_slots``.
         self.runnable: list[Sequence] = []
         self._tokenizer = tokenizer
@@ -93,6 +99,7 @@ class Scheduler:
             prefixes,
             n_batch=n_batch,
             n_outputs_max=n_outputs_max,
+            fixed_piece=fixed_piece,
         )
         self._drafts = DraftSettlement(self.slots)
 
@@ -178,7 +185,7 @@ class Scheduler:
         return self._planner.draft_budget(self.runnable)
 
     def schedule(self, drafts: Mapping[Sequence, list[int]]) -> StepPlan:
-        """Return the next step; changes nothing.
+        """Return the next step.
 
         ``drafts`` may follow the newest tokens of sequences that decode; they keep to
         the ``draft_budget``.

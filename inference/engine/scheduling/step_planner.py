@@ -22,6 +22,11 @@ class StepPlanner:
 
     As in vLLM, prefill chunks and decodes are the same: tokens that have no KV cell
     yet. A step has at most ``n_batch`` tokens and the logits of ``n_outputs_max``.
+
+    With a ``fixed_piece`` the shape in which a token is computed depends on nothing but
+    its place: a step has one piece of one prompt, of that many tokens, or one token of
+    each sequence beyond its prompt. llama.cpp's sums are then the same, bit by bit,
+    whatever else runs.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class StepPlanner:
         *,
         n_batch: int,
         n_outputs_max: int,
+        fixed_piece: int = 0,
     ) -> None:
         self._queue = queue
         self._slots = slots
@@ -40,6 +46,8 @@ class StepPlanner:
         self._prefixes = prefixes
         self._n_batch = n_batch
         self._n_outputs_max = n_outputs_max
+        self._fixed_piece = fixed_piece
+        self._last_was_prompt = False
 
     def draft_budget(self, sequences: Iterable[Sequence]) -> DraftBudget:
         """Return which of the next step's sequences may have drafts."""
@@ -60,10 +68,12 @@ class StepPlanner:
     def plan(
         self, sequences: list[Sequence], drafts: Mapping[Sequence, list[int]]
     ) -> StepPlan:
-        """Return the next step of these sequences; changes nothing.
+        """Return the next step of these sequences.
 
         ``drafts`` keep to the ``draft_budget``.
         """
+        if self._fixed_piece:
+            return self._fixed_plan(sequences)
         decodes = [
             _item(sequence, size, drafts.get(sequence, ()))
             for sequence, size in self._decode_sizes(sequences).items()
@@ -73,6 +83,24 @@ class StepPlanner:
             return _plan(decodes)
         used = sum(len(item.tokens) for item in decodes)
         return _plan(decodes + self._prefills(prefills, used))
+
+    def _fixed_plan(self, sequences: Iterable[Sequence]) -> StepPlan:
+        """Return a step of prompts and a step of answers in turn."""
+        prompts: list[Sequence] = []
+        answers: list[Sequence] = []
+        for sequence in sequences:
+            is_prompt = sequence.num_computed < sequence.num_prompt
+            (prompts if is_prompt else answers).append(sequence)
+        self._last_was_prompt = bool(prompts) and not (
+            answers and self._last_was_prompt
+        )
+        if not self._last_was_prompt:
+            return _plan([_item(sequence, 1) for sequence in answers])
+        first = min(prompts, key=self._order)
+        size = min(self._fixed_piece, first.num_prompt - first.num_computed)
+        if first.params.prompt_logprobs is not None:
+            size = min(size, self._n_outputs_max)
+        return _plan([_item(first, size)])
 
     def _prefills(self, sequences: list[Sequence], used: int) -> list[StepItem]:
         """Distribute what ``used`` tokens leave of the step between prompts, fairly."""

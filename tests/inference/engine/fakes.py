@@ -117,6 +117,7 @@ class FakeBackend:
         can_cut: bool = True,
         window: int = 0,
         shares_prefixes: bool = False,
+        fixed_piece: int = 0,
         drafts_by_lookup: bool = False,
         drafter: FakeDrafter | None = None,
         forces: bool = False,
@@ -138,6 +139,7 @@ class FakeBackend:
         self.drafter = drafter
         self.forces = forces
         self.shares_prefixes = shares_prefixes
+        self.fixed_piece = fixed_piece
         self.window = window
         self.tokenizer = FakeTokenizer()
         self.plans: list[StepPlan] = []
