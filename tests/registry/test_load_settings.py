@@ -53,6 +53,29 @@ def test_v_is_as_k_unless_the_configuration_has_a_type_for_it() -> None:
     assert in_force(cache_type_k="q8_0", flash_attention="off").type_v == "f16"
 
 
+def test_a_deterministic_model_has_no_flash_attention_and_needs_none() -> None:
+    found = in_force(deterministic=True, cache_type_k="q8_0")
+    assert (found.flash_in_force, found.type_v) == ("off", "f16")
+    assert in_force().flash_in_force == "auto"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("kv_layout", "unified"),
+        ("flash_attention", "on"),
+        ("draft", "lookup"),
+        ("draft", "model"),
+    ],
+)
+def test_what_depends_on_other_requests_excludes_deterministic(
+    setting: str, value: str
+) -> None:
+    chosen: dict[str, Any] = {setting: value}
+    assert "deterministic" in refused(deterministic=True, **chosen)[setting]
+    assert setting not in refused(**chosen)
+
+
 def test_the_defaults_exclude_nothing() -> None:
     assert refused() == {}
 

@@ -17,6 +17,7 @@ from inference.api.chat.view import ChatCompletionsView
 from inference.api.view import ApiView
 from inference.engine.sampling.params import SamplingParams
 from inference.transport.queue import ModelQueue
+from registry.models import Model
 from tests.factories import make_api_key, make_model
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, call_view, chat_body
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from accounts.models import ApiKey
-    from registry.models import Model
-from tests.fakes import FakeEngineClient
+    from tests.fakes import FakeEngineClient
 
 
 async def test_an_answer_has_openais_shape(api: Api) -> None:
@@ -37,7 +37,9 @@ async def test_an_answer_has_openais_shape(api: Api) -> None:
     assert response["content-type"] == "application/json"
     assert re.fullmatch(r"chatcmpl-[0-9a-f]{32}", body.pop("id"))
     assert isinstance(body.pop("created"), int)
-    assert body.pop("system_fingerprint").startswith("fp_")
+    fingerprint = body.pop("system_fingerprint")
+    assert fingerprint.startswith("fp_")
+    assert "deterministic" not in fingerprint
     assert body == {
         "object": "chat.completion",
         "model": "tiny",
@@ -60,6 +62,12 @@ async def test_an_answer_has_openais_shape(api: Api) -> None:
             "prompt_tokens_details": {"cached_tokens": 0},
         },
     }
+
+
+async def test_the_fingerprint_says_that_answers_are_deterministic(api: Api) -> None:
+    await Model.objects.filter(name="tiny").aupdate(deterministic=True)
+    body = (await api.chat()).json()
+    assert body["system_fingerprint"].endswith("-deterministic")
 
 
 async def test_the_job_is_the_rendered_conversation_with_the_models_defaults(

@@ -414,7 +414,7 @@ async def test_as_many_as_are_asked_for_need_no_probabilities(
         ({"logprobs": True}, "logprobs"),
         ({"echo": "yes"}, "echo"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": -1, "echo": True}, "max_tokens"),
+        ({"max_tokens": -2, "echo": True}, "max_tokens"),
         ({"best_of": 0}, "best_of"),
         ({"best_of": 17}, "best_of"),
         ({"best_of": 2, "n": 3}, "best_of"),
