@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.ids import NewId, openai_id
 from inference.output_parsers.reasoning import THINK, ReasoningTags
@@ -11,10 +12,12 @@ from inference.output_parsers.text_scanner import Delimiters, Parse, TextScanner
 from inference.output_parsers.writer import DeltaWriter, ToolSchemas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inference.output_parsers.deltas import Delta
     from inference.output_parsers.framing import Framing
+
+
+#: Returns a description of tools: OpenAI's ``function`` objects.
+Instructions = Callable[[Sequence[Mapping[str, Any]]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class OutputParser:
     ``common_chat_params``: where they are control tokens of the vocabulary, their text
     must reach the parser. ``framing`` is how the family writes calls; ``call_starts``
     are texts at which a call may begin besides its openers, "\\n" for a line.
+    ``instructions`` describes tools where the chat template has no place for them.
     """
 
     name: str
@@ -34,6 +38,7 @@ class OutputParser:
     reasoning: ReasoningTags = THINK
     new_id: NewId = openai_id
     call_starts: tuple[str, ...] = ()
+    instructions: Instructions | None = None
 
     def for_answer(
         self,

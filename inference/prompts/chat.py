@@ -98,15 +98,17 @@ def prompt_render(
     if budget is not None:
         requested = {**budget_variables(budget, template), **requested}
     has_instructions = bool(tools) and not chosen.takes_tools
-    if has_instructions:
+    calls_are_text = has_instructions and not chosen.writes_own_calls
+    if calls_are_text:
         output_parser = writer = _plain(output_parser.reasoning)
-        messages = with_instructions(messages, tools)
+    if has_instructions:
+        messages = with_instructions(messages, tools, output_parser)
     described = () if has_instructions else tools
     abilities = template.abilities(has_tools=bool(described))
     bos = _token(model, "bos_token")
     tokens = {"bos_token": bos, "eos_token": _token(model, "eos_token")}
     rendering = Rendering(template, {**requested, **tokens}, tuple(described))
-    text, history = rendering.of(messages, Target(abilities, writer, has_instructions))
+    text, history = rendering.of(messages, Target(abilities, writer, calls_are_text))
     if not text:
         raise ChatTemplateError("The model's chat template renders an empty prompt.")
     beginning, starts_in_reasoning = begin_answer(begun, text, output_parser)
@@ -162,6 +164,14 @@ class _Choice:
             self.output_parser is not _PLAIN
             and self.template.abilities(has_tools=True).takes_tools
         )
+
+    @property
+    def writes_own_calls(self) -> bool:
+        """Whether the model is asked for calls in its own format.
+
+        So if the template shows calls, but no tools.
+        """
+        return bool(self.output_parser.instructions) and self.takes_calls_alone
 
     @property
     def takes_calls_alone(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -148,6 +149,13 @@ def _replace(s: Any, old: str, new: str, count: int = -1) -> str:
     return text.replace(old, new, count)
 
 
+def _counted_items(items: Iterable[Any]) -> Iterator[Any]:
+    budget = current_budget()
+    for item in items:
+        budget.step()
+        yield item
+
+
 def _to_json(
     value: Any,
     ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - Hugging Face's signature
@@ -157,6 +165,8 @@ def _to_json(
 ) -> str:
     if indent is not None and indent > _MAX_INDENT:
         raise TemplateRefused(f"it indents JSON by more than {_MAX_INDENT}")
+    if isinstance(value, Iterator):  # llama.cpp's map filter returns a list
+        value = list(_counted_items(value))
     count_nodes(value)
     return json.dumps(
         value,

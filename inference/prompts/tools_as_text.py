@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 def with_instructions(
-    messages: Sequence[Message], tools: Iterable[Tool]
+    messages: Sequence[Message], tools: Iterable[Tool], output_parser: OutputParser
 ) -> list[Message]:
     """Return the conversation with a description of the tools in its system message.
 
-    That is added if there is none.
+    That is added if there is none. The description asks for calls in the form that the
+    output parser reads.
     """
-    text = plain_json.instructions(tool.function() for tool in tools)
+    instructions = output_parser.instructions or plain_json.instructions
+    text = instructions([tool.function() for tool in tools])
     first, rest = messages[0], list(messages[1:])
     if first.role in SYSTEM:
         return [replace(first, content=joined(first.content, text)), *rest]

@@ -9,21 +9,30 @@ V3.1::
 
     <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>NAME<｜tool▁sep｜>{…}<｜tool▁call▁end｜>…
 
-Source: the chat templates of deepseek-ai/DeepSeek-R1 and DeepSeek-V3.1; llama.cpp's
-``common_chat_params_init_deepseek_r1`` and ``…_deepseek_v3_1``.
+Their templates show calls, but have no place for tools. The model card of V3.1 says how
+tools are described to it; V3 and R1 get the same text with their own format.
+
+Source: the chat templates of deepseek-ai/DeepSeek-R1 and DeepSeek-V3.1; the model card
+of DeepSeek-V3.1, "ToolCall"; llama.cpp's ``common_chat_params_init_deepseek_r1`` and
+``…_deepseek_v3_1``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from inference.output_parsers.content import read_content
 from inference.output_parsers.framing import Framing, PairFraming
 from inference.output_parsers.json_calls import read_arguments
 from inference.output_parsers.output_parser import OutputParser
+from inference.output_parsers.reasoning import THINK, ReasoningTags
 from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inference.output_parsers.output_parser import Instructions
     from inference.output_parsers.text_scanner import Parse, TextScanner
     from inference.output_parsers.writer import DeltaWriter
 
@@ -58,7 +67,53 @@ def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[Non
         yield from scanner.accept("```")
 
 
-def _parser(name: str, call: PairFraming, separator: str) -> OutputParser:
+_TOOLS = """\
+## Tools
+You have access to the following tools:
+
+{tools}
+IMPORTANT: ALWAYS adhere to this exact format for tool use:
+{format}
+
+Where:
+
+- `tool_call_name` must be an exact match to one of the available tools
+- `tool_call_arguments` must be valid JSON that strictly follows the tool's Parameters \
+Schema
+- For multiple tool calls, {several}
+"""
+_TOOL = """\
+### {name}
+Description: {description}
+
+Parameters: {parameters}
+"""
+
+
+def _instructions(call: PairFraming, several: str) -> Instructions:
+    written = call.fill("tool_call_name", "tool_call_arguments")
+
+    def instructions(functions: Sequence[Mapping[str, Any]]) -> str:
+        tools = (
+            _TOOL.format(
+                name=each["name"],
+                description=each.get("description", ""),
+                parameters=json.dumps(each.get("parameters", {}), ensure_ascii=False),
+            )
+            for each in functions
+        )
+        return _TOOLS.format(
+            tools="\n".join(tools),
+            format=f"{_CALLS_BEGIN}{written}{_CALLS_END}",
+            several=several,
+        )
+
+    return instructions
+
+
+def _parser(
+    name: str, call: PairFraming, separator: str, several: str, reasoning: ReasoningTags
+) -> OutputParser:
     return OutputParser(
         name,
         _read,
@@ -70,6 +125,8 @@ def _parser(name: str, call: PairFraming, separator: str) -> OutputParser:
             end=_CALLS_END,
             openers=(_CALLS_BEGIN, _BEGIN),
         ),
+        reasoning=reasoning,
+        instructions=_instructions(call, several),
     )
 
 
@@ -77,5 +134,13 @@ DEEPSEEK_V3 = _parser(
     "deepseek_v3",
     PairFraming(f"{_BEGIN}function{_SEPARATOR}", "\n```json\n", f"\n```{_END}"),
     "\n",
+    "put each on a new line",
+    THINK,
 )
-DEEPSEEK_V31 = _parser("deepseek_v31", PairFraming(_BEGIN, _SEPARATOR, _END), "")
+DEEPSEEK_V31 = _parser(
+    "deepseek_v31",
+    PairFraming(_BEGIN, _SEPARATOR, _END),
+    "",
+    "chain them directly without separators or spaces",
+    ReasoningTags(("<think>",), ("</think>",)),
+)

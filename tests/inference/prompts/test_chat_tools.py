@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from inference.output_parsers.families import OUTPUT_PARSERS
 from inference.prompts.chat import prompt_render
 from inference.prompts.message_form import CallShape
 from inference.prompts.messages import Message, Tool
 from inference.prompts.template import ChatTemplate
 from registry.models import Model
 
+CHAT_TEMPLATES = Path(__file__).parents[2] / "chat_templates"
 CALL = {
     "id": "call00001",
     "type": "function",
@@ -171,3 +175,36 @@ def test_a_fault_of_a_variable_is_known_without_a_rendering() -> None:
     template = ChatTemplate("{% if a %}{{ b }}{% endif %}{% set c = 1 %}{{ c }}")
 
     assert template.variables == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("deepseek-ai-DeepSeek-V3.1", "deepseek_v31"),
+        ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "deepseek_v3"),
+    ],
+)
+def test_a_template_of_calls_without_tools_gets_them_in_the_models_own_format(
+    name: str, family: str
+) -> None:
+    source = (CHAT_TEMPLATES / f"{name}.jinja").read_text()
+    model = Model(name="m", chat_template=source)
+
+    prompt = prompt_render(model, CONVERSATION, tools=(WEATHER,))
+
+    framing = OUTPUT_PARSERS[family].framing
+    example = framing.call.fill("tool_call_name", "tool_call_arguments")
+    assert prompt.output_parser is OUTPUT_PARSERS[family]
+    assert f"### weather\nDescription: {WEATHER.description}\n" in prompt.text
+    assert f"{framing.begin}{example}{framing.end}" in prompt.text
+    assert framing.write([("weather", {"city": "Paris"})]) in prompt.text
+
+
+def test_tools_that_a_template_picks_parts_of_are_shown() -> None:
+    source = (CHAT_TEMPLATES / "llama-cpp-deepseek-r1.jinja").read_text()
+    model = Model(name="m", chat_template=source)
+
+    prompt = prompt_render(model, CONVERSATION[:1], tools=(WEATHER,))
+
+    assert '"name": "weather"' in prompt.text
+    assert "## Tools" not in prompt.text
