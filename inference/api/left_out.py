@@ -10,13 +10,26 @@ import re
 
 HEADER = "x-llm-manager-left-out"
 
+_NO_THOUGHT = "the model is not known to think"
+_NO_EFFORT = f"{_NO_THOUGHT}, or its template has no variable for how much"
 #: What may be left out, and why: paths of members, where ``[…]`` is any place in an
 #: array and a last ``…`` anything below.
 REASONS = {
-    "reasoning_effort": "the model is not known to think, or its template has no "
-    "variable for how much",
-    "reasoning.effort": "the same, in OpenRouter's words",
-    "reasoning.enabled": "the same",
+    "reasoning_effort": _NO_EFFORT,
+    "reasoning.effort": _NO_EFFORT,
+    "reasoning.enabled": _NO_EFFORT,
+    "reasoning.max_tokens": _NO_THOUGHT,
+    "thinking_budget": _NO_THOUGHT,
+    "thinking_token_budget": _NO_THOUGHT,
+    "thinking_budget_tokens": _NO_THOUGHT,
+    "reasoning_budget_tokens": _NO_THOUGHT,
+    "chat_template_kwargs.thinking_budget": _NO_THOUGHT,
+    "chat_template_kwargs.enable_thinking": _NO_THOUGHT,
+    "chat_template_kwargs.thinking": _NO_THOUGHT,
+    "prompt_cache_options": "the server decides which prefixes it keeps",
+    "prompt_cache_retention": "the server decides which prefixes it keeps",
+    "service_tier": "there is one tier",
+    "verbosity": "models here have no such setting",
     "response_format.json_schema.schema…": "a pattern or a bound in a schema that is "
     "not strict, which no grammar can enforce",
     "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "

@@ -14,6 +14,7 @@ from inference.prompts.messages import Message
 from inference.prompts.reasoning_effort import (
     budget_variables,
     effort_settings,
+    switch_settings,
 )
 from inference.prompts.template import ChatTemplate, ChatTemplateError
 from inference.prompts.thoughts import reasons, with_marks_of
@@ -43,7 +44,7 @@ class Prompt:
     ``reasons``: the model may think before it answers. ``starts_in_reasoning``: the
     prompt ends in reasoning. ``takes_several_calls``: an answer may have several calls.
     ``closes_reasoning``: reasoning is to be closed where it begins.
-    ``leaves_effort_out``: the model has nothing that the effort could change.
+    ``left_out``: what the model has nothing for, ``EFFORT`` or paths of members.
     ``changes``: what was changed for the template to take the conversation.
     """
 
@@ -54,7 +55,7 @@ class Prompt:
     starts_in_reasoning: bool = False
     takes_several_calls: bool = True
     closes_reasoning: bool = False
-    leaves_effort_out: bool = False
+    left_out: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
 
 
@@ -94,7 +95,8 @@ def prompt_render(
     template = chosen.template
     output_parser = with_marks_of(template, chosen.output_parser)
     by_effort = effort_settings(effort, template, output_parser)
-    requested = _requested_variables(template, variables or {}, by_effort.variables)
+    switches = switch_settings(variables or {}, template, output_parser)
+    requested = _requested_variables(template, switches.variables, by_effort.variables)
     if budget is not None:
         requested = {**budget_variables(budget, template), **requested}
     has_instructions = bool(tools) and not chosen.takes_tools
@@ -121,8 +123,9 @@ def prompt_render(
         takes_several_calls=not described
         or not abilities.takes_calls
         or abilities.takes_several_calls,
-        closes_reasoning=by_effort.closes_reasoning,
-        leaves_effort_out=by_effort.is_left_out,
+        closes_reasoning=by_effort.closes_reasoning or switches.closes_reasoning,
+        left_out=by_effort.left_out
+        + tuple(f"chat_template_kwargs.{name}" for name in switches.left_out),
         changes=history.changes,
     )
 

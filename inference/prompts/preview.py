@@ -13,6 +13,7 @@ from inference.prompts.chat import (
     output_parser_of,
     prompt_render,
 )
+from inference.prompts.reasoning_effort import EFFORT
 from inference.prompts.thoughts import reasons, with_marks_of
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _facts(model: Model, *, has_tools: bool) -> tuple[tuple[str, str], ...]:
 def _facts_of_prompt(prompt: Prompt) -> tuple[tuple[str, str], ...]:
     where = "in reasoning" if prompt.starts_in_reasoning else "before the answer"
     facts = [("Changed", change) for change in prompt.changes]
-    if prompt.leaves_effort_out:
+    if EFFORT in prompt.left_out:
         facts.append(("Left out", "the thinking effort"))
     return (
         *facts,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from inference.prompts.thoughts import reasons
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inference.output_parsers import OutputParser
     from inference.prompts.template import ChatTemplate
 
@@ -18,6 +20,8 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LEVELS = ("reasoning_effort", "thinking_effort", "reasoning_strength")
 #: What templates call no effort, in the order in which they are tried.
 _NO_EFFORT = ("none", "no_think")
+#: The member of a request, and the name of the first of these.
+EFFORT = "reasoning_effort"
 #: The token limit of reasoning, in Seed-OSS and others.
 BUDGET = "thinking_budget"
 #: Variables that turn reasoning off and on. Qwen, GLM and others read the first,
@@ -34,13 +38,13 @@ class EffortSettings:
     """How a model gets a ``reasoning_effort``.
 
     ``variables`` go to the template. ``closes_reasoning``: the template cannot turn
-    reasoning off, so it is to be closed where it begins. ``is_left_out``: the model has
-    nothing that the effort could change.
+    reasoning off, so it is to be closed where it begins. ``left_out``: what the model
+    has nothing for, ``EFFORT`` or a name of a variable.
     """
 
     variables: dict[str, Any] = field(default_factory=dict)
     closes_reasoning: bool = False
-    is_left_out: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def budget_variables(budget: int, template: ChatTemplate) -> dict[str, Any]:
@@ -75,7 +79,35 @@ def effort_settings(
     return EffortSettings(
         variables,
         closes_reasoning=is_none and not variables and reasons(template, output_parser),
-        is_left_out=not is_none and not variables,
+        left_out=() if is_none or variables else (EFFORT,),
+    )
+
+
+def switch_settings(
+    given: Mapping[str, Any], template: ChatTemplate, output_parser: OutputParser
+) -> EffortSettings:
+    """Return how the model gets the switches among the variables of a request.
+
+    Clients send them to every model. A switch that the template does not have means
+    what an effort means: false is "none", true asks for what a model that reasons does
+    anyway.
+    """
+    foreign = {
+        name: given[name]
+        for name in _SWITCHES
+        if isinstance(given.get(name), bool) and name not in template.variables
+    }
+    others = {name: value for name, value in given.items() if name not in foreign}
+    does_reason = reasons(template, output_parser)
+    is_off = False in foreign.values() and not any(
+        others.get(name) is False for name in _SWITCHES
+    )
+    return EffortSettings(
+        others,
+        closes_reasoning=is_off and does_reason,
+        left_out=tuple(
+            name for name, is_on in foreign.items() if is_on and not does_reason
+        ),
     )
 
 

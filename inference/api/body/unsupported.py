@@ -31,23 +31,29 @@ class Unsupported:
 
     Many clients send such values by default. ``values`` are the accepted ones;
     ``any_text`` accepts every string: a label without an effect on the answer.
+    ``may_be_left_out``: other values are hints that the answer can go without.
     """
 
     values: tuple[Any, ...] = ()
     any_text: bool = False
     hint: str = ""
+    may_be_left_out: bool = False
 
     def check(self, value: Any) -> Any:
         """Return the value. Raises PydanticCustomError if it asks for something."""
-        if self.any_text and isinstance(value, str):
-            return value
-        if any(type(value) is type(each) and value == each for each in self.values):
+        if self.asks_for_nothing(value) or self.may_be_left_out:
             return value
         accepted = self.accepted()
         rule = f"only {accepted} is accepted" if accepted else "leave it out"
         raise PydanticCustomError(
             "unsupported_parameter", "{rule}", {"rule": f"{rule}.{self.hint}"}
         )
+
+    def asks_for_nothing(self, value: Any) -> bool:
+        """Return whether the value asks for what happens anyway."""
+        if self.any_text and isinstance(value, str):
+            return True
+        return any(type(value) is type(each) and value == each for each in self.values)
 
     def accepted(self) -> str:
         """Return the accepted values in words; "" if only null is accepted."""
@@ -63,6 +69,10 @@ class Unsupported:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
+        if self.may_be_left_out:
+            return {
+                "description": "A hint that has no effect here: left out, and said."
+            }
         rule: JsonSchemaValue = {"enum": list(self.values)}
         if self.any_text:
             rule = {"type": "string"}
@@ -80,3 +90,14 @@ def unsupported_members(model: type[BaseModel]) -> dict[str, Unsupported]:
         for rule in field.metadata
         if isinstance(rule, Unsupported)
     }
+
+
+def hints_left_out(body: BaseModel) -> list[str]:
+    """Return the members of a body whose hints have no effect."""
+    return [
+        name
+        for name, rule in unsupported_members(type(body)).items()
+        if name in body.model_fields_set
+        and rule.may_be_left_out
+        and not rule.asks_for_nothing(getattr(body, name))
+    ]

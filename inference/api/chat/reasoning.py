@@ -12,8 +12,7 @@ from inference.api.chat.template_parameters import Effort, TemplateParameters
 from inference.api.errors import BadRequest
 from inference.api.parameters.value_types import MAX_TOKENS, Between
 from inference.engine.sampling.thinking_budget import ThinkingBudget
-from inference.errors import RequestRejected
-from inference.prompts.reasoning_effort import BUDGET
+from inference.prompts.reasoning_effort import BUDGET, EFFORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +78,15 @@ def effort_of(body: ReasoningParameters) -> str | None:
     return effort
 
 
-def effort_paths(body: ReasoningParameters) -> list[str]:
-    """Return the members that request a reasoning effort."""
-    return [path for path, effort in _efforts(body).items() if effort]
+def left_out_of(prompt: Prompt, body: ReasoningParameters) -> list[str]:
+    """Return the members that the answer to a prompt goes without."""
+    left_out = [path for path in prompt.left_out if path != EFFORT]
+    if EFFORT in prompt.left_out:
+        left_out += [path for path, effort in _efforts(body).items() if effort]
+    if not prompt.reasons:
+        # A model that does not think is within any limit but none.
+        left_out += [path for path, budget in _budgets(body).items() if budget]
+    return left_out
 
 
 def _efforts(body: ReasoningParameters) -> dict[str, str | None]:
@@ -115,7 +120,13 @@ def budget_of(body: ReasoningParameters) -> int | None:
 
     Raises BadRequest if two members differ.
     """
-    given = {name: getattr(body, name) for name in _BUDGETS}
+    budget: int | None = _agreed(_budgets(body))
+    return None if budget == -1 else budget
+
+
+def _budgets(body: ReasoningParameters) -> dict[str, int | None]:
+    """Return the thinking budget under each name. Raises BadRequest."""
+    given: dict[str, int | None] = {name: getattr(body, name) for name in _BUDGETS}
     if body.reasoning is not None:
         given["reasoning.max_tokens"] = body.reasoning.max_tokens
     variable = body.chat_template_kwargs.get(BUDGET)
@@ -125,8 +136,7 @@ def budget_of(body: ReasoningParameters) -> int | None:
             given[path] = _BUDGET.validate_python(variable)
         except ValidationError as error:
             raise bad_request(error, variable, path) from None
-    budget: int | None = _agreed(given)
-    return None if budget == -1 else budget
+    return given
 
 
 def _agreed(given: Mapping[str, Any]) -> Any:
@@ -144,25 +154,14 @@ def _agreed(given: Mapping[str, Any]) -> Any:
 
 
 def thinking_budget(prompt: Prompt, max_tokens: int | None) -> ThinkingBudget | None:
-    """Return the thinking budget for the answer to a prompt.
+    """Return the thinking budget for the answer to a prompt, if it has one.
 
     It is 0 where a template cannot turn off reasoning that the request turns off.
-    Raises RequestRejected if the model is not known to reason: the limit would have no
-    effect.
     """
     if prompt.closes_reasoning:
         max_tokens = 0
-    if max_tokens is None:
+    if max_tokens is None or not prompt.reasons:
         return None
-    if not prompt.reasons:
-        if max_tokens == 0:
-            return None
-        raise RequestRejected(
-            "This model is not known to think: its chat template has no mark of it, so "
-            f"'{BUDGET}' has no effect.",
-            code="unsupported_parameter",
-            param=BUDGET,
-        )
     reasoning, framing = prompt.output_parser.reasoning, prompt.output_parser.framing
     closing = reasoning.closing + framing.after_reasoning
     return ThinkingBudget(

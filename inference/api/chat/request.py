@@ -35,12 +35,14 @@ class UnsupportedChatParameters(Body):
     modalities: Annotated[Any, Unsupported((["text"],))] = None
     moderation: Annotated[Any, Unsupported()] = None
     prompt_cache_key: Annotated[Any, Unsupported(any_text=True)] = None
-    prompt_cache_options: Annotated[Any, Unsupported()] = None
-    prompt_cache_retention: Annotated[Any, Unsupported()] = None
+    prompt_cache_options: Annotated[Any, Unsupported(may_be_left_out=True)] = None
+    prompt_cache_retention: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     safety_identifier: Annotated[Any, Unsupported(any_text=True)] = None
-    service_tier: Annotated[Any, Unsupported(("auto", "default"))] = None
+    service_tier: Annotated[
+        Any, Unsupported(("auto", "default"), may_be_left_out=True)
+    ] = None
     store: Annotated[Any, Unsupported((False,))] = None
-    verbosity: Annotated[Any, Unsupported()] = None
+    verbosity: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     web_search_options: Annotated[Any, Unsupported()] = None
 
 

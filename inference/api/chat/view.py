@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from inference.api.body.unsupported import hints_left_out
 from inference.api.chat.continuing import continues
 from inference.api.chat.conversation import conversation
 from inference.api.chat.parser_settings import parser_settings
 from inference.api.chat.reasoning import (
     budget_of,
     effort_of,
-    effort_paths,
+    left_out_of,
     shown_reasoning,
     thinking_budget,
 )
@@ -74,8 +75,7 @@ class ChatCompletionsView(GenerationView):
             budget=budget,
             continues=is_continued,
         )
-        if prompt.leaves_effort_out:
-            self.left_out.add(*effort_paths(body))
+        self.left_out.add(*hints_left_out(body), *left_out_of(prompt, body))
         check_length([prompt.text], model, "messages")
         parsing = parser_settings(prompt, use, reasoning=shown_reasoning(body))
         style = json_style()

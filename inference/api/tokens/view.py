@@ -153,8 +153,7 @@ def _prompt(
         effort=body.reasoning_effort,
         continues=chat.can_continue(turns),
     )
-    if prompt.leaves_effort_out:
-        left_out.add("reasoning_effort")
+    left_out.add(*prompt.left_out)
     return prompt
 
 

@@ -177,6 +177,22 @@ async def test_enabling_what_a_model_has_not_is_left_out_and_said(api: Api) -> N
     assert on["x-llm-manager-left-out"] == "reasoning.enabled"
 
 
+async def test_hints_about_the_server_are_left_out_and_said(api: Api) -> None:
+    asked = await api.chat(
+        verbosity="low",
+        service_tier="flex",
+        prompt_cache_retention="24h",
+        prompt_cache_options={"mode": "explicit"},
+    )
+    anyway = await api.chat(service_tier="auto", verbosity=None)
+
+    assert (asked.status_code, anyway.status_code) == (200, 200)
+    assert asked["x-llm-manager-left-out"] == (
+        "prompt_cache_options, prompt_cache_retention, service_tier, verbosity"
+    )
+    assert "x-llm-manager-left-out" not in anyway
+
+
 async def test_labels_are_taken(api: Api) -> None:
     labels = {"sessionId": "a1", "tags": ["x"]}
 

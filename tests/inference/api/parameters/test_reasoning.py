@@ -267,8 +267,8 @@ THINKING = "chat_template_kwargs.thinking"
         ("x", {"reasoning_format": "raw"}, "reasoning_format", "invalid_value"),
         (
             "x",
-            {"chat_template_kwargs": {"thinking": True}},
-            THINKING,
+            {"chat_template_kwargs": {"style": True}},
+            "chat_template_kwargs.style",
             "unsupported_parameter",
         ),
         (

@@ -123,16 +123,46 @@ async def test_unsupported_members_are_refused_by_name(
     assert (await refusal(api, model="hermes", **body))["param"] == param
 
 
-async def test_a_budget_of_a_model_that_does_not_think_is_refused(
-    api: Api, engine: FakeEngineClient
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"thinking_budget": 7}, "thinking_budget"),
+        ({"thinking_token_budget": 7}, "thinking_token_budget"),
+        ({"reasoning": {"max_tokens": 7}}, "reasoning.max_tokens"),
+        (
+            {"chat_template_kwargs": {"thinking_budget": 7}},
+            "chat_template_kwargs.thinking_budget",
+        ),
+    ],
+)
+async def test_a_budget_of_a_model_that_does_not_think_is_left_out_and_said(
+    api: Api, engine: FakeEngineClient, body: dict[str, Any], path: str
 ) -> None:
-    error = await refusal(api, thinking_budget=7)
+    some, none = await api.chat(**body), await api.chat(thinking_budget=0)
 
-    assert (error["param"], error["code"]) == (
-        "thinking_budget",
-        "unsupported_parameter",
-    )
-    assert (await api.chat(thinking_budget=0)).status_code == 200
+    assert [request.params.thinking for request in engine.requests] == [None, None]
+    assert some["x-llm-manager-left-out"] == path
+    assert "x-llm-manager-left-out" not in none
+
+
+@pytest.mark.parametrize("name", ["enable_thinking", "thinking"])
+async def test_a_switch_that_a_template_has_not_means_what_an_effort_means(
+    api: Api, engine: FakeEngineClient, name: str
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+    answers = {
+        (model, value): await api.chat(model=model, chat_template_kwargs={name: value})
+        for model in ("tiny", "hermes")
+        for value in (True, False)
+    }
+
+    budgets = [request.params.thinking for request in engine.requests]
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert budgets[:3] == [None, None, None]
+    assert budgets[3] is not None
+    assert budgets[3].max_tokens == 0
+    said = {key for key, each in answers.items() if "x-llm-manager-left-out" in each}
+    assert said == {("tiny", True)}
 
 
 @pytest.mark.parametrize(("budget", "prompt"), [(0, "0|False"), (7, "7|"), (None, "|")])
