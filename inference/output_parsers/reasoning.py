@@ -72,6 +72,10 @@ class ReasoningTags:
         yield from scanner.space()
         tag = yield from scanner.accept(*self.begin)
         if not tag and not is_begun:
+            # Models close reasoning that they were told not to begin.
+            if (yield from scanner.accept(*self.end)):
+                scanner.forget()
+                writer.separate()
             writer.content(scanner.recall())
             return
         scanner.forget()

@@ -1,4 +1,4 @@
-"""GLM 4.5, 4.6 and 4.7: each argument between tags.
+"""GLM 4.5, 4.6 and 4.7, Ling 3.0, Laguna and Spark 2.5: each argument between tags.
 
     <tool_call>NAME
     <arg_key>KEY</arg_key>
@@ -32,8 +32,14 @@ _TAGS = ArgumentTags(
 )
 
 
+#: Ling 3.0 spells its control token in text, as llama.cpp's parser has seen.
+_TURN_END = "<|role_end|>"
+
+
 def _read(scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
-    yield from read_content(scanner, writer, _read_call, begin=("<tool_call>",))
+    yield from read_content(
+        scanner, writer, _read_call, begin=("<tool_call>",), silent=(_TURN_END,)
+    )
 
 
 def _read_call(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
@@ -59,6 +65,7 @@ GLM45 = OutputParser(
         "</arg_value>",
         "<think>",
         "</think>",
+        _TURN_END,
     ),
     framing=Framing(
         PairFraming("<tool_call>", "\n", "</tool_call>"),

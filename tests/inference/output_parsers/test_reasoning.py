@@ -39,6 +39,11 @@ def test_tags_further_down_are_prose() -> None:
     assert parse("hermes", text) == Answer(text)
 
 
+def test_reasoning_that_was_not_begun_may_be_closed() -> None:
+    assert parse("hermes", "</think>\n\nHi") == Answer("Hi")
+    assert parse("hermes", f"\n</think>{CALL}") == Answer(calls=[("now", "{}")])
+
+
 def test_reasoning_about_the_tag_ends_at_the_first() -> None:
     answer = parse("hermes", "<think>a</think></think>b</think>c")
     assert answer == Answer("b</think>c", reasoning="a")

@@ -255,6 +255,15 @@ DEEPSEEK = [
 
 GLM45 = [
     Transcript(
+        # Ling 3.0 spells the end of its turn.
+        "glm45",
+        "I need the weather.\n<tool_call>get_weather\n<arg_key>city</arg_key>\n"
+        "<arg_value>Paris</arg_value>\n</tool_call><|role_end|>",
+        (PARIS,),
+        reasoning="I need the weather.",
+        in_reasoning=True,
+    ),
+    Transcript(
         "glm45",
         "\n<think>Lyon.</think>\nI'll check.\n<tool_call>get_weather\n"
         "<arg_key>city</arg_key>\n<arg_value>Lyon</arg_value>\n"
@@ -608,6 +617,29 @@ LFM2 = [
     ),
 ]
 
+COMMAND_R_PLUS = [
+    Transcript(
+        "command_r_plus",
+        "Action:\n```json\n[\n"
+        '    {"tool_name": "get_weather", "parameters": {"city": "Paris"}},\n'
+        f'    {{"tool_name": "save", "parameters": {TRICKY_ASCII}}}\n]```',
+        (PARIS, TRICKY),
+    ),
+    Transcript(
+        "command_r_plus",
+        "Plan: look.\nAction: ```json\n"
+        '[{"tool_name": "get_weather", "parameters": {"city": "Paris"}}]\n```',
+        (PARIS,),
+        content="Plan: look.",
+    ),
+    Transcript(
+        "command_r_plus",
+        'Action:\n```json\n[{"tool_name": "directly-answer", "parameters": {}}]```',
+        content='Action:\n```json\n[{"tool_name": "directly-answer", "parameters": {}}]'
+        "```",
+    ),
+]
+
 APRIEL = [
     Transcript(
         "apriel",
@@ -838,6 +870,7 @@ TRANSCRIPTS = [
     *MINIMAX_M2,
     *MINIMAX_M3,
     *DEEPSEEK_V32,
+    *COMMAND_R_PLUS,
     *APRIEL,
     *GIGACHAT,
     *HUNYUAN3,
