@@ -23,6 +23,7 @@ from llm_manager.lib.units import human_bytes, human_count
 from registry import services
 from registry.errors import RegistryError
 from registry.forms import ModelSettingsForm, defaults_in_force, setting_text
+from registry.model_fieldsets import FIELDSETS
 from registry.models import SERVED, Alias, Attachment, FileState, Kind, Model, ScanRun
 from registry.scan.scanner import ScanOutcome
 
@@ -91,127 +92,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     )
     list_per_page = 50
     warn_unsaved_form = True
-    fieldsets = (
-        (
-            "Serving",
-            {
-                "fields": (
-                    "is_enabled",
-                    ("n_ctx", "n_seq_max"),
-                    ("replicas", "keep_alive"),
-                    ("is_pinned", "is_preloaded"),
-                    ("draft", "draft_model"),
-                    ("shares_prefixes", "deterministic"),
-                    "pooling_type",
-                )
-            },
-        ),
-        (
-            "KV cache",
-            {
-                "fields": (
-                    ("cache_type_k", "cache_type_v"),
-                    ("flash_attention", "kv_layout"),
-                    "swa_full",
-                )
-            },
-        ),
-        (
-            "Processor and memory",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    ("n_threads", "n_threads_batch"),
-                    ("n_batch", "n_ubatch"),
-                    ("use_mmap", "use_mlock"),
-                    "numa",
-                ),
-            },
-        ),
-        (
-            "GPUs",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    ("n_gpu_layers", "split_mode"),
-                    ("tensor_split", "main_gpu"),
-                ),
-            },
-        ),
-        (
-            "Sampling defaults, for requests that set no value",
-            {
-                "fields": (
-                    ("temperature", "max_tokens"),
-                    ("top_p", "top_k"),
-                    ("min_p", "repeat_penalty"),
-                )
-            },
-        ),
-        (
-            "Chat template, instead of the one in the file",
-            {
-                "classes": ("collapse",),
-                "fields": ("template_override", "output_parser_override"),
-            },
-        ),
-        (
-            "Identity",
-            {
-                "classes": ("tab",),
-                "fields": (
-                    "name",
-                    "title",
-                    "kind",
-                    "capabilities",
-                    "license",
-                    "projector",
-                ),
-            },
-        ),
-        (
-            "Architecture",
-            {
-                "classes": ("tab",),
-                "fields": (
-                    ("architecture", "size_label"),
-                    ("parameters", "quantization"),
-                    ("context_length", "sliding_window"),
-                    ("tested_ctx", "n_ctx_seen"),
-                    ("block_count", "embedding_length"),
-                    ("head_count", "head_count_kv"),
-                    ("kv_elements_per_token", "expert_count"),
-                    ("lora_rank", "lora_alpha"),
-                ),
-            },
-        ),
-        (
-            "Tokenizer & template",
-            {
-                "classes": ("tab",),
-                "fields": (
-                    ("tokenizer", "vocab_size"),
-                    ("pooling", "supports_tools"),
-                    "template",
-                ),
-            },
-        ),
-        (
-            "File & fingerprint",
-            {
-                "classes": ("tab",),
-                "fields": (
-                    "file",
-                    "path",
-                    "shard_paths",
-                    "bytes_on_disk",
-                    "fingerprint",
-                    ("found_at", "checked_at"),
-                ),
-            },
-        ),
-        ("All metadata", {"classes": ("tab",), "fields": ("metadata_table",)}),
-    )
+    fieldsets = FIELDSETS
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Model | None = None

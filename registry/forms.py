@@ -112,3 +112,10 @@ class ModelSettingsForm(ModelForm):
                 super().add_error(name if known else None, ValidationError(errors))
         else:
             super().add_error(field, error)
+
+
+class LoadSettingsForm(ModelSettingsForm):
+    """Only the settings that decide how a model is loaded, to be tried, not saved."""
+
+    class Meta(ModelSettingsForm.Meta):
+        fields = ("n_ctx", "draft_model", *SETTINGS)

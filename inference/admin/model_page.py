@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import ApiKey
 from inference import services
 from inference.admin.load_effect import load_effect
+from inference.admin.load_estimate import estimate_view
 from inference.admin.memory_fit import fit
 from inference.admin.model_actions import (
     disable,
@@ -200,6 +201,11 @@ class ServedModelAdmin(RegistryModelAdmin):
                 view(self.template_view),
                 name="registry_model_template",
             ),
+            path(
+                "<int:pk>/estimate/",
+                require_POST(view(self.estimate_view)),
+                name="registry_model_estimate",
+            ),
             *super().get_urls(),
         ]
 
@@ -227,6 +233,13 @@ class ServedModelAdmin(RegistryModelAdmin):
             raise PermissionDenied
         models = Model.objects.filter(kind__in=GENERATIVE)
         return template_view(request, get_object_or_404(models, pk=pk), self)
+
+    def estimate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Return what a model would take with the settings in its form."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        model = get_object_or_404(self.get_queryset(request), pk=pk)
+        return estimate_view(request, model, _largest_node(model))
 
     def states_view(self, request: HttpRequest) -> HttpResponse:
         """Return the states of the models in ``id``, for the list."""

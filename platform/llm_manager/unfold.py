@@ -55,7 +55,7 @@ UNFOLD: dict[str, Any] = {
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "llm_manager.dashboard.dashboard",
     "STYLES": [_asset("admin.css")],
-    "SCRIPTS": [_asset("live.js"), _asset("copy.js")],
+    "SCRIPTS": [_asset("live.js"), _asset("copy.js"), _asset("estimate.js")],
     "COLORS": {
         "primary": {
             "50": "oklch(96.2% .018 272.314)",

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from registry.models import ScanRun
 from tests.e2e.chromium import CHROMIUM
-from tests.factories import make_api_key, make_model, make_user
+from tests.factories import GIB, make_api_key, make_model, make_node, make_user
 from tests.gguf_files import llama_fields, write_gguf
 
 if TYPE_CHECKING:
@@ -165,3 +165,44 @@ def test_the_base_url_is_copied(page: Page, live_server: LiveServer) -> None:
     expect(page.locator(".lm-base-url [data-copy-status]")).to_have_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == f"{live_server.url}/v1"
+
+
+def test_what_a_model_would_take_is_said_as_one_types(
+    page: Page, live_server: LiveServer
+) -> None:
+    make_node(memory_limit=64 * GIB, heartbeat_at="2999-01-01T00:00:00Z")
+    model = make_model("llama-3.1-8b")
+    page.goto(f"{live_server.url}/admin/registry/model/{model.pk}/change/")
+    estimate = page.locator("#lm-estimate")
+    expect(estimate).to_be_hidden()
+    page.fill("#id_temperature", "0.3")
+    page.locator("#id_n_ctx").press_sequentially("8192", delay=30)
+    expect(estimate).to_contain_text("8,192 at most each")
+    expect(estimate).to_be_in_viewport()
+    page.select_option("#id_cache_type_k", "q8_0")
+    page.fill("#id_n_ctx", "999999999")
+    expect(estimate).to_contain_text("Context: The model was trained on 131072 tokens")
+    page.fill("#id_n_ctx", "")
+    page.select_option("#id_cache_type_k", "")
+    expect(estimate).to_be_hidden()
+    model.refresh_from_db()
+    assert (model.n_ctx, model.temperature) == (None, None)
+
+
+def test_settings_that_hold_at_once_look_different_from_load_settings(
+    page: Page, live_server: LiveServer
+) -> None:
+    model = make_model("llama-3.1-8b")
+    page.goto(f"{live_server.url}/admin/registry/model/{model.pk}/change/")
+    edge = "e => getComputedStyle(e.closest('fieldset')).borderLeftColor"
+    colours = {
+        name: page.locator(f"#id_{name}").evaluate(edge)
+        for name in ("temperature", "top_p", "is_enabled", "n_ctx", "cache_type_k")
+    }
+    assert colours["temperature"] == colours["top_p"] == colours["is_enabled"]
+    assert colours["n_ctx"] == colours["cache_type_k"]
+    assert colours["temperature"] != colours["n_ctx"]
+    loading = page.locator("fieldset", has=page.locator("#id_n_ctx"))
+    expect(loading).to_contain_text("until it is loaded again")
+    sampling = page.locator("fieldset", has=page.locator("#id_temperature"))
+    expect(sampling).to_contain_text("as soon as they are saved")

@@ -209,8 +209,8 @@ def test_settings_and_aliases_are_saved_and_recorded(admin_client: Client) -> No
     assert [alias.name for alias in model.aliases.all()] == ["gpt-4o"]
     message = LogEntry.objects.get().get_change_message()
     assert message == (
-        "Changed Context, Pinned, K type, Map the file, Shares of the GPUs and "
-        "Temperature. Added alias “gpt-4o”."
+        "Changed Pinned, Temperature, Context, K type, Map the file and Shares of the "
+        "GPUs. Added alias “gpt-4o”."
     )
     history = admin_client.get(reverse("admin:registry_model_history", args=[model.pk]))
     assert message in history.content.decode()
