@@ -197,7 +197,9 @@ class Worker(models.Model):
     )
     kv_cells_used = models.PositiveIntegerField(default=0)
     kv_cells_total = models.PositiveIntegerField(default=0)
-    requests_total = models.BigIntegerField(default=0)
+    requests_total = models.BigIntegerField(
+        default=0, help_text="Also of earlier loads, as the tokens."
+    )
     prompt_tokens_total = models.BigIntegerField(default=0)
     output_tokens_total = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -220,3 +222,25 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}" + (f" #{self.replica}" if self.replica else "")
+
+
+class WorkerTotals(models.Model):
+    """What the workers of a replica have served in all, whenever they were loaded."""
+
+    model = models.ForeignKey(
+        "registry.Model", on_delete=models.CASCADE, related_name="worker_totals"
+    )
+    replica = models.PositiveIntegerField(default=0)
+    requests_total = models.BigIntegerField(default=0)
+    prompt_tokens_total = models.BigIntegerField(default=0)
+    output_tokens_total = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "replica"], name="inference_totals_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Totals of {self.model} #{self.replica}"

@@ -143,6 +143,7 @@ def generation_requests(
             key=share.key,
             weight=share.weight,
             priority=body.priority,
+            counts_prompt=choice == 0,
         )
         for prompt in prompts
         for choice in range(body.num_sequences)

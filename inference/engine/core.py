@@ -160,6 +160,8 @@ class EngineCore:
                 prompt_tokens=sequence.num_prompt,
                 cached_tokens=sequence.num_cached,
             )
+            if sequence.request.counts_prompt:
+                self._prompt_tokens_total += sequence.num_prompt
             self.telemetry.prefix_lookup(
                 queried=sequence.num_prompt, hit=sequence.num_cached
             )
@@ -179,7 +181,6 @@ class EngineCore:
         seconds = self._clock() - start
         if not self._is_uneven(plan):
             self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
-        self._prompt_tokens_total += plan.num_tokens - plan.num_decode_tokens
         self.telemetry.step(
             seconds=seconds,
             num_decodes=plan.num_decodes,

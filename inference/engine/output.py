@@ -78,8 +78,9 @@ class PoolingOutput:
 class EngineStats:
     """The engine's state and totals at one moment, all of them counts.
 
-    ``n_ctx`` are the positions that a sequence can have now, ``n_ctx_max`` those
-    that it can get.
+    ``prompt_tokens_total`` counts the prompts of requests as their usage does: also
+    the tokens that were cached, and the prompt of several answers once. ``n_ctx`` are
+    the positions that a sequence can have now, ``n_ctx_max`` those that it can get.
     """
 
     num_running: int = 0

@@ -33,6 +33,9 @@ class GenerationRequest:
     Cached prefixes are shared within an ``owner`` only, and between requests with the
     same ``adapters``. Capacity is shared fairly between API keys: ``key`` names one,
     ``weight`` is its share. Of one key's requests a lower ``priority`` goes first.
+
+    ``counts_prompt``: no other request counts the prompt already. The answers of one
+    prompt count it once, and so do the workers that run it in turn.
     """
 
     request_id: str
@@ -50,6 +53,7 @@ class GenerationRequest:
     suffix: str = ""
     prediction: str = ""
     add_special_tokens: bool = True
+    counts_prompt: bool = True
 
     @property
     def num_prompt(self) -> int:

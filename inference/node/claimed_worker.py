@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -12,6 +12,7 @@ import psutil
 from inference.capacity.eviction import LoadedWorker
 from inference.capacity.model_rows import adapter_files
 from inference.capacity.placement import NodeCapacity
+from inference.node.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,10 @@ SERVES_AT_LEAST_S = 2.0
 
 @dataclass(slots=True)
 class ClaimedWorker:
-    """A claimed row and its process; ``rss`` is the resident memory in bytes."""
+    """A claimed row and its process; ``rss`` is the resident memory in bytes.
+
+    ``earlier`` are the totals of the workers before it.
+    """
 
     row_id: int
     replica: int
@@ -42,6 +46,13 @@ class ClaimedWorker:
     last_requests: int = 0
     rss: int = 0
     is_saved_ready: bool = False
+    earlier: Totals = field(default_factory=Totals)
+    saved_totals: Totals | None = None
+
+    @property
+    def totals(self) -> Totals:
+        """What it and the workers before it have served."""
+        return self.earlier.plus(self.process.report)
 
     @property
     def incarnation(self) -> str:

@@ -13,6 +13,7 @@ from inference.node import worker_rows
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
 from inference.node.load_checks import LoadChecks
+from inference.node.totals import totals_of
 from inference.node.worker_process import WorkerProcess
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
@@ -125,6 +126,7 @@ class WorkerStarter:
             plan=plan,
             process=process,
             last_used=time.monotonic(),
+            earlier=await in_one_thread(totals_of, row.model_id, row.replica),
         )
         try:
             await process.start()

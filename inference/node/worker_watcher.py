@@ -20,6 +20,7 @@ from inference.node.claimed_worker import (
     resident_memory,
 )
 from inference.node.drain_commands import is_reload, ordered_drain, overdue
+from inference.node.totals import totals_save
 from inference.transport.queue_depths import queue_depth
 from inference.worker.node_pipe import Drain
 from llm_manager.lib.threads import in_one_thread
@@ -161,9 +162,11 @@ class WorkerWatcher:
                 await asyncio.to_thread(
                     telemetry_store.save, worker.incarnation, report.telemetry
                 )
+        more |= worker.totals.columns()
         await in_one_thread(
             worker_rows.report_save, worker.row_id, worker.incarnation, report, **more
         )
+        await _save_totals(worker)
         if report.n_ctx_seen > (worker.model.n_ctx_seen or 0):
             await in_one_thread(
                 worker_rows.longest_request_save, worker.model, report.n_ctx_seen
@@ -174,6 +177,7 @@ class WorkerWatcher:
         process, row_id = worker.process, worker.row_id
         await process.close()
         del self._workers[row_id]
+        await _save_totals(worker)
         if process.is_draining:
             await in_one_thread(worker_rows.worker_ended, row_id, worker.incarnation)
             logger.info("%s is unloaded", worker.model)
@@ -198,6 +202,13 @@ class WorkerWatcher:
         else:
             await in_one_thread(worker_rows.worker_crashed, row_id, worker.incarnation)
             self._wake()
+
+
+async def _save_totals(worker: ClaimedWorker) -> None:
+    totals = worker.totals
+    if totals != (worker.saved_totals or worker.earlier):
+        await in_one_thread(totals_save, worker.model.pk, worker.replica, totals)
+        worker.saved_totals = totals
 
 
 def _hangs(process: WorkerProcess) -> bool:

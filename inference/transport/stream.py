@@ -151,6 +151,8 @@ class Stream:
             self.deadline = now + self.queue.timeout_s
         if isinstance(self.request, GenerationRequest):
             changes["resume"] = tuple(self.tokens)
+            if self._was_started:
+                changes["counts_prompt"] = False
             changes["fingerprint"] = self.fingerprint if self.tokens else ""
         if self._was_started and isinstance(
             self.request, GenerationRequest | PoolingRequest

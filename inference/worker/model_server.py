@@ -120,6 +120,8 @@ class ModelServer:
             # The events of the last step may still be on their way.
             self._replies.flush()
             await sending
+            # The node counts what was served until the end.
+            self._set()
         finally:
             self._runner.stop(0)
             for task in [*tasks, sending]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.e2e.conftest import Q4_0
 from tests.e2e.test_serving import chat, content, processes, running, state, until
+from tests.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +176,89 @@ def test_a_request_that_comes_after_an_unload_loads_the_model(
         page.click("text=Unload now")
         until(lambda: state(api, Q4_0) == "unloaded", "it is unloaded")
     assert content(api, "Hello.")
+
+
+def test_tokens_in_and_out_are_those_of_the_usage_and_survive_a_reload(
+    page: Page, api: httpx.Client, data_dir: Path
+) -> None:
+    def totals() -> tuple[int, int, int]:
+        columns = "requests_total, prompt_tokens_total, output_tokens_total"
+        with closing(sqlite3.connect(data_dir / "db.sqlite3")) as database:
+            statement = (
+                f"SELECT {columns} FROM inference_worker JOIN registry_model AS model "  # noqa: S608
+                "ON model.id = model_id WHERE model.name = ?"
+            )
+            return database.execute(statement, (Q4_0,)).fetchone() or (0, 0, 0)
+
+    with loaded(api):
+        open_model(page)
+    before = totals()
+    used = [0, 0]
+    question = "Name the planets of the solar system, please. " * 8
+    for fields in ({}, {}, {"n": 3}):
+        answer = api.post(
+            "/v1/chat/completions", json=chat(question, max_tokens=8, **fields)
+        ).json()
+        used[0] += answer["usage"]["prompt_tokens"]
+        used[1] += answer["usage"]["completion_tokens"]
+    sequences = 1 + 1 + 3
+    expected = (before[0] + sequences, before[1] + used[0], before[2] + used[1])
+    until(lambda: totals() == expected, f"the row has {expected}")
+    shown = f"{expected[1]:,} / {expected[2]:,}"
+    expect(page.locator(f".lm-panel >> text={shown}")).to_be_visible()
+
+    page.fill("#id_n_ctx", "1024")
+    page.click("text=Save and continue editing")
+    expect(page.locator("#differences >> text=in force: ")).to_be_visible()
+    expect(page.locator("#differences >> text=saved: 1,024")).to_be_visible()
+    stream = LongStream(api, max_tokens=400)
+    page.click("text=Reload now")
+    expect(page.locator("text=asked to reload")).to_be_visible()
+    stream.wait()
+    # It paused, and went on in the worker with the new context.
+    assert stream.error is None
+    assert stream.finish_reason == "length"
+    expect(page.locator("#differences")).to_have_count(0)
+    expect(page.locator(".lm-panel >> text=1,024 ×")).to_be_visible()
+    until(lambda: totals()[0] == expected[0] + 2, "the stream is counted twice")
+    assert totals()[2] > expected[2] + 300
+    page.fill("#id_n_ctx", "")
+    page.click("text=Save and continue editing")
+    page.click("text=Reload after requests")
+    expect(page.locator("#differences")).to_have_count(0)
+
+
+def test_a_model_that_cannot_be_loaded_unloads_none_and_what_would_go_is_said(
+    page: Page, api: httpx.Client, server: Server, data_dir: Path
+) -> None:
+    # One that a scan takes for a model, and llama.cpp does not.
+    broken = data_dir / "models" / "broken.gguf"
+    write_tiny_model("llama", broken)
+    data = broken.read_bytes()
+    broken.write_bytes(data.replace(b"blk.0.attn_q.weight", b"blk.0.attn_x.weight"))
+    try:
+        page.goto("/admin/registry/model/")
+        page.click("text=Scan now")
+        page.goto("/admin/registry/model/")
+        with loaded(api):
+            (healthy,) = processes(server, "inference.worker.main")
+            page.click("#result_list >> text=broken")
+            expect(page.locator("#load-effect")).to_contain_text(
+                f"makes room by unloading {Q4_0}"
+            )
+            page.click(".lm-panel button:text-is('Load')")
+            expect(page.locator(".lm-panel >> text=not found")).to_be_visible()
+            expect(page.locator(".lm-panel >> text=Failed").first).to_be_visible()
+            body = {"model": "broken", "prompt": "Hello", "max_tokens": 1}
+            answer = api.post("/v1/completions", json=body)
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "model_load_failed"
+            assert healthy.is_running()
+            assert processes(server, "inference.worker.main") == [healthy]
+    finally:
+        broken.unlink()
+        page.goto("/admin/registry/model/")
+        page.click("text=Scan now")
 
 
 def new_key(page: Page, name: str) -> str:

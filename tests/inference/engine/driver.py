@@ -82,7 +82,8 @@ class Driver:
     @property
     def prefilled(self) -> int:
         """Prompt tokens that were computed, not copied."""
-        return self.core.stats().prompt_tokens_total
+        histograms = self.core.telemetry.snapshot()["histograms"]
+        return int(histograms["request_prefill_tokens"]["sum"])
 
     @property
     def preemptions(self) -> int:

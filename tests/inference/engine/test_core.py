@@ -234,6 +234,21 @@ def test_the_same_request_id_cannot_run_twice() -> None:
         core.add(GenerationRequest("a", tokens("aa"), SamplingParams()))
 
 
+def test_stats_count_prompts_as_their_usage_does() -> None:
+    core, backend = make_engine()
+    backend.script("abc", "12")
+    for name in "xy":
+        # The second prompt is cached, and counts all the same.
+        core.add(GenerationRequest(name, tokens("abc"), SamplingParams()))
+        run(core)
+    assert core.stats().prompt_tokens_total == 6
+    # Another answer to a prompt, or a worker that takes it over, does not.
+    again = GenerationRequest("z", tokens("abc"), SamplingParams(), counts_prompt=False)
+    core.add(again)
+    run(core)
+    assert core.stats().prompt_tokens_total == 6
+
+
 def test_stats_count_what_was_computed() -> None:
     core, backend = make_engine()
     backend.script("abc", "12")

@@ -445,7 +445,7 @@ def test_a_prompts_logprobs_are_returned_once_though_it_is_computed_twice(
     core.add(GenerationRequest("scored", words("prompt", 100), params))
     outputs: list[SequenceOutput] = []
     # In the middle of the prompt, or of the answer.
-    while not core.stats().prompt_tokens_total or (
+    while not core.telemetry.snapshot()["histograms"]["step_tokens"]["sum"] or (
         core.stats().output_tokens_total < output
     ):
         outputs += core.step()

@@ -264,3 +264,39 @@ async def test_a_row_that_another_node_claimed_is_the_others(engine: Engine) -> 
 
 def long_ago() -> datetime:
     return timezone.now() - timedelta(minutes=5)
+
+
+async def test_what_a_model_has_served_survives_a_load(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.become(requests_total=3, prompt_tokens_total=123, output_tokens_total=40)
+    await engine.look()
+    model = await Model.objects.aget(name="m")
+    await sync_to_async(services.worker_release)(model=model)
+    await engine.look()
+    # It serves until the end, and its last report says so.
+    process.become(requests_total=4, prompt_tokens_total=150, output_tokens_total=50)
+    process.is_running = False
+    await engine.look()
+    assert not await Worker.objects.aexists()
+
+    await request_load(model)
+    await engine.look()
+    second = FakeProcess.made[-1]
+    second.become(state="ready", requests_total=1, prompt_tokens_total=10)
+    await engine.look()
+    worker = await row("m")
+    assert (
+        worker.requests_total,
+        worker.prompt_tokens_total,
+        worker.output_tokens_total,
+    ) == (5, 160, 50)
+
+
+async def test_a_model_that_was_deleted_keeps_no_totals(engine: Engine) -> None:
+    process = await load(engine, "m")
+    process.become(requests_total=3)
+    await Model.objects.all().adelete()
+    for _ in range(2):
+        await engine.look()
+        process.is_running = False
+    assert not engine.supervisor._workers
