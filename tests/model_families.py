@@ -76,14 +76,14 @@ def rows() -> list[Row]:
     """Return a row for each template in tests/chat_templates."""
     from inference.output_parsers.families import detect
     from inference.prompts.template import ChatTemplate
-    from inference.prompts.thoughts import reasons
+    from inference.prompts.thoughts import reasons, with_marks_of
     from tests.inference.output_parsers.transcripts import TRANSCRIPTS
 
     counts = Counter(transcript.family for transcript in TRANSCRIPTS)
     found = []
     for path in sorted(FOLDER.glob("*.jinja"), key=lambda path: path.stem.lower()):
         template = ChatTemplate(path.read_text())
-        parser = detect(path.read_text())
+        parser = with_marks_of(template, detect(path.read_text()))
         abilities = template.abilities(has_tools=True)
         found.append(
             Row(

@@ -17,6 +17,7 @@ from inference.output_parsers.json_calls import (
     CallOutcome,
     read_calls,
 )
+from inference.output_parsers.notations.python_calls import read_python_calls
 from inference.output_parsers.text_scanner import Delimiters
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class BareJson:
 
     ``silent`` are control tokens that may stand before a call; ``read_code`` reads what
     follows one and is not JSON. ``begin`` are tags before calls that ``read_call``
-    reads.
+    reads. ``reads_python``: a list of Python's calls is one of calls too, unless a
+    grammar for calls holds.
     """
 
     silent: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class BareJson:
     begin: tuple[str, ...] = ()
     read_call: ReadCall = _read_nothing
     keys: CallKeys = ANY_CALL
+    reads_python: bool = False
 
     def read(self, scanner: TextScanner, writer: DeltaWriter) -> Parse[None]:
         if not writer.tools:
@@ -83,6 +86,17 @@ class BareJson:
         self, scanner: TextScanner, writer: DeltaWriter, opening: str
     ) -> Parse[None]:
         yield from scanner.space()
+        lists = [f"[{name}(" for name in writer.tools]
+        if (
+            self.reads_python
+            and not writer.names_first
+            and (yield from scanner.at(*lists))
+        ):
+            scanner.take(1)
+            yield from read_python_calls(scanner, writer, Delimiters())
+            if (yield from scanner.accept("]")):
+                scanner.forget()
+            return
         if not (yield from scanner.at("{", "[")):
             if opening:
                 yield from self.read_code(scanner, writer, opening)

@@ -38,6 +38,7 @@ from inference.output_parsers.families.kimi_k2 import KIMI_K2
 from inference.output_parsers.families.kimi_k3 import KIMI_K3
 from inference.output_parsers.families.lfm2 import LFM2
 from inference.output_parsers.families.llama3 import LLAMA3
+from inference.output_parsers.families.llama4 import LLAMA4
 from inference.output_parsers.families.minicpm5 import MINICPM5
 from inference.output_parsers.families.minimax_m2 import MINIMAX_M2
 from inference.output_parsers.families.minimax_m3 import MINIMAX_M3
@@ -95,6 +96,9 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("<tool_calls>",), HERMES),
     (("<|python_tag|>",), LLAMA3),
     (("<|start_header_id|>", '"parameters": '), LLAMA3),
+    (("<|python_start|>",), LLAMA4),
+    (("<|header_start|>", '"parameters": '), LLAMA4),
+    (("<|header_start|>", "[func_name1("), LLAMA4),
 )
 
 #: Families of models whose template may not show their format, by GGUF architecture.

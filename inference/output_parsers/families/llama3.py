@@ -1,4 +1,4 @@
-"""Llama 3.1, 3.2, 3.3 and 4: a JSON object, or a built-in tool after a tag.
+"""Llama 3.1, 3.2 and 3.3: a JSON object, or a built-in tool after a tag.
 
     {"name": NAME, "parameters": {…}}
     <|python_tag|>{"name": NAME, "parameters": {…}}; {…}

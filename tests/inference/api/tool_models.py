@@ -28,6 +28,7 @@ TELL_TALES = {
     "hermes": "<tool_call>",
     "qwen3_coder": "<function=<parameter=",
     "llama3": "<|python_tag|>",
+    "llama4": "<|python_start|>",
     "mistral": "[TOOL_CALLS]",
     "mistral_v11": "[TOOL_CALLS][ARGS]",
     "functionary_v32": ">>>all",

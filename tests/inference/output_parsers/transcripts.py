@@ -160,6 +160,45 @@ LLAMA3 = [
     ),
 ]
 
+LLAMA4 = [
+    Transcript(
+        "llama4",
+        "<|python_start|>Look:<|python_end|>"
+        '{"name": "get_weather", "parameters": {"city": "Paris"}}'
+        '{"name": "now", "parameters": {}}',
+        (PARIS, NOW),
+        content="Look:",
+    ),
+    Transcript(
+        "llama4",
+        "[get_weather(city='Lyon', days=3),now()]\nDone.",
+        (LYON, NOW),
+        content="Done.",
+    ),
+    Transcript(
+        "llama4",
+        "<|python_start|>[save(note={'city': 'LA', 'none': None}, tags=['John', "
+        "'Johnny'], rating=9), get_weather(city='Martha\\'s Vineyard', "
+        "unit='\\\"C\\\"')]<|python_end|>",
+        (
+            (
+                "save",
+                {
+                    "note": {"city": "LA", "none": None},
+                    "tags": ["John", "Johnny"],
+                    "rating": 9,
+                },
+            ),
+            ("get_weather", {"city": "Martha's Vineyard", "unit": '"C"'}),
+        ),
+    ),
+    Transcript(
+        "llama4",
+        "How can I help? [nobody(a=1)] [1, 2]\n[link](url)",
+        content="How can I help? [nobody(a=1)] [1, 2]\n[link](url)",
+    ),
+]
+
 MISTRAL = [
     Transcript(
         "mistral",
@@ -854,6 +893,7 @@ TRANSCRIPTS = [
     *QWEN3_CODER,
     *SEED_OSS,
     *LLAMA3,
+    *LLAMA4,
     *MISTRAL,
     *MISTRAL_V11,
     *FUNCTIONARY,
