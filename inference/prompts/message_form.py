@@ -68,6 +68,32 @@ class MessageForm:
         return {**call, "function": {**function, "arguments": arguments}}
 
 
+def with_responses(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with each result in that of its call, as ``tool_responses``.
+
+    A text that follows the results goes there too. Gemma 4's first templates expect it;
+    llama.cpp does the same (``convert_tool_responses_gemma4``).
+    """
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        caller = found[-1] if found and found[-1].get("tool_calls") else None
+        is_answer = message["role"] == "assistant" and not message.get("tool_calls")
+        if caller is not None and message["role"] == "tool":
+            response = {"name": message.get("name"), "response": message["content"]}
+            responses = [*caller.get("tool_responses", ()), response]
+            found[-1] = {**caller, "tool_responses": responses}
+        elif (
+            caller is not None
+            and is_answer
+            and caller.get("tool_responses")
+            and not caller["content"]
+        ):
+            found[-1] = {**caller, "content": message["content"]}
+        else:
+            found.append(message)
+    return found
+
+
 def arguments_of(text: str) -> dict[str, Any]:
     """Return a call's arguments as an object.
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, me
 from inference.errors import RequestRejected
 from inference.prompts.abilities import TEXT, THOUGHT, Abilities, probe
 from inference.prompts.filters import TemplateRaised, make_environment
+from inference.prompts.message_form import with_responses
 from inference.prompts.messages import Message
 from inference.prompts.sandbox import render_bounded
 
@@ -54,6 +55,10 @@ class ChatTemplate:
                 f"The model's chat template cannot be compiled: {error!r}"
             ) from None
         self._source = source
+        # A later template of the family has this member too, and finds results itself.
+        self._wants_responses = (
+            "message['tool_responses']" in source and "tool_call_id" not in source
+        )
 
     @property
     def max_preamble_chars(self) -> int:
@@ -152,7 +157,9 @@ class ChatTemplate:
             "add_generation_prompt": True,
             "documents": None,
             **variables,
-            "messages": messages,
+            "messages": (
+                with_responses(messages) if self._wants_responses else messages
+            ),
             "tools": tools,
         }
         try:

@@ -208,3 +208,20 @@ def test_tools_that_a_template_picks_parts_of_are_shown() -> None:
 
     assert '"name": "weather"' in prompt.text
     assert "## Tools" not in prompt.text
+
+
+@pytest.mark.parametrize("name", ["", "-interleaved"])
+def test_gemma_4_gets_results_in_the_turn_of_their_call(name: str) -> None:
+    path = CHAT_TEMPLATES / f"google-gemma-4-31B-it{name}.jinja"
+    model = Model(name="m", chat_template=path.read_text())
+    said = Message("assistant", "It is sunny.")
+
+    prompt = prompt_render(
+        model, (*CONVERSATION, said, Message("user", "Why?")), tools=(WEATHER,)
+    )
+
+    assert (
+        '<|turn>model\n<|tool_call>call:weather{city:<|"|>Paris<|"|>}<tool_call|>'
+        '<|tool_response>response:weather{value:<|"|>sunny<|"|>}<tool_response|>'
+        "It is sunny.<turn|>\n<|turn>user\nWhy?<turn|>"
+    ) in prompt.text
