@@ -15,6 +15,7 @@ _NO_EFFORT = f"{_NO_THOUGHT}, or its template has no variable for how much"
 #: What may be left out, and why: paths of members, where ``[…]`` is any place in an
 #: array and a last ``…`` anything below.
 REASONS = {
+    "messages[…].name": "the template shows no names",
     "reasoning_effort": _NO_EFFORT,
     "reasoning.effort": _NO_EFFORT,
     "reasoning.enabled": _NO_EFFORT,

@@ -53,7 +53,8 @@ class Abilities:
     one without a user's. ``takes_later_system``: another one in its place among other
     messages. ``takes_repeated_users`` and ``takes_repeated_answers``: two in a row.
     ``takes_answer_first``: a conversation may begin with the assistant.
-    ``takes_empty_answer``: an answer may have no text.
+    ``takes_empty_answer``: an answer may have no text. ``takes_names``: the names of
+    users are in the prompt.
 
     ``takes_tools``: the tools are in the prompt. ``needs_tools``: without tools, the
     template must get an empty list. ``takes_calls``: calls and results are in the
@@ -75,6 +76,7 @@ class Abilities:
     takes_repeated_answers: bool = False
     takes_answer_first: bool = False
     takes_empty_answer: bool = False
+    takes_names: bool = False
     takes_tools: bool = False
     needs_tools: bool = False
     takes_calls: bool = False
@@ -131,6 +133,7 @@ def probe(attempt: Try, *, has_tools: bool) -> Abilities:
         takes_repeated_answers=takes(asked, said, also, again),
         takes_answer_first=takes(said, asked),
         takes_empty_answer=takes(asked, replace(said, content=""), again),
+        takes_names="name-1" in shown(replace(asked, name="name-1"), said, again),
         takes_tools=_TOOL_NAMES[0] in shown(asked),
         needs_tools=needs_tools,
         takes_calls=has_calls,

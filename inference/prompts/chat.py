@@ -99,6 +99,12 @@ def prompt_render(
     requested = _requested_variables(template, switches.variables, by_effort.variables)
     if budget is not None:
         requested = {**budget_variables(budget, template), **requested}
+    # The name of a tool's message is the one of its function.
+    names = tuple(
+        f"messages[{index}].name"
+        for index, message in enumerate(messages)
+        if message.name and message.role != "tool"
+    )
     has_instructions = bool(tools) and not chosen.takes_tools
     calls_are_text = has_instructions and not chosen.writes_own_calls
     if calls_are_text:
@@ -125,7 +131,8 @@ def prompt_render(
         or abilities.takes_several_calls,
         closes_reasoning=by_effort.closes_reasoning or switches.closes_reasoning,
         left_out=by_effort.left_out
-        + tuple(f"chat_template_kwargs.{name}" for name in switches.left_out),
+        + tuple(f"chat_template_kwargs.{name}" for name in switches.left_out)
+        + (() if abilities.takes_names else names),
         changes=history.changes,
     )
 

@@ -147,6 +147,15 @@ class _Counted(CodeGenerator):
         node.set_environment(self.environment)
         super().visit_Template(node, frame)
 
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: N802
+        self.write("environment.own_list(")
+        super().visit_List(node, frame)
+        self.write(")")
+
+
+class _OwnList(list[Any]):
+    """A list that the template itself has made, and may change."""
+
 
 class BoundedSandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment whose renderings are limited in time and size.
@@ -156,6 +165,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
     """
 
     code_generator_class = _Counted
+    own_list = _OwnList
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:
@@ -166,6 +176,14 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         self.globals["range"] = _bounded_range
         self.filters["counted"] = _counted
         self.filters["concatenated"] = _concatenated
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Return whether a template may use an attribute.
+
+        Kimi K2's keeps ids in a list of its own; what it is given stays as it is.
+        """
+        is_own = isinstance(obj, _OwnList) and attr in ("append", "pop")
+        return is_own or super().is_safe_attribute(obj, attr, value)
 
     def call(
         __self,  # noqa: N805 - the template's own arguments may be named self

@@ -70,6 +70,8 @@ class AnswerAssembler:
         self._is_shown = False
         self._was_reasoning = settings.starts_in_reasoning
         self._has_calls = False
+        #: Whether the last output was reasoning that the client does not get.
+        self.is_hidden = False
         self.reasoning_tokens = 0
         self.finish_reason: ChatFinishReason | None = None
 
@@ -86,7 +88,9 @@ class AnswerAssembler:
         if self.finish_reason is not None:
             return []
         deltas = self._shown(self._parser.push(output.text))
-        if self._was_reasoning or self._parser.is_reasoning:
+        is_reasoning = self._was_reasoning or self._parser.is_reasoning
+        self.is_hidden = is_reasoning and self._hides_reasoning
+        if is_reasoning:
             self.reasoning_tokens += count
         self._was_reasoning = self._parser.is_reasoning
         # At the end of the text the parser closes a call that was cut off, too.

@@ -72,11 +72,12 @@ class _AnswerState:
             return
         if event.prompt_logprobs:
             self.prompt = event.prompt_logprobs
-        self.logprobs += event.logprobs
         if self.parser is not None:
             self.parts += self.parser.take(event, count)
             self.reason = self.parser.finish_reason
+            self.logprobs += () if self.parser.is_hidden else event.logprobs
             return
+        self.logprobs += event.logprobs
         self.texts.append(event.text)
         if event.finish_reason is not None:
             self.reason = REASONS[event.finish_reason]

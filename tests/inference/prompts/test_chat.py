@@ -80,6 +80,8 @@ def test_blocks_leave_no_blank_lines_behind() -> None:
         ("{{ 'ab' * 2 + 'c' }}{{ [1] + [2] }}{{ 7 % 4 }}{{ 2 ** 3 }}", "ababc[1, 2]38"),
         ("{{ messages[0].content.split('l')[-1] }}{{ ','.join(['a', 'b']) }}", "oa,b"),
         ("{{ messages | string | length > 5 }}", "True"),
+        ("{% set l = [1] %}{% set _ = l.append(2) %}{{ l.pop(0) }}{{ l }}", "1[2]"),
+        ("{% set n = namespace(l=[]) %}{{ n.l.append('a') }}{{ n.l }}", "None['a']"),
     ],
 )
 def test_a_template_can_do_what_templates_do(source: str, text: str | None) -> None:
@@ -204,6 +206,8 @@ def test_sizes_are_in_bytes_of_all_that_a_message_adds() -> None:
         "{{ messages.__class__.__name__ }}",
         "{{ (lambda: 1)() }}",
         "{{ messages.append(1) }}",
+        "{{ messages.pop() }}",
+        "{{ [1].extend(messages) }}",
         "{{ messages[0].update({'a': 1}) }}",
         "{{ ''['__class__'].__name__ }}",
         "{{ '{0.__class__.__name__}'.format('') }}",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
+from tests.fakes import begun, finished, tokens
 from tests.inference.api.tool_models import (
     NOW,
     TEMPLATE,
@@ -17,6 +19,7 @@ from tests.inference.api.tool_models import (
 )
 
 if TYPE_CHECKING:
+    from inference.engine.output import SequenceOutput
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
 
@@ -175,6 +178,40 @@ async def test_enabling_what_a_model_has_not_is_left_out_and_said(api: Api) -> N
     assert (off.status_code, on.status_code) == (200, 200)
     assert "x-llm-manager-left-out" not in off
     assert on["x-llm-manager-left-out"] == "reasoning.enabled"
+
+
+async def test_names_that_a_template_does_not_show_are_said(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes")
+    messages = [{**ASK, "name": "ann"}, answer(content="Yes.", name="bot"), ASK]
+
+    said = await api.chat(messages=messages)
+    shown = await api.chat(model="hermes", messages=messages)
+
+    assert said["x-llm-manager-left-out"] == "messages[0].name, messages[1].name"
+    assert "x-llm-manager-left-out" not in shown
+    assert "[user ann Hi]" in str(engine.requests[-1].prompt)
+
+
+async def test_excluded_reasoning_has_no_logprobs(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes", template=MAY_THINK)
+
+    def likely(text: str) -> SequenceOutput:
+        logprobs = TokenLogprobs(TokenLogprob(7, text.encode(), -0.5))
+        return tokens(text, logprobs=(logprobs,))
+
+    pieces = ("<think>", "Hm.", "</think>", "Yes.")
+    engine.enqueue(begun(), [likely(piece) for piece in pieces], [finished()])
+
+    choice = await choice_of(
+        api, model="hermes", logprobs=True, reasoning={"exclude": True}
+    )
+
+    assert choice["message"]["content"] == "Yes."
+    assert [each["token"] for each in choice["logprobs"]["content"]] == ["Yes."]
 
 
 async def test_hints_about_the_server_are_left_out_and_said(api: Api) -> None:
