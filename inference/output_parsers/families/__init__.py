@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from inference.output_parsers.families.apertus import APERTUS
 from inference.output_parsers.families.apriel import APRIEL
 from inference.output_parsers.families.command_r import COMMAND_R
-from inference.output_parsers.families.command_r_plus import COMMAND_R_PLUS
 from inference.output_parsers.families.deepseek import DEEPSEEK_V3, DEEPSEEK_V31
 from inference.output_parsers.families.deepseek_v32 import (
     DEEPSEEK_V4,
@@ -84,7 +83,6 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], OutputParser], ...] = (
     (("[TOOL_CALLS]",), MISTRAL),
     (("<|START_ACTION|>",), COMMAND_R),
     (("<|START_RESPONSE|>",), COMMAND_R),
-    (("Action:", '"tool_name"', "directly-answer"), COMMAND_R_PLUS),
     ((">>>all",), FUNCTIONARY_V32),
     (("<function=", "<|python_tag|>"), FUNCTIONARY_V31),
     (("<arg_key>",), GLM45),

@@ -46,7 +46,6 @@ TELL_TALES = {
     "minimax_m2": "<minimax:tool_call>",
     "deepseek_v32": "｜DSML｜function_calls>",
     "deepseek_v4": "｜DSML｜tool_calls>",
-    "command_r_plus": 'Action: "tool_name" directly-answer',
     "apriel": "[BEGIN FINAL RESPONSE] <tool_calls>",
     "gigachat3": "<|role_sep|> function call",
     "gigachat31": "<|role_sep|> <|function_call|>",

@@ -42,7 +42,6 @@ from inference.output_parsers.families.plain_json import instructions
         ("minimax_m2", "'<minimax:tool_call>' … <invoke name=\"tool-name-1\">"),
         ("deepseek_v32", "'｜DSML｜' … dsml_token + 'function_calls>'"),
         ("deepseek_v4", "'｜DSML｜' … dsml_token + 'tool_calls>'"),
-        ("command_r_plus", 'Action: … "tool_name": … the `directly-answer` tool'),
         ("apriel", "the marker [BEGIN FINAL RESPONSE] … '<tool_calls>['"),
         ("gigachat3", "role + '<|role_sep|>\\n' … 'function call'"),
         ("gigachat31", "role + '<|role_sep|>\\n' … '<|function_call|>'"),

@@ -656,29 +656,6 @@ LFM2 = [
     ),
 ]
 
-COMMAND_R_PLUS = [
-    Transcript(
-        "command_r_plus",
-        "Action:\n```json\n[\n"
-        '    {"tool_name": "get_weather", "parameters": {"city": "Paris"}},\n'
-        f'    {{"tool_name": "save", "parameters": {TRICKY_ASCII}}}\n]```',
-        (PARIS, TRICKY),
-    ),
-    Transcript(
-        "command_r_plus",
-        "Plan: look.\nAction: ```json\n"
-        '[{"tool_name": "get_weather", "parameters": {"city": "Paris"}}]\n```',
-        (PARIS,),
-        content="Plan: look.",
-    ),
-    Transcript(
-        "command_r_plus",
-        'Action:\n```json\n[{"tool_name": "directly-answer", "parameters": {}}]```',
-        content='Action:\n```json\n[{"tool_name": "directly-answer", "parameters": {}}]'
-        "```",
-    ),
-]
-
 APRIEL = [
     Transcript(
         "apriel",
@@ -910,7 +887,6 @@ TRANSCRIPTS = [
     *MINIMAX_M2,
     *MINIMAX_M3,
     *DEEPSEEK_V32,
-    *COMMAND_R_PLUS,
     *APRIEL,
     *GIGACHAT,
     *HUNYUAN3,
