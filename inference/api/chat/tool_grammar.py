@@ -321,12 +321,10 @@ class GrammarWriter:
         given = members(tool.parameters).get(key)
         for keyword in schema:
             if keyword not in _OF_BARE_STRINGS:
-                is_given = isinstance(given, dict) and keyword in given
-                # Some formats are prepared as patterns.
-                named = (
-                    keyword if is_given or "format" not in (given or ()) else "format"
-                )
-                where = f"properties.{key}.{named}"
+                # Some formats and patterns are prepared as several patterns.
+                named = [keyword, "format", "pattern"]
+                said = next((each for each in named if each in (given or ())), keyword)
+                where = f"properties.{key}.{said}"
                 self._leave_out(tool, where, "this model writes texts unquoted")
         if "enum" in schema or "const" in schema:
             values = schema.get("enum", [schema.get("const")])

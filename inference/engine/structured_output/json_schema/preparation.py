@@ -39,6 +39,7 @@ from inference.engine.structured_output.json_schema.values import (
     modern_keywords,
     nonempty,
     pattern_value,
+    pattern_values,
     plain_value,
 )
 
@@ -314,6 +315,11 @@ class _Preparation:
             out[keyword] = f"#/$defs/{self._name(value, path, parts)}"
         elif keyword == "format":
             self._format(out, value, path)
+        elif keyword == "pattern":
+            first, *others = pattern_values(value, path)
+            out[keyword] = first
+            for other in others:
+                out["allOf"] = [*out.get("allOf", []), {"pattern": other}]
         elif keyword == "multipleOf":
             out[keyword] = self._multiple(value, path)
         else:

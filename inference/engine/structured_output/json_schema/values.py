@@ -6,6 +6,9 @@ import math
 import re
 from typing import Any
 
+from inference.engine.structured_output.json_schema.lookahead import (
+    without_lookahead,
+)
 from inference.engine.structured_output.json_schema.patterns import (
     UnsupportedPattern,
     rust_pattern,
@@ -88,9 +91,6 @@ def plain_value(keyword: str, value: Any, path: str) -> Any:
         if not all(isinstance(name, str) for name in value):
             raise SchemaError("it must be an array of strings", path)
         return value
-    if keyword == "pattern":
-        expect(value, str, "a string", path)
-        return pattern_value(value, path)
     if keyword in COUNTS:
         number = exact_number(value, path)
         if not 0 <= number <= _MAX_COUNT or number != int(number):
@@ -99,6 +99,16 @@ def plain_value(keyword: str, value: Any, path: str) -> Any:
     if keyword in BOUNDS:
         return _bound(value, path)
     raise SchemaError("this keyword cannot be enforced", path)
+
+
+def pattern_values(pattern: Any, path: str) -> list[str]:
+    """Return patterns in Rust's syntax that all match where a pattern does.
+
+    Raises SchemaError.
+    """
+    expect(pattern, str, "a string", path)
+    patterns = without_lookahead(pattern) or [pattern]
+    return [pattern_value(each, path) for each in patterns]
 
 
 def pattern_value(pattern: str, path: str) -> str:

@@ -84,7 +84,7 @@ async def test_the_answer_matches_the_requested_format(
 _DECIMAL = {
     "anyOf": [
         {"type": "number", "maximum": 1e20},
-        {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"},
+        {"type": "string", "pattern": r"^\d+(?!\.0)\.?\d*$"},
     ]
 }
 
