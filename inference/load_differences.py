@@ -9,6 +9,8 @@ from registry.load_settings import SETTINGS
 from registry.models import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from inference.models import Worker
 
 #: Settings that hold at once, without another load.
@@ -62,6 +64,17 @@ def load_differences(worker: Worker, model: Model) -> list[LoadDifference]:
         for name in saved
         if worker.loaded_settings.get(name, saved[name]) != saved[name]
     ]
+
+
+def reload_differences(workers: Iterable[Worker], model: Model) -> list[LoadDifference]:
+    """Return the settings that a reload of any worker would change, each once."""
+    found = {
+        each.name: each
+        for worker in workers
+        if worker.is_desired
+        for each in load_differences(worker, model)
+    }
+    return list(found.values())
 
 
 def _label(name: str) -> str:

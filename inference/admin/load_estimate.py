@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.template.response import TemplateResponse
 
 from inference.admin.memory_fit import fit
+from inference.load_differences import reload_differences
 from registry.forms import LoadSettingsForm
 
 if TYPE_CHECKING:
@@ -21,10 +22,9 @@ def estimate_view(
 ) -> HttpResponse:
     """Return the estimate for the posted settings of a model. Saves nothing."""
     form = LoadSettingsForm(request.POST, instance=model)
-    is_valid = form.is_valid()
-    context = {
-        "form": form,
-        "fit": fit(form.instance, node) if is_valid else None,
-        "changed": [str(form[name].label) for name in form.changed_data],
-    }
+    context: dict[str, Any] = {"form": form}
+    if form.is_valid():
+        context["fit"] = fit(form.instance, node)
+        workers = model.workers.all()
+        context["differences"] = reload_differences(workers, form.instance)
     return TemplateResponse(request, "admin/registry/model/estimate.html", context)

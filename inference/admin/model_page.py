@@ -31,7 +31,7 @@ from inference.admin.model_actions import (
 )
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
-from inference.load_differences import load_differences
+from inference.load_differences import reload_differences
 from inference.load_preview import load_preview, load_previews
 from inference.models import EngineNode, Worker, WorkerState
 from inference.status import (
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
     from inference.admin.model_actions import ActionOutcome
-    from inference.load_differences import LoadDifference
 
 _MAX_STATES = 200
 
@@ -72,17 +71,6 @@ def _name(request: HttpRequest) -> str:
 
 def _is_now(request: HttpRequest) -> bool:
     return request.GET.get("when") == "now"
-
-
-def _differences(workers: Iterable[Worker], model: Model) -> list[LoadDifference]:
-    """Return the load settings that a reload would change, each once."""
-    found = {
-        each.name: each
-        for worker in workers
-        if worker.is_desired
-        for each in load_differences(worker, model)
-    }
-    return list(found.values())
 
 
 class WorkerStateFilter(admin.SimpleListFilter):
@@ -268,7 +256,7 @@ class ServedModelAdmin(RegistryModelAdmin):
             "workers": worker_views(workers),
             "fit": fit(model, _largest_node(model)),
             "effect": load_effect(preview) if preview else "",
-            "differences": _differences(workers, model),
+            "differences": reload_differences(workers, model),
             "may_load": self.has_change_permission(request, model),
         }
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from accounts.models import ApiKey, Scope
+from inference.load_differences import load_time_settings
 from inference.models import WorkerState
 from registry.models import Alias, FileState, Kind, Model, ScanRun
 from tests.factories import GIB, make_api_key, make_model, make_node, make_worker
@@ -166,8 +167,11 @@ def _engine(models: dict[str, Model]) -> None:
         models["llama-3.1-8b-instruct"],
         big,
         pid=2314,
+        # Saved is another context than the one it was loaded with.
+        loaded_settings=load_time_settings(models["llama-3.1-8b-instruct"])
+        | {"n_ctx": 4096},
         load_seconds=6.4,
-        n_ctx=8192,
+        n_ctx=4096,
         n_seq_max=16,
         memory_bytes=int(6.71 * GIB),
         running=5,

@@ -42,6 +42,8 @@ def main() -> None:
 
 def _set_up(data_dir: str) -> None:
     os.environ["LLM_MANAGER_DATA_DIR"] = data_dir
+    # There is no Redis, and without one nobody logs in where failures are counted.
+    os.environ["LLM_MANAGER_AUTH_LOGIN_ATTEMPTS"] = "0"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
     sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
     import django
@@ -106,7 +108,10 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
         page.wait_for_load_state("networkidle")
         page.screenshot(path=folder / f"{name}{suffix}.png", full_page=full)
 
-    _wait_for(page, f"{url}/admin/login/")
+    _wait_for(page, url)
+    if everything:
+        shoot("start")
+    page.goto(f"{url}/admin/login/")
     if everything:
         shoot("login")
     page.fill("#id_username", "admin")
@@ -118,6 +123,9 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
     page.click("text=llama-3.1-8b-instruct")
     shoot("model")
     if everything:
+        page.fill("#id_n_ctx", "4096")
+        page.wait_for_selector("#lm-estimate b")
+        shoot("model-estimate", full=False)
         page.click("text=Tokenizer & template")
         shoot("model-template")
         page.click("text=All metadata")
@@ -144,6 +152,7 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
             ("model-failed", "registry/model/5/change/"),
             ("model-history", "registry/model/2/history/"),
             ("model-delete", "registry/model/2/delete/"),
+            ("refused", "no/such/page/"),
         ):
             page.goto(f"{url}/admin/{path}")
             shoot(name)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
+from inference.load_differences import load_time_settings
 from registry.load_settings import SETTINGS
 from registry.model_fieldsets import FIELDSETS
-from tests.factories import GIB, make_model, make_node, make_user
+from tests.factories import GIB, make_model, make_node, make_user, make_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,15 @@ def test_the_estimate_follows_the_settings_and_saves_nothing(
     assert "32 sequences of 512 tokens" in ask(admin_client, model, n_ctx=512)
     model.refresh_from_db()
     assert model.n_ctx is None
+
+
+def test_what_a_loaded_model_would_change_is_said(admin_client: Client) -> None:
+    model = make_model(n_ctx=4096)
+    in_force = load_time_settings(model)
+    make_worker(model, make_node(), n_ctx=4096, loaded_settings=in_force)
+    html = ask(admin_client, model, n_ctx=8192)
+    assert "Context: in force 4,096, after a reload 8,192" in html
+    assert "in force" not in ask(admin_client, model, n_ctx=4096)
 
 
 def test_what_does_not_fit_is_said(admin_client: Client) -> None:
