@@ -28,7 +28,9 @@ _PLAIN = {quote: re.compile(rf"[^\\{quote[0]}]*") for quote in _QUOTES}
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _VALUE_END = Delimiters(",", ")", "]", "}")
 _KEY_END = Delimiters(":", ",", "}")
-_NUMBER = re.compile(r"[-+]?[0-9.][0-9a-zA-Z_.+-]*")
+_NUMBER = re.compile(
+    r"[-+]?(?:0[xXoObB][0-9a-fA-F_]{1,99}|[0-9._]{1,99}(?:[eE][-+]?[0-9]{1,9})?)"
+)
 _LEADING_ZEROS = re.compile(r"^([-+]?)0+(?=[0-9])")
 #: Escapes of one character, and the number of digits of those that have a number.
 _ESCAPES = dict(zip("abfnrtv\\'\"\n", "\a\b\f\n\r\t\v\\'\"\0", strict=True))

@@ -69,3 +69,10 @@ def test_depth_does_not_end_in_a_recursion() -> None:
 def test_a_lone_surrogate_passes() -> None:
     text = 'a\ud800b<tool_call>{"name": "get", "arguments": {"url": "\ud800"}}'
     assert answer_of(deltas_of("hermes", [text], tools=TOOLS)).content == "a\ud800b"
+
+
+def test_a_sum_without_end_is_a_text() -> None:
+    total = "1+" * SIZE + "1"
+    text = f"<|tool_call_start|>[save(rating={total})]<|tool_call_end|>"
+    answer = answer_of(deltas_of("lfm2", [text]))
+    assert answer.calls == [("save", f'{{"rating": "{total}"}}')]

@@ -651,6 +651,12 @@ LFM2 = [
     ),
     Transcript(
         "lfm2",
+        "<|tool_call_start|>[save(note={}, tags=[0x10, 1_000, +.5, 1+1], rating=1e2)]"
+        "<|tool_call_end|>",
+        (("save", {"note": {}, "tags": [16, 1000, 0.5, "1+1"], "rating": 1e2}),),
+    ),
+    Transcript(
+        "lfm2",
         "A [link](url) and <|tool_call_start|>[nobody(a=1)]<|tool_call_end|>",
         content="A [link](url) and [nobody(a=1)]",
     ),

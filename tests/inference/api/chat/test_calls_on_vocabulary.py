@@ -116,6 +116,26 @@ def test_random_tokens_under_the_grammar_make_calls_that_match(
             jsonschema.validate(json.loads(value), schema)
 
 
+@pytest.mark.parametrize("family", OUTPUT_PARSERS)
+def test_a_call_as_the_model_writes_it_is_allowed_token_by_token(
+    family: str, compiler: GrammarCompiler, tokenizer: LlamaTokenizer
+) -> None:
+    spoken = OUTPUT_PARSERS[family]
+    prompt = Prompt("", has_bos=False, output_parser=spoken)
+    grammar = answer_grammar(
+        prompt, ToolUse(TOOLS, TOOLS, must_call=True), None
+    ).grammar
+    assert grammar is not None
+    text = spoken.framing.write([("get_weather", {"city": "Paris <3", "days": 12})])
+    matcher = compiler.matcher(grammar)
+    for token in tokenizer.tokenize(text, special=False, parse_special=False):
+        matcher.accept(token)
+    logits = np.zeros(tokenizer.n_vocab, np.float32)
+    ends = np.flatnonzero(matcher.mask(logits))
+    assert any(tokenizer.is_end(int(token)) for token in ends)
+    matcher.close()
+
+
 def test_a_tag_is_the_control_token_of_its_name_or_text(
     compiler: GrammarCompiler,
     tokenizer: LlamaTokenizer,
