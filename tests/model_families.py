@@ -22,6 +22,10 @@ END = "<!-- end of the table -->"
 NO_TOOLS = "The template has no place for tools."
 #: Why a template has no output parser of its own.
 REASONS = {
+    "CohereForAI-c4ai-command-r-plus-tool_use": (
+        "Command R+ must call in every answer, `directly_answer` where it has no tool "
+        "to call."
+    ),
     "HuggingFaceTB-SmolLM3-3B": NO_TOOLS,
     "fireworks-ai-llama-3-firefunction-v2": (
         "The template reads variables that only its own server sets."
