@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 
-from benchmarks.commands import embeddings, grammars, interference, schemas
+from benchmarks.commands import embeddings, faults, grammars, interference, schemas
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
 from benchmarks.options import (
     CompareOptions,
     EmbeddingOptions,
+    FaultOptions,
     GrammarOptions,
     InterferenceOptions,
     ProfileOptions,
@@ -37,6 +38,8 @@ def _run() -> int:
             return compare(options)
         case EmbeddingOptions() as options:
             return embeddings.measure(options)
+        case FaultOptions() as options:
+            return faults.inflict(options)
         case GrammarOptions() as options:
             return grammars.measure(options)
         case InterferenceOptions() as options:

@@ -33,6 +33,7 @@ COMMANDS = (
     "grammars",
     "schemas",
     "soak",
+    "faults",
 )
 _ROUNDS = 3
 
@@ -103,9 +104,20 @@ class EmbeddingOptions:
     rounds: int
 
 
+@dataclass(frozen=True, slots=True)
+class FaultOptions:
+    """How long the pauses are, which faults, and the page that gets the table."""
+
+    seconds: tuple[float, ...]
+    only: tuple[str, ...]
+    quantization: str
+    output: Path | None
+
+
 Options = (
     CompareOptions
     | EmbeddingOptions
+    | FaultOptions
     | GrammarOptions
     | InterferenceOptions
     | ProfileOptions
@@ -141,6 +153,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return _schemas(rest)
         case "soak":
             return _soak(rest)
+        case "faults":
+            return _faults(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )
@@ -268,6 +282,37 @@ def _soak(arguments: list[str]) -> SoakOptions:
     options = parser.parse_args(arguments)
     return SoakOptions(
         options.minutes, options.clients, options.seed, options.quantization
+    )
+
+
+def _faults(arguments: list[str]) -> FaultOptions:
+    parser = _parser(
+        "faults", "Freeze and kill every process under streams; count what is lost."
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs="+",
+        default=(5, 13, 17, 20, 40),
+        help="of the pauses (default: 5 13 17 20 40)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="WORDS",
+        help="faults whose names have one of these, such as 'web frozen'",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the table into this page"
+    )
+    _add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return FaultOptions(
+        tuple(options.seconds),
+        tuple(options.only),
+        options.quantization,
+        options.output,
     )
 
 
