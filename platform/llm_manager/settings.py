@@ -285,9 +285,11 @@ LOGGING = {
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
+    "filters": {"repeats": {"()": "llm_manager.lib.log_limit.RepeatLimit"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
+            "filters": ["repeats"],
             "stream": sys.stderr,
             "formatter": "line",
         }

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+logger = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
 
 MAX_AGE_S = 1.0
+#: A row is believed for this long while the database cannot be read. Afterwards a key
+#: that was revoked elsewhere must not open anything.
+BELIEVED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedRow(Generic[_T]):
     """A row that was read, or is being read, and the time until which it is valid."""
 
-    expires_at: float
+    read_at: float
     row: Future[_T] = field(default_factory=Future)
 
 
@@ -31,7 +37,8 @@ class RowCache(Generic[_T]):
 
     Every process sees a change within a second. The process that makes the change
     sees it at once, if ``clear`` is connected to the models' signals. Exceptions of
-    ``read`` are not cached: the row may exist a moment later. When several threads
+    ``read`` are not cached: the row may exist a moment later. While the database cannot
+    be read, what was read in the last minute is still believed. When several threads
     need the same name at once, one reads and the others wait. Holds at most ``size``
     names.
 
@@ -55,17 +62,41 @@ class RowCache(Generic[_T]):
         """Return the row of this name. Raises what ``read`` raises."""
         now = self._clock()
         with self._lock:
-            cached = self._rows.get(name)
-            must_read = cached is None or now >= cached.expires_at
+            cached = before = self._rows.get(name)
+            must_read = cached is None or now >= cached.read_at + MAX_AGE_S
             if cached is None or must_read:
-                cached = self._put(name, _CachedRow(now + MAX_AGE_S))
+                cached = self._put(name, _CachedRow(now))
         if must_read:
             try:
                 cached.row.set_result(self._read(name))
+            except OperationalError as error:
+                self._believe(name, cached, before, error)
             except BaseException as error:
-                self._remove(name, cached)
+                self._replace(name, cached, None)
                 cached.row.set_exception(error)
         return cached.row.result()
+
+    def _believe(
+        self,
+        name: str,
+        cached: _CachedRow[_T],
+        before: _CachedRow[_T] | None,
+        error: OperationalError,
+    ) -> None:
+        """Return to the row that was read before, if that is not long ago."""
+        is_known = (
+            before is not None
+            and before.row.done()
+            and before.row.exception() is None
+            and self._clock() < before.read_at + BELIEVED_S
+        )
+        if before is None or not is_known:
+            self._replace(name, cached, None)
+            cached.row.set_exception(error)
+            return
+        logger.warning("A row cannot be read; the last one is used: %s", error)
+        self._replace(name, cached, before)
+        cached.row.set_result(before.row.result())
 
     def clear(self, *, using: str | None = None, **signal: Any) -> None:
         """Remove every row; can be a receiver of Django's signals.
@@ -89,7 +120,14 @@ class RowCache(Generic[_T]):
         self._rows[name] = cached
         return cached
 
-    def _remove(self, name: str, cached: _CachedRow[_T]) -> None:
+    def _replace(
+        self, name: str, cached: _CachedRow[_T], other: _CachedRow[_T] | None
+    ) -> None:
+        """Put another row, or none, in the place of one."""
         with self._lock:
-            if self._rows.get(name) is cached:
+            if self._rows.get(name) is not cached:
+                return
+            if other is None:
                 del self._rows[name]
+            else:
+                self._rows[name] = other

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound
@@ -134,3 +134,46 @@ def test_a_model_s_changes_are_seen_at_once() -> None:
     Model.objects.all().delete()
     with pytest.raises(ModelNotFound):
         served_model("small")
+
+
+def away(name: str) -> str:
+    raise OperationalError("the server is away")
+
+
+def test_what_is_known_is_believed_for_a_minute_while_the_database_is_away() -> None:
+    table = Table()
+    table.cache("a")
+    table.cache._read = away
+    table.now += 59
+    assert table.cache("a") == "first"
+    table.now += 2
+    with pytest.raises(OperationalError):
+        table.cache("a")
+
+
+def test_what_is_not_known_is_an_error_while_the_database_is_away() -> None:
+    table = Table()
+    table.cache._read = away
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            table.cache("a")
+
+
+def test_a_change_is_seen_as_soon_as_the_database_is_back() -> None:
+    table = Table()
+    table.cache("a")
+    table.cache._read = away
+    table.now += 20
+    table.cache("a")
+    table.cache._read = table.read
+    table.rows["a"] = "second"
+    assert table.cache("a") == "second"
+
+
+def test_a_row_that_is_gone_is_not_believed() -> None:
+    table = Table()
+    table.cache("a")
+    del table.rows["a"]
+    table.now += 2
+    with pytest.raises(KeyError):
+        table.cache("a")

@@ -1,0 +1,48 @@
+"""Limits what a fault that repeats writes to the log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Of records of one place in the code, this many are written in a window.
+_MOST = 3
+_WINDOW_S = 30.0
+
+
+class RepeatLimit(logging.Filter):
+    """Lets the first warnings and errors of one place through, and counts the rest.
+
+    A full disk or a database that is away makes hundreds of the same lines a second,
+    which fill the disk or hide the cause. The first record of the next window says how
+    many were left out. Records below warnings are no faults, and not limited.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: When the window of a place began, and how many records it has had.
+        self._windows: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        place = (record.pathname, record.lineno)
+        with self._lock:
+            began, count = self._windows.get(place, (self._clock(), 0))
+            left_out = 0
+            if self._clock() - began >= _WINDOW_S:
+                left_out = max(count - _MOST, 0)
+                began, count = self._clock(), 0
+            self._windows[place] = began, count + 1
+        if left_out:
+            record.msg = f"{record.getMessage()} (and {left_out} more like it)"
+            record.args = ()
+        return count < _MOST

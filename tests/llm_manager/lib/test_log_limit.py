@@ -1,0 +1,69 @@
+"""Faults that repeat: the first lines are written, and how many more there were."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from llm_manager.lib.log_limit import RepeatLimit
+from tests.fakes import Clock
+
+
+class Log:
+    """A handler that keeps what it would write."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.lines: list[str] = []
+        self.handler = logging.Handler()
+        self.handler.emit = lambda record: self.lines.append(  # type: ignore[method-assign]
+            record.getMessage()
+        )
+        self.handler.addFilter(RepeatLimit(clock=self.clock))
+        # Not one of the process: each test has its own.
+        self.logger = logging.Logger("test")  # noqa: LOG001
+        self.logger.addHandler(self.handler)
+
+    def fail(self, number: int) -> None:
+        self.logger.error("The disk is full: %s", number)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def test_of_one_fault_three_lines_are_written_in_half_a_minute(log: Log) -> None:
+    for number in range(2495):
+        log.fail(number)
+        log.clock.now += 0.01
+    assert log.lines == [f"The disk is full: {number}" for number in range(3)]
+
+
+def test_the_next_line_says_how_many_were_left_out(log: Log) -> None:
+    for number in range(10):
+        log.fail(number)
+    log.clock.now += 31
+    log.fail(10)
+    assert log.lines[-1] == "The disk is full: 10 (and 7 more like it)"
+
+
+def test_another_fault_is_written_meanwhile(log: Log) -> None:
+    for number in range(10):
+        log.fail(number)
+    log.logger.warning("Redis is away")
+    assert log.lines[-1] == "Redis is away"
+
+
+def test_what_is_no_fault_is_not_limited(log: Log) -> None:
+    for number in range(10):
+        log.logger.info("request %s", number)
+    assert len(log.lines) == 10
+
+
+def test_the_projects_log_is_limited() -> None:
+    handlers: dict[str, Any] = settings.LOGGING["handlers"]
+    assert handlers["stderr"]["filters"] == ["repeats"]
