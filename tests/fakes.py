@@ -120,6 +120,8 @@ class FakeEngineClient:
     """Takes requests and plays a script for each: "Hello world" if none is queued."""
 
     def __init__(self) -> None:
+        #: What each request's stream had to begin with.
+        self.so_far: list[list[Event]] = []
         self.requests: list[Any] = []
         self.queues: list[ModelQueue] = []
         self.streams: list[FakeStream] = []
@@ -135,10 +137,13 @@ class FakeEngineClient:
         """Refuse a request, when this many more have been taken."""
         self.refusals.extend([*[None] * after, error])
 
-    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> FakeStream:
         """Take a request."""
         self.requests.append(request)
         self.queues.append(queue)
+        self.so_far.append(list(so_far))
         refusal = self.refusals.popleft() if self.refusals else None
         if refusal is not None:
             raise refusal

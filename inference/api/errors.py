@@ -70,6 +70,16 @@ class RequestTooSlow(BadRequest):
         )
 
 
+class KeyConflict(BadRequest):
+    """An ``Idempotency-Key`` under which this request cannot be answered."""
+
+    status = 409
+
+
+class KeyInUse(KeyConflict):
+    """An ``Idempotency-Key`` whose request is being answered now."""
+
+
 class ServerBusy(Exception):
     """The server cannot take this request now; the same one may succeed soon."""
 
@@ -139,14 +149,16 @@ class _Row:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-#: OpenAI's clients do not repeat a request whose answer has this header: it would load
-#: the model again that an administrator has just unloaded.
+#: OpenAI's clients do not repeat a request whose answer has this header: it would fail
+#: again, or load the model again that an administrator has just unloaded.
 _NO_RETRY = (("x-should-retry", "false"),)
 #: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
     _Row(RequestTooSlow, 408, "timeout_error"),
     _Row(ServerBusy, 503, "server_error", retry=BUSY_RETRY_AFTER_S),
+    _Row(KeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
+    _Row(KeyConflict, 409, headers=_NO_RETRY),
     _Row(BadRequest, 400),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotServed, 400, code="model_not_served"),

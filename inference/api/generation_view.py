@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from accounts.limits.throttling import count_sequences
+from inference.api.idempotency import logging_client
 from inference.api.model_access import key_of, key_share
 from inference.api.parameters.effective_sampling import sampling_params
 from inference.api.parameters.lora import adapters_of, served_name
@@ -66,9 +67,13 @@ class GenerationView(WorkerView):
         try:
             # The limit applies to the whole answer, including requests not yet queued.
             async with asyncio.timeout_at(deadline):
-                await generation.start(
-                    self.get_client(), prepared.requests, prepared.queue
+                client = await logging_client(
+                    self.get_client(),
+                    self.request,
+                    body,
+                    sequences=len(prepared.requests),
                 )
+                await generation.start(client, prepared.requests, prepared.queue)
                 if not body.stream:
                     answer = await streaming.collect(
                         generation, prepared.format, limits, self.meter

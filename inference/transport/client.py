@@ -37,6 +37,8 @@ from inference.transport.worker_heartbeats import WorkerHeartbeats
 from inference.transport.worker_lookup import WorkerLookup
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
     from inference.transport.queue import ModelQueue
@@ -73,8 +75,13 @@ class EngineClient:
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def submit(self, request: ModelRequest, queue: ModelQueue) -> Stream:
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> Stream:
         """Queue a request; return its stream.
+
+        ``so_far`` are events of the same request's earlier stream: this one begins with
+        them and goes on. With the last one among them nothing is queued.
 
         Raises QueueFull, EngineUnavailable, ModelLoadFailed.
         """
@@ -89,6 +96,10 @@ class EngineClient:
             queued_at=now,
             close=self.close,
         )
+        if so_far:
+            stream.begin_with(so_far, now)
+        if stream.is_done:
+            return stream
         self._streams.add(stream)
         try:
             await self._enqueue(stream)

@@ -24,7 +24,7 @@ from inference.errors import (
 from inference.transport.messages.events import Accepted, Event, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from inference.engine.request import ModelRequest
     from inference.transport.queue import ModelQueue
@@ -136,6 +136,14 @@ class Stream:
         self.is_done = event.is_last
         self._events.append(event)
         self._wake()
+
+    def begin_with(self, events: Sequence[Event], now: float) -> None:
+        """Begin with events of an earlier request, and go on after them."""
+        for event in events:
+            self.put(event)
+        if not self.is_done:
+            self.detach(now, worker_died=False)
+            self.is_detached = False
 
     def detach(self, now: float, *, worker_died: bool) -> None:
         """Take the request from its worker, if it has one, to be queued again.

@@ -193,6 +193,7 @@ CORS_EXPOSE_HEADERS = ["x-request-id", "openai-processing-ms", "retry-after"]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "x-api-key",
+    "idempotency-key",
     "x-request-id",
     # Sent by OpenAI's clients in a browser.
     *(

@@ -27,8 +27,10 @@ class EventStream(Protocol):
 class Client(Protocol):
     """The client of the workers."""
 
-    async def submit(self, request: ModelRequest, queue: ModelQueue) -> EventStream:
-        """Queue a request."""
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> EventStream:
+        """Queue a request; its stream begins with the events so far."""
 
 
 #: An event, and the number of the sequence that it belongs to.

@@ -16,6 +16,8 @@ from tests.factories import make_model
 from tests.fakes import FakeEngineClient, FakeStream, begun
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
     from inference.transport.queue import ModelQueue
@@ -56,7 +58,9 @@ def embedded(request: PoolingRequest) -> list[Event]:
 class FakeEmbedderClient(FakeEngineClient):
     """Answers what nothing else is scripted for."""
 
-    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> FakeStream:
         """Take a request."""
         if not self.scripts and isinstance(request, PoolingRequest):
             self.enqueue(begun(sum(map(len, request.inputs))), embedded(request))

@@ -10,14 +10,19 @@ from tests.fakes import FakeStream, accepted
 from tests.inference.api.embedders import FakeEmbedderClient
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
     from inference.transport.queue import ModelQueue
 
 
 class FakeWorkerClient(FakeEmbedderClient):
     """Writes, embeds and tokenizes: a token is a byte."""
 
-    async def submit(self, request: ModelRequest, queue: ModelQueue) -> FakeStream:
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> FakeStream:
         """Take a request."""
         if not self.scripts and isinstance(request, TokenizationRequest):
             text = request.text.encode()
@@ -26,4 +31,4 @@ class FakeWorkerClient(FakeEmbedderClient):
         elif not self.scripts and isinstance(request, DetokenizationRequest):
             said = "".join(chr(token % 128) for token in request.tokens)
             self.enqueue([accepted(0), Detokenized("", said)])
-        return await super().submit(request, queue)
+        return await super().submit(request, queue, so_far)

@@ -65,5 +65,5 @@ def test_what_is_no_fault_is_not_limited(log: Log) -> None:
 
 
 def test_the_projects_log_is_limited() -> None:
-    handlers: dict[str, Any] = settings.LOGGING["handlers"]
+    handlers: Any = settings.LOGGING["handlers"]
     assert handlers["stderr"]["filters"] == ["repeats"]

@@ -1,0 +1,166 @@
+"""``Idempotency-Key``: a repeated request goes on from where its answer was."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from channels.layers import channel_layers
+from redis.exceptions import RedisError
+
+from inference.api.errors import BadRequest, KeyConflict, KeyInUse
+from inference.api.model_access import key_share
+from inference.errors import EngineUnavailable
+from inference.transport.answer_log import (
+    AnswerInProgress,
+    AnswerLog,
+    AnswerOfOther,
+    AnswerTooLong,
+)
+from inference.transport.stream import RETRY_AFTER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rest_framework.request import Request
+
+    from inference.api.body.request_body import Body
+    from inference.api.streaming.generation import Client, EventStream
+    from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
+    from inference.transport.queue import ModelQueue
+
+logger = logging.getLogger(__name__)
+
+_HEADER = "Idempotency-Key"
+_FORM = re.compile(r"[\x21-\x7e]{1,255}")
+_SAVE_EVERY_S = 1.0
+
+
+class LoggingClient:
+    """A client of the workers that keeps the events of its streams.
+
+    Its first streams begin with what the log has of them.
+    """
+
+    def __init__(self, client: Client, log: AnswerLog) -> None:
+        self._client = client
+        self._log = log
+        self._count = 0
+        self._open: set[int] = set()
+        self._saving = asyncio.create_task(self._save())
+
+    async def submit(
+        self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
+    ) -> EventStream:
+        """Queue a request, unless the log has the end of its answer."""
+        number = self._count
+        self._count += 1
+        self._open.add(number)
+        known = self._log.so_far[number] if number < len(self._log.so_far) else []
+        try:
+            stream = await self._client.submit(request, queue, known or so_far)
+        except BaseException:
+            await self.closed(number)
+            raise
+        return _LoggedStream(stream, self, number, len(known))
+
+    def put(self, number: int, events: Sequence[Event]) -> None:
+        """Keep new events of a stream."""
+        self._log.put(number, events)
+
+    async def closed(self, number: int) -> None:
+        """Note that a stream is closed; after the last one, close the log."""
+        self._open.discard(number)
+        if self._open or self._saving.done():
+            return
+        self._saving.cancel()
+        with suppress(OSError, RedisError):
+            await self._log.save()
+            await self._log.close()
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_EVERY_S)
+            try:
+                await self._log.save()
+            except (OSError, RedisError) as error:
+                logger.warning("An answer cannot be kept now: %s", error)
+
+
+class _LoggedStream:
+    """A stream whose events are kept, but those that come from the log."""
+
+    def __init__(
+        self, stream: EventStream, client: LoggingClient, number: int, known: int
+    ) -> None:
+        self._stream = stream
+        self._client = client
+        self._number = number
+        self._known = known
+
+    async def events(self, timeout_s: float | None = None) -> list[Event]:
+        """Wait for an event; return all that are available."""
+        events = await self._stream.events(timeout_s)
+        new = events[self._known :]
+        self._known = max(self._known - len(events), 0)
+        if new:
+            self._client.put(self._number, new)
+        return events
+
+    async def aclose(self) -> None:
+        """Give up the sequence if it is not done."""
+        await self._stream.aclose()
+        await self._client.closed(self._number)
+
+
+async def logging_client(
+    client: Client, request: Request, body: Body, *, sequences: int
+) -> Client:
+    """Return the client for a request: one that keeps the answer if it has a key.
+
+    Raises BadRequest, KeyConflict, EngineUnavailable.
+    """
+    key = request.headers.get(_HEADER)
+    if key is None:
+        return client
+    if not _FORM.fullmatch(key):
+        raise BadRequest(
+            f"{_HEADER} must be 1 to 255 visible ASCII characters.", param=_HEADER
+        )
+    name = _digest(key_share(request).key, request.path, key)
+    digest = _digest(body.model_dump_json())
+    layer: Any = channel_layers["queue"]
+    try:
+        log = await AnswerLog.open(layer, name, digest=digest, sequences=sequences)
+    except AnswerInProgress:
+        raise KeyInUse(
+            f"A request with this {_HEADER} is being answered now. Wait until its "
+            "connection has ended, or use another key.",
+            code="idempotency_key_in_use",
+        ) from None
+    except AnswerOfOther:
+        raise KeyConflict(
+            f"This {_HEADER} belongs to a request with another body. Use another key.",
+            code="idempotency_key_reused",
+        ) from None
+    except AnswerTooLong:
+        raise KeyConflict(
+            f"The answer to this {_HEADER} is too long to go on with it. Use another "
+            "key to send it again from the start.",
+            code="idempotency_answer_too_long",
+        ) from None
+    except (OSError, RedisError) as error:
+        raise EngineUnavailable(
+            "Redis cannot be reached, so no request can be queued.",
+            retry_after=RETRY_AFTER_S,
+        ) from error
+    return LoggingClient(client, log)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
