@@ -14,7 +14,7 @@ from django.db import models
 from django.utils import timezone
 
 from inference.capacity.machine import Machine
-from llm_manager.lib.database_clock import database_now
+from llm_manager.lib.clocks.database_clock import database_now
 
 #: A process whose heartbeat is older counts as gone, by the database's clock.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)

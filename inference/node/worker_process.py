@@ -21,7 +21,7 @@ from inference.worker.node_pipe import (
     report_from_line,
     spec_to_line,
 )
-from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

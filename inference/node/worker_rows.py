@@ -19,7 +19,7 @@ from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
-from llm_manager.lib.database_clock import database_now
+from llm_manager.lib.clocks.database_clock import database_now
 from registry.models import Model
 
 if TYPE_CHECKING:

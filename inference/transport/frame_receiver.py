@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inference.transport.messages.events import Frame, LineState
-from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

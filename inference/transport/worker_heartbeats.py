@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llm_manager.launcher.life import Life
-from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import AwakeClock
 from llm_manager.lib.sign_of_life import VARIABLE
 
 if TYPE_CHECKING:

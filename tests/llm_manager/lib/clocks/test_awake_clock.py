@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llm_manager.lib.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import AwakeClock
 from tests.fakes import Clock
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from llm_manager.lib.database_clock import DatabaseClock, database_now
+from llm_manager.lib.clocks.database_clock import DatabaseClock, database_now
 from tests.fakes import Clock
 
 
