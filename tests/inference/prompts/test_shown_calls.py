@@ -20,8 +20,6 @@ TEMPLATES = {
 }
 #: They show no calls, so calls are written for them as text.
 OF_NO_CALLS = {
-    "Kimi-K2-Instruct",
-    "Kimi-K2-Thinking",
     "LFM2-8B-A1B",
     "LFM2.5-Instruct",
     "ibm-granite-granite-3.3-2B-Instruct",
