@@ -144,7 +144,7 @@ class ServedModelAdmin(RegistryModelAdmin):
     def memory(self, model: Model) -> SafeString | str:
         """Return whether the model fits into the largest machine, and how."""
         found = fit(model, _largest_node(model))
-        detail = f"{found.detail} {found.context}".strip()
+        detail = f"On an empty machine: {found.detail} {found.context}".strip()
         return badge(found.verdict, found.tone, detail) if found.verdict else "-"
 
     def save_model(

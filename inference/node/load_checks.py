@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from inference.engine.config.engine_config import EngineConfig
     from inference.models import Worker
     from inference.worker.node_pipe import WorkerSpec
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: The last characters of a failed check's standard error that people see.
 _STDERR_CHARACTERS = 1000
+#: How many models are remembered that could be loaded.
+_MAX_PASSED = 256
 
 
 class LoadChecks:
@@ -37,12 +40,16 @@ class LoadChecks:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._checks: dict[int, tuple[datetime, asyncio.Task[str]]] = {}
+        #: What passed: models that take turns are checked once.
+        self._passed: set[EngineConfig] = set()
 
     def error_of(self, row: Worker, spec: WorkerSpec) -> str | None:
         """Return why a requested worker cannot be loaded, "" if it can.
 
         None while it is being checked; ``wake`` is called after that.
         """
+        if spec.engine in self._passed:
+            return ""
         known = self._checks.get(row.pk)
         if known is None or known[0] != row.requested_at:
             task = asyncio.create_task(load_check(spec))
@@ -56,7 +63,12 @@ class LoadChecks:
         failure = task.exception()
         if failure is not None:
             logger.error("A load could not be checked", exc_info=failure)
-        return "" if failure is not None else task.result()
+            return ""
+        if not task.result():
+            if len(self._passed) >= _MAX_PASSED:
+                self._passed.clear()
+            self._passed.add(spec.engine)
+        return task.result()
 
     def forget(self, row_id: int) -> None:
         """Drop what is known of a worker: it is loaded or refused."""
@@ -84,13 +96,13 @@ async def load_check(spec: WorkerSpec) -> str:
         async with asyncio.timeout(timeout_s):
             out, err = await process.communicate(spec_to_line(spec).encode())
     except TimeoutError:
+        await _end(process)
         return (
             f"Reading the model took longer than {timeout_s} s (engine.load_timeout)."
         )
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    except BaseException:
+        await _end(process)
+        raise
     try:
         return str(json.loads(out)["error"])
     except (ValueError, KeyError):
@@ -98,3 +110,11 @@ async def load_check(spec: WorkerSpec) -> str:
         code = process.returncode or 0
         how = signal.Signals(-code).name if code < 0 else f"code {code}"
         return f"llama.cpp ended with {how} when it read the model.\n{said}".strip()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and wait for its end."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    # The pipes must be read to their end, or their transports stay open.
+    await process.communicate()

@@ -306,7 +306,9 @@ load_schema = _about_model(
     202,
     note="The model: 200 when it is ready, 202 while it loads.",
 )
-unload_schema = _about_model("unloadModel", "Unload a model", None, 200)
+unload_schema = _about_model(
+    "unloadModel", "Unload a model", {JSON: ref("UnloadRequest")}, 200
+)
 health_schema: Description = extend_schema(
     operation_id="health",
     summary="Whether the web process runs",

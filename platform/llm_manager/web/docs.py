@@ -77,7 +77,10 @@ def _document() -> bytes:
     )
     for operations in document["paths"].values():
         body = operations.get("post", {}).get("requestBody")
-        if body and body["content"][JSON]["schema"] != ref("LoadRequest"):
+        if body and body["content"][JSON]["schema"] not in (
+            ref("LoadRequest"),
+            ref("UnloadRequest"),
+        ):
             body["required"] = True
     return json.dumps(document, ensure_ascii=False).encode()
 

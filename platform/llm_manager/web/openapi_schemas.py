@@ -23,7 +23,7 @@ from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
 from inference.api.errors import ErrorBody
-from inference.api.models.request import LoadRequest
+from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.models.response import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank.request import RerankRequest
@@ -48,6 +48,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     DetokenizeRequest,
     EmbeddingRequest,
     LoadRequest,
+    UnloadRequest,
     RerankRequest,
     TokenizeRequest,
 )

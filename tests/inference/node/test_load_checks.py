@@ -88,3 +88,19 @@ async def test_a_check_is_made_once_for_each_request_and_wakes_the_supervisor(
     assert checks.error_of(row, spec(tiny)) is None
     await asyncio.wait_for(woken.wait(), WAIT_S)
     await until(lambda: checks.error_of(row, spec(tiny)) == "")
+    # The same load is not checked again, whoever requests it.
+    assert checks.error_of(Worker(pk=2), spec(tiny)) == ""
+    other = Worker(pk=2)
+    assert checks.error_of(other, spec(tiny, n_batch=64)) is None
+    await until(lambda: checks.error_of(other, spec(tiny, n_batch=64)) == "")
+
+
+async def test_a_check_that_is_given_up_ends_its_process(tiny: Path) -> None:
+    me = psutil.Process()
+    check = asyncio.create_task(load_check(spec(tiny)))
+    await until(lambda: any(each.memory_info().rss > 2**24 for each in me.children()))
+    (child,) = me.children()
+    check.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await check
+    assert not child.is_running()
