@@ -16,7 +16,8 @@ from inference.prompts.reasoning_effort import (
     effort_settings,
     switch_settings,
 )
-from inference.prompts.template import ChatTemplate, ChatTemplateError
+from inference.prompts.rendering.errors import ChatTemplateError
+from inference.prompts.template import ChatTemplate
 from inference.prompts.thoughts import reasons, with_marks_of
 from inference.prompts.tools_as_text import begin_answer, with_instructions
 

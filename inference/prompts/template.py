@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, meta
-
-from inference.errors import RequestRejected
 from inference.prompts.abilities import TEXT, THOUGHT, Abilities, probe
-from inference.prompts.filters import TemplateRaised, make_environment
 from inference.prompts.message_form import with_responses
 from inference.prompts.messages import Message
-from inference.prompts.sandbox import render_bounded
+from inference.prompts.rendering.errors import ChatTemplateError, ChatTemplateStopped
+from inference.prompts.rendering.pool import render_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +20,6 @@ if TYPE_CHECKING:
 _MAX_SOURCE_CHARS = 256 * 1024
 _MAX_PROBE_CHARS = 1024 * 1024
 _NO_TOKENS = {"bos_token": "", "eos_token": ""}
-
-
-class ChatTemplateError(RequestRejected):
-    """The template cannot be used, or rejects the conversation."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="chat_template_error", param="messages")
 
 
 class ChatTemplate:
@@ -43,33 +32,18 @@ class ChatTemplate:
         """Compile. Raises ChatTemplateError."""
         if len(source) > _MAX_SOURCE_CHARS:
             raise ChatTemplateError("The model's chat template is too long.")
-        try:
-            self._template: Template = _environment().from_string(source)
-        except TemplateSyntaxError as error:
-            raise ChatTemplateError(
-                f"The model's chat template has an error in line {error.lineno}: "
-                f"{error.message}"
-            ) from None
-        except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
-            raise ChatTemplateError(
-                f"The model's chat template cannot be compiled: {error!r}"
-            ) from None
         self._source = source
         # A later template of the family has this member too, and finds results itself.
         self._wants_responses = (
             "message['tool_responses']" in source and "tool_call_id" not in source
         )
+        #: The variables that the template reads but does not set.
+        self.variables = render_pool().variables(source)
 
     @property
     def max_preamble_chars(self) -> int:
         """The most characters of a prompt that can come from the template itself."""
         return _MAX_SOURCE_CHARS
-
-    @cached_property
-    def variables(self) -> frozenset[str]:
-        """The variables that the template reads but does not set."""
-        tree = _environment().parse(self._source)
-        return frozenset(meta.find_undeclared_variables(tree))
 
     def abilities(self, *, has_tools: bool) -> Abilities:
         """Return what the template takes in requests that have tools, or in others.
@@ -118,6 +92,8 @@ class ChatTemplate:
         said = [form.of(Message("user", TEXT))]
         try:
             self._render(said, [], {**_NO_TOKENS, **variables}, _MAX_PROBE_CHARS)
+        except ChatTemplateStopped:
+            raise
         except ChatTemplateError:
             return False
         return True
@@ -162,33 +138,15 @@ class ChatTemplate:
             ),
             "tools": tools,
         }
-        try:
-            return render_bounded(
-                lambda: self._template.generate(context), max_chars=max_chars
-            )
-        except TemplateRaised as error:
-            raise ChatTemplateError(
-                f"The model's chat template rejected the messages: {error.message}"
-            ) from None
-        except TemplateError as error:
-            raise ChatTemplateError(
-                f"The model's chat template failed: {error.message}"
-            ) from None
-        # A template is a program, so it may raise anything.
-        except Exception as error:
-            raise ChatTemplateError(
-                f"The model's chat template failed: {error}"
-            ) from None
+        return render_pool().render(self._source, context, max_chars)
 
     def _try(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
     ) -> str | None:
         try:
             return self._render(messages, tools, _NO_TOKENS, _MAX_PROBE_CHARS)
+        except ChatTemplateStopped:
+            # Nothing is known of the template then.
+            raise
         except ChatTemplateError:
             return None
-
-
-@functools.cache
-def _environment() -> Environment:
-    return make_environment()

@@ -10,12 +10,13 @@ from inference.prompts.abilities import Abilities
 from inference.prompts.history.rewriting import History, Target, fitted
 from inference.prompts.history.shown import seems_whole, shows_all
 from inference.prompts.messages import SYSTEM
-from inference.prompts.template import ChatTemplate, ChatTemplateError
+from inference.prompts.rendering.errors import ChatTemplateError, ChatTemplateStopped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.prompts.messages import Message, Tool
+    from inference.prompts.template import ChatTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Rendering:
             refusal = ChatTemplateError(
                 "The model's chat template leaves out a text of this conversation."
             )
+        except ChatTemplateStopped:
+            raise
         except ChatTemplateError as error:
             refusal = _in_words_of(error, history, target.abilities)
         plainest = Abilities(form=target.abilities.form)
@@ -62,6 +65,8 @@ class Rendering:
         """Return the prompt of messages as they are, None if the template fails."""
         try:
             return self.text(messages)
+        except ChatTemplateStopped:
+            raise
         except ChatTemplateError:
             return None
 

@@ -26,8 +26,11 @@ def _allow_many_connections() -> None:
 
 def run(*, fd: int | None, host: str, port: int) -> None:
     """Serve the project on an inherited socket, or on an address of its own."""
+    from inference.prompts.rendering.pool import render_pool
     from llm_manager.web.asgi import application
 
+    # The first chat need not wait for Python to start.
+    render_pool().warm_up()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
     config = settings.CONFIG

@@ -17,7 +17,7 @@ from inference.prompts.chat import prompt_render
 from inference.prompts.history.call_ids import with_ids_of
 from inference.prompts.history.rewriting import Target, fitted
 from inference.prompts.messages import Message, Tool
-from inference.prompts.template import ChatTemplateError
+from inference.prompts.rendering.errors import ChatTemplateError
 from registry.models import Model
 
 FLAGS = [each.name for each in fields(Abilities) if each.type == "bool"]

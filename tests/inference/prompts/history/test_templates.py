@@ -12,7 +12,7 @@ import pytest
 
 from inference.prompts.chat import prompt_render
 from inference.prompts.messages import Message, Tool
-from inference.prompts.template import ChatTemplateError
+from inference.prompts.rendering.errors import ChatTemplateError
 from registry.models import Model
 
 if TYPE_CHECKING:

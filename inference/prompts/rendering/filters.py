@@ -12,7 +12,7 @@ from jinja2 import Environment, TemplateError, nodes, pass_environment
 from jinja2.ext import Extension
 from jinja2.filters import do_indent, make_attrgetter
 
-from inference.prompts.sandbox import (
+from inference.prompts.rendering.sandbox import (
     BoundedSandbox,
     TemplateRefused,
     check_arguments,
