@@ -189,7 +189,12 @@ CORS_ALLOW_ALL_ORIGINS = "*" in CONFIG.server.cors_origins
 CORS_ALLOWED_ORIGINS = [
     origin for origin in CONFIG.server.cors_origins if origin != "*"
 ]
-CORS_EXPOSE_HEADERS = ["x-request-id", "openai-processing-ms", "retry-after"]
+CORS_EXPOSE_HEADERS = [
+    "x-request-id",
+    "openai-processing-ms",
+    "retry-after",
+    "x-llm-manager-left-out",
+]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "x-api-key",

@@ -124,4 +124,5 @@ async def test_a_page_of_another_origin_reads_streams_and_ids(
     assert "access-control-allow-origin" not in closed.headers
     assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert stream.headers["access-control-allow-origin"] == origin
-    assert "x-request-id" in stream.headers["access-control-expose-headers"]
+    for name in ("x-request-id", "x-llm-manager-left-out"):
+        assert name in stream.headers["access-control-expose-headers"]
