@@ -29,8 +29,10 @@ LEFT_OPEN = (
 DATABASE_TESTS = [
     "tests/accounts/keys/test_authentication.py",
     "tests/accounts/test_create_api_key.py",
+    "tests/accounts/limits/test_login.py",
     "tests/inference/test_services.py",
     "tests/inference/node/test_supervisor.py",
+    "tests/llm_manager/web/pages/test_null_characters.py",
     "tests/registry/scan/test_model_scan.py",
     "tests/registry/test_scan_models.py",
 ]

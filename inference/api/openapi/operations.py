@@ -218,7 +218,7 @@ completion_schema = _operation(
     _TEXT_ANSWER,
     "Completion",
 )
-_EMBEDDER = "all-minilm-l6-v2"
+_EMBEDDER = "all-MiniLM-L6-v2.Q8_0"
 _RANKER = "bge-reranker-v2-m3"
 embedding_schema = _operation(
     "createEmbedding",
