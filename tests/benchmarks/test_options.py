@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.options import (
@@ -9,6 +11,7 @@ from benchmarks.options import (
     GrammarOptions,
     InterferenceOptions,
     ProfileOptions,
+    SchemaOptions,
     SoakOptions,
     parse,
 )
@@ -59,6 +62,13 @@ def test_interference_and_grammars() -> None:
         InterferenceOptions(2, 1500, 10, cpu_time=True, quantization="Q4_0")
     )
     assert parse(["grammars"]) == GrammarOptions(5)
+
+
+def test_schemas() -> None:
+    assert parse(["schemas"]) == SchemaOptions(256, None)
+    assert parse(["schemas", "--tokens", "9", "--model", "a.gguf"]) == (
+        SchemaOptions(9, Path("a.gguf"))
+    )
 
 
 def test_profile_and_soak() -> None:

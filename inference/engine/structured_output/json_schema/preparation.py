@@ -81,6 +81,8 @@ _DIALECTS = re.compile(
     r"https?://json-schema\.org/"
     r"(draft/(2020-12|2019-09)/schema|(draft-0[467]/)?schema)#?"
 )
+#: All numbers of 18 digits, and most that have 64 bits.
+_MAX_INTEGER = 9 * 10**18
 _SUBSCHEMA = {"additionalProperties", "items"}
 _SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
 _SUBSCHEMA_MAPS = {"properties", "patternProperties"}
@@ -252,6 +254,7 @@ class _Preparation:
             del out[keyword]
         if not is_part and names_all(modern):
             close(out)
+        _bound_integers(out)
         return out
 
     def _is_inert(self, keyword: str, value: Any, path: str) -> bool:
@@ -399,6 +402,16 @@ class _Preparation:
             if target is None:
                 raise SchemaError("there is nothing where it points to", path)
         return target
+
+
+def _bound_integers(out: dict[str, Any]) -> None:
+    """Bound integers that have no bounds: a small model writes digits without end."""
+    if out.get("type") != "integer" or {"const", "enum", "multipleOf"} & out.keys():
+        return
+    if not {"minimum", "exclusiveMinimum"} & out.keys():
+        out["minimum"] = -_MAX_INTEGER
+    if not {"maximum", "exclusiveMaximum"} & out.keys():
+        out["maximum"] = _MAX_INTEGER
 
 
 def _too_much_for_objects(out: dict[str, Any]) -> Iterator[tuple[str, str]]:

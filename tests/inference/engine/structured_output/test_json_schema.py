@@ -48,6 +48,13 @@ _CLOSED = {"type": "object", "additionalProperties": False}
             [r'"a\u000a\t\b\f\r\"\\/é"'],
         ),
         ({"const": 1.0}, ["1"], ["2"]),
+        # Digits come to an end.
+        (
+            {"type": "integer"},
+            ["0", "-7", "1200345678901234567", "9" * 18],
+            ["1" * 20, "1.0", "1e3"],
+        ),
+        ({"type": "integer", "minimum": 5}, ["5", "9" * 18], ["4", "9" * 20]),
         ({"const": 1e21}, ["1000000000000000000000"], ["1"]),
         (
             {"type": "string", "format": "date"},
