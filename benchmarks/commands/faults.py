@@ -36,8 +36,6 @@ def inflict(options: FaultOptions) -> int:
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="llmm-faults-") as name:
         results = asyncio.run(_results(options, Path(name), console))
-    if options.output is not None:
-        write_table(options.output, results)
     bad = [result for result in results if not result.is_good]
     for result in bad:
         console.print(f"WRONG: {result}", markup=False)
@@ -69,6 +67,8 @@ async def _results(
             result = await try_fault(api, fault, expected)
             results.append(result)
             console.print(row(result), markup=False)
+            if options.output is not None:
+                write_table(options.output, results)
     return results
 
 
