@@ -1,0 +1,63 @@
+"""Faults under streams, on real processes: what clients see, and what is not lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.client.http_client import HttpTarget
+from benchmarks.faults.clients import Api
+from benchmarks.faults.fault import one_machine
+from benchmarks.faults.trial import STREAMS, try_fault, undisturbed
+from benchmarks.model import Conditions, put_model
+from benchmarks.systems.ours import Ours
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.model,
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+]
+
+#: Longer than a lease, the silence of a dead worker, and the patience of the launcher.
+PAUSE_S = 17.0
+#: In `python -m benchmarks faults` a quiet machine answers the next request within 5 s;
+#: here other tests run beside.
+NEXT_WITHIN_S = 60.0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "web frozen for 17 s",
+        "engine frozen for 17 s",
+        "worker frozen for 17 s",
+        "redis frozen for 17 s",
+        "all of them frozen for 17 s",
+        "the whole machine frozen for 17 s",
+        "web killed",
+        "database locked for 20 s",
+    ],
+)
+async def test_a_fault_costs_a_pause_and_no_token(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "server"
+    home.mkdir()
+    conditions = Conditions(
+        model=put_model(tmp_path / "models", "Q4_0"), n_threads=2, n_seq_max=STREAMS + 4
+    )
+    async with Ours(num_keys=1).running(conditions, home) as running:
+        target = running.target
+        assert isinstance(target, HttpTarget)
+        api = Api(f"http://127.0.0.1:{target.port}", target.keys[0], target.model)
+        await undisturbed(api)
+        expected = await undisturbed(api)
+        faults = one_machine(running.processes, home / "db.sqlite3", (PAUSE_S,))
+        (fault,) = [fault for fault in faults if fault.name == name]
+        result = await try_fault(api, fault, expected)
+    assert result.right == STREAMS, result
+    assert result.next_s is not None
+    assert result.next_s < NEXT_WITHIN_S
