@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
 from inference.models import EngineNode, StopOrder, Worker, WorkerState
 from inference.stops import disabled_message, stop_order_add, stops_of
+from llm_manager.lib.clocks.database_clock import database_now
 from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
@@ -322,10 +323,17 @@ def _ready_worker(model: Model) -> Worker | None:
 
 
 def _no_engine() -> EngineUnavailable:
-    return EngineUnavailable(
-        "No engine is running: start one with `llm-manager engine`.",
-        retry_after=_RETRY_AFTER_S,
-    )
+    node = EngineNode.objects.order_by("-heartbeat_at").first()
+    if node is None:
+        message = "No engine is running: start one with `llm-manager engine`."
+    else:
+        age = (database_now() - node.heartbeat_at).total_seconds()
+        message = (
+            f"No engine answers. The one on '{node}' wrote to the database {age:.0f} s "
+            "ago: the database is locked, or the engine stands still or has ended; "
+            "`llm-manager engine` starts it."
+        )
+    return EngineUnavailable(message, retry_after=_RETRY_AFTER_S)
 
 
 def is_served(model: Model) -> bool:

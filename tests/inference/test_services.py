@@ -62,8 +62,12 @@ def test_a_model_that_drains_comes_back_when_it_is_requested() -> None:
 
 def test_without_an_engine_a_request_is_refused_with_what_to_do() -> None:
     model = make_model()
-    stop_beating(make_node())
     with pytest.raises(EngineUnavailable, match="llm-manager engine") as caught:
+        ensure(model.pk)
+    assert caught.value.retry_after
+    stop_beating(make_node("host"))
+    silent = r"'host' wrote to the database \d+ s ago: the database is locked, or"
+    with pytest.raises(EngineUnavailable, match=silent) as caught:
         ensure(model.pk)
     assert caught.value.retry_after
     assert not Worker.objects.exists()
@@ -276,3 +280,23 @@ def test_replicas_that_wait_do_not_hide_that_the_first_one_failed() -> None:
     assert "bad magic" in status.error
     with pytest.raises(ModelLoadFailed, match="bad magic"):
         async_to_sync(services.worker_wait)(model, timeout_s=5)
+
+
+def test_a_worker_that_answers_serves_though_its_engine_stands_still() -> None:
+    model = make_model()
+    node = make_node()
+    make_worker(model, node, state=WorkerState.READY, incarnation="x")
+    stop_beating(node)
+    heard = frozenset({"x"})
+    assert async_to_sync(services.ensure_worker)(model.pk, heard)
+    status = services.serving_statuses([model.pk], heard)[model.pk]
+    assert status.incarnations == heard
+    assert status.is_serving
+    assert status.has_worker
+
+
+def test_a_worker_that_serves_before_its_row_says_so_counts() -> None:
+    model = make_model()
+    make_worker(model, make_node(), state=WorkerState.LOADING, incarnation="x")
+    assert not async_to_sync(services.ensure_worker)(model.pk)
+    assert async_to_sync(services.ensure_worker)(model.pk, frozenset({"x"}))
