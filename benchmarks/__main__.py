@@ -5,7 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 
-from benchmarks.commands import embeddings, faults, grammars, interference, schemas
+from benchmarks.commands import (
+    embeddings,
+    faults,
+    grammars,
+    hostile,
+    interference,
+    schemas,
+)
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
@@ -14,6 +21,7 @@ from benchmarks.options import (
     EmbeddingOptions,
     FaultOptions,
     GrammarOptions,
+    HostileOptions,
     InterferenceOptions,
     ProfileOptions,
     SchemaOptions,
@@ -48,6 +56,8 @@ def _run() -> int:
             return profile(options)
         case SchemaOptions() as options:
             return schemas.measure(options)
+        case HostileOptions() as options:
+            return hostile.measure(options)
         case SoakOptions() as options:
             return soak(options)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.model import QUANTIZATIONS
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS
+from benchmarks.workloads.attacks import ATTACKS
 from benchmarks.workloads.features import FEATURE_WORKLOADS
 from benchmarks.workloads.serving import (
     QUICK_WORKLOADS,
@@ -32,6 +33,7 @@ COMMANDS = (
     "interference",
     "grammars",
     "schemas",
+    "hostile",
     "soak",
     "faults",
 )
@@ -85,6 +87,16 @@ class SchemaOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class HostileOptions:
+    """Which attacks, how long each, and the ratio that fails the run."""
+
+    attacks: tuple[str, ...]
+    seconds: float
+    limit: float
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class SoakOptions:
     """How long, how hard."""
 
@@ -119,6 +131,7 @@ Options = (
     | EmbeddingOptions
     | FaultOptions
     | GrammarOptions
+    | HostileOptions
     | InterferenceOptions
     | ProfileOptions
     | SchemaOptions
@@ -151,6 +164,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return _grammars(rest)
         case "schemas":
             return _schemas(rest)
+        case "hostile":
+            return _hostile(rest)
         case "soak":
             return _soak(rest)
         case "faults":
@@ -265,6 +280,32 @@ def _grammars(arguments: list[str]) -> GrammarOptions:
     parser = _parser("grammars", "GBNF by llguidance, and by llama.cpp's own sampler.")
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N")
     return GrammarOptions(**vars(parser.parse_args(arguments)))
+
+
+def _hostile(arguments: list[str]) -> HostileOptions:
+    parser = _parser("hostile", "A quiet client's latency beside attacks.")
+    parser.add_argument(
+        "--attacks",
+        nargs="+",
+        metavar="NAME",
+        choices=list(ATTACKS),
+        default=list(ATTACKS),
+        help=f"of {', '.join(ATTACKS)}",
+    )
+    parser.add_argument(
+        "--seconds", type=_positive, default=15, help="for each attack (default: 15)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_positive,
+        default=2,
+        help="most that the p95 may grow by, as a factor (default: 2)",
+    )
+    _add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return HostileOptions(
+        *(tuple(options.attacks), options.seconds, options.limit, options.quantization)
+    )
 
 
 def _soak(arguments: list[str]) -> SoakOptions:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.options import (
     CompareOptions,
     GrammarOptions,
+    HostileOptions,
     InterferenceOptions,
     ProfileOptions,
     SchemaOptions,
@@ -55,6 +56,12 @@ def test_scaling_measures_ours_by_its_own_table() -> None:
     assert options.workloads == SCALING_WORKLOADS
     assert options.systems == ("ours",)
     assert options.rounds == 1
+
+
+def test_hostile() -> None:
+    options = parse(["hostile", "--attacks", "wrong-keys", "--seconds", "3"])
+
+    assert options == HostileOptions(("wrong-keys",), 3, 2, "Q4_0")
 
 
 def test_interference_and_grammars() -> None:

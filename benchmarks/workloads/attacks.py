@@ -1,0 +1,149 @@
+"""What hostile clients send. A new attack is one more line in ``ATTACKS``.
+
+`python -m benchmarks.workloads.attacks NAME PORT MODEL KEY` makes one until its input
+ends, and prints how often each status came: in a process of its own, so that what it
+costs the attacker is not taken for the victim's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MIB = 1024 * 1024
+_CHAT = "/v1/chat/completions"
+_NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """Some clients; each sends the same request again when it is answered.
+
+    ``body`` makes the body for a model's name; it is sent packed as ``encoding`` says.
+    Of a ``cut`` one the last bytes are never sent; of an ``unread`` answer only the
+    status is read. Either holds its connection until the server ends it.
+    """
+
+    name: str
+    clients: int
+    body: Callable[[str], bytes]
+    encoding: str = ""
+    is_key_wrong: bool = False
+    is_cut: bool = False
+    is_unread: bool = False
+
+    def request(self, model: str, key: str) -> bytes:
+        """Return the raw request."""
+        body = self.body(model)
+        lines = [
+            *(f"POST {_CHAT} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"),
+            *("Content-Type: application/json", f"Content-Length: {len(body)}"),
+            f"Authorization: Bearer {key}{'x' if self.is_key_wrong else ''}",
+            *([f"Content-Encoding: {self.encoding}"] if self.encoding else []),
+        ]
+        request = "\r\n".join([*lines, "", ""]).encode() + body
+        return request[: -_MIB // 2] if self.is_cut else request
+
+
+def chat(model: str, text: str = "Hi", **members: Any) -> bytes:
+    """Return the body of a chat request."""
+    message = {"role": "user", "content": text}
+    return json.dumps({"model": model, "messages": [message], **members}).encode()
+
+
+def _many_keys(model: str) -> bytes:
+    return chat(model, metadata={f"k{number}": "" for number in range(500_000)})
+
+
+def _bomb(model: str) -> bytes:
+    return gzip.compress(b'{"model": "' + b"a" * 1000 * _MIB, compresslevel=9)
+
+
+#: By name: what a server must withstand while it serves everybody else.
+ATTACKS = {
+    attack.name: attack
+    for attack in (
+        Attack("wrong-keys", 16, chat, is_key_wrong=True),
+        Attack("bodies-of-10-mb", 8, lambda m: chat(m, "x" * 10_000_000)),
+        Attack("many-values", 8, lambda m: chat(m, stop=[0] * 3_000_000)),
+        Attack("many-keys", 4, _many_keys),
+        Attack("small-parts", 8, lambda m: chat(m, messages=[{}] * 300_000)),
+        Attack("gzip-bomb", 4, _bomb, encoding="gzip"),
+        Attack(
+            "unfinished-bodies", 60, lambda m: chat(m, "x" * 10_000_000), is_cut=True
+        ),
+        Attack(
+            *("unread-streams", 4),
+            lambda m: chat(
+                *(m, "Count."),
+                stream=True,
+                max_tokens=1500,
+                top_logprobs=20,
+                logprobs=True,
+                ignore_eos=True,
+            ),
+            is_unread=True,
+        ),
+    )
+}
+
+
+async def attack(one: Attack, port: int, model: str, key: str) -> Counter[str]:
+    """Attack until standard input ends; return how often each status came."""
+    request = one.request(model, key)
+    statuses: Counter[str] = Counter()
+
+    async def client() -> None:
+        while True:
+            try:
+                statuses[await _send(one, request, port)] += 1
+            except OSError as error:
+                statuses[type(error).__name__] += 1
+                await asyncio.sleep(0.05)
+
+    clients = [asyncio.create_task(client()) for _ in range(one.clients)]
+    await asyncio.to_thread(sys.stdin.read)
+    for task in clients:
+        task.cancel()
+    await asyncio.gather(*clients, return_exceptions=True)
+    return statuses
+
+
+async def _send(one: Attack, request: bytes, port: int) -> str:
+    """Send one request; return its status, "" if the connection ended before."""
+    # A small buffer: of an answer that is not read, little is taken.
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    try:
+        with contextlib.suppress(ConnectionError):
+            writer.write(request)
+            await writer.drain()
+        line = await reader.readline()
+        if one.is_unread:
+            # Until the server cuts the connection, which shows when writing to it.
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await asyncio.sleep(1)
+                    writer.write(b"\r\n")
+                    await writer.drain()
+        while not one.is_unread and await reader.read(65_536):
+            """To the end of the answer."""
+        return line[9:12].decode("ascii", "replace")
+    finally:
+        writer.close()
+
+
+if __name__ == "__main__":
+    os.nice(_NICENESS)
+    name, port, model, key = sys.argv[1:]
+    counted = asyncio.run(attack(ATTACKS[name], int(port), model, key))
+    print(json.dumps(counted))
