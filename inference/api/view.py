@@ -28,7 +28,7 @@ from inference.api.body.incoming_body import IncomingBody
 from inference.api.body.json_parser import check_type
 from inference.api.body.parsing_pool import MIN_BYTES, parsing_pool
 from inference.api.errors import BodyTooLarge, quote
-from llm_manager.lib.threads import in_thread
+from llm_manager.lib.threads import in_thread, with_live_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,10 @@ class ApiView(APIView):
         """Check the caller's access by the headers alone; runs in a thread."""
         self.initial(self.request, *self.args, **self.kwargs)
 
-    async def read_body(self, request: HttpRequest) -> None:
-        """Read the body; parse it where it holds nobody up, if it is large or packed.
+    async def _enter_with_body(self, request: HttpRequest) -> Any:
+        """Read the body and ``enter``; where it holds nobody up, if the body is large.
 
-        Raises what ``IncomingBody.read`` and ``ParsingPool.parse`` raise, and
-        UnsupportedMediaType.
+        Raises what ``IncomingBody.read``, ``ParsingPool.parse`` and ``enter`` raise.
         """
         incoming = IncomingBody.of(request)
         encoding = _content_encoding(request)
@@ -88,15 +87,21 @@ class ApiView(APIView):
         if (encoding or len(data) >= MIN_BYTES) and self._is_json():
             parsing = parsing_pool().parse(
                 data,
+                self._enter_with_value,
                 client=client,
                 limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
                 encoding=encoding,
             )
             del data
-            incoming.value = await asyncio.wrap_future(parsing)
-            incoming.is_parsed = True
-        else:
-            incoming.data = data
+            return await asyncio.wrap_future(parsing)
+        incoming.data = data
+        return await in_thread(self.enter)
+
+    def _enter_with_value(self, value: Any) -> Any:
+        """Enter with a body that is parsed; runs in a thread of the pool."""
+        incoming = IncomingBody.of(self.request)
+        incoming.value, incoming.is_parsed = value, True
+        return with_live_connection(self.enter)
 
     def enter(self) -> Any:
         """Check what the body asks for; runs in a thread."""
@@ -108,8 +113,7 @@ class ApiView(APIView):
         async with unknown_keys.checking(key, request_ip(request)):
             await in_thread(self.admit)
         try:
-            await self.read_body(request)
-            return await in_thread(self.enter)
+            return await self._enter_with_body(request)
         finally:
             IncomingBody.of(request).release()
 

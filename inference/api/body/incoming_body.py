@@ -90,7 +90,13 @@ class IncomingBody:
                 return b"".join(pieces)
 
     def release(self) -> None:
-        """Give the memory of the body back. Idempotent."""
+        """Give the memory of the body back. Idempotent.
+
+        The value is emptied: REST framework's request keeps it, and is in a circle of
+        references, so it would stay until the garbage collector comes round.
+        """
+        if isinstance(self.value, dict | list):
+            self.value.clear()
         self.data, self.value = b"", None
         self._budget.release(self._client, self._held)
         self._held = 0

@@ -38,12 +38,13 @@ class StrictJSONParser(BaseParser):
         """
         check_type(media_type or "")
         incoming: IncomingBody = (parser_context or {})["request"].incoming_body
-        if incoming.is_parsed:
-            return incoming.value
-        try:
-            return parse_json(incoming.data)
-        except MalformedJSON as error:
-            raise malformed(str(error)) from None
+        if not incoming.is_parsed:
+            try:
+                incoming.value = parse_json(incoming.data)
+            except MalformedJSON as error:
+                raise malformed(str(error)) from None
+            incoming.is_parsed = True
+        return incoming.value
 
 
 def check_type(media_type: str) -> None:

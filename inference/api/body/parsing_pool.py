@@ -11,11 +11,17 @@ from collections import deque
 from concurrent.futures import Future
 from functools import cache
 from threading import Condition, Thread, Timer
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from inference.api.body import parsing_process as process
 from inference.api.body.parsing_process import ANSWER, JOB
 from inference.api.errors import BadRequest, BodyTooLarge
+from llm_manager.lib.native_memory import return_free_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
 
 #: The least bytes that are parsed elsewhere: less is done in two milliseconds.
 MIN_BYTES = 128 * 1024
@@ -25,16 +31,27 @@ _PROCESSES = 2
 _TIMEOUT_S = 15.0
 
 
+class _ProcessFailed(Exception):
+    """The process died, or was killed because it took too long."""
+
+
 class _Job:
-    def __init__(self, data: bytes, encoding: str, limit: int) -> None:
+    def __init__(
+        self, data: bytes, encoding: str, limit: int, use: Callable[[Any], Any]
+    ) -> None:
         self.data = data
         self.encoding = encoding
         self.limit = limit
+        self.use = use
         self.future: Future[Any] = Future()
 
 
 class ParsingPool:
-    """A few processes that parse bodies; clients with waiting bodies take turns."""
+    """A few processes that parse bodies; clients with waiting bodies take turns.
+
+    A thread for each process has one value at a time: it also makes of the value what
+    is kept.
+    """
 
     def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
@@ -47,13 +64,19 @@ class ParsingPool:
         self._processes: set[subprocess.Popen[bytes]] = set()
 
     def parse(
-        self, data: bytes, *, client: str, limit: int, encoding: str = ""
-    ) -> Future[Any]:
-        """Return the future value of a body, which may be packed.
+        self,
+        data: bytes,
+        use: Callable[[Any], _T],
+        *,
+        client: str,
+        limit: int,
+        encoding: str = "",
+    ) -> Future[_T]:
+        """Return what ``use`` will make of the value of a body, which may be packed.
 
-        Its exceptions are BadRequest and BodyTooLarge.
+        The exceptions are BadRequest, BodyTooLarge and those of ``use``.
         """
-        job = _Job(data, encoding, limit)
+        job = _Job(data, encoding, limit, use)
         with self._changed:
             self._waiting.setdefault(client, deque()).append(job)
             if not self._idle and self._threads < _PROCESSES:
@@ -76,21 +99,25 @@ class ParsingPool:
             if not job.future.set_running_or_notify_cancel():
                 continue
             child = child or self._start()
+            answer, ends = None, False
             try:
-                value, ends = self._ask(child, job)
+                answer, ends = self._ask(child, job)
+                job.future.set_result(_used(answer, job))
+            except _ProcessFailed:
+                ends = True
+                job.future.set_exception(_too_complex())
+            except BadRequest as error:
+                # The frames that it came through hold the value.
+                error.__context__ = None
+                job.future.set_exception(error.with_traceback(None))
             except Exception as error:
                 job.future.set_exception(error)
-                ends, value = True, None
-            else:
-                if isinstance(value, BadRequest):
-                    job.future.set_exception(value)
-                else:
-                    job.future.set_result(value)
             if ends:
                 self._end(child)
                 child = None
-            # Or the last value would stay until the next job.
-            del job, value
+            # Or the last one would stay until the next comes.
+            del job, answer
+            return_free_memory()
         if child is not None:
             self._end(child)
 
@@ -123,8 +150,11 @@ class ParsingPool:
 
     def _ask(
         self, child: subprocess.Popen[bytes], job: _Job
-    ) -> tuple[Any | BadRequest, bool]:
-        """Return the answer to a job, and whether the process is of use no more."""
+    ) -> tuple[tuple[bytes, bytes], bool]:
+        """Return the answer to a job, and whether the process is of use no more.
+
+        Raises _ProcessFailed.
+        """
         source, sink = child.stdout, child.stdin
         assert source is not None  # noqa: S101  # pipes
         assert sink is not None  # noqa: S101
@@ -139,15 +169,10 @@ class ParsingPool:
             kind, ends, size = ANSWER.unpack(_exactly(source, ANSWER.size))
             answer = _exactly(source, size)
         except (OSError, EOFError):
-            error = BadRequest(
-                "The body could not be parsed within the time and memory that a "
-                "request may take.",
-                code="body_too_complex",
-            )
-            return error, True
+            raise _ProcessFailed from None
         finally:
             watch.cancel()
-        return _answer(kind, answer, job), ends
+        return (kind, answer), ends
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         self._processes.discard(child)
@@ -171,19 +196,29 @@ def _exactly(source: IO[bytes], size: int) -> bytes:
     return data
 
 
-def _answer(kind: bytes, answer: bytes, job: _Job) -> Any | BadRequest:
+def _used(answer: tuple[bytes, bytes], job: _Job) -> Any:
+    """Return what is made of an answer's value. Raises what ``parse`` says."""
+    kind, content = answer
     if kind == process.VALUE:
-        return marshal.loads(answer)  # noqa: S302  # from our own process
-    reason = answer.decode("utf-8", "replace")
+        return job.use(marshal.loads(content))  # noqa: S302  # from our own process
+    reason = content.decode("utf-8", "replace")
     if kind == process.NO_JSON:
-        return malformed(reason)
+        raise malformed(reason)
     if kind == process.NO_ENCODING:
-        return BadRequest(
+        raise BadRequest(
             f"The body is not valid {job.encoding}: {reason}.", code="invalid_encoding"
         )
     if kind == process.TOO_LARGE:
-        return BodyTooLarge(job.limit)
-    return BadRequest(reason, code="too_many_values")
+        raise BodyTooLarge(job.limit)
+    raise BadRequest(reason, code="too_many_values")
+
+
+def _too_complex() -> BadRequest:
+    return BadRequest(
+        "The body could not be parsed within the time and memory that a request may "
+        "take.",
+        code="body_too_complex",
+    )
 
 
 def malformed(reason: str) -> BadRequest:

@@ -25,7 +25,7 @@ async def in_thread(
     every request, and so would be its database connection.
     """
     call = functools.partial(function, *args, **kwargs)
-    return await asyncio.to_thread(_with_live_connection, call)
+    return await asyncio.to_thread(with_live_connection, call)
 
 
 async def in_one_thread(
@@ -33,10 +33,11 @@ async def in_one_thread(
 ) -> _T:
     """Run synchronous code in the process's single thread for it."""
     call = functools.partial(function, *args, **kwargs)
-    return await sync_to_async(_with_live_connection)(call)
+    return await sync_to_async(with_live_connection)(call)
 
 
-def _with_live_connection(call: Callable[[], _T]) -> _T:
+def with_live_connection(call: Callable[[], _T]) -> _T:
+    """Call it in this thread, whose database connection may be long idle."""
     # Django's handler does this only for its own threads. Without it, a connection that
     # the database has closed would fail for ever.
     close_old_connections()

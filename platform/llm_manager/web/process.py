@@ -8,6 +8,7 @@ import socket
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
+from llm_manager.lib.native_memory import return_large_blocks
 from llm_manager.web.connections.web_server import WebServer
 
 _MAX_DESCRIPTORS = 65_536
@@ -31,6 +32,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
 
     # The first chat need not wait for Python to start.
     render_pool().warm_up()
+    return_large_blocks()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
     config = settings.CONFIG

@@ -142,7 +142,7 @@ class StreamedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         if self.body is not None:
             self.body.put_nowait({"type": "http.disconnect"})
         self._resume_reading()
-        self._lingering = reactor.callLater(_LINGER_S, self._cut)
+        self._lingering = reactor.callLater(_LINGER_S, self._end_lingering)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802  # Twisted's name
         """Tell the application that the client has left."""
@@ -189,6 +189,11 @@ class StreamedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         self._stop_lingering()
         if self.channel is not None:
             super().finish()
+
+    def _end_lingering(self) -> None:
+        """Close the connection; cut it if the client still does not take the answer."""
+        self._lingering = reactor.callLater(_LINGER_S, self._cut)
+        self.channel.loseConnection()
 
     def _stop_lingering(self) -> None:
         if self._lingering is not None and self._lingering.active():

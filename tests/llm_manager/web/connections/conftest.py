@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: Too little for a test to wait for, enough for a request on a busy machine.
 RECEIVE_TIMEOUT_S = 4
+_RECEIVE_TIMEOUT = "LLM_MANAGER_SERVER_RECEIVE_TIMEOUT"
 _MAKE_KEYS = """
 import django
 
@@ -90,8 +91,7 @@ def _web_process(folder: Path, database: Path, **settings: str) -> Iterator[WebP
     environment = clean_environment(
         LLM_MANAGER_DATA_DIR=str(data_dir),
         LLM_MANAGER_SERVER_RATE_LIMIT="0",
-        LLM_MANAGER_SERVER_RECEIVE_TIMEOUT=str(RECEIVE_TIMEOUT_S),
-        **settings,
+        **{_RECEIVE_TIMEOUT: str(RECEIVE_TIMEOUT_S), **settings},
     )
     made = subprocess.run(
         [sys.executable, "-c", _MAKE_KEYS],
