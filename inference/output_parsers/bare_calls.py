@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inference.output_parsers.writer import DeltaWriter
 
 _FENCE = "```"
-_LANGUAGE = re.compile(r"[a-z_]*")
+_LANGUAGE = re.compile(r"[A-Za-z_]*")
 
 
 def _read_nothing(scanner: TextScanner, writer: DeltaWriter, tag: str) -> Parse[None]:
@@ -38,14 +38,15 @@ class BareJson:
 
     ``silent`` are control tokens that may stand before a call; ``read_code`` reads what
     follows one and is not JSON. ``begin`` are tags before calls that ``read_call``
-    reads. ``reads_python``: a list of Python's calls is one of calls too, unless a
-    grammar for calls holds.
+    reads, ``end`` those after them, which may stand alone. ``reads_python``: a list of
+    Python's calls is one of calls too, unless a grammar for calls holds.
     """
 
     silent: tuple[str, ...] = ()
     read_code: ReadCall = _read_nothing
     begin: tuple[str, ...] = ()
     read_call: ReadCall = _read_nothing
+    end: tuple[str, ...] = ()
     keys: CallKeys = ANY_CALL
     reads_python: bool = False
 
@@ -60,6 +61,8 @@ class BareJson:
         tag = "\n"
         while tag:
             yield from self._read_line(scanner, writer)
+            while not scanner.is_remembering:  # what follows a call may be another one
+                yield from self._read_line(scanner, writer)
             writer.content(silent.removed_from(scanner.recall()))
             tag = yield from scanner.until(delimiters, writer.content)
 
@@ -80,7 +83,8 @@ class BareJson:
         else:
             yield from self._read_json(scanner, writer, opening)
         if is_fenced and not scanner.is_remembering:
-            yield from scanner.drop(_FENCE)
+            yield from scanner.space()
+            yield from scanner.accept(_FENCE)
 
     def _read_json(
         self, scanner: TextScanner, writer: DeltaWriter, opening: str
@@ -105,3 +109,5 @@ class BareJson:
         if outcome is CallOutcome.BROKEN:
             yield from scanner.until(Delimiters(), writer.arguments)
             writer.end()
+        if not scanner.is_remembering:
+            yield from scanner.drop(*self.end)

@@ -33,7 +33,10 @@ _BEGIN = ("<tool_call>", "<tool_calls>", "<tools>")
 _END = ("</tool_call>", "</tool_calls>", "</tools>")
 _TAGGED = TaggedJson(begin=_BEGIN, end=_END)
 _ANYWHERE = BareJson(
-    begin=_BEGIN, read_call=_TAGGED.read_call, keys=CallKeys(needs_arguments=True)
+    begin=_BEGIN,
+    read_call=_TAGGED.read_call,
+    end=_END,
+    keys=CallKeys(needs_arguments=True),
 )
 
 

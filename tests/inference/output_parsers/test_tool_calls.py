@@ -242,6 +242,18 @@ def test_several_calls_between_one_pair_of_tags() -> None:
         ),
         (
             "hermes",
+            '```json\n{"name": "get", "arguments": {}}\n```\n\n'
+            '```JSON\n{"name": "now", "arguments": {}}\n```\nDone.',
+            Answer("Done.", calls=[("get", "{}"), ("now", "{}")]),
+        ),
+        (
+            "hermes",
+            '{"name": "get", "arguments": {}}\n</tool_call>\n'
+            '{"name": "now", "arguments": {}}\n</tool_call>',
+            Answer(calls=[("get", "{}"), ("now", "{}")]),
+        ),
+        (
+            "hermes",
             '<tools>\n{"name": "get", "arguments": {"url": "a"}}\n</tools>',
             Answer(calls=[("get", '{"url": "a"}')]),
         ),
