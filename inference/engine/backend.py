@@ -146,11 +146,14 @@ class Backend(Protocol):
     def length(self, slot: int) -> int:
         """Return how many positions the slot has in the real cache."""
 
-    def prepare(self, params: SamplingParams) -> None:
-        """Do ahead what takes long in creating a sampler. On any thread.
+    def prepare(self, request_id: str, params: SamplingParams) -> None:
+        """Do ahead what takes long in creating a sampler, and keep it. On any thread.
 
         Raises InvalidRequest if no sampler is possible.
         """
+
+    def release(self, request_id: str) -> None:
+        """Keep what was prepared for a request no longer. Idempotent; any thread."""
 
     def open(
         self,

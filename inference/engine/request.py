@@ -10,6 +10,7 @@ the worker, which has the vocabulary; it fills in the members named ``..._token_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inference.engine.config.adapters import Adapters
 from inference.engine.sampling.params import SamplingParams
@@ -92,6 +93,11 @@ class TokenizationRequest:
     ``parse_special`` reads special tokens that the text spells out as such.
     """
 
+    #: Those of all clients are one nameless key's.
+    key: ClassVar[str] = ""
+    weight: ClassVar[float] = 1.0
+    priority: ClassVar[int] = 0
+
     request_id: str
     text: str
     add_special_tokens: bool = False
@@ -101,6 +107,10 @@ class TokenizationRequest:
 @dataclass(frozen=True, slots=True)
 class DetokenizationRequest:
     """Tokens whose text is requested; ``path`` is what the client calls them."""
+
+    key: ClassVar[str] = ""
+    weight: ClassVar[float] = 1.0
+    priority: ClassVar[int] = 0
 
     request_id: str
     tokens: tuple[int, ...]

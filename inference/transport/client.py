@@ -27,6 +27,7 @@ from inference.transport.messages.events import (
     LineState,
     Refused,
     Released,
+    Taken,
 )
 from inference.transport.messages.peers import WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
@@ -216,7 +217,7 @@ class EngineClient:
             if stream is None or stream.worker != state.incarnation:
                 unwanted.add(request_id)
                 if stream is not None and not stream.worker:
-                    # The event that it was accepted is lost.
+                    # The event that it was taken is lost.
                     self._streams.detach(stream)
         here = set(state.requests)
         for stream in self._streams.of_worker(state.incarnation):
@@ -245,10 +246,10 @@ def _is_for(stream: Stream, event: Event, frame: Frame) -> bool:
     """Whether a stream accepts events of this worker.
 
     The queue delivers at least once, so two workers may have the request: the first
-    to accept it keeps the stream.
+    to take it keeps the stream.
     """
     if not stream.worker:
-        if isinstance(event, Accepted):
+        if isinstance(event, Taken | Accepted):
             stream.worker = frame.incarnation
             stream.control = frame.control
             stream.is_detached = False

@@ -32,13 +32,14 @@ from inference.transport.messages.events import (
     LineState,
     Refused,
     Released,
+    Taken,
     Tokenized,
 )
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
 
 #: Processes of different protocol versions do not exchange messages.
-VERSION = 5
+VERSION = 6
 
 WireMessage = (
     QueuedRequest
@@ -69,6 +70,7 @@ _NAMES: dict[type, str] = {
     DetokenizationRequest: "detokenize",
     SequenceOutput: "sequence",
     PoolingOutput: "embedding",
+    Taken: "taken",
     Accepted: "accepted",
     Released: "released",
     Refused: "refused",

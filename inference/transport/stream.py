@@ -21,7 +21,7 @@ from inference.errors import (
     QueueFull,
     RequestRejected,
 )
-from inference.transport.messages.events import Accepted, Event, Refused
+from inference.transport.messages.events import Accepted, Event, Refused, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -109,6 +109,8 @@ class Stream:
 
     def put(self, event: Event) -> None:
         """Take an event of the worker that has the request."""
+        if isinstance(event, Taken):
+            return
         if isinstance(event, SequenceOutput | PoolingOutput):
             if event.finish_reason is FinishReason.FAILED:
                 self.fail(_error(event.code, event.error))

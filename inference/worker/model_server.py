@@ -12,26 +12,32 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inference.engine.core import EngineCore
 from inference.engine.embedding.core import EmbeddingCore
-from inference.engine.errors import EngineError
 from inference.engine.prefix_cache.disk_cache import open_disk_cache
-from inference.engine.request import (
-    DetokenizationRequest,
-    GenerationRequest,
-    TokenizationRequest,
-)
-from inference.engine.request_checks import check_begun_here
+from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.errors import QueueFull, queue_full_message
 from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
-from inference.transport.messages.events import Accepted, Refused, Released
+from inference.transport.messages.events import (
+    Accepted,
+    Detokenized,
+    Refused,
+    Released,
+    Taken,
+    Tokenized,
+)
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
+from inference.worker.preparation import Preparation
+from inference.worker.prepare_request import (
+    has_slow_sampler,
+    is_quick,
+    prepare_request,
+    too_slow,
+)
 from inference.worker.queue_receiver import QueueReceiver
 from inference.worker.replies import Replies
-from inference.worker.tokenization import tokenized
-from inference.worker.tokenizer_requests import answer
 from inference.worker.work_stealing import WorkStealing
 
 if TYPE_CHECKING:
@@ -50,6 +56,9 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _REPORT_EVERY_S = 1.0
+#: How many waiting requests of one key may hold what their samplers need: a grammar and
+#: a DRY sampler may take some 25 MB together. The next one is prepared when one starts.
+_AHEAD = 4
 
 
 class ModelServer:
@@ -74,10 +83,14 @@ class ModelServer:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._status = WorkerReport(state="loading")
-        self._backend: Backend | EmbeddingBackend | None = None
+        self._backend: Any = None
         self._n_seq_max = 0
         self._accepted = AcceptedRequests()
-        self._is_accepting = False
+        self._preparation = Preparation(
+            on_error=self._failed, on_idle=self._load_changed
+        )
+        #: Set whenever a request may have started or gone.
+        self._moved = asyncio.Event()
         self._finished = asyncio.Event()
         self._replies = Replies(reply_layer, spec.incarnation)
         self._stealing = WorkStealing(reply_layer, spec, self)
@@ -123,6 +136,7 @@ class ModelServer:
             # The node counts what was served until the end.
             self._set()
         finally:
+            self._preparation.close()
             self._runner.stop(0)
             for task in [*tasks, sending]:
                 task.cancel()
@@ -175,7 +189,8 @@ class ModelServer:
 
     def _load_changed(self) -> None:
         self._stealing.update()
-        is_empty = not self._accepted and not self._is_accepting
+        self._moved.set()
+        is_empty = not self._accepted and self._preparation.is_idle
         if self._status.state == "draining" and is_empty:
             self._finished.set()
 
@@ -226,61 +241,107 @@ class ModelServer:
                 self._accepted.start(request)
             self._replies.put(request.reply_to, output)
             if output.is_last:
-                self._accepted.remove(output.request_id)
+                self._remove(output.request_id)
         self._load_changed()
 
     # Requests -----------------------------------------------------------------
 
-    async def _accept(self, queued: QueuedRequest) -> None:
+    def _accept(self, queued: QueuedRequest) -> None:
+        """Take a request, unless too many are pending, and prepare it."""
         request, reply_to = queued.request, queued.reply_to
         # The queue delivers at least once, so a request may come twice.
         if self._accepted.get(request.request_id) or time.time() > queued.deadline:
             return
         self._replies.renew(reply_to)
-        self._is_accepting = True
-        try:
-            await self._start(request, reply_to)
-        except EngineError as error:
-            refused = Refused(
-                request.request_id, error.code, error.message, error.param
-            )
-            self._replies.put(reply_to, refused)
-        self._is_accepting = False
-        self._load_changed()
-
-    async def _start(self, request: ModelRequest, reply_to: str) -> None:
-        """Answer a request, or add it to the engine. Raises EngineError."""
-        backend = self._backend
-        assert backend is not None  # noqa: S101 - the receiver is opened after it is set
-        if isinstance(request, TokenizationRequest | DetokenizationRequest):
-            event = await answer(request, backend.tokenizer)
-            self._replies.put(reply_to, Accepted(request.request_id, 0))
-            self._replies.put(reply_to, event)
-            return
-        if isinstance(request, GenerationRequest):
-            loaded = self._spec.engine.fingerprint
-            check_begun_here(request.resume, request.fingerprint, loaded)
-        task = self._spec.engine.task
-        self._add(await tokenized(request, backend, task=task), reply_to)
-
-    def _add(self, request: ComputeRequest, reply_to: str) -> None:
-        """Add a request to the engine, unless too many are pending."""
         if not self.is_serving:
             # This worker began to drain in the meantime.
             self._replies.put(reply_to, Released(request.request_id))
             return
         accepted = self._accepted.add(request, reply_to)
-        position = self._accepted.position(accepted)
         if self._is_full() and self._refuse_last() is accepted:
             return
-        event = Accepted(
-            request.request_id,
-            request.num_prompt,
-            position,
-            self._spec.engine.fingerprint,
-        )
-        self._replies.put(reply_to, event)
-        self._runner.send(Add(request))
+        if is_quick(request) and not self._preparation.has(accepted.key):
+            self._begin(accepted, self._prepared(request))
+        else:
+            # It may take longer than a web process waits for a word.
+            self._replies.put(reply_to, Taken(request.request_id))
+            job = partial(self._prepare, accepted, request)
+            self._preparation.put(accepted.key, job)
+        self._load_changed()
+
+    async def _prepare(self, accepted: AcceptedRequest, request: ModelRequest) -> None:
+        """Prepare a request, if it is still wanted when its turn comes."""
+        if has_slow_sampler(request):
+            await self._wait_for_turn(accepted)
+        if not self._has(accepted):
+            return
+        if is_quick(request):
+            self._begin(accepted, self._prepared(request))
+        else:
+            prepared = await self._preparation.in_thread(
+                partial(self._prepared, request),
+                on_overdue=partial(self._refuse, accepted, too_slow(request)),
+            )
+            is_ready = isinstance(prepared, GenerationRequest)
+            accepted.holds_sampler = is_ready and has_slow_sampler(request)
+            if self._has(accepted):
+                self._begin(accepted, prepared)
+            else:
+                self._release_sampler(accepted)
+        self._load_changed()
+
+    async def _wait_for_turn(self, accepted: AcceptedRequest) -> None:
+        """Wait until few requests of the key hold samplers that they do not use yet."""
+        while self._has(accepted) and self._accepted.num_ahead(accepted.key) >= _AHEAD:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _prepared(
+        self, request: ModelRequest
+    ) -> ComputeRequest | Tokenized | Detokenized | Refused:
+        return prepare_request(request, self._backend, self._spec.engine)
+
+    def _begin(
+        self,
+        accepted: AcceptedRequest,
+        prepared: ComputeRequest | Tokenized | Detokenized | Refused,
+    ) -> None:
+        """Add a prepared request to the engine, or pass its answer on."""
+        if isinstance(prepared, Refused):
+            self._refuse(accepted, prepared)
+            return
+        request_id, num_prompt, position = accepted.request_id, 0, 0
+        if isinstance(prepared, GenerationRequest | PoolingRequest):
+            num_prompt = prepared.num_prompt
+            position = self._accepted.position(accepted)
+            self._runner.send(Add(prepared))
+        fingerprint = self._spec.engine.fingerprint
+        reply = partial(self._replies.put, accepted.reply_to)
+        reply(Accepted(request_id, num_prompt, position, fingerprint))
+        if isinstance(prepared, Tokenized | Detokenized):
+            reply(prepared)
+            self._remove(request_id)
+
+    def _has(self, accepted: AcceptedRequest) -> bool:
+        return self._accepted.get(accepted.request_id) is accepted
+
+    def _refuse(self, accepted: AcceptedRequest, refused: Refused) -> None:
+        """Refuse a request that the engine does not have."""
+        if self._remove(accepted.request_id):
+            self._replies.put(accepted.reply_to, refused)
+
+    def _remove(self, request_id: str) -> bool:
+        """Forget a request; return whether it was there."""
+        removed = self._accepted.remove(request_id)
+        if removed is not None:
+            self._release_sampler(removed)
+        return removed is not None
+
+    def _release_sampler(self, accepted: AcceptedRequest) -> None:
+        """Keep what a request's sampler needs no longer. Idempotent."""
+        if accepted.holds_sampler:
+            accepted.holds_sampler = False
+            self._backend.release(accepted.request_id)
 
     def _is_full(self) -> bool:
         return len(self._accepted) > self._n_seq_max + self._spec.max_waiting
@@ -307,11 +368,7 @@ class ModelServer:
             self._replies.put(each.reply_to, Refused(each.request_id, code, message))
 
     def _cancel(self, request_ids: Iterable[str]) -> None:
-        unfinished = [
-            request_id
-            for request_id in request_ids
-            if self._accepted.remove(request_id) is not None
-        ]
+        unfinished = [each for each in request_ids if self._remove(each)]
         if unfinished:
             self._runner.send(Cancel(tuple(unfinished)))
             self._load_changed()

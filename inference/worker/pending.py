@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inference.engine.request import ComputeRequest
+    from inference.engine.request import ModelRequest
     from inference.models import PendingOfKey
 
 #: The most keys that a report names; the rest share one entry.
@@ -29,7 +29,10 @@ _REPORTED_KEYS = 50
 
 @dataclass(slots=True, eq=False)
 class AcceptedRequest:
-    """A request that the engine has; it is pending until it is started."""
+    """A request that the worker has; it is pending until it is started.
+
+    ``holds_sampler``: the backend keeps for it what its sampler needs.
+    """
 
     request_id: str
     reply_to: str
@@ -39,6 +42,7 @@ class AcceptedRequest:
     number: int
     since: float
     is_started: bool = False
+    holds_sampler: bool = False
 
 
 class AcceptedRequests:
@@ -62,7 +66,7 @@ class AcceptedRequests:
         """Return an accepted request."""
         return self._by_id.get(request_id)
 
-    def add(self, request: ComputeRequest, reply_to: str) -> AcceptedRequest:
+    def add(self, request: ModelRequest, reply_to: str) -> AcceptedRequest:
         """Accept a request; it is pending. Its id must be new."""
         accepted = AcceptedRequest(
             request_id=request.request_id,
@@ -90,6 +94,10 @@ class AcceptedRequests:
         if request is not None and not request.is_started:
             self._end_pending(request)
         return request
+
+    def num_ahead(self, key: str) -> int:
+        """Return how many pending requests of a key hold a sampler."""
+        return sum(each.holds_sampler for each in self._pending.get(key, {}).values())
 
     def position(self, request: AcceptedRequest) -> int:
         """Return how many pending requests are ahead of a new one."""

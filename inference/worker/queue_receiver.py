@@ -13,7 +13,7 @@ from inference.transport.queue import depth
 from inference.worker.replies import RETRY_S
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from inference.transport.messages.requests import QueuedRequest
     from inference.worker.work_stealing import WorkStealing
@@ -30,7 +30,7 @@ class QueueReceiver:
         queue: str,
         *,
         stealing: WorkStealing,
-        accept: Callable[[QueuedRequest], Awaitable[None]],
+        accept: Callable[[QueuedRequest], None],
     ) -> None:
         self._layer = layer
         self._queue = queue
@@ -53,9 +53,7 @@ class QueueReceiver:
             try:
                 await self._stealing.let_others_choose()
                 while self._is_open.is_set() and await self._may_take():
-                    await self._accept(
-                        from_wire(await self._layer.receive(self._queue))
-                    )
+                    self._accept(from_wire(await self._layer.receive(self._queue)))
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from inference.engine.errors import InvalidRequest
@@ -12,21 +11,6 @@ from inference.transport.messages.events import Detokenized, Tokenized
 if TYPE_CHECKING:
     from inference.engine.backend import Tokenizer
     from inference.engine.request import TokenizerRequest
-
-#: Longer inputs, in characters or tokens, are handled outside of the event loop.
-_LONG = 20_000
-
-
-async def answer(
-    request: TokenizerRequest, tokenizer: Tokenizer
-) -> Tokenized | Detokenized:
-    """Return the answer without blocking the event loop. Raises EngineError."""
-    content = (
-        request.text if isinstance(request, TokenizationRequest) else request.tokens
-    )
-    if len(content) > _LONG:
-        return await asyncio.to_thread(answer_now, request, tokenizer)
-    return answer_now(request, tokenizer)
 
 
 def answer_now(

@@ -193,12 +193,16 @@ class LlamaBackend:
 
     # Sequences ----------------------------------------------------------------
 
-    def prepare(self, params: SamplingParams) -> None:
+    def prepare(self, request_id: str, params: SamplingParams) -> None:
         """Prepare the slow parts of making a sampler. Any thread may call it.
 
         Raises InvalidRequest if no sampler can be made.
         """
-        self._sampler_cache.prepare(params, n_ctx=self.n_ctx_max)
+        self._sampler_cache.prepare(request_id, params, n_ctx=self.n_ctx_max)
+
+    def release(self, request_id: str) -> None:
+        """Keep what was prepared for a request no longer. Idempotent."""
+        self._sampler_cache.release(request_id)
 
     def open(
         self,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from inference.engine.errors import GrammarError, InvalidRequest
+from inference.engine.make_once_cache import MakeOnceCache
 from inference.engine.structured_output.compiling import (
     InvalidGrammar,
     compile_grammar,
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from inference.engine.structured_output.grammar import Grammar
 
-#: How many compiled grammars are cached, each with the lexer states of its sequences:
-#: usually less than a megabyte, at most some 15.
+_R = TypeVar("_R")
+
+#: How many compiled grammars are cached that no request holds, each with the lexer
+#: states of its sequences: usually less than a megabyte, at most some 15.
 MAX_COMPILED = 32
 #: Most masks take microseconds; a second thread helps where one takes longer.
 _MASK_THREADS = 2
@@ -40,13 +42,21 @@ class GrammarCompiler:
         """``controls`` are the ids of control tokens by name, None for end tokens."""
         self._tokenizer = tokenizer
         self._controls = controls or {}
-        self._compiled: OrderedDict[object, LLMatcher] = OrderedDict()
-        self._lock = threading.Lock()
+        # Sequences with the same grammar often arrive together; others do not wait.
+        self._compiled: MakeOnceCache[object, LLMatcher] = MakeOnceCache(MAX_COMPILED)
         self._pool = ThreadPoolExecutor(_MASK_THREADS, thread_name_prefix="mask")
 
     def compile(self, grammar: Grammar) -> None:
         """Compile a grammar ahead. Takes milliseconds; raises InvalidRequest."""
-        self._compiled_once(grammar)
+        self._use(grammar, lambda _: None)
+
+    def hold(self, grammar: Grammar) -> None:
+        """Keep a grammar compiled until it is released."""
+        self._compiled.hold(_key(grammar))
+
+    def release(self, grammar: Grammar) -> None:
+        """End one hold of a grammar."""
+        self._compiled.release(_key(grammar))
 
     def matcher(self, grammar: Grammar, output: Sequence[int] = ()) -> GrammarMatcher:
         """Return the matcher of a sequence that has generated ``output`` so far.
@@ -54,7 +64,7 @@ class GrammarCompiler:
         Raises InvalidRequest, or GrammarError if the output does not match.
         """
         return GrammarMatcher(
-            self._compiled_once(grammar).deep_copy(),
+            self._use(grammar, lambda compiled: compiled.deep_copy()),
             self._pool,
             ends=frozenset(self._tokenizer.eos_tokens),
             n_vocab=self._tokenizer.vocab_size,
@@ -62,18 +72,8 @@ class GrammarCompiler:
             on_error=lambda: self._forget(grammar),
         )
 
-    def _compiled_once(self, grammar: Grammar) -> LLMatcher:
-        key = _key(grammar)
-        # One at a time: sequences with the same grammar often arrive together.
-        with self._lock:
-            matcher = self._compiled.get(key)
-            if matcher is None:
-                matcher = self._compile(grammar)
-                self._compiled[key] = matcher
-                if len(self._compiled) > MAX_COMPILED:
-                    self._compiled.popitem(last=False)
-            self._compiled.move_to_end(key)
-        return matcher
+    def _use(self, grammar: Grammar, use: Callable[[LLMatcher], _R]) -> _R:
+        return self._compiled.use(_key(grammar), partial(self._compile, grammar), use)
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
         try:
@@ -87,8 +87,7 @@ class GrammarCompiler:
 
     def _forget(self, grammar: Grammar) -> None:
         """Drop a grammar whose shared state is full or broken."""
-        with self._lock:
-            self._compiled.pop(_key(grammar), None)
+        self._compiled.drop(_key(grammar))
 
 
 def _key(grammar: Grammar) -> object:

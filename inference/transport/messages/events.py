@@ -15,8 +15,21 @@ from inference.engine.output import PoolingOutput, SequenceOutput
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A worker has taken the request and prepares it, which may take a while.
+
+    It accepts or refuses it later.
+    """
+
+    is_last: ClassVar[bool] = False
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """A worker has taken the request, behind ``position`` pending ones.
+    """A worker has taken and prepared the request, which is now behind ``position``
+    pending ones.
 
     ``fingerprint`` is that of the model that it has loaded.
     """
@@ -77,6 +90,7 @@ class Detokenized:
 Event = (
     SequenceOutput
     | PoolingOutput
+    | Taken
     | Accepted
     | Released
     | Refused

@@ -223,8 +223,11 @@ class FakeBackend:
 
     # Sequences ----------------------------------------------------------------
 
-    def prepare(self, params: SamplingParams) -> None:
+    def prepare(self, request_id: str, params: SamplingParams) -> None:
         self.prepared.append(params)
+
+    def release(self, request_id: str) -> None:
+        pass
 
     def open(
         self,

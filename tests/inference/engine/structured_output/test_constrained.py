@@ -193,7 +193,7 @@ def test_an_unsupported_grammar_is_refused_before_it_runs(
 ) -> None:
     grammar = Grammar("start: <|nope|>", "guided_grammar")
     with pytest.raises(InvalidRequest) as caught:
-        backend.prepare(SamplingParams(grammar=grammar))
+        backend.prepare("r", SamplingParams(grammar=grammar))
 
     assert caught.value.param == "guided_grammar"
 

@@ -1,0 +1,120 @@
+"""Runs the slow preparation of requests in threads, fair between API keys.
+
+Some requests take milliseconds to prepare and others seconds: long texts, grammars, DRY
+samplers. They all go through here, so that nobody waits for another key's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+#: Threads that prepare at once. More would only take processor time from the engine;
+#: a second one serves others while one key's request takes long.
+_PLACES = 2
+#: How long one preparation may take. The limits of grammars and DRY breakers keep it to
+#: about a second of processor time; this is what a busy machine may make of that.
+LIMIT_S = 20.0
+#: Lower than the engine's threads: a step has to be on time, a preparation has not.
+_NICENESS = 10
+
+
+class Preparation:
+    """Jobs in the order of their arrival for one key, and in turn between keys.
+
+    A key has one job at a time, so it never takes more than one of the places.
+    ``on_error`` gets what a job raises; ``on_idle`` is called when none is left.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_error: Callable[[BaseException], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self._on_error = on_error
+        self._on_idle = on_idle
+        # First come, first served: between keys that is in turn.
+        self._places = asyncio.Semaphore(_PLACES)
+        self._jobs: dict[str, deque[Callable[[], Awaitable[None]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there are no jobs."""
+        return not self._jobs
+
+    def has(self, key: str) -> bool:
+        """Whether a key has jobs."""
+        return key in self._jobs
+
+    def put(self, key: str, job: Callable[[], Awaitable[None]]) -> None:
+        """Run a job after the key's earlier ones."""
+        jobs = self._jobs.get(key)
+        if jobs is not None:
+            jobs.append(job)
+            return
+        self._jobs[key] = deque([job])
+        task = asyncio.create_task(self._run(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, key: str) -> None:
+        jobs = self._jobs[key]
+        try:
+            while jobs:
+                await jobs.popleft()()
+        except Exception as error:
+            self._on_error(error)
+        finally:
+            del self._jobs[key]
+            self._on_idle()
+
+    async def in_thread(
+        self, function: Callable[[], _T], *, on_overdue: Callable[[], None]
+    ) -> _T:
+        """Return the result of a function that runs in a thread. For a job to call.
+
+        A thread cannot be ended. One that takes longer than the limit gives its place
+        to other keys, and ``on_overdue`` is called; its own key waits for it.
+        """
+        async with self._places:
+            running = asyncio.wrap_future(_in_daemon_thread(function))
+            await asyncio.wait([running], timeout=LIMIT_S)
+        if not running.done():
+            on_overdue()
+        return await running
+
+    def close(self) -> None:
+        """Cancel what waits."""
+        for task in self._tasks:
+            task.cancel()
+
+
+def _in_daemon_thread(function: Callable[[], _T]) -> Future[_T]:
+    """Start a function in a thread for which the process's end does not wait."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        if sys.platform == "linux":
+            # There, and only there, a thread has a priority of its own.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        try:
+            result = function()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="prepare", daemon=True).start()
+    return future
