@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
@@ -25,6 +24,7 @@ from benchmarks.model import Conditions, put_model
 from benchmarks.reporting.figures import percentile
 from benchmarks.systems.ours import Ours
 from inference.engine.config.cpu_threads import physical_cores
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -92,7 +92,7 @@ async def _beside(
         *(name, str(target.port), target.model, target.keys[1]),
         stdin=PIPE,
         stdout=PIPE,
-        env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={"PYTHONPATH": python_path()},
     )
 
     async def watch_memory() -> None:

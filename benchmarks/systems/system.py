@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from asyncio.subprocess import DEVNULL
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.client.answers import clock
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -76,8 +76,7 @@ def environment(**more: str) -> dict[str, str]:
         if not name.startswith(("LLM_MANAGER_", "LLAMA_ARG_"))
         and name not in ("DATABASE_URL", "REDIS_URL")
     }
-    path = os.pathsep.join(path for path in sys.path if path)
-    return {**inherited, "PYTHONPATH": path, **more}
+    return {**inherited, "PYTHONPATH": python_path(), **more}
 
 
 def openmp_environment() -> dict[str, str]:

@@ -15,7 +15,6 @@ from rest_framework import exceptions as drf
 from inference import errors as inference
 from inference.api.responses import json_response
 from llm_manager.lib.file_names import without_folders
-from llm_manager.lib.quoting import quote as quote
 from llm_manager.lib.request_id import request_id
 from registry.errors import ModelNotFound, ModelNotServed
 
@@ -62,21 +61,21 @@ class RequestTooSlow(BadRequest):
 
     status = 408
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            f"The request's body was not received within {timeout_s:.0f} s of its "
-            "beginning.",
+            "The request was not received within the time that it has "
+            "(server.receive_timeout).",
             code="request_too_slow",
         )
 
 
-class KeyConflict(BadRequest):
+class IdempotencyConflict(BadRequest):
     """An ``Idempotency-Key`` under which this request cannot be answered."""
 
     status = 409
 
 
-class KeyInUse(KeyConflict):
+class IdempotencyKeyInUse(IdempotencyConflict):
     """An ``Idempotency-Key`` whose request is being answered now."""
 
 
@@ -157,8 +156,8 @@ _TABLE = (
     _Row(BodyTooLarge, 413),
     _Row(RequestTooSlow, 408, "timeout_error"),
     _Row(ServerBusy, 503, "server_error", retry=BUSY_RETRY_AFTER_S),
-    _Row(KeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
-    _Row(KeyConflict, 409, headers=_NO_RETRY),
+    _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
+    _Row(IdempotencyConflict, 409, headers=_NO_RETRY),
     _Row(BadRequest, 400),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotServed, 400, code="model_not_served"),

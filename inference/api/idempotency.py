@@ -6,13 +6,12 @@ import asyncio
 import hashlib
 import logging
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import channel_layers
 from redis.exceptions import RedisError
 
-from inference.api.errors import BadRequest, KeyConflict, KeyInUse
+from inference.api.errors import BadRequest, IdempotencyConflict, IdempotencyKeyInUse
 from inference.api.model_access import key_share
 from inference.errors import EngineUnavailable
 from inference.transport.answer_log import (
@@ -79,9 +78,11 @@ class LoggingClient:
         if self._open or self._saving.done():
             return
         self._saving.cancel()
-        with suppress(OSError, RedisError):
+        try:
             await self._log.save()
             await self._log.close()
+        except (OSError, RedisError) as error:
+            _warn(error)
 
     async def _save(self) -> None:
         while True:
@@ -89,7 +90,7 @@ class LoggingClient:
             try:
                 await self._log.save()
             except (OSError, RedisError) as error:
-                logger.warning("An answer cannot be kept now: %s", error)
+                _warn(error)
 
 
 class _LoggedStream:
@@ -123,7 +124,7 @@ async def logging_client(
 ) -> Client:
     """Return the client for a request: one that keeps the answer if it has a key.
 
-    Raises BadRequest, KeyConflict, EngineUnavailable.
+    Raises BadRequest, IdempotencyConflict, EngineUnavailable.
     """
     key = request.headers.get(_HEADER)
     if key is None:
@@ -138,18 +139,18 @@ async def logging_client(
     try:
         log = await AnswerLog.open(layer, name, digest=digest, sequences=sequences)
     except AnswerInProgress:
-        raise KeyInUse(
+        raise IdempotencyKeyInUse(
             f"A request with this {_HEADER} is being answered now. Wait until its "
             "connection has ended, or use another key.",
             code="idempotency_key_in_use",
         ) from None
     except AnswerOfOther:
-        raise KeyConflict(
+        raise IdempotencyConflict(
             f"This {_HEADER} belongs to a request with another body. Use another key.",
             code="idempotency_key_reused",
         ) from None
     except AnswerTooLong:
-        raise KeyConflict(
+        raise IdempotencyConflict(
             f"The answer to this {_HEADER} is too long to go on with it. Use another "
             "key to send it again from the start.",
             code="idempotency_answer_too_long",
@@ -160,6 +161,10 @@ async def logging_client(
             retry_after=RETRY_AFTER_S,
         ) from error
     return LoggingClient(client, log)
+
+
+def _warn(error: Exception) -> None:
+    logger.warning("An answer cannot be kept now: %s", error)
 
 
 def _digest(*parts: str) -> str:

@@ -9,7 +9,8 @@ from accounts.errors import ModelNotAllowed
 from accounts.keys.permissions import allowed_model_ids
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
+from llm_manager.lib.quoting import quote
 from registry.errors import ModelNotFound
 from registry.models import GENERATIVE, Kind, Model
 from registry.served_models import served_model

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rest_framework.exceptions import NotFound
 
-from inference.api.errors import quote
 from inference.api.view import OpenView
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

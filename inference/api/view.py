@@ -27,7 +27,8 @@ from inference.api.body.content_encoding import ENCODINGS
 from inference.api.body.incoming_body import IncomingBody
 from inference.api.body.json_parser import check_type
 from inference.api.body.parsing_pool import MIN_BYTES, parsing_pool
-from inference.api.errors import BodyTooLarge, quote
+from inference.api.errors import BodyTooLarge
+from llm_manager.lib.quoting import quote
 from llm_manager.lib.threads import in_thread, with_live_connection
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from inference.worker.node_pipe import spec_to_line
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +79,7 @@ class LoadChecks:
 async def load_check(spec: WorkerSpec) -> str:
     """Return why a worker cannot load its model, "" if it can. Raises OSError."""
     environment = dict(os.environ)
-    # The child finds the same packages, installed or from a checkout.
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["PYTHONPATH"] = python_path()
     # A debugger's lines say nothing about the model.
     environment["GGML_NO_BACKTRACE"] = "1"
     process = await asyncio.create_subprocess_exec(

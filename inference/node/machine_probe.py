@@ -14,6 +14,7 @@ import sys
 from contextlib import suppress
 
 from inference.capacity.machine import Machine
+from llm_manager.lib.processes.python_path import python_path
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,7 @@ _TIMEOUT_S = 60.0
 
 async def machine_probe() -> Machine:
     """Return the machine; without GPUs, and with an error logged, if that fails."""
-    environment = dict(os.environ)
-    # The child finds the same packages, installed or from a checkout.
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+    environment = {**os.environ, "PYTHONPATH": python_path()}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -22,6 +22,7 @@ from inference.worker.node_pipe import (
     spec_to_line,
 )
 from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,8 +58,7 @@ class WorkerProcess:
         environment = thread_environment(self.spec.engine.n_threads) | os.environ
         # A debugger's lines would push out what llama.cpp says before it aborts.
         environment.setdefault("GGML_NO_BACKTRACE", "1")
-        # The child finds the same packages, installed or from a checkout.
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        environment["PYTHONPATH"] = python_path()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -72,7 +72,7 @@ class ReasoningTags:
         yield from scanner.space()
         tag = yield from scanner.accept(*self.begin)
         if not tag and not is_begun:
-            # Models close reasoning that they were told not to begin.
+            # Models close reasoning that the prompt has them not begin.
             if (yield from scanner.accept(*self.end)):
                 scanner.forget()
                 writer.separate()

@@ -94,8 +94,10 @@ def switch_settings(
     """
     foreign = {
         name: given[name]
-        for name in _SWITCHES
-        if isinstance(given.get(name), bool) and name not in template.variables
+        for name, (off, _) in _SWITCHES.items()
+        if isinstance(off, bool)
+        and isinstance(given.get(name), bool)
+        and name not in template.variables
     }
     others = {name: value for name, value in given.items() if name not in foreign}
     does_reason = reasons(template, output_parser)

@@ -31,6 +31,8 @@ _WAIT_S = _LOCK_S + 1.0
 _POLL_S = 0.2
 #: The most bytes of an answer's events that are kept.
 MAX_BYTES = 8 * 2**20
+#: Stands for the digest of an answer that became longer.
+_TOO_LONG = "too long"
 
 #: Appends to the log of a sequence, if the lock is still the writer's.
 _APPEND = """
@@ -169,9 +171,6 @@ class AnswerLog:
         self._pending = {}
         await self._redis.set(self._key("digest"), _TOO_LONG, ex=KEPT_S)
         await self._redis.delete(*map(self._key, range(len(self.so_far))))
-
-
-_TOO_LONG = "too long"
 
 
 def _pack(events: Sequence[Event]) -> bytes:

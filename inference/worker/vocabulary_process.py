@@ -27,6 +27,7 @@ from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.errors import EngineUnavailable, ModelLoadFailed, RequestRejected
 from inference.transport.messages.events import Detokenized, Tokenized
 from inference.worker.tokenizer_requests import answer_now
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,9 +146,7 @@ class VocabularyProcess:
         return answer
 
     async def _start(self) -> asyncio.subprocess.Process:
-        environment = dict(os.environ)
-        # The child imports the same packages, installed or from a checkout.
-        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
+        environment = {**os.environ, "PYTHONPATH": python_path()}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -193,6 +193,11 @@ CORS_EXPOSE_HEADERS = [
     "x-request-id",
     "openai-processing-ms",
     "retry-after",
+    "x-should-retry",
+    "x-ratelimit-cost-requests",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
     "x-llm-manager-left-out",
 ]
 CORS_ALLOW_HEADERS = [

@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Page]:
-    """/docs with the key told; afterwards, that all of it came from the server."""
+    """/docs with the key entered; afterwards, that all of it came from the server."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=CHROMIUM_ARGS

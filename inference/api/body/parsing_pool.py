@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import marshal
-import os
 import subprocess
 import sys
 from collections import deque
@@ -16,7 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from inference.api.body import parsing_process as process
 from inference.api.body.parsing_process import ANSWER, JOB
 from inference.api.errors import BadRequest, BodyTooLarge
-from llm_manager.lib.native_memory import return_free_memory
+from llm_manager.lib.processes.native_memory import return_free_memory
+from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ class ParsingPool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Nothing of the server's environment: it may hold secrets.
-            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={"PYTHONPATH": python_path()},
         )
         self._processes.add(child)
         return child

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from inference.api.body.validation_errors import bad_request
-from inference.api.errors import quote
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler

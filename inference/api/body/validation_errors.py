@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError
 
 from inference.api.body.unsupported import UNSUPPORTED_VALUES
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

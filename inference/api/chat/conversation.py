@@ -13,8 +13,9 @@ from inference.api.chat.messages import (
     TextPart,
     ToolMessage,
 )
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
 from inference.prompts.messages import Message
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

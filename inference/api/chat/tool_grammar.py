@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.api.chat.notation_grammar import arguments_in_notation
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
 from inference.engine.structured_output.grammar import Grammar
@@ -27,6 +27,7 @@ from inference.engine.structured_output.json_schema.style import JsonStyle
 from inference.engine.structured_output.loosening import loose_arguments
 from inference.output_parsers.notations.pair_framing import TYPE
 from inference.output_parsers.parameters import members, types_of_member
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

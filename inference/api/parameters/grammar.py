@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
 from inference.api.parameters.structured_output import (
     ResponseFormatJsonObject,
     ResponseFormatJsonSchema,
@@ -22,6 +22,7 @@ from inference.api.parameters.structured_output import (
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
 from inference.engine.structured_output.json_schema.style import JsonStyle
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

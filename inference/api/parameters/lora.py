@@ -8,9 +8,10 @@ from pydantic import Field
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
-from inference.api.errors import BadRequest, quote
+from inference.api.errors import BadRequest
 from inference.api.parameters.value_types import Between
 from inference.engine.config.adapters import Adapters, adapter_set
+from llm_manager.lib.quoting import quote
 from registry.models import attached_name
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from inference.api.body.validation_errors import broken_rule
-from inference.api.errors import quote
 from inference.engine.sampling.params import DEFAULT_ORDER
+from llm_manager.lib.quoting import quote
 
 #: The samplers by llama.cpp's names and by llama-server's other names.
 _SAMPLERS = {

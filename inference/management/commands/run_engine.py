@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inference.node.supervisor import Supervisor
 from inference.node.worker_rows import NodeTaken
-from llm_manager.lib.sign_of_life import show_life
+from llm_manager.lib.processes.sign_of_life import show_life
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from inference.prompts.rendering.frames import PipeClosed, read_frame, write_frame
+from llm_manager.lib.processes.python_path import python_path
 
 #: The longest that a job may take by the clock. The processor's time is limited much
 #: closer; more than that passes only while the machine is paused or very busy.
@@ -32,8 +33,7 @@ class RenderProcess:
     def __init__(self) -> None:
         """Start it; it takes its first job when Python is up, after some 0.1 s."""
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        # The child imports the same packages, installed or from a checkout.
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment["PYTHONPATH"] = python_path()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "inference.prompts.rendering.child"],
             stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from llm_manager.launcher.life import Life
 from llm_manager.lib.clocks.awake_clock import AwakeClock
-from llm_manager.lib.sign_of_life import VARIABLE
+from llm_manager.lib.processes.sign_of_life import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ import socket
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
-from llm_manager.lib.native_memory import return_large_blocks
+from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.web.connections.web_server import WebServer
 
 _MAX_DESCRIPTORS = 65_536

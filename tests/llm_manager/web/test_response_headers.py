@@ -124,5 +124,10 @@ async def test_a_page_of_another_origin_reads_streams_and_ids(
     assert "access-control-allow-origin" not in closed.headers
     assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert stream.headers["access-control-allow-origin"] == origin
-    for name in ("x-request-id", "x-llm-manager-left-out"):
+    for name in (
+        "x-request-id",
+        "x-llm-manager-left-out",
+        "x-ratelimit-remaining-requests",
+        "x-should-retry",
+    ):
         assert name in stream.headers["access-control-expose-headers"]

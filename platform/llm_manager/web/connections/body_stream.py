@@ -42,7 +42,6 @@ class BodyStream:
         self._on_read: Callable[[], None] | None = on_read
         self._clock = clock
         self._deadline = clock() + timeout_s
-        self._timeout_s = timeout_s
         self._paused_at: float | None = None
         self._pieces: deque[bytes] = deque()
         self._unread = 0
@@ -105,4 +104,4 @@ class BodyStream:
             async with asyncio.timeout(left):
                 await self._changed.wait()
         except TimeoutError:
-            raise RequestTooSlow(self._timeout_s) from None
+            raise RequestTooSlow from None

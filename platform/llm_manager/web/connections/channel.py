@@ -10,6 +10,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 
+from inference.api.errors import RequestTooSlow
 from llm_manager.web.connections.errors import raw_refusal
 from llm_manager.web.connections.streamed_request import StreamedRequest
 
@@ -78,14 +79,9 @@ class StrictChannel(HTTPChannel):
 
     def _refuse_slow_headers(self) -> None:
         self._slow = None
-        limit = self._receive_timeout_s
+        slow = RequestTooSlow()
         self._refuse(
-            raw_refusal(
-                408,
-                f"The request was not received within {limit:g} s.",
-                kind="timeout_error",
-                code="request_too_slow",
-            )
+            raw_refusal(slow.status, slow.message, kind="timeout_error", code=slow.code)
         )
 
     def _refuse(self, answer: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daphne.server import Server, twisted_loop  # isort: skip
 from twisted.internet import defer, reactor
 
-from llm_manager.lib.sign_of_life import show_life
+from llm_manager.lib.processes.sign_of_life import show_life
 from llm_manager.web.connections.channel import StrictFactory
 from llm_manager.web.connections.errors import error_body
 from llm_manager.web.connections.prompt_connection import PromptConnection

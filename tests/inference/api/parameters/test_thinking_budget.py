@@ -165,6 +165,16 @@ async def test_a_switch_that_a_template_has_not_means_what_an_effort_means(
     assert said == {("tiny", True)}
 
 
+async def test_a_switch_with_words_is_an_unknown_variable_for_other_templates(
+    api: Api,
+) -> None:
+    for value in (True, False, "enabled"):
+        answer = await api.chat(chat_template_kwargs={"thinking_mode": value})
+
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "unsupported_parameter"
+
+
 @pytest.mark.parametrize(("budget", "prompt"), [(0, "0|False"), (7, "7|"), (None, "|")])
 async def test_a_template_that_reads_the_budget_gets_it(
     api: Api, engine: FakeEngineClient, budget: int | None, prompt: str

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llm_manager.lib import sign_of_life
+from llm_manager.lib.processes import sign_of_life
 
 if TYPE_CHECKING:
     import pytest
