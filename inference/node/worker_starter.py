@@ -13,6 +13,7 @@ from inference.node import worker_rows
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
 from inference.node.load_checks import LoadChecks
+from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
 from inference.node.worker_process import WorkerProcess
 from inference.services import is_served
@@ -42,11 +43,14 @@ class WorkerStarter:
         self._workers = workers
         self._wake = wake
         self._checks = LoadChecks(wake)
+        self._spread = ReplicaSpread()
 
     async def try_start(self, row: Worker, node: EngineNode) -> None:
         """Start the worker of a requested row, make room for it, or say why not."""
         if row.replica and not await in_one_thread(is_served, row.model):
             # Extra replicas wait until the first one has shown that the model loads.
+            return
+        if await self._spread.leaves_to_others(row, node):
             return
         try:
             spec = load_spec(row.model)
@@ -113,6 +117,7 @@ class WorkerStarter:
         incarnation = uuid.uuid4().hex
         if not await in_one_thread(worker_rows.claim, row, node, plan, incarnation):
             return
+        self._spread.forget(row.pk)
         logger.info("Loading %s", row.model)
         process = WorkerProcess(
             worker_rows.worker_spec(row.model, plan.engine, incarnation),

@@ -31,6 +31,7 @@ from inference.transport.messages.events import (
 )
 from inference.transport.messages.peers import WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
+from inference.transport.queue_shares import QueueShares
 from inference.transport.stream import RETRY_AFTER_S, Stream
 from inference.transport.stream_watch import StreamWatch
 from inference.transport.streams import Streams
@@ -58,6 +59,7 @@ class EngineClient:
         self._queue_layer = queue_layer
         self._reply_layer = reply_layer
         self._streams = Streams()
+        self._shares = QueueShares(queue_layer, self._streams)
         self._receiver = FrameReceiver(on_restart=self._lose_events)
         self._heartbeats = WorkerHeartbeats(reply_layer)
         self._lookup = WorkerLookup(self._heartbeats)
@@ -101,6 +103,8 @@ class EngineClient:
             stream.begin_with(so_far, now)
         if stream.is_done:
             return stream
+        if not so_far:
+            await self._shares.check(request, queue)
         self._streams.add(stream)
         try:
             await self._enqueue(stream)
@@ -113,6 +117,8 @@ class EngineClient:
         """Forget a stream; its worker drops the sequence within a step."""
         self._streams.remove(stream)
         was_done, stream.is_done = stream.is_done, True
+        if not was_done:
+            self._shares.abandon(stream)
         if not was_done and stream.control:
             await self._command(stream.control, Abort((stream.request_id,)))
 

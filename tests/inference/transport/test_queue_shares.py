@@ -1,0 +1,70 @@
+"""While no worker takes requests, no API key fills the queue for the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from channels.layers import channel_layers
+
+from inference.errors import QueueFull
+from tests.inference.engine.fakes import FakeBackend
+from tests.inference.world import collect, text_of
+
+if TYPE_CHECKING:
+    from inference.transport.stream import Stream
+    from tests.inference.world import World
+
+#: Only so that the client may query; the results are scripted.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _eight_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_layers["queue"], "capacity", 8)
+    monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
+
+
+async def fill(world: World, key: str) -> list[Stream]:
+    """Queue requests of a key until one is refused; return the others."""
+    streams: list[Stream] = []
+
+    async def submit_all() -> None:
+        for _ in range(20):
+            streams.append(await world.submit("go", key))
+
+    with pytest.raises(QueueFull, match="of this API key wait") as refusal:
+        await submit_all()
+    assert refusal.value.retry_after
+    return streams
+
+
+async def test_one_key_fills_half_of_the_queue_and_others_find_a_place(
+    world: World,
+) -> None:
+    greedy = await fill(world, "greedy")
+    second = await fill(world, "second")
+    newcomer = await world.submit("go", "newcomer")
+
+    assert (len(greedy), len(second)) == (4, 2)
+    backend = FakeBackend()
+    backend.script("go", "abc")
+    world.start_worker(backend)
+    for stream in [*greedy, *second, newcomer]:
+        assert text_of(await collect(stream)) == "abc"
+
+
+async def test_requests_that_were_given_up_in_the_queue_count_until_they_are_taken(
+    world: World,
+) -> None:
+    for stream in await fill(world, "greedy"):
+        await stream.aclose()
+    with pytest.raises(QueueFull, match="4 requests of this API key wait"):
+        await world.submit("go", "greedy")
+
+    backend = FakeBackend()
+    backend.script("go", "abc")
+    world.start_worker(backend)
+    await collect(await world.submit("go", "other"))
+
+    assert text_of(await collect(await world.submit("go", "greedy"))) == "abc"
