@@ -15,6 +15,11 @@ from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
+from llm_manager.config.network_silence import (
+    postgresql_options,
+    redis_host,
+    redis_options,
+)
 from llm_manager.config.reading import ConfigError, load_config
 from llm_manager.config.redis_socket import socket_url
 from llm_manager.unfold import UNFOLD as UNFOLD_SETTINGS
@@ -151,16 +156,25 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["OPTIONS"] = postgresql_options(
+        DATABASES["default"].get("OPTIONS", {})
+    )
 # The same databases, counted and timed for /metrics.
 DATABASES["default"]["ENGINE"] = DATABASES["default"]["ENGINE"].replace(
     "django.db.backends.", "django_prometheus.db.backends."
 )
 
 REDIS_URL = CONFIG.redis.url or socket_url(DATA_DIR)
+try:
+    REDIS_HOST = redis_host(REDIS_URL)
+except ValueError as error:
+    raise ImproperlyConfigured(f"redis.url: {error}") from None
 CACHES = {
     "default": {
         "BACKEND": "llm_manager.lib.redis_cache.CountedRedisCache",
         "LOCATION": REDIS_URL,
+        "OPTIONS": redis_options(REDIS_URL),
         "KEY_PREFIX": "llm-manager",
     }
 }
@@ -168,13 +182,13 @@ CHANNEL_LAYERS = {
     # Reply frames and control messages: at most once, hence the sequence numbers.
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [{"address": REDIS_URL}], "prefix": "llm-manager."},
+        "CONFIG": {"hosts": [REDIS_HOST], "prefix": "llm-manager."},
     },
     # Requests: competing consumers, a capacity (ChannelFull), an expiry.
     "queue": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
         "CONFIG": {
-            "hosts": [{"address": REDIS_URL}],
+            "hosts": [REDIS_HOST],
             "prefix": "llm-manager.",
             "capacity": CONFIG.engine.queue_size,
             "expiry": CONFIG.engine.queue_timeout,
