@@ -1,8 +1,8 @@
 """How soon connections to Redis and PostgreSQL notice that the network is silent.
 
 The kernel notices: it counts bytes that the other machine does not acknowledge. A
-server that stands still acknowledges, hence waits for it, such as Redis' blocking pops,
-have no limit here. ``socket_timeout`` of redis-py would end those as well.
+server that stands still does acknowledge them, so it may be waited for as long as one
+likes: Redis' blocking pops do. redis-py's ``socket_timeout`` would end those, too.
 """
 
 from __future__ import annotations
