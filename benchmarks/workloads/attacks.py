@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import json
 import os
+import secrets
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class Attack:
 
     ``body`` makes the body for a model's name; it is sent packed as ``encoding`` says.
     Of a ``cut`` one the last bytes are never sent; of an ``unread`` answer only the
-    status is read. Either holds its connection until the server ends it.
+    status is read. Either holds its connection until the server ends it. One that
+    ``varies`` has another body each time, so that no cache helps.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Attack:
     is_key_wrong: bool = False
     is_cut: bool = False
     is_unread: bool = False
+    varies: bool = False
 
     def request(self, model: str, key: str) -> bytes:
         """Return the raw request."""
@@ -69,6 +72,32 @@ def _bomb(model: str) -> bytes:
     return gzip.compress(b'{"model": "' + b"a" * 1000 * _MIB, compresslevel=9)
 
 
+def _dry(model: str) -> bytes:
+    """Eight long breakers that begin as many tokens end; no two requests are alike."""
+    tail = secrets.token_hex(20)[:39]
+    return chat(
+        model,
+        max_tokens=1,
+        dry_multiplier=0.8,
+        dry_sequence_breakers=[letter + tail for letter in "esatrdni"],
+    )
+
+
+def _schema(model: str) -> bytes:
+    """A schema of 60 members with patterns; no two requests are alike."""
+    names = [f"{secrets.token_hex(8)}_{number}" for number in range(60)]
+    member = {"type": "string", "pattern": "^[a-z]{1,40}-[0-9]{1,40}$"}
+    schema = {
+        "type": "object",
+        "properties": dict.fromkeys(names, member),
+        "required": names,
+        "additionalProperties": False,
+    }
+    named = {"name": "many", "strict": True, "schema": schema}
+    form = {"type": "json_schema", "json_schema": named}
+    return chat(model, max_tokens=1, response_format=form)
+
+
 #: By name: what a server must withstand while it serves everybody else.
 ATTACKS = {
     attack.name: attack
@@ -82,6 +111,10 @@ ATTACKS = {
         Attack(
             "unfinished-bodies", 60, lambda m: chat(m, "x" * 10_000_000), is_cut=True
         ),
+        Attack("dry-breakers", 20, _dry, varies=True),
+        Attack("schemas", 60, _schema, varies=True),
+        # No attack: what as many clients cost that ask for nothing special.
+        Attack("plain-requests", 60, lambda m: chat(m, max_tokens=1)),
         Attack(
             *("unread-streams", 4),
             lambda m: chat(
@@ -105,8 +138,9 @@ async def attack(one: Attack, port: int, model: str, key: str) -> Counter[str]:
 
     async def client() -> None:
         while True:
+            sent = one.request(model, key) if one.varies else request
             try:
-                statuses[await _send(one, request, port)] += 1
+                statuses[await _send(one, sent, port)] += 1
             except OSError as error:
                 statuses[type(error).__name__] += 1
                 await asyncio.sleep(0.05)

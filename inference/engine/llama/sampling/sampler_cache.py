@@ -22,7 +22,7 @@ class SamplerCache:
 
     def __init__(self, tokenizer: LlamaTokenizer) -> None:
         self.tokenizer = tokenizer
-        self.dry = DrySamplers(tokenizer.vocab)
+        self.dry = DrySamplers(tokenizer)
         self._grammars_lock = threading.Lock()
         #: What each prepared request holds: arguments of DRY samplers, and a grammar.
         self._held: dict[str, tuple[list[tuple[Any, ...]], Grammar | None]] = {}
@@ -42,7 +42,7 @@ class SamplerCache:
         """Prepare the slow parts of making a sampler, and hold them for the request.
 
         Any thread may call it. Raises InvalidRequest if the grammar names a token that
-        the vocabulary lacks; then nothing is held.
+        the vocabulary lacks, or if DRY breakers cost too much; then nothing is held.
         """
         steps = sampler_steps(params, n_vocab=self.tokenizer.n_vocab, n_ctx=n_ctx)
         dry = [step.arguments for step in steps if step.name == "dry"]
