@@ -49,9 +49,9 @@ class QueueShares:
         free = self._layer.get_capacity(queue.channel) - waiting
         if min(own, waiting) >= free:
             raise QueueFull(
-                f"{min(own, waiting)} requests of this API key wait for the model "
-                f"'{queue.model_name}' to take them, and {max(free, 0)} places are "
-                "left, which are for other keys. Try again later.",
+                f"{min(own, waiting)} of the requests that wait for the model "
+                f"'{queue.model_name}' are this API key's, and the places that are "
+                "left are for other keys. Try again later.",
                 retry_after=RETRY_AFTER_S,
             )
 

@@ -246,7 +246,7 @@ async def test_a_full_queue_refuses_with_numbers_and_a_time_to_retry(
     world.status = replace(world.status, waiting=40)
     monkeypatch.setattr(channel_layers["queue"], "capacity", 2)
     monkeypatch.setattr(channel_layers["queue"], "channel_capacity", [])
-    streams = [await world.submit("a"), await world.submit("b")]
+    streams = [await world.submit("a", "one"), await world.submit("b", "two")]
     looks = world.looks
     await until(lambda: world.looks > looks + 1)
     with pytest.raises(QueueFull, match=r"42 requests wait .* number 43 in") as caught:
