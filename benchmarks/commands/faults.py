@@ -14,13 +14,15 @@ from rich.console import Console
 from benchmarks.client.http_client import HttpTarget
 from benchmarks.faults.clients import Api
 from benchmarks.faults.fault import one_machine
+from benchmarks.faults.network import NotPermitted
 from benchmarks.faults.trial import MAX_TOKENS, STREAMS, try_fault, undisturbed
+from benchmarks.faults.two_nodes import NODE_FAULTS, two_nodes
 from benchmarks.model import Conditions, put_model
 from benchmarks.systems.ours import Ours
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from benchmarks.faults.trial import Result
     from benchmarks.options import FaultOptions
@@ -50,26 +52,61 @@ async def _results(
         n_threads=physical_cores(),
         n_seq_max=_N_SEQ_MAX,
     )
-    home = folder / "server"
-    home.mkdir()
-    results = []
-    async with Ours(num_keys=1).running(conditions, home) as running:
-        target = running.target
-        assert isinstance(target, HttpTarget)
-        api = Api(f"http://127.0.0.1:{target.port}", target.keys[0], target.model)
-        # The first run loads the model and fills the prefix cache.
-        await undisturbed(api)
-        expected = await undisturbed(api)
-        database = home / "db.sqlite3"
-        for fault in one_machine(running.processes, database, options.seconds):
-            if options.only and not any(word in fault.name for word in options.only):
-                continue
-            result = await try_fault(api, fault, expected)
+    results: list[Result] = []
+    for one in (
+        _on_one_machine(options, conditions, folder),
+        _on_nodes(options, conditions, folder, console),
+    ):
+        async for result in one:
             results.append(result)
             console.print(row(result), markup=False)
             if options.output is not None:
                 write_table(options.output, results)
     return results
+
+
+async def _on_one_machine(
+    options: FaultOptions, conditions: Conditions, folder: Path
+) -> AsyncIterator[Result]:
+    """Try each fault on the same server."""
+    home = folder / "server"
+    home.mkdir()
+    async with Ours(num_keys=1).running(conditions, home) as running:
+        target = running.target
+        assert isinstance(target, HttpTarget)
+        api = Api((f"http://127.0.0.1:{target.port}",), target.keys[0], target.model)
+        # The first run loads the model and fills the prefix cache.
+        await undisturbed(api)
+        expected = await undisturbed(api)
+        database = home / "db.sqlite3"
+        for fault in one_machine(running.processes, database, options.seconds):
+            if _is_chosen(options, fault.name):
+                yield await try_fault(api, fault, expected)
+
+
+async def _on_nodes(
+    options: FaultOptions, conditions: Conditions, folder: Path, console: Console
+) -> AsyncIterator[Result]:
+    """Try each fault on two nodes of its own."""
+    for number, name in enumerate(NODE_FAULTS):
+        if not _is_chosen(options, name):
+            continue
+        home = folder / f"nodes{number}"
+        home.mkdir()
+        try:
+            async with two_nodes(conditions, home) as nodes:
+                # The first run fills the prefix cache.
+                await undisturbed(nodes.api)
+                expected = await undisturbed(nodes.api)
+                result = await try_fault(nodes.api, nodes.fault(name), expected)
+        except (NotPermitted, FileNotFoundError) as error:
+            console.print(f"Two nodes are left out: {error}", markup=False)
+            return
+        yield result
+
+
+def _is_chosen(options: FaultOptions, name: str) -> bool:
+    return not options.only or any(word in name for word in options.only)
 
 
 def row(result: Result) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -30,16 +31,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Where the server listens, its key, and the model that is asked."""
+    """Where web processes listen, their key, and the model that is asked."""
 
-    base_url: str
+    base_urls: tuple[str, ...]
     key: str
     model: str
 
-    def client(self) -> httpx.AsyncClient:
-        """Return an HTTP client that waits for as long as it takes."""
+    def client(self, attempt: int) -> httpx.AsyncClient:
+        """Return an HTTP client that waits for as long as it takes.
+
+        Another attempt asks another web process, as behind a balancer.
+        """
         return httpx.AsyncClient(
-            base_url=self.base_url,
+            base_url=self.base_urls[attempt % len(self.base_urls)],
             headers={"Authorization": f"Bearer {self.key}"},
             timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
             trust_env=False,
@@ -68,27 +72,33 @@ async def follow(
     on_text: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Read one stream to its end; ask again with the same key if it is cut."""
-    outcome = await _read(api, number, max_tokens, key, on_text)
+    outcome = await _read(api, number, number, max_tokens, key, on_text)
     if outcome.end != "cut":
         return outcome
-    # What a client does when its connection breaks: it asks again, until the server
+    # What a client does when its connection breaks: it asks again, until a server
     # is there.
-    while True:
+    for attempt in count(number + 1):
         try:
-            return await _read(api, number, max_tokens, key, on_text)
-        except httpx.ConnectError:
+            return await _read(api, attempt, number, max_tokens, key, on_text)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
             await asyncio.sleep(0.2)
+    raise AssertionError
 
 
 async def _read(
-    api: Api, number: int, max_tokens: int, key: str, on_text: Callable[[], None]
+    api: Api,
+    attempt: int,
+    number: int,
+    max_tokens: int,
+    key: str,
+    on_text: Callable[[], None],
 ) -> Outcome:
     text = ""
     headers = {"Idempotency-Key": key}
     body = api.body(number, max_tokens)
     try:
         async with (
-            api.client() as client,
+            api.client(attempt) as client,
             client.stream(
                 "POST", "/v1/completions", json=body, headers=headers
             ) as response,
@@ -107,7 +117,7 @@ async def _read(
                 for choice in chunk["choices"]:
                     text += choice["text"]
                     on_text()
-    except httpx.ConnectError:
+    except (httpx.ConnectError, httpx.ConnectTimeout):
         raise
     except httpx.TransportError as error:
         return Outcome("cut", text, repr(error))
@@ -120,13 +130,19 @@ async def answers(api: Api, limit_s: float) -> float | None:
     One attempt after the other: each may be refused, or hang for a while.
     """
     start = asyncio.get_running_loop().time()
+    attempts = count()
     while (spent := asyncio.get_running_loop().time() - start) < limit_s:
         try:
             async with asyncio.timeout(limit_s - spent):
                 outcome = await _read(
-                    api, 999, 4, f"next-{start}-{spent}", lambda: None
+                    api,
+                    next(attempts),
+                    999,
+                    4,
+                    f"next-{start}-{spent}",
+                    lambda: None,
                 )
-        except (TimeoutError, httpx.ConnectError):
+        except (TimeoutError, httpx.ConnectError, httpx.ConnectTimeout):
             outcome = Outcome("cut")
         if outcome.end == "whole":
             return asyncio.get_running_loop().time() - start

@@ -34,7 +34,7 @@ _ROLES = (
     ("web", "web"),
 )
 #: A line of the start-up banner that comes once everything answers.
-_READY = b"curl"
+READY = b"curl"
 _MAX_KV_MIB = 1024 * 1024
 
 
@@ -58,14 +58,7 @@ class Ours:
         port = free_port()
         env = environment(
             LLM_MANAGER_DATA_DIR=str(folder),
-            LLM_MANAGER_MODELS_DIR=str(conditions.model.parent),
-            LLM_MANAGER_MODELS_DEFAULT_CTX=str(conditions.n_ctx),
-            LLM_MANAGER_ENGINE_N_SEQ_MAX=str(conditions.n_seq_max),
-            LLM_MANAGER_ENGINE_N_BATCH=str(conditions.n_batch),
-            LLM_MANAGER_ENGINE_N_THREADS=str(conditions.n_threads),
-            # As many sequences as were asked for, whatever they take.
-            LLM_MANAGER_ENGINE_KV_MEMORY_MB=str(_MAX_KV_MIB),
-            LLM_MANAGER_LOGGING_LEVEL="warning",
+            **settings(conditions),
             **dict(self.settings),
         )
         program = [sys.executable, "-m", "llm_manager"]
@@ -74,7 +67,7 @@ class Ours:
         async with process(command, log, env, stdout=PIPE) as started:
             assert started.stdout is not None
             async for line in started.stdout:
-                if _READY in line:
+                if READY in line:
                     break
             else:
                 raise SystemExit(start_failed(command, log))
@@ -87,6 +80,20 @@ class Ours:
                 HttpTarget(port, conditions.model.name, (first, *others)),
                 ProcessTree(started.pid, role),
             )
+
+
+def settings(conditions: Conditions) -> dict[str, str]:
+    """Return the settings for these conditions, as environment variables."""
+    return {
+        "LLM_MANAGER_MODELS_DIR": str(conditions.model.parent),
+        "LLM_MANAGER_MODELS_DEFAULT_CTX": str(conditions.n_ctx),
+        "LLM_MANAGER_ENGINE_N_SEQ_MAX": str(conditions.n_seq_max),
+        "LLM_MANAGER_ENGINE_N_BATCH": str(conditions.n_batch),
+        "LLM_MANAGER_ENGINE_N_THREADS": str(conditions.n_threads),
+        # As many sequences as were asked for, whatever they take.
+        "LLM_MANAGER_ENGINE_KV_MEMORY_MB": str(_MAX_KV_MIB),
+        "LLM_MANAGER_LOGGING_LEVEL": "warning",
+    }
 
 
 def role(command: list[str]) -> str:

@@ -52,7 +52,7 @@ async def test_a_fault_costs_a_pause_and_no_token(tmp_path: Path, name: str) -> 
     async with Ours(num_keys=1).running(conditions, home) as running:
         target = running.target
         assert isinstance(target, HttpTarget)
-        api = Api(f"http://127.0.0.1:{target.port}", target.keys[0], target.model)
+        api = Api((f"http://127.0.0.1:{target.port}",), target.keys[0], target.model)
         await undisturbed(api)
         expected = await undisturbed(api)
         faults = one_machine(running.processes, home / "db.sqlite3", (PAUSE_S,))

@@ -73,7 +73,7 @@ async def test_streams_are_counted_by_how_they_end(
     monkeypatch.setattr(trial, "follow", follow)
     monkeypatch.setattr(trial, "answers", answers)
     fault = Fault("web", "killed", 0, nullcontext)
-    result = await try_fault(Api("", "", ""), fault, ["1, 2"] * 4)
+    result = await try_fault(Api(("",), "", ""), fault, ["1, 2"] * 4)
     assert result == Result("web killed", 1, 1, 1, 1, 0, 0.5, Counter(result.reasons))
     assert result.reasons == {"It waited.": 1, "": 1}
 
@@ -86,3 +86,9 @@ def test_pauses_and_faults_can_be_chosen() -> None:
     default = parse(["faults"])
     assert isinstance(default, FaultOptions)
     assert default.seconds == (5, 13, 17, 20, 40)
+
+
+def test_a_client_whose_connection_breaks_asks_the_next_server() -> None:
+    api = Api(("http://a", "http://b"), "", "")
+    hosts = [api.client(attempt).base_url.host for attempt in range(3)]
+    assert hosts == ["a", "b", "a"]
