@@ -165,7 +165,7 @@ def test_a_grammar_is_compiled_once(
         return compiling.compile_grammar(tokenizer, grammar)
 
     monkeypatch.setattr(matcher, "compile_grammar", compile_grammar)
-    monkeypatch.setattr(matcher, "MAX_COMPILED", 2)
+    monkeypatch.setattr(compiler._compiled, "_kept", 2)
     first, second, third = (grammars.choice([text]) for text in "abc")
     threads = [
         threading.Thread(target=compiler.compile, args=(first,)) for _ in range(4)
