@@ -253,7 +253,8 @@ def test_a_model_that_others_leave_enough_takes_no_more() -> None:
     assert placement.plan is not None
     assert placement.evict == ()
     placement = placed(other, limit=9 * GIB)
-    assert placement == Placement(evict=(1,))
+    assert (placement.plan, placement.evict, placement.reason) == (None, (1,), "")
+    assert placement.planned == load_plan(spec_of(), Machine())
 
 
 def test_beside_pinned_models_less_has_to_do() -> None:

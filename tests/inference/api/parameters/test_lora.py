@@ -116,7 +116,14 @@ async def test_unavailable_adapters_are_refused_by_name(
     assert engine.requests == []
 
 
-@pytest.mark.parametrize("name", ["tiny:stranger", "tiny:", ":pirate", "pirate"])
+async def test_an_adapter_alone_is_no_model_and_says_so(api: Api) -> None:
+    answer = await api.chat(model="pirate")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "model_not_served"
+    assert "LoRA adapter" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["tiny:stranger", "tiny:", ":pirate"])
 async def test_an_invalid_name_is_no_model(api: Api, name: str) -> None:
     assert (await api.chat(model=name)).status_code == 404
 
