@@ -8,8 +8,8 @@ import pytest
 from channels.layers import channel_layers
 
 from inference.transport import answer_log
-from tests.fakes import begun, tokens
-from tests.inference.api.conftest import chat_body
+from tests.fakes import begun, finished, tokens
+from tests.inference.api.conftest import chat_body, read_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,12 +63,12 @@ async def test_another_body_under_the_same_key_is_refused(api: Api) -> None:
 async def test_a_request_that_is_being_answered_is_not_answered_twice(
     api: Api, engine: FakeEngineClient
 ) -> None:
-    engine.scripts.append([begun(), [tokens("Hello")]])
+    engine.enqueue(begun(), [tokens("Hello"), finished()])
     running = await ask(api, stream=True)
     answer = await ask(api, stream=True)
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "idempotency_key_in_use"
-    running.close()
+    await read_stream(running)
 
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "ä", "x" * 256])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,15 +24,22 @@ MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n"
 async def server() -> AsyncIterator[int]:
     """Serve one channel: who subscribes has a message. Yields the port."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            if line == b"SUBSCRIBE\r\n":
-                writer.write(SUBSCRIBED + MESSAGE)
-        writer.close()
+        writers.append(writer)
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                if line == b"SUBSCRIBE\r\n":
+                    writer.write(SUBSCRIBED + MESSAGE)
 
     started = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with started:
         yield started.sockets[0].getsockname()[1]
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def test_a_subscriber_hears_that_the_network_is_silent() -> None:
