@@ -143,8 +143,9 @@ def _operation(
 
     ``chunk`` is the schema of a stream's events, if the answer can be streamed.
     """
+    # Without a type: tools disagree on whether it is the stream's or an event's.
     stream = OpenApiResponse(
-        {"type": "string", "description": f"{_STREAM_NOTE}{chunk}."},
+        {"description": f"{_STREAM_NOTE}{chunk}."},
         examples=[OpenApiExample("Stream", _STREAM, media_type=EVENTS)],
     )
     whole = OpenApiResponse(
