@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.load_settings import SETTINGS
+from registry.load_settings import LIVE_SETTINGS, SETTINGS
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from inference.models import Worker
 
-#: Settings that hold at once, without another load.
-_LIVE = {"replicas", "keep_alive", "is_pinned", "is_preloaded"}
 #: Columns whose empty value means "as it fits", not a value of the configuration.
 _AUTOMATIC = ("n_ctx", "n_seq_max")
-_LOAD_TIME = tuple(name for name in SETTINGS if name not in {*_LIVE, *_AUTOMATIC})
+_LOAD_TIME = tuple(
+    name for name in SETTINGS if name not in {*LIVE_SETTINGS, *_AUTOMATIC}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,8 @@ _SECTIONS = {
     **dict.fromkeys(ModelEngineSection.model_fields, "engine"),
 }
 SETTINGS = tuple(_SECTIONS)
+#: Those that hold as soon as they are saved; a loaded model keeps its others.
+LIVE_SETTINGS = frozenset({"replicas", "keep_alive", "is_pinned", "is_preloaded"})
 
 
 class Configuration(Protocol):

@@ -1,8 +1,8 @@
 """``python -m benchmarks hostile``: a quiet client beside attacks on the whole server.
 
 One client of one key asks for a token again and again, first alone, then while clients
-of another key attack. Told are its latency alone and beside each attack, what the web
-process took in memory at most and keeps after it, and what the attackers got.
+of another key attack. The table has its latency alone and beside each attack, what the
+web process took in memory at most and keeps after it, and what the attackers got.
 """
 
 from __future__ import annotations

@@ -178,10 +178,15 @@ class RenderPool:
             raise _stopped()
 
     def _offend(self, source: str) -> None:
+        now = self._clock()
         with self._changed:
-            offence = self._offences.setdefault(source, _Offence(0, 0.0))
+            # An administrator may try many templates in the preview.
+            for other, known in list(self._offences.items()):
+                if now - known.at > _FORGIVEN_AFTER_S:
+                    del self._offences[other]
+            offence = self._offences.setdefault(source, _Offence(0, now))
             offence.count += 1
-            offence.at = self._clock()
+            offence.at = now
             self._changed.notify_all()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from inference.models import Worker, WorkerState
-from inference.node import worker_starter
+from inference.node import file_check, worker_starter
 from inference.node.file_check import why_not_as_scanned
 from inference.services import worker_request
 from registry.models import Model
@@ -38,6 +39,27 @@ def test_a_replaced_shard_is_noticed_until_a_scan_has_read_it(tmp_path: Path) ->
     last.write_bytes(last.read_bytes() + b"more")
     assert "has changed" in why_not_as_scanned(Model.objects.get())
     model_scan(roots=[tmp_path])
+    assert why_not_as_scanned(Model.objects.get()) == ""
+
+
+def test_files_that_look_as_scanned_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(tmp_path / "one.gguf")
+    model_scan(roots=[tmp_path])
+    read: list[object] = []
+    monkeypatch.setattr(file_check, "fingerprint_now", read.append)
+    assert why_not_as_scanned(Model.objects.get()) == ""
+    assert read == []
+    os.utime(path, ns=(1, 1))
+    why_not_as_scanned(Model.objects.get())
+    assert len(read) == 1
+
+
+def test_a_file_that_was_only_touched_may_be_loaded(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "one.gguf")
+    model_scan(roots=[tmp_path])
+    os.utime(path, ns=(1, 1))
     assert why_not_as_scanned(Model.objects.get()) == ""
 
 

@@ -115,6 +115,10 @@ def test_a_bomb_that_was_ended_twice_is_refused_at_once_and_later_tried(
         patient.render(BOMBS["equal"], HELLO, 1000)
     assert pids() == started, "no process was asked"
     now[0] = 61.0
+    with pytest.raises(ChatTemplateStopped):
+        patient.render(BOMBS["less"], HELLO, 1000)
+    # What was forgiven is forgotten, too.
+    assert list(patient._offences) == [BOMBS["less"]]
     assert patient.render(SOUND, HELLO, 100) == "<user>hello"
     with pytest.raises(ChatTemplateStopped):
         patient.render(BOMBS["equal"], HELLO, 1000)
