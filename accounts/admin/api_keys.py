@@ -1,4 +1,4 @@
-"""The admin of API keys, users and groups. A key's secret is shown only once."""
+"""The admin of API keys. A key's secret is shown only once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.forms import LIMITS_IN_FORCE, ApiKeyForm, NewApiKeyForm
 from accounts.models import ApiKey
@@ -50,7 +47,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         "state",
     )
     list_filter = ("is_active", ("owner", admin.RelatedOnlyFieldListFilter))
-    list_select_related = ("owner",)
+    list_select_related = ("owner", "team__group")
     list_per_page = 50
     actions = ("revoke_keys",)
     warn_unsaved_form = True
@@ -59,11 +56,11 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         {"fields": ("allowed_models", "rate_limit", "weight", "expires_at")},
     )
     add_fieldsets = (
-        (None, {"fields": ("name", "owner", "scopes")}),
+        (None, {"fields": ("name", "owner", "team", "scopes")}),
         _limits,
     )
     fieldsets = (
-        (None, {"fields": ("name", "scopes")}),
+        (None, {"fields": ("name", "team", "scopes")}),
         _limits,
         (
             "About this key",
@@ -312,22 +309,3 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         if key.is_expired:
             return badge("expired", "warning")
         return badge("active", "success")
-
-
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
-    """Django's user admin with unfold's forms."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
-    """Django's group admin with unfold's look."""
