@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 
 from accounts import key_secrets as keys
@@ -36,14 +37,19 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiKey] | None:
         """Return the key's owner and the key, or None if none was presented.
 
-        Raises InvalidApiKey, or RateLimited when this client has failed too
-        often. Two queries, or none if the key is cached.
+        Where no key is required, a key that does not exist counts as none: clients of
+        OpenAI's API always send one. A key that exists keeps its scopes and limits,
+        and is refused once it is revoked or expired. Raises InvalidApiKey, or
+        RateLimited when this client has failed too often. Two queries, or none if the
+        key is cached.
         """
         text = presented_key(request)
         if text is None:
             return None
         key = self._find(text)
-        if key is None:
+        if key is None and not settings.AUTH_REQUIRED:
+            return None
+        if key is None or not (key.is_usable and key.owner.is_active):
             count_failure(request)
             raise InvalidApiKey
         note_last_use(key)
@@ -54,6 +60,7 @@ class BearerAuthentication(BaseAuthentication):
         return "Bearer"
 
     def _find(self, text: str) -> ApiKey | None:
+        """Return the key that this is, usable or not; None if it does not exist."""
         prefix = keys.prefix_of(text)
         if prefix is None:
             return None
@@ -63,4 +70,4 @@ class BearerAuthentication(BaseAuthentication):
             key = None
         if not keys.matches(text, key.key_hash if key else _NO_HASH):
             return None
-        return key if key and key.is_usable and key.owner.is_active else None
+        return key

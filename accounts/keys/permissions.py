@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from rest_framework.permissions import BasePermission
 
-from accounts.errors import ApiKeyMissing, RouteClosed, ScopeMissing
+from accounts.errors import ApiKeyMissing, InvalidApiKey, RouteClosed, ScopeMissing
+from accounts.keys.authentication import presented_key
+from accounts.limits.throttling import count_failure
 from accounts.models import ApiKey, Scope
 
 if TYPE_CHECKING:
@@ -19,18 +21,25 @@ class HasScope(BasePermission):
     """Allows a request if its key has the view's ``required_scope``.
 
     A view without a ``required_scope`` is closed, so that none is open by mistake.
-    If the configuration requires no key, requests without one may use the views of
-    scope "inference".
+    If the configuration requires no key, requests without one, or with one that does
+    not exist, may use the views of scope "inference".
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return True. Raises RouteClosed, ApiKeyMissing or ScopeMissing."""
+        """Return True. Raises RouteClosed, ScopeMissing or ApiKeyMissing.
+
+        A wrong key that was taken for none counts as a failed authentication: then it
+        raises InvalidApiKey or RateLimited.
+        """
         scope = getattr(view, "required_scope", None)
         if scope is None:
             raise RouteClosed
         if not isinstance(request.auth, ApiKey):
             if scope == Scope.INFERENCE and not settings.AUTH_REQUIRED:
                 return True
+            if presented_key(request) is not None:
+                count_failure(request)
+                raise InvalidApiKey
             raise ApiKeyMissing
         if not request.auth.has_scope(scope):
             raise ScopeMissing(scope)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Count, Q
 
 from accounts.models import ApiKey
 from inference.status import overview
+from llm_manager.launcher.banner import OPEN_DOOR
 from registry.models import FileState, Model, ScanRun
 from registry.services import configured_roots
 
@@ -24,6 +26,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     user = cast("User", request.user)
     context["title"] = "Dashboard"
     context["base_url"] = request.build_absolute_uri("/v1")
+    if not settings.AUTH_REQUIRED:
+        context["open_door"] = OPEN_DOOR
 
     def may_view(name: str) -> bool:
         app, model = name.split(".")

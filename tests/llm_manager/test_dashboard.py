@@ -63,6 +63,14 @@ def test_dashboard_shows_the_numbers(admin_client: Client, admin_user: User) -> 
     assert links(html) == LINKS
 
 
+def test_dashboard_says_that_no_key_is_required(
+    admin_client: Client, settings: Any
+) -> None:
+    assert "auth.required is false" not in admin_client.get("/admin/").content.decode()
+    settings.AUTH_REQUIRED = False
+    assert "auth.required is false" in admin_client.get("/admin/").content.decode()
+
+
 def test_dashboard_costs_eight_queries(admin_client: Client, admin_user: User) -> None:
     def grow() -> None:
         make_worker(make_model(), make_node(f"node-{LogEntry.objects.count()}"))

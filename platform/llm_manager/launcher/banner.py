@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from llm_manager.launcher.quickstart import Credentials
 
-_NO_AUTH = (
+#: Said at the start and on the admin's first page.
+OPEN_DOOR = (
     "auth.required is false: everyone who can reach this address can use the "
-    "models without an API key."
+    "models, without an API key or with any text as one."
 )
 
 
@@ -28,7 +29,7 @@ def ready_lines(base_url: str, *, auth_required: bool) -> list[str]:
         f"  Admin     {base_url}/admin/",
     ]
     if not auth_required:
-        lines += ["", f"  WARNING: {_NO_AUTH}", ""]
+        lines += ["", f"  WARNING: {OPEN_DOOR}", ""]
     return lines
 
 

@@ -93,6 +93,33 @@ def test_all_unusable_keys_are_refused_in_the_same_way() -> None:
     assert len(messages) == 1
 
 
+def test_where_no_key_is_required_one_that_does_not_exist_counts_as_none(
+    settings: Any,
+) -> None:
+    settings.AUTH_REQUIRED = False
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=1)
+    key, secret = make_api_key()
+
+    for unknown in ("not-needed", "sk-llmm-" + "0" * 55, secret[:-1] + "!", "clé"):
+        assert authenticate(authorization=f"Bearer {unknown}") is None
+    assert authenticate(authorization=f"Bearer {secret}")[1] == key
+
+
+def test_a_key_that_was_taken_away_is_refused_even_where_none_is_required(
+    settings: Any,
+) -> None:
+    settings.AUTH_REQUIRED = False
+    revoked, revoked_secret = make_api_key()
+    revoked.revoke()
+    past = timezone.now() - timedelta(seconds=1)
+    _, expired_secret = make_api_key(expires_at=past)
+    _, orphan_secret = make_api_key(make_user(is_active=False))
+
+    for secret in (revoked_secret, expired_secret, orphan_secret):
+        with pytest.raises(InvalidApiKey):
+            authenticate(authorization=f"Bearer {secret}")
+
+
 def test_a_client_that_guesses_is_slowed_down_and_a_good_key_still_works(
     settings: Any,
 ) -> None:

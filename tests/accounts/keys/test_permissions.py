@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.cache import cache
 from django.test import RequestFactory
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.errors import ApiKeyMissing, RouteClosed, ScopeMissing
+from accounts.errors import (
+    ApiKeyMissing,
+    InvalidApiKey,
+    RateLimited,
+    RouteClosed,
+    ScopeMissing,
+)
 from accounts.keys.permissions import HasScope, allowed_model_ids
 from accounts.models import ApiKey, Scope
+from tests.configuration import changed
 from tests.factories import make_api_key, make_model
 
 if TYPE_CHECKING:
@@ -20,9 +28,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 
-def may(key: ApiKey | None, scope: str | None) -> bool:
+def may(key: ApiKey | None, scope: str | None, **headers: str) -> bool:
     """Return whether a request with this key may use a view of this scope."""
-    request = Request(RequestFactory().get("/"), authenticators=[])
+    request = Request(RequestFactory().get("/", headers=headers), authenticators=[])
     request.auth = key
     view = type("View", (APIView,), {"required_scope": scope} if scope else {})()
     return HasScope().has_permission(request, view)
@@ -61,6 +69,21 @@ def test_without_a_key_only_inference_is_open_and_only_if_configured(
     settings.AUTH_REQUIRED = True
     with pytest.raises(ApiKeyMissing):
         may(None, Scope.INFERENCE)
+
+
+def test_a_wrong_key_opens_nothing_but_inference_and_counts_as_a_failure(
+    settings: Any,
+) -> None:
+    cache.clear()
+    settings.AUTH_REQUIRED = False
+    settings.CONFIG = changed(settings.CONFIG, server__rate_limit=1)
+
+    for _ in range(3):
+        assert may(None, Scope.INFERENCE, authorization="Bearer not-needed")
+    with pytest.raises(InvalidApiKey):
+        may(None, Scope.ADMIN, authorization="Bearer not-needed")
+    with pytest.raises(RateLimited):
+        may(None, Scope.ADMIN, authorization="Bearer not-needed")
 
 
 def test_a_key_that_is_restricted_names_its_models_in_one_query(

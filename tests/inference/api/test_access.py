@@ -72,15 +72,17 @@ async def test_where_no_key_is_asked_for_inference_is_open_and_nothing_else(
     settings.AUTH_REQUIRED = False
     nobody = Api(None)
 
-    for method, path, scope in ROUTES:
-        response = await call(nobody, method, path)
-        # The body is empty: a request that is let in gets an error about it.
-        let_in = 200 if method == "GET" else 400
-        assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
+    for caller in (nobody, Api("not-needed")):
+        for method, path, scope in ROUTES:
+            response = await call(caller, method, path)
+            # The body is empty: a request that is let in gets an error about it.
+            let_in = 200 if method == "GET" else 400
+            assert response.status_code == (let_in if scope == Scope.INFERENCE else 401)
     assert (await nobody.chat()).status_code == 200
     assert (engine.requests[0].owner, engine.requests[0].key) == ("", "ip:127.0.0.1")
     assert engine.requests[0].weight == 1
-    assert (await Api("sk-llmm-000000000000-wrong").chat()).status_code == 401
+    assert (await Api("sk-llmm-000000000000-wrong").chat()).status_code == 200
+    assert engine.requests[1].key == "ip:127.0.0.1"
 
 
 async def test_the_keys_weight_and_the_requests_priority_go_with_the_job(
