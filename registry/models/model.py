@@ -1,4 +1,4 @@
-"""The models: what scans found, and how administrators want them to run."""
+"""Models with their aliases and adapters: what scans found, and their settings."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from registry.load_settings import (
     setting_in_force,
     settings_in_force,
 )
+from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
@@ -32,48 +33,18 @@ if TYPE_CHECKING:
 
     class _CountedModel: ...
 
-    class _CountedScanRun: ...
-
 else:
     # Without types: a base of type Any would hide wrong names of attributes.
     _CountedModel = ExportModelOperationsMixin("model")
-    _CountedScanRun = ExportModelOperationsMixin("scan_run")
 
 
-class Kind(models.TextChoices):
-    """What a model file is for."""
-
-    CHAT = "chat", "Chat"
-    COMPLETION = "completion", "Completion"
-    EMBEDDING = "embedding", "Embedding"
-    RERANKER = "reranker", "Reranker"
-    PROJECTOR = "projector", "Vision projector"
-    LORA = "lora", "LoRA adapter"
-    DRAFT_HEAD = "draft_head", "Draft head"
-    VOICE = "voice", "Voice part"
-    UNSUPPORTED = "unsupported", "Unsupported"
-
-
-GENERATIVE = (Kind.CHAT, Kind.COMPLETION)
-#: What requests may name. The rest is loaded with another model, or not at all.
-SERVED = (*GENERATIVE, Kind.EMBEDDING, Kind.RERANKER)
 #: Key of the metadata: an optional chat template for conversations with tools.
 TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
-
-
 #: The possible poolings of a kind.
 _POOLINGS: dict[str, tuple[str, ...]] = {
     Kind.EMBEDDING: ("mean", "cls", "last"),
     Kind.RERANKER: ("rank",),
 }
-
-
-class FileState(models.TextChoices):
-    """The state of the file, as of the last scan."""
-
-    FOUND = "found", "Found"
-    MISSING = "missing", "Missing"
-    UNREADABLE = "unreadable", "Unreadable"
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -475,39 +446,3 @@ class Attachment(models.Model):
 def attached_name(model: str, adapter: str) -> str:
     """Return the name that requests use for a model with an adapter."""
     return f"{model}:{adapter}"
-
-
-class ScanRun(_CountedScanRun, models.Model):
-    """One scan and its result."""
-
-    started_at = models.DateTimeField(auto_now_add=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    roots = models.JSONField(default=list)
-    new = models.PositiveIntegerField(default=0)
-    changed = models.PositiveIntegerField(default=0)
-    unchanged = models.PositiveIntegerField(default=0)
-    missing = models.PositiveIntegerField(default=0)
-    unreadable = models.PositiveIntegerField(default=0)
-    entries = models.JSONField(
-        default=list,
-        blank=True,
-        help_text="New, changed, missing and unreadable models, with reasons.",
-    )
-
-    class Meta:
-        verbose_name = "scan"
-        ordering = ["-started_at"]
-        get_latest_by = "started_at"
-
-    def __str__(self) -> str:
-        return f"Scan of {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
-
-    def counts(self) -> dict[str, Any]:
-        """Return the number of files by outcome."""
-        return {
-            "new": self.new,
-            "changed": self.changed,
-            "unchanged": self.unchanged,
-            "missing": self.missing,
-            "unreadable": self.unreadable,
-        }

@@ -1,0 +1,32 @@
+"""What a model file is for, and whether it is there."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Kind(models.TextChoices):
+    """What a model file is for."""
+
+    CHAT = "chat", "Chat"
+    COMPLETION = "completion", "Completion"
+    EMBEDDING = "embedding", "Embedding"
+    RERANKER = "reranker", "Reranker"
+    PROJECTOR = "projector", "Vision projector"
+    LORA = "lora", "LoRA adapter"
+    DRAFT_HEAD = "draft_head", "Draft head"
+    VOICE = "voice", "Voice part"
+    UNSUPPORTED = "unsupported", "Unsupported"
+
+
+GENERATIVE = (Kind.CHAT, Kind.COMPLETION)
+#: What requests may name. The rest is loaded with another model, or not at all.
+SERVED = (*GENERATIVE, Kind.EMBEDDING, Kind.RERANKER)
+
+
+class FileState(models.TextChoices):
+    """The state of the file, as of the last scan."""
+
+    FOUND = "found", "Found"
+    MISSING = "missing", "Missing"
+    UNREADABLE = "unreadable", "Unreadable"
