@@ -32,6 +32,7 @@ _SAMPLING = (
     "repeat_penalty",
     "max_tokens",
 )
+_PRICES = ("input_price", "cached_price", "output_price")
 _TEMPLATE = ("template_override", "output_parser_override")
 
 
@@ -48,6 +49,9 @@ def defaults_in_force(model: Model) -> dict[str, str]:
         "top_k": "off",
         "min_p": "off",
         "repeat_penalty": "off",
+        "input_price": "free",
+        "cached_price": "as input",
+        "output_price": "free",
     }
 
 
@@ -80,6 +84,7 @@ class ModelSettingsForm(ModelForm):
             "draft_model",
             *SETTINGS,
             *_SAMPLING,
+            *_PRICES,
             *_TEMPLATE,
         )
 

@@ -35,6 +35,13 @@ _HOLDS_AT_ONCE = (
         folded=False,
     ),
     _settings(
+        "Prices",
+        _AT_ONCE,
+        "For a million tokens. Budgets of money and the costs of requests count them.",
+        ("input_price", "cached_price", "output_price"),
+        folded=True,
+    ),
+    _settings(
         "Chat template, instead of the one in the file",
         _AT_ONCE,
         "Holds as soon as it is saved.",

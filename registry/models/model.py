@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -26,6 +27,7 @@ from registry.load_settings import (
     settings_in_force,
 )
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
+from registry.prices import Prices
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
@@ -80,6 +82,17 @@ class ModelQuerySet(models.QuerySet["Model"]):
         raise ModelNotFound(
             f"The model '{name}' does not exist. GET /v1/models lists the models."
         )
+
+
+def _price(help_text: str) -> models.DecimalField[Any, Any]:
+    return models.DecimalField(
+        max_digits=10,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=help_text,
+    )
 
 
 class Model(_CountedModel, LoadColumns):
@@ -229,6 +242,14 @@ class Model(_CountedModel, LoadColumns):
         blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(10)],
     )
+    input_price = _price(
+        "Money for a million prompt tokens, in the currency of limits.currency. "
+        "Budgets and costs count it. Empty: free."
+    )
+    cached_price = _price(
+        "For a million prompt tokens that the cache had. Empty: as the other ones."
+    )
+    output_price = _price("For a million tokens of answers. Empty: free.")
 
     objects = ModelQuerySet.as_manager()
 
@@ -312,6 +333,13 @@ class Model(_CountedModel, LoadColumns):
     def shape(self) -> MemoryShape | None:
         """The facts that its memory depends on; None if its header lacks them."""
         return MemoryShape.from_json(self.memory_shape) if self.memory_shape else None
+
+    @property
+    def prices(self) -> Prices:
+        """What its tokens cost; a price that is not set is 0."""
+        by_default = self.input_price or Decimal(0)
+        cached = by_default if self.cached_price is None else self.cached_price
+        return Prices(by_default, cached, self.output_price or Decimal(0))
 
     @property
     def is_generative(self) -> bool:

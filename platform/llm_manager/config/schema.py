@@ -164,7 +164,14 @@ class AuthSection(Section):
 
 
 class LimitsSection(Section):
-    """The size of requests."""
+    """The size of requests, and what budgets count in."""
+
+    currency: str = Field(
+        default="USD",
+        min_length=1,
+        max_length=8,
+        description="What models' prices and budgets of money are in.",
+    )
 
     max_messages: int = Field(default=100, ge=1, description="Messages in one request.")
     max_message_kb: int = Field(
