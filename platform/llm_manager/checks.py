@@ -13,8 +13,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from llm_manager.config.reading import ENVIRONMENT_PREFIX, environment_name
 from llm_manager.config.schema import KEYS, Config
+from llm_manager.config.variables import ENVIRONMENT_PREFIX, environment_name
 from llm_manager.launcher.listening import is_loopback
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from django.apps import AppConfig
 
 #: Variables that are not keys of the schema.
-_OTHER_VARIABLES = {"LLM_MANAGER_CONFIG", "LLM_MANAGER_SECRET_KEY"}
+_OTHER_VARIABLES = {
+    f"{ENVIRONMENT_PREFIX}{name}" for name in ("CONFIG", "SECRET_KEY", "URL", "KEY")
+}
 
 
 @register(Tags.files)

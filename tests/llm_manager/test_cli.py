@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from django.core.management import get_commands
 
 import llm_manager
 from llm_manager import cli
-from llm_manager.command_words import ALIASES, LAUNCHER, MEANINGS, unknown_command
+from llm_manager.command_line.environment import set_environment
+from llm_manager.command_line.program import program, verb_names
+from llm_manager.command_line.words import (
+    ALIASES,
+    MANAGEMENT,
+    MEANINGS,
+    unknown_command,
+)
+from llm_manager.config.reading import load_config
 from tests.checkout import ROOT
 from tests.llm_manager.conftest import clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from llm_manager.config.schema import Config
 
 
 def run(
@@ -36,17 +48,54 @@ def run(
     )
 
 
-def test_no_arguments_give_help(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, bool]]:
+    """What the launcher was started with, instead of a server."""
+    starts: list[tuple[Config, bool]] = []
+
+    def serve(config: Config, *, quickstart: bool) -> int:
+        starts.append((config, quickstart))
+        return 0
+
+    monkeypatch.setattr("llm_manager.launcher.server.serve", serve)
+    # Options set the environment, which the test gives back.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    return starts
+
+
+def test_no_command_starts_the_server(served: list[tuple[Config, bool]]) -> None:
     assert cli.run([]) == 0
-    printed = capsys.readouterr().out
-    for command in ("server", "engine", "scan", "key", "migrate"):
-        assert command in printed
+    assert served == [(load_config(), False)]
+
+
+def test_the_server_takes_its_options_without_its_name(
+    served: list[tuple[Config, bool]], tmp_path: Path
+) -> None:
+    places = ["--models-dir", str(tmp_path), "--quickstart"]
+    assert cli.run(["--port", "8123", "--host", "0.0.0.0", *places]) == 0  # noqa: S104
+    [(config, quickstart)] = served
+    assert (config.server.port, config.server.host) == (8123, "0.0.0.0")  # noqa: S104
+    assert config.models_dir == tmp_path
+    assert quickstart
+
+
+def test_quickstart_is_refused_with_another_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["--quickstart", "help"]) == 2
+    assert "--quickstart is an option of the server only" in capsys.readouterr().err
+
+
+def test_help_is_at_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("-h", "--help"):
+        assert cli.run([option]) == 0
+        printed = capsys.readouterr().out
+        for command in ("server", "engine", "scan", "key", "migrate"):
+            assert command in printed
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.run(["--version"])
-    assert caught.value.code == 0
+    assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"llm-manager {llm_manager.__version__}\n"
 
 
@@ -54,10 +103,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_commands_have_help(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.run(arguments)
-    assert caught.value.code == 0
-    assert f"usage: llm-manager {arguments[0]}" in capsys.readouterr().out
+    assert cli.run(arguments) == 0
+    assert f"Usage: llm-manager {arguments[0]}" in capsys.readouterr().out
+
+
+def test_every_verb_says_what_it_does() -> None:
+    context = click.Context(program)
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +135,7 @@ def test_any_django_command_runs(tmp_path: Path) -> None:
 
 def test_unknown_command_fails(tmp_path: Path) -> None:
     done = run("scna", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Unknown command: 'scna'" in done.stderr
 
 
@@ -99,17 +154,20 @@ def test_unknown_command_fails(tmp_path: Path) -> None:
 )
 def test_an_unknown_word_suggests_ours_before_djangos(word: str, answer: str) -> None:
     others = ["runserver", "startapp", "loaddata", "migrate", "sendtestemail"]
-    sentence = unknown_command(word, others)
+    ours = program.list_commands(click.Context(program))
+    sentence = unknown_command(word, ours, others)
     assert sentence.startswith(f"Unknown command: '{word}'. {answer}")
     assert not any(name in sentence for name in others if name != "migrate")
 
 
 def test_every_suggested_command_exists() -> None:
-    known = {*LAUNCHER, *ALIASES, *get_commands(), "--version"}
+    known = {*verb_names(), *ALIASES, *MANAGEMENT, *get_commands(), "--version"}
     suggested = {
         command
         for word in MEANINGS
-        for command in re.findall(r"`llm-manager (\S+?)[ `]", unknown_command(word, []))
+        for command in re.findall(
+            r"`llm-manager (\S+?)[ `]", unknown_command(word, [], [])
+        )
     }
     assert {"server", "engine", "scan", "key"} <= suggested <= known
 
@@ -117,14 +175,13 @@ def test_every_suggested_command_exists() -> None:
 def test_help_lists_our_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["help"]) == 0
     printed = capsys.readouterr().out
-    assert "start Redis, the engine and the web server" in printed
+    assert "Start Redis, the engine and the web server" in printed
     assert "loaddata" not in printed
 
 
 def test_help_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.run(["help", "server"])
-    assert "usage: llm-manager server" in capsys.readouterr().out
+    assert cli.run(["help", "server"]) == 0
+    assert "Usage: llm-manager server" in capsys.readouterr().out
     done = run("help", "scan", cwd=tmp_path, LLM_MANAGER_DATA_DIR=str(tmp_path))
     assert "usage: llm-manager scan_models" in done.stdout
 
@@ -145,8 +202,8 @@ def test_option_beats_environment_beats_file(
     monkeypatch.setenv("LLM_MANAGER_CONFIG", str(file))
     monkeypatch.setenv("LLM_MANAGER_SERVER_HOST", "127.0.0.2")
     monkeypatch.setenv("LLM_MANAGER_SERVER_PORT", "2")
-    options = cli.server_parser().parse_args(["--port", "3"])
-    config = cli.configure(options)
+    set_environment(port="3", host=None)
+    config = load_config()
     assert config.server.port == 3
     assert config.server.host == "127.0.0.2"
     assert config.server.workers == 3

@@ -22,16 +22,17 @@ from pydantic_settings import (
 )
 
 from llm_manager.config.schema import KEYS, Config
+from llm_manager.config.variables import (
+    ENVIRONMENT_ALIASES,
+    ENVIRONMENT_PREFIX,
+    environment_name,
+)
 from registry.load_settings import config_key, conflicts, settings_in_force
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
-
-ENVIRONMENT_PREFIX = "LLM_MANAGER_"
-#: Names that the ecosystem already has for two of the keys.
-ENVIRONMENT_ALIASES = {"database.url": "DATABASE_URL", "redis.url": "REDIS_URL"}
 
 
 class ConfigError(Exception):
@@ -82,11 +83,6 @@ def _usual_variables() -> dict[str, Any]:
         if value := os.environ.get(variable):
             found[section] = {name: value}
     return found
-
-
-def environment_name(key: str) -> str:
-    """Return the environment variable of a key: LLM_MANAGER_SERVER_PORT."""
-    return ENVIRONMENT_PREFIX + key.replace(".", "_").upper()
 
 
 def load_config() -> Config:

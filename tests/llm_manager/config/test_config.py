@@ -11,8 +11,9 @@ import pytest
 from django.conf import settings
 
 from llm_manager.config import reading
-from llm_manager.config.reading import ConfigError, environment_name
+from llm_manager.config.reading import ConfigError
 from llm_manager.config.schema import KEYS, Config
+from llm_manager.config.variables import environment_name
 
 
 @pytest.fixture

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Short words for three of the management commands.
-ALIASES = {
-    "engine": "run_engine",
-    "scan": "scan_models",
-    "key": "create_api_key",
+#: Other words for verbs.
+ALIASES: dict[str, str] = {}
+#: Short words for management commands: their names, and what they do.
+MANAGEMENT = {
+    "engine": ("run_engine", "Run only this machine's engine (Django's run_engine)."),
+    "scan": (
+        "scan_models",
+        "Register the models in the models directory (scan_models).",
+    ),
+    "key": ("create_api_key", "Create an API key (create_api_key)."),
 }
-#: The commands of the launcher itself.
-LAUNCHER = ("server", "web", "help")
 
 _LOADING = (
     "a model is loaded by its first request, on the page Models of the admin, or by "
@@ -52,14 +55,14 @@ MEANINGS = {
 }
 
 
-def unknown_command(word: str, others: Iterable[str]) -> str:
+def unknown_command(word: str, ours: Iterable[str], others: Iterable[str]) -> str:
     """Return the sentence for a word that is no command.
 
-    Our own words are suggested before Django's, which are in ``others``.
+    ``ours`` are suggested before Django's, which are in ``others``.
     """
     meaning = MEANINGS.get(word.lower())
     if meaning is None:
-        for words in ((*LAUNCHER, *ALIASES), tuple(others)):
+        for words in (tuple(ours), tuple(others)):
             if near := difflib.get_close_matches(word.lower(), words, n=1):
                 meaning = _run(near[0])
                 break
