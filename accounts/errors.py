@@ -26,6 +26,19 @@ class InvalidApiKey(AccountsError, AuthenticationFailed):
     )
 
 
+class AddressNotAllowed(AccountsError, AuthenticationFailed):
+    """The key may be used, but not from this address."""
+
+    # OpenAI's code for this.
+    default_code = "ip_not_authorized"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"The API key may not be used from the address {address}. Its owner or an "
+            "administrator can change the networks that it is allowed from."
+        )
+
+
 class ApiKeyEnded(AccountsError, AuthenticationFailed):
     """The key of a running request may no longer be used; ``reason`` says why."""
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from datetime import time
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.forms.forms import DeclarativeFieldsMetaclass
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
 )
 
-from accounts.models import ApiKey, Scope
+from accounts.models import ApiKey, Scope, Team
+from accounts.models.allowed_networks import parse_networks
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -25,9 +30,10 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, QueryDict
 
-    ModelForm = forms.ModelForm[ApiKey]
+    ApiKeyModelForm = forms.ModelForm[ApiKey]
+    TeamModelForm = forms.ModelForm[Team]
 else:
-    ModelForm = forms.ModelForm
+    ApiKeyModelForm = TeamModelForm = forms.ModelForm
 
 _SESSION_KEY = "api_key_forms"
 #: Open forms of one session; above that, the oldest is dropped.
@@ -35,8 +41,14 @@ _OPEN_FORMS = 20
 _END_OF_DAY = time(23, 59)
 
 
-def _models_in_force(key: ApiKey) -> str:
-    return ", ".join(model.name for model in key.allowed_models.all()) or "All models"
+def _models_in_force(row: ApiKey | Team) -> str:
+    if row.all_models:
+        return "All models"
+    return ", ".join(model.name for model in row.allowed_models.all()) or "No model"
+
+
+def _networks_in_force(key: ApiKey) -> str:
+    return ", ".join(key.allowed_networks) or "Any network"
 
 
 def _rate_limit_in_force(key: ApiKey) -> str:
@@ -53,6 +65,7 @@ def _expiry_in_force(key: ApiKey) -> str:
 #: The limits of a key in words, for pages on which they cannot be edited.
 LIMITS_IN_FORCE = {
     "allowed_models": _models_in_force,
+    "allowed_networks": _networks_in_force,
     "rate_limit": _rate_limit_in_force,
     "expires_at": _expiry_in_force,
 }
@@ -69,7 +82,59 @@ class ExpiryField(forms.SplitDateTimeField):
         return moment
 
 
-class ApiKeyForm(ModelForm):
+class NetworksField(forms.CharField):
+    """Networks in CIDR notation, between commas or white space."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        options = {
+            "label": "Allowed from",
+            "required": False,
+            "widget": UnfoldAdminTextInputWidget(attrs={"placeholder": "any network"}),
+            "help_text": "Networks that requests may come from, such as 10.0.0.0/8. "
+            "Empty: any.",
+        }
+        super().__init__(**options | kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text of a list of networks."""
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether the text is another one than the list's."""
+        return super().has_changed(self.prepare_value(initial or []), data)
+
+    def clean(self, value: Any) -> Any:
+        """Return a list of networks. Raises ValidationError."""
+        return parse_networks(super().clean(value))
+
+
+class AllowedModelsForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
+    """What keys and teams have in common: all models, or a list of them."""
+
+    allowed_models = forms.ModelMultipleChoiceField(
+        label="Allowed models",
+        queryset=Model.objects.all(),
+        required=False,
+        widget=UnfoldAdminSelect2MultipleWidget(
+            attrs={"data-placeholder": "No model", "data-width": "100%"}
+        ),
+        help_text="Type to search for models.",
+    )
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check that there is a list or the flag, not both. Raises ValidationError."""
+        cleaned = super().clean()
+        if {"all_models", "allowed_models"} & set(self.changed_data):
+            values = self.cleaned_data
+            has_all, chosen = values.get("all_models"), values.get("allowed_models")
+            if has_all and chosen:
+                self.add_error(
+                    "allowed_models", "Choose these models or all models, not both."
+                )
+        return cleaned
+
+
+class ApiKeyForm(AllowedModelsForm, ApiKeyModelForm):
     """The fields of a key that an administrator may edit."""
 
     expires_at = ExpiryField(
@@ -86,27 +151,22 @@ class ApiKeyForm(ModelForm):
         initial=[Scope.INFERENCE],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
-
-    allowed_models = forms.ModelMultipleChoiceField(
-        label="Allowed models",
-        queryset=Model.objects.all(),
-        required=False,
-        widget=UnfoldAdminSelect2MultipleWidget(
-            attrs={"data-placeholder": "All models", "data-width": "100%"}
-        ),
-        help_text="Type to search for models. Empty: all.",
-    )
+    allowed_networks = NetworksField()
 
     class Meta:
         model = ApiKey
         fields = (
             "name",
             "owner",
+            "team",
             "scopes",
+            "all_models",
             "allowed_models",
+            "allowed_networks",
             "rate_limit",
             "weight",
             "expires_at",
+            "notes",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -122,19 +182,29 @@ class ApiKeyForm(ModelForm):
         return end
 
 
-class NewApiKeyForm(ApiKeyForm):
-    """The form that creates a key, once.
+class TeamForm(AllowedModelsForm, TeamModelForm):
+    """The fields of a team that an administrator may edit."""
+
+    class Meta:
+        model = Team
+        fields = ("group", "all_models", "allowed_models", "notes")
+
+
+class OnceForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
+    """A form that shows secrets in its answer, so that it is valid once.
 
     The response shows the secret, so it cannot be a redirect, and reloading it sends
-    the form again. ``form_id`` is valid for one key: a second submission creates none
+    the form again. ``form_id`` is valid for one submission: a second one does nothing
     and reports that.
     """
 
     form_id = forms.CharField(widget=forms.HiddenInput)
-    #: Set on a subclass for each request.
+    #: Set on a subclass for each request, or by the view.
     request: HttpRequest
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "request" in kwargs:
+            self.request = kwargs.pop("request")
         super().__init__(*args, **kwargs)
         if not self.is_bound:
             self.initial["form_id"] = self._open()
@@ -175,3 +245,58 @@ class NewApiKeyForm(ApiKeyForm):
         session[_SESSION_KEY] = [other for other in opened if other != form_id]
         session.save()
         return True
+
+
+class NewApiKeyForm(OnceForm, ApiKeyForm):
+    """The form that creates a key, once."""
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check that the key may use some model. Raises ValidationError."""
+        values = self.cleaned_data
+        if not values.get("all_models") and not values.get("allowed_models"):
+            self.add_error("allowed_models", "Choose models, or all models above.")
+        return super().clean()
+
+
+class RotateForm(OnceForm, forms.Form):
+    """For how long a rotated key goes on working."""
+
+    grace = forms.TypedChoiceField(
+        label="The old key works for",
+        coerce=lambda hours: timedelta(hours=int(hours)),
+        choices=[
+            (0, "no longer: it is revoked at once"),
+            (1, "1 more hour"),
+            (24, "1 more day"),
+            (24 * 7, "7 more days"),
+            (24 * 30, "30 more days"),
+        ],
+        initial=24 * 7,
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
+class TableForm(OnceForm, forms.Form):
+    """A table of keys in CSV, as a file or as text."""
+
+    file = forms.FileField(required=False, label="File")
+    text = forms.CharField(
+        required=False,
+        label="or text",
+        max_length=1_000_000,
+        strip=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 10, "class": "lm-code"}),
+    )
+
+    def clean(self) -> dict[str, Any] | None:
+        """Read the file into ``text``. Raises ValidationError."""
+        values = self.cleaned_data
+        file = values.get("file")
+        if bool(file) == bool(values.get("text", "").strip()):
+            raise ValidationError("Choose a file or paste a table, one of them.")
+        if file:
+            try:
+                values["text"] = file.read().decode()
+            except UnicodeDecodeError:
+                raise ValidationError("The file is no text in UTF-8.") from None
+        return super().clean()

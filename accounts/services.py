@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.models import ApiKey
 
@@ -14,7 +17,16 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
+    from accounts.models import Team
     from registry.models import Model
+
+#: The longest that a rotated key goes on working.
+MAX_GRACE = timedelta(days=90)
+#: What a rotated key has from the key before it.
+_INHERITED = (
+    *("name", "owner", "team", "scopes", "all_models", "allowed_networks"),
+    *("rate_limit", "weight", "expires_at", "notes", "lineage"),
+)
 
 
 @transaction.atomic
@@ -23,24 +35,60 @@ def api_key_create(
     name: str,
     owner: User,
     scopes: Sequence[str],
-    models: Iterable[Model] = (),
+    models: Iterable[Model] | None,
+    team: Team | None = None,
+    allowed_networks: Sequence[str] = (),
     expires_at: datetime | None = None,
     rate_limit: int | None = None,
     weight: float = 1.0,
+    notes: str = "",
     created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key; without ``models`` it may use all of them.
+    """Create a key; ``models`` are those that it may use, None is all.
 
     Returns the key and its secret, which is not stored. Raises ValidationError.
     """
     key, secret = ApiKey.objects.issue(
         name=name,
         owner=owner,
+        team=team,
         scopes=list(scopes),
+        all_models=models is None,
+        allowed_networks=list(allowed_networks),
         expires_at=expires_at,
         rate_limit=rate_limit,
         weight=weight,
+        notes=notes,
         created_by=created_by,
     )
-    key.allowed_models.set(models)
+    key.allowed_models.set(models or ())
     return key, secret
+
+
+@transaction.atomic
+def api_key_rotate(
+    *, key: ApiKey, grace: timedelta, by: User | None = None
+) -> tuple[ApiKey, str]:
+    """Create a key that takes another one's place; return it and its secret.
+
+    Both work for the time ``grace``, then the old one has expired; without any, it is
+    revoked at once. Raises ValidationError.
+    """
+    if not timedelta(0) <= grace <= MAX_GRACE:
+        raise ValidationError(
+            {"grace": f"Enter a time of at most {MAX_GRACE.days} days."}
+        )
+    key = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
+    if not key.is_usable:
+        raise ValidationError(f"{key} is revoked or expired; create a key instead.")
+    fields = {name: getattr(key, name) for name in _INHERITED}
+    new, secret = ApiKey.objects.issue(**fields, rotated_from=key, created_by=by)
+    new.allowed_models.set(key.allowed_models.all())
+    if not grace:
+        key.revoke(by=by)
+        return new, secret
+    end = timezone.now() + grace
+    if key.expires_at is None or end < key.expires_at:
+        key.expires_at = end
+        key.save(update_fields=["expires_at"])
+    return new, secret

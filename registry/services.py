@@ -116,17 +116,9 @@ def _plan(disk: DiskScan, *, prune: bool) -> _ScanPlan:
         names.append(choose_name(found, taken))
         taken.add(names[-1])
     missing = {model.pk for model in comparison.missing}
-    pruned = frozenset(missing - _used_by_restricted_keys() if prune else ())
-    entries = tuple(_entries(disk, comparison, names, pruned, prune=prune))
+    pruned = frozenset(missing if prune else ())
+    entries = tuple(_entries(disk, comparison, names, pruned))
     return _ScanPlan(rows, comparison, names, pruned, entries)
-
-
-def _used_by_restricted_keys() -> set[int]:
-    """Return the primary keys of the models that some API key is restricted to.
-
-    A key that lost its last model would be allowed to use all of them.
-    """
-    return set(Model.objects.exclude(api_keys=None).values_list("pk", flat=True))
 
 
 @transaction.atomic
@@ -259,8 +251,6 @@ def _entries(
     comparison: Comparison,
     names: Sequence[str],
     pruned: frozenset[int],
-    *,
-    prune: bool,
 ) -> Iterator[ScanEntry]:
     for name, found in zip(names, comparison.new, strict=True):
         summary = _summary(found)
@@ -274,10 +264,7 @@ def _entries(
             _summary(change.found),
         )
     for model in comparison.missing:
-        if model.pk in pruned:
-            reason = "deleted from the registry"
-        else:
-            reason = "kept: an API key is restricted to it" if prune else ""
+        reason = "deleted from the registry" if model.pk in pruned else ""
         yield ScanEntry(model.path, ScanOutcome.MISSING, model.name, reason)
     by_path = {model.path: model.name for model in comparison.unreadable}
     for each in sorted(disk.unusable, key=lambda each: each.path):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from accounts.models import ApiKey, Scope
+from accounts.models import ApiKey, Scope, Team
 from inference.models import EngineNode, Worker, WorkerState
 from registry.models import Kind, Model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 GIB = 1024**3
@@ -62,10 +63,31 @@ def make_model(name: str | None = None, **overrides: Any) -> Model:
     return Model.objects.create(**fields)
 
 
-def make_api_key(owner: User | None = None, **overrides: Any) -> tuple[ApiKey, str]:
-    """Save a key and return it with its secret."""
-    fields = {"name": "a key", "scopes": [Scope.INFERENCE], **overrides}
-    return ApiKey.objects.issue(owner=owner or make_user(), **fields)
+def make_team(name: str | None = None, *members: User, **overrides: Any) -> Team:
+    """Save a team with these members, whose keys may use all models."""
+    group = Group.objects.create(name=name or f"team-{next(_numbers)}")
+    group.user_set.set(members)
+    return Team.objects.create(group=group, **{"all_models": True, **overrides})
+
+
+def make_api_key(
+    owner: User | None = None,
+    *,
+    models: Iterable[Model] | None = None,
+    **overrides: Any,
+) -> tuple[ApiKey, str]:
+    """Save a key for these models, or for all, and return it with its secret."""
+    key, secret = ApiKey.objects.issue(
+        **{
+            "name": "a key",
+            "scopes": [Scope.INFERENCE],
+            "owner": owner or make_user(),
+            "all_models": models is None,
+            **overrides,
+        }
+    )
+    key.allowed_models.set(models or ())
+    return key, secret
 
 
 def make_node(name: str = "node-1", **overrides: Any) -> EngineNode:

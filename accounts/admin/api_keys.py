@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -13,8 +15,12 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
+from accounts.admin.key_import import import_view
+from accounts.admin.key_rotation import rotate_view
+from accounts.admin.key_secret_page import created_page
 from accounts.forms import LIMITS_IN_FORCE, ApiKeyForm, NewApiKeyForm
 from accounts.models import ApiKey
 from accounts.services import api_key_create
@@ -24,10 +30,49 @@ from llm_manager.lib.unfold_types import ModelAdmin
 from registry.templatetags.units import ago
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django import forms
     from django.db.models import QuerySet
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
+
+
+#: Lines of a key's page about where it was used from.
+_MAX_ADDRESSES = 20
+
+
+class ExpiryFilter(admin.SimpleListFilter):
+    """Keys by when they expire."""
+
+    title = "expiry"
+    parameter_name = "expires"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[Any, str]]:
+        """Return the times to choose from."""
+        return [
+            ("7", "Within 7 days"),
+            ("30", "Within 30 days"),
+            ("past", "Expired"),
+            ("never", "Never"),
+        ]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey]
+    ) -> QuerySet[ApiKey]:
+        """Return the keys that expire then."""
+        now = timezone.now()
+        match self.value():
+            case "7" | "30" as days:
+                end = now + timedelta(days=int(days))
+                return queryset.filter(
+                    is_active=True, expires_at__gt=now, expires_at__lte=end
+                )
+            case "past":
+                return queryset.filter(expires_at__lte=now)
+            case "never":
+                return queryset.filter(expires_at=None)
+        return queryset
 
 
 @admin.register(ApiKey)
@@ -46,22 +91,38 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         "last_used",
         "state",
     )
-    list_filter = ("is_active", ("owner", admin.RelatedOnlyFieldListFilter))
+    list_filter = (
+        "is_active",
+        ExpiryFilter,
+        ("owner", admin.RelatedOnlyFieldListFilter),
+        ("team", admin.RelatedOnlyFieldListFilter),
+    )
     list_select_related = ("owner", "team__group")
     list_per_page = 50
     actions = ("revoke_keys",)
     warn_unsaved_form = True
     _limits: tuple[str, Any] = (
         "Limits",
-        {"fields": ("allowed_models", "rate_limit", "weight", "expires_at")},
+        {
+            "fields": (
+                ("all_models", "allowed_models"),
+                "allowed_networks",
+                "rate_limit",
+                "weight",
+                "expires_at",
+            )
+        },
     )
+    _notes: tuple[str, Any] = ("Notes", {"fields": ("notes",)})
     add_fieldsets = (
         (None, {"fields": ("name", "owner", "team", "scopes")}),
         _limits,
+        _notes,
     )
     fieldsets = (
         (None, {"fields": ("name", "team", "scopes")}),
         _limits,
+        _notes,
         (
             "About this key",
             {
@@ -69,7 +130,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
                     ("state", "prefix"),
                     ("owner", "created_by"),
                     ("created_at", "last_used_at"),
-                    "revoked_at",
+                    ("rotated_from", "revoked_at"),
+                    "used_from",
                 )
             },
         ),
@@ -81,7 +143,9 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         "created_by",
         "created_at",
         "last_used_at",
+        "rotated_from",
         "revoked_at",
+        "used_from",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
@@ -167,10 +231,13 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             name=obj.name,
             owner=obj.owner,
             scopes=obj.scopes,
-            models=form.cleaned_data["allowed_models"],
+            models=None if obj.all_models else form.cleaned_data["allowed_models"],
+            team=obj.team,
+            allowed_networks=obj.allowed_networks,
             expires_at=obj.expires_at,
             rate_limit=obj.rate_limit,
             weight=obj.weight,
+            notes=obj.notes,
             created_by=request.user if isinstance(request.user, User) else None,
         )
         # The admin continues with ``obj``, so it becomes the created key. Django calls
@@ -185,15 +252,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         A redirect would need the secret to be stored until the next request, in the
         session or in a cookie.
         """
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "API key created",
-            "opts": self.opts,
-            "key": obj,
-            "secret": obj.secret_text,  # type: ignore[attr-defined]
-            "base_url": request.build_absolute_uri("/v1"),
-        }
-        return TemplateResponse(request, "admin/accounts/apikey/created.html", context)
+        secret: str = obj.secret_text  # type: ignore[attr-defined]
+        return created_page(self, request, obj, secret)
 
     def add_view(
         self,
@@ -211,10 +271,21 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     # Revocation ---------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the URLs of Django's admin and the revocation."""
-        revoke = self.admin_site.admin_view(self.revoke_view)
-        route = path("<path:object_id>/revoke/", revoke, name="accounts_apikey_revoke")
-        return [route, *super().get_urls()]
+        """Return the URLs of Django's admin, and of what it does to keys."""
+        views: dict[str, Callable[..., HttpResponse]] = {
+            "import/": partial(import_view, self),
+            "<path:object_id>/revoke/": self.revoke_view,
+            "<path:object_id>/rotate/": partial(rotate_view, self),
+        }
+        own = [
+            path(
+                route,
+                self.admin_site.admin_view(view),
+                name=f"accounts_apikey_{route.rstrip('/').rpartition('/')[2]}",
+            )
+            for route, view in views.items()
+        ]
+        return [*own, *super().get_urls()]
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for confirmation (GET), or revoke the key (POST)."""
@@ -288,8 +359,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
     @admin.display(description="models", ordering="num_models")
     def model_count(self, key: ApiKey) -> str:
-        """Return how many models the key may use."""
-        return str(getattr(key, "num_models", 0) or "all")
+        """Return how many models the key may use by itself."""
+        return "all" if key.all_models else str(getattr(key, "num_models", 0))
 
     @admin.display(description="expires", ordering="expires_at")
     def expiry(self, key: ApiKey) -> str:
@@ -300,6 +371,12 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def last_used(self, key: ApiKey) -> str:
         """Return how long ago the key was used."""
         return ago(key.last_used_at)
+
+    @admin.display(description="used from")
+    def used_from(self, key: ApiKey) -> str:
+        """Return the last days and addresses, one per line."""
+        rows = key.addresses.all()[:_MAX_ADDRESSES]
+        return "\n".join(f"{row.day} {row.address}" for row in rows) or "-"
 
     @admin.display(description="state", ordering="is_active")
     def state(self, key: ApiKey) -> SafeString:

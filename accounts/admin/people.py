@@ -8,9 +8,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Count
+from django.db.models import Count, Q
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts.forms import TeamForm
 from accounts.models import Team
 from llm_manager.lib.unfold_types import ModelAdmin
 
@@ -41,7 +42,14 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
 class TeamAdmin(ModelAdmin[Team]):
     """Teams: groups of users whose keys share models and limits."""
 
-    list_display = ("group", "member_count", "created_at")
+    form = TeamForm
+    list_display = ("group", "member_count", "key_count", "model_count", "created_at")
+    fieldsets = (
+        (None, {"fields": ("group", "members")}),
+        ("Limits", {"fields": (("all_models", "allowed_models"),)}),
+        ("Notes", {"fields": ("notes", "is_from_claim")}),
+    )
+    readonly_fields = ("members", "is_from_claim")
     search_fields = ("group__name",)
     search_help_text = "Name"
     autocomplete_fields = ("group",)
@@ -49,9 +57,35 @@ class TeamAdmin(ModelAdmin[Team]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         """Return the teams with the number of their members."""
         teams = super().get_queryset(request).select_related("group")
-        return teams.annotate(num_members=Count("group__user"))
+        return teams.annotate(
+            num_members=Count("group__user", distinct=True),
+            num_keys=Count(
+                "api_keys", filter=Q(api_keys__is_active=True), distinct=True
+            ),
+            num_models=Count("allowed_models", distinct=True),
+        )
 
     @admin.display(description="members", ordering="num_members")
     def member_count(self, team: Team) -> int:
         """Return how many users are in the team."""
         return int(getattr(team, "num_members", 0))
+
+    @admin.display(description="keys", ordering="num_keys")
+    def key_count(self, team: Team) -> int:
+        """Return how many keys of the team are active."""
+        return int(getattr(team, "num_keys", 0))
+
+    @admin.display(description="models", ordering="num_models")
+    def model_count(self, team: Team) -> str:
+        """Return how many models the team's keys may use."""
+        return "all" if team.all_models else str(getattr(team, "num_models", 0))
+
+    @admin.display(description="members")
+    def members(self, team: Team) -> str:
+        """Return who is in the team; users get their teams on their own pages."""
+        if team.pk is None:
+            return "The users of the group."
+        names = team.group.user_set.order_by("username").values_list(
+            "username", flat=True
+        )
+        return ", ".join(names) or "nobody"

@@ -8,11 +8,13 @@ from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
 
 from accounts import key_secrets as keys
-from accounts.errors import InvalidApiKey
+from accounts.errors import AddressNotAllowed, InvalidApiKey
+from accounts.keys.key_access import key_fault
 from accounts.keys.key_cache import cached_key
 from accounts.keys.last_used import note_last_use
-from accounts.limits.throttling import count_failure
+from accounts.limits.throttling import count_failure, request_address
 from accounts.models import ApiKey
+from accounts.models.allowed_networks import is_within
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -39,9 +41,9 @@ class BearerAuthentication(BaseAuthentication):
 
         Where no key is required, a key that does not exist counts as none: clients of
         OpenAI's API always send one. A key that exists keeps its scopes and limits,
-        and is refused once it is revoked or expired. Raises InvalidApiKey, or
-        RateLimited when this client has failed too often. Two queries, or none if the
-        key is cached.
+        and is refused once it is revoked or expired. Raises InvalidApiKey,
+        AddressNotAllowed, or RateLimited when this client has failed too often. Two
+        queries, three with a team; none if the key is cached.
         """
         text = presented_key(request)
         if text is None:
@@ -49,10 +51,13 @@ class BearerAuthentication(BaseAuthentication):
         key = self._find(text)
         if key is None and not settings.AUTH_REQUIRED:
             return None
-        if key is None or not (key.is_usable and key.owner.is_active):
+        if key is None or key_fault(key) is not None:
             count_failure(request)
             raise InvalidApiKey
-        note_last_use(key)
+        address = request_address(request)
+        if key.allowed_networks and not is_within(address, key.allowed_networks):
+            raise AddressNotAllowed(address)
+        note_last_use(key, address)
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:

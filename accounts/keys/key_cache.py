@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import get_user_model
-from django.db.models import Prefetch
+from django.contrib.auth.models import User
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
-from accounts.models import ApiKey
+from accounts.keys.key_access import keys_with_access
+from accounts.models import ApiKey, Team
 from llm_manager.lib.row_cache import RowCache
 from registry.models import Model
 
 
 def _read(prefix: str) -> ApiKey:
-    models = Prefetch("allowed_models", Model.objects.only("pk"))
-    keys = ApiKey.objects.select_related("owner").prefetch_related(models)
-    return keys.get(prefix=prefix)
+    return keys_with_access().get(prefix=prefix)
 
 
-#: The key with a prefix, its owner and the ids of its models: two queries. Raises
-#: ApiKey.DoesNotExist.
+#: The key with a prefix, its owner, its team and the ids of their models: two queries,
+#: three with a team. Raises ApiKey.DoesNotExist.
 cached_key = RowCache(_read, size=1024)
 
 
 def connect_signals() -> None:
-    """Clear the cache when this process changes a key, an owner or a model.
+    """Clear the cache when this process changes a key, an owner, a team or a model.
 
     So a revocation takes effect here at once.
     """
-    for changed in (ApiKey, get_user_model(), Model):
+    for changed in (ApiKey, Team, User, Model):
         for signal in (post_save, post_delete):
             signal.connect(cached_key.clear, sender=changed)
-    m2m_changed.connect(cached_key.clear, sender=ApiKey.allowed_models.through)
+    for many in (ApiKey.allowed_models, Team.allowed_models, User.groups):
+        m2m_changed.connect(cached_key.clear, sender=many.through)

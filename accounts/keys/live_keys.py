@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db.models import Prefetch
-
 from accounts.errors import ApiKeyEnded
+from accounts.keys.key_access import allowed_model_ids, key_fault, keys_with_access
 from accounts.models import ApiKey, Scope
-from registry.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,14 +18,11 @@ if TYPE_CHECKING:
 def ended_key_uses(uses: Collection[KeyUse]) -> dict[KeyUse, ApiKeyEnded]:
     """Return the uses that have to end, each with the error that says why.
 
-    It makes two queries, whatever the number of keys.
+    It makes two queries, or three with teams, whatever the number of keys.
     """
     prefixes = {prefix for prefix, _ in uses}
-    keys = ApiKey.objects.filter(prefix__in=prefixes).select_related(
-        "owner", "revoked_by"
-    )
-    models = Prefetch("allowed_models", Model.objects.only("pk"))
-    found = {key.prefix: key for key in keys.prefetch_related(models)}
+    keys = keys_with_access().filter(prefix__in=prefixes)
+    found = {key.prefix: key for key in keys}
     ended = {}
     for prefix, model_id in uses:
         error = _reason(prefix, found.get(prefix), model_id)
@@ -39,20 +34,14 @@ def ended_key_uses(uses: Collection[KeyUse]) -> dict[KeyUse, ApiKeyEnded]:
 def _reason(prefix: str, key: ApiKey | None, model_id: int) -> ApiKeyEnded | None:
     if key is None:
         return ApiKeyEnded(f"The API key {prefix}… was deleted", "key_deleted")
-    name = f"The API key '{key.name}' ({prefix}…)"
-    if not key.is_active:
-        by = f" by the administrator {key.revoked_by}" if key.revoked_by else ""
-        return ApiKeyEnded(f"{name} was revoked{by}", "key_revoked")
-    if key.expires_at is not None and key.is_expired:
-        when = f"{key.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        return ApiKeyEnded(f"{name} expired at {when}", "key_expired")
-    if not key.owner.is_active:
-        return ApiKeyEnded(
-            f"The owner of the API key '{key.name}' ({prefix}…) was deactivated",
-            "key_owner_inactive",
-        )
-    allowed = {model.pk for model in key.allowed_models.all()}
-    may_use = not allowed or model_id in allowed
+    fault = key_fault(key)
+    if fault is not None:
+        return fault
+    allowed = allowed_model_ids(key)
+    may_use = allowed is None or model_id in allowed
     if not may_use or not key.has_scope(Scope.INFERENCE):
-        return ApiKeyEnded(f"{name} may not use this model any more", "key_restricted")
+        return ApiKeyEnded(
+            f"The API key '{key.name}' ({prefix}…) may not use this model any more",
+            "key_restricted",
+        )
     return None

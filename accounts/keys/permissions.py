@@ -1,4 +1,4 @@
-"""What a key may do, and which models it may use."""
+"""What a key may do."""
 
 from __future__ import annotations
 
@@ -44,13 +44,3 @@ class HasScope(BasePermission):
         if not request.auth.has_scope(scope):
             raise ScopeMissing(scope)
         return True
-
-
-def allowed_model_ids(key: ApiKey | None) -> frozenset[int] | None:
-    """Return the models (primary keys) that a key may use, or None for all of them.
-
-    One query; none without a key or for a cached one.
-    """
-    if key is None:
-        return None
-    return frozenset(model.pk for model in key.allowed_models.all()) or None

@@ -14,8 +14,8 @@ LOCAL = "local"
 _IPV6_PREFIX = 64
 
 
-def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
-    """Return the client's address; an IPv6 client is its /64 network.
+def client_address(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
+    """Return the client's address in its canonical form, or LOCAL.
 
     Every trusted proxy appends the address that it was called from, so the last
     ``trusted_proxies`` entries of X-Forwarded-For can be trusted and the first of
@@ -28,6 +28,15 @@ def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
     return _normalized(forwarded) or _normalized(remote) or LOCAL
 
 
+def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
+    """Return what a client is counted under: its address; in IPv6 its /64 network."""
+    address = client_address(meta, trusted_proxies=trusted_proxies)
+    if ":" not in address:
+        return address
+    network = ipaddress.ip_network((address, _IPV6_PREFIX), strict=False)
+    return str(network.network_address)
+
+
 def _normalized(text: str) -> str | None:
     """Return the address in its canonical form, without a port, or None."""
     if text.startswith("["):
@@ -38,9 +47,6 @@ def _normalized(text: str) -> str | None:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        network = ipaddress.ip_network((address, _IPV6_PREFIX), strict=False)
-        return str(network.network_address)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return str(address.ipv4_mapped)
     return str(address)

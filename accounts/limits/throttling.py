@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from rest_framework.throttling import BaseThrottle
 
 from accounts.errors import RateLimited, TooManySequences
-from accounts.limits.client_ip import client_ip
+from accounts.limits.client_ip import client_address, client_ip
 from accounts.models import ApiKey
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ def request_ip(request: HttpRequest | Request) -> str:
     """Return the client's address, given the configured number of proxies."""
     proxies = settings.CONFIG.server.trusted_proxies
     return client_ip(request.META, trusted_proxies=proxies)
+
+
+def request_address(request: HttpRequest | Request) -> str:
+    """Return the client's whole address, given the configured number of proxies."""
+    proxies = settings.CONFIG.server.trusted_proxies
+    return client_address(request.META, trusted_proxies=proxies)
 
 
 class InferenceThrottle(BaseThrottle):
@@ -116,7 +122,7 @@ def _client_and_limit(request: Request) -> tuple[str, int]:
     """Return who a request is counted under, and its limit; 0 is none."""
     key = request.auth
     if isinstance(key, ApiKey):
-        client, limit = f"key:{key.prefix}", key.rate_limit
+        client, limit = f"key:{key.lineage}", key.rate_limit
     else:
         client, limit = f"ip:{request_ip(request)}", None
     return client, settings.CONFIG.server.rate_limit if limit is None else limit

@@ -2,10 +2,20 @@
 
 from accounts.models.api_key import (
     ApiKey,
+    ApiKeyQuerySet,
     Scope,
     validate_scopes,
     validate_weight,
 )
+from accounts.models.key_address import KeyAddress
 from accounts.models.team import Team
 
-__all__ = ["ApiKey", "Scope", "Team", "validate_scopes", "validate_weight"]
+__all__ = [
+    "ApiKey",
+    "ApiKeyQuerySet",
+    "KeyAddress",
+    "Scope",
+    "Team",
+    "validate_scopes",
+    "validate_weight",
+]

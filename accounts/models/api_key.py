@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_prometheus.models import ExportModelOperationsMixin
 
 from accounts import key_secrets as keys
+from accounts.models.allowed_networks import validate_networks
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -27,7 +28,7 @@ class Scope(models.TextChoices):
 
     INFERENCE = "inference", "Inference: use models, list them"
     MODELS = "models", "Models: load and unload"
-    ADMIN = "admin", "Admin: detailed health and metrics"
+    ADMIN = "admin", "Admin: keys, teams, users; detailed health and metrics"
 
 
 def validate_scopes(value: Any) -> None:
@@ -58,6 +59,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def issue(self, **fields: Any) -> tuple[ApiKey, str]:
         """Create a key; return it and its secret, which is not stored."""
         secret = keys.generate()
+        fields.setdefault("lineage", secret.prefix)
         key = ApiKey(prefix=secret.prefix, key_hash=secret.hash, **fields)
         key.full_clean()
         key.save()
@@ -78,7 +80,7 @@ class ApiKey(_CountedApiKey, models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="api_keys",
-        help_text="Its limits hold for this key, too.",
+        help_text="The owner is a member. Its models and limits hold for the key, too.",
     )
     prefix = models.CharField(max_length=32, unique=True, editable=False)
     key_hash = models.CharField(max_length=64, editable=False)
@@ -86,11 +88,24 @@ class ApiKey(_CountedApiKey, models.Model):
         default=list,
         validators=[validate_scopes],
     )
+    # A flag of its own, so that a key whose last model is deleted may use none.
+    all_models = models.BooleanField(
+        "all models",
+        default=False,
+        help_text="The key may use every model, also those that are added later.",
+    )
     allowed_models = models.ManyToManyField(
         "registry.Model",
         blank=True,
         related_name="api_keys",
-        help_text="Models that the key may use. Empty: all.",
+        help_text="Models that the key may use, if not all.",
+    )
+    allowed_networks = models.JSONField(
+        "allowed from",
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text="Networks that requests may come from. Empty: any.",
     )
     rate_limit = models.PositiveIntegerField(
         null=True,
@@ -114,6 +129,25 @@ class ApiKey(_CountedApiKey, models.Model):
         related_name="+",
     )
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    notes = models.TextField(blank=True, max_length=2000)
+    rotated_from = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="rotated_to",
+        help_text="The key whose place this one takes.",
+    )
+    # Nobody gets new limits by rotating a key.
+    lineage = models.CharField(
+        max_length=32,
+        editable=False,
+        default="",
+        db_index=True,
+        help_text="The prefix of the first of several keys that were rotated; limits "
+        "count by it.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -153,6 +187,15 @@ class ApiKey(_CountedApiKey, models.Model):
     def is_usable(self) -> bool:
         """Whether it is active and not expired."""
         return self.is_active and not self.is_expired
+
+    def clean(self) -> None:
+        """Check that the owner is a member of the team. Raises ValidationError."""
+        if self.team is None or self.owner_id is None:
+            return
+        if not self.team.has_member(self.owner):
+            raise ValidationError(
+                {"team": f"{self.owner} is not a member of the team '{self.team}'."}
+            )
 
     def revoke(self, by: AbstractBaseUser | None = None) -> None:
         """Deactivate the key for good and save it; ``by`` is who did it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -17,7 +17,6 @@ from django.urls import path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from accounts.models import ApiKey
 from inference import services
 from inference.admin.load_effect import load_effect
 from inference.admin.load_estimate import estimate_view
@@ -370,8 +369,6 @@ class ServedModelAdmin(RegistryModelAdmin):
         """Return what a deletion also deletes, and what forbids it.
 
         A loaded model must be unloaded first: without its row nothing could do it.
-        A key that may use only deleted models would be left with an empty list of
-        models, which allows all of them.
         """
         chosen = list(objs)
         taken, counts, lacking, protected = super().get_deleted_objects(chosen, request)
@@ -382,15 +379,6 @@ class ServedModelAdmin(RegistryModelAdmin):
         protected += [
             f"{worker} is loaded: unload it first."
             for worker in running.select_related("model")
-        ]
-        left = ApiKey.allowed_models.through.objects.filter(apikey=OuterRef("pk"))
-        widened = ApiKey.objects.filter(
-            Exists(left), ~Exists(left.exclude(model__in=chosen)), is_active=True
-        )
-        protected += [
-            f"API key {key} may use no other model. Without any model in its list it "
-            "could use all of them, so change or revoke the key first."
-            for key in widened
         ]
         return taken, counts, lacking, protected
 

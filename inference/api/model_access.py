@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accounts.errors import ModelNotAllowed
-from accounts.keys.permissions import allowed_model_ids
+from accounts.keys.key_access import allowed_model_ids
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
 from inference.api.errors import BadRequest

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Count, Q
+from django.utils import timezone
 
 from accounts.models import ApiKey
 from inference.status import overview
@@ -47,7 +49,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may_view("inference.worker"):
         context["engine"] = overview()
     if may_view("accounts.apikey"):
-        context["num_keys"] = ApiKey.objects.usable().count()
+        soon = timezone.now() + timedelta(days=7)
+        context |= ApiKey.objects.usable().aggregate(
+            num_keys=Count("pk"),
+            num_expiring=Count("pk", filter=Q(expires_at__lte=soon)),
+        )
         context["may_add_key"] = user.has_perm("accounts.add_apikey")
         context["has_keys"] = context["num_keys"] > 0
     if "models" in context:

@@ -94,6 +94,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Access",
                 "items": [
                     _item("API keys", "key", "accounts.apikey"),
+                    _item("Teams", "groups", "accounts.team"),
                     _item("Users", "person", "auth.user"),
                     _item("Groups", "group", "auth.group"),
                 ],

@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts import key_secrets as keys
 from accounts.models import ApiKey, Scope
 from tests.admin_pages import count_queries, said
-from tests.factories import make_api_key, make_model, make_user
+from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -49,6 +49,7 @@ def new_form(client: Client, user: User, **changes: Any) -> dict[str, Any]:
         "scopes": [Scope.INFERENCE],
         "weight": 1,
         "form_id": form["form_id"].value(),
+        **({} if "allowed_models" in changes else {"all_models": "on"}),
         **changes,
     }
 
@@ -66,8 +67,12 @@ def manager(client: Client) -> Client:
 
 def test_list_shows_owner_scopes_models_and_state(admin_client: Client) -> None:
     anna = make_user("anna")
-    key, _ = make_api_key(anna, name="Chat", scopes=["inference", "models"])
-    key.allowed_models.set([make_model(), make_model()])
+    key, _ = make_api_key(
+        anna,
+        name="Chat",
+        scopes=["inference", "models"],
+        models=[make_model(), make_model()],
+    )
     old, _ = make_api_key(anna, name="Old")
     old.revoke()
     ended, _ = make_api_key(anna, name="Ended")
@@ -79,14 +84,14 @@ def test_list_shows_owner_scopes_models_and_state(admin_client: Client) -> None:
         assert f">\n\n{state}\n<" in html
 
 
-def test_list_costs_six_queries_however_long_it_is(admin_client: Client) -> None:
+def test_list_costs_seven_queries_however_long_it_is(admin_client: Client) -> None:
     make_api_key(make_user())
-    # Session, user, the owners for the filter, number of the keys found and of all,
-    # the keys with owners and numbers of models.
-    assert count_queries(admin_client, LIST) == 6
+    # Session, user, the owners and the teams for the filters, number of the keys found
+    # and of all, the keys with owners and numbers of models.
+    assert count_queries(admin_client, LIST) == 7
     for _ in range(20):
-        make_api_key()[0].allowed_models.set([make_model()])
-    assert count_queries(admin_client, LIST) == 6
+        make_api_key(models=[make_model()])
+    assert count_queries(admin_client, LIST) == 7
 
 
 # A new key ----------------------------------------------------------------------
@@ -238,8 +243,7 @@ def test_the_owner_is_the_user_by_default(
 def test_hostile_names_are_escaped(admin_client: Client) -> None:
     hostile = "<script>alert(1)</script>"
     owner = make_user(hostile)
-    key, _ = make_api_key(owner, name=hostile)
-    key.allowed_models.set([make_model(hostile)])
+    key, _ = make_api_key(owner, name=hostile, models=[make_model(hostile)])
     body = new_form(admin_client, owner, name=hostile)
     pages = [admin_client.post(ADD, body).content.decode()]
     pages += [
@@ -267,7 +271,7 @@ def test_change_is_saved_and_recorded(admin_client: Client) -> None:
     assert (key.name, key.rate_limit, key.weight) == ("Renamed", 5, 0.5)
     assert list(key.allowed_models.all()) == [model]
     assert LogEntry.objects.get().get_change_message() == (
-        "Changed Name, Allowed models, Rate limit and Weight."
+        "Changed Name, All models, Allowed models, Rate limit and Weight."
     )
 
 
@@ -447,3 +451,97 @@ def test_users_and_groups_have_pages(admin_client: Client, admin_user: User) -> 
         "/admin/auth/group/add/",
     ):
         assert admin_client.get(url).status_code == 200
+
+
+# Models, rotation, expiry, teams ----------------------------------------------------
+
+
+def test_a_key_is_for_all_models_or_for_some_and_says_so(
+    admin_client: Client, admin_user: User
+) -> None:
+    nothing = new_form(admin_client, admin_user, allowed_models=[])
+    assert "Choose models" in admin_client.post(ADD, nothing).content.decode()
+    model = make_model()
+    both = new_form(
+        admin_client, admin_user, allowed_models=[model.pk], all_models="on"
+    )
+    assert "not both" in admin_client.post(ADD, both).content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_rotation_shows_the_new_secret_once_and_keeps_the_old_key_for_a_while(
+    admin_client: Client, admin_user: User
+) -> None:
+    key, _ = make_api_key(name="Search")
+    page = reverse("admin:accounts_apikey_rotate", args=[key.pk])
+    assert "Rotate…" in admin_client.get(page_of(key)).content.decode()
+    form = admin_client.get(page).context["form"]
+    body = {"grace": "24", "form_id": form["form_id"].value()}
+    html = admin_client.post(page, body).content.decode()
+    assert SECRET.search(html)
+    new = ApiKey.objects.get(rotated_from=key)
+    key.refresh_from_db()
+    assert (new.name, new.created_by, key.is_usable) == ("Search", admin_user, True)
+    assert key.expires_at is not None
+
+    again = admin_client.post(page, body).content.decode()
+    assert "already submitted" in again
+    assert ApiKey.objects.count() == 2
+
+
+def test_an_ended_key_is_not_rotated(admin_client: Client) -> None:
+    key, _ = make_api_key()
+    key.revoke()
+    page = reverse("admin:accounts_apikey_rotate", args=[key.pk])
+    assert "create a key instead" in said(admin_client.post(page, {"grace": "0"}))[0]
+    assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("7", {"soon"}),
+        ("30", {"soon", "later"}),
+        ("past", {"gone"}),
+        ("never", {"ever"}),
+    ],
+)
+def test_keys_are_found_by_their_expiry(
+    admin_client: Client, chosen: str, names: set[str]
+) -> None:
+    for name, days in (("soon", 3), ("later", 20), ("gone", -1), ("ever", None)):
+        end = None if days is None else timezone.now() + timedelta(days=days)
+        make_api_key(name=name, expires_at=end)
+    listed = admin_client.get(LIST, {"expires": chosen}).context["cl"].result_list
+    assert {key.name for key in listed} == names
+
+
+def test_the_dashboard_says_which_keys_expire_soon(admin_client: Client) -> None:
+    make_api_key(expires_at=timezone.now() + timedelta(days=3))
+    html = admin_client.get("/admin/").content.decode()
+    assert "1 expires within 7 days" in html
+
+
+def test_a_team_of_a_key_needs_its_owner(
+    admin_client: Client, admin_user: User
+) -> None:
+    team = make_team("red")
+    body = new_form(admin_client, admin_user, team=team.pk)
+    assert "not a member of the team" in admin_client.post(ADD, body).content.decode()
+    team.group.user_set.add(admin_user)
+    body = new_form(admin_client, admin_user, team=team.pk)
+    assert SECRET.search(admin_client.post(ADD, body).content.decode())
+    assert ApiKey.objects.get().team == team
+
+
+def test_teams_have_pages(admin_client: Client) -> None:
+    anna = make_user("anna")
+    team = make_team("red", anna)
+    make_api_key(anna, team=team)
+    html = admin_client.get("/admin/accounts/team/").content.decode()
+    assert "red" in html
+    page = admin_client.get(f"/admin/accounts/team/{team.pk}/change/")
+    assert "anna" in page.content.decode()
+    assert admin_client.get("/admin/accounts/team/add/").status_code == 200
+    url = f"/admin/accounts/team/{team.pk}/delete/"
+    assert "protected" in admin_client.post(url, {"post": "yes"}).content.decode()

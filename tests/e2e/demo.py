@@ -223,16 +223,14 @@ def _engine(models: dict[str, Model]) -> None:
 def _keys(admin: User, models: dict[str, Model]) -> None:
     now = timezone.now()
     anna = User.objects.create_user("anna", "anna@example.org")
-    chat, _ = make_api_key(
+    make_api_key(
         anna,
         name="Support chat",
         scopes=[Scope.INFERENCE],
         last_used_at=now - timedelta(seconds=40),
         rate_limit=600,
         created_by=admin,
-    )
-    chat.allowed_models.set(
-        [models["llama-3.1-8b-instruct"], models["nomic-embed-text-v1.5"]]
+        models=[models["llama-3.1-8b-instruct"], models["nomic-embed-text-v1.5"]],
     )
     make_api_key(
         admin,

@@ -73,7 +73,7 @@ class Command(BaseCommand):
                 name=options["name"],
                 owner=owner,
                 scopes=_scopes(options["scopes"]),
-                models=models,
+                models=models or None,
                 expires_at=_expiry(options["expires_days"]),
                 rate_limit=options["rate_limit"],
                 weight=options["weight"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from accounts.keys.permissions import allowed_model_ids
+from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference import services
 from inference.api.model_access import key_of, model_find

@@ -71,7 +71,11 @@ def _create(base_url: str, kept: Credentials | None) -> Credentials:
     elif kept and kept.admin_password and admin.check_password(kept.admin_password):
         password = kept.admin_password
     _, api_key = ApiKey.objects.issue(
-        name=KEY_NAME, owner=admin, scopes=list(Scope.values), rate_limit=0
+        name=KEY_NAME,
+        owner=admin,
+        scopes=list(Scope.values),
+        all_models=True,
+        rate_limit=0,
     )
     return Credentials(
         base_url=base_url,

@@ -12,11 +12,11 @@ from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rest_framework.request import Request
 
-from accounts.errors import InvalidApiKey, RateLimited
+from accounts.errors import AddressNotAllowed, InvalidApiKey, RateLimited
 from accounts.keys.authentication import BearerAuthentication
 from accounts.limits import throttling
 from tests.configuration import changed
-from tests.factories import make_api_key, make_user
+from tests.factories import make_api_key, make_team, make_user
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     cache.clear()
     # The write of the last use has tests of its own.
-    monkeypatch.setattr("accounts.keys.authentication.note_last_use", lambda key: None)
+    monkeypatch.setattr("accounts.keys.authentication.note_last_use", lambda *use: None)
 
 
 def authenticate(**headers: str) -> Any:
@@ -154,3 +154,46 @@ def test_without_redis_a_wrong_key_is_still_just_wrong(
 
     with pytest.raises(InvalidApiKey):
         authenticate(authorization="Bearer wrong")
+
+
+def test_a_key_is_refused_from_other_networks_than_its_own() -> None:
+    _, secret = make_api_key(allowed_networks=["10.0.0.0/8", "2001:db8::/32"])
+
+    def come_from(address: str, forwarded: str = "") -> Any:
+        headers = {"authorization": f"Bearer {secret}"}
+        if forwarded:
+            headers["x-forwarded-for"] = forwarded
+        request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=address)
+        return BearerAuthentication().authenticate(Request(request))
+
+    for inside in ("10.1.2.3", "2001:db8::1", "::ffff:10.0.0.1"):
+        assert come_from(inside) is not None
+    for outside in ("192.0.2.1", "2001:db9::1", ""):
+        with pytest.raises(AddressNotAllowed):
+            come_from(outside)
+    # What a client says of itself counts only through a proxy that is trusted.
+    with pytest.raises(AddressNotAllowed):
+        come_from("192.0.2.1", forwarded="10.0.0.1")
+
+
+def test_the_address_counts_as_the_trusted_proxy_gives_it(settings: Any) -> None:
+    settings.CONFIG = changed(settings.CONFIG, server__trusted_proxies=1)
+    _, secret = make_api_key(allowed_networks=["192.0.2.0/24"])
+    headers = {
+        "authorization": f"Bearer {secret}",
+        "x-forwarded-for": "10.0.0.1, 192.0.2.9",
+    }
+
+    assert authenticate(**headers) is not None
+
+
+def test_a_key_stops_working_when_its_owner_leaves_the_team() -> None:
+    owner = make_user()
+    team = make_team("red", owner)
+    _, secret = make_api_key(owner, team=team)
+    assert authenticate(authorization=f"Bearer {secret}") is not None
+
+    owner.groups.clear()
+
+    with pytest.raises(InvalidApiKey):
+        authenticate(authorization=f"Bearer {secret}")

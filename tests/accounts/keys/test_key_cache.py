@@ -10,8 +10,8 @@ from rest_framework.request import Request
 
 from accounts.errors import InvalidApiKey
 from accounts.keys.authentication import BearerAuthentication
+from accounts.keys.key_access import allowed_model_ids
 from accounts.keys.key_cache import cached_key
-from accounts.keys.permissions import allowed_model_ids
 from accounts.models import ApiKey
 from tests.factories import make_api_key, make_model
 
@@ -65,9 +65,9 @@ def test_a_deleted_key_is_refused_at_once() -> None:
 def test_the_models_of_a_key_are_cached_with_it_and_change_at_once(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    key, secret = make_api_key()
+    key, secret = make_api_key(models=[])
     first, second = make_model("first"), make_model("second")
-    assert allowed_model_ids(authenticate(secret)) is None
+    assert allowed_model_ids(authenticate(secret)) == frozenset()
 
     key.allowed_models.add(first)
     with django_assert_num_queries(2):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.keys.live_keys import ended_key_uses
 from accounts.models import Scope
-from tests.factories import make_api_key, make_model, make_user
+from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -28,9 +28,9 @@ def said(key: ApiKey, model_id: int = 1) -> tuple[str, str] | None:
 
 def test_a_key_in_order_keeps_its_requests() -> None:
     model = make_model()
-    key, _ = make_api_key(expires_at=timezone.now() + timedelta(minutes=1))
-    assert said(key) is None
-    key.allowed_models.add(model)
+    key, _ = make_api_key(
+        models=[model], expires_at=timezone.now() + timedelta(minutes=1)
+    )
     assert said(key, model.pk) is None
 
 
@@ -68,8 +68,7 @@ def test_a_key_whose_owner_is_deactivated_ends_its_requests() -> None:
 
 def test_a_key_that_loses_the_model_or_the_scope_ends_its_requests() -> None:
     used, other = make_model(), make_model()
-    key, _ = make_api_key()
-    key.allowed_models.add(other)
+    key, _ = make_api_key(models=[other])
     assert (said(key, used.pk) or ("",))[0] == "key_restricted"
     assert said(key, other.pk) is None
     type(key).objects.update(scopes=[Scope.MODELS])
@@ -84,3 +83,22 @@ def test_many_keys_are_looked_up_at_once(
     with django_assert_num_queries(2):
         ended = ended_key_uses({(key.prefix, 1) for key in keys})
     assert set(ended) == {(keys[3].prefix, 1)}
+
+
+def test_a_key_of_an_owner_who_left_its_team_ends_its_requests() -> None:
+    owner = make_user()
+    team = make_team("red", owner)
+    key, _ = make_api_key(owner, team=team)
+    assert said(key) is None
+    team.group.user_set.remove(owner)
+    assert (said(key) or ("",))[0] == "key_owner_left_team"
+
+
+def test_a_model_that_a_team_may_no_longer_use_ends_its_requests() -> None:
+    owner, model = make_user(), make_model()
+    team = make_team("red", owner, all_models=False)
+    team.allowed_models.add(model)
+    key, _ = make_api_key(owner, team=team)
+    assert said(key, model.pk) is None
+    team.allowed_models.clear()
+    assert (said(key, model.pk) or ("",))[0] == "key_restricted"

@@ -17,10 +17,11 @@ from accounts.errors import (
     RouteClosed,
     ScopeMissing,
 )
-from accounts.keys.permissions import HasScope, allowed_model_ids
+from accounts.keys.key_access import allowed_model_ids
+from accounts.keys.permissions import HasScope
 from accounts.models import ApiKey, Scope
 from tests.configuration import changed
-from tests.factories import make_api_key, make_model
+from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
     from pytest_django import DjangoAssertNumQueries
@@ -90,8 +91,7 @@ def test_a_key_that_is_restricted_names_its_models_in_one_query(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     model: Any = make_model()
-    restricted, _ = make_api_key()
-    restricted.allowed_models.add(model)
+    restricted, _ = make_api_key(models=[model])
     free, _ = make_api_key()
 
     with django_assert_num_queries(1):
@@ -99,3 +99,22 @@ def test_a_key_that_is_restricted_names_its_models_in_one_query(
     assert allowed_model_ids(free) is None
     with django_assert_num_queries(0):
         assert allowed_model_ids(None) is None
+
+
+def test_a_key_of_a_team_may_use_what_both_allow() -> None:
+    ours, theirs, both = (make_model(name) for name in ("ours", "theirs", "both"))
+    owner = make_user()
+    team = make_team("red", owner, all_models=False)
+    team.allowed_models.set([theirs, both])
+    some, _ = make_api_key(owner, team=team, models=[ours, both])
+    free, _ = make_api_key(owner, team=team)
+
+    assert allowed_model_ids(some) == frozenset({both.pk})
+    assert allowed_model_ids(free) == frozenset({theirs.pk, both.pk})
+
+
+def test_a_key_without_any_model_may_use_none() -> None:
+    key, _ = make_api_key(models=[make_model()])
+    key.allowed_models.get().delete()
+    key.refresh_from_db()
+    assert allowed_model_ids(key) == frozenset()

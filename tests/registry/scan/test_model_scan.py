@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import DatabaseError
 
+from accounts.keys.key_access import allowed_model_ids
 from registry import services
 from registry.models import Alias, FileState, Kind, Model, ScanRun
 from registry.services import configured_roots, model_scan
@@ -209,16 +210,15 @@ def test_prune_deletes_missing_rows_and_no_others(tmp_path: Path) -> None:
     assert report.counts()["missing"] == 1
 
 
-def test_prune_keeps_a_model_that_a_key_is_restricted_to(tmp_path: Path) -> None:
+def test_pruning_a_keys_last_model_does_not_widen_the_key(tmp_path: Path) -> None:
     path = named("gone", tmp_path)
     model_scan(roots=[tmp_path])
-    key, _ = make_api_key()
-    key.allowed_models.set([Model.objects.get()])
+    key, _ = make_api_key(models=[Model.objects.get()])
     path.unlink()
-    report = model_scan(roots=[tmp_path], prune=True)
-    assert report.pruned == 0
-    assert "API key" in report.entries[0].reason
-    assert states() == {"gone": FileState.MISSING}
+    assert model_scan(roots=[tmp_path], prune=True).pruned == 1
+    assert states() == {}
+    key.refresh_from_db()
+    assert allowed_model_ids(key) == frozenset()
 
 
 def test_rows_that_have_been_missing_for_long_are_pruned(tmp_path: Path) -> None:

@@ -273,8 +273,7 @@ async def test_a_key_learns_nothing_of_a_model_that_it_may_not_use(
     api: Api, engine: FakeEngineClient
 ) -> None:
     def charlies_key() -> str:
-        key, secret = make_api_key()
-        key.allowed_models.add(make_model("his", chat_template="x"))
+        _, secret = make_api_key(models=[make_model("his", chat_template="x")])
         return secret
 
     charlie = Api(await sync_to_async(charlies_key)())

@@ -151,8 +151,9 @@ async def test_a_worker_of_a_silent_node_is_not_counted(api: Api, model: Model) 
 
 async def test_a_key_sees_only_its_models(api: Api) -> None:
     def charlies_key() -> str:
-        key, secret = make_api_key(scopes=[Scope.INFERENCE, Scope.MODELS])
-        key.allowed_models.add(make_model("his"))
+        _, secret = make_api_key(
+            models=[make_model("his")], scopes=[Scope.INFERENCE, Scope.MODELS]
+        )
         return secret
 
     charlie = Api(await sync_to_async(charlies_key)())
@@ -174,14 +175,14 @@ async def test_a_key_sees_only_its_models(api: Api) -> None:
 @pytest.mark.django_db
 def test_the_list_takes_six_queries_however_long_it_is() -> None:
     node = make_node()
-    for number in range(3):
-        model = make_model()
+    models = [make_model() for _ in range(3)]
+    for number, model in enumerate(models):
         make_worker(model, node)
         Alias.objects.create(name=f"alias-{number}", model=model)
         adapter = make_model(kind=Kind.LORA)
         Attachment.objects.create(model=model, adapter=adapter)
     view = ModelsView()
-    key, _ = make_api_key()
+    key, _ = make_api_key(models=models)
     request: Any = type("Request", (), {"auth": key})()
 
     with CaptureQueriesContext(connection) as queries:

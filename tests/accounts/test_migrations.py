@@ -1,0 +1,36 @@
+"""What migrations make of the keys that are there."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+BEFORE = [("accounts", "0005_teams")]
+AFTER = [("accounts", "0006_key_access")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_without_a_list_of_models_keeps_all_of_them() -> None:
+    executor = MigrationExecutor(connection)
+    everything = executor.loader.graph.leaf_nodes()
+    try:
+        executor.migrate(BEFORE)
+        old = executor.loader.project_state(BEFORE).apps
+        owner = old.get_model("auth", "User").objects.create(username="anna")
+        model = old.get_model("registry", "Model").objects.create(
+            name="m", path="m", file_size=1, mtime_ns=1
+        )
+        for name in ("free", "narrow"):
+            old.get_model("accounts", "ApiKey").objects.create(
+                name=name, owner=owner, prefix=name, scopes=["inference"]
+            )
+        narrow = old.get_model("accounts", "ApiKey").objects.get(name="narrow")
+        narrow.allowed_models.add(model)
+        executor = MigrationExecutor(connection)
+        executor.migrate(AFTER)
+        new = executor.loader.project_state(AFTER).apps.get_model("accounts", "ApiKey")
+        rows = new.objects.order_by("name").values_list("name", "all_models", "lineage")
+        assert list(rows) == [("free", True, "free"), ("narrow", False, "narrow")]
+    finally:
+        MigrationExecutor(connection).migrate(everything)
