@@ -190,6 +190,10 @@ class Worker(models.Model):
     loaded_settings = models.JSONField(
         default=dict, help_text="The load settings that were in force at the load."
     )
+    load_config = models.JSONField(
+        default=dict,
+        help_text="Settings that the load asked for, in place of the model's own.",
+    )
     running = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
     waiting_by_key = models.JSONField(
@@ -222,6 +226,12 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}" + (f" #{self.replica}" if self.replica else "")
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop order came since it was claimed. Reads the model's order."""
+        order: StopOrder | None = getattr(self.model, "stop_order", None)
+        return order is not None and order.number > self.stop_number
 
 
 class WorkerTotals(models.Model):

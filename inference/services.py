@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import channel_layers
@@ -66,6 +66,23 @@ def worker_request(*, model: Model) -> Worker:
     return worker
 
 
+def worker_load(*, model: Model, config: dict[str, Any], by: str = "") -> None:
+    """Request that the model is loaded with settings of this load, ``config``.
+
+    They hold until it is unloaded or an administrator reloads it. Workers that were
+    requested with others are loaded again, after their running requests.
+    """
+    with transaction.atomic():
+        _desire(model, config)
+        workers = Worker.objects.filter(model=model, is_desired=True)
+        if any(worker.load_config != config for worker in workers):
+            workers.update(load_config=config)
+            # Also if none is loaded: a node may have read the old settings by now.
+            action = StopOrder.Action.RELOAD
+            stop_order_add(model=model, action=action, by=by, is_now=False)
+    engine_wake()
+
+
 def replicas_adjust(*, model: Model) -> None:
     """Request or release workers of a loaded model to match its ``replicas``."""
     if Worker.objects.filter(model=model, is_desired=True).exists():
@@ -112,8 +129,9 @@ def worker_release(
 def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
     """Order that the model is loaded again; return the number of its workers.
 
-    Running requests are finished first, unless ``is_now``: then they continue in the
-    new workers, as waiting requests do in any case.
+    It gets the settings of its row, whatever its last load asked for. Running requests
+    are finished first, unless ``is_now``: then they continue in the new workers, as
+    waiting requests do in any case.
     """
     with transaction.atomic():
         count = Worker.objects.filter(
@@ -122,23 +140,32 @@ def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
             state__in=(WorkerState.LOADING, WorkerState.READY),
         ).count()
         if count:
+            Worker.objects.filter(model=model).update(load_config={})
             action = StopOrder.Action.RELOAD
             stop_order_add(model=model, action=action, by=by, is_now=is_now)
     engine_wake()
     return count
 
 
-def _desire(model: Model) -> Worker:
-    """Mark a row for each replica as desired; return the first row."""
+def _desire(model: Model, config: dict[str, Any] | None = None) -> Worker:
+    """Mark a row for each replica as desired; return the first row.
+
+    New rows have the settings of this load, ``config``, or else those of the first row.
+    What was unloaded or has failed is a new load.
+    """
     replicas = model.setting_in_force("replicas")
-    workers = [_row(model, replica) for replica in range(replicas)]
+    first = _row(model, 0, config or {})
+    shared = first.load_config if config is None else config
+    workers = [first, *(_row(model, number, shared) for number in range(1, replicas))]
     rows = Worker.objects.filter(model=model)
     surplus = rows.filter(replica__gte=replicas, is_desired=True)
     surplus.filter(node=None).delete()
     surplus.update(is_desired=False)
     desired = rows.filter(replica__lt=replicas)
     now = timezone.now()
-    desired.filter(is_desired=False).update(is_desired=True, requested_at=now)
+    desired.filter(is_desired=False).update(
+        is_desired=True, requested_at=now, load_config={}
+    )
     # Conditional, so that only one of many requests restarts a failed load.
     desired.filter(state=WorkerState.FAILED).update(
         state=WorkerState.REQUESTED,
@@ -149,15 +176,18 @@ def _desire(model: Model) -> Worker:
         progress=0,
         restarts=0,
         requested_at=now,
+        load_config={},
     )
     workers[0].refresh_from_db()
     return workers[0]
 
 
-def _row(model: Model, replica: int) -> Worker:
+def _row(model: Model, replica: int, config: dict[str, Any]) -> Worker:
     try:
         with transaction.atomic():
-            worker, _ = Worker.objects.get_or_create(model=model, replica=replica)
+            worker, _ = Worker.objects.get_or_create(
+                model=model, replica=replica, defaults={"load_config": config}
+            )
     except IntegrityError:
         # Another request created the row after our query.
         worker = Worker.objects.get(model=model, replica=replica)
@@ -305,10 +335,11 @@ async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
 def _ready_worker(model: Model) -> Worker | None:
     """Return the model's worker if it is ready, None while it may still become ready.
 
-    Raises as ``worker_wait`` does.
+    One that is about to be reloaded is not ready. Raises as ``worker_wait`` does.
     """
-    workers = list(Worker.objects.select_related("node").filter(model=model))
-    ready = [worker for worker in workers if worker.state == WorkerState.READY]
+    rows = Worker.objects.select_related("node", "model__stop_order")
+    workers = list(rows.filter(model=model))
+    ready = [w for w in workers if w.state == WorkerState.READY and not w.is_stopping]
     if ready:
         return ready[0]
     failed = [worker for worker in workers if worker.state == WorkerState.FAILED]

@@ -20,6 +20,7 @@ from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
 from llm_manager.lib.clocks.database_clock import database_now
+from registry.load_config import apply_load_config
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -137,13 +138,13 @@ def rows_of(node: EngineNode) -> list[Worker]:
     """Return the rows that this node has claimed, then those that it may claim.
 
     The latter come in the order of their requests, extra replicas last. Rows of nodes
-    that are gone are among them.
+    that are gone are among them. Each row's model has the settings of its load.
     """
     _adopt_orphans(node)
     workers = Worker.objects.select_related(
-        "model", "model__stop_order"
+        "model", "model__stop_order", "model__draft_model"
     ).prefetch_related("model__attachments__adapter")
-    return [
+    rows = [
         *workers.filter(node=node),
         *workers.filter(
             node=None,
@@ -152,6 +153,9 @@ def rows_of(node: EngineNode) -> list[Worker]:
             model__is_enabled=True,
         ).order_by(Least("replica", 1), "requested_at", "replica"),
     ]
+    for row in rows:
+        apply_load_config(row.model, row.load_config)
+    return rows
 
 
 def _adopt_orphans(node: EngineNode) -> None:

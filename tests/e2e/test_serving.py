@@ -396,3 +396,16 @@ def test_what_the_worker_measures_reaches_prometheus(api: httpx.Client) -> None:
         "llamacpp:tokens_predicted_total",
     }
     until(lambda: expected <= counted(), "the sequence is counted")
+
+
+@pytest.mark.long
+def test_a_load_with_a_config_has_it_until_the_next(api: httpx.Client) -> None:
+    path = f"/v1/models/{Q4_0}"
+    loaded = api.post(f"{path}/load", json={"config": {"n_ctx": 512, "n_threads": 1}})
+    assert loaded.status_code == 200, loaded.text
+    context = api.get(path).json()["context"]
+    assert (context["in_force"], context["max"]) == (512, 512)
+    assert content(api, "Say hi.", max_tokens=4)
+
+    api.post(f"{path}/load", json={"config": {}})
+    assert api.get(path).json()["context"]["in_force"] > 512

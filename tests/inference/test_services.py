@@ -10,7 +10,13 @@ from django.utils import timezone
 
 from inference import services
 from inference.errors import EngineUnavailable, ModelLoadFailed
-from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
+from inference.models import (
+    HEARTBEAT_EXPIRES,
+    EngineNode,
+    StopOrder,
+    Worker,
+    WorkerState,
+)
 from inference.transport.queue import queue_name
 from inference.transport.queue_depths import queue_depths
 from registry.models import FileState
@@ -300,3 +306,66 @@ def test_a_worker_that_serves_before_its_row_says_so_counts() -> None:
     make_worker(model, make_node(), state=WorkerState.LOADING, incarnation="x")
     assert not async_to_sync(services.ensure_worker)(model.pk)
     assert async_to_sync(services.ensure_worker)(model.pk, frozenset({"x"}))
+
+
+# Loads with settings of their own -------------------------------------------------
+
+
+def load(model: Model, **config: Any) -> dict[str, Any]:
+    """Request a load with these settings; return those of its row."""
+    services.worker_load(model=model, config=config)
+    return dict(Worker.objects.get().load_config)
+
+
+def orders(model: Model) -> int:
+    return StopOrder.objects.filter(model=model).count()
+
+
+def test_settings_of_a_load_hold_while_others_only_ask_for_the_model() -> None:
+    model = make_model()
+    assert load(model, n_ctx=2048) == {"n_ctx": 2048}
+    services.worker_request(model=model)
+    assert Worker.objects.get().load_config == {"n_ctx": 2048}
+    assert orders(model) == 0
+
+
+def test_a_model_that_is_loaded_with_other_settings_is_loaded_again() -> None:
+    model = make_model()
+    make_worker(model, make_node())
+    assert load(model, n_ctx=2048) == {"n_ctx": 2048}
+    assert StopOrder.objects.get().action == StopOrder.Action.RELOAD
+    assert Worker.objects.get().is_stopping
+    load(model, n_ctx=2048)
+    assert StopOrder.objects.get().number == 1
+    assert load(model) == {}
+    assert StopOrder.objects.get().number == 2
+
+
+@pytest.mark.parametrize("end", ["unload", "failure", "reload"])
+def test_settings_of_a_load_end_with_it(end: str) -> None:
+    model = make_model()
+    worker = make_worker(model, make_node(), load_config={"n_ctx": 2048})
+    if end == "unload":
+        services.worker_release(model=model)
+    elif end == "failure":
+        Worker.objects.update(state=WorkerState.FAILED)
+    else:
+        services.worker_reload(model=model)
+    services.worker_request(model=model)
+    worker.refresh_from_db()
+    assert (worker.is_desired, worker.load_config) == (True, {})
+
+
+def test_further_replicas_have_the_settings_of_the_first() -> None:
+    model = make_model(replicas=2)
+    services.worker_load(model=model, config={"n_ctx": 2048})
+    assert [w.load_config for w in Worker.objects.all()] == [{"n_ctx": 2048}] * 2
+
+
+def test_waiting_for_a_load_waits_for_the_worker_with_its_settings() -> None:
+    model = make_model()
+    worker = make_worker(model, make_node())
+    load(model, n_ctx=2048)
+    assert services._ready_worker(model) is None
+    Worker.objects.update(stop_number=1)
+    assert services._ready_worker(model) == worker

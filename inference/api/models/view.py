@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
 from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference import services
+from inference.api.errors import BadRequest
 from inference.api.model_access import key_of, model_find
 from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.models.response import (
@@ -29,11 +31,17 @@ from inference.api.responses import json_response
 from inference.api.view import ApiView
 from inference.status import with_nodes
 from llm_manager.lib.threads import in_thread
+from registry.errors import ModelNotFound
+from registry.load_config import check_load_config
 from registry.models import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpResponse
     from rest_framework.request import Request
+
+    from accounts.models import ApiKey
 
 
 class ModelsView(ApiView):
@@ -79,11 +87,20 @@ class LoadView(ApiView):
     required_scope = Scope.MODELS
 
     def prepare(self, request: Request) -> tuple[Model, bool]:
-        """Request the load; return the model and whether to wait until it is ready."""
-        wait = LoadRequest.parse(request.data).wait
-        model = model_find(self.kwargs["model_id"], key_of(request))
-        services.worker_request(model=model)
-        return model, wait
+        """Request the load; return the model and whether to wait until it is ready.
+
+        Raises BadRequest for settings that the admin would refuse.
+        """
+        body = LoadRequest.parse(request.data)
+        key = key_of(request)
+        model = model_find(self.kwargs["model_id"], key)
+        if body.config is None:
+            services.worker_request(model=model)
+        else:
+            config = body.config.given()
+            _check(model, config, key)
+            services.worker_load(model=model, config=config, by=_name_of(key))
+        return model, body.wait
 
     @load_schema
     async def post(
@@ -108,14 +125,32 @@ class UnloadView(ApiView):
         is_now = UnloadRequest.parse(request.data).now
         key = key_of(request)
         model = model_find(self.kwargs["model_id"], key)
-        by = "" if key is None else f"the API key '{key.name}'"
-        services.worker_release(model=model, by=by, is_now=is_now)
+        services.worker_release(model=model, by=_name_of(key), is_now=is_now)
         return _current_object(model)
 
     @unload_schema
     async def post(self, request: Request, model: ModelObject) -> HttpResponse:
         """Unload a model after its running requests, or now."""
         return json_response(model)
+
+
+def _name_of(key: ApiKey | None) -> str:
+    return "" if key is None else f"the API key '{key.name}'"
+
+
+def _check(model: Model, config: Mapping[str, Any], key: ApiKey | None) -> None:
+    """Check the settings of a load. Raises BadRequest, or ModelNotAllowed."""
+    try:
+        if "draft_model" in config:
+            model_find(config["draft_model"], key)
+        check_load_config(model, config)
+    except ModelNotFound as error:
+        raise BadRequest(str(error), param="config.draft_model") from None
+    except ValidationError as error:
+        name, reasons = next(iter(error.message_dict.items()))
+        raise BadRequest(
+            f"'config.{name}' cannot be used: {reasons[0]}", param=f"config.{name}"
+        ) from None
 
 
 def _current_object(model: Model) -> ModelObject:

@@ -143,3 +143,25 @@ async def test_a_model_that_is_not_loaded_is_not_reloaded(engine: Engine) -> Non
     order = await StopOrder.objects.aget()
     assert order.action == StopOrder.Action.UNLOAD
     assert not await Worker.objects.filter(state=WorkerState.REQUESTED).aexists()
+
+
+async def test_a_load_with_settings_of_its_own_starts_a_worker_with_them(
+    engine: Engine,
+) -> None:
+    process = await load(engine, "m")
+    before = process.spec.engine
+    model = await Model.objects.aget(name="m")
+    config = {"n_ctx": 256, "n_batch": 64, "n_ubatch": 64}
+    await sync_to_async(services.worker_load)(model=model, config=config)
+    await engine.look()
+    await end(engine, process)
+    await engine.look()
+    second = await ready(engine)
+    loaded = second.spec.engine
+    assert (loaded.n_ctx, loaded.n_batch, loaded.n_ubatch) == (256, 64, 64)
+    assert (before.n_ctx, before.n_batch) != (256, 64)
+    await engine.look()
+    assert not second.is_draining
+    assert (await Worker.objects.aget()).loaded_settings["n_ctx"] == 256
+    await model.arefresh_from_db()
+    assert model.n_ctx is None

@@ -258,7 +258,24 @@ async def test_loading_without_waiting_answers_at_once(
 
 @pytest.mark.parametrize(
     ("body", "param"),
-    [({"wait": "yes"}, "wait"), ({"n_ctx": 5}, "n_ctx"), ([], "body")],
+    [
+        ({"wait": "yes"}, "wait"),
+        ({"n_ctx": 5}, "n_ctx"),
+        ([], "body"),
+        ({"config": []}, "config"),
+        ({"config": {"n_ctx": 5}}, "config.n_ctx"),
+        ({"config": {"n_ctx": "4096"}}, "config.n_ctx"),
+        ({"config": {"n_context": 4096}}, "config.n_context"),
+        ({"config": {"cache_type_k": "q3"}}, "config.cache_type_k"),
+        ({"config": {"use_mmap": 1}}, "config.use_mmap"),
+        ({"config": {"tensor_split": "3,x"}}, "config.tensor_split"),
+        ({"config": {"n_batch": 64, "n_ubatch": 128}}, "config.n_ubatch"),
+        ({"config": {"draft": "model", "draft_model": "x"}}, "config.draft_model"),
+        ({"config": {"draft": "model"}}, "config.draft"),
+        # These hold while a model is loaded, or are an administrator's to decide.
+        ({"config": {"replicas": 2}}, "config.replicas"),
+        ({"config": {"shares_prefixes": True}}, "config.shares_prefixes"),
+    ],
 )
 async def test_a_bad_load_request_is_400_and_loads_nothing(
     admin_api: Api, body: Any, param: str
@@ -267,6 +284,17 @@ async def test_a_bad_load_request_is_400_and_loads_nothing(
 
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
     assert not await Worker.objects.aexists()
+
+
+async def test_a_load_may_have_settings_of_its_own(
+    admin_api: Api, worker_wait: list[tuple[str, float]]
+) -> None:
+    config = {"n_ctx": 2048, "n_gpu_layers": -1, "tensor_split": [3, 1]}
+
+    response = await admin_api.post("/v1/models/tiny/load", {"config": config})
+
+    assert response.status_code == 200
+    assert (await Worker.objects.aget()).load_config == config
 
 
 @pytest.mark.parametrize(
