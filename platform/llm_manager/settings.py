@@ -28,6 +28,11 @@ try:
     CONFIG = load_config()
 except ConfigError as error:
     raise ImproperlyConfigured(str(error)) from None
+if not CONFIG.models.use_subprocess:
+    raise ImproperlyConfigured(
+        "models.use_subprocess: false is for the Python API only; a server runs every "
+        "model in a process of its own."
+    )
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 DATA_DIR = CONFIG.data_dir

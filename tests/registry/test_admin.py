@@ -450,7 +450,7 @@ def test_viewer_reads_but_neither_edits_nor_scans(viewer: Client) -> None:
 def test_viewer_sees_the_settings_in_force(viewer: Client) -> None:
     model = make_model(cache_type_k="q8_0", keep_alive=90)
     html = viewer.get(page_of(model)).content.decode()
-    for text in ("q8_0", "90", "Default: from 4096", "Default: 0.7", "Default: auto"):
+    for text in ("q8_0", "90", "Default: from 8192", "Default: 0.7", "Default: auto"):
         assert text in html
     # The label and the help of the field stay.
     assert "K type" in html

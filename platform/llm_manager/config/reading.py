@@ -212,8 +212,6 @@ def _sentence(details: ErrorDetails) -> str:
             return f"{key} must be one of {choices}."
         case "value_error":
             return f"{key}: {context['error']}"
-        case "only_true":
-            return f"{key} {details['msg']}."
     expected = _EXPECTED.get(kind.split("_")[0], details["msg"])
     item = "".join(f"[{place}]" for place in details["loc"][2:])
     return f"{key}{item} must be {expected}, not {details['input']!r}."

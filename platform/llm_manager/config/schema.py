@@ -10,8 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from llm_manager.lib.config_sections import AnyCase, Folder, FromList, Section
 from registry.load_settings import GpuSection, ModelEngineSection
@@ -25,12 +24,6 @@ Seconds = Annotated[int, Field(ge=1, le=86_400)]
 Texts = Annotated[tuple[str, ...], FromList]
 
 
-def _only_true(value: bool) -> bool:  # noqa: FBT001
-    if not value:
-        raise PydanticCustomError("only_true", "can only be true")
-    return value
-
-
 class ModelsSection(Section):
     """The models directory and how models run."""
 
@@ -41,14 +34,16 @@ class ModelsSection(Section):
         default=(), description="More folders that a scan searches."
     )
     default_ctx: int = Field(
-        default=4096,
+        default=8192,
         ge=64,
-        description="Context of one sequence, in tokens, for a model without its own; "
-        "never more than the trained context.",
+        description="Context of one sequence, in tokens, that a model without its own "
+        "is loaded with; never more than the trained context. It grows to that when a "
+        "request needs it and memory allows.",
     )
-    use_subprocess: Annotated[bool, AfterValidator(_only_true)] = Field(
+    use_subprocess: bool = Field(
         default=True,
-        description="Every model runs in a process of its own; only true is possible.",
+        description="Every model runs in a process of its own. false is for the "
+        "Python API only: a server refuses it.",
     )
 
 

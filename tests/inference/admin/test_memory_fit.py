@@ -38,7 +38,7 @@ def test_fit_is_the_engines_own_estimate(
 
 def test_fit_says_how_the_model_would_be_loaded(model: Model) -> None:
     found = fit(model, make_node(memory_limit=64 * GIB))
-    assert found.context == "4 sequences of 4,096 tokens, up to 16,384"
+    assert found.context == "32 sequences share 16,384 tokens, 16,384 at most each"
     model.kv_layout = "unified"
     assert fit(model, make_node("b", memory_limit=64 * GIB)).context == (
         "32 sequences share 16,384 tokens, 16,384 at most each"

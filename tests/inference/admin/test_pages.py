@@ -501,8 +501,8 @@ def test_the_page_of_a_model_says_what_its_memory_goes_to(admin_client: Client) 
     model = make_model()
     make_node(memory_limit=64 * GIB)
     html = admin_client.get(page_of(model)).content.decode()
-    assert "(weights 5.0 GiB, KV cache 2.5 GiB, compute" in html
-    assert "4 sequences of 4,096 tokens, up to 16,384" in html
+    assert "(weights 5.0 GiB, KV cache 2.0 GiB, compute" in html
+    assert "32 sequences share 16,384 tokens, 16,384 at most each" in html
 
 
 def test_a_replica_that_waits_says_so_on_the_pages(admin_client: Client) -> None:

@@ -42,6 +42,12 @@ def test_too_few_sequences_share_all_the_cells_instead() -> None:
     assert plan == ContextPlan("unified", 3 * 4096, 32, 3 * 4096, 3 * 4096, 3 * 4096)
 
 
+def test_the_first_request_of_a_coding_agent_fits_the_default_budget() -> None:
+    """Llama 3.1 8B in 2 GiB, 128 KiB a token: a prompt of 11,000 tokens and more."""
+    plan = choose(2 * 2**30, lambda cache: 2**17 * by_cells(cache), default_ctx=8192)
+    assert (plan.n_ctx, plan.n_ctx_max) == (16_384, 16_384)
+
+
 def test_few_sequences_are_split_if_no_more_are_wanted() -> None:
     assert choose(3 * 4096, most_sequences=2).kv_layout == "split"
     assert choose(3 * 4096, n_seq_max=3).n_seq_max == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -15,6 +16,7 @@ from inference.capacity.model_rows import load_spec
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import worker_rows, worker_watcher
 from registry.models import Model
+from tests.configuration import changed
 from tests.factories import make_model, make_node
 from tests.inference.node.engine import (
     FIXED,
@@ -155,9 +157,10 @@ async def test_beside_pinned_models_that_fill_the_machine_a_load_is_refused(
 
 
 async def test_a_model_takes_the_memory_that_is_free_before_others_have_to_go(
-    engine: Engine,
+    engine: Engine, settings: Any
 ) -> None:
     """Half of its KV budget does: a context of the requested length, four times."""
+    settings.CONFIG = changed(settings.CONFIG, models__default_ctx=4096)
     first = await load(engine, "first", **FIXED)
     large = await sync_to_async(make_model)(
         "large", file_size=2**20, kv_elements_per_token=40_000

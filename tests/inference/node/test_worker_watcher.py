@@ -192,14 +192,14 @@ async def test_the_largest_need_of_a_request_is_remembered_for_the_next_load(
     engine: Engine,
 ) -> None:
     process = await load(engine, "m")
-    for seen in (5000, 300):
-        process.become(n_ctx_seen=seen, n_ctx_max=8192)
+    for seen in (9000, 300):
+        process.become(n_ctx_seen=seen, n_ctx_max=16384)
         await engine.look()
     model = await Model.objects.aget(name="m")
-    assert model.n_ctx_seen == 5000
-    assert (await row("m")).n_ctx_max == 8192
+    assert model.n_ctx_seen == 9000
+    assert (await row("m")).n_ctx_max == 16384
     spec = await sync_to_async(load_spec)(model)
-    assert spec.context.at_load == 5000
+    assert spec.context.at_load == 9000
 
 
 async def test_a_model_whose_worker_hung_again_and_again_is_not_shown_as_failed(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
+import llm_manager.settings as django_settings
 from llm_manager.config import reading
 from llm_manager.config.reading import ConfigError
 from llm_manager.config.schema import KEYS, Config
@@ -176,10 +179,6 @@ def test_key_like_no_other_gets_no_suggestion(folder: Path) -> None:
             "gpu.kv_cache_type must be one of f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, "
             "q4_0.",
         ),
-        (
-            "models: {use_subprocess: false}",
-            "models.use_subprocess can only be true.",
-        ),
         ("server: 1", "server must hold keys and values."),
         ("[1, 2]", "the file must hold keys and values."),
         ("server: {port: 1, port: 2}", "server.port is set twice."),
@@ -317,22 +316,68 @@ def test_relative_folders_are_made_absolute(
     assert config.models.extra_dirs == (Path("/a"), folder / "b")
 
 
-def test_every_key_of_the_first_release_is_honoured(folder: Path) -> None:
-    text = """
-models: {dir: "./models", default_ctx: 8192, use_subprocess: true}
-generation: {max_tokens: 4096, temperature: 0.7, top_p: 0.9}
-gpu: {n_gpu_layers: -1}
+FIRST_RELEASE = """
+models:
+  dir: "./models"
+  default_ctx: 8192
+  use_subprocess: true
+
+generation:
+  max_tokens: 4096
+  temperature: 0.7
+  top_p: 0.9
+
+gpu:
+  n_gpu_layers: -1  # All layers on GPU
+
+cache:
+  enabled: true
+  dir: "./cache"
+  max_size_mb: 5120
+
 server:
   port: 8000
   host: "0.0.0.0"
   workers: 1
   cors_origins: ["*"]
-  rate_limit: 60
+  rate_limit: 60  # Requests per minute per client
   rate_limit_window: 60
 """
-    config = load(text, folder)
-    assert config.models.default_ctx == 8192
+
+
+def test_every_key_of_the_first_release_is_honoured(folder: Path) -> None:
+    config = load(FIRST_RELEASE, folder)
+    assert (config.models_dir, config.cache_dir) == (
+        folder / "models",
+        folder / "cache",
+    )
+    assert config.cache.enabled
     assert config.server.host == "0.0.0.0"  # noqa: S104  # read, not bound
+    assert config.server.cors_origins == ("*",)
+
+
+def test_defaults_are_the_numbers_of_the_first_release(folder: Path) -> None:
+    as_printed = load(FIRST_RELEASE, folder).model_dump()
+    own = Config().model_dump()
+    # What a server opens to others, or writes to disk, is off until it is asked for.
+    chosen = {"models.dir", "cache.enabled", "cache.dir", "server.host"}
+    chosen.add("server.cors_origins")
+    differ = {
+        f"{section}.{name}"
+        for section in ("models", "generation", "gpu", "cache", "server")
+        for name, value in as_printed[section].items()
+        if value != own[section][name]
+    }
+    assert differ == chosen
+
+
+def test_a_server_refuses_to_run_models_in_its_own_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_MANAGER_MODELS_USE_SUBPROCESS", "false")
+    assert not reading.load_config().models.use_subprocess
+    with pytest.raises(ImproperlyConfigured, match=r"Python API only"):
+        runpy.run_path(django_settings.__file__)
 
 
 def test_no_read_of_the_settings_makes_pydantic_search(

@@ -40,7 +40,7 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
         "progress": 0.0,
         "error": None,
         "context": {
-            "in_force": 4096,
+            "in_force": 8192,
             "max": 131072,
             "trained": 131072,
             "tested": None,
@@ -102,17 +102,17 @@ async def test_an_unknown_model_is_404(api: Api) -> None:
 @pytest.mark.parametrize(
     ("row", "state", "progress", "error", "in_force"),
     [
-        ({"state": WorkerState.REQUESTED, "node": None}, "requested", 0, None, 4096),
-        ({"state": WorkerState.LOADING, "progress": 0.4}, "loading", 0.4, None, 4096),
+        ({"state": WorkerState.REQUESTED, "node": None}, "requested", 0, None, 8192),
+        ({"state": WorkerState.LOADING, "progress": 0.4}, "loading", 0.4, None, 8192),
         ({"state": WorkerState.READY, "n_ctx": 2048}, "ready", 1, None, 2048),
-        ({"state": WorkerState.READY, "is_desired": False}, "draining", 0, None, 4096),
-        ({"state": WorkerState.DRAINING}, "draining", 0, None, 4096),
+        ({"state": WorkerState.READY, "is_desired": False}, "draining", 0, None, 8192),
+        ({"state": WorkerState.DRAINING}, "draining", 0, None, 8192),
         (
             {"state": WorkerState.FAILED, "error": "no memory"},
             "failed",
             0,
             "no memory",
-            4096,
+            8192,
         ),
     ],
 )
@@ -146,7 +146,7 @@ async def test_a_worker_of_a_silent_node_is_not_counted(api: Api, model: Model) 
 
     body = (await api.get("/v1/models/tiny")).json()
 
-    assert (body["state"], body["context"]["in_force"]) == ("unloaded", 4096)
+    assert (body["state"], body["context"]["in_force"]) == ("unloaded", 8192)
 
 
 async def test_a_key_sees_only_its_models(api: Api) -> None:
