@@ -7,7 +7,9 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the key cache to the signals that clear it."""
+        """Connect the key cache and the audit log to the signals of rows."""
+        from accounts.audit import log
         from accounts.keys import key_cache
 
         key_cache.connect_signals()
+        log.watch_rows()

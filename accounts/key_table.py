@@ -14,6 +14,7 @@ from django.db import transaction
 from accounts.models import ApiKey, Scope, Team
 from accounts.models.allowed_networks import parse_networks
 from accounts.services import api_key_create
+from llm_manager.lib.spreadsheet import as_text
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -70,11 +71,6 @@ def secrets_table(created: Sequence[tuple[ApiKey, str]]) -> str:
         row = (key.name, key.owner.get_username(), team, key.prefix, secret)
         writer.writerow([as_text(cell) for cell in row])
     return output.getvalue()
-
-
-def as_text(cell: str) -> str:
-    """Return a cell that a spreadsheet takes for text, never for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _lines(text: str) -> list[tuple[int, dict[str, str]]]:

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from accounts.audit.log import note
 from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
 from inference.models import EngineNode, StopOrder, Worker, WorkerState
 from inference.stops import disabled_message, stop_order_add, stops_of
@@ -62,6 +63,7 @@ def worker_request(*, model: Model) -> Worker:
     comes back.
     """
     worker = _desire(model)
+    note(model, "load requested")
     engine_wake()
     return worker
 
@@ -122,6 +124,7 @@ def worker_release(
         workers.filter(state=WorkerState.FAILED).delete()
         left = workers.count()
         stop_order_add(model=model, action=action, by=by, is_now=is_now)
+        note(model, f"{action} requested", now=is_now)
     engine_wake()
     return max(count, left) if is_now else count
 
@@ -143,6 +146,7 @@ def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
             Worker.objects.filter(model=model).update(load_config={})
             action = StopOrder.Action.RELOAD
             stop_order_add(model=model, action=action, by=by, is_now=is_now)
+            note(model, f"{action} requested", now=is_now)
     engine_wake()
     return count
 

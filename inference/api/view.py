@@ -9,6 +9,7 @@ complete.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -18,6 +19,8 @@ from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNeg
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
+from accounts.audit.actor import Actor, acting
+from accounts.audit.middleware import ip_of
 from accounts.keys.authentication import presented_key
 from accounts.keys.unknown_keys import unknown_keys
 from accounts.limits.throttling import request_ip
@@ -106,7 +109,8 @@ class ApiView(APIView):
 
     def enter(self) -> Any:
         """Check what the body asks for; runs in a thread."""
-        return self.prepare(self.request)
+        with acting(partial(actor_of, self.request)):
+            return self.prepare(self.request)
 
     async def _prepared(self, request: HttpRequest) -> Any:
         """Return what ``prepare`` makes of the body, of which nothing is kept."""
@@ -174,6 +178,15 @@ class OpenView(ApiView):
     authentication_classes = []
     permission_classes = [AllowAny]
     needs_thread = False
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who a request acts for, in the audit log."""
+    key = request.auth
+    if not isinstance(key, ApiKey):
+        return Actor("nobody", f"API {request.path}", None, ip_of(request))
+    via = f"API {request.path}, key '{key.name}' ({key.prefix}…)"
+    return Actor(key.owner.get_username(), via, key.owner, ip_of(request))
 
 
 def client_of(request: Request) -> str:

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "auditlog",
     "registry",
     "accounts",
     "inference",
@@ -112,6 +113,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.audit.middleware.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "llm_manager.web.pages.null_characters.NullCharacterMiddleware",
@@ -292,6 +294,9 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTH_REQUIRED = CONFIG.auth.required
 # django-ratelimit needs a cache with atomic increments, as Redis is.
 RATELIMIT_USE_CACHE = "default"
+
+# The log has names rather than numbers, which mean nothing once a row is gone.
+AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 
 # Admin ----------------------------------------------------------------------
 

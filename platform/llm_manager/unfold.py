@@ -97,6 +97,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Teams", "groups", "accounts.team"),
                     _item("Users", "person", "auth.user"),
                     _item("Groups", "group", "auth.group"),
+                    _item("Audit log", "history", "auditlog.logentry"),
                 ],
             },
         ],

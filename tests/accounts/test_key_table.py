@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accounts import key_secrets as keys
-from accounts.key_table import TableError, as_text, keys_create, secrets_table
+from accounts.key_table import TableError, keys_create, secrets_table
 from accounts.models import ApiKey
+from llm_manager.lib.spreadsheet import as_text
 from tests.accounts.test_admin import SECRET
 from tests.factories import make_model, make_team, make_user
 

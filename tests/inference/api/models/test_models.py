@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from auditlog.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.audit.export import as_object
 from accounts.models import Scope
 from inference import services
 from inference.api.models.response import model_object
@@ -225,6 +227,17 @@ async def test_loading_answers_when_the_model_is_ready(
 
     assert (response.status_code, response.json()["state"]) == (200, "ready")
     assert worker_wait == [("tiny", 600)]
+
+
+async def test_a_load_is_in_the_audit_log_with_the_key_that_asked(
+    admin_api: Api, model: Model
+) -> None:
+    await admin_api.post("/v1/models/tiny/load", {"wait": False})
+
+    entry = await LogEntry.objects.select_related("content_type").alatest("id")
+    found = as_object(entry)
+    assert (entry.object_repr, found["event"]) == ("tiny", "load requested")
+    assert found["via"].startswith("API /v1/models/tiny/load, key '")
 
 
 async def test_repeated_requests_report_the_current_state(

@@ -1,0 +1,78 @@
+"""The audit log: which rows it watches, and events that change no row.
+
+Django-auditlog writes an entry with the values before and after whenever a watched row
+is saved or deleted. Updates of a queryset send no signals: they are not for these rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from auditlog.models import LogEntry
+from auditlog.registry import auditlog
+from django.contrib.auth.models import Group, User
+from django.db.models.signals import pre_save
+
+from accounts.audit.actor import current_actor
+from accounts.models import ApiKey, Team
+from registry.forms import ModelSettingsForm
+from registry.models import Alias, Attachment, Model
+
+if TYPE_CHECKING:
+    from django.db.models import Model as Row
+
+#: In the place of a secret. That it changed is in the log.
+HIDDEN = "•••"
+
+
+def hidden(value: str) -> str:
+    """Return what stands for a secret."""
+    return HIDDEN if value else ""
+
+
+def watch_rows() -> None:
+    """Have every change of these rows logged, and every entry say who made it."""
+    auditlog.register(
+        ApiKey,
+        exclude_fields=["key_hash", "last_used_at"],
+        m2m_fields={"allowed_models"},
+    )
+    auditlog.register(Team, m2m_fields={"allowed_models"})
+    auditlog.register(
+        User,
+        exclude_fields=["last_login"],
+        mask_fields=["password"],
+        mask_callable="accounts.audit.log.hidden",
+        m2m_fields={"groups", "user_permissions"},
+    )
+    auditlog.register(Group, m2m_fields={"permissions"})
+    # The other columns are a scan's.
+    auditlog.register(Model, include_fields=list(ModelSettingsForm.Meta.fields))
+    auditlog.register(Alias)
+    auditlog.register(Attachment)
+    pre_save.connect(_sign, sender=LogEntry, dispatch_uid="audit")
+
+
+def note(row: Row, event: str, **details: Any) -> None:
+    """Log an event of a row that changes none of its columns."""
+    LogEntry.objects.log_create(
+        row,
+        force_log=True,
+        action=LogEntry.Action.ACCESS,
+        changes={},
+        additional_data={"event": event, **details},
+    )
+
+
+def _sign(sender: Any, instance: LogEntry, **signal: Any) -> None:
+    """Write into an entry who made the change."""
+    if not instance._state.adding:
+        return
+    actor = current_actor()
+    instance.actor = actor.user
+    instance.remote_addr = actor.address or None
+    instance.additional_data = {
+        **(instance.additional_data or {}),
+        "by": actor.by,
+        "via": actor.via,
+    }
