@@ -7,9 +7,11 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the key cache and the audit log to the signals of rows."""
+        """Connect the caches of rows and the audit log to the signals of rows."""
         from accounts.audit import log
         from accounts.keys import key_cache
+        from accounts.limits import limit_rows
 
         key_cache.connect_signals()
+        limit_rows.connect_signals()
         log.watch_rows()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework import status
 from rest_framework.exceptions import (
     APIException,
@@ -9,6 +11,9 @@ from rest_framework.exceptions import (
     NotAuthenticated,
     PermissionDenied,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class AccountsError(Exception):
@@ -95,31 +100,61 @@ class TooManyUnknownKeys(AccountsError, APIException):
 
 
 class TooManySequences(AccountsError, APIException):
-    """A request that counts as more requests than a window allows in all."""
+    """A request that counts as more requests than a limit allows in all."""
 
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "too_many_sequences"
 
-    def __init__(self, *, cost: int, limit: int, window_s: int) -> None:
+    def __init__(self, *, cost: int, limit: str) -> None:
         super().__init__(
             f"This request counts as {cost} requests, one for each answer to each "
-            f"prompt, and {limit} are allowed in {window_s} s. Ask for fewer answers "
-            "at once."
+            f"prompt, and the limit is {limit}. Ask for fewer answers at once."
         )
 
 
-class RateLimited(AccountsError, APIException):
-    """More requests than the window allows; ``wait`` is its rest in seconds."""
+class TooManyTokens(AccountsError, APIException):
+    """A request whose prompt has more tokens than a limit allows in all."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "too_many_tokens"
+
+    def __init__(self, *, tokens: int, limit: str) -> None:
+        super().__init__(
+            f"The prompt of this request has {tokens:,} tokens or more, and the limit "
+            f"is {limit}. Shorten it."
+        )
+
+
+class LimitReached(AccountsError, APIException):
+    """A request that a limit refuses for now.
+
+    ``wait`` are the seconds until it may be sent again, ``limit_name`` says which limit
+    it is, ``headers`` what is left.
+    """
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
-    default_code = "rate_limit_exceeded"
 
     def __init__(
-        self, *, limit: int, window_s: int, wait: int, what: str, cost: int = 1
+        self,
+        detail: str,
+        *,
+        wait: int,
+        limit_name: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        counts = f" This request counts as {cost}." if cost > 1 else ""
-        super().__init__(
-            f"Rate limit reached: {limit} {what} in {window_s} s.{counts} "
-            f"Try again in {wait} s."
-        )
+        super().__init__(detail)
         self.wait = wait
+        self.limit_name = limit_name
+        self.headers = dict(headers or {})
+
+
+class RateLimited(LimitReached):
+    """More requests or tokens than a minute allows, or more requests at once."""
+
+    default_code = "rate_limit_exceeded"
+
+
+class QuotaExceeded(LimitReached):
+    """More tokens or money than a day or a month allows."""
+
+    default_code = "insufficient_quota"

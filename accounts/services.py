@@ -84,6 +84,10 @@ def api_key_rotate(
     fields = {name: getattr(key, name) for name in _INHERITED}
     new, secret = ApiKey.objects.issue(**fields, rotated_from=key, created_by=by)
     new.allowed_models.set(key.allowed_models.all())
+    # They hold for both, and stay when the old key is deleted.
+    for limit in key.limits.all():
+        limit.key = new
+        limit.save(update_fields=["key"])
     if not grace:
         key.revoke(by=by)
         return new, secret

@@ -93,9 +93,13 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
 def _empty_row_caches() -> None:
     """No test sees the rows of another one."""
     from accounts.keys.key_cache import cached_key
+    from accounts.limits.limit_rows import limit_rows
+    from accounts.limits.refusals import refusals
     from registry.served_models import served_model
 
     cached_key.clear()
+    limit_rows.clear()
+    refusals.clear()
     served_model.clear()
 
 

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models.signals import pre_save
 
 from accounts.audit.actor import current_actor
-from accounts.models import ApiKey, Team
+from accounts.models import ApiKey, Limit, Team
 from registry.forms import ModelSettingsForm
 from registry.models import Alias, Attachment, Model
 
@@ -45,6 +45,7 @@ def watch_rows() -> None:
         mask_callable="accounts.audit.log.hidden",
         m2m_fields={"groups", "user_permissions"},
     )
+    auditlog.register(Limit)
     auditlog.register(Group, m2m_fields={"permissions"})
     # The other columns are a scan's.
     auditlog.register(Model, include_fields=list(ModelSettingsForm.Meta.fields))

@@ -1,10 +1,12 @@
-"""Rate limits: the requests of a key, or of an address, in a window of time."""
+"""Limits by address: clients without a key, failed keys, failed logins.
+
+They are counted in windows of time by django-ratelimit.
+"""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -15,12 +17,19 @@ from rest_framework.throttling import BaseThrottle
 
 from accounts.errors import RateLimited, TooManySequences
 from accounts.limits.client_ip import client_address, client_ip
+from accounts.limits.counting.redis_client import shared_cache
+from accounts.limits.default_limit import default_limit
+from accounts.limits.duration import duration_text
+from accounts.limits.limit_rows import rules_of
+from accounts.limits.refusals import refusals
 from accounts.models import ApiKey
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.views import APIView
+
+    from accounts.limits.counting.rules import DefaultLimit
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +57,7 @@ class RateWindow:
         return {
             "x-ratelimit-limit-requests": str(self.limit),
             "x-ratelimit-remaining-requests": str(max(self.limit - self.count, 0)),
-            "x-ratelimit-reset-requests": f"{self.reset_s}s",
+            "x-ratelimit-reset-requests": duration_text(self.reset_s),
         }
 
 
@@ -65,38 +74,45 @@ def request_address(request: HttpRequest | Request) -> str:
 
 
 class InferenceThrottle(BaseThrottle):
-    """Limits requests by key, or by address if no key is required."""
+    """Refuses what needs no body to be refused.
+
+    Counts requests by address if no key is required; those of a key are counted once
+    their body is read, by ``admission``.
+    """
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count the request and set the rate limit headers.
+        """Count a request without a key, and set the rate limit headers.
 
-        Raises RateLimited. Three round trips to Redis.
+        Raises RateLimited. Three round trips to Redis; none for a key.
         """
-        client, limit = _client_and_limit(request)
-        if limit == 0:
+        if isinstance(request.auth, ApiKey):
+            refusals.check(rules_of(request.auth, None))
             return True
-        window = _count_request("inference", client, limit)
+        limit = default_limit()
+        if limit.requests == 0:
+            return True
+        window = _count_request("inference", request, limit)
         view.headers.update(window.headers())
         if window.is_exceeded:
-            raise _rate_limited(window, "requests")
+            raise _rate_limited(window, limit, "requests")
         return True
 
 
 def count_sequences(request: Request, sequences: int) -> dict[str, str]:
-    """Count a request that makes several sequences as that many requests.
+    """Count a request without a key that makes several sequences as that many.
 
     It has been counted as one before. Returns the rate limit headers. Raises
     TooManySequences and RateLimited.
     """
-    client, limit = _client_and_limit(request)
-    if limit == 0 or sequences == 1:
+    limit = default_limit()
+    if limit.requests == 0 or sequences == 1:
         return {}
-    if sequences > limit:
-        window_s = settings.CONFIG.server.rate_limit_window
-        raise TooManySequences(cost=sequences, limit=limit, window_s=window_s)
-    window = _count_request("inference", client, limit, cost=sequences - 1)
+    if sequences > limit.requests:
+        allowed = f"{limit.requests} requests in {limit.window_s} s"
+        raise TooManySequences(cost=sequences, limit=allowed)
+    window = _count_request("inference", request, limit, cost=sequences - 1)
     if window.is_exceeded:
-        raise _rate_limited(window, "requests", cost=sequences)
+        raise _rate_limited(window, limit, "requests", cost=sequences)
     return {**window.headers(), "x-ratelimit-cost-requests": str(sequences)}
 
 
@@ -106,31 +122,25 @@ def count_failure(request: HttpRequest | Request) -> None:
     Without Redis the failure is not counted: a key has 256 random bits, so this
     limits noise, not the chance to guess a key.
     """
-    limit = settings.CONFIG.server.rate_limit
-    if limit == 0:
+    limit = default_limit()
+    if limit.requests == 0:
         return
     try:
-        window = _count_request("authentication", f"ip:{request_ip(request)}", limit)
+        window = _count_request("authentication", request, limit)
     except RedisError as error:
         logger.warning("A failed authentication was not counted: %s", error)
         return
     if window.is_exceeded:
-        raise _rate_limited(window, "failed authentications")
+        raise _rate_limited(window, limit, "failed authentications")
 
 
-def _client_and_limit(request: Request) -> tuple[str, int]:
-    """Return who a request is counted under, and its limit; 0 is none."""
-    key = request.auth
-    if isinstance(key, ApiKey):
-        client, limit = f"key:{key.lineage}", key.rate_limit
-    else:
-        client, limit = f"ip:{request_ip(request)}", None
-    return client, settings.CONFIG.server.rate_limit if limit is None else limit
-
-
-def _count_request(group: str, client: str, limit: int, cost: int = 1) -> RateWindow:
-    window_s = settings.CONFIG.server.rate_limit_window
-    return count(group, client, limit=limit, window_s=window_s, cost=cost)
+def _count_request(
+    group: str, request: HttpRequest | Request, limit: DefaultLimit, cost: int = 1
+) -> RateWindow:
+    client = f"ip:{request_ip(request)}"
+    return count(
+        group, client, limit=limit.requests, window_s=limit.window_s, cost=cost
+    )
 
 
 class _CostingCache:
@@ -163,9 +173,7 @@ def count(
     Raises RedisError.
     """
     alias = settings.RATELIMIT_USE_CACHE
-    # Django's cache handler makes a new cache, and with it a connection to Redis,
-    # for every request. Redis's client can be shared by threads.
-    counters: Any = _shared_cache(alias)
+    counters: Any = shared_cache(alias)
     if cost > 1:
         counters = _CostingCache(counters, cost)
     caches[alias] = counters
@@ -185,16 +193,14 @@ def count(
     )
 
 
-@cache
-def _shared_cache(alias: str) -> BaseCache:
-    return caches.create_connection(alias)
-
-
-def _rate_limited(window: RateWindow, what: str, cost: int = 1) -> RateLimited:
+def _rate_limited(
+    window: RateWindow, limit: DefaultLimit, what: str, cost: int = 1
+) -> RateLimited:
+    counts = f" This request counts as {cost}." if cost > 1 else ""
     return RateLimited(
-        limit=window.limit,
-        window_s=settings.CONFIG.server.rate_limit_window,
+        f"Rate limit reached: {limit.requests} {what} in {limit.window_s} s, for this "
+        f"address.{counts} Try again in {window.reset_s} s.",
         wait=window.reset_s,
-        what=what,
-        cost=cost,
+        limit_name="requests_minute address",
+        headers=window.headers(),
     )

@@ -12,6 +12,7 @@ from django.http import Http404, HttpResponse
 from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
+from accounts.errors import QuotaExceeded
 from inference import errors as inference
 from inference.api.responses import json_response
 from llm_manager.lib.file_names import without_folders
@@ -173,6 +174,7 @@ _TABLE = (
     _Row(drf.NotAuthenticated, 401),
     _Row(drf.AuthenticationFailed, 401),
     _Row(drf.PermissionDenied, 403, "permission_error"),
+    _Row(QuotaExceeded, 429, "insufficient_quota", headers=_NO_RETRY),
     _Row(drf.Throttled, 429, "rate_limit_error"),
     _Row(drf.MethodNotAllowed, 405),
     _Row(drf.UnsupportedMediaType, 415),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from accounts.limits.throttling import count_sequences
 from inference.api.idempotency import logging_client
 from inference.api.model_access import key_of, key_share
 from inference.api.parameters.effective_sampling import sampling_params
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.streaming.formats import AnyFormat
+    from inference.engine.request import ModelRequest
     from inference.transport.queue import ModelQueue
     from registry.models import Model
 
@@ -48,12 +48,9 @@ class PreparedCompletion:
 class GenerationView(WorkerView):
     """What chats and text completions have in common."""
 
-    def enter(self) -> PreparedCompletion:
-        """Check the body, and count each sequence that it asks for as a request."""
-        prepared: PreparedCompletion = super().enter()
-        headers = count_sequences(self.request, len(prepared.requests))
-        self.headers.update(headers)
-        return prepared
+    def model_requests(self, prepared: PreparedCompletion) -> Sequence[ModelRequest]:
+        """Return the sequences."""
+        return prepared.requests
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""
@@ -73,6 +70,7 @@ class GenerationView(WorkerView):
                     body,
                     sequences=len(prepared.requests),
                 )
+                self.charge.run()
                 await generation.start(client, prepared.requests, prepared.queue)
                 if not body.stream:
                     answer = await streaming.collect(
@@ -91,7 +89,12 @@ class GenerationView(WorkerView):
         # From here on the stream closes the generation.
         return EventStreamResponse(
             streaming.stream(
-                generation, prepared.format, limits, self.meter, is_started=is_started
+                generation,
+                prepared.format,
+                limits,
+                self.meter,
+                is_started=is_started,
+                settle=self.settle,
             )
         )
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from accounts.limits.demand import Tokens
 from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
+from inference.api.charge import Charge
 from inference.api.model_access import key_of, model_find, require
 from inference.api.streaming.generation import Client, Generation
 from inference.api.view import ApiView
@@ -16,6 +18,7 @@ from inference.errors import RequestTimeout
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.client import get_client
 from inference.transport.queue import ModelQueue
+from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,14 +44,63 @@ class WorkerView(ApiView):
     ) -> HttpResponseBase:
         """Answer the request and measure it; a stream measures its own end."""
         self.meter = RequestMeter()
+        self.model: Model | None = None
+        self.charge = Charge()
         try:
             response = await super().dispatch(request, *args, **kwargs)
         except asyncio.CancelledError:
             self.meter.finish(CLIENT_GONE)
+            self.charge.settle_later(self.used())
             raise
         if not response.streaming:
             self.meter.finish(response.status_code)
+            await self.settle()
         return response
+
+    async def settle(self) -> None:
+        """Settle what the request has used; the first call counts."""
+        await self.charge.settle(self.used())
+
+    def used(self) -> Tokens:
+        """Return the tokens of the request so far, by the engine's count."""
+        return Tokens(*self.meter.tokens)
+
+    def admit(self) -> None:
+        """Check the caller's access by the headers alone; runs in a thread."""
+        super().admit()
+        self.charge.may_count = True
+
+    def enter(self) -> Any:
+        """Check what the body asks for, and take it from the limits of its key.
+
+        Raises what the checks raise, LimitReached, TooManySequences, TooManyTokens.
+        """
+        prepared = super().enter()
+        self._count(self.model_requests(prepared))
+        return prepared
+
+    def model_requests(self, prepared: Any) -> Sequence[ModelRequest]:
+        """Return what the model computes for a request; limits count it."""
+        return ()
+
+    async def _prepared(self, request: HttpRequest) -> Any:
+        """Return what ``prepare`` makes of the body; a body that is refused counts."""
+        try:
+            return await super()._prepared(request)
+        except Exception:
+            if self.charge.may_count:
+                await in_thread(self._count, ())
+            raise
+
+    def _count(self, requests: Sequence[ModelRequest]) -> None:
+        """Count a request. Raises LimitReached, TooManySequences, TooManyTokens."""
+        headers = self.charge.take(self.request, self.model, requests)
+        self.headers.update(headers)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Return the answer to an exception, with what a limit has left."""
+        self.headers.update(getattr(exc, "headers", {}))
+        return super().handle_exception(exc)
 
     def get_client(self) -> Client:
         """Return the client of the workers; tests replace it."""
@@ -63,6 +115,7 @@ class WorkerView(ApiView):
         """
         model = model_find(name, key_of(request))
         self.meter.model = model.name
+        self.model = model
         if ability is not None:
             require(model, ability)
         return model
@@ -76,6 +129,7 @@ class WorkerView(ApiView):
         generation = Generation()
         try:
             async with asyncio.timeout(timeout_s):
+                self.charge.run()
                 await generation.start(self.get_client(), requests, queue)
                 while not generation.is_done:
                     arrived = await generation.events()

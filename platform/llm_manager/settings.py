@@ -216,9 +216,11 @@ CORS_EXPOSE_HEADERS = [
     "retry-after",
     "x-should-retry",
     "x-ratelimit-cost-requests",
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
     "x-llm-manager-left-out",
 ]
 CORS_ALLOW_HEADERS = [

@@ -17,10 +17,12 @@ from inference.api.openapi.operations import embedding_schema
 from inference.api.worker_view import WorkerView, queue_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.engine.request import PoolingRequest
+    from inference.engine.request import ModelRequest, PoolingRequest
     from registry.models import Model
 
 
@@ -51,6 +53,10 @@ class EmbeddingsView(WorkerView):
             dimensions=body.dimensions,
             is_base64=body.encoding_format == "base64",
         )
+
+    def model_requests(self, prepared: PreparedEmbedding) -> Sequence[ModelRequest]:
+        """Return the pooling requests."""
+        return prepared.requests
 
     @embedding_schema
     async def post(

@@ -16,10 +16,12 @@ from inference.api.responses import json_response
 from inference.api.worker_view import WorkerView, queue_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.engine.request import PoolingRequest
+    from inference.engine.request import ModelRequest, PoolingRequest
     from registry.models import Model
 
 
@@ -56,6 +58,10 @@ class RerankView(WorkerView):
             top_n=body.top_n,
             returns_documents=body.return_documents,
         )
+
+    def model_requests(self, prepared: PreparedRanking) -> Sequence[ModelRequest]:
+        """Return the pooling requests."""
+        return prepared.requests
 
     @rerank_schema
     async def post(

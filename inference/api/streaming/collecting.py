@@ -18,7 +18,7 @@ from inference.errors import RequestRejected, RequestTimeout
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from inference.api.streaming.formats import AnyFormat
     from inference.api.streaming.generation import Generation, Numbered
@@ -186,11 +186,13 @@ async def stream(
     meter: RequestMeter,
     *,
     is_started: bool,
+    settle: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[bytes]:
     """Yield the answer as server-sent events.
 
-    The status line is sent before, so an error is an event. The sequences are given up
-    when the stream ends for any reason, or when the client stops reading.
+    The status line is sent before, so an error is an event. ``settle`` is awaited
+    before the client gets the end: its next request finds its place free. The sequences
+    are given up when the stream ends for any reason, or when the client stops reading.
     """
     status = CLIENT_GONE
     sequences = _Answers(generation, format_)
@@ -207,14 +209,17 @@ async def stream(
             elif not events:
                 yield sse.KEEP_ALIVE
         status = 200
+        await settle()
         yield format_.end(sequences.usage(n=limits.n))
     except Exception as error:
         failure = failure_of(in_words_of(format_, error))
         status = failure.status
+        await settle()
         yield sse.event(failure.body()) + sse.DONE
     finally:
         meter.finish(status)
         await generation.aclose()
+        await settle()
 
 
 def _encode(

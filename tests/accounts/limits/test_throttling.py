@@ -1,8 +1,8 @@
-"""How many requests in a window."""
+"""How many requests of an address in a window."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -14,10 +14,6 @@ from accounts.errors import RateLimited, TooManySequences
 from accounts.limits import throttling
 from accounts.limits.throttling import InferenceThrottle, count_sequences
 from tests.configuration import changed
-from tests.factories import make_api_key
-
-if TYPE_CHECKING:
-    from accounts.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
@@ -28,60 +24,40 @@ def _two_requests_a_minute(settings: Any) -> None:
     settings.CONFIG = changed(settings.CONFIG, server__rate_limit=2)
 
 
-def request_of(key: ApiKey | None = None, **meta: str) -> Request:
-    """Return an authenticated request."""
+def request_of(**meta: str) -> Request:
+    """Return a request without a key, where none is required."""
     request = Request(RequestFactory().post("/", **meta), authenticators=[])  # type: ignore[arg-type]
-    request.auth = key
+    request.auth = None
     return request
 
 
-def call(key: ApiKey | None = None, **meta: str) -> dict[str, str]:
+def call(**meta: str) -> dict[str, str]:
     """Make a request; return the headers of its answer."""
-    request = request_of(key, **meta)
     view = APIView()
     view.headers = {}
-    InferenceThrottle().allow_request(request, view)
+    InferenceThrottle().allow_request(request_of(**meta), view)
     return dict(view.headers)
 
 
 def test_each_answer_reports_the_remaining_requests_and_the_limit_refuses() -> None:
-    key, _ = make_api_key()
-
-    first, second = call(key), call(key)
+    first, second = call(), call()
     with pytest.raises(RateLimited) as caught:
-        call(key)
+        call()
 
     assert first["x-ratelimit-limit-requests"] == "2"
     assert first["x-ratelimit-remaining-requests"] == "1"
     assert second["x-ratelimit-remaining-requests"] == "0"
     assert first["x-ratelimit-reset-requests"].endswith("s")
     assert 1 <= caught.value.wait <= 60
-    assert "2 requests in 60 s" in str(caught.value.detail)
-
-
-def test_each_key_has_its_own_window_and_may_have_its_own_limit() -> None:
-    one, _ = make_api_key()
-    other, _ = make_api_key(rate_limit=5)
-    free, _ = make_api_key(rate_limit=0)
-    call(one)
-    call(one)
-
-    assert call(other)["x-ratelimit-remaining-requests"] == "4"
-    for _ in range(4):
-        call(other)
-        assert call(free) == {}
-    with pytest.raises(RateLimited):
-        call(other)
+    assert "2 requests in 60 s, for this address" in str(caught.value.detail)
+    assert caught.value.headers["x-ratelimit-remaining-requests"] == "0"
 
 
 def test_a_limit_of_zero_is_none(settings: Any) -> None:
     settings.CONFIG = changed(settings.CONFIG, server__rate_limit=0)
-    key, _ = make_api_key(rate_limit=1)
 
     assert [call() for _ in range(5)] == [{}] * 5
-    call(key)
-    with pytest.raises(RateLimited):
-        call(key)
+    assert count_sequences(request_of(), 128) == {}
 
 
 def test_clients_without_a_key_are_counted_by_address() -> None:
@@ -128,30 +104,20 @@ def test_the_limits_can_be_switched_off_for_a_deployment(settings: Any) -> None:
 
 def test_a_request_of_several_sequences_counts_as_that_many(settings: Any) -> None:
     settings.CONFIG = changed(settings.CONFIG, server__rate_limit=10)
-    key, _ = make_api_key()
-    request = request_of(key)
-    call(key)
-    headers = count_sequences(request, 6)
-    call(key)
+    call()
+    headers = count_sequences(request_of(), 6)
+    call()
 
     assert headers["x-ratelimit-cost-requests"] == "6"
     assert headers["x-ratelimit-remaining-requests"] == "4"
     with pytest.raises(RateLimited, match=r"This request counts as 6\."):
-        count_sequences(request, 6)
+        count_sequences(request_of(), 6)
     with pytest.raises(RateLimited):
-        call(key)
+        call()
 
 
 def test_more_sequences_than_a_window_has_requests_are_refused_for_good() -> None:
-    key, _ = make_api_key()
-
     with pytest.raises(TooManySequences, match="counts as 3 requests"):
-        count_sequences(request_of(key), 3)
+        count_sequences(request_of(), 3)
 
-    assert call(key)["x-ratelimit-remaining-requests"] == "1"
-
-
-def test_without_a_limit_sequences_cost_nothing() -> None:
-    key, _ = make_api_key(rate_limit=0)
-
-    assert count_sequences(request_of(key), 128) == {}
+    assert call()["x-ratelimit-remaining-requests"] == "1"

@@ -1,0 +1,1 @@
+"""What programs that run beside the web processes may set."""
