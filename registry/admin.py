@@ -169,8 +169,10 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     ) -> HttpResponse:
         """Return the list, with a scan button if the user may scan.
 
-        Without any model, the first steps are in its place.
+        Files that have appeared in the models directories are in it. Without any model,
+        the first steps are in its place.
         """
+        services.folders_look()
         context = {
             "may_scan": self.has_change_permission(request),
             "models_folders": services.configured_roots(),

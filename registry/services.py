@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
+import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -14,9 +17,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from llm_manager.lib.units import human_count
+from registry.errors import ModelNotFound
 from registry.gguf.describe import VERSION, ModelDescription
 from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
-from registry.scan.folders import printable_path, resolve_root
+from registry.scan.arrivals import Arrivals, arrivals, files_under
+from registry.scan.folders import is_under, printable_path, resolve_root
 from registry.scan.naming import choose_name
 from registry.scan.pairing import PairingCandidate, choose_projector
 from registry.scan.scanner import (
@@ -30,12 +35,15 @@ from registry.scan.scanner import (
 from registry.served_models import served_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from registry.models import ModelQuerySet
     from registry.scan.files import ReadModel
+    from registry.scan.folders import FoundFile
     from registry.scan.scanner import Comparison, DiskScan, Progress
 
+#: A process looks for new files at most this often, whoever asks. A choice.
+_LOOK_EVERY_S = 1.0
 # Rows in one statement; databases limit its parameters.
 _BATCH = 500
 
@@ -88,6 +96,87 @@ def model_scan(
         is_dry_run=dry_run,
         duration_s=time.monotonic() - started,
     )
+
+
+class FolderLook:
+    """Looks for new and changed files, and scans those that are whole.
+
+    It costs a walk through the folders; the registry is read only if they have changed
+    since the last look of this process. What a look does not find is never made
+    missing: a disk may be away for a moment.
+    """
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._files: tuple[FoundFile, ...] = ()
+        self._looked_at = -math.inf
+
+    def look(
+        self, *, name: str | None = None, at_most_every_s: float = 0
+    ) -> Arrivals | None:
+        """Scan what has arrived; return it, or None if there was nothing to look for.
+
+        ``name``: only files that would have this id or file name. Also None if another
+        thread is looking, or the last look is not ``at_most_every_s`` old.
+        """
+        if not self._one_at_a_time.acquire(blocking=False):
+            return None
+        try:
+            if time.monotonic() - self._looked_at < at_most_every_s:
+                return None
+            files = files_under(configured_roots())
+            self._looked_at = time.monotonic()
+            if files == self._files:
+                return None
+            rows = Model.objects.defer("chat_template", "metadata")
+            found = arrivals(files, [_known(row) for row in rows], name=name)
+            if found.whole:
+                model_scan(roots=found.whole)
+            if name is None and not found.growing:
+                self._files = files
+            return found
+        finally:
+            self._one_at_a_time.release()
+
+
+def models_deleted(paths: Collection[str]) -> None:
+    """Record the models as missing whose files were deleted.
+
+    ``paths`` are files or folders that are gone, whatever was there.
+    """
+    found = Model.objects.filter(state=FileState.FOUND)
+    gone = [
+        Path(path)
+        for path in found.values_list("path", flat=True)
+        if any(is_under(path, each) for each in paths) and not os.path.lexists(path)
+    ]
+    if gone:
+        model_scan(roots=gone)
+
+
+#: That of this process.
+folder_look = FolderLook()
+
+
+def folders_look() -> None:
+    """Look for new files before a page shows the models."""
+    if settings.CONFIG.models.watch:
+        folder_look.look(at_most_every_s=_LOOK_EVERY_S)
+
+
+def arrived_model(name: str) -> Model | None:
+    """Return the model of a file that nobody had registered yet, if there is one.
+
+    Raises ModelNotFound if the file is still being written, and what served_model does.
+    """
+    if not settings.CONFIG.models.watch:
+        return None
+    found = folder_look.look(name=name, at_most_every_s=_LOOK_EVERY_S)
+    if found is not None and found.growing:
+        raise ModelNotFound(
+            f"The model '{name}' does not exist yet: its file is being written."
+        )
+    return served_model(name) if found is not None and found.whole else None
 
 
 @dataclass(frozen=True, slots=True)

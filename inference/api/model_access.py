@@ -14,6 +14,7 @@ from llm_manager.lib.quoting import quote
 from registry.errors import ModelNotFound
 from registry.models import GENERATIVE, Kind, Model
 from registry.served_models import served_model
+from registry.services import arrived_model
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -57,18 +58,23 @@ def key_of(request: Request) -> ApiKey | None:
 def model_find(name: str, key: ApiKey | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
-    It makes one query, or none if the row was read within the last second. Raises
-    ModelNotFound or ModelNotAllowed. A restricted key gets the same error for a model
+    It makes one query, or none if the row was read within the last second. A file of
+    this name that nobody has registered yet is registered. Raises ModelNotFound or
+    ModelNotAllowed. A restricted key gets the same error for a model
     that does not exist and for one that it may not use.
     """
     allowed = allowed_model_ids(key)
+    # PostgreSQL refuses a text with a NUL, and no name has one.
+    name = name.replace("\x00", "\ufffd")
     try:
-        # PostgreSQL refuses a text with a NUL, and no name has one.
-        model = served_model(name.replace("\x00", "\ufffd"))
+        model = served_model(name)
     except ModelNotFound:
         if allowed is not None:
             raise ModelNotAllowed(quote(name)) from None
-        raise
+        arrived = arrived_model(name)
+        if arrived is None:
+            raise
+        model = arrived
     if allowed is not None and model.pk not in allowed:
         raise ModelNotAllowed(quote(name))
     return model

@@ -20,6 +20,7 @@ from django.db import DatabaseError
 from inference.models import WorkerState
 from inference.node import worker_rows
 from inference.node.machine_probe import machine_probe
+from inference.node.models_watch import ModelsWatch
 from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
 from inference.services import ENGINE_GROUP, models_preload
@@ -64,6 +65,8 @@ class Supervisor:
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._beat()),
         ]
+        if settings.CONFIG.models.watch:
+            tasks.append(asyncio.create_task(ModelsWatch().run()))
         try:
             while not self._stopping.is_set():
                 self._look.clear()

@@ -14,7 +14,7 @@ from accounts.models import ApiKey
 from inference.status import overview
 from llm_manager.launcher.banner import OPEN_DOOR
 from registry.models import FileState, Model, ScanRun
-from registry.services import configured_roots
+from registry.services import configured_roots, folders_look
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -38,6 +38,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         )
 
     if may_view("registry.model"):
+        folders_look()
         context["models"] = Model.objects.aggregate(
             found=Count("pk", filter=Q(state=FileState.FOUND)),
             without_file=Count("pk", filter=~Q(state=FileState.FOUND)),

@@ -339,5 +339,7 @@ LOGGING = {
         # A traceback for each bad host that a client sends.
         "django.security": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
+        # It counts the events in the models directory.
+        "watchfiles": {"level": "WARNING"},
     },
 }

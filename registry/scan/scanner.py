@@ -168,10 +168,14 @@ def scan(
         for root in map(resolve_root, roots)
         for path in [root, *filter(os.path.lexists, shard_paths(root))]
     ]
-    found_files = find_files(resolved)
+    by_path = {model.path: model for model in known}
+    # A known model whose file is gone is missing, not unreadable, also if it is named.
+    present = [
+        path for path in resolved if os.path.lexists(path) or str(path) not in by_path
+    ]
+    found_files = find_files(present)
     models, incomplete = group_files(found_files.files)
     unusable = [*found_files.unusable, *incomplete]
-    by_path = {model.path: model for model in known}
     read = []
     unchanged = []
     for number, files in enumerate(models, start=1):

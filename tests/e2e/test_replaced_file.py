@@ -37,7 +37,7 @@ def test_an_answer_never_goes_on_with_another_file(tmp_path: Path) -> None:
     put_models(tmp_path / "models")
     other = tmp_path / "models" / f"{Q4_1}.gguf"
     with (
-        running(tmp_path) as server,
+        running(tmp_path, LLM_MANAGER_MODELS_WATCH="false") as server,
         httpx.Client(
             base_url=f"http://{server.host}:{server.port}",
             headers={"Authorization": f"Bearer {server.key}"},

@@ -33,6 +33,12 @@ class ModelsSection(Section):
     extra_dirs: Annotated[tuple[Folder, ...], FromList] = Field(
         default=(), description="More folders that a scan searches."
     )
+    watch: bool = Field(
+        default=True,
+        description="Register a GGUF file that appears in these folders as soon as it "
+        "is whole, and note when one is deleted. Engines watch, requests for an "
+        "unknown model and the admin's pages look.",
+    )
     default_ctx: int = Field(
         default=8192,
         ge=64,

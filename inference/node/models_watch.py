@@ -1,0 +1,98 @@
+"""Registers model files when they appear in the models directories of this node."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchfiles import Change, awatch
+
+from llm_manager.lib.threads import in_thread
+from registry.services import configured_roots, folder_look, models_deleted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+#: How often the folders themselves are looked at, and files that are being written.
+_LOOK_EVERY_S = 1.0
+
+
+class ModelsWatch:
+    """Watches the configured folders; a change there is followed by a look.
+
+    Folders may be missing, appear later or be replaced. A file that is deleted is
+    recorded as missing; one on a disk that goes away is not.
+    """
+
+    def __init__(self) -> None:
+        self._is_due = True
+        self._deleted: set[str] = set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            try:
+                await self._watch()
+            except Exception:
+                # As when the system has no more inotify watches.
+                logger.exception("Watching the models directories failed")
+                self._is_due = True
+                await self._look_if_due()
+                await asyncio.sleep(10 * _LOOK_EVERY_S)
+
+    async def _watch(self) -> None:
+        """Watch the folders that exist, until others exist."""
+        folders = await asyncio.to_thread(_existing, configured_roots())
+        if not folders:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            return
+        self._is_due = True
+        changes = awatch(
+            *folders,
+            watch_filter=_is_visible,
+            rust_timeout=int(_LOOK_EVERY_S * 1000),
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+        async for found in changes:
+            self._note(found)
+            await self._look_if_due()
+            if await asyncio.to_thread(_existing, configured_roots()) != folders:
+                return
+
+    def _note(self, changes: Iterable[tuple[Change, str]]) -> None:
+        for change, path in changes:
+            self._is_due = True
+            if change == Change.deleted:
+                self._deleted.add(path)
+
+    async def _look_if_due(self) -> None:
+        """Look for what came, and after that for what is gone: it may have moved."""
+        if self._is_due:
+            found = await in_thread(folder_look.look)
+            self._is_due = found is not None and bool(found.growing)
+            for path in found.whole if found is not None else ():
+                logger.info("Found %s", path)
+        if self._deleted:
+            await in_thread(models_deleted, self._deleted)
+            self._deleted = set()
+
+
+def _is_visible(change: Change, path: str) -> bool:
+    """Whether a scan would look at a path: a file, or a folder with files in it."""
+    return not Path(path).name.startswith(".")
+
+
+def _existing(roots: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Return the folders that exist, each with its device and inode."""
+    found = {}
+    for root in roots:
+        with suppress(OSError):
+            status = root.stat()
+            found[root] = (status.st_dev, status.st_ino)
+    return found
