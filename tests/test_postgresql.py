@@ -30,6 +30,7 @@ DATABASE_TESTS = [
     "tests/accounts/keys/test_authentication.py",
     "tests/accounts/test_create_api_key.py",
     "tests/accounts/limits/test_login.py",
+    "tests/accounts/usage/test_ingestion.py",
     "tests/inference/test_services.py",
     "tests/inference/node/test_supervisor.py",
     "tests/llm_manager/web/pages/test_null_characters.py",

@@ -1,4 +1,4 @@
-"""Rows of this app: API keys, teams, limits."""
+"""Rows of this app: API keys, teams, limits, usage."""
 
 from accounts.models.api_key import (
     ApiKey,
@@ -10,6 +10,7 @@ from accounts.models.api_key import (
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
 from accounts.models.team import Team
+from accounts.models.usage import UsageDay, UsageRecord
 
 __all__ = [
     "ApiKey",
@@ -19,6 +20,8 @@ __all__ = [
     "LimitKind",
     "Scope",
     "Team",
+    "UsageDay",
+    "UsageRecord",
     "validate_scopes",
     "validate_weight",
 ]

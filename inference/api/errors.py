@@ -107,7 +107,7 @@ class ErrorBody(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception as an HTTP error."""
+    """An exception as an HTTP error; ``limit_name`` is the limit that refused it."""
 
     status: int
     type: str
@@ -115,6 +115,7 @@ class Failure:
     message: str
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    limit_name: str = ""
 
     def body(self) -> ErrorBody:
         """Return the body in OpenAI's shape."""
@@ -229,12 +230,13 @@ def failure_of(error: Exception) -> Failure:
         message=row.message or _message(error),
         param=getattr(error, "param", None),
         headers=_headers(error, row),
+        limit_name=getattr(error, "limit_name", ""),
     )
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """Return the answer to an exception of a view (EXCEPTION_HANDLER)."""
-    failure = failure_of(error)
+    failure = context["view"].failure = failure_of(error)
     response = failure.response()
     if isinstance(error, drf.MethodNotAllowed):
         response["Allow"] = ", ".join(context["view"].allowed_methods)

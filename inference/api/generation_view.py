@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from accounts.usage.recorder import usage_recorder
 from inference.api.idempotency import logging_client
 from inference.api.model_access import key_of, key_share
 from inference.api.parameters.effective_sampling import sampling_params
@@ -17,6 +18,7 @@ from inference.api.streaming import collecting as streaming
 from inference.api.streaming.collecting import AnswerLimits
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.payloads import AnswerHeader
+from inference.api.streaming.usage import counts_of_events
 from inference.api.worker_view import WorkerView
 from inference.engine.request import GenerationRequest
 from inference.errors import RequestRejected
@@ -64,17 +66,20 @@ class GenerationView(WorkerView):
         try:
             # The limit applies to the whole answer, including requests not yet queued.
             async with asyncio.timeout_at(deadline):
-                client = await logging_client(
+                client, known = await logging_client(
                     self.get_client(),
                     self.request,
                     body,
                     sequences=len(prepared.requests),
+                    before_save=usage_recorder.note_progress,
                 )
+                self.recording.replays(counts_of_events(known, n=limits.n))
+                self.recording.accept(is_stream=body.stream)
                 self.charge.run()
                 await generation.start(client, prepared.requests, prepared.queue)
                 if not body.stream:
                     answer = await streaming.collect(
-                        generation, prepared.format, limits, self.meter
+                        generation, prepared.format, limits, self.recording
                     )
                     return json_response(answer)
                 is_started = await generation.started(streaming.FIRST_SIGN_S)
@@ -92,7 +97,7 @@ class GenerationView(WorkerView):
                 generation,
                 prepared.format,
                 limits,
-                self.meter,
+                self.recording,
                 is_started=is_started,
                 settle=self.settle,
             )

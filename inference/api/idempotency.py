@@ -23,7 +23,7 @@ from inference.transport.answer_log import (
 from inference.transport.stream import RETRY_AFTER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rest_framework.request import Request
 
@@ -43,12 +43,16 @@ _SAVE_EVERY_S = 1.0
 class LoggingClient:
     """A client of the workers that keeps the events of its streams.
 
-    Its first streams begin with what the log has of them.
+    Its first streams begin with what the log has of them. ``before_save`` is called
+    each time before events are kept where others can find them.
     """
 
-    def __init__(self, client: Client, log: AnswerLog) -> None:
+    def __init__(
+        self, client: Client, log: AnswerLog, before_save: Callable[[], None]
+    ) -> None:
         self._client = client
         self._log = log
+        self._before_save = before_save
         self._count = 0
         self._open: set[int] = set()
         self._saving = asyncio.create_task(self._save())
@@ -78,6 +82,7 @@ class LoggingClient:
         if self._open or self._saving.done():
             return
         self._saving.cancel()
+        self._before_save()
         try:
             await self._log.save()
             await self._log.close()
@@ -87,6 +92,7 @@ class LoggingClient:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(_SAVE_EVERY_S)
+            self._before_save()
             try:
                 await self._log.save()
             except (OSError, RedisError) as error:
@@ -120,15 +126,22 @@ class _LoggedStream:
 
 
 async def logging_client(
-    client: Client, request: Request, body: Body, *, sequences: int
-) -> Client:
+    client: Client,
+    request: Request,
+    body: Body,
+    *,
+    sequences: int,
+    before_save: Callable[[], None],
+) -> tuple[Client, Sequence[Sequence[Event]]]:
     """Return the client for a request: one that keeps the answer if it has a key.
+
+    Returns the events, too, that are known of each sequence of the answer.
 
     Raises BadRequest, IdempotencyConflict, EngineUnavailable.
     """
     key = request.headers.get(_HEADER)
     if key is None:
-        return client
+        return client, ()
     if not _FORM.fullmatch(key):
         raise BadRequest(
             f"{_HEADER} must be 1 to 255 visible ASCII characters.", param=_HEADER
@@ -160,7 +173,7 @@ async def logging_client(
             "Redis cannot be reached, so no request can be queued.",
             retry_after=RETRY_AFTER_S,
         ) from error
-    return LoggingClient(client, log)
+    return LoggingClient(client, log, before_save), log.so_far
 
 
 def _warn(error: Exception) -> None:

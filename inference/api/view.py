@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.api.errors import Failure
+
 
 class JSONNegotiation(DefaultContentNegotiation):
     """Selects JSON whatever the Accept header says.
@@ -138,6 +140,7 @@ class ApiView(APIView):
         self.kwargs = kwargs
         self.headers: dict[str, str] = {}
         self.left_out = left_out.LeftOut()
+        self.failure: Failure | None = None
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
             _check_envelope(request)

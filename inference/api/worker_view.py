@@ -12,10 +12,11 @@ from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
 from inference.api.charge import Charge
 from inference.api.model_access import key_of, model_find, require
+from inference.api.recording import Recording, TokenCounts
 from inference.api.streaming.generation import Client, Generation
 from inference.api.view import ApiView
+from inference.engine.output import PoolingOutput
 from inference.errors import RequestTimeout
-from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.client import get_client
 from inference.transport.queue import ModelQueue
 from llm_manager.lib.threads import in_thread
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class WorkerView(ApiView):
-    """A view with limits per key and metrics, which sends requests to workers."""
+    """A view with limits per key, which sends requests to workers and records them."""
 
     required_scope = Scope.INFERENCE
     throttle_classes = [InferenceThrottle]
@@ -42,20 +43,25 @@ class WorkerView(ApiView):
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Answer the request and measure it; a stream measures its own end."""
-        self.meter = RequestMeter()
+        """Answer the request and record it; a stream records its own end."""
+        self.recording = Recording(request)
         self.model: Model | None = None
         self.charge = Charge()
         try:
             response = await super().dispatch(request, *args, **kwargs)
         except asyncio.CancelledError:
-            self.meter.finish(CLIENT_GONE)
+            self.recording.leave()
             self.charge.settle_later(self.used())
             raise
         if not response.streaming:
-            self.meter.finish(response.status_code)
+            self.recording.finish(response.status_code, self.failure)
             await self.settle()
         return response
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find the key. Raises what the authentication raises."""
+        super().perform_authentication(request)
+        self.recording.caller_is(key_of(request))
 
     async def settle(self) -> None:
         """Settle what the request has used; the first call counts."""
@@ -63,7 +69,8 @@ class WorkerView(ApiView):
 
     def used(self) -> Tokens:
         """Return the tokens of the request so far, by the engine's count."""
-        return Tokens(*self.meter.tokens)
+        used = self.recording.used()
+        return Tokens(used.prompt, used.cached, used.completion)
 
     def admit(self) -> None:
         """Check the caller's access by the headers alone; runs in a thread."""
@@ -113,8 +120,9 @@ class WorkerView(ApiView):
 
         Raises what model_find raises, and BadRequest.
         """
+        self.recording.asks_for(name)
         model = model_find(name, key_of(request))
-        self.meter.model = model.name
+        self.recording.serves(model)
         self.model = model
         if ability is not None:
             require(model, ability)
@@ -127,13 +135,15 @@ class WorkerView(ApiView):
         timeout_s = settings.CONFIG.server.request_timeout
         events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()
+        self.recording.counts(lambda: (_counted(events), ""))
+        self.recording.accept()
         try:
             async with asyncio.timeout(timeout_s):
                 self.charge.run()
                 await generation.start(self.get_client(), requests, queue)
                 while not generation.is_done:
                     arrived = await generation.events()
-                    self.meter.observe(arrived, n=1)
+                    self.recording.observe(arrived, n=1)
                     for index, event in arrived:
                         events[index].append(event)
         except TimeoutError:
@@ -143,6 +153,17 @@ class WorkerView(ApiView):
         finally:
             await generation.aclose()
         return events
+
+
+def _counted(events: Sequence[Sequence[Event]]) -> TokenCounts:
+    """Return the tokens of the pooling requests that have begun."""
+    return TokenCounts(
+        prompt=sum(
+            of_request[-1].num_prompt
+            for of_request in events
+            if of_request and isinstance(of_request[-1], PoolingOutput)
+        )
+    )
 
 
 def queue_of(model: Model) -> ModelQueue:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram, disable_created_metrics
 
-from inference.engine.output import PoolingOutput, SequenceOutput
+from accounts.usage.metrics import USAGE_METRICS
+from inference.engine.output import SequenceOutput
 from inference.transport.messages.events import Accepted
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ FIRST_TOKEN = Histogram(
 )
 TOKENS_INPUT = Counter("llm_tokens_input", "Prompt tokens.", ["model"])
 TOKENS_OUTPUT = Counter("llm_tokens_output", "Output tokens.", ["model"])
-REQUEST_METRICS = (REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT)
+REQUEST_METRICS = (
+    *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT),
+    *USAGE_METRICS,
+)
 
 
 class RequestMeter:
@@ -57,14 +61,6 @@ class RequestMeter:
         self._started = time.perf_counter()
         self._output: dict[int, int] = {}
         self._output_total: Counter | None = None
-        self._prompts: dict[int, int] = {}
-        self._cached: dict[int, int] = {}
-
-    @property
-    def tokens(self) -> tuple[int, int, int]:
-        """The tokens so far: of prompts, of these the cached ones, and of answers."""
-        prompts, cached = self._prompts.values(), self._cached.values()
-        return sum(prompts), sum(cached), sum(self._output.values())
 
     def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
         """Count the tokens of events, each with its sequence's index.
@@ -77,12 +73,7 @@ class RequestMeter:
                 if event.is_last:
                     count = event.num_output - self._output.get(index, 0)
                 self._count_output(index, count)
-                if event.is_start or event.is_last:
-                    self._cached[index // n] = event.num_cached
-            elif isinstance(event, PoolingOutput):
-                self._prompts[index] = event.num_prompt
             elif isinstance(event, Accepted) and index % n == 0:
-                self._prompts[index // n] = event.prompt_tokens
                 TOKENS_INPUT.labels(self.model).inc(event.prompt_tokens)
 
     def finish(self, status: int) -> None:

@@ -309,12 +309,17 @@ def now() -> datetime:
     return timezone.now()
 
 
-def worker_spec(model: Model, engine: EngineConfig, incarnation: str) -> WorkerSpec:
-    """Return what a worker process of this model needs to know."""
+def worker_spec(
+    row: Worker, node: EngineNode, engine: EngineConfig, incarnation: str
+) -> WorkerSpec:
+    """Return what the worker process of a row needs to know."""
+    model = row.model
     return WorkerSpec(
         queue=queue_name(model.pk),
         incarnation=incarnation,
         model_name=model.name,
         max_waiting=settings.CONFIG.engine.max_waiting,
         engine=engine,
+        node=node.name,
+        replica=row.replica,
     )

@@ -93,7 +93,7 @@ class WorkerStarter:
         assert placement.planned is not None  # noqa: S101 - there are evictions
         engine = placement.planned.engine
         error = self._checks.error_of(
-            row, worker_rows.worker_spec(row.model, engine, "")
+            row, worker_rows.worker_spec(row, node, engine, "")
         )
         if error:
             self._checks.forget(row.pk)
@@ -120,7 +120,7 @@ class WorkerStarter:
         self._spread.forget(row.pk)
         logger.info("Loading %s", row.model)
         process = WorkerProcess(
-            worker_rows.worker_spec(row.model, plan.engine, incarnation),
+            worker_rows.worker_spec(row, node, plan.engine, incarnation),
             on_change=self._wake,
         )
         self._workers[row.pk] = ClaimedWorker(

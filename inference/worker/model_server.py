@@ -315,9 +315,18 @@ class ModelServer:
             num_prompt = prepared.num_prompt
             position = self._accepted.position(accepted)
             self._runner.send(Add(prepared))
-        fingerprint = self._spec.engine.fingerprint
+        spec = self._spec
         reply = partial(self._replies.put, accepted.reply_to)
-        reply(Accepted(request_id, num_prompt, position, fingerprint))
+        reply(
+            Accepted(
+                request_id,
+                num_prompt,
+                position,
+                fingerprint=spec.engine.fingerprint,
+                node=spec.node,
+                replica=spec.replica,
+            )
+        )
         if isinstance(prepared, Tokenized | Detokenized):
             reply(prepared)
             self._remove(request_id)

@@ -36,6 +36,7 @@ class WorkerSpec:
     """What a worker serves: its queue, its incarnation, and how to load the model.
 
     At most ``max_waiting`` requests may be pending, besides those with a slot.
+    ``node`` and ``replica`` are what its row has.
     """
 
     queue: str
@@ -43,6 +44,8 @@ class WorkerSpec:
     model_name: str
     max_waiting: int
     engine: EngineConfig
+    node: str = ""
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)

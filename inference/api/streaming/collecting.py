@@ -12,14 +12,18 @@ from inference.api.streaming.answer_assembler import AnswerAssembler, merged
 from inference.api.streaming.logprobs import mean_logprob
 from inference.api.streaming.payloads import Answer
 from inference.api.streaming.response_objects import REASONS
-from inference.api.streaming.usage import AnswerUsage, completion_usage
+from inference.api.streaming.usage import (
+    AnswerUsage,
+    completion_usage,
+    token_counts,
+)
 from inference.engine.output import SequenceOutput
 from inference.errors import RequestRejected, RequestTimeout
-from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    from inference.api.recording import Recording, TokenCounts
     from inference.api.streaming.formats import AnyFormat
     from inference.api.streaming.generation import Generation, Numbered
     from inference.api.streaming.response_objects import (
@@ -126,26 +130,37 @@ class _Answers:
 
     def usage(self, *, n: int) -> CompletionUsage:
         """Return the usage of all of them."""
+        return completion_usage(self._counted(), n=n, reasoning_tokens=self._reasoning)
+
+    def progress(self, n: int) -> tuple[TokenCounts, str]:
+        """Return the tokens so far, and the reasons of those that have ended."""
+        counts = token_counts(self._counted(), n=n, reasoning=self._reasoning or 0)
+        reasons = (sequence.reason for sequence in self.by_index.values())
+        return counts, ",".join(dict.fromkeys(filter(None, reasons)))
+
+    def _counted(self) -> dict[int, AnswerUsage]:
+        return {index: sequence.usage for index, sequence in self.by_index.items()}
+
+    @property
+    def _reasoning(self) -> int | None:
+        """The reasoning tokens of all; None if the answers are not parsed."""
         parsers = [sequence.parser for sequence in self.by_index.values()]
         reasoning = [parser.reasoning_tokens for parser in parsers if parser]
-        return completion_usage(
-            {index: sequence.usage for index, sequence in self.by_index.items()},
-            n=n,
-            reasoning_tokens=sum(reasoning) if reasoning else None,
-        )
+        return sum(reasoning) if reasoning else None
 
 
 async def collect(
     generation: Generation,
     format_: AnyFormat,
     limits: AnswerLimits,
-    meter: RequestMeter,
+    recording: Recording,
 ) -> object:
     """Return the whole answer when it is complete. Raises InferenceError."""
     sequences = _Answers(generation, format_)
+    recording.counts(lambda: sequences.progress(limits.n))
     while not generation.is_done:
         events = await generation.events()
-        meter.observe(events, n=limits.n)
+        recording.observe(events, n=limits.n)
         for index, event in events:
             sequences.take(index, event)
         await sequences.give_up_complete()
@@ -183,7 +198,7 @@ async def stream(
     generation: Generation,
     format_: AnyFormat,
     limits: AnswerLimits,
-    meter: RequestMeter,
+    recording: Recording,
     *,
     is_started: bool,
     settle: Callable[[], Awaitable[None]],
@@ -194,30 +209,30 @@ async def stream(
     before the client gets the end: its next request finds its place free. The sequences
     are given up when the stream ends for any reason, or when the client stops reading.
     """
-    status = CLIENT_GONE
     sequences = _Answers(generation, format_)
+    recording.counts(lambda: sequences.progress(limits.n))
     try:
         if not is_started:
             yield sse.KEEP_ALIVE
         while not generation.is_done:
             events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
-            meter.observe(events, n=limits.n)
+            recording.observe(events, n=limits.n)
             chunk = _encode(events, format_, sequences)
             await sequences.give_up_complete()
             if chunk:
                 yield chunk
             elif not events:
                 yield sse.KEEP_ALIVE
-        status = 200
+        recording.finish(200)
         await settle()
         yield format_.end(sequences.usage(n=limits.n))
     except Exception as error:
         failure = failure_of(in_words_of(format_, error))
-        status = failure.status
+        recording.finish(failure.status, failure)
         await settle()
         yield sse.event(failure.body()) + sse.DONE
     finally:
-        meter.finish(status)
+        recording.leave()
         await generation.aclose()
         await settle()
 

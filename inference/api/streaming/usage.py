@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.api.recording import TokenCounts
 from inference.engine.output import SequenceOutput
 from inference.transport.messages.events import Accepted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from inference.api.streaming.response_objects import (
         CompletionTokensDetails,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AnswerUsage:
-    """The tokens of one sequence.
+    """The tokens of one sequence; its prompt counts once it ``is_started``.
 
     ``accepted`` and ``rejected`` are those of drafts that the client's prediction gave,
     ``accepted_drafts`` and ``rejected_drafts`` those of the engine's own drafts.
@@ -33,6 +34,7 @@ class AnswerUsage:
     rejected: int = 0
     accepted_drafts: int = 0
     rejected_drafts: int = 0
+    is_started: bool = False
 
     def take(self, event: Event) -> int:
         """Count an event; return how many new tokens the answer has."""
@@ -41,6 +43,7 @@ class AnswerUsage:
             return 0
         if not isinstance(event, SequenceOutput):
             return 0
+        self.is_started = True
         if event.is_start:
             self.cached_tokens = event.num_cached
             return 0
@@ -58,6 +61,41 @@ class AnswerUsage:
         return count
 
 
+def token_counts(
+    sequences: Mapping[int, AnswerUsage], *, n: int, reasoning: int = 0
+) -> TokenCounts:
+    """Return the tokens of a request whose prompts have n sequences each.
+
+    A prompt is counted once, however many answers it has, and not before one of them
+    has begun. Some sequences may be missing.
+    """
+    prompts: dict[int, list[AnswerUsage]] = {}
+    for index, each in sequences.items():
+        if each.is_started:
+            prompts.setdefault(index // n, []).append(each)
+    return TokenCounts(
+        prompt=sum(each[0].prompt_tokens for each in prompts.values()),
+        cached=sum(
+            min(answer.cached_tokens for answer in each) for each in prompts.values()
+        ),
+        completion=sum(each.completion_tokens for each in sequences.values()),
+        reasoning=reasoning,
+        drafted=sum(
+            each.accepted + each.rejected + each.accepted_drafts + each.rejected_drafts
+            for each in sequences.values()
+        ),
+    )
+
+
+def counts_of_events(sequences: Sequence[Sequence[Event]], *, n: int) -> TokenCounts:
+    """Return the tokens in the events of each sequence."""
+    usages = {index: AnswerUsage() for index, _ in enumerate(sequences)}
+    for index, events in enumerate(sequences):
+        for event in events:
+            usages[index].take(event)
+    return token_counts(usages, n=n)
+
+
 def completion_usage(
     sequences: Mapping[int, AnswerUsage],
     *,
@@ -66,23 +104,16 @@ def completion_usage(
 ) -> CompletionUsage:
     """Return the usage of a request whose prompts have n sequences each.
 
-    A prompt is counted once, however many answers it has. Its cached tokens are those
-    that no sequence had to compute. ``reasoning_tokens`` is None if the answers were
-    not parsed. Tokens of the client's prediction are counted if there were drafts of
-    it, and apart from them tokens of the engine's own drafts.
+    ``reasoning_tokens`` is None if the answers were not parsed. Tokens of the client's
+    prediction are counted if there were drafts of it, and apart from them tokens of the
+    engine's own drafts.
     """
-    prompts = [
-        [sequences[index] for index in range(first, first + n)]
-        for first in range(0, len(sequences), n)
-    ]
-    prompt_tokens = sum(prompt[0].prompt_tokens for prompt in prompts)
-    completion_tokens = sum(each.completion_tokens for each in sequences.values())
-    cached = sum(min(each.cached_tokens for each in prompt) for prompt in prompts)
+    counts = token_counts(sequences, n=n)
     counted: CompletionUsage = {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens": counts.prompt,
+        "completion_tokens": counts.completion,
+        "total_tokens": counts.prompt + counts.completion,
+        "prompt_tokens_details": {"cached_tokens": counts.cached},
     }
     details: CompletionTokensDetails = {}
     if reasoning_tokens is not None:

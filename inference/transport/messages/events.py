@@ -31,7 +31,8 @@ class Accepted:
     """A worker has taken and prepared the request, which is now behind ``position``
     pending ones.
 
-    ``fingerprint`` is that of the model that it has loaded.
+    ``fingerprint`` is that of the model that it has loaded; ``node`` and ``replica``
+    say which worker it is.
     """
 
     is_last: ClassVar[bool] = False
@@ -40,6 +41,8 @@ class Accepted:
     prompt_tokens: int
     position: int = 0
     fingerprint: str = ""
+    node: str = ""
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from llm_manager.lib.config_sections import AnyCase, Folder, FromList, Section
 from registry.load_settings import GpuSection, ModelEngineSection
@@ -287,6 +289,38 @@ class RedisSection(Section):
     )
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise PydanticCustomError(
+            "time_zone", "is not the name of a time zone, as Europe/Berlin or UTC"
+        ) from None
+    return name
+
+
+class UsageSection(Section):
+    """Who used what: one row for each request, and sums of each day."""
+
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        default="UTC",
+        description="Time zone of the days of sums and budgets, as in "
+        "`Europe/Berlin`. Days that are over stay as they were counted.",
+    )
+    retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="Days after which the rows of requests are deleted.",
+    )
+    rollup_retention_days: int = Field(
+        default=1825,
+        ge=1,
+        le=36_500,
+        description="Days after which the sums of a day are deleted.",
+    )
+
+
 class MetricsSection(Section):
     """What `/metrics` exports."""
 
@@ -327,6 +361,7 @@ class Config(Section):
     https: HttpsSection = HttpsSection()
     database: DatabaseSection = DatabaseSection()
     redis: RedisSection = RedisSection()
+    usage: UsageSection = UsageSection()
     metrics: MetricsSection = MetricsSection()
     logging: LoggingSection = LoggingSection()
 
@@ -334,6 +369,11 @@ class Config(Section):
     def models_dir(self) -> Path:
         """The models directory, absolute."""
         return self.models.dir or self.data_dir / "models"
+
+    @property
+    def usage_dir(self) -> Path:
+        """Where web processes note their requests before the database has them."""
+        return self.data_dir / "usage"
 
     @property
     def cache_dir(self) -> Path:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import resource
 import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
 from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.web.connections.web_server import WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _MAX_DESCRIPTORS = 65_536
 #: Added to the engine's drain time, so that the last tokens reach their clients.
@@ -25,6 +31,19 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
 
 
+@contextmanager
+def _usage_recorded(folder: Path) -> Iterator[None]:
+    """Write what becomes of requests into a journal in this folder."""
+    # It has models: Django is set up by now.
+    from accounts.usage.recorder import usage_recorder
+
+    usage_recorder.open(folder)
+    try:
+        yield
+    finally:
+        usage_recorder.close()
+
+
 def run(*, fd: int | None, host: str, port: int) -> None:
     """Serve the project on an inherited socket, or on an address of its own."""
     from inference.prompts.rendering.pool import render_pool
@@ -36,9 +55,11 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
     config = settings.CONFIG
-    WebServer(
+    server = WebServer(
         application,
         sock,
         drain_timeout_s=config.engine.drain_timeout + _DRAIN_MARGIN_S,
         receive_timeout_s=config.server.receive_timeout,
-    ).run()
+    )
+    with _usage_recorded(config.usage_dir):
+        server.run()

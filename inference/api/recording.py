@@ -1,0 +1,233 @@
+"""What a request does, as it is measured and written down: one row of usage each.
+
+This is the one place where requests of all endpoints are recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from accounts.limits.throttling import request_ip
+from accounts.record_id import new_id
+from accounts.usage.recorder import usage_recorder
+from inference.engine.output import PoolingOutput, SequenceOutput
+from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
+from inference.transport.messages.events import Accepted
+from llm_manager.lib.request_id import request_id
+from registry.prices import Prices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from django.http import HttpRequest
+
+    from accounts.models import ApiKey
+    from inference.api.errors import Failure
+    from inference.transport.messages.events import Event
+    from registry.models import Model
+
+    #: Returns a request's tokens so far, and why its answers ended.
+    Progress = Callable[[], tuple["TokenCounts", str]]
+
+_OK = 200
+#: The lengths of the columns that hold what clients write.
+_NAME_LENGTH = 255
+_CODE_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The tokens of a request, by kind.
+
+    ``cached`` are those of the prompt that no sequence had to compute, ``reasoning``
+    some of the completion's, ``drafted`` those of all drafts, right and wrong.
+    """
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    drafted: int = 0
+
+    def beyond(self, other: TokenCounts) -> TokenCounts:
+        """Return what these have beyond an earlier state of them."""
+        if not other.prompt:
+            return self
+        return TokenCounts(
+            prompt=max(self.prompt - other.prompt, 0),
+            cached=max(self.cached - other.cached, 0),
+            completion=max(self.completion - other.completion, 0),
+            # Reasoning comes first: what was written before is reasoning above all.
+            reasoning=max(self.reasoning - other.completion, 0),
+            drafted=max(self.drafted - other.drafted, 0),
+        )
+
+
+class Recording:
+    """Measures one request, and writes its row: when it is accepted, and at its end.
+
+    ``model`` is the name for metrics. A request whose key is not known has no row.
+    """
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._meter = RequestMeter()
+        self._request = request
+        self._time = time.time()
+        self._started = time.perf_counter()
+        self._id = str(new_id(self._time))
+        self._fields: dict[str, Any] = {}
+        self._timing: dict[str, Any] = {}
+        self._progress: Progress = lambda: (TokenCounts(), "")
+        self._replayed = TokenCounts()
+        self._prices = Prices()
+        self._first_token_at: float | None = None
+        self._has_caller = self._is_accepted = self._is_finished = False
+
+    # What becomes known ---------------------------------------------------------
+
+    def caller_is(self, key: ApiKey | None) -> None:
+        """Note whose request it is; None is a client that needs no key."""
+        if key is None:
+            self._has_caller = not settings.AUTH_REQUIRED
+            return
+        self._has_caller = True
+        team = key.team
+        self._fields.update(
+            key_id=key.pk,
+            key_prefix=key.prefix,
+            key_name=key.name,
+            owner_id=key.owner_id,
+            owner_name=key.owner.get_username(),
+            team_id=0 if team is None else team.pk,
+            team_name="" if team is None else str(team),
+        )
+
+    def asks_for(self, name: str) -> None:
+        """Note the name of a model, as it is in the request."""
+        self._fields["model_asked"] = _cut(name, _NAME_LENGTH)
+
+    def serves(self, model: Model) -> None:
+        """Note the model that serves it."""
+        self._meter.model = model.name
+        self._prices = model.prices
+        self._fields.update(model_id=model.pk, model_name=model.name)
+
+    def counts(self, progress: Progress) -> None:
+        """Note who counts its tokens."""
+        self._progress = progress
+
+    def replays(self, counts: TokenCounts) -> None:
+        """Note what an earlier request counts of this one's answer."""
+        self._replayed = counts
+
+    def used(self) -> TokenCounts:
+        """Return its tokens so far, without those that an earlier request counts."""
+        return self._progress()[0].beyond(self._replayed)
+
+    # Its life -------------------------------------------------------------------
+
+    def accept(self, *, is_stream: bool = False) -> None:
+        """Write down that it goes to the workers now."""
+        self._is_accepted = True
+        self._fields["is_stream"] = is_stream
+        if self._has_caller:
+            usage_recorder.begin(self._id, self._known(), self._counted)
+
+    def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
+        """Measure events, each with its sequence's index.
+
+        The first ``n`` sequences share a prompt, as do the next ones.
+        """
+        self._meter.observe(events, n=n)
+        if self._first_token_at is not None:
+            return
+        for _, event in events:
+            self._time_event(event)
+
+    def finish(self, status: int, failure: Failure | None = None) -> None:
+        """Write down its end; the first call counts.
+
+        It comes before the client gets the end of the answer: who has that has a row.
+        """
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self._meter.finish(status)
+        if not self._has_caller:
+            return
+        now = time.perf_counter()
+        # A request that no worker began was answered whole, with a refusal.
+        is_cut = status == CLIENT_GONE or (status != _OK and "queue_ms" in self._timing)
+        fields = {
+            **({} if self._is_accepted else self._known()),
+            **self._counted(),
+            "status": status,
+            "completed": not is_cut,
+            "duration_ms": self._since_arrival(now),
+        }
+        if self._first_token_at is not None and now > self._first_token_at:
+            rate = (fields["completion_tokens"] - 1) / (now - self._first_token_at)
+            fields["tokens_per_second"] = max(round(rate, 2), 0)
+        if failure is not None:
+            fields["error_code"] = _cut(failure.code or "", _CODE_LENGTH)
+            fields["limit_name"] = _cut(failure.limit_name, _CODE_LENGTH)
+        usage_recorder.end(self._id, fields)
+
+    def leave(self) -> None:
+        """Write down that the client has left, unless the end came before."""
+        self.finish(CLIENT_GONE)
+
+    def _known(self) -> dict[str, Any]:
+        """Return what is known when it is accepted, by the names of columns."""
+        match = self._request.resolver_match
+        return {
+            "request_id": request_id.get(),
+            "time": round(self._time, 3),
+            "endpoint": "" if match is None else match.url_name,
+            "client_address": request_ip(self._request),
+            **self._fields,
+        }
+
+    def _counted(self) -> dict[str, Any]:
+        """Return what was counted so far, by the names of columns."""
+        own, reason = self.used(), self._progress()[1]
+        cost = self._prices.cost(
+            prompt=own.prompt, cached=own.cached, output=own.completion
+        )
+        return {
+            "prompt_tokens": own.prompt,
+            "cached_tokens": own.cached,
+            "completion_tokens": own.completion,
+            "reasoning_tokens": own.reasoning,
+            "drafted_tokens": own.drafted,
+            "cost": cost,
+            "replayed_tokens": self._replayed.completion,
+            "finish_reason": reason,
+            **self._timing,
+        }
+
+    def _time_event(self, event: Event) -> None:
+        now = time.perf_counter()
+        if isinstance(event, Accepted):
+            self._timing.setdefault("node", event.node)
+            self._timing.setdefault("replica", event.replica)
+        elif isinstance(event, SequenceOutput | PoolingOutput):
+            self._timing.setdefault("queue_ms", self._since_arrival(now))
+            is_token = isinstance(event, SequenceOutput) and event.num_output
+            if is_token and self._first_token_at is None:
+                self._first_token_at = now
+                self._timing["first_token_ms"] = self._since_arrival(now)
+
+    def _since_arrival(self, now: float) -> int:
+        """Return milliseconds."""
+        return round((now - self._started) * 1000)
+
+
+def _cut(text: str, length: int) -> str:
+    """Return a text that every database takes, however strange it is."""
+    clean = text[:length].replace("\x00", "\ufffd")
+    return clean.encode("utf-8", "replace").decode()
