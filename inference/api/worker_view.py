@@ -10,9 +10,9 @@ from django.conf import settings
 from accounts.limits.demand import Tokens
 from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
-from inference.api.charge import Charge
+from inference.api.accounting.charge import Charge
+from inference.api.accounting.recording import Recording, TokenCounts
 from inference.api.model_access import key_of, model_find, require
-from inference.api.recording import Recording, TokenCounts
 from inference.api.streaming.generation import Client, Generation
 from inference.api.view import ApiView
 from inference.engine.output import PoolingOutput

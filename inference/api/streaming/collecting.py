@@ -23,7 +23,7 @@ from inference.errors import RequestRejected, RequestTimeout
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from inference.api.recording import Recording, TokenCounts
+    from inference.api.accounting.recording import Recording, TokenCounts
     from inference.api.streaming.formats import AnyFormat
     from inference.api.streaming.generation import Generation, Numbered
     from inference.api.streaming.response_objects import (

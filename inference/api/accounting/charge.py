@@ -11,7 +11,7 @@ from accounts.errors import TooManySequences, TooManyTokens
 from accounts.limits.admission import Reservation, admit
 from accounts.limits.demand import Tokens
 from accounts.limits.throttling import count_sequences
-from inference.api.demand import demand_of
+from inference.api.accounting.demand import demand_of
 from inference.api.model_access import key_of
 
 if TYPE_CHECKING:
