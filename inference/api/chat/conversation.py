@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inference.api.body.blocked_patterns import check_patterns
 from inference.api.body.text_limits import check_sizes
 from inference.api.chat.messages import (
     AssistantMessage,
@@ -30,11 +31,15 @@ def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     """Return the messages; tool messages get the name of their function.
 
     Raises BadRequest unless every call is answered by a tool message before any other
-    message, for tool messages without a call, and for texts that are too large.
+    message, for tool messages without a call, and for texts that are too large or have
+    a blocked pattern.
     """
     found = [_message(message, index) for index, message in enumerate(messages)]
     sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
     check_sizes(sizes, "messages")
+    check_patterns(
+        {f"messages[{i}]": each.content or "" for i, each in enumerate(found)}
+    )
     former = {i for i, each in enumerate(messages) if _is_former(each)}
     return _answered(found, former)
 

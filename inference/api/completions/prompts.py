@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from inference.api.body.blocked_patterns import check_patterns
 from inference.api.body.text_limits import check_sizes
 from inference.api.parameters.value_types import Between, MaxItems, NonEmpty, Text
 
@@ -78,9 +79,10 @@ Inputs = Annotated[
 
 
 def by_path(prompts: _Prompts, path: str) -> dict[str, str | list[int]]:
-    """Return each prompt under its path. Raises BadRequest if they are too large.
+    """Return each prompt under its path.
 
-    ``path`` is that of the member.
+    ``path`` is that of the member. Raises BadRequest if they are too large or have a
+    blocked pattern.
     """
     match prompts:
         case str() | [int(), *_]:
@@ -88,6 +90,7 @@ def by_path(prompts: _Prompts, path: str) -> dict[str, str | list[int]]:
         case _:
             each = {f"{path}[{index}]": one for index, one in enumerate(prompts)}
     check_sizes({where: size_of(prompt) for where, prompt in each.items()}, path)
+    check_patterns(each)
     return each
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import model_validator
 
+from inference.api.body.blocked_patterns import check_patterns
 from inference.api.body.text_limits import check_sizes
 from inference.api.completions.prompts import Prompts, by_path
 from inference.api.errors import BadRequest
@@ -74,6 +75,7 @@ class CompletionRequest(CompletionParameters):
                 param=name,
             )
         check_sizes({"suffix": len(self.suffix.encode())}, "suffix")
+        check_patterns({"suffix": self.suffix})
         if self.suffix and self.echo:
             raise BadRequest(
                 "'echo' is not allowed with 'suffix': the answer comes between the "

@@ -198,6 +198,13 @@ class LimitsSection(Section):
         "answer is 503. 0 is four times max_body_mb; a smaller value than max_body_mb "
         "counts as that.",
     )
+    blocked_patterns: Texts = Field(
+        default=(),
+        description="Texts that no message and no prompt may contain, upper or lower "
+        "case, as in `<script>, javascript:`. Off by default: ordinary questions about "
+        "web pages contain these two, and a model runs neither. What shows an answer "
+        "in a page has to escape it in any case.",
+    )
 
 
 class ServerSection(Section):
