@@ -32,8 +32,9 @@ from benchmarks.options import (
 
 def main() -> int:
     """Run a command; return the exit status."""
-    # As Ctrl-C: the started processes must be stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C, for which asyncio ends what it runs in order: the processes that were
+    # started must be stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return _run()
     except KeyboardInterrupt:

@@ -118,12 +118,16 @@ class EmbeddingOptions:
 
 @dataclass(frozen=True, slots=True)
 class FaultOptions:
-    """How long the pauses are, which faults, and the page that gets the table."""
+    """How long the pauses are, which faults, and the page that gets the rows."""
 
     seconds: tuple[float, ...]
     only: tuple[str, ...]
     quantization: str
     output: Path | None
+
+    def has(self, name: str) -> bool:
+        """Whether the fault of this name is chosen."""
+        return not self.only or any(word in name for word in self.only)
 
 
 Options = (
@@ -345,7 +349,10 @@ def _faults(arguments: list[str]) -> FaultOptions:
         help="faults whose names have one of these, such as 'web frozen'",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the table into this page"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the rows into the table of this page, in the place of earlier ones",
     )
     _add_quantization(parser)
     options = parser.parse_args(arguments)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks.faults.small_disk import full
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
@@ -22,13 +24,25 @@ PARTS = ("web", "engine", "worker", "redis")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A server: its processes, and the folder of its data."""
+
+    processes: ProcessTree
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: ``inflict`` begins it, and ends it at the end of its block."""
+    """One fault: ``inflict`` begins it, and ends it at the end of its block.
+
+    One that ``fills`` needs a disk that may be filled.
+    """
 
     what: str
     how: str
     seconds: float
-    inflict: Callable[[], AbstractContextManager[None]]
+    inflict: Callable[[Place], AbstractContextManager[None]]
+    fills: bool = False
 
     @property
     def name(self) -> str:
@@ -38,9 +52,9 @@ class Fault:
 
 
 @contextmanager
-def frozen(processes: ProcessTree, roles: tuple[str, ...]) -> Iterator[None]:
+def frozen(place: Place, *, roles: tuple[str, ...]) -> Iterator[None]:
     """Stop the processes of these roles, as a debugger or a suspended machine does."""
-    stopped = _pids(processes, roles)
+    stopped = _pids(place.processes, roles)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -52,17 +66,18 @@ def frozen(processes: ProcessTree, roles: tuple[str, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def killed(processes: ProcessTree, roles: tuple[str, ...]) -> Iterator[None]:
+def killed(place: Place, *, roles: tuple[str, ...]) -> Iterator[None]:
     """Kill the processes of these roles."""
-    for pid in _pids(processes, roles):
+    for pid in _pids(place.processes, roles):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     yield
 
 
 @contextmanager
-def locked(database: Path) -> Iterator[None]:
+def locked(place: Place) -> Iterator[None]:
     """Hold SQLite's exclusive lock: nobody writes."""
+    database = place.home / "db.sqlite3"
     with closing(sqlite3.connect(database, isolation_level=None, timeout=60)) as held:
         held.execute("BEGIN EXCLUSIVE")
         try:
@@ -76,22 +91,20 @@ def _pids(processes: ProcessTree, roles: tuple[str, ...]) -> list[int]:
     return [pid for role in roles for pid in sorted(by_role.get(role, ()))]
 
 
-def one_machine(
-    processes: ProcessTree, database: Path, seconds: tuple[float, ...]
-) -> list[Fault]:
+def one_machine(seconds: tuple[float, ...]) -> list[Fault]:
     """Return the faults of a server on one machine, with pauses of these seconds."""
     targets = {
         **{part: (part,) for part in PARTS},
         "all of them": PARTS,
         "the whole machine": (*PARTS, "launcher"),
     }
-    faults = [
-        Fault(what, "frozen", pause, partial(frozen, processes, roles))
-        for pause in seconds
-        for what, roles in targets.items()
+    return [
+        *(
+            Fault(what, "frozen", pause, partial(frozen, roles=roles))
+            for pause in seconds
+            for what, roles in targets.items()
+        ),
+        *(Fault(part, "killed", 0, partial(killed, roles=(part,))) for part in PARTS),
+        Fault("database", "locked", 20, locked),
+        Fault("disk", "full", 20, lambda place: full(place.home), fills=True),
     ]
-    faults += [
-        Fault(part, "killed", 0, partial(killed, processes, (part,))) for part in PARTS
-    ]
-    faults.append(Fault("database", "locked", 20, partial(locked, database)))
-    return faults

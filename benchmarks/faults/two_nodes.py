@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks.client.answers import clock
 from benchmarks.faults.clients import Api, answers
-from benchmarks.faults.fault import PARTS, Fault, frozen, killed
+from benchmarks.faults.fault import PARTS, Fault, Place, frozen, killed
 from benchmarks.faults.network import SERVICE_HOST, Machine, cut_off, machines
 from benchmarks.systems.ours import READY, role, settings
 from benchmarks.systems.postgresql import PostgreSQL, running_postgresql
@@ -21,7 +22,8 @@ from benchmarks.systems.usage import ProcessTree
 from llm_manager.launcher.redis_process import find_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from benchmarks.model import Conditions
@@ -41,22 +43,28 @@ _NODE = (*PARTS, "launcher")
 
 @dataclass(frozen=True, slots=True)
 class TwoNodes:
-    """Both run. The first one has the model, and half of the clients."""
+    """Both run. The first one has the model, and half of the clients.
+
+    ``start_s`` is how long the second one took to start, beside the first.
+    """
 
     api: Api
     first: Machine
     processes: ProcessTree
     postgresql: PostgreSQL
+    start_s: float
 
     def fault(self, name: str) -> Fault:
         """Return one of NODE_FAULTS."""
-        node, database = self.processes, ProcessTree(self.postgresql.pid, _postgresql)
+        database = ProcessTree(self.postgresql.pid, _postgresql)
         what, how, seconds = NODE_FAULTS[name]
-        inflict = {
-            "killed": partial(killed, node, _NODE),
-            "frozen": partial(frozen, node, _NODE),
-            "cut off": partial(cut_off, self.first),
-            "away": partial(frozen, database, (_DATABASE,)),
+        inflict: dict[str, Callable[[Place], AbstractContextManager[None]]] = {
+            "killed": partial(killed, roles=_NODE),
+            "frozen": partial(frozen, roles=_NODE),
+            "cut off": lambda _: cut_off(self.first),
+            "away": lambda place: frozen(
+                replace(place, processes=database), roles=(_DATABASE,)
+            ),
         }
         return Fault(what, how, seconds, inflict[how])
 
@@ -92,8 +100,10 @@ async def two_nodes(conditions: Conditions, folder: Path) -> AsyncIterator[TwoNo
         # While the second one is not there, the model is loaded by the first.
         if await answers(replace(api, base_urls=urls[:1]), _LOAD_LIMIT_S) is None:
             raise SystemExit("The first of two nodes does not answer.")
+        begin = clock()
         await running.enter_async_context(_node(second, folder, env))
-        yield TwoNodes(api, first, ProcessTree(pid, role), postgresql)
+        start_s = clock() - begin
+        yield TwoNodes(api, first, ProcessTree(pid, role), postgresql, start_s)
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.faults.fault import Place
 from benchmarks.faults.network import NotPermitted
-from benchmarks.faults.trial import try_fault, undisturbed
+from benchmarks.faults.trial import next_within_s, try_fault, undisturbed
 from benchmarks.faults.two_nodes import two_nodes
 from benchmarks.model import Conditions, put_model
 
@@ -22,8 +23,6 @@ pytestmark = [
 ]
 
 STREAMS = 8
-#: Other tests run beside.
-NEXT_WITHIN_S = 60.0
 
 
 # `python -m benchmarks faults --only "two nodes"` has the others.
@@ -37,9 +36,10 @@ async def test_a_node_costs_a_pause_and_no_token(tmp_path: Path, name: str) -> N
     try:
         async with two_nodes(conditions, tmp_path) as nodes:
             expected = await undisturbed(nodes.api, STREAMS)
-            result = await try_fault(nodes.api, nodes.fault(name), expected)
+            place = Place(nodes.processes, tmp_path)
+            result = await try_fault(nodes.api, nodes.fault(name), expected, place)
     except (NotPermitted, FileNotFoundError) as error:
         pytest.skip(str(error))
     assert result.right == STREAMS, result
     assert result.next_s is not None
-    assert result.next_s < NEXT_WITHIN_S
+    assert result.next_s < next_within_s(nodes.start_s), result
