@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 #: The group of all engines. A message to it only means "read the rows now".
 ENGINE_GROUP = "engines"
+ENGINE_WAKE = "engine.wake"
 #: After a failed load, requests do not start another one for this long.
 FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
@@ -205,9 +206,7 @@ def engine_wake() -> None:
 
 async def _wake() -> None:
     try:
-        await channel_layers["default"].group_send(
-            ENGINE_GROUP, {"type": "engine.wake"}
-        )
+        await channel_layers["default"].group_send(ENGINE_GROUP, {"type": ENGINE_WAKE})
     except (OSError, RedisError):
         return
 
@@ -291,7 +290,8 @@ def _serving_status(
 ) -> ServingStatus:
     alive = [worker for worker in workers if _is_alive(worker, heard)]
     failed = [w for w in alive if w.state == WorkerState.FAILED]
-    ready = [w for w in alive if w.state == WorkerState.READY]
+    # A new worker says that it serves before its row does.
+    ready = [w for w in alive if w.state == WorkerState.READY or w.incarnation in heard]
     coming = [
         w
         for w in workers

@@ -70,7 +70,12 @@ def running(
     if not launcher:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         launcher = [sys.executable, "-m", "llm_manager"]
-    environment.update({"LLM_MANAGER_LOGGING_LEVEL": "warning", **settings})
+    environment.update(
+        LLM_MANAGER_LOGGING_LEVEL="warning",
+        # Few tests are about them, and their start costs all others time.
+        LLM_MANAGER_SERVER_SPARE_PROCESSES="false",
+    )
+    environment.update(settings)
     command = [*launcher, "server", "--quickstart"]
     with (data_dir / "log").open("wb") as log:
         process = subprocess.Popen(

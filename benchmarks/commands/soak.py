@@ -191,7 +191,7 @@ async def _client(
 
 def _sample(running: Running, record: Record, when: float) -> None:
     record.rss.append((when, running.processes.rss_bytes().get("worker", 0)))
-    record.workers |= running.processes.pids().get("worker", set())
+    record.workers.update(running.processes.pids().get("worker", ()))
 
 
 def _sequences(running: Running) -> int:

@@ -53,8 +53,11 @@ class Fault:
 
 @contextmanager
 def frozen(place: Place, *, roles: tuple[str, ...]) -> Iterator[None]:
-    """Stop the processes of these roles, as a debugger or a suspended machine does."""
-    stopped = _pids(place.processes, roles)
+    """Stop the processes of these roles, as a debugger or a suspended machine does.
+
+    Of one role alone the process that serves is stopped, of several also the spares.
+    """
+    stopped = _pids(place.processes, roles, is_alone=len(roles) == 1)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -67,8 +70,8 @@ def frozen(place: Place, *, roles: tuple[str, ...]) -> Iterator[None]:
 
 @contextmanager
 def killed(place: Place, *, roles: tuple[str, ...]) -> Iterator[None]:
-    """Kill the processes of these roles."""
-    for pid in _pids(place.processes, roles):
+    """Kill the processes of these roles; of one role alone the one that serves."""
+    for pid in _pids(place.processes, roles, is_alone=len(roles) == 1):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     yield
@@ -86,9 +89,14 @@ def locked(place: Place) -> Iterator[None]:
             held.execute("ROLLBACK")
 
 
-def _pids(processes: ProcessTree, roles: tuple[str, ...]) -> list[int]:
+def _pids(
+    processes: ProcessTree, roles: tuple[str, ...], *, is_alone: bool
+) -> list[int]:
     by_role = processes.pids()
-    return [pid for role in roles for pid in sorted(by_role.get(role, ()))]
+    if is_alone:
+        # A spare process was started after the one whose place it takes.
+        return by_role.get(roles[0], [])[:1]
+    return [pid for role in roles for pid in by_role.get(role, ())]
 
 
 def one_machine(seconds: tuple[float, ...]) -> list[Fault]:

@@ -45,12 +45,14 @@ class ProcessTree:
                 sizes[self.role(process.cmdline())] += process.memory_info().rss
         return sizes
 
-    def pids(self) -> dict[str, set[int]]:
-        """Return the processes by role."""
-        found: dict[str, set[int]] = {}
-        for role, pid in self.cpu_s():
-            found.setdefault(role, set()).add(pid)
-        return found
+    def pids(self) -> dict[str, list[int]]:
+        """Return the processes by role, the oldest first."""
+        found: dict[str, list[tuple[float, int]]] = {}
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                place = (process.create_time(), process.pid)
+                found.setdefault(self.role(process.cmdline()), []).append(place)
+        return {role: [pid for _, pid in sorted(of)] for role, of in found.items()}
 
     def _processes(self) -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inference.capacity.eviction import Memory
     from inference.capacity.load_plan import LoadPlan
     from inference.models import EngineNode
-    from inference.node.worker_process import WorkerProcess
+    from inference.node.children.worker_process import WorkerProcess
     from registry.load_settings import LoadSettings
     from registry.models import Model
 

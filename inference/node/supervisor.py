@@ -11,29 +11,34 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from channels.layers import channel_layers
 from django.conf import settings
 from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from inference.models import WorkerState
 from inference.node import worker_rows
-from inference.node.machine_probe import machine_probe
+from inference.node.children.spare_worker import SpareWorker
 from inference.node.models_watch import ModelsWatch
+from inference.node.silent_workers import SilentWorkers
 from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
-from inference.services import ENGINE_GROUP, models_preload
+from inference.services import ENGINE_GROUP, ENGINE_WAKE, models_preload
+from inference.transport.codec import ProtocolError, from_wire, to_wire
+from inference.transport.messages.peers import Beat, WorkerHeartbeat
 from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:
+    from inference.capacity.machine import Machine
     from inference.models import EngineNode
     from inference.node.claimed_worker import ClaimedWorker
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
-_HEARTBEAT_EVERY_S = 2.0
+_HEARTBEAT_EVERY_S = 1.0
 
 
 class Supervisor:
@@ -44,7 +49,9 @@ class Supervisor:
         self._look = asyncio.Event()
         self._stopping = asyncio.Event()
         self._watcher = WorkerWatcher(self._workers, self._look.set)
-        self._starter = WorkerStarter(self._workers, self._look.set)
+        self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
+        self._starter = WorkerStarter(self._workers, self._look.set, self._spare.spawn)
+        self._others = SilentWorkers()
         self._node: EngineNode | None = None
 
     def stop(self) -> None:
@@ -55,9 +62,8 @@ class Supervisor:
         self._stopping.set()
         self._look.set()
 
-    async def run(self) -> None:
-        """Serve until stopped. Raises NodeTaken."""
-        machine = await machine_probe()
+    async def run(self, machine: Machine) -> None:
+        """Serve on this machine until stopped. Raises NodeTaken."""
         self._node = await in_one_thread(worker_rows.node_register, machine)
         logger.info("Engine on %s is ready", self._node.name)
         await in_one_thread(models_preload)
@@ -75,6 +81,7 @@ class Supervisor:
                 except Exception:
                     # Most likely the database: the workers continue without it.
                     logger.exception("Reading the rows failed")
+                await self._look_after_spare()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
             await self._leave()
@@ -86,7 +93,9 @@ class Supervisor:
     async def reconcile(self) -> None:
         """Compare rows and processes once, and act on each difference."""
         assert self._node is not None  # noqa: S101 - run() sets it first
-        rows = await in_one_thread(worker_rows.rows_of, self._node)
+        rows = await in_one_thread(
+            worker_rows.rows_of, self._node, self._others.silent, self._others.heard
+        )
         by_id = await self._watcher.own_rows(rows, self._node)
         for row_id in list(self._workers):
             await self._watcher.check(self._workers[row_id], by_id.get(row_id))
@@ -98,22 +107,71 @@ class Supervisor:
                     # One model that cannot be started must not stop the others.
                     logger.exception("%s could not be started", row.model)
 
+    async def _look_after_spare(self) -> None:
+        if not settings.CONFIG.server.spare_processes:
+            return
+        processes = [worker.process for worker in self._workers.values()]
+        try:
+            await self._spare.look_after(
+                is_loading=any(each.report.state == "loading" for each in processes)
+            )
+        except OSError as error:
+            logger.warning("No spare worker process can be started: %s", error)
+
     async def _listen(self) -> None:
-        """Wake the loop when another process says that rows changed."""
+        """Wake the loop when another process says that rows changed.
+
+        Notes which workers of other nodes say that they serve.
+        """
         layer = channel_layers["default"]
         while True:
             try:
                 channel = await layer.new_channel("engine.")
                 await layer.group_add(ENGINE_GROUP, channel)
-                while True:
-                    await layer.receive(channel)
-                    self._look.set()
+                hearing = asyncio.create_task(self._hear_others(channel))
+                try:
+                    while True:
+                        self._take(await layer.receive(channel))
+                finally:
+                    hearing.cancel()
             except Exception:
                 logger.warning(
                     "Redis cannot be reached; reading the rows once a second",
                     exc_info=True,
                 )
                 await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _hear_others(self, channel: str) -> None:
+        """Receive the heartbeats of the workers of other nodes; count beats."""
+        assert self._node is not None  # noqa: S101 - run() sets it first
+        layer = channel_layers["default"]
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            with suppress(DatabaseError, OSError, RedisError):
+                others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
+                for queue in set(others.values()):
+                    await layer.group_add(queue, channel)
+                self._others.follow(others)
+            if self._others.is_empty:
+                continue
+            with suppress(OSError, RedisError):
+                await layer.send(channel, to_wire(Beat(channel)))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == ENGINE_WAKE:
+            self._look.set()
+            return
+        try:
+            known = from_wire(message)
+        except ProtocolError:
+            # A worker of another version says nothing that is understood here.
+            return
+        match known:
+            case WorkerHeartbeat() as heartbeat:
+                self._others.put(heartbeat)
+            case Beat():
+                if self._others.beat():
+                    self._look.set()
 
     async def _beat(self) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
@@ -137,6 +195,7 @@ class Supervisor:
             self._look.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
+        await self._spare.close()
         for worker in workers:
             await worker.process.close()
         with suppress(DatabaseError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,6 +25,7 @@ from registry.load_config import apply_load_config
 from registry.models import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from inference.capacity.load_plan import LoadPlan, LoadSpec
@@ -37,6 +39,8 @@ _MIB = 1024 * 1024
 #: Other nodes may claim a node's rows after this long without a heartbeat. Requests
 #: give a node up much earlier, so a short stall does not move its models.
 _ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
+#: They may earlier, if the workers are silent, too. A node writes every second.
+_SILENT_AFTER = timedelta(seconds=3)
 #: States of rows without a process.
 _ENDED = (WorkerState.REQUESTED, WorkerState.FAILED)
 #: The columns of a row without a process, which any node may claim.
@@ -134,13 +138,19 @@ def node_stop(node: EngineNode) -> None:
         EngineNode.objects.filter(pk=node.pk).delete()
 
 
-def rows_of(node: EngineNode) -> list[Worker]:
+def rows_of(
+    node: EngineNode,
+    silent: Collection[str] = (),
+    heard: Collection[str] = (),
+) -> list[Worker]:
     """Return the rows that this node has claimed, then those that it may claim.
 
     The latter come in the order of their requests, extra replicas last. Rows of nodes
-    that are gone are among them. Each row's model has the settings of its load.
+    that are gone are among them; ``silent`` and ``heard`` are incarnations of workers
+    of other nodes that do not say any more that they serve, and that do. Each row's
+    model has the settings of its load.
     """
-    _adopt_orphans(node)
+    _adopt_orphans(node, silent, heard)
     workers = Worker.objects.select_related(
         "model", "model__stop_order", "model__draft_model"
     ).prefetch_related("model__attachments__adapter")
@@ -158,14 +168,27 @@ def rows_of(node: EngineNode) -> list[Worker]:
     return rows
 
 
-def _adopt_orphans(node: EngineNode) -> None:
+def workers_elsewhere(node: EngineNode) -> dict[str, str]:
+    """Return the queues of the workers that serve on other nodes, by incarnation."""
+    rows = Worker.objects.filter(state=WorkerState.READY, node__isnull=False)
+    found = rows.exclude(node=node).values_list("incarnation", "model")
+    return {incarnation: queue_name(model_id) for incarnation, model_id in found}
+
+
+def _adopt_orphans(
+    node: EngineNode, silent: Collection[str], heard: Collection[str]
+) -> None:
     """Free the rows whose node is gone or was deleted.
 
     A node never frees its own: after a pause its heartbeat is old, and its workers run.
     """
-    long_ago = database_now() - _ORPHANED_AFTER
+    now = database_now()
+    is_gone = Q(node__heartbeat_at__lt=now - _ORPHANED_AFTER) & ~Q(
+        incarnation__in=heard
+    )
+    is_silent = Q(node__heartbeat_at__lt=now - _SILENT_AFTER, incarnation__in=silent)
     orphans = Worker.objects.filter(
-        Q(node__heartbeat_at__lt=long_ago) & ~Q(node=node)
+        (is_gone | is_silent) & ~Q(node=node)
         | Q(node=None) & ~Q(state__in=(WorkerState.REQUESTED, WorkerState.FAILED))
     )
     if orphans.exists():

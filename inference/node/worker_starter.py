@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import place_worker
 from inference.node import worker_rows
+from inference.node.children.spawning import spawn_worker
+from inference.node.children.worker_process import WorkerProcess
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
 from inference.node.load_checks import LoadChecks
 from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
-from inference.node.worker_process import WorkerProcess
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from inference.capacity.load_plan import LoadPlan
     from inference.capacity.placement import Placement
     from inference.models import EngineNode, Worker
+    from inference.node.children.spawning import Spawn
     from registry.load_settings import LoadSettings
 
 logger = logging.getLogger(__name__)
@@ -34,14 +36,18 @@ class WorkerStarter:
     """Claims requested rows and starts their processes.
 
     ``workers`` is the supervisor's dict of claimed workers by row; ``wake`` makes the
-    supervisor look at the rows again.
+    supervisor look at the rows again; ``spawn`` starts a worker process.
     """
 
     def __init__(
-        self, workers: dict[int, ClaimedWorker], wake: Callable[[], None]
+        self,
+        workers: dict[int, ClaimedWorker],
+        wake: Callable[[], None],
+        spawn: Spawn = spawn_worker,
     ) -> None:
         self._workers = workers
         self._wake = wake
+        self._spawn = spawn
         self._checks = LoadChecks(wake)
         self._spread = ReplicaSpread()
 
@@ -122,6 +128,7 @@ class WorkerStarter:
         process = WorkerProcess(
             worker_rows.worker_spec(row, node, plan.engine, incarnation),
             on_change=self._wake,
+            spawn=self._spawn,
         )
         self._workers[row.pk] = ClaimedWorker(
             row_id=row.pk,

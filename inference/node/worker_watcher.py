@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.models import EngineNode, Worker
+    from inference.node.children.worker_process import WorkerProcess
     from inference.node.claimed_worker import ClaimedWorker
-    from inference.node.worker_process import WorkerProcess
 
 logger = logging.getLogger(__name__)
 

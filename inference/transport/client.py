@@ -61,7 +61,9 @@ class EngineClient:
         self._streams = Streams()
         self._shares = QueueShares(queue_layer, self._streams)
         self._receiver = FrameReceiver(on_restart=self._lose_events)
-        self._heartbeats = WorkerHeartbeats(reply_layer)
+        self._heartbeats = WorkerHeartbeats(
+            reply_layer, on_begin=lambda: self._watch.look_soon()
+        )
         self._lookup = WorkerLookup(self._heartbeats)
         self._watch = StreamWatch(
             self._streams,

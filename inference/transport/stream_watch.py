@@ -44,6 +44,9 @@ _WATCH_EVERY_S = 1.0
 _SILENT_AFTER_S = 5.0
 #: A request that is in no queue and in no worker for this long is lost.
 _LOST_AFTER_S = 2.0
+#: A new worker takes what is in the queue within this time, so a request that was
+#: queued before it and that it does not have then went with its predecessor.
+_TAKEN_WITHIN_S = 0.5
 #: How often a stream may lose its worker: this stops a request that crashes workers.
 _MAX_ATTEMPTS = 3
 
@@ -75,13 +78,22 @@ class StreamWatch:
         self._renew = renew
         self._close = close
         self._enqueue = enqueue
+        self._look = asyncio.Event()
         #: The serving statuses of the streams' models, as of the last check.
         self.statuses: dict[int, services.ServingStatus] = {}
+
+    def look_soon(self) -> None:
+        """Check the streams once a new worker has had time to take their requests."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(_TAKEN_WITHIN_S, self._look.set)
 
     async def run(self) -> None:
         """Check the streams forever."""
         while True:
-            await asyncio.sleep(_WATCH_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_EVERY_S):
+                    await self._look.wait()
+            self._look.clear()
             try:
                 if len(self._streams):
                     await self._look_after()
@@ -119,7 +131,7 @@ class StreamWatch:
                 await self._close(stream)
                 stream.fail(error)
                 continue
-            if stream.queue.model_id in lossy and _is_overdue(stream):
+            if stream.queue.model_id in lossy and self._is_overdue(stream):
                 self._streams.detach(stream)
 
     async def _read_statuses(self) -> None:
@@ -199,7 +211,7 @@ class StreamWatch:
 
         Redis was restarted, or a worker died after taking one.
         """
-        overdue = {s.queue.model_id for s in self._streams if _is_overdue(s)}
+        overdue = {s.queue.model_id for s in self._streams if self._is_overdue(s)}
         lossy = set()
         for model_id in overdue:
             status = self.statuses.get(model_id)
@@ -208,6 +220,19 @@ class StreamWatch:
                     if not await depth(self._queue_layer, queue_name(model_id)):
                         lossy.add(model_id)
         return lossy
+
+    def _is_overdue(self, stream: Stream) -> bool:
+        """Whether a stream has been queued for longer than a worker needs to take it.
+
+        Until a worker comes it has all the time; then its request is in the queue, or
+        lost.
+        """
+        if stream.worker or stream.is_detached:
+            return False
+        now = time.time()
+        began_at = self._heartbeats.began_at(stream.queue.channel)
+        is_missed = stream.queued_at < began_at <= now - _TAKEN_WITHIN_S
+        return is_missed or now - stream.queued_at > _LOST_AFTER_S
 
     async def requeue(self) -> None:
         """Queue detached streams again, forever; after a failure retry later.
@@ -247,10 +272,3 @@ def _is_stopped(stream: Stream, status: services.ServingStatus | None) -> bool:
     """Whether an administrator's order ends a stream that no worker has."""
     stop = status.stop if status is not None else None
     return stop is not None and not stream.worker and stream.arrived_at <= stop.until
-
-
-def _is_overdue(stream: Stream) -> bool:
-    """Whether a stream has been queued for longer than a worker needs to take it."""
-    if stream.worker or stream.is_detached:
-        return False
-    return time.time() - stream.queued_at > _LOST_AFTER_S

@@ -7,6 +7,7 @@ serves, whether or not its engine process or the database stand still.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -25,11 +26,20 @@ _FRESH_S = 5.0
 class WorkerHeartbeats:
     """The workers that say to this web process that they serve."""
 
-    def __init__(self, layer: Any, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        *,
+        on_begin: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """``on_begin`` is called when a worker says first that it serves."""
         self._layer = layer
         self._clock = clock or AwakeClock()
         self._channel = ""
         self._heard_at: dict[str, dict[str, float]] = {}
+        self._began_at: dict[str, float] = {}
+        self._on_begin = on_begin
         self._changed = asyncio.Event()
 
     def open(self, channel: str) -> None:
@@ -49,6 +59,9 @@ class WorkerHeartbeats:
     def put(self, heartbeat: WorkerHeartbeat) -> None:
         """Note that a worker serves."""
         workers = self._heard_at.setdefault(heartbeat.queue, {})
+        if heartbeat.incarnation not in workers:
+            self._began_at[heartbeat.queue] = time.time()
+            self._on_begin()
         workers[heartbeat.incarnation] = self._clock()
         self._changed.set()
 
@@ -59,6 +72,13 @@ class WorkerHeartbeats:
         for incarnation in [name for name, at in workers.items() if at < limit]:
             del workers[incarnation]
         return frozenset(workers)
+
+    def began_at(self, queue: str) -> float:
+        """Return when the newest worker of a queue said first that it serves.
+
+        In seconds since the epoch; 0 if none has.
+        """
+        return self._began_at.get(queue, 0.0)
 
     async def wait(self, queue: str, *, timeout_s: float) -> frozenset[str]:
         """Return the workers of a queue that serve, as soon as there is one.

@@ -33,8 +33,7 @@ _FLUSH_TIMEOUT_S = 1.0
 
 
 async def _serve(spec: WorkerSpec, stdin: asyncio.StreamReader) -> int:
-    with unbound():
-        from inference.engine.llama import LlamaBackend, LlamaEmbedder
+    from inference.engine.llama import LlamaBackend, LlamaEmbedder
 
     engine = spec.engine
     make = LlamaBackend if engine.is_generative else LlamaEmbedder
@@ -71,6 +70,10 @@ async def _main() -> int:
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader(limit=1024 * 1024)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    # Before there is a specification: a spare process has done it when it gets one.
+    with unbound():
+        import inference.engine.llama  # noqa: F401
+
     line = await stdin.readline()
     if not line:
         return 0

@@ -222,6 +222,7 @@ class ModelServer:
             n_seq_max=backend.layout.n_seq_max,
         )
         self._receiver.open()
+        self._stealing.announce()
         self._load_changed()
 
     def _failed(self, error: BaseException) -> None:

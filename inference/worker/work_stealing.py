@@ -98,6 +98,7 @@ class WorkStealing:
         self._control = ""
         self._has_room = asyncio.Event()
         self._can_steal = asyncio.Event()
+        self._at_once = asyncio.Event()
         self.peers = Peers()
 
     async def open(self, control: str) -> None:
@@ -113,6 +114,10 @@ class WorkStealing:
                 self._can_steal.set()
         else:
             self._has_room.clear()
+
+    def announce(self) -> None:
+        """Send the next heartbeat at once: the worker has begun to serve."""
+        self._at_once.set()
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
         """Take a heartbeat of another worker or of this one."""
@@ -150,7 +155,10 @@ class WorkStealing:
         not look hung.
         """
         while True:
-            await asyncio.sleep(_HEARTBEAT_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HEARTBEAT_EVERY_S):
+                    await self._at_once.wait()
+            self._at_once.clear()
             with suppress(OSError, RedisError):
                 if self._load.is_serving:
                     heartbeat = WorkerHeartbeat(

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from inference.node.machine_probe import machine_probe
 from inference.node.supervisor import Supervisor
 from inference.node.worker_rows import NodeTaken
 from llm_manager.lib.processes.sign_of_life import show_life
+from llm_manager.lib.processes.turn import turn
+from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Sequence
 
 
 class Command(BaseCommand):
@@ -33,10 +37,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in options["load"]:
-            _request_load(name)
         try:
-            asyncio.run(_run())
+            asyncio.run(_run(options["load"]))
         except NodeTaken as error:
             raise CommandError(str(error)) from None
 
@@ -52,13 +54,17 @@ def _request_load(name: str) -> None:
         raise CommandError(str(error)) from None
 
 
-async def _run() -> None:
+async def _run(names: Sequence[str]) -> None:
+    machine = await machine_probe()
+    await turn()
+    for name in names:
+        await in_one_thread(_request_load, name)
     supervisor = Supervisor()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
     life = asyncio.create_task(show_life())
     try:
-        await supervisor.run()
+        await supervisor.run(machine)
     finally:
         life.cancel()

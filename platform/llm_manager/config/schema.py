@@ -215,6 +215,12 @@ class ServerSection(Section):
     workers: int = Field(
         default=1, ge=1, le=64, description="Web processes that share the port."
     )
+    spare_processes: bool = Field(
+        default=True,
+        description="Whether a process of each kind waits to take over from one that "
+        "ends: some 100 MB each, for an answer seconds earlier. No second web process "
+        "waits where `server.workers` is more than 1.",
+    )
     cors_origins: Texts = Field(
         default=(),
         description="Origins that browsers may call from; `*` is any, empty is none.",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import signal
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from llm_manager.launcher.life import Life
+from llm_manager.launcher.children.spare import Spare
+from llm_manager.launcher.children.spawning import Spawned
 from llm_manager.lib.clocks.awake_clock import AwakeClock
-from llm_manager.lib.processes.sign_of_life import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +18,9 @@ BACKOFF_FIRST_S = 0.25
 BACKOFF_LIMIT_S = 30.0
 #: After a run of this length, the next restart has the first delay again.
 STABLE_S = 60.0
-
-_PR_SET_PDEATHSIG = 1
+#: A process that has run for this long gets a spare: the start of one does not hold up
+#: that of the other, and one that keeps exiting gets none.
+SPARE_AFTER_S = 10.0
 
 
 def say(sentence: str) -> None:
@@ -36,10 +33,9 @@ def say(sentence: str) -> None:
 class ChildProcess:
     """A command that is kept running.
 
-    Its process leads its own group, so that Ctrl-C in a terminal reaches only the
-    launcher, and so that its own children can be killed with it. ``environment`` is
-    added to the launcher's own. One that has shown life and then none for
-    ``silent_after_s`` hangs.
+    ``environment`` is added to the launcher's own. One that has shown life and then
+    none for ``silent_after_s`` hangs. ``has_spare``: another one waits to take its
+    place, and is started for it once it has run for a while.
     """
 
     def __init__(
@@ -50,6 +46,7 @@ class ChildProcess:
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
         silent_after_s: float | None = None,
+        has_spare: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -61,9 +58,10 @@ class ChildProcess:
         self._silent_after_s = silent_after_s
         self._clock = clock
         self._awake = AwakeClock(clock=clock)
-        self._life: Life | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Spawned | None = None
+        self._spare = Spare(self._spawn) if has_spare else None
         self._started_at = 0.0
+        self._spare_at = 0.0
         self._restart_at = 0.0
 
     @property
@@ -72,32 +70,24 @@ class ChildProcess:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start the process. Raises OSError."""
+        """Start the process, or let its spare go on. Raises OSError."""
         self._started_at = self._clock()
-        life = None if self._silent_after_s is None else Life(self._awake)
-        life_fds = () if life is None else (life.writer,)
-        life_variables = {} if life is None else {VARIABLE: str(life.writer)}
-        try:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                # Only the launcher itself writes to its stdout.
-                stdout=2,
-                pass_fds=(*self.pass_fds, *life_fds),
-                env=os.environ | self._environment | life_variables,
-                process_group=0,
-                preexec_fn=_die_with_parent(),
-            )
-        finally:
-            if life is not None:
-                life.child_started()
-                self._forget_life()
-                self._life = life
+        spare = self._spare.take() if self._spare is not None else None
+        self._process = spare or self._spawn((), {})
+
+    def _spawn(self, fds: tuple[int, ...], variables: dict[str, str]) -> Spawned:
+        return Spawned(
+            self.command,
+            pass_fds=(*self.pass_fds, *fds),
+            environment={**self._environment, **variables},
+            life_clock=None if self._silent_after_s is None else self._awake,
+        )
 
     @property
     def silent_s(self) -> float | None:
         """Seconds since its last sign of life; None if it does not show any."""
-        return None if self._life is None else self._life.silent_s
+        life = self._process.life if self._process is not None else None
+        return None if life is None else life.silent_s
 
     @property
     def hangs(self) -> bool:
@@ -118,6 +108,7 @@ class ChildProcess:
         """
         if self._process is not None:
             if not self.has_exited():
+                self._prepare_spare()
                 return None
             how = self._reap()
             if self._clock() - self._started_at >= STABLE_S:
@@ -135,65 +126,56 @@ class ChildProcess:
 
     def has_exited(self) -> bool:
         """Whether no process runs. Does not reap an exited one."""
-        if self._process is None:
-            return True
-        if self._process.returncode is not None:
-            return True
-        ended = os.waitid(
-            os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
-        )
-        return ended is not None
+        return self._process is None or self._process.has_exited()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the process, not to its group."""
-        if self._process is not None and not self.has_exited():
+        """Send SIGTERM to the process, not to its group; its spare ends at once."""
+        if self._spare is not None:
+            self._spare.end()
+            self._spare = None
+        if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
         """Kill the process and its group now."""
+        self.terminate()
         if self._process is not None:
             self._reap()
 
+    @property
+    def has_spare_waiting(self) -> bool:
+        """Whether another process waits to take its place."""
+        return self._spare is not None and self._spare.is_there
+
+    def _prepare_spare(self) -> None:
+        """Start the spare of a process that has run for a while."""
+        if self._spare is None or self._spare.is_there:
+            return
+        # One that does not start is not tried again and again.
+        if self._clock() - max(self._started_at, self._spare_at) < SPARE_AFTER_S:
+            return
+        self._spare_at = self._clock()
+        try:
+            self._spare.prepare()
+        except OSError as error:
+            say(f"{self.name} has no spare process: {error.strerror}.")
+
     def _back_off(self, what: str) -> None:
+        if self.has_spare_waiting:
+            # There is one only after a long run, so nothing exits again and again.
+            self._restart_at = self._clock()
+            say(f"{what}; its spare process takes over.")
+            return
         delay = min(BACKOFF_FIRST_S * 2**self.exits, BACKOFF_LIMIT_S)
         self.exits += 1
         self._restart_at = self._clock() + delay
         say(f"{what}; restarting it in {delay:g} s.")
 
-    def _forget_life(self) -> None:
-        if self._life is not None:
-            self._life.close()
-            self._life = None
-
     def _reap(self) -> str:
         """Kill the rest of the group, reap the process, and return how it exited."""
-        process = self._process
-        assert process is not None  # noqa: S101  # checked by both callers
-        # Until the leader is reaped, no other process can have its id.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
+        assert self._process is not None  # noqa: S101  # checked by both callers
+        status = self._process.reap()
         self._process = None
-        self._forget_life()
         if status < 0:
             return f"killed by signal {-status}"
         return f"exit status {status}"
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return a function for the new process: it asks to be killed with its parent.
-
-    So even a launcher that is killed leaves no process behind.
-    """
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    parent = os.getpid()
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # The parent may have died before the line above.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare

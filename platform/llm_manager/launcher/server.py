@@ -159,6 +159,7 @@ class Launcher:
             "engine",
             self._parts.engine_command,
             silent_after_s=self._parts.engine_silent_s,
+            has_spare=self._config.server.spare_processes,
         )
         self._engine.start()
         return self._engine
@@ -204,6 +205,8 @@ class Launcher:
                 pass_fds=[sock.fileno()],
                 environment=environment,
                 silent_after_s=self._parts.web_silent_s,
+                # Web processes that share a port stand in for each other.
+                has_spare=self._config.server.spare_processes and count == 1,
             )
             self._web.append(child)
             child.start()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import socket
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
 from llm_manager.lib.processes.native_memory import return_large_blocks
+from llm_manager.lib.processes.turn import wait_for_turn
 from llm_manager.web.connections.web_server import WebServer
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ def run(*, fd: int | None, host: str, port: int) -> None:
 
     # The first chat need not wait for Python to start.
     render_pool().warm_up()
+    # Django would read the routes, and all views, for the first request.
+    import_module(settings.ROOT_URLCONF)
     return_large_blocks()
+    wait_for_turn()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
     config = settings.CONFIG

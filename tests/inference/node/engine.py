@@ -20,6 +20,7 @@ from tests.factories import make_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.node.children.spawning import Spawn
     from inference.node.claimed_worker import ClaimedWorker
 
 
@@ -28,7 +29,9 @@ class FakeProcess:
 
     made: list[FakeProcess]
 
-    def __init__(self, spec: WorkerSpec, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: WorkerSpec, *, on_change: Callable[[], None], spawn: Spawn
+    ) -> None:
         self.spec = spec
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from inference.engine.config.engine_config import EngineConfig
-from inference.node.worker_process import WorkerProcess
+from inference.node.children.worker_process import WorkerProcess
 from inference.worker.node_pipe import WorkerSpec
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,3 +228,40 @@ def test_a_heartbeat_counts_for_five_seconds() -> None:
     assert heartbeats.serving("queue.1") == {"life-1"}
     clock.now += 0.2
     assert heartbeats.serving("queue.1") == frozenset()
+
+
+def test_a_new_worker_is_noticed_once_and_its_beginning_is_kept() -> None:
+    begun: list[str] = []
+    heartbeats = WorkerHeartbeats(None, on_begin=lambda: begun.append("new"))
+    assert not heartbeats.began_at("queue.1")
+    for incarnation in ("life-1", "life-1", "life-2", "life-1"):
+        heartbeats.put(WorkerHeartbeat("queue.1", incarnation, "control", 0))
+    assert begun == ["new", "new"]
+    assert heartbeats.began_at("queue.1") <= time.time()
+    assert not heartbeats.began_at("queue.2")
+
+
+async def test_a_worker_says_at_once_that_it_serves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 3600)
+    backend = FakeBackend()
+    backend.script("go", TEXT)
+    stream = await world.submit("go")
+    world.start_worker(backend)
+    assert text_of(await collect(stream)) == TEXT
+    channel = stream.queue.channel
+    await until(lambda: bool(world.client._heartbeats.serving(channel)))
+
+
+async def test_a_request_that_a_dead_worker_took_goes_to_the_next_one_when_that_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.transport.stream_watch._LOST_AFTER_S", 3600)
+    stream = await world.submit("go")
+    # As a worker does that is killed when it has just taken it.
+    await channel_layers["queue"].receive(stream.queue.channel)
+    backend = FakeBackend()
+    backend.script("go", TEXT)
+    world.start_worker(backend)
+    assert text_of(await collect(stream)) == TEXT

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 
 #: The variable with the descriptor of the pipe to the launcher. It is no setting, so
 #: it has not the settings' prefix.
 VARIABLE = "LLMM_LIFE_FD"
 EVERY_S = 1.0
+
+
+def show_once() -> None:
+    """Write a byte to the launcher, if there is one, before any event loop runs."""
+    descriptor = os.environ.get(VARIABLE)
+    if descriptor is not None:
+        with suppress(OSError):
+            os.write(int(descriptor), b".")
 
 
 async def show_life() -> None:

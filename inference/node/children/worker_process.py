@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import sys
 import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from inference.engine.config.cpu_threads import thread_environment
+from inference.node.children.spawning import spawn_worker
 from inference.worker.node_pipe import (
     Drain,
     WorkerReport,
@@ -22,25 +20,31 @@ from inference.worker.node_pipe import (
     spec_to_line,
 )
 from llm_manager.lib.clocks.awake_clock import AwakeClock
-from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from inference.node.children.spawning import Spawn
 
 logger = logging.getLogger(__name__)
 
 #: The last lines of a worker's standard error go into the message about its death.
 _STDERR_LINES = 8
 _KILL_AFTER_S = 5.0
-#: The longest line that a worker may write, in bytes; longer ones are skipped.
-_LINE_LIMIT = 1024 * 1024
 
 
 class WorkerProcess:
     """A child process that serves one model."""
 
-    def __init__(self, spec: WorkerSpec, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        on_change: Callable[[], None],
+        spawn: Spawn = spawn_worker,
+    ) -> None:
         self.spec = spec
+        self._spawn = spawn
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
@@ -55,20 +59,7 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process and send it its WorkerSpec. Raises OSError."""
-        environment = thread_environment(self.spec.engine.n_threads) | os.environ
-        # A debugger's lines would push out what llama.cpp says before it aborts.
-        environment.setdefault("GGML_NO_BACKTRACE", "1")
-        environment["PYTHONPATH"] = python_path()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "inference.worker.main",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            limit=_LINE_LIMIT,
-        )
+        self._process = await self._spawn(self.spec.engine.n_threads)
         self._readers = [
             asyncio.create_task(self._read_reports()),
             asyncio.create_task(self._read_stderr()),

@@ -1,0 +1,1 @@
+"""How worker processes are started, and one that waits for its model."""

@@ -1,0 +1,1 @@
+"""How a child process is started, and one that waits to take its place."""
