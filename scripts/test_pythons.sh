@@ -1,0 +1,48 @@
+#!/bin/bash
+# Run the tests that start no server with every other Python that we support and that
+# this machine has, on PATH or below ~/.pyenv: `scripts/test_pythons.sh [VERSION …]`.
+# llama-cpp-python loads its library by ctypes, so one build serves all versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+SUPPORTED=(3.11 3.12 3.13)
+BUILT=.venv/lib/python3.*/site-packages
+
+find_python() {
+    local candidate
+    for candidate in "python$1" "$HOME"/.pyenv/versions/"$1".*/bin/python; do
+        if [ "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$1" ]; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+versions=("$@")
+[ $# -gt 0 ] || versions=("${SUPPORTED[@]}")
+own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+failed=()
+for version in "${versions[@]}"; do
+    [ "$version" != "$own" ] || continue
+    python=$(find_python "$version")
+    if [ -z "$python" ]; then
+        echo "== Python $version is not on this machine: not tested"
+        continue
+    fi
+    echo "== Python $version"
+    venv=$place/$version
+    "$python" -m venv "$venv"
+    cp -r $BUILT/llama_cpp $BUILT/llama_cpp_python-*.dist-info \
+        "$venv/lib/python$version/site-packages"
+    "$venv/bin/pip" install --quiet --no-deps -r requirements/sample.txt
+    "$venv/bin/pip" install --quiet -r requirements/base.txt -r requirements/dev.txt
+    "$venv/bin/pip" install --quiet --no-deps --editable .
+    "$venv/bin/pytest" --numprocesses=2 --dist=loadscope --quiet -p no:cacheprovider \
+        -m "not long and not e2e and not browser and not property" || failed+=("$version")
+done
+[ ${#failed[@]} -eq 0 ] || {
+    echo "failed with Python ${failed[*]}"
+    exit 1
+}
