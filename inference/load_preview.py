@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from django.db.models import prefetch_related_objects
+
 from inference.capacity.eviction import LoadedWorker
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import NodeCapacity, place_worker
@@ -45,7 +47,7 @@ def load_preview(model: Model) -> LoadPreview | None:
 
 
 def load_previews(models: Iterable[Model]) -> dict[int, LoadPreview]:
-    """Return what loading these models one after the other would do, in three queries.
+    """Return what loading these models one after the other would do, in a few queries.
 
     Models that are loaded already have no preview; without an engine none has.
     """
@@ -55,6 +57,8 @@ def load_previews(models: Iterable[Model]) -> dict[int, LoadPreview]:
     for node in nodes:
         node.workers = [row for row in rows if row.node_id == node.row.pk]
     loaded = {row.model_id for row in rows if not _is_leaving(row)}
+    models = list(models)
+    prefetch_related_objects(models, "attachments__adapter", "context_tests")
     previews = {}
     for model in models:
         if model.pk in loaded or not nodes:

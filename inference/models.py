@@ -8,7 +8,7 @@ reads the rows every second, so a command is never lost.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from django.db import models
 from django.utils import timezone
@@ -62,6 +62,13 @@ class EngineNode(models.Model):
     def machine(self) -> Machine:
         """Its GPUs, and what its processor repacks."""
         return Machine.from_json(self.hardware) if self.hardware else Machine()
+
+    @property
+    def hardware_facts(self) -> dict[str, Any]:
+        """What identifies such a machine, as context tests note it."""
+        return self.machine.hardware(
+            cpu_count=self.cpu_count, memory_total=self.memory_total
+        )
 
     @property
     def limits(self) -> tuple[int, ...]:

@@ -24,7 +24,16 @@ from registry import services
 from registry.errors import RegistryError
 from registry.forms import ModelSettingsForm, defaults_in_force, setting_text
 from registry.model_fieldsets import FIELDSETS
-from registry.models import SERVED, Alias, Attachment, FileState, Kind, Model, ScanRun
+from registry.models import (
+    SERVED,
+    Alias,
+    Attachment,
+    FileState,
+    Kind,
+    Model,
+    ScanRun,
+    context_at_load,
+)
 from registry.scan.scanner import ScanOutcome
 
 if TYPE_CHECKING:
@@ -215,7 +224,7 @@ class RegistryModelAdmin(ModelAdmin[Model]):
 
     def context_now(self, model: Model) -> int:
         """Return the context that the model has or would be loaded with."""
-        return model.context_in_force(settings.CONFIG.models.default_ctx)
+        return context_at_load(model, settings.CONFIG.models.default_ctx)
 
     @admin.display(description="capabilities")
     def capabilities(self, model: Model) -> SafeString | str:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from registry.load_settings import SETTINGS, default_of
-from registry.models import Model
+from registry.models import Model, context_at_load
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Model]
@@ -41,7 +41,7 @@ def defaults_in_force(model: Model) -> dict[str, str]:
     config = settings.CONFIG
     loading = {name: default_of(name, config) for name in SETTINGS}
     return {name: _text(name, value) for name, value in loading.items()} | {
-        "n_ctx": f"from {model.context_in_force(config.models.default_ctx)}",
+        "n_ctx": f"from {context_at_load(model, config.models.default_ctx)}",
         "n_seq_max": f"up to {loading['n_seq_max']}, as memory allows",
         "max_tokens": f"{config.generation.max_tokens}",
         "temperature": f"{config.generation.temperature}",

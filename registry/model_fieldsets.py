@@ -114,7 +114,7 @@ _FOUND = (
                 ("architecture", "size_label"),
                 ("parameters", "quantization"),
                 ("context_length", "sliding_window"),
-                ("tested_ctx", "n_ctx_seen"),
+                "n_ctx_seen",
                 ("block_count", "embedding_length"),
                 ("head_count", "head_count_kv"),
                 ("kv_elements_per_token", "expert_count"),

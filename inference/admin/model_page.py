@@ -123,7 +123,7 @@ class ServedModelAdmin(RegistryModelAdmin):
                 memory_limit=Subquery(largest.values("memory_limit")[:1]),
                 hardware=Subquery(largest.values("hardware")[:1]),
             )
-            .prefetch_related(with_nodes(), "attachments__adapter")
+            .prefetch_related(with_nodes(), "attachments__adapter", "context_tests")
         )
 
     @admin.display(description="state")

@@ -34,7 +34,8 @@ class ContextSpec:
 
     ``n_ctx`` and ``n_seq_max`` are set for the model, else None; ``default_ctx`` and
     ``most_sequences`` come from the configuration. ``trained`` and ``tested`` are
-    upper bounds, ``seen`` is the longest request so far.
+    upper bounds, ``seen`` is the longest request so far. ``recommended`` by a context
+    test replaces the default.
     """
 
     default_ctx: int
@@ -45,11 +46,12 @@ class ContextSpec:
     trained: int | None = None
     tested: int | None = None
     seen: int | None = None
+    recommended: int | None = None
 
     @property
     def at_load(self) -> int:
         """The context to load with, if memory allows it."""
-        return self.n_ctx or min(max(self.default_ctx, self.seen or 0), self.ceiling)
+        return self.n_ctx or min(self._needed, self.ceiling)
 
     @property
     def ceiling(self) -> int:
@@ -57,7 +59,11 @@ class ContextSpec:
         if self.n_ctx:
             return self.n_ctx
         bounds = [bound for bound in (self.trained, self.tested) if bound]
-        return min(bounds, default=max(self.default_ctx, self.seen or 0))
+        return min(bounds, default=self._needed)
+
+    @property
+    def _needed(self) -> int:
+        return max(self.recommended or self.default_ctx, self.seen or 0)
 
     @property
     def sequences(self) -> int:

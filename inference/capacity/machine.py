@@ -11,6 +11,7 @@ COMMON_REPACKS = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_K"})
 #: Share of a GPU's free memory for models. The rest is for fragments and other
 #: programs; the figure is a choice, not a measurement.
 _GPU_SHARE = 0.95
+_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,34 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """GPUs in llama.cpp's order, and the tensor types that its processor repacks."""
+    """GPUs in llama.cpp's order, and the tensor types that its processor repacks.
+
+    ``cpu`` is the processor's name.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     repacks: frozenset[str] = COMMON_REPACKS
+    cpu: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the machine as JSON values."""
         return {
             "gpus": [asdict(gpu) for gpu in self.gpus],
             "repacks": sorted(self.repacks),
+            "cpu": self.cpu,
+        }
+
+    def hardware(self, *, cpu_count: int, memory_total: int) -> dict[str, Any]:
+        """Return what identifies such a machine: what it computes with, as JSON values.
+
+        ``memory_total`` is in bytes; whole GiB count, because the kernel keeps a little
+        more or less for itself at each start.
+        """
+        return {
+            "cpu": self.cpu,
+            "cpu_count": cpu_count,
+            "memory_gib": round(memory_total / _GIB),
+            "gpus": [[gpu.description or gpu.name, gpu.total] for gpu in self.gpus],
         }
 
     @classmethod
@@ -48,4 +67,5 @@ class Machine:
         return cls(
             gpus=tuple(Gpu(**gpu) for gpu in data["gpus"]),
             repacks=frozenset(data["repacks"]),
+            cpu=data.get("cpu", ""),
         )

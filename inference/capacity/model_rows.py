@@ -5,7 +5,7 @@ The only file of this folder that knows Django: the others work on plain data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -16,23 +16,32 @@ from inference.engine.config.adapters import AdapterFile
 from inference.engine.config.engine_config import EngineConfig
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
-from registry.models import FileState, Kind
+from registry.models import FileState, Kind, result_in_force
 
 if TYPE_CHECKING:
     from registry.models import Model
 
 _MIB = 1024 * 1024
+#: Share of the machine's memory for models if engine.memory_mb is 0. A choice.
+_MEMORY_SHARE = 0.85
 #: The engine's task for each kind of model that does not generate text.
 _TASKS: dict[str, str] = {Kind.EMBEDDING: "embed", Kind.RERANKER: "rank"}
+
+
+def memory_limit(memory_total: int) -> int:
+    """Return the bytes that models may take of a host's memory."""
+    limit = settings.CONFIG.engine.memory_mb * _MIB
+    return limit or int(memory_total * _MEMORY_SHARE)
 
 
 class InvalidSettings(Exception):
     """Settings of a model that exclude each other; the message names them."""
 
 
-def load_spec(model: Model) -> LoadSpec:
+def load_spec(model: Model, hardware: dict[str, Any] | None = None) -> LoadSpec:
     """Return how a model is to be loaded, by its row and the configuration.
 
+    ``hardware`` is that of the machine, on which its context may have been tested.
     Raises InvalidSettings.
     """
     config = settings.CONFIG
@@ -48,7 +57,7 @@ def load_spec(model: Model) -> LoadSpec:
         shape=shape_of(model),
         n_vocab=model.vocab_size or 0,
         settings=in_force,
-        context=context_spec(model),
+        context=context_spec(model, hardware),
         kv_budget=config.engine.kv_memory_mb * _MIB,
         task=_TASKS.get(model.kind, "generate"),
         pooling=model.pooling_in_force,
@@ -89,8 +98,12 @@ def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
     )
 
 
-def context_spec(model: Model) -> ContextSpec:
-    """Return what decides the length of a model's context."""
+def context_spec(model: Model, hardware: dict[str, Any] | None = None) -> ContextSpec:
+    """Return what decides the length of a model's context.
+
+    The test of its context is that of this ``hardware``, or the newest one of any.
+    """
+    result = result_in_force(model, hardware)
     return ContextSpec(
         default_ctx=settings.CONFIG.models.default_ctx,
         most_sequences=model.setting_in_force("n_seq_max"),
@@ -101,8 +114,9 @@ def context_spec(model: Model) -> ContextSpec:
         n_ctx=model.n_ctx,
         n_seq_max=model.n_seq_max,
         trained=model.context_length,
-        tested=model.tested_ctx,
+        tested=result.most_ctx if result else None,
         seen=model.n_ctx_seen,
+        recommended=result.recommended_for(model.n_seq_max) if result else None,
     )
 
 

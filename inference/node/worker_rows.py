@@ -15,6 +15,7 @@ from django.db.models.functions import Least
 from django.utils import timezone
 
 from inference.capacity.load_plan import plan_within
+from inference.capacity.model_rows import memory_limit
 from inference.load_differences import load_time_settings
 from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
 from inference.stops import stop_order_of
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from inference.engine.config.engine_config import EngineConfig
     from inference.worker.node_pipe import WorkerReport
 
-#: Share of the machine's memory for models if engine.memory_mb is 0. A choice.
-_MEMORY_SHARE = 0.85
-_MIB = 1024 * 1024
 #: Other nodes may claim a node's rows after this long without a heartbeat. Requests
 #: give a node up much earlier, so a short stall does not move its models.
 _ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
@@ -69,7 +67,6 @@ def node_register(machine: Machine | None = None) -> EngineNode:
     """
     config = settings.CONFIG
     memory = psutil.virtual_memory()
-    limit = config.engine.memory_mb * _MIB or int(memory.total * _MEMORY_SHARE)
     now = database_now()
     with transaction.atomic():
         old = EngineNode.objects.filter(name=platform.node()).first()
@@ -85,7 +82,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 "cpu_count": psutil.cpu_count() or 0,
                 "memory_total": memory.total,
                 "memory_available": memory.available,
-                "memory_limit": limit,
+                "memory_limit": memory_limit(memory.total),
                 "max_models": config.engine.max_models,
                 "hardware": machine.as_json() if machine else {},
                 "started_at": now,
@@ -153,7 +150,7 @@ def rows_of(
     _adopt_orphans(node, silent, heard)
     workers = Worker.objects.select_related(
         "model", "model__stop_order", "model__draft_model"
-    ).prefetch_related("model__attachments__adapter")
+    ).prefetch_related("model__attachments__adapter", "model__context_tests")
     rows = [
         *workers.filter(node=node),
         *workers.filter(

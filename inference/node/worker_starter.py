@@ -59,7 +59,7 @@ class WorkerStarter:
         if await self._spread.leaves_to_others(row, node):
             return
         try:
-            spec = load_spec(row.model)
+            spec = load_spec(row.model, node.hardware_facts)
         except InvalidSettings as error:
             await in_one_thread(
                 worker_rows.load_impossible, row.pk, node, None, str(error)

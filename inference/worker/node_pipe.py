@@ -10,7 +10,6 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from inference.engine.config.adapters import AdapterFile
 from inference.engine.config.engine_config import EngineConfig
 
 if TYPE_CHECKING:
@@ -86,11 +85,7 @@ def spec_from_line(line: str) -> WorkerSpec:
     """Decode the specification from a line."""
     data = json.loads(line)
     engine = data.pop("engine")
-    engine["paths"] = tuple(engine["paths"])
-    engine["tensor_split"] = tuple(engine["tensor_split"])
-    engine["draft_paths"] = tuple(engine["draft_paths"])
-    engine["adapters"] = tuple(AdapterFile(**each) for each in engine["adapters"])
-    return WorkerSpec(engine=EngineConfig(**engine), **data)
+    return WorkerSpec(engine=EngineConfig.from_json(engine), **data)
 
 
 def drain_to_line(command: Drain) -> str:

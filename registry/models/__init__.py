@@ -1,5 +1,14 @@
-"""Rows of this app: models with their aliases and adapters, and scans."""
+"""Rows of this app: models with their aliases and adapters, scans, context tests."""
 
+from registry.models.context_test import (
+    SEQUENCES,
+    ContextMeasurement,
+    ContextTest,
+    context_at_load,
+    kv_type_name,
+    measured_settings,
+    result_in_force,
+)
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.models.model import (
     TOOL_TEMPLATE,
@@ -13,14 +22,21 @@ from registry.models.scan_run import ScanRun
 
 __all__ = [
     "GENERATIVE",
+    "SEQUENCES",
     "SERVED",
     "TOOL_TEMPLATE",
     "Alias",
     "Attachment",
+    "ContextMeasurement",
+    "ContextTest",
     "FileState",
     "Kind",
     "Model",
     "ModelQuerySet",
     "ScanRun",
     "attached_name",
+    "context_at_load",
+    "kv_type_name",
+    "measured_settings",
+    "result_in_force",
 ]

@@ -173,12 +173,6 @@ class Model(_CountedModel, LoadColumns):
     )
 
     # Observed: written by the engine.
-    tested_ctx = models.PositiveIntegerField(
-        "tested context",
-        null=True,
-        blank=True,
-        help_text="The longest context that passed a test, in tokens.",
-    )
     n_ctx_seen = models.PositiveIntegerField(
         "context needed",
         null=True,
@@ -382,15 +376,6 @@ class Model(_CountedModel, LoadColumns):
     def paths(self) -> list[Path]:
         """Every file of the model, first shard first."""
         return [Path(shard) for shard in self.shards] or [Path(self.path)]
-
-    def context_in_force(self, default: int) -> int:
-        """Return the tokens per sequence at load, if memory allows.
-
-        ``default`` is the configuration's. The model's own setting always wins.
-        """
-        needed = max(default, self.n_ctx_seen or 0)
-        bounds = [bound for bound in (self.context_length, self.tested_ctx) if bound]
-        return self.n_ctx or min([needed, *bounds])
 
 
 def _weight(model: Model) -> tuple[int, int]:

@@ -118,6 +118,6 @@ def test_many_models_take_few_queries(
     node = make_node(memory_limit=64 * GIB, max_models=2)
     loaded("other", node)
     models = [make_model() for _ in range(5)]
-    with django_assert_num_queries(2 + len(models)):
-        # The adapters of each model are read besides.
+    with django_assert_num_queries(4):
+        # Nodes, workers, adapters and context tests.
         load_previews(models)

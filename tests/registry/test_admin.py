@@ -143,16 +143,16 @@ def test_filters_narrow_the_list(admin_client: Client, query: dict[str, str]) ->
     assert [model.name for model in response.context["cl"].result_list] == ["wanted"]
 
 
-def test_list_costs_nine_queries_however_long_it_is(admin_client: Client) -> None:
+def test_list_costs_ten_queries_however_long_it_is(admin_client: Client) -> None:
     projector = make_model("mmproj", kind=Kind.PROJECTOR)
     make_model(projector=projector)
     # Session, user, architectures and quantizations for their filters, number of
     # the models found and of all, the models with the largest machine's limit, their
-    # workers with nodes, their adapters.
-    assert count_queries(admin_client, LIST) == 9
+    # workers with nodes, their adapters, their context tests.
+    assert count_queries(admin_client, LIST) == 10
     for _ in range(20):
         make_model(projector=projector)
-    assert count_queries(admin_client, LIST) == 9
+    assert count_queries(admin_client, LIST) == 10
 
 
 # A model's page ---------------------------------------------------------------

@@ -10,7 +10,7 @@ from inference.capacity.model_rows import context_spec
 from inference.models import Worker, WorkerState
 from inference.status import model_state, with_nodes
 from llm_manager.lib.file_names import without_folders
-from registry.models import Kind, Model, attached_name
+from registry.models import Kind, Model, attached_name, result_in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,13 +33,13 @@ _STATES: dict[str, ModelState] = {
 
 
 #: The related rows that a model's object needs.
-RELATED = ("aliases", "attachments__adapter")
+RELATED = ("aliases", "attachments__adapter", "context_tests")
 
 
 class Context(TypedDict):
     """The largest context of one sequence in tokens: now, after growing, by training.
 
-    ``tested`` is the largest that passed a test.
+    ``tested`` is the largest that passed a context test with the settings in force.
     """
 
     in_force: int
@@ -100,7 +100,7 @@ def with_adapters(model: ModelObject) -> Iterator[ModelObject]:
 
 
 def model_object(model: Model) -> ModelObject:
-    """Return a model's object. Four queries, unless its rows are prefetched."""
+    """Return a model's object. Five queries, unless its rows are prefetched."""
     prefetch_related_objects([model], *RELATED, with_nodes())
     workers: list[Worker] = list(model.workers.all())
     state = model_state(workers)
@@ -128,13 +128,14 @@ def model_object(model: Model) -> ModelObject:
 
 def _context(model: Model, serving: Worker | None) -> Context:
     spec = context_spec(model)
+    result = result_in_force(model)
     in_force = (serving.n_ctx if serving else None) or spec.at_load
     most = serving.n_ctx_max if serving else spec.ceiling
     return {
         "in_force": in_force,
         "max": max(most or 0, in_force),
         "trained": model.context_length,
-        "tested": model.tested_ctx,
+        "tested": result.tested_ctx if result else None,
     }
 
 

@@ -50,7 +50,7 @@ class ModelsView(ApiView):
     required_scope = Scope.INFERENCE
 
     def prepare(self, request: Request) -> ModelList:
-        """Return the models that the key may use, by name. Six queries at most."""
+        """Return the models that the key may use, by name. Seven queries at most."""
         models = Model.objects.servable()
         allowed = allowed_model_ids(key_of(request))
         if allowed is not None:

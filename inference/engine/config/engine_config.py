@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from inference.engine.config.adapters import AdapterFile
 
 if TYPE_CHECKING:
-    from inference.engine.config.adapters import AdapterFile
+    from collections.abc import Mapping
 
 #: Logits that a step has room for beyond one of each sequence: for the prompt's
 #: log-probabilities and for drafts. Each takes a float for each token of the
@@ -101,6 +103,14 @@ class EngineConfig:
             raise ValueError(f"task {self.task} is none of {', '.join(TASKS)}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling} is unknown")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EngineConfig:
+        """Return the configuration that ``dataclasses.asdict`` wrote as JSON."""
+        tuples = ("paths", "tensor_split", "draft_paths")
+        adapters = tuple(AdapterFile(**each) for each in data["adapters"])
+        values = {name: tuple(data[name]) for name in tuples} | {"adapters": adapters}
+        return cls(**{**data, **values})
 
     @property
     def of_draft_model(self) -> EngineConfig | None:

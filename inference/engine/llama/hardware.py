@@ -18,7 +18,7 @@ from llama_cpp._ggml import libggml
 from inference.engine.llama.bindings.cpu import has_broken_amx
 
 #: enum ggml_backend_dev_type
-_GPU, _INTEGRATED_GPU = 1, 2
+_CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 #: The types that ggml_repack_get_optimal_repack_type repacks, by processor features.
 _REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"AVX2"}), ("IQ4_NL", "MXFP4", "Q4_0", "Q4_K")),
@@ -32,6 +32,22 @@ _REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
 
 def gpus() -> list[dict[str, Any]]:
     """Return the GPUs that llama.cpp would use, in its order; sizes in bytes."""
+    # Integrated GPUs are used only if there are no others.
+    for kind in (_GPU, _INTEGRATED_GPU):
+        found = [_gpu(device) for device in _devices(kind)]
+        if found:
+            return found
+    return []
+
+
+def cpu() -> str:
+    """Return the processor's name, or "" if llama.cpp does not know it."""
+    for device in _devices(_CPU):
+        return str(libggml.ggml_backend_dev_description(device).decode())
+    return ""
+
+
+def _devices(kind: int) -> list[ctypes.c_void_p]:
     for name, result in (
         ("ggml_backend_dev_count", ctypes.c_size_t),
         ("ggml_backend_dev_get", ctypes.c_void_p),
@@ -44,16 +60,7 @@ def gpus() -> list[dict[str, Any]]:
         ctypes.c_void_p(libggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
         for index in range(libggml.ggml_backend_dev_count())
     ]
-    # Integrated GPUs are used only if there are no others.
-    for kind in (_GPU, _INTEGRATED_GPU):
-        found = [
-            _gpu(device)
-            for device in devices
-            if libggml.ggml_backend_dev_type(device) == kind
-        ]
-        if found:
-            return found
-    return []
+    return [each for each in devices if libggml.ggml_backend_dev_type(each) == kind]
 
 
 def _gpu(device: ctypes.c_void_p) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def main() -> None:
     llama_cpp.llama_backend_init()
     info = llama_cpp.llama_print_system_info().decode()
     repacks = [] if has_broken_amx() else repacked_types(info)
-    json.dump({"gpus": gpus(), "repacks": repacks}, sys.stdout)
+    json.dump({"gpus": gpus(), "repacks": repacks, "cpu": cpu()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,23 @@
+"""Ends a child process with its parent, even if that is killed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Let the system send this process a signal when its parent is gone.
+
+    ``parent`` is the parent's process id: if it is gone already, this one exits. On
+    Linux the signal comes when the thread ends that started this process; on other
+    systems it never comes.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
