@@ -38,7 +38,8 @@ else:
 _SESSION_KEY = "api_key_forms"
 #: Open forms of one session; above that, the oldest is dropped.
 _OPEN_FORMS = 20
-_END_OF_DAY = time(23, 59)
+#: When a day without a time ends.
+END_OF_DAY = time(23, 59)
 
 
 def _models_in_force(row: ApiKey | Team) -> str:
@@ -77,7 +78,7 @@ class ExpiryField(forms.SplitDateTimeField):
     def compress(self, data_list: Any) -> datetime | None:
         """Return the moment, or None if both are empty. Raises ValidationError."""
         if data_list and data_list[0] and data_list[1] is None:
-            data_list = [data_list[0], _END_OF_DAY]
+            data_list = [data_list[0], END_OF_DAY]
         moment: datetime | None = super().compress(data_list)
         return moment
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from auditlog.models import LogEntry
 from auditlog.registry import auditlog
 from django.contrib.auth.models import Group, User
 from django.db.models.signals import pre_save
 
 from accounts.audit.actor import current_actor
-from accounts.models import ApiKey, Limit, Team
+from accounts.models import ApiKey, Invitation, Limit, Team
 from registry.forms import ModelSettingsForm
 from registry.models import Alias, Attachment, Model
 
@@ -49,6 +51,9 @@ def watch_rows() -> None:
     auditlog.register(Group, m2m_fields={"permissions"})
     # The other columns are a scan's.
     auditlog.register(Model, include_fields=list(ModelSettingsForm.Meta.fields))
+    auditlog.register(Invitation, exclude_fields=["token_hash"], m2m_fields={"teams"})
+    auditlog.register(Authenticator, exclude_fields=["data", "last_used_at"])
+    auditlog.register(SocialAccount, exclude_fields=["extra_data", "last_login"])
     auditlog.register(Alias)
     auditlog.register(Attachment)
     pre_save.connect(_sign, sender=LogEntry, dispatch_uid="audit")

@@ -7,6 +7,7 @@ from accounts.models.api_key import (
     validate_scopes,
     validate_weight,
 )
+from accounts.models.invitation import Invitation
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
 from accounts.models.team import Team
@@ -15,6 +16,7 @@ from accounts.models.usage import UsageDay, UsageRecord
 __all__ = [
     "ApiKey",
     "ApiKeyQuerySet",
+    "Invitation",
     "KeyAddress",
     "Limit",
     "LimitKind",

@@ -52,6 +52,9 @@ _ALIASES = ("reranking", "v1/reranking", "v2/rerank")
 
 _unknown = UnknownRouteView.as_view(routes=tuple(route for route, _, _ in _ROUTES))
 
+#: Pages and files have a 404 of their own.
+_NO_PAGE = r"^(?!(?:admin|account)(?:/|\Z)|static/)[\s\S]*\Z"
+
 urlpatterns = [
     *(path(f"v1/{route}", view.as_view(), name=name) for route, view, name in _ROUTES),
     # /openapi.json omits what has no schema.
@@ -63,6 +66,5 @@ urlpatterns = [
         path(alias, RerankView.as_view(schema=None), name="rerank")
         for alias in _ALIASES
     ),
-    # Pages and files have a 404 of their own.
-    re_path(r"^(?!admin(?:/|\Z)|static/)[\s\S]*\Z", _unknown, name="unknown"),
+    re_path(_NO_PAGE, _unknown, name="unknown"),
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -115,6 +116,43 @@ def check_https(
             id="llm_manager.E003",
         )
     ]
+
+
+@register(Tags.security)
+def check_sign_in(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that people can log in, and that a provider can be trusted."""
+    config: Config = settings.CONFIG
+    oidc = config.oidc
+    messages: list[CheckMessage] = []
+    if not config.auth.passwords and not oidc.issuer:
+        messages.append(
+            Error(
+                "Nobody can log in: auth.passwords is false, and there is no provider.",
+                hint="Set oidc.issuer, or auth.passwords to true.",
+                id="llm_manager.E004",
+            )
+        )
+    if oidc.issuer and not (oidc.client_id and oidc.client_secret):
+        messages.append(
+            Error(
+                "oidc.issuer is set without oidc.client_id or oidc.client_secret.",
+                hint="Register this server at the provider; it gives you both.",
+                id="llm_manager.E005",
+            )
+        )
+    url = urlsplit(oidc.issuer)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        messages.append(
+            CheckWarning(
+                "The sign-in provider is asked over http, which anyone between can "
+                "change.",
+                hint="Set oidc.issuer to its https URL.",
+                id="llm_manager.W005",
+            )
+        )
+    return messages
 
 
 @register()

@@ -92,6 +92,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "auditlog",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
     "registry",
     "accounts",
     "inference",
@@ -115,6 +120,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.audit.middleware.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "llm_manager.web.pages.null_characters.NullCharacterMiddleware",
     "llm_manager.web.prometheus_middleware.AfterMiddleware",
@@ -137,6 +143,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.pages.context.look",
             ]
         },
     }
@@ -303,8 +310,44 @@ AUDITLOG_USE_FK_STRING_REPRESENTATION = True
 # Admin ----------------------------------------------------------------------
 
 UNFOLD = UNFOLD_SETTINGS
-LOGIN_URL = "admin:login"
-LOGIN_REDIRECT_URL = "admin:index"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "account"
+
+# Signing in: docs/adr/0023-sign-in-by-allauth.md.
+ACCOUNT_ADAPTER = "accounts.sign_in.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Nobody is found by a mail address, so two people may have the same.
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+SOCIALACCOUNT_ADAPTER = "accounts.sign_in.adapters.SocialAdapter"
+SOCIALACCOUNT_AUTO_SIGNUP = True
+# A form's redirect to another host would break the pages' form-action. The provider's
+# answer is bound to the session, so a link is as good.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": list(CONFIG.oidc.scopes),
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": CONFIG.oidc.name,
+                "client_id": CONFIG.oidc.client_id,
+                "secret": CONFIG.oidc.client_secret,
+                "settings": {"server_url": CONFIG.oidc.issuer},
+            }
+        ]
+        if CONFIG.oidc.issuer
+        else [],
+    }
+}
+MFA_ADAPTER = "accounts.sign_in.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "LLM Manager"
+# A clock may be wrong by half a minute.
+MFA_TOTP_TOLERANCE = 1
 
 # Language and time ----------------------------------------------------------
 

@@ -97,6 +97,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Teams", "groups", "accounts.team"),
                     _item("Users", "person", "auth.user"),
                     _item("Groups", "group", "auth.group"),
+                    _item("Invitations", "mail", "accounts.invitation"),
+                    _item("Second factors", "phonelink_lock", "mfa.authenticator"),
                     _item("Audit log", "history", "auditlog.logentry"),
                 ],
             },

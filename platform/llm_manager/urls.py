@@ -11,6 +11,7 @@ from llm_manager.web.pages.start import StartView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("account/", include("accounts.urls")),
     path("health", HealthView.as_view(), name="health"),
     path("health/detailed", DetailedHealthView.as_view(), name="detailed-health"),
     path("metrics", MetricsView.as_view(), name="metrics"),

@@ -116,3 +116,18 @@ def test_variable_with_a_typing_error(
     (message,) = found(settings)
     assert message.id == "llm_manager.W004"
     assert message.hint == "Did you mean LLM_MANAGER_SERVER_PORT?"
+
+
+def test_a_login_that_nobody_can_pass_is_an_error(settings: Any) -> None:
+    assert ids(settings, auth__passwords=False) == ["llm_manager.E004"]
+    known = {"oidc__client_id": "x", "oidc__client_secret": "y"}
+    away = {"oidc__issuer": "https://id.example.org", **known}
+    assert ids(settings, auth__passwords=False, **away) == []
+    assert ids(settings, **away | {"oidc__client_secret": ""}) == ["llm_manager.E005"]
+
+
+def test_a_provider_that_is_asked_in_the_clear_is_a_warning(settings: Any) -> None:
+    known = {"oidc__client_id": "x", "oidc__client_secret": "y"}
+    far = {"oidc__issuer": "http://id.example.org", **known}
+    assert ids(settings, **far) == ["llm_manager.W005"]
+    assert ids(settings, oidc__issuer="http://localhost:9400", **known) == []

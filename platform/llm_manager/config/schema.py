@@ -156,6 +156,10 @@ class AuthSection(Section):
     required: bool = Field(
         default=True, description="Refuse inference requests that have no API key."
     )
+    passwords: bool = Field(
+        default=True,
+        description="Let people log in by password. Without, they need `oidc`.",
+    )
     login_attempts: int = Field(
         default=10,
         ge=0,
@@ -164,6 +168,41 @@ class AuthSection(Section):
         "0 is no limit.",
     )
     login_window: Seconds = Field(default=300, description="That window, in seconds.")
+
+
+class OidcSection(Section):
+    """Signing in at a provider of OpenID Connect, such as Keycloak, Entra ID or Google.
+
+    The provider needs the redirect URL
+    ``https://<this host>/account/oidc/sso/login/callback/``.
+    """
+
+    issuer: str = Field(
+        default="", description="URL of the provider. Empty: there is none."
+    )
+    client_id: str = Field(default="", description="This server's id there.")
+    client_secret: str = Field(
+        default="",
+        description="This server's secret there. Better in the environment than in a "
+        "file that others read.",
+    )
+    name: str = Field(
+        default="single sign-on", description="What the button to log in calls it."
+    )
+    scopes: Texts = Field(
+        default=("openid", "profile", "email"),
+        description="What the provider is asked for. Some need `groups` here.",
+    )
+    groups_claim: str = Field(
+        default="groups",
+        description="The claim that lists a user's groups. Each becomes a team. Empty: "
+        "groups make no teams.",
+    )
+    create_users: bool = Field(
+        default=True,
+        description="Make a user of whoever the provider lets in. Without, people need "
+        "an invitation.",
+    )
 
 
 class LimitsSection(Section):
@@ -369,6 +408,7 @@ class Config(Section):
     engine: EngineSection = EngineSection()
     cache: CacheSection = CacheSection()
     auth: AuthSection = AuthSection()
+    oidc: OidcSection = OidcSection()
     limits: LimitsSection = LimitsSection()
     server: ServerSection = ServerSection()
     https: HttpsSection = HttpsSection()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,6 +13,9 @@ from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
+
+#: The path of an invitation is as good as a password.
+_INVITATION = re.compile(r"^(/account/invite/)[^/]+")
 
 logger = logging.getLogger("llm_manager.access")
 
@@ -47,7 +51,7 @@ class AccessLog:
                 "%s %s %d %.0f ms id=%s",
                 scope["method"],
                 # Quoted, or a path with a line feed could write lines of its own.
-                quote(scope["path"]),
+                quote(_INVITATION.sub(r"\1…", scope["path"]), safe="/…"),
                 status,
                 (time.perf_counter() - started) * 1000,
                 request_id.get(),

@@ -41,7 +41,7 @@ _EXPIRED = _Refusal(
     "an administrator can check server.csrf_trusted_origins.",
 )
 _NOT_FOUND = _Refusal(
-    404, "Page not found", "The admin has no page at this address. Was it deleted?"
+    404, "Page not found", "There is no page at this address. Was it deleted?"
 )
 
 
@@ -72,17 +72,18 @@ def _plain(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _page(request: HttpRequest, refusal: _Refusal) -> HttpResponse | None:
-    """Return the page of a refusal, or None outside the admin.
+    """Return the page of a refusal, or None outside the admin and users' own pages.
 
     A member of staff sees it with the sidebar; anyone else sees no more than the login
     page has.
     """
-    if not request.path.startswith(reverse("admin:index")):
+    if not request.path.startswith((reverse("admin:index"), reverse("account"))):
         return None
     if not hasattr(request, "user"):
         # It was refused before the session was read, which the admin's page needs.
         return None
-    is_staff = admin.site.has_permission(request)
+    is_admin_page = request.path.startswith(reverse("admin:index"))
+    is_staff = is_admin_page and admin.site.has_permission(request)
     return TemplateResponse(
         request,
         "admin/refused.html" if is_staff else "admin/refused_outside.html",

@@ -1,0 +1,1 @@
+"""Users' own pages: their keys, for users with and without staff rights."""

@@ -1,0 +1,145 @@
+"""A user's own keys: list, create within the team's bounds, rotate, revoke."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+
+from accounts.forms import RotateForm
+from accounts.keys.key_access import allowed_model_ids
+from accounts.models import ApiKey, Scope, Team
+from accounts.pages.forms import OwnKeyForm
+from accounts.services import api_key_create, api_key_rotate
+from registry.models import Model
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.http import HttpRequest, HttpResponse
+
+#: Active keys that a user may make without an administrator.
+MAX_KEYS = 50
+_EXAMPLE = "smollm2-135m-instruct"
+
+
+@never_cache
+@login_required
+def index(request: HttpRequest) -> HttpResponse:
+    """Show the user's keys and teams, the API's address, and examples to paste."""
+    user = cast("User", request.user)
+    keys = ApiKey.objects.filter(owner=user).select_related("team__group")
+    context = {
+        "title": "Your account",
+        "keys": keys,
+        "teams": Team.objects.of_member(user).select_related("group"),
+        "base_url": request.build_absolute_uri("/v1"),
+        "example_model": _example_model(keys),
+    }
+    return render(request, "account/index.html", context)
+
+
+def _example_model(keys: object) -> str:
+    for key in cast("list[ApiKey]", keys):
+        if not key.is_usable or Scope.INFERENCE not in key.scopes:
+            continue
+        models = Model.objects.servable()
+        allowed = allowed_model_ids(key)
+        if allowed is not None:
+            models = models.filter(pk__in=allowed)
+        name = models.values_list("name", flat=True).first()
+        if name is not None:
+            return name
+    return _EXAMPLE
+
+
+@never_cache
+@login_required
+def new(request: HttpRequest) -> HttpResponse:
+    """Show the form of a new key (GET), or create it and show its secret (POST)."""
+    user = cast("User", request.user)
+    form = OwnKeyForm(request.POST or None, user=user, request=request)
+    made = ApiKey.objects.usable().filter(owner=user, created_by=user).count()
+    if made >= MAX_KEYS:
+        text = f"You have {MAX_KEYS} active keys; revoke some before you make others."
+        messages.error(request, text)
+        return redirect("account")
+    if form.is_valid():
+        values = form.cleaned_data
+        try:
+            key, secret = api_key_create(
+                name=values["name"],
+                owner=user,
+                team=values["team"],
+                scopes=[Scope.INFERENCE],
+                models=None if values["all_models"] else values["models"],
+                allowed_networks=values["allowed_networks"],
+                expires_at=values["expires_on"],
+                notes=values["notes"],
+                created_by=user,
+            )
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return _secret_page(request, key, secret)
+    context = {
+        "title": "New key",
+        "form": form,
+        "has_teams": Team.objects.of_member(user).exists(),
+    }
+    return render(request, "account/key_form.html", context)
+
+
+@never_cache
+@login_required
+def rotate(request: HttpRequest, prefix: str) -> HttpResponse:
+    """Ask for the grace period (GET), or rotate the key and show its secret (POST)."""
+    key = _own_key(request, prefix)
+    if not key.is_usable:
+        messages.info(request, f"{key} is revoked or expired; create a key instead.")
+        return redirect("account")
+    form = RotateForm(request.POST or None, request=request)
+    if form.is_valid():
+        try:
+            new_key, secret = api_key_rotate(
+                key=key,
+                grace=form.cleaned_data["grace"],
+                by=cast("User", request.user),
+            )
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            return _secret_page(request, new_key, secret)
+    context = {"title": "Rotate", "form": form, "key": key}
+    return render(request, "account/rotate.html", context)
+
+
+@never_cache
+@login_required
+def revoke(request: HttpRequest, prefix: str) -> HttpResponse:
+    """Ask for confirmation (GET), or revoke the key (POST)."""
+    key = _own_key(request, prefix)
+    if request.method == "POST":
+        key.revoke(by=cast("User", request.user))
+        messages.success(request, f"{key} is revoked.")
+        return redirect("account")
+    return render(request, "account/revoke.html", {"title": "Revoke", "key": key})
+
+
+def _own_key(request: HttpRequest, prefix: str) -> ApiKey:
+    """Return the user's key with this prefix. Raises Http404, also for others' keys."""
+    keys = ApiKey.objects.select_related("team__group", "owner")
+    return get_object_or_404(keys, owner=request.user, prefix=prefix)
+
+
+def _secret_page(request: HttpRequest, key: ApiKey, secret: str) -> HttpResponse:
+    context = {
+        "title": "Your key",
+        "key": key,
+        "secret": secret,
+        "base_url": request.build_absolute_uri("/v1"),
+    }
+    return render(request, "account/secret.html", context)
