@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from django.conf import settings
 from rest_framework.permissions import BasePermission
@@ -15,6 +15,24 @@ from accounts.models import ApiKey, Scope
 if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
+
+
+def _refuse(request: Request) -> NoReturn:
+    """Raise ApiKeyMissing or, for a wrong key, InvalidApiKey or RateLimited."""
+    if presented_key(request) is not None:
+        count_failure(request)
+        raise InvalidApiKey
+    raise ApiKeyMissing
+
+
+class HasKey(BasePermission):
+    """Allows a request of any key: for what shows a key its own."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return True. Raises what a missing or a wrong key raises."""
+        if not isinstance(request.auth, ApiKey):
+            _refuse(request)
+        return True
 
 
 class HasScope(BasePermission):
@@ -37,10 +55,7 @@ class HasScope(BasePermission):
         if not isinstance(request.auth, ApiKey):
             if scope == Scope.INFERENCE and not settings.AUTH_REQUIRED:
                 return True
-            if presented_key(request) is not None:
-                count_failure(request)
-                raise InvalidApiKey
-            raise ApiKeyMissing
+            _refuse(request)
         if not request.auth.has_scope(scope):
             raise ScopeMissing(scope)
         return True

@@ -99,6 +99,9 @@ class UsageRecord(_Subject, _Counts):
         help_text="No: it was interrupted, and its counts are those of what was "
         "received until then.",
     )
+    failed = models.BooleanField(
+        default=False, help_text="Whether it was refused, failed or interrupted."
+    )
     replayed_tokens = models.BigIntegerField(
         default=0,
         help_text="Tokens of its answer that an earlier request with the same "
@@ -134,6 +137,10 @@ class UsageRecord(_Subject, _Counts):
             models.Index(fields=["team_id", "id"], name="usage_team"),
             models.Index(fields=["model_id", "id"], name="usage_model"),
             models.Index(fields=["request_id"], name="usage_request_id"),
+            # They are few: a list of them must not look at all others.
+            models.Index(
+                fields=["id"], name="usage_failed", condition=models.Q(failed=True)
+            ),
         ]
 
     def __str__(self) -> str:

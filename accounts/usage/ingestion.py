@@ -50,7 +50,7 @@ class DaySums:
     def add(self, record: UsageRecord) -> None:
         """Count a request."""
         self.requests += 1
-        self.failed += record.status >= _BAD_REQUEST or not record.completed
+        self.failed += record.failed
         for name in _COUNTED:
             setattr(self, name, getattr(self, name) + getattr(record, name))
 
@@ -108,7 +108,9 @@ def _record(entry: Entry) -> UsageRecord:
     values = {name: value for name, value in entry.items() if name in _COLUMNS}
     values["id"] = uuid.UUID(entry["id"])
     values["time"] = datetime.fromtimestamp(entry["time"], UTC)
-    return UsageRecord(**values)
+    record = UsageRecord(**values)
+    record.failed = record.status >= _BAD_REQUEST or not record.completed
+    return record
 
 
 def _add_to_days(records: Iterable[UsageRecord]) -> None:

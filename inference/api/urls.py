@@ -15,6 +15,7 @@ from inference.api.tokens.view import (
     DetokenizeView,
     TokenizeView,
 )
+from inference.api.usage.view import UsageView
 
 
 class _AnyText:
@@ -42,6 +43,7 @@ _ROUTES = (
     ("tokenize", TokenizeView, "tokenize"),
     ("detokenize", DetokenizeView, "detokenize"),
     ("apply-template", ApplyTemplateView, "apply-template"),
+    ("usage", UsageView, "usage"),
     ("models", ModelsView, "models"),
     ("models/<any:model_id>/load", LoadView, "load"),
     ("models/<any:model_id>/unload", UnloadView, "unload"),

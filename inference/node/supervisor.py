@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from accounts.usage.pruning import usage_prune
 from inference.models import WorkerState
 from inference.node import worker_rows
 from inference.node.children.spare_worker import SpareWorker
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _HEARTBEAT_EVERY_S = 1.0
+#: How often old rows are looked for; between two batches of them others can write.
+_PRUNE_EVERY_S = 60.0
+_PRUNE_PAUSE_S = 0.5
 
 
 class Supervisor:
@@ -70,6 +74,7 @@ class Supervisor:
         tasks = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._beat()),
+            asyncio.create_task(_prune_forever()),
         ]
         if settings.CONFIG.models.watch:
             tasks.append(asyncio.create_task(ModelsWatch().run()))
@@ -200,3 +205,17 @@ class Supervisor:
             await worker.process.close()
         with suppress(DatabaseError):
             await in_one_thread(worker_rows.node_stop, self._node)
+
+
+async def _prune_forever() -> None:
+    """Delete old rows of usage in small batches. Any number of nodes may do it."""
+    while True:
+        deleted = 0
+        try:
+            deleted = await in_one_thread(usage_prune)
+        except DatabaseError as error:
+            logger.warning("Old usage is not deleted now: %s", error)
+        except Exception:
+            # It must not end: the next attempt may succeed.
+            logger.exception("Old usage is not deleted now")
+        await asyncio.sleep(_PRUNE_PAUSE_S if deleted else _PRUNE_EVERY_S)

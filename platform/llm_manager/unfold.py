@@ -91,6 +91,13 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": "Usage",
+                "items": [
+                    _item("Requests", "receipt_long", "accounts.usagerecord"),
+                    _item("Days", "calendar_month", "accounts.usageday"),
+                ],
+            },
+            {
                 "title": "Access",
                 "items": [
                     _item("API keys", "key", "accounts.apikey"),

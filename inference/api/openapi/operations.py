@@ -332,6 +332,36 @@ detailed_health_schema: Description = extend_schema(
         ),
     },
 )
+
+
+def _query(name: str, about: str) -> OpenApiParameter:
+    return OpenApiParameter(
+        name, OpenApiTypes.STR, OpenApiParameter.QUERY, description=about
+    )
+
+
+usage_schema: Description = extend_schema(
+    operation_id="retrieveUsage",
+    summary="Add up requests, tokens and cost",
+    tags=["Usage"],
+    parameters=[
+        _query("since", "First day: a date, or `7d` for seven days ago. Default: 30d."),
+        _query("until", "Last day. Default: `0d`, today."),
+        _query(
+            "by",
+            "What to add up by, separated by commas: day, model and, with the scope "
+            "`admin`, key, owner, team. Default: day.",
+        ),
+        _query("key", "The prefix of a key, `sk-llmm-` and twelve digits."),
+        _query("owner", "The name of a user; needs the scope `admin`."),
+        _query("team", "The name of a team; needs the scope `admin`."),
+        _query("model", "The id of a model."),
+    ],
+    responses={
+        200: OpenApiResponse(ref("UsageList"), description="The sums."),
+        **_errors(400, 401, 403, 405, 429, 500, 503),
+    },
+)
 metrics_schema: Description = extend_schema(
     operation_id="metrics",
     summary="Metrics for Prometheus",

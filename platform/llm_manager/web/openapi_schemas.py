@@ -18,6 +18,7 @@ from typing import (
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from accounts.usage.summary import UsageCounts, UsageGroup
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
@@ -35,6 +36,7 @@ from inference.api.tokens.request import (
     TokenizeRequest,
 )
 from inference.api.tokens.response import TemplatePrompt, TokenList, TokenText
+from inference.api.usage.response import UsageList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +66,9 @@ _ANSWERS: dict[str, type] = {
     "TemplatePrompt": TemplatePrompt,
     "TokenList": TokenList,
     "TokenText": TokenText,
+    "UsageCounts": UsageCounts,
+    "UsageGroup": UsageGroup,
+    "UsageList": UsageList,
 }
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 

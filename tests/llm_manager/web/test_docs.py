@@ -115,6 +115,7 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         ("post", "/v1/models/{model_id}/unload"),
         ("post", "/v1/rerank"),
         ("post", "/v1/tokenize"),
+        ("get", "/v1/usage"),
     }
 
 

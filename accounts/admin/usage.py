@@ -1,0 +1,336 @@
+"""Usage in the admin: requests and days, to read, filter and export."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Max, Model, Sum
+from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import path
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+
+from accounts.models import UsageDay, UsageRecord
+from accounts.usage.export import as_csv, as_json
+from accounts.usage.summary import today
+from llm_manager.lib.badges import badge
+from llm_manager.lib.unfold_types import ModelAdmin
+from registry.prices import BILLION
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpResponse
+    from django.http.response import HttpResponseBase
+    from django.urls import URLPattern
+    from django.utils.safestring import SafeString
+
+#: How far a list can be leafed through: to count a hundred million rows takes minutes.
+MAX_LISTED = 10_000
+#: The choices of a filter: those that were used most in the last days.
+_CHOICES = 50
+_CHOICE_DAYS = 30
+_WRITERS = {
+    "csv": (as_csv, "text/csv; charset=utf-8"),
+    "jsonl": (as_json, "application/x-ndjson"),
+}
+_FAILED = 500
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages of the first ten thousand rows, which is what it counts at most."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows that can be listed."""
+        rows: Any = self.object_list
+        number: int = rows[:MAX_LISTED].count()
+        return number
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """Requests of the last hours or days, by the primary key."""
+
+    title = "period"
+    parameter_name = "period"
+    _periods: ClassVar[dict[str, tuple[str, timedelta]]] = {
+        "1h": ("Last hour", timedelta(hours=1)),
+        "24h": ("Last 24 hours", timedelta(days=1)),
+        "7d": ("Last 7 days", timedelta(days=7)),
+        "30d": ("Last 30 days", timedelta(days=30)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the periods."""
+        return [(name, label) for name, (label, _) in self._periods.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the period."""
+        period = self._periods.get(self.value() or "")
+        if period is None:
+            return queryset
+        start = timezone.now() - period[1]
+        if queryset.model is UsageDay:
+            return queryset.filter(day__gt=today() - period[1])
+        requests: Any = queryset
+        since: QuerySet[Any] = requests.since(start)
+        return since
+
+
+class EndFilter(admin.SimpleListFilter):
+    """Requests by how they ended."""
+
+    title = "end"
+    parameter_name = "end"
+    _ends: ClassVar[dict[str, tuple[str, dict[str, Any]]]] = {
+        "answered": ("Answered", {"failed": False}),
+        # An index has only those that failed.
+        "refused": ("Refused", {"failed": True, "status__range": (400, 498)}),
+        "limited": ("Refused by a limit", {"failed": True, "status": 429}),
+        "failed": ("Failed", {"failed": True, "status__gte": _FAILED}),
+        "interrupted": ("Interrupted", {"failed": True, "completed": False}),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the ends."""
+        return [(name, label) for name, (label, _) in self._ends.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the requests that ended so."""
+        end = self._ends.get(self.value() or "")
+        return queryset if end is None else queryset.filter(**end[1])
+
+
+class SubjectFilter(admin.SimpleListFilter):
+    """Rows of one key, owner, team or model, of those that were used most lately."""
+
+    column: ClassVar[str]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the ids and names."""
+        since = today() - timedelta(days=_CHOICE_DAYS)
+        rows = (
+            UsageDay.objects.filter(day__gte=since)
+            .exclude(**{self.column: 0})
+            .order_by()
+            .values_list(self.column)
+            .annotate(shown=Max(f"{self.title}_name"), used=Sum("requests"))
+            .order_by("-used")[:_CHOICES]
+        )
+        return [(str(id_), name) for id_, name, _ in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of the chosen one."""
+        chosen = self.value() or ""
+        if not chosen.isdecimal() or len(chosen) > 18:
+            return queryset
+        return queryset.filter(**{self.column: int(chosen)})
+
+
+def _by(name: str) -> type[SubjectFilter]:
+    column = f"{name}_id"
+    attributes = {"title": name, "parameter_name": column, "column": column}
+    return type(f"{name.title()}Filter", (SubjectFilter,), attributes)
+
+
+_SUBJECT_FILTERS = tuple(map(_by, ("key", "owner", "team", "model")))
+
+
+class _UsageAdmin(ModelAdmin[Model]):
+    """Rows that nobody edits."""
+
+    list_per_page = 50
+    paginator = BoundedPaginator
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: requests write it."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """Return False, for everyone."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """Return False, for everyone: they are deleted when they are old."""
+        return False
+
+    @admin.display(description="key")
+    def whose(self, row: UsageRecord | UsageDay) -> SafeString:
+        """Return the key, and below it its owner and team."""
+        who = " · ".join(filter(None, (row.owner_name, row.team_name)))
+        return _two_lines(row.key_name or "no key", who)
+
+    @admin.display(description="tokens")
+    def tokens(self, row: UsageRecord | UsageDay) -> SafeString:
+        """Return those of prompt and completion, and below them the cached ones."""
+        return _two_lines(
+            f"{row.prompt_tokens:,} + {row.completion_tokens:,}",
+            f"{row.cached_tokens:,} cached",
+        )
+
+    @admin.display(description="cost")
+    def price(self, row: UsageRecord | UsageDay) -> str:
+        """Return the cost in the currency."""
+        return f"{row.cost / BILLION:.4f}" if row.cost else "-"
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(_UsageAdmin):
+    """Every request, the newest first."""
+
+    list_display = ("at", "whose", "model_name", "end", "tokens", "times", "price")
+    list_filter = (PeriodFilter, EndFilter, *_SUBJECT_FILTERS)
+    search_fields = ("request_id",)
+    search_help_text = "x-request-id of an answer, whole"
+    sortable_by = ()
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("request_id", "at"),
+                    ("status", "error_code", "limit_name"),
+                    ("completed", "finish_reason", "is_stream"),
+                )
+            },
+        ),
+        (
+            "Who and what",
+            {
+                "fields": (
+                    ("key_name", "key_prefix"),
+                    ("owner_name", "team_name", "client_address"),
+                    ("endpoint", "model_asked", "model_name"),
+                    ("node", "replica"),
+                )
+            },
+        ),
+        (
+            "Tokens",
+            {
+                "fields": (
+                    ("prompt_tokens", "cached_tokens", "completion_tokens"),
+                    ("reasoning_tokens", "drafted_tokens", "replayed_tokens"),
+                    "price",
+                )
+            },
+        ),
+        (
+            "Times",
+            {
+                "fields": (
+                    ("queue_ms", "first_token_ms"),
+                    ("duration_ms", "tokens_per_second"),
+                )
+            },
+        ),
+    )
+    readonly_fields = ("at", "price")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return the requests with this id: the index knows whole ones."""
+        term = search_term.strip()
+        return (queryset.filter(request_id=term) if term else queryset), False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs of Django's admin and the export."""
+        view = self.admin_site.admin_view(self.export_view)
+        name = "accounts_usagerecord_export"
+        return [path("export.<str:form>", view, name=name), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """Return all requests that the list's search and filters choose, in parts."""
+        if not self.has_view_permission(request) or form not in _WRITERS:
+            raise PermissionDenied
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        writer, content_type = _WRITERS[form]
+        return StreamingHttpResponse(
+            writer(rows),
+            content_type=content_type,
+            headers={"Content-Disposition": f'attachment; filename="usage.{form}"'},
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Return the list, which says where it ends."""
+        context = {"max_listed": MAX_LISTED, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    @admin.display(description="time")
+    def at(self, record: UsageRecord) -> str:
+        """Return when the request came."""
+        return f"{record.time:%Y-%m-%d %H:%M:%S} UTC"
+
+    @admin.display(description="end")
+    def end(self, record: UsageRecord) -> SafeString:
+        """Return the status as a label, and below it what it was for."""
+        is_ours = record.status >= _FAILED
+        state = badge(
+            str(record.status),
+            "danger" if is_ours else "warning" if record.failed else "success",
+        )
+        why = record.limit_name or record.error_code or record.finish_reason
+        return format_html(
+            '<span class="lm-two"><span>{}</span><small>{}</small></span>',
+            state,
+            " · ".join(filter(None, (record.endpoint, why))),
+        )
+
+    @admin.display(description="time taken")
+    def times(self, record: UsageRecord) -> SafeString | str:
+        """Return the duration, and below it the first token and the rate."""
+        if record.duration_ms is None:
+            return "-"
+        first, rate = record.first_token_ms, record.tokens_per_second
+        details = (
+            "" if first is None else f"first {first / 1000:.2f} s",
+            "" if rate is None else f"{rate:.0f}/s",
+        )
+        return _two_lines(
+            f"{record.duration_ms / 1000:.2f} s", " · ".join(filter(None, details))
+        )
+
+
+@admin.register(UsageDay)
+class UsageDayAdmin(_UsageAdmin):
+    """The sums of days, by key and model."""
+
+    list_display = (
+        *("day", "whose", "model_name", "requests", "failed", "tokens", "price"),
+    )
+    list_filter = (PeriodFilter, *_SUBJECT_FILTERS)
+    sortable_by = ()
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("day", "model_name"),
+                    ("key_name", "key_prefix"),
+                    ("owner_name", "team_name"),
+                    ("requests", "failed"),
+                    ("prompt_tokens", "cached_tokens", "completion_tokens"),
+                    ("reasoning_tokens", "drafted_tokens", "price"),
+                )
+            },
+        ),
+    )
+    readonly_fields = ("price",)
+
+
+def _two_lines(first: str, second: str) -> SafeString:
+    return format_html(
+        '<span class="lm-two"><span>{}</span><small>{}</small></span>', first, second
+    )
