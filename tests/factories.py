@@ -10,10 +10,16 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Scope, Team
 from inference.models import EngineNode, Worker, WorkerState
-from registry.models import Kind, Model
+from registry.models import (
+    ContextMeasurement,
+    ContextTest,
+    Kind,
+    Model,
+    measured_settings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
 GIB = 1024**3
@@ -113,3 +119,49 @@ def make_worker(model: Model, node: EngineNode | None, **overrides: Any) -> Work
     """Save a worker that is ready."""
     fields = {"state": WorkerState.READY, "progress": 1, **overrides}
     return Worker.objects.create(model=model, node=node, **fields)
+
+
+def make_context_test(
+    model: Model | None = None,
+    kv_type: str = "f16",
+    *,
+    passed: Sequence[int] = (512, 8192),
+    failed: Sequence[int] = (),
+    **overrides: Any,
+) -> ContextTest:
+    """Save a finished test with its measurements; every size is recommended."""
+    model = model or make_model()
+    largest = max(passed, default=None)
+    fields: dict[str, Any] = {
+        "state": ContextTest.State.DONE,
+        "fingerprint": model.fingerprint,
+        "settings": measured_settings(model),
+        "tested_ctx": largest,
+        "failed_ctx": min(failed, default=None),
+        "sane_ctx": largest,
+        "recommended": {
+            str(n): {"n_ctx": largest, "bound": "tested"} for n in (1, 4, 16)
+        },
+        **overrides,
+    }
+    test = ContextTest.objects.create(
+        model=model, cache_type_k=kv_type, cache_type_v=kv_type, **fields
+    )
+    outcome = ContextMeasurement.Outcome
+    for n_ctx in passed:
+        test.measurements.create(
+            n_ctx=n_ctx,
+            outcome=outcome.PASSED,
+            memory=[GIB + n_ctx * 1000],
+            speeds=[
+                {"depth": int(n_ctx * share), "prefill": 100.0, "decode": 10.0}
+                for share in (0.1, 0.5, 1.0)
+            ],
+            knows_fact=True,
+            knows_control=True,
+        )
+    for n_ctx in failed:
+        test.measurements.create(
+            n_ctx=n_ctx, outcome=outcome.KILLED, reason="killed by SIGKILL"
+        )
+    return test

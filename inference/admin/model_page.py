@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import Subquery
@@ -18,6 +18,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from inference import services
+from inference.admin import context_tests
+from inference.admin.context_tests import ContextTestForm
 from inference.admin.load_effect import load_effect
 from inference.admin.load_estimate import estimate_view
 from inference.admin.memory_fit import fit
@@ -40,7 +42,7 @@ from inference.status import (
 )
 from llm_manager.lib.badges import badge
 from registry.admin import RegistryModelAdmin
-from registry.models import GENERATIVE, Model
+from registry.models import GENERATIVE, SEQUENCES, ContextTest, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,6 +68,10 @@ def _largest_node(model: Model) -> EngineNode | None:
 def _name(request: HttpRequest) -> str:
     """Return who asks, as requests that are ended are answered."""
     return f"the administrator {request.user.get_username()}"
+
+
+def _user(request: HttpRequest) -> str:
+    return request.user.get_username()
 
 
 def _is_now(request: HttpRequest) -> bool:
@@ -111,7 +117,7 @@ class ServedModelAdmin(RegistryModelAdmin):
         "memory",
     )
     list_filter = (WorkerStateFilter, *RegistryModelAdmin.list_filter)
-    actions = ("load_models", "unload_models", "unload_models_now")
+    actions = ("load_models", "unload_models", "unload_models_now", "test_contexts")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         """Return the models with their workers and the largest machine's memory."""
@@ -176,6 +182,26 @@ class ServedModelAdmin(RegistryModelAdmin):
                 "reload/",
                 require_POST(view(self.reload_view)),
                 name="registry_model_reload",
+            ),
+            path(
+                "test-context/",
+                require_POST(view(self.test_context_view)),
+                name="registry_model_test_context",
+            ),
+            path(
+                "cancel-test/",
+                require_POST(view(self.cancel_test_view)),
+                name="registry_model_cancel_test",
+            ),
+            path(
+                "forget-test/",
+                require_POST(view(self.forget_test_view)),
+                name="registry_model_forget_test",
+            ),
+            path(
+                "use-test/",
+                require_POST(view(self.use_test_view)),
+                name="registry_model_use_test",
             ),
             path("states/", view(self.states_view), name="registry_model_states"),
             path(
@@ -257,6 +283,7 @@ class ServedModelAdmin(RegistryModelAdmin):
             "effect": load_effect(preview) if preview else "",
             "differences": reload_differences(workers, model),
             "may_load": self.has_change_permission(request, model),
+            **(context_tests.panel(model) if model.is_generative else {}),
         }
 
     # Actions ----------------------------------------------------------------
@@ -304,6 +331,68 @@ class ServedModelAdmin(RegistryModelAdmin):
     ) -> None:
         """Ask the engine to unload the selected models and end their requests."""
         self._apply(request, partial(unload, by=_name(request), is_now=True), queryset)
+
+    # Context tests ----------------------------------------------------------
+
+    def test_context_view(self, request: HttpRequest) -> HttpResponse:
+        """Request tests of the posted model's context."""
+        model = self._posted_model(request)
+        form = ContextTestForm(request.POST)
+        if not form.is_valid():
+            errors = ", ".join(
+                f"{name.replace('_', ' ')}: {' '.join(map(str, found))}"
+                for name, found in form.errors.items()
+            )
+            self.message_user(request, f"Not tested: {errors}", messages.ERROR)
+            return self._back(request)
+        action = partial(context_tests.request_tests, by=_user(request))
+        self._apply(request, partial(action, **form.cleaned_data), [model])
+        return self._back(request)
+
+    def cancel_test_view(self, request: HttpRequest) -> HttpResponse:
+        """Cancel the posted test."""
+        test = self._posted_test(request, request.POST.get("test", ""))
+        self._apply(
+            request,
+            lambda _model: context_tests.cancel_test(test, by=_user(request)),
+            [test.model],
+        )
+        return self._back(request)
+
+    def forget_test_view(self, request: HttpRequest) -> HttpResponse:
+        """Delete the posted test: a new one measures again."""
+        test = self._posted_test(request, request.POST.get("test", ""))
+        self._apply(
+            request, lambda _model: context_tests.forget_test(test), [test.model]
+        )
+        return self._back(request)
+
+    def use_test_view(self, request: HttpRequest) -> HttpResponse:
+        """Give a model what a test recommends: posted as ``test-sequences``."""
+        pk, _, number = request.POST.get("use", "").partition("-")
+        test = self._posted_test(request, pk)
+        if number not in map(str, SEQUENCES):
+            raise Http404
+        self._apply(
+            request,
+            lambda _model: context_tests.use_result(test, int(number)),
+            [test.model],
+        )
+        return self._back(request)
+
+    @admin.action(description="Test context", permissions=["change"])
+    def test_contexts(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
+        """Request tests of the selected models, with the KV types in force."""
+        action = partial(context_tests.request_tests, by=_user(request))
+        self._apply(request, action, queryset)
+
+    def _posted_test(self, request: HttpRequest, pk: str) -> ContextTest:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if not (pk.isascii() and pk.isdigit()):
+            raise Http404
+        tests = ContextTest.objects.select_related("model")
+        return get_object_or_404(tests, pk=int(pk))
 
     def _load_question(
         self, request: HttpRequest, models: list[Model], action: str

@@ -101,21 +101,10 @@ def print_context_tests(
             " + ".join(map(human_bytes, largest.memory)) if largest else "-",
             _speed(largest, "prefill"),
             _speed(largest, "decode"),
-            answers(test),
+            test.answers,
             Text(printable(_remark(test, num_measured))),
         )
     console.print(table)
-
-
-def answers(test: ContextTest) -> str:
-    """Return in a few words whether answers at depth are sane."""
-    if not test.tested_ctx:
-        return "-"
-    if test.sane_ctx is None:
-        return "too small to tell"
-    if test.sane_ctx >= test.tested_ctx:
-        return "sane"
-    return f"sane up to {test.sane_ctx:,}" if test.sane_ctx else "not sane"
 
 
 def context_test_json(test: ContextTest, num_measured: int) -> dict[str, Any]:

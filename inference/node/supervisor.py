@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from accounts.usage.pruning import usage_prune
 from inference.models import WorkerState
 from inference.node import worker_rows
+from inference.node.children.context_tests import ContextTestProcess
 from inference.node.children.spare_worker import SpareWorker
 from inference.node.models_watch import ModelsWatch
 from inference.node.silent_workers import SilentWorkers
@@ -55,6 +56,7 @@ class Supervisor:
         self._watcher = WorkerWatcher(self._workers, self._look.set)
         self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
         self._starter = WorkerStarter(self._workers, self._look.set, self._spare.spawn)
+        self._tests = ContextTestProcess()
         self._others = SilentWorkers()
         self._node: EngineNode | None = None
 
@@ -87,6 +89,7 @@ class Supervisor:
                     # Most likely the database: the workers continue without it.
                     logger.exception("Reading the rows failed")
                 await self._look_after_spare()
+                await self._look_after_tests()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
             await self._leave()
@@ -122,6 +125,12 @@ class Supervisor:
             )
         except OSError as error:
             logger.warning("No spare worker process can be started: %s", error)
+
+    async def _look_after_tests(self) -> None:
+        try:
+            await self._tests.look_after()
+        except (OSError, DatabaseError) as error:
+            logger.warning("Context tests cannot be run: %s", error)
 
     async def _listen(self) -> None:
         """Wake the loop when another process says that rows changed.
@@ -195,6 +204,7 @@ class Supervisor:
             await worker.process.drain()
             if worker.process.report.state == "loading":
                 worker.process.kill()
+        await self._tests.close()
         limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
         while any(w.process.is_running for w in workers) and time.monotonic() < limit:
             self._look.clear()

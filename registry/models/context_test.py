@@ -7,6 +7,7 @@ next one goes on after the last finished measurement.
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING, Any
 
 from django.core.validators import MinValueValidator
@@ -42,9 +43,18 @@ class ContextTestQuerySet(models.QuerySet["ContextTest"]):
         return self.filter(state__in=_OPEN).order_by("requested_at", "pk")
 
     def for_engines(self) -> ContextTestQuerySet:
-        """Return the tests that wait for an engine process, the oldest first."""
+        """Return the tests that were requested of engines, the oldest first."""
         requested = self.filter(state=ContextTest.State.REQUESTED, is_for_engine=True)
         return requested.order_by("requested_at", "pk")
+
+    def wait_for_engines(self) -> bool:
+        """Return whether an engine has a test to run, or to settle one cut off.
+
+        The process of a test of this host may have been killed.
+        """
+        cut_off = models.Q(state=ContextTest.State.RUNNING, node=platform.node())
+        requested = models.Q(state=ContextTest.State.REQUESTED)
+        return self.filter(requested | cut_off, is_for_engine=True).exists()
 
 
 class ContextTest(models.Model):
@@ -149,6 +159,17 @@ class ContextTest(models.Model):
     def is_open(self) -> bool:
         """Whether it waits or runs."""
         return self.state in _OPEN
+
+    @property
+    def answers(self) -> str:
+        """Whether answers at depth are sane, in a few words."""
+        if not self.tested_ctx:
+            return "-"
+        if self.sane_ctx is None:
+            return "too small to tell"
+        if self.sane_ctx >= self.tested_ctx:
+            return "sane"
+        return f"sane up to {self.sane_ctx:,}" if self.sane_ctx else "not sane"
 
     @property
     def most_ctx(self) -> int | None:
