@@ -31,6 +31,7 @@ from inference.transport.messages.events import (
 )
 from inference.transport.messages.peers import WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
+from inference.transport.queue import QueueOrder, put
 from inference.transport.queue_shares import QueueShares
 from inference.transport.stream import RETRY_AFTER_S, Stream
 from inference.transport.stream_watch import StreamWatch
@@ -60,6 +61,7 @@ class EngineClient:
         self._reply_layer = reply_layer
         self._streams = Streams()
         self._shares = QueueShares(queue_layer, self._streams)
+        self._order = QueueOrder()
         self._receiver = FrameReceiver(on_restart=self._lose_events)
         self._heartbeats = WorkerHeartbeats(
             reply_layer, on_begin=lambda: self._watch.look_soon()
@@ -157,7 +159,9 @@ class EngineClient:
         queue = stream.queue
         message = QueuedRequest(stream.request, self._reply_to, stream.deadline)
         try:
-            await self._queue_layer.send(queue.channel, to_wire(message))
+            request = stream.request
+            at = self._order.next(queue.channel, request.key, request.weight)
+            await put(self._queue_layer, queue.channel, to_wire(message), at)
         except ChannelFull:
             status = self._watch.statuses.get(queue.model_id)
             waiting = self._queue_layer.get_capacity(queue.channel)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inference.transport.messages.events import Event, Frame, LineState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 #: Frames kept per web process: at 30 steps a second more than half a minute.
 _KEPT_FRAMES = 1024
@@ -18,6 +18,9 @@ _KEPT_FRAMES = 1024
 _KEPT_BYTES = 64 * 2**20
 #: A web process without a Renew for this many beats is gone. There is one a second.
 LEASE_BEATS = 15
+#: One to whose channel nobody has been subscribed for this many is gone: Redis has seen
+#: its connection end. After a restart of Redis it is there again before that.
+DEAF_BEATS = 3
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class _Line:
     sent_bytes: int = 0
     seq: int = 0
     silent_beats: int = 0
+    deaf_beats: int = 0
 
 
 class FrameSender:
@@ -46,7 +50,8 @@ class FrameSender:
 
     def renew(self, reply_to: str) -> None:
         """Note that this web process is alive; begin a line to it if there is none."""
-        self._line(reply_to).silent_beats = 0
+        line = self._line(reply_to)
+        line.silent_beats = line.deaf_beats = 0
 
     def put(self, reply_to: str, event: Event) -> None:
         """Keep an event for the next frame to a web process."""
@@ -82,8 +87,15 @@ class FrameSender:
         if line is not None:
             yield from [frame for frame in line.sent if frame.seq >= seq]
 
-    def beat(self) -> list[str]:
+    @property
+    def channels(self) -> list[str]:
+        """The channels of the web processes that there are lines to."""
+        return list(self._lines)
+
+    def beat(self, deaf: Collection[str] = ()) -> list[str]:
         """Count a beat; end the lines to web processes that are gone, and return them.
+
+        To the channels of the ``deaf`` nobody is subscribed.
 
         A beat is a second in which Redis carried messages of this worker. While Redis
         or the worker itself stands still, no lease runs out. If the web process comes
@@ -92,7 +104,8 @@ class FrameSender:
         gone = []
         for reply_to, line in self._lines.items():
             line.silent_beats += 1
-            if line.silent_beats > LEASE_BEATS:
+            line.deaf_beats = line.deaf_beats + 1 if reply_to in deaf else 0
+            if line.silent_beats > LEASE_BEATS or line.deaf_beats >= DEAF_BEATS:
                 gone.append(reply_to)
         for reply_to in gone:
             del self._lines[reply_to]

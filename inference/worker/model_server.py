@@ -79,6 +79,7 @@ class ModelServer:
         load: Callable[[Callable[[float], None]], Backend | EmbeddingBackend],
     ) -> None:
         self._spec = spec
+        self._queue_layer = queue_layer
         self._reply_layer = reply_layer
         self._report = report
         self._loop = asyncio.get_running_loop()
@@ -403,7 +404,8 @@ class ModelServer:
                     await self._replies.resend(reply_to, seq, self._of({reply_to}))
                 case Beat():
                     # Nobody waits for the answers of a web process that is gone.
-                    self._cancel(self._of(self._replies.beat()))
+                    gone = await self._replies.beat(self._queue_layer.connection(0))
+                    self._cancel(self._of(gone))
                 case WorkerHeartbeat():
                     self._stealing.put(command)
                     self._load_changed()

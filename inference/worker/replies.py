@@ -14,6 +14,8 @@ from inference.transport.frame_sender import FrameSender
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from redis.asyncio import Redis
+
     from inference.transport.messages.events import Event, Frame, LineState
 
 logger = logging.getLogger(__name__)
@@ -74,9 +76,20 @@ class Replies:
         for frame in self._frames.sent_from(reply_to, seq):
             await self._publish(reply_to, frame)
 
-    def beat(self) -> set[str]:
+    async def beat(self, redis: Redis) -> set[str]:
         """Count a beat of the leases; return the web processes that are gone."""
-        return set(self._frames.beat())
+        return set(self._frames.beat(await self._deaf(redis)))
+
+    async def _deaf(self, redis: Redis) -> set[str]:
+        """Return the web processes to whose channels nobody is subscribed."""
+        channels = self._frames.channels
+        if not channels:
+            return set()
+        try:
+            counts = await redis.pubsub_numsub(*channels)
+        except (OSError, RedisError):
+            return set()
+        return {channel.decode() for channel, count in counts if not count}
 
     async def _publish(self, reply_to: str, message: Frame | LineState) -> None:
         try:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
     from inference.engine.scheduling.step_times import StepTimes
     from inference.engine.sequence import Sequence
+
+
+#: A key that had a sequence this many seconds ago counts as one that has one now. Who
+#: asks one short question after the other would else wait each time for a step that
+#: others have filled in between.
+RECENT_S = 2.0
 
 
 class KeyShares:
@@ -24,11 +31,21 @@ class KeyShares:
     """
 
     def __init__(
-        self, queue: FairQueue[Sequence], slots: Slots, times: StepTimes
+        self,
+        queue: FairQueue[Sequence],
+        slots: Slots,
+        times: StepTimes,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._slots = slots
         self._times = times
+        self._clock = clock
+        #: When each key had a sequence last, and its weight.
+        self._seen: dict[str, tuple[float, float]] = {}
+        #: How many keys are expected to ask again.
+        self.num_expected = 0
         self._demands: dict[str, KeyDemand] | None = None
         #: The maximum of running sequences of each key; None if one key has all of
         #: them.
@@ -40,14 +57,20 @@ class KeyShares:
 
     def update(self, unfinished: Iterable[Sequence]) -> None:
         """Compute the shares of the keys of these sequences."""
-        if self._queue.num_keys < 2:
-            self._demands = self._shares = None
-            return
         counts = Counter(sequence.request.key for sequence in unfinished)
         demands = {
             key: KeyDemand(count, self._queue.weight(key))
             for key, count in counts.items()
         }
+        expected = self._expected(demands)
+        if len(demands) + len(expected) > self._slots.count:
+            # No slot stays empty for one who may come while another waits.
+            expected = {}
+        self.num_expected = len(expected)
+        demands |= expected
+        if len(demands) < 2:
+            self._demands = self._shares = None
+            return
         # Step times drift slowly, so the shares stay while the demands do.
         if demands == self._demands:
             return
@@ -58,6 +81,19 @@ class KeyShares:
             n_seq_max=self._slots.count,
             step_seconds=_step_seconds(times) if times.knows_batches else None,
         )
+
+    def _expected(self, demands: Mapping[str, KeyDemand]) -> dict[str, KeyDemand]:
+        """Note which keys have sequences; return those that had some a moment ago."""
+        now = self._clock()
+        self._seen = {
+            key: seen for key, seen in self._seen.items() if now - seen[0] < RECENT_S
+        }
+        self._seen |= {key: (now, demand.weight) for key, demand in demands.items()}
+        return {
+            key: KeyDemand(1, weight)
+            for key, (_, weight) in self._seen.items()
+            if key not in demands
+        }
 
     def has_room(self, key: str) -> bool:
         """Whether one more sequence of a key may run."""
@@ -70,7 +106,7 @@ class KeyShares:
         running = self._running()
         waiting = self._queue.waiting_by_key()
         needed = sum(
-            min(waiting[key], max(share - running[key], 0))
+            min(waiting.get(key, 0), max(share - running[key], 0))
             for key, share in self._shares.items()
         )
         missing = needed - self._slots.num_free

@@ -97,6 +97,7 @@ class Scheduler:
             self.slots,
             times,
             prefixes,
+            self._shares,
             n_batch=n_batch,
             n_outputs_max=n_outputs_max,
             fixed_piece=fixed_piece,

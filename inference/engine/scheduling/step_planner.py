@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.key_shares import KeyShares
     from inference.engine.scheduling.prefix_waiting import PrefixWaiting
     from inference.engine.scheduling.step_times import StepTimes
     from inference.engine.sequence import Sequence
@@ -35,6 +36,7 @@ class StepPlanner:
         slots: Slots,
         times: StepTimes,
         prefixes: PrefixWaiting,
+        shares: KeyShares,
         *,
         n_batch: int,
         n_outputs_max: int,
@@ -44,6 +46,7 @@ class StepPlanner:
         self._slots = slots
         self._times = times
         self._prefixes = prefixes
+        self._shares = shares
         self._n_batch = n_batch
         self._n_outputs_max = n_outputs_max
         self._fixed_piece = fixed_piece
@@ -108,7 +111,9 @@ class StepPlanner:
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
         depth = sequences[0].num_computed
-        chunk = self._times.chunk(used, budget, depth, waiting=len(sequences))
+        # Who is expected to ask again should not have to wait for a long step.
+        beside = used or self._shares.num_expected
+        chunk = self._times.chunk(beside, budget, depth, waiting=len(sequences))
         awaited = self._prefixes.awaited(self._queue)
         items: list[StepItem] = []
         for sequence in sequences:

@@ -22,6 +22,7 @@ from inference.errors import (
 )
 from inference.services import ServingStatus
 from inference.transport.messages.events import Accepted, Event
+from inference.transport.queue import put
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
@@ -372,16 +373,15 @@ async def test_a_stream_outlives_a_redis_that_is_away_when_its_worker_dies(
     gate.allow(5)
     events = await stream.events(WAIT_S)
     tries = 0
-    send = channel_layers["queue"].send
 
-    async def away_twice(channel: str, message: dict[str, Any]) -> None:
+    async def away_twice(*arguments: Any) -> None:
         nonlocal tries
         tries += 1
         if tries <= 2:
             raise ConnectionError("Redis is away")
-        await send(channel, message)
+        await put(*arguments)
 
-    monkeypatch.setattr(channel_layers["queue"], "send", away_twice)
+    monkeypatch.setattr("inference.transport.client.put", away_twice)
     await world.kill_workers()
     second = FakeBackend(n_ctx=4096)
     second.script("go", "abc" * 20)

@@ -13,6 +13,7 @@ from inference.transport import frame_receiver, frame_sender
 from inference.transport.frame_receiver import _HELD_FRAMES, FrameReceiver
 from inference.transport.frame_sender import (
     _KEPT_FRAMES,
+    DEAF_BEATS,
     LEASE_BEATS,
     FrameSender,
 )
@@ -93,6 +94,20 @@ def test_a_web_process_that_is_silent_is_forgotten() -> None:
     assert sender.beat() == ["silent"]
     assert sender.beat() == []
     assert list(sender.sent_from("silent", 1)) == []
+
+
+def test_a_web_process_without_a_subscription_is_gone_after_a_few_beats() -> None:
+    sender = FrameSender("life")
+    sender.renew("dead")
+    sender.renew("there")
+    for _ in range(DEAF_BEATS - 1):
+        assert sender.beat({"dead"}) == []
+    # It was only away: Redis had been restarted.
+    assert sender.beat() == []
+    for _ in range(DEAF_BEATS - 1):
+        assert sender.beat({"dead"}) == []
+    assert sender.beat({"dead"}) == ["dead"]
+    assert sender.channels == ["there"]
 
 
 def test_a_web_process_that_comes_back_gets_another_line() -> None:

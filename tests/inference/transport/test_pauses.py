@@ -265,3 +265,21 @@ async def test_a_request_that_a_dead_worker_took_goes_to_the_next_one_when_that_
     backend.script("go", TEXT)
     world.start_worker(backend)
     assert text_of(await collect(stream)) == TEXT
+
+
+async def test_requests_of_a_web_process_that_died_are_dropped_within_some_beats(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate)
+    backend.script("go", TEXT)
+    worker = world.start_worker(backend)
+    stream = await world.submit("go", params=SamplingParams(max_tokens=len(TEXT)))
+    gate.allow(3)
+    await until(lambda: len(stream.tokens) == 3)
+    # As when its process dies: Redis sees its connection end.
+    await world.client.aclose()
+    layer = channel_layers["default"]
+    await layer._get_shard(world.client._reply_to).unsubscribe(world.client._reply_to)
+    gate.open()
+    await until(lambda: not has_line(worker))
+    await until(lambda: not len(worker._accepted))

@@ -7,8 +7,9 @@ import pytest
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.key_shares import RECENT_S, KeyShares
 from inference.engine.scheduling.step_times import StepTimes
+from tests.fakes import Clock
 from tests.inference.engine.sequences import sequence, start
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Room:
     def __init__(self) -> None:
         self.queue: FairQueue[Sequence] = FairQueue()
         self.slots = Slots(CacheLayout(n_ctx=64, n_seq_max=4, n_cells=256))
-        self.shares = KeyShares(self.queue, self.slots, StepTimes())
+        self.clock = Clock()
+        self.shares = KeyShares(self.queue, self.slots, StepTimes(), clock=self.clock)
         self.sequences: list[Sequence] = []
 
     def run(self, keys: str) -> list[Sequence]:
@@ -36,6 +38,11 @@ class Room:
 
     def update(self) -> None:
         self.shares.update(self.sequences)
+
+    def end(self, ended: Sequence) -> None:
+        self.slots.retire(ended)
+        self.queue.leave(ended)
+        self.sequences.remove(ended)
 
 
 @pytest.fixture
@@ -89,3 +96,32 @@ def test_another_number_of_slots_is_shared_out_again(room: Room) -> None:
     room.shares.reset()
     room.update()
     assert not room.shares.has_room("A")
+
+
+def test_a_key_that_has_just_been_answered_keeps_its_share_for_a_moment(
+    room: Room,
+) -> None:
+    running = room.run("AAAB")
+    room.update()
+    assert room.shares.num_expected == 0
+    room.end(running[3])
+    room.wait("A")
+    room.update()
+    # B may ask again at once: A does not take its slot.
+    assert room.shares.num_expected == 1
+    assert not room.shares.has_room("A")
+    room.clock.now += RECENT_S
+    room.update()
+    assert room.shares.num_expected == 0
+    assert room.shares.has_room("A")
+
+
+def test_no_slot_stays_empty_for_keys_that_may_ask_while_others_do(room: Room) -> None:
+    running = room.run("ABCD")
+    room.update()
+    for ended in running[1:]:
+        room.end(ended)
+    room.wait("EAA")
+    room.update()
+    assert room.shares.num_expected == 0
+    assert room.shares.has_room("A")

@@ -6,6 +6,7 @@ from inference.engine import SamplingParams
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.key_shares import KeyShares
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from inference.engine.scheduling.step_planner import StepPlanner
 from inference.engine.scheduling.step_times import StepTimes
@@ -23,11 +24,13 @@ class Desk:
     def __init__(self, n_outputs_max: int = N_BATCH) -> None:
         self.queue: FairQueue[Sequence] = FairQueue()
         self.slots = Slots(CacheLayout(n_ctx=128, n_seq_max=4, n_cells=512))
+        times = StepTimes()
         self.planner = StepPlanner(
             self.queue,
             self.slots,
-            StepTimes(),
+            times,
             PrefixWaiting(self.slots),
+            KeyShares(self.queue, self.slots, times),
             n_batch=N_BATCH,
             n_outputs_max=n_outputs_max,
         )
