@@ -117,7 +117,7 @@ def test_every_verb_says_what_it_does() -> None:
 
 @pytest.mark.parametrize(
     ("alias", "command"),
-    [("engine", "run_engine"), ("scan", "scan_models"), ("key", "create_api_key")],
+    [("engine", "run_engine"), ("scan", "scan_models")],
 )
 def test_short_words_run_management_commands(
     tmp_path: Path, alias: str, command: str
@@ -144,7 +144,7 @@ def test_unknown_command_fails(tmp_path: Path) -> None:
     [
         ("serve", "Did you mean `llm-manager server`?"),
         ("start", "Did you mean `llm-manager server`?"),
-        ("load", "A model is loaded by its first request"),
+        ("chat", "Did you mean `llm-manager run`?"),
         ("pull", "Put GGUF files into the models directory"),
         ("scna", "Did you mean `llm-manager scan`?"),
         ("engin", "Did you mean `llm-manager engine`?"),
@@ -175,7 +175,7 @@ def test_every_suggested_command_exists() -> None:
 def test_help_lists_our_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["help"]) == 0
     printed = capsys.readouterr().out
-    assert "Start Redis, the engine and the web server" in printed
+    assert "Start Redis, engine and web server" in printed
     assert "loaddata" not in printed
 
 

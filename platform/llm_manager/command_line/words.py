@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Other words for verbs.
-ALIASES: dict[str, str] = {}
+ALIASES = {"ls": "list", "stop": "unload"}
 #: Short words for management commands: their names, and what they do.
 MANAGEMENT = {
     "engine": ("run_engine", "Run only this machine's engine (Django's run_engine)."),
@@ -17,20 +17,10 @@ MANAGEMENT = {
         "scan_models",
         "Register the models in the models directory (scan_models).",
     ),
-    "key": ("create_api_key", "Create an API key (create_api_key)."),
 }
 
-_LOADING = (
-    "a model is loaded by its first request, on the page Models of the admin, or by "
-    "POST /v1/models/{id}/load."
-)
-_UNLOADING = (
-    "a model is unloaded on the page Models of the admin, or by "
-    "POST /v1/models/{id}/unload."
-)
 _FETCHING = "put GGUF files into the models directory, then run `llm-manager scan`."
 _STOPPING = "press Ctrl-C where the server runs, or send it SIGTERM."
-_ASKING = "ask the API: the server prints a `curl` command when it is ready."
 
 
 def _run(command: str) -> str:
@@ -39,19 +29,23 @@ def _run(command: str) -> str:
 
 #: What other servers call a thing, and where it is here.
 MEANINGS = {
-    **dict.fromkeys(("serve", "start", "run", "up", "launch"), _run("server")),
+    **dict.fromkeys(("serve", "start", "up", "launch"), _run("server")),
     **dict.fromkeys(("quickstart", "init", "demo"), _run("server --quickstart")),
     **dict.fromkeys(("worker", "workers", "node", "nodes"), _run("engine")),
-    **dict.fromkeys(("models", "list", "ls", "register", "import"), _run("scan")),
+    **dict.fromkeys(("models", "tags"), _run("list")),
+    **dict.fromkeys(("register", "import"), _run("scan")),
     **dict.fromkeys(("keys", "apikey", "api-key", "api_key", "token"), _run("key")),
     **dict.fromkeys(("user", "users", "admin", "adduser"), _run("createsuperuser")),
     **dict.fromkeys(("password", "passwd"), _run("changepassword")),
     "version": _run("--version"),
-    **dict.fromkeys(("load", "preload", "warm"), _LOADING),
-    **dict.fromkeys(("unload", "eject"), _UNLOADING),
+    **dict.fromkeys(("preload", "warm"), _run("load")),
+    **dict.fromkeys(("eject", "rm"), _run("unload")),
+    **dict.fromkeys(("status", "top"), _run("ps")),
+    **dict.fromkeys(("info", "describe"), _run("show")),
+    **dict.fromkeys(("log", "journal"), _run("logs")),
     **dict.fromkeys(("pull", "download", "fetch", "add", "install"), _FETCHING),
-    **dict.fromkeys(("stop", "down", "shutdown"), _STOPPING),
-    **dict.fromkeys(("chat", "ask", "generate", "complete"), _ASKING),
+    **dict.fromkeys(("down", "shutdown", "quit"), _STOPPING),
+    **dict.fromkeys(("chat", "ask", "generate", "complete"), _run("run")),
 }
 
 

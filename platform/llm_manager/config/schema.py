@@ -388,6 +388,23 @@ class LoggingSection(Section):
     level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="Level of the log."
     )
+    to_files: bool = Field(
+        default=True,
+        description="Write what `llm-manager server` logs into files, too; "
+        "`llm-manager logs` reads them.",
+    )
+    dir: Folder | None = Field(
+        default=None, description="Their folder. Unset: `logs` in data_dir."
+    )
+    max_mb: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Size of a file in MiB, after which a new one begins.",
+    )
+    files: int = Field(
+        default=5, ge=2, le=1000, description="Files that are kept, the newest too."
+    )
 
 
 class Config(Section):
@@ -432,6 +449,11 @@ class Config(Section):
     def cache_dir(self) -> Path:
         """The folder of cached prefixes on disk, absolute."""
         return self.cache.dir or self.data_dir / "cache"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The folder of the log's files, absolute."""
+        return self.logging.dir or self.data_dir / "logs"
 
 
 def _keys() -> Iterator[tuple[str, FieldInfo]]:

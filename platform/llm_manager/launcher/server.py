@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from llm_manager.launcher import banner, data_dir, listening, project, redis_process
 from llm_manager.launcher.child_process import ChildProcess, say
 from llm_manager.launcher.errors import StartupError, explain
+from llm_manager.launcher.files.address import published
+from llm_manager.launcher.files.log import log_to_files
 from llm_manager.launcher.readiness import READY_TIMEOUT_S, Readiness
 from llm_manager.launcher.stop_signals import StopRequested, StopSignals
 
@@ -115,6 +117,7 @@ class Launcher:
         # First the steps that fail fast, then the slow ones.
         data_dir.prepare(config.data_dir)
         self._resources.enter_context(data_dir.locked(config.data_dir))
+        self._log_to_files()
         self._socket = listening.listen(host, port)
         project.project_set_up()
         if self._quickstart:
@@ -136,7 +139,16 @@ class Launcher:
             self._signals,
             self._supervise_start,
         ).wait()
+        self._resources.enter_context(published(config.data_dir, base_url))
         print("\n".join(["", *lines, ""]), flush=True)  # noqa: T201
+
+    def _log_to_files(self) -> None:
+        logging = self._config.logging
+        if logging.to_files:
+            files = log_to_files(
+                self._config.logs_dir, max_mb=logging.max_mb, files=logging.files
+            )
+            self._resources.enter_context(files)
 
     def _put_sample(self) -> None:
         from llm_manager.launcher.sample_model import put_sample

@@ -1,4 +1,4 @@
-"""A stranger's text in a message."""
+"""A stranger's text in a message, and on a terminal."""
 
 from __future__ import annotations
 
@@ -10,3 +10,11 @@ def quote(text: str) -> str:
     """Return a client's text for an error message, shortened."""
     short = text if len(text) <= _MAX_QUOTE else text[:_MAX_QUOTE] + "…"
     return short.encode("utf-8", "replace").decode()
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: names of files may contain any."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

@@ -12,6 +12,7 @@ from accounts.models import Scope
 from inference.api.openapi.operations import detailed_health_schema
 from inference.api.responses import json_response
 from inference.api.view import ApiView
+from inference.idle_unloading import keep_alive_of, unload_at
 from inference.status import Overview, overview
 from inference.transport import queue_depths
 
@@ -42,7 +43,12 @@ class NodeHealth(TypedDict):
 
 
 class WorkerHealth(TypedDict):
-    """One loaded model."""
+    """One loaded model.
+
+    ``unload_at``, in seconds since the epoch, is when it is unloaded if no request
+    comes; None while requests run. ``keep_alive_s`` is how long it stays after its last
+    request; None is for good.
+    """
 
     model: str
     replica: int
@@ -54,6 +60,9 @@ class WorkerHealth(TypedDict):
     kv_cells_used: int
     kv_cells_total: int
     memory_bytes: int
+    n_ctx: int | None
+    keep_alive_s: int | None
+    unload_at: float | None
 
 
 class DetailedHealth(TypedDict):
@@ -150,6 +159,9 @@ def _workers(seen: Overview) -> list[WorkerHealth]:
             "kv_cells_used": view.worker.kv_cells_used,
             "kv_cells_total": view.worker.kv_cells_total,
             "memory_bytes": view.worker.memory_bytes,
+            "n_ctx": view.worker.n_ctx,
+            "keep_alive_s": keep_alive_of(view.worker.model),
+            "unload_at": unload_at(view.worker, seen.workers),
         }
         for view in seen.workers
     ]

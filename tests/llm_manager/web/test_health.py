@@ -58,6 +58,9 @@ async def test_detailed_health_reports_every_part(admin_api: Api, model: Model) 
             "kv_cells_used": 0,
             "kv_cells_total": 4096,
             "memory_bytes": 0,
+            "n_ctx": None,
+            "keep_alive_s": None,
+            "unload_at": None,
         }
     ]
     assert body["queues"] == {"tiny": 0}

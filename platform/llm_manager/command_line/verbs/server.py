@@ -11,7 +11,7 @@ from llm_manager.command_line.options import serving
 @click.command()
 @serving
 def command(*, quickstart: bool, **options: str | None) -> int:
-    """Start Redis, the engine and the web server, and keep them running.
+    """Start Redis, engine and web server, and keep them running.
 
     Redis is a private one, unless one is configured. Processes that exit are
     restarted. Ctrl-C or SIGTERM stops them in order. `llm-manager` alone is the

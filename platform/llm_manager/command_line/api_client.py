@@ -1,0 +1,155 @@
+"""The API of a running server, as the verbs use it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2
+
+from llm_manager.command_line.connection import KEY_VARIABLE
+from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_manager.command_line.connection import Connection
+
+_CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 30.0
+#: What the status of an answer means for the exit status; any other is FAILED.
+_STATUSES = {
+    401: ExitStatus.REFUSED,
+    403: ExitStatus.REFUSED,
+    404: ExitStatus.NOT_FOUND,
+    429: ExitStatus.BUSY,
+    503: ExitStatus.BUSY,
+}
+
+
+class ApiClient:
+    """Sends requests; what the server refuses becomes CommandFailed."""
+
+    def __init__(
+        self, connection: Connection, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self.connection = connection
+        self._http = httpx2.Client(
+            base_url=connection.url,
+            headers=headers(connection),
+            timeout=timeouts(_READ_TIMEOUT_S),
+            # A proxy has no business between two processes of one machine.
+            trust_env=not connection.is_local,
+            transport=transport,
+        )
+
+    def get(self, path: str, *, accepted: tuple[int, ...] = ()) -> Any:
+        """Return the JSON of a GET. Raises CommandFailed."""
+        return self._json("GET", path, accepted=accepted)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON of a POST, however long it takes. Raises CommandFailed."""
+        return self._json("POST", path, json=body, timeout=timeouts(None))
+
+    @contextmanager
+    def stream(self, path: str, body: dict[str, Any]) -> Iterator[Iterator[Any]]:
+        """Yield the events of a POST as they come. Raises CommandFailed.
+
+        To leave the context early ends the request.
+        """
+        with (
+            self._failures(),
+            self._http.stream(
+                "POST", path, json=body, timeout=timeouts(None)
+            ) as response,
+        ):
+            if response.status_code != httpx2.codes.OK:
+                response.read()
+                raise refusal(response, self.connection)
+            yield _events(response.iter_lines())
+
+    def _json(
+        self, method: str, path: str, *, accepted: tuple[int, ...] = (), **more: Any
+    ) -> Any:
+        with self._failures():
+            response = self._http.request(method, path, **more)
+        if not response.is_success and response.status_code not in accepted:
+            raise refusal(response, self.connection)
+        try:
+            return response.json()
+        except ValueError:
+            raise CommandFailed(
+                f"{self.connection.url} does not answer as LLM Manager does."
+            ) from None
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.TransportError as error:
+            raise unreachable(error, self.connection) from None
+
+
+def model_path(name: str, verb: str = "") -> str:
+    """Return the path of a model: ``/v1/models/name/load``."""
+    return f"/v1/models/{quote(name, safe='')}" + (f"/{verb}" if verb else "")
+
+
+def headers(connection: Connection) -> dict[str, str]:
+    """Return the headers that carry the key."""
+    key = connection.key
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def timeouts(read_s: float | None) -> httpx2.Timeout:
+    """Return timeouts with this one for reading; None waits as long as it takes."""
+    return httpx2.Timeout(read_s, connect=_CONNECT_TIMEOUT_S)
+
+
+def unreachable(error: Exception, connection: Connection) -> CommandFailed:
+    """Return the failure for a server that does not answer."""
+    hint = ""
+    if connection.is_local:
+        hint = " `llm-manager server` starts one; --url or --data-dir names another."
+    reason = str(error) or type(error).__name__
+    return CommandFailed(
+        f"No server answers at {connection.url} ({reason}).{hint}",
+        ExitStatus.UNREACHABLE,
+    )
+
+
+def refusal(response: httpx2.Response, connection: Connection) -> CommandFailed:
+    """Return the failure for an answer that is an error, in the server's own words."""
+    message = _message(response)
+    if response.status_code == httpx2.codes.UNAUTHORIZED and connection.key is None:
+        message += (
+            f" Give a key with --key or {KEY_VARIABLE}; on the server's machine "
+            "`llm-manager key create` makes one."
+        )
+    return CommandFailed(
+        message, _STATUSES.get(response.status_code, ExitStatus.FAILED)
+    )
+
+
+def _message(response: httpx2.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{response.url} answers {response.status_code}."
+
+
+def _events(lines: Iterator[str]) -> Iterator[Any]:
+    """Yield the objects of a stream of events. Raises CommandFailed."""
+    for line in lines:
+        field, _, value = line.partition(":")
+        if field != "data":
+            continue
+        if value.strip() == "[DONE]":
+            return
+        event = json.loads(value)
+        if "error" in event:
+            raise CommandFailed(str(event["error"].get("message", event["error"])))
+        yield event
+    raise CommandFailed("The server ended the answer in the middle.")

@@ -1,0 +1,1 @@
+"""`llm-manager run`: a conversation in the terminal."""

@@ -1,0 +1,91 @@
+"""A conversation: the model, its messages, and the parameters of its requests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llm_manager.command_line.exit_status import CommandFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ChatConversation(BaseModel):
+    """What `/save` writes and `/load` reads.
+
+    ``parameters`` are members of the request beside model and messages, as
+    ``temperature``; the server checks them.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    system: str | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    messages: list[dict[str, Any]] = Field(default_factory=list)
+
+    def request(self) -> dict[str, Any]:
+        """Return the body of the request for the next answer."""
+        system = (
+            [] if self.system is None else [{"role": "system", "content": self.system}]
+        )
+        return {
+            **self.parameters,
+            "model": self.model,
+            "messages": [*system, *self.messages],
+        }
+
+    def ask(self, prompt: str) -> None:
+        """Add a message of the user."""
+        self.messages.append({"role": "user", "content": prompt})
+
+    def take_back(self) -> None:
+        """Remove the last message of the user, which got no answer."""
+        self.messages.pop()
+
+    def answered(self, content: str, reasoning: str) -> None:
+        """Add the answer, as far as it came."""
+        thoughts = {"reasoning_content": reasoning} if reasoning else {}
+        self.messages.append({"role": "assistant", "content": content, **thoughts})
+
+    def prepare_again(self) -> bool:
+        """Remove the last answer; return whether there is a question left."""
+        if self.messages and self.messages[-1]["role"] == "assistant":
+            self.messages.pop()
+        return bool(self.messages)
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a parameter, or the system message; None removes it."""
+        if name == "system":
+            self.system = value
+        elif value is None:
+            self.parameters.pop(name, None)
+        else:
+            self.parameters[name] = value
+
+    def save(self, file: Path) -> None:
+        """Write it as JSON. Raises OSError."""
+        file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_conversation(file: Path) -> ChatConversation:
+    """Read what ``save`` has written. Raises CommandFailed and OSError."""
+    try:
+        return ChatConversation.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise CommandFailed(
+            f"{file} is no saved conversation: {place}: {first['msg']}."
+        ) from None
+
+
+def parameter_value(text: str) -> Any:
+    """Return the value that a text means: JSON where it is JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+"""Which server a verb talks to, and with which key.
+
+The first that is there counts. The address: ``--url``, ``LLM_MANAGER_URL``,
+``OPENAI_BASE_URL``, the server of the data directory. The key: ``--key``,
+``LLM_MANAGER_KEY``, then the one that belongs to the address: ``OPENAI_API_KEY`` to
+``OPENAI_BASE_URL``, the key in quickstart.json to the server of the data directory. So
+no key goes to a server that it was not made for.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from llm_manager.command_line.environment import set_environment
+from llm_manager.command_line.options import places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+URL_VARIABLE, KEY_VARIABLE = "LLM_MANAGER_URL", "LLM_MANAGER_KEY"
+_OPENAI_URL, _OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A server's address without ``/v1``, and the key to it.
+
+    ``is_local``: it is the server of the data directory, whose rows may be read.
+    """
+
+    url: str
+    key: str | None = None
+    is_local: bool = False
+
+
+def find_connection(url: str | None, key: str | None) -> Connection:
+    """Return the server and the key that hold. Raises UsageError and ConfigError."""
+    key = key or os.environ.get(KEY_VARIABLE) or None
+    if given := url or os.environ.get(URL_VARIABLE):
+        return Connection(_root(given), key)
+    if given := os.environ.get(_OPENAI_URL):
+        return Connection(_root(given), key or os.environ.get(_OPENAI_KEY) or None)
+    from llm_manager.config.reading import load_config
+    from llm_manager.launcher import listening
+    from llm_manager.launcher.files.address import read_address
+
+    config = load_config()
+    found = read_address(config.data_dir)
+    if found is None:
+        # A web process without a launcher listens where the configuration says.
+        found = listening.base_url(config.server.host, config.server.port)
+    return Connection(found, key or _quickstart_key(config.data_dir), is_local=True)
+
+
+def remote(
+    function: Callable[..., _Result],
+) -> Callable[..., _Result]:
+    """Add the options that choose a server; the function gets a Connection first."""
+
+    @places
+    @click.option(
+        "--url",
+        metavar="URL",
+        help="Address of the server (default: the one of the data directory).",
+    )
+    @click.option("--key", metavar="KEY", help="API key.")
+    @functools.wraps(function)
+    def call(
+        *,
+        url: str | None,
+        key: str | None,
+        config: str | None,
+        data_dir: str | None,
+        **rest: Any,
+    ) -> _Result:
+        set_environment(config=config, data_dir=data_dir)
+        return function(find_connection(url, key), **rest)
+
+    return call
+
+
+def _root(url: str) -> str:
+    """Return a server's address without the API's path."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.UsageError(f"'{url}' is no address like http://host:8000.")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def _quickstart_key(data_dir: Path) -> str | None:
+    try:
+        saved = json.loads((data_dir / "quickstart.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = saved.get("api_key") if isinstance(saved, dict) else None
+    return found if isinstance(found, str) else None

@@ -1,0 +1,49 @@
+"""``llm-manager list``: the models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from llm_manager.command_line.connection import remote
+from llm_manager.command_line.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from llm_manager.command_line.connection import Connection
+
+
+@click.command()
+@json_option
+@remote
+def command(connection: Connection, /, *, as_json: bool) -> None:
+    """List the models that requests can use (also `ls`).
+
+    Without a running server, this is what the last scan found.
+    """
+    from llm_manager.command_line import local_rows
+    from llm_manager.command_line.api_client import ApiClient
+    from llm_manager.lib.units import human_bytes
+
+    client = ApiClient(connection)
+    found = local_rows.ask(
+        connection, lambda: client.get("/v1/models"), local_rows.model_list
+    )
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("model", "state", "size", "quantization", "context", "can"),
+        (
+            (
+                each["id"],
+                each["state"],
+                human_bytes(each["size_bytes"]),
+                each["quantization"],
+                each["context"]["max"],
+                ", ".join(each["capabilities"]),
+            )
+            for each in found["data"]
+        ),
+        right="size,context",
+    )

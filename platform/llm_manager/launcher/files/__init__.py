@@ -1,0 +1,1 @@
+"""What a running server writes into its data directory for the command line."""

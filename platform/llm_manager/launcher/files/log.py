@@ -1,0 +1,91 @@
+"""The log in files: everything that goes to standard error goes there, too.
+
+Standard error is one descriptor of the launcher and of all its children, so what
+llm-manager logs, what llama.cpp prints and what Python says of a crash all pass here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import threading
+from logging import LogRecord
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MIB = 1024 * 1024
+_STDERR = 2
+_PIPE_BYTES = 1 * _MIB
+_END_TIMEOUT_S = 3.0
+LOG_NAME = "llm-manager.log"
+
+
+@contextlib.contextmanager
+def log_to_files(folder: Path, *, max_mb: int, files: int) -> Iterator[None]:
+    """Copy standard error into a file of the folder meanwhile, also the children's.
+
+    ``files`` of ``max_mb`` MiB are kept. Raises OSError if the folder cannot be used.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = _Lines(
+        folder / LOG_NAME,
+        maxBytes=max_mb * _MIB,
+        backupCount=files - 1,
+        encoding="utf-8",
+        errors="replace",
+    )
+    reader, writer = os.pipe()
+    # While the launcher stands still, children lose lines instead of waiting for it.
+    os.set_blocking(writer, False)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    terminal = os.dup(_STDERR)
+    sys.stderr.flush()
+    os.dup2(writer, _STDERR)
+    os.close(writer)
+    copier = threading.Thread(
+        target=_copy, args=(reader, terminal, handler), daemon=True
+    )
+    copier.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, _STDERR)
+        # It ends with the last process that can write, which is gone in most cases.
+        copier.join(_END_TIMEOUT_S)
+
+
+def _copy(reader: int, terminal: int, handler: _Lines) -> None:
+    """Copy lines until nobody can write any more."""
+    with os.fdopen(reader, "rb") as lines:
+        for line in lines:
+            # The terminal may be gone; that is no reason to stop.
+            with contextlib.suppress(OSError):
+                _write(terminal, line)
+            handler.put(line.decode("utf-8", "replace").rstrip("\n"))
+    # On a full disk the last lines cannot be written here either.
+    with contextlib.suppress(OSError):
+        handler.close()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+class _Lines(RotatingFileHandler):
+    """A rotating file of lines. A full disk loses lines, and stops nothing."""
+
+    def put(self, line: str) -> None:
+        """Write a line."""
+        self.handle(LogRecord("", 0, "", 0, line, None, None))
+
+    def handleError(self, record: LogRecord) -> None:  # noqa: N802
+        """Leave the line out: standard error has it."""

@@ -1,0 +1,172 @@
+"""Verbs that show what a server says, against answers made up here."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_manager import cli
+from llm_manager.command_line.api_client import ApiClient
+from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
+from llm_manager.command_line.program import verb_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL: dict[str, Any] = {
+    "id": "tiny",
+    "state": "loading",
+    "progress": 0.5,
+    "error": None,
+    "context": {"in_force": 2048, "max": 4096, "trained": 8192, "tested": None},
+    "capabilities": ["chat"],
+    "aliases": ["small"],
+    "adapters": [],
+    "size_bytes": 5 * 1024 * 1024,
+    "quantization": "Q4_0",
+    "architecture": "llama",
+}
+
+
+def worker(**more: Any) -> dict[str, Any]:
+    return {
+        "model": "tiny",
+        "replica": 0,
+        "node": "here",
+        "state": "ready",
+        "memory_bytes": 1024**3,
+        "n_ctx": 2048,
+        "running": 2,
+        "waiting": 1,
+        "keep_alive_s": 300,
+        "unload_at": None,
+        **more,
+    }
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the server answers, by path; any other path fails."""
+    given: dict[str, Any] = {}
+
+    def get(_self: ApiClient, path: str, **_: object) -> Any:
+        if path not in given:
+            raise CommandFailed("No such thing.", ExitStatus.NOT_FOUND)
+        return given[path]
+
+    monkeypatch.setattr(ApiClient, "get", get)
+    return given
+
+
+@pytest.mark.parametrize("verb", ["list", "ls"])
+def test_list_has_a_line_for_a_model(
+    verb: str, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["/v1/models"] = {"object": "list", "data": [MODEL]}
+    assert cli.run([verb]) == 0
+    [_, line] = capsys.readouterr().out.splitlines()
+    assert line.split() == ["tiny", "loading", "5.0", "MiB", "Q4_0", "4096", "chat"]
+
+
+def test_list_as_json_is_the_apis_answer(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["/v1/models"] = {"object": "list", "data": [MODEL]}
+    assert cli.run(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"] == [MODEL]
+
+
+def test_show_says_what_a_model_is(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["/v1/models/tiny"] = MODEL
+    assert cli.run(["show", "tiny"]) == 0
+    printed = capsys.readouterr().out
+    assert "loading, 50%" in printed
+    assert "2,048 tokens, at most 4,096" in printed
+    assert "Adapters" not in printed
+
+
+def test_an_unknown_model_has_its_exit_status(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["show", "tiny"]) == 5
+    assert capsys.readouterr().err == "llm-manager: No such thing.\n"
+
+
+def test_ps_says_what_runs_and_until_when(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workers = [
+        worker(),
+        worker(model="idle", running=0, unload_at=time.time() + 150),
+        worker(model="kept", keep_alive_s=None),
+        worker(model="new", state="loading", n_ctx=None),
+    ]
+    answers["/health/detailed"] = {
+        "workers": workers,
+        "queues": {"tiny": 4, "asked-for": 3, "quiet": 0},
+    }
+    assert cli.run(["ps"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    rows = {line.split()[0]: " ".join(line.split()) for line in lines}
+    end = "2 5 5 min after its last request"
+    assert rows["tiny"] == f"tiny ready here 1.0 GiB 2048 {end}"
+    assert rows["idle"].endswith("in 2 min")
+    assert rows["kept"].endswith("for good")
+    assert rows["new"] == "new loading here 1.0 GiB - 2 1 -"
+    assert rows["asked-for"] == "asked-for queued - - - 0 3 -"
+    assert "quiet" not in rows
+
+
+def test_no_server_and_no_database_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "llm_manager.yaml").write_text("server: {port: 1}")
+    assert cli.run(["list"]) == 3
+    assert "`llm-manager server` starts one" in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["llm_manager.yaml"]
+
+
+def test_completion_prints_a_script_for_each_shell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert cli.run(["completion", shell]) == 0
+        assert "_LLM_MANAGER_COMPLETE" in capsys.readouterr().out
+
+
+def completed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> list[str]:
+    """Return what bash would offer for the last word of a line."""
+    words = line.split(" ")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    monkeypatch.setenv("_LLM_MANAGER_COMPLETE", "bash_complete")
+    with pytest.raises(SystemExit):
+        cli.run([])
+    offers = capsys.readouterr().out.split()
+    return [offer.partition(",")[2] for offer in offers]
+
+
+def test_the_shell_completes_verbs_options_and_models(
+    answers: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers["/v1/models"] = {"data": [MODEL, {**MODEL, "id": "other", "aliases": []}]}
+
+    def offered(line: str) -> list[str]:
+        return completed(monkeypatch, capsys, line)
+
+    assert set(verb_names()) <= set(offered("llm-manager "))
+    assert offered("llm-manager unl") == ["unload"]
+    assert offered("llm-manager unload --n") == ["--now"]
+    assert offered("llm-manager show ") == ["other", "small", "tiny"]
+    assert offered("llm-manager show s") == ["small"]
+    answers.clear()
+    assert offered("llm-manager show ") == []
