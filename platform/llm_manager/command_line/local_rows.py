@@ -14,7 +14,7 @@ from llm_manager.config.reading import load_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
     from llm_manager.config.schema import Config
 
 

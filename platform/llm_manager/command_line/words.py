@@ -43,6 +43,7 @@ MEANINGS = {
     **dict.fromkeys(("status", "top"), _run("ps")),
     **dict.fromkeys(("info", "describe"), _run("show")),
     **dict.fromkeys(("log", "journal"), _run("logs")),
+    "benchmark": _run("bench"),
     **dict.fromkeys(("pull", "download", "fetch", "add", "install"), _FETCHING),
     **dict.fromkeys(("down", "shutdown", "quit"), _STOPPING),
     **dict.fromkeys(("chat", "ask", "generate", "complete"), _run("run")),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_manager import cli
-from llm_manager.command_line.api_client import ApiClient
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
 from llm_manager.command_line.program import verb_names
+from llm_manager.command_line.remote.api_client import ApiClient
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from llm_manager.launcher.files.address import read_address
 from tests.llm_manager.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ def test_sigterm_stops_web_then_engine_then_redis(launched: Launched) -> None:
     os.kill(launched.pid_of("stubborn"), signal.SIGKILL)
     assert launched.wait() == 0
     assert is_gone(redis)
+
+
+def test_the_command_line_finds_the_server_and_its_log(launched: Launched) -> None:
+    launched.start()
+    launched.wait_until_ready()
+    assert read_address(launched.data_dir) == f"http://127.0.0.1:{launched.port}"
+    launched.signal(signal.SIGTERM)
+    assert launched.wait() == 0
+    assert read_address(launched.data_dir) is None
+    log = (launched.data_dir / "logs" / "llm-manager.log").read_text("utf-8")
+    assert log == launched.stderr
+    assert "llm-manager: Stopping." in log
 
 
 def test_engine_that_outlasts_its_time_is_killed(launched: Launched) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,11 +80,3 @@ def read_conversation(file: Path) -> ChatConversation:
         raise CommandFailed(
             f"{file} is no saved conversation: {place}: {first['msg']}."
         ) from None
-
-
-def parameter_value(text: str) -> Any:
-    """Return the value that a text means: JSON where it is JSON, else the text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

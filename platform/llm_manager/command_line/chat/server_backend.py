@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from llm_manager.command_line.api_client import ApiClient
+    from llm_manager.command_line.remote.api_client import ApiClient
 
 _PATH = "/v1/chat/completions"
 

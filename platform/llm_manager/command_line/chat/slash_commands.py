@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from llm_manager.command_line.chat.conversation import (
     ChatConversation,
-    parameter_value,
     read_conversation,
 )
 from llm_manager.command_line.exit_status import CommandFailed
+from llm_manager.command_line.request_settings import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def _set(state: ChatState, rest: str) -> str | None:
                 f"/set cannot change '{name}' here; /? lists the commands."
             )
         case _:
-            value = parameter_value(text) if text else None
+            value = value_of(text) if text else None
             state.conversation.set(name, value)
     return None
 

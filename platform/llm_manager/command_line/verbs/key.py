@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llm_manager.command_line.completion import ModelName
-from llm_manager.command_line.connection import URL_VARIABLE
 from llm_manager.command_line.environment import set_environment
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
 from llm_manager.command_line.options import places
 from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.remote.completion import ModelName
+from llm_manager.command_line.remote.connection import URL_VARIABLE
 
 if TYPE_CHECKING:
     from accounts.models import ApiKey

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_manager.command_line.connection import remote
 from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 
 @click.command()
@@ -22,13 +22,13 @@ def command(connection: Connection, /, *, as_json: bool) -> None:
     Without a running server, this is what the last scan found.
     """
     from llm_manager.command_line import local_rows
-    from llm_manager.command_line.api_client import ApiClient
+    from llm_manager.command_line.remote.api_client import ApiClient
     from llm_manager.lib.units import human_bytes
 
-    client = ApiClient(connection)
-    found = local_rows.ask(
-        connection, lambda: client.get("/v1/models"), local_rows.model_list
-    )
+    with ApiClient(connection) as client:
+        found = local_rows.ask(
+            connection, lambda: client.get("/v1/models"), local_rows.model_list
+        )
     if as_json:
         print_json(found)
         return

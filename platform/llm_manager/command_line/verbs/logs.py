@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from llm_manager.command_line.completion import ModelName
 from llm_manager.command_line.environment import set_environment
 from llm_manager.command_line.options import places
+from llm_manager.command_line.remote.completion import ModelName
 
 
 @click.command()

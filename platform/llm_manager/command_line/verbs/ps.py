@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_manager.command_line.connection import remote
 from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 #: The report is whole, and says that requests cannot be served.
 _UNAVAILABLE = 503
@@ -28,10 +28,10 @@ def command(connection: Connection, /, *, as_json: bool) -> None:
 
     The key needs the scope admin.
     """
-    from llm_manager.command_line.api_client import ApiClient
+    from llm_manager.command_line.remote.api_client import ApiClient
 
-    client = ApiClient(connection)
-    health = client.get("/health/detailed", accepted=(_UNAVAILABLE,))
+    with ApiClient(connection) as client:
+        health = client.get("/health/detailed", accepted=(_UNAVAILABLE,))
     if as_json:
         print_json(health)
         return

@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_manager.command_line.completion import model_argument
-from llm_manager.command_line.connection import remote
+from llm_manager.command_line.remote.completion import model_argument
+from llm_manager.command_line.remote.connection import remote
+from llm_manager.command_line.request_settings import setting_option, settings_of
 
 if TYPE_CHECKING:
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 
 @click.command()
 @model_argument
 @click.argument("prompt", required=False)
 @click.option("--system", metavar="TEXT", help="The system message.")
-@click.option(
-    "--set",
-    "settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A parameter of the request, as temperature=0.2; may be given several times.",
+@setting_option(
+    "A parameter of the request, as temperature=0.2; may be given several times."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say how fast each answer was.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
@@ -46,22 +43,14 @@ def command(
     written to a pipe. Without a running server the model runs in this program.
     """
     from llm_manager.command_line.chat.choosing import open_backend
-    from llm_manager.command_line.chat.conversation import (
-        ChatConversation,
-        parameter_value,
-    )
+    from llm_manager.command_line.chat.conversation import ChatConversation
     from llm_manager.command_line.chat.session import answer_once, converse
     from llm_manager.command_line.chat.slash_commands import ChatState
     from llm_manager.command_line.output import print_json
 
     conversation = ChatConversation(model=model, system=system)
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise click.UsageError(
-                f"--set {setting}: a value is missing, as in NAME=1."
-            )
-        conversation.set(name, parameter_value(text))
+    for name, value in settings_of(settings).items():
+        conversation.set(name, value)
     question = _question(prompt)
     if question is None and as_json:
         raise click.UsageError("--json needs a prompt.")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_manager.command_line.completion import model_argument
-from llm_manager.command_line.connection import remote
 from llm_manager.command_line.output import json_option, print_json, print_pairs
+from llm_manager.command_line.remote.completion import model_argument
+from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 
 @click.command()
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def command(connection: Connection, /, *, model: str, as_json: bool) -> None:
     """Describe a model: what it is, what it can do, its state."""
     from llm_manager.command_line import local_rows
-    from llm_manager.command_line.api_client import ApiClient, model_path
+    from llm_manager.command_line.remote.api_client import ApiClient, model_path
 
-    client = ApiClient(connection)
-    found = local_rows.ask(
-        connection,
-        lambda: client.get(model_path(model)),
-        lambda: local_rows.model(model),
-    )
+    with ApiClient(connection) as client:
+        found = local_rows.ask(
+            connection,
+            lambda: client.get(model_path(model)),
+            lambda: local_rows.model(model),
+        )
     if as_json:
         print_json(found)
     else:

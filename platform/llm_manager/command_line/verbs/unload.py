@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_manager.command_line.completion import model_argument
-from llm_manager.command_line.connection import remote
 from llm_manager.command_line.output import json_option, print_json
+from llm_manager.command_line.remote.completion import model_argument
+from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 
 @click.command()
@@ -26,10 +26,10 @@ def command(connection: Connection, /, *, model: str, now: bool, as_json: bool) 
 
     The key needs the scope models. Ctrl-C where it runs stops the server itself.
     """
-    from llm_manager.command_line.api_client import ApiClient, model_path
+    from llm_manager.command_line.remote.api_client import ApiClient, model_path
 
-    client = ApiClient(connection)
-    unloaded = client.post(model_path(model, "unload"), {"now": now})
+    with ApiClient(connection) as client:
+        unloaded = client.post(model_path(model, "unload"), {"now": now})
     if as_json:
         print_json(unloaded)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from llm_manager.command_line.connection import Connection, find_connection
+from llm_manager.command_line.remote.connection import Connection, find_connection
 from llm_manager.launcher.files.address import published
 
 if TYPE_CHECKING:

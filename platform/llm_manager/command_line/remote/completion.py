@@ -35,17 +35,18 @@ def model_argument(function: _Function) -> _Function:
 
 
 def _names(context: click.Context) -> list[str]:
-    from llm_manager.command_line.api_client import ApiClient
-    from llm_manager.command_line.connection import find_connection
     from llm_manager.command_line.environment import set_environment
     from llm_manager.command_line.exit_status import CommandFailed
+    from llm_manager.command_line.remote.api_client import ApiClient
+    from llm_manager.command_line.remote.connection import find_connection
     from llm_manager.config.reading import ConfigError
 
     given = context.params
     set_environment(config=given.get("config"), data_dir=given.get("data_dir"))
     try:
         connection = find_connection(given.get("url"), given.get("key"))
-        found = ApiClient(connection).get("/v1/models")["data"]
+        with ApiClient(connection) as client:
+            found = client.get("/v1/models")["data"]
     except (CommandFailed, ConfigError, click.ClickException):
         # A shell that completes has no place for a sentence.
         return []

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx2
 
-from llm_manager.command_line.connection import KEY_VARIABLE
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
+from llm_manager.command_line.remote.connection import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 30.0
+_DONE = "[DONE]"
 #: What the status of an answer means for the exit status; any other is FAILED.
 _STATUSES = {
     401: ExitStatus.REFUSED,
@@ -44,6 +45,12 @@ class ApiClient:
             trust_env=not connection.is_local,
             transport=transport,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def get(self, path: str, *, accepted: tuple[int, ...] = ()) -> Any:
         """Return the JSON of a GET. Raises CommandFailed."""
@@ -140,16 +147,26 @@ def _message(response: httpx2.Response) -> str:
         return f"{response.url} answers {response.status_code}."
 
 
+def event_of(line: str) -> Any:
+    """Return the object that a line of a stream carries, or None.
+
+    Raises CommandFailed if it is an error.
+    """
+    field, _, value = line.partition(":")
+    if field != "data" or value.strip() == _DONE:
+        return None
+    event = json.loads(value)
+    if "error" in event:
+        raise CommandFailed(str(event["error"].get("message", event["error"])))
+    return event
+
+
 def _events(lines: Iterator[str]) -> Iterator[Any]:
     """Yield the objects of a stream of events. Raises CommandFailed."""
     for line in lines:
-        field, _, value = line.partition(":")
-        if field != "data":
-            continue
-        if value.strip() == "[DONE]":
+        if line.removeprefix("data:").strip() == _DONE:
             return
-        event = json.loads(value)
-        if "error" in event:
-            raise CommandFailed(str(event["error"].get("message", event["error"])))
-        yield event
+        event = event_of(line)
+        if event is not None:
+            yield event
     raise CommandFailed("The server ended the answer in the middle.")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from llm_manager.command_line.api_client import ApiClient, model_path
-from llm_manager.command_line.connection import Connection
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
+from llm_manager.command_line.remote.api_client import ApiClient, model_path
+from llm_manager.command_line.remote.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

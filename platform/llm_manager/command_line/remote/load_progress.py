@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from llm_manager.command_line.api_client import ApiClient, model_path
 from llm_manager.command_line.exit_status import CommandFailed
+from llm_manager.command_line.remote.api_client import ApiClient, model_path
 from llm_manager.lib.quoting import printable
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from llm_manager.command_line.connection import Connection
+    from llm_manager.command_line.remote.connection import Connection
 
 _POLL_S = 0.3
 
 
-@contextmanager
+@contextlib.contextmanager
 def load_progress(
     connection: Connection, model: str, *, is_shown: bool
 ) -> Iterator[None]:
@@ -51,12 +51,9 @@ def _follow(
     bar: Progress, connection: Connection, model: str, done: threading.Event
 ) -> None:
     # Its own client: the other one waits for the load.
-    client = ApiClient(connection)
     task = bar.add_task(f"Loading {printable(model)}", total=1.0)
-    while not done.wait(_POLL_S):
-        try:
+    # The load itself says what is wrong.
+    with ApiClient(connection) as client, contextlib.suppress(CommandFailed):
+        while not done.wait(_POLL_S):
             found = client.get(model_path(model))
-        except CommandFailed:
-            # The load itself says what is wrong.
-            return
-        bar.update(task, completed=found["progress"])
+            bar.update(task, completed=found["progress"])

@@ -1,0 +1,1 @@
+"""`llm-manager bench`: a model's speed through the running server."""

@@ -1,0 +1,1 @@
+"""The running server, over HTTP: which one, its answers, the names of its models."""
