@@ -13,7 +13,7 @@ from rich.progress import TextColumn as Column
 from rich.table import Table
 from rich.text import Text
 
-from inference.management.scan_report import printable
+from llm_manager.lib.quoting import printable
 from llm_manager.lib.units import human_bytes
 from registry.models import SEQUENCES, ContextMeasurement, ContextTest
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from llm_manager.lib.quoting import printable
 from registry.scan.scanner import ScanOutcome
 
 if TYPE_CHECKING:
@@ -99,11 +100,3 @@ def _totals(report: ScanReport) -> Text:
     if not any(report.counts().values()):
         notes[0] = f"No GGUF files in {', '.join(map(printable, report.roots))}"
     return Text("; ".join(notes) + ".")
-
-
-def printable(text: str) -> str:
-    """Return text without control characters: file names may contain any."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

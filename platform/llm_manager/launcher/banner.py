@@ -33,6 +33,13 @@ def ready_lines(base_url: str, *, auth_required: bool) -> list[str]:
     return lines
 
 
+NO_KEY = (
+    "There is no API key yet. `llm-manager createsuperuser`, then",
+    "`llm-manager key create --name NAME` make one while this runs;",
+    "`llm-manager --quickstart` makes both at its start.",
+)
+
+
 def quickstart_lines(
     credentials: Credentials, *, model: str | None, models_dir: Path, file: Path
 ) -> list[str]:

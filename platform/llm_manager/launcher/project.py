@@ -82,6 +82,13 @@ def chat_model_name() -> str | None:
     return model.name if model else None
 
 
+def has_key() -> bool:
+    """Whether there is an API key that can be used."""
+    from accounts.models import ApiKey
+
+    return ApiKey.objects.usable().exists()
+
+
 def is_engine_ready(pid: int) -> bool:
     """Whether the engine with this process id has registered its node."""
     from inference.models import EngineNode

@@ -129,6 +129,8 @@ class Launcher:
         lines = banner.ready_lines(base_url, auth_required=config.auth.required)
         if self._quickstart:
             lines += self._quickstart_lines(f"{base_url}/v1")
+        elif config.auth.required and not project.has_key():
+            lines += ["", *(f"  {line}" for line in banner.NO_KEY)]
         # When /health answers, the engine is ready too.
         self._wait_for_engine(engine)
         project.database_close()

@@ -71,6 +71,19 @@ def test_list_has_a_line_for_a_model(
     assert line.split() == ["tiny", "loading", "5.0", "MiB", "Q4_0", "4096", "chat"]
 
 
+def test_a_server_of_another_make_is_listed_as_far_as_it_says(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"id": "gpt", "object": "model"}
+    answers["/v1/models"] = {"object": "list", "data": [model]}
+    answers["/v1/models/gpt"] = model
+    assert cli.run(["list"]) == 0
+    [_, line] = capsys.readouterr().out.splitlines()
+    assert line.split() == ["gpt", "-", "-", "-", "-", "-"]
+    assert cli.run(["show", "gpt"]) == 1
+    assert "is no LLM Manager" in capsys.readouterr().err
+
+
 def test_list_as_json_is_the_apis_answer(
     answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_command_line_finds_the_server_and_its_log(launched: Launched) -> No
     launched.start()
     launched.wait_until_ready()
     assert read_address(launched.data_dir) == f"http://127.0.0.1:{launched.port}"
+    assert "There is no API key yet." in launched.stdout
     launched.signal(signal.SIGTERM)
     assert launched.wait() == 0
     assert read_address(launched.data_dir) is None
@@ -239,3 +240,4 @@ def test_banner_warns_when_no_key_is_asked_for(launched: Launched) -> None:
     launched.start(LLM_MANAGER_AUTH_REQUIRED="false")
     launched.wait_until_ready()
     assert "WARNING: auth.required is false" in launched.stdout
+    assert "There is no API key yet." not in launched.stdout

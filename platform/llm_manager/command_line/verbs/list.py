@@ -37,11 +37,12 @@ def command(connection: Connection, /, *, as_json: bool) -> None:
         (
             (
                 each["id"],
-                each["state"],
-                human_bytes(each["size_bytes"]),
-                each["quantization"],
-                each["context"]["max"],
-                ", ".join(each["capabilities"]),
+                # Another server that speaks OpenAI's API says no more than the id.
+                each.get("state"),
+                human_bytes(each.get("size_bytes")),
+                each.get("quantization"),
+                each.get("context", {}).get("max"),
+                ", ".join(each.get("capabilities", ())) or None,
             )
             for each in found["data"]
         ),

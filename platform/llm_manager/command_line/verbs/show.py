@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llm_manager.command_line.exit_status import CommandFailed
 from llm_manager.command_line.output import json_option, print_json, print_pairs
 from llm_manager.command_line.remote.completion import model_argument
 from llm_manager.command_line.remote.connection import remote
@@ -34,8 +35,13 @@ def command(connection: Connection, /, *, model: str, as_json: bool) -> None:
         )
     if as_json:
         print_json(found)
-    else:
-        print_pairs(_pairs(found))
+        return
+    if "state" not in found:
+        raise CommandFailed(
+            f"{connection.url} is no LLM Manager: of '{model}' it says no more than "
+            "--json shows."
+        )
+    print_pairs(_pairs(found))
 
 
 def _pairs(model: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
