@@ -21,6 +21,7 @@ from django.utils.html import format_html
 from accounts.admin.key_import import import_view
 from accounts.admin.key_rotation import rotate_view
 from accounts.admin.key_secret_page import created_page
+from accounts.admin.limits import KeyLimitInline, limits_of_key
 from accounts.forms import LIMITS_IN_FORCE, ApiKeyForm, NewApiKeyForm
 from accounts.models import ApiKey
 from accounts.services import api_key_create
@@ -135,6 +136,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
                 )
             },
         ),
+        ("Limits in force", {"fields": ("in_force",)}),
     )
     readonly_fields = (
         "scope_chips",
@@ -146,6 +148,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         "rotated_from",
         "revoked_at",
         "used_from",
+        "in_force",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
@@ -156,6 +159,15 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             .annotate(num_models=Count("allowed_models"))
             .select_related("owner")
         )
+
+    def get_inlines(self, request: HttpRequest, obj: ApiKey | None) -> list[Any]:
+        """Return the limits, once the key is there."""
+        return [] if obj is None else [KeyLimitInline]
+
+    @admin.display(description="of the key, its owner and its team")
+    def in_force(self, key: ApiKey) -> SafeString | str:
+        """Return all limits that hold for the key, with what is used now."""
+        return limits_of_key(key)
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         """Return the groups of fields; who may not edit sees what is in force."""

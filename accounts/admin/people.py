@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Count, Q
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts.admin.limits import TeamLimitInline, UserLimitInline
 from accounts.forms import TeamForm
 from accounts.models import Team
 from llm_manager.lib.unfold_types import ModelAdmin
@@ -26,6 +27,8 @@ admin.site.unregister(Group)
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     """Django's user admin with unfold's forms."""
+
+    inlines = (UserLimitInline,)
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -53,6 +56,7 @@ class TeamAdmin(ModelAdmin[Team]):
     search_fields = ("group__name",)
     search_help_text = "Name"
     autocomplete_fields = ("group",)
+    inlines = (TeamLimitInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         """Return the teams with the number of their members."""

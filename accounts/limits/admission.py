@@ -24,6 +24,7 @@ from accounts.limits.demand import used_of
 from accounts.limits.limit_rows import rules_of
 from accounts.limits.limit_texts import limit_headers, limit_text, refusal
 from accounts.limits.refusals import refusals
+from accounts.limits.soft_limits import note_spending
 from accounts.limits.spending import budget_zone, spent
 from accounts.models.limit import LimitKind
 from registry.prices import Prices
@@ -66,11 +67,15 @@ class Reservation:
             return
         layer: Any = channel_layers["queue"]
         try:
-            await settle(layer.connection(0), self.request_id, settled)
+            amounts = await settle(layer.connection(0), self.request_id, settled)
         except (OSError, RedisError) as error:
             logger.warning(
                 "A request's tokens stay counted as they were estimated: %s", error
             )
+            return
+        for (counter, _), amount in zip(settled, amounts, strict=True):
+            if amount is not None:
+                note_spending(counter, amount)
 
     def keep_places(self, *, for_s: float) -> None:
         """Keep the request's place among the parallel ones while it runs.

@@ -12,6 +12,7 @@ from django.contrib.auth.forms import AuthenticationForm as DjangoAuthentication
 from django.core.exceptions import ValidationError
 from redis.exceptions import RedisError
 
+from accounts.limits.login_notice import note_lock
 from accounts.limits.throttling import count, request_ip
 from llm_manager.lib.unfold_types import AuthenticationForm
 
@@ -53,10 +54,22 @@ def password_check(request: HttpRequest, username: str) -> Iterator[None]:
         try:
             yield
         except ValidationError:
-            _windows(request, username, counts=True)
+            _count_failure(request, username)
             raise
     finally:
         _one_at_a_time.release()
+
+
+def _count_failure(request: HttpRequest, username: str) -> None:
+    """Count a wrong password, and tell administrators if it locks the login."""
+    windows = _windows(request, username, counts=True)
+    full = [window for window in windows if window.is_full]
+    if full:
+        note_lock(
+            username=username,
+            address=request_ip(request),
+            reset_s=max(window.reset_s for window in full),
+        )
 
 
 def _refuse_if_locked(request: HttpRequest, username: str) -> None:

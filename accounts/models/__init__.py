@@ -10,6 +10,7 @@ from accounts.models.api_key import (
 from accounts.models.invitation import Invitation
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
+from accounts.models.notice import Notice, NoticeKind
 from accounts.models.team import Team
 from accounts.models.usage import UsageDay, UsageRecord
 
@@ -20,6 +21,8 @@ __all__ = [
     "KeyAddress",
     "Limit",
     "LimitKind",
+    "Notice",
+    "NoticeKind",
     "Scope",
     "Team",
     "UsageDay",

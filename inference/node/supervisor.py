@@ -18,11 +18,11 @@ from django.conf import settings
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from accounts.usage.pruning import usage_prune
 from inference.models import WorkerState
 from inference.node import worker_rows
 from inference.node.children.context_tests import ContextTestProcess
 from inference.node.children.spare_worker import SpareWorker
+from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
 from inference.node.silent_workers import SilentWorkers
 from inference.node.worker_starter import WorkerStarter
@@ -41,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _HEARTBEAT_EVERY_S = 1.0
-#: How often old rows are looked for; between two batches of them others can write.
-_PRUNE_EVERY_S = 60.0
-_PRUNE_PAUSE_S = 0.5
 
 
 class Supervisor:
@@ -76,7 +73,7 @@ class Supervisor:
         tasks = [
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._beat()),
-            asyncio.create_task(_prune_forever()),
+            asyncio.create_task(keep_house()),
         ]
         if settings.CONFIG.models.watch:
             tasks.append(asyncio.create_task(ModelsWatch().run()))
@@ -215,17 +212,3 @@ class Supervisor:
             await worker.process.close()
         with suppress(DatabaseError):
             await in_one_thread(worker_rows.node_stop, self._node)
-
-
-async def _prune_forever() -> None:
-    """Delete old rows of usage in small batches. Any number of nodes may do it."""
-    while True:
-        deleted = 0
-        try:
-            deleted = await in_one_thread(usage_prune)
-        except DatabaseError as error:
-            logger.warning("Old usage is not deleted now: %s", error)
-        except Exception:
-            # It must not end: the next attempt may succeed.
-            logger.exception("Old usage is not deleted now")
-        await asyncio.sleep(_PRUNE_PAUSE_S if deleted else _PRUNE_EVERY_S)

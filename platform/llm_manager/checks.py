@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
+from accounts.notices.webhook import can_sign
 from llm_manager.config.schema import KEYS, Config
 from llm_manager.config.variables import ENVIRONMENT_PREFIX, environment_name
 from llm_manager.launcher.listening import is_loopback
@@ -153,6 +154,25 @@ def check_sign_in(
             )
         )
     return messages
+
+
+@register(Tags.security)
+def check_webhook(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that what is sent to the webhook can be signed."""
+    notices = settings.CONFIG.notices
+    if notices.webhook_url is None or can_sign(notices.webhook_secret):
+        return []
+    return [
+        Error(
+            "notices.webhook_url needs a secret to sign with, and "
+            "notices.webhook_secret is empty, shorter than 16 characters, or not "
+            "base64 after 'whsec_'.",
+            hint="Make one with: openssl rand -hex 32",
+            id="llm_manager.E006",
+        )
+    ]
 
 
 @register()

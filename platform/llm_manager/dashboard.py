@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Notice
 from inference.status import overview
 from llm_manager.launcher.banner import OPEN_DOOR
 from registry.models import FileState, Model, ScanRun
@@ -57,6 +57,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         )
         context["may_add_key"] = user.has_perm("accounts.add_apikey")
         context["has_keys"] = context["num_keys"] > 0
+    if may_view("accounts.notice"):
+        context["notices"] = Notice.objects.filter(read_at=None)[:_RECENT]
     if "models" in context:
         context["has_models"] = context["models"]["found"] > 0
         if not (context["has_models"] and context.get("has_keys", True)):

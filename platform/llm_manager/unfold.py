@@ -102,6 +102,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("API keys", "key", "accounts.apikey"),
                     _item("Teams", "groups", "accounts.team"),
+                    _item("Limits", "speed", "accounts.limit"),
+                    _item("Notices", "notifications", "accounts.notice"),
                     _item("Users", "person", "auth.user"),
                     _item("Groups", "group", "auth.group"),
                     _item("Invitations", "mail", "accounts.invitation"),

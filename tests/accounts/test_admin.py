@@ -259,7 +259,14 @@ def test_hostile_names_are_escaped(admin_client: Client) -> None:
 
 
 def change_form(**changes: Any) -> dict[str, Any]:
-    return {"name": "Renamed", "scopes": ["inference"], "weight": 1, **changes}
+    return {
+        "name": "Renamed",
+        "scopes": ["inference"],
+        "weight": 1,
+        "limits-TOTAL_FORMS": 0,
+        "limits-INITIAL_FORMS": 0,
+        **changes,
+    }
 
 
 def test_change_is_saved_and_recorded(admin_client: Client) -> None:

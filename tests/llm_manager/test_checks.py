@@ -131,3 +131,13 @@ def test_a_provider_that_is_asked_in_the_clear_is_a_warning(settings: Any) -> No
     far = {"oidc__issuer": "http://id.example.org", **known}
     assert ids(settings, **far) == ["llm_manager.W005"]
     assert ids(settings, oidc__issuer="http://localhost:9400", **known) == []
+
+
+def test_a_webhook_without_a_secret_is_refused(settings: Any) -> None:
+    url = {"notices__webhook_url": "https://example.org/hook"}
+    for secret in ("", "short", "whsec_not base64 at all!"):
+        assert ids(settings, **url, notices__webhook_secret=secret) == [
+            "llm_manager.E006"
+        ]
+    for secret in ("a secret of sixteen", "whsec_c2VjcmV0IG9mIHNpeHRlZW4="):
+        assert ids(settings, **url, notices__webhook_secret=secret) == []

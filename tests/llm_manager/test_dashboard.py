@@ -71,18 +71,19 @@ def test_dashboard_says_that_no_key_is_required(
     assert "auth.required is false" in admin_client.get("/admin/").content.decode()
 
 
-def test_dashboard_costs_eight_queries(admin_client: Client, admin_user: User) -> None:
+def test_dashboard_costs_nine_queries(admin_client: Client, admin_user: User) -> None:
     def grow() -> None:
         make_worker(make_model(), make_node(f"node-{LogEntry.objects.count()}"))
         make_api_key()
         record(admin_user, "Changed.")
 
     grow()
-    # Session, user, models, last scan, workers, nodes, keys, recent actions.
-    assert count_queries(admin_client, "/admin/") == 8
+    # Session, user, models, last scan, workers, nodes, keys, notices, recent
+    # actions.
+    assert count_queries(admin_client, "/admin/") == 9
     for _ in range(5):
         grow()
-    assert count_queries(admin_client, "/admin/") == 8
+    assert count_queries(admin_client, "/admin/") == 9
 
 
 def test_charlie_sees_nothing(client: Client, admin_user: User) -> None:

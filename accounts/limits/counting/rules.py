@@ -99,22 +99,29 @@ def _own(key: ApiKey, limits: list[Limit]) -> Iterator[Rule]:
 
 def _shared(limits: list[Limit]) -> Iterator[Rule]:
     for limit in limits:
-        if limit.is_for_each_key or limit.key_id:
-            continue
-        if limit.team_id:
-            group, holder = f"team:{limit.team_id}", f"the team '{limit.team}'"
-        else:
-            group, holder = f"user:{limit.user_id}", f"the user '{limit.user}'"
-        yield Rule(
-            kind=LimitKind(limit.kind),
-            amount=limit.units,
-            slot=_slot(group, limit),
-            holder=holder,
-            spender=Spender(
-                owner=limit.user_id, team=limit.team_id, model=limit.model_id
-            ),
-            model=str(limit.model or ""),
-        )
+        if not (limit.is_for_each_key or limit.key_id):
+            yield shared_rule(limit)
+
+
+def shared_rule(limit: Limit) -> Rule:
+    """Return a limit that is counted once: a key's, a shared one of a team or user."""
+    if limit.key is not None:
+        group, holder = f"key:{limit.key.lineage}", _key_text(limit.key, "")
+        spender = Spender(key=limit.key.lineage, model=limit.model_id)
+    elif limit.team_id:
+        group, holder = f"team:{limit.team_id}", f"the team '{limit.team}'"
+        spender = Spender(team=limit.team_id, model=limit.model_id)
+    else:
+        group, holder = f"user:{limit.user_id}", f"the user '{limit.user}'"
+        spender = Spender(owner=limit.user_id, model=limit.model_id)
+    return Rule(
+        kind=LimitKind(limit.kind),
+        amount=limit.units,
+        slot=_slot(group, limit),
+        holder=holder,
+        spender=spender,
+        model=str(limit.model or ""),
+    )
 
 
 def _requests(

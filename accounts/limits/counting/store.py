@@ -146,13 +146,14 @@ def take(
 
 async def settle(
     client: Any, request_id: str, used: Sequence[tuple[Counter, int]]
-) -> None:
+) -> list[int | None]:
     """Replace a request's reservations by what it has used. Raises RedisError.
 
-    A second call does nothing. ``client`` is asynchronous.
+    Returns what each budget has spent, None for other limits. A second call does
+    nothing. ``client`` is asynchronous.
     """
     keeps = any(c.rule.kind != LimitKind.PARALLEL for c, _ in used)
-    await _SETTLE.arun(
+    spent: list[int] = await _SETTLE.arun(
         client,
         [_reservation_key(request_id), *(counter.key for counter, _ in used)],
         [
@@ -161,6 +162,7 @@ async def settle(
             _KEPT_S * 1000 if keeps else 0,
         ],
     )
+    return [None if amount < 0 else amount for amount in spent]
 
 
 async def renew(client: Any, places: Sequence[tuple[str, str]]) -> None:

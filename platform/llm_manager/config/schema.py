@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
@@ -295,6 +296,29 @@ class ServerSection(Section):
     )
 
 
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("http_url", "is not an address as in https://host/")
+    return text
+
+
+class NoticesSection(Section):
+    """Where administrators are told what they have to know, beside the admin."""
+
+    webhook_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None,
+        description="Address that notices are sent to by POST, as JSON signed by "
+        "Standard Webhooks' rules. It may be a private one; redirects are not "
+        "followed. Unset: none are sent.",
+    )
+    webhook_secret: str = Field(
+        default="",
+        repr=False,
+        description="Secret of the signature, text or `whsec_…` with base64.",
+    )
+
+
 class HttpsSection(Section):
     """Pages behind a proxy that ends TLS. The proxy has to set X-Forwarded-Proto, and
     ``server.trusted_proxies`` to count it.
@@ -428,6 +452,7 @@ class Config(Section):
     oidc: OidcSection = OidcSection()
     limits: LimitsSection = LimitsSection()
     server: ServerSection = ServerSection()
+    notices: NoticesSection = NoticesSection()
     https: HttpsSection = HttpsSection()
     database: DatabaseSection = DatabaseSection()
     redis: RedisSection = RedisSection()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -26,10 +25,10 @@ from accounts.limits.default_limit import set_default_limit
 from accounts.limits.demand import Demand, Tokens
 from accounts.limits.limit_rows import rules_of
 from accounts.limits.refusals import refusals
-from accounts.models import ApiKey, Limit, LimitKind, Team
+from accounts.models import ApiKey, Limit, LimitKind
 from accounts.services import api_key_rotate
 from tests.configuration import changed
-from tests.factories import make_api_key, make_model, make_user
+from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +52,6 @@ def call(key: ApiKey, model: Model | None = None, **demand: Any) -> Reservation:
     refusals.clear()
     wanted = Demand(model=model, **demand)
     return admit(key, model, lambda needs_tokens: wanted)
-
-
-def make_team(name: str = "research", *members: User) -> Team:
-    """Save a team."""
-    team = Team.objects.create(group=Group.objects.create(name=name))
-    team.group.user_set.add(*members)
-    return team
 
 
 def limit(kind: LimitKind, amount: float, **holder: Any) -> Limit:

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.limits import login
 from accounts.limits.login import LoginForm
+from accounts.models import Notice
 from tests.configuration import changed
 from tests.factories import make_user
 
@@ -155,3 +156,21 @@ def test_what_is_logged_names_neither_user_nor_password(
     assert "192.0.2.1" in caplog.text
     assert "ada" not in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_a_lock_tells_administrators_once_and_repeats_no_unknown_name(
+    admin: User,
+) -> None:
+    fail(FAILURES)
+    log_in(ip="192.0.2.7")
+
+    notice = Notice.objects.get()
+    assert "The login is locked after 3 wrong passwords, for the user 'ada'" in str(
+        notice
+    )
+    assert "192.0.2.1" in notice.text
+    Notice.objects.all().delete()
+
+    fail(FAILURES, name="correct horse", ip="192.0.2.9")
+
+    assert "correct horse" not in str(vars(Notice.objects.get()))

@@ -5,6 +5,8 @@
 -- there was no reservation.
 -- A limit is {shape, amount, reserved, from, until, used}, as in take.lua.
 --
+-- Returns for each limit what a budget has spent now; -1 for another limit.
+--
 -- Redis may have been restarted since. Then no bucket knows of the request, and a
 -- budget that was loaded meanwhile does not: the database has its row only now.
 
@@ -15,10 +17,12 @@ local request, kept_ms = ARGV[2], tonumber(ARGV[3])
 
 local state = redis.call('GET', KEYS[1])
 local is_open, is_done = state == 'open', state == 'done'
+local reply = {}
 
 for i, limit in ipairs(limits) do
     local shape, amount, reserved, used = limit[1], limit[2], limit[3], limit[6]
     local key = KEYS[i + 1]
+    reply[i] = -1
     if shape == 'places' then
         for n = 1, reserved do redis.call('ZREM', key, request .. '#' .. n) end
     elseif shape == 'bucket' and is_open and used ~= reserved then
@@ -35,10 +39,10 @@ for i, limit in ipairs(limits) do
         redis.call('SET', key, string.format('%.9f@%.0f', level, now), 'PX', full_ms)
     elseif shape == 'budget' and not is_done and redis.call('EXISTS', key) == 1 then
         local change = is_open and used - reserved or used
-        if change ~= 0 then redis.call('INCRBY', key, string.format('%.0f', change)) end
+        reply[i] = redis.call('INCRBY', key, string.format('%.0f', change))
     end
 end
 if kept_ms > 0 and not is_done then
     redis.call('SET', KEYS[1], 'done', 'PX', kept_ms)
 end
-return is_done and 0 or 1
+return reply

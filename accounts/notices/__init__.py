@@ -1,0 +1,1 @@
+"""Tells administrators what they have to know: in the admin, and by a webhook."""

@@ -1,0 +1,50 @@
+"""What an engine process does for all: sends notices, deletes what is old.
+
+Any number of nodes may do it at once. It runs in threads of its own: a webhook may take
+its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError
+
+from accounts.notices.delivery import notices_prune, notices_send
+from accounts.usage.pruning import usage_prune
+from llm_manager.lib.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+_SEND_EVERY_S = 5.0
+_PRUNE_EVERY_S = 60.0
+#: Between two batches, so that others get at the database.
+_PRUNE_PAUSE_S = 0.5
+
+
+async def keep_house() -> None:
+    """Do it until cancelled."""
+    await asyncio.gather(
+        _forever(notices_send, every_s=_SEND_EVERY_S, pause_s=_SEND_EVERY_S),
+        _forever(notices_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(usage_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+    )
+
+
+async def _forever(work: Callable[[], int], *, every_s: float, pause_s: float) -> None:
+    """Do a batch of work every ``every_s``; after one that found some, ``pause_s``."""
+    while True:
+        done = 0
+        try:
+            done = await in_thread(work)
+        except DatabaseError as error:
+            logger.warning("Housekeeping cannot use the database now: %s", error)
+        except Exception:
+            # It must not end: the next attempt may succeed.
+            logger.exception("Housekeeping failed")
+        await asyncio.sleep(pause_s if done else every_s)
