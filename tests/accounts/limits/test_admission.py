@@ -25,8 +25,9 @@ from accounts.limits.default_limit import set_default_limit
 from accounts.limits.demand import Demand, Tokens
 from accounts.limits.limit_rows import rules_of
 from accounts.limits.refusals import refusals
-from accounts.models import ApiKey, Limit, LimitKind
+from accounts.models import ApiKey, Limit, LimitKind, UsageDay
 from accounts.services import api_key_rotate
+from registry.models import Model
 from tests.configuration import changed
 from tests.factories import make_api_key, make_model, make_team, make_user
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accounts.limits.admission import Reservation
-    from registry.models import Model
 
 pytestmark = pytest.mark.django_db
 
@@ -341,9 +341,35 @@ def test_a_limit_that_cannot_be_counted_is_refused(
         limit(kind, amount)
 
 
-def test_without_rows_of_usage_nothing_was_spent() -> None:
-    key, _ = make_api_key()
-    limit(LimitKind.TOKENS_DAY, 1000, key=key)
-    rule = next(r for r in rules_of(key, None) if r.kind.is_budget)
+def test_what_a_budget_has_spent_is_in_the_sums_of_days() -> None:
+    owner = make_user()
+    team = make_team("research", owner)
+    old, _ = make_api_key(owner, team=team)
+    key, _ = api_key_rotate(key=old, grace=timedelta(days=1))
+    other, _ = make_api_key(owner, team=team)
+    model = make_model()
+    today = datetime.now(UTC).date()
+    for used_by, day, tokens, cost in (
+        (old, today, 1, 10),
+        (key, today, 20, 200),
+        (other, today, 300, 3000),
+        (key, today - timedelta(days=40), 4000, 40_000),
+    ):
+        UsageDay.objects.create(
+            day=day,
+            key_id=used_by.pk,
+            owner_id=owner.pk,
+            team_id=team.pk,
+            model_id=model.pk,
+            prompt_tokens=tokens,
+            cost=cost,
+        )
+    limit(LimitKind.TOKENS_DAY, 1_000_000, key=key)
+    limit(LimitKind.MONEY_MONTH, 1_000_000, team=team)
+    limit(LimitKind.TOKENS_MONTH, 1_000_000, user=owner, model=make_model("other"))
+    start = datetime.now(UTC).replace(day=1, hour=0)
 
-    assert spending.spent(rule, datetime.now(UTC)) == 0
+    rules = rules_of(key, None) + rules_of(key, Model.objects.get(name="other"))
+
+    sums = {rule.slot: spending.spent(rule, start) for rule in rules}
+    assert set(sums.values()) >= {21, 3210, 0}

@@ -122,8 +122,19 @@ class Site:
         cost = prompt * PRICES["input_price"] + output * PRICES["output_price"]
         return Answer(200, began, ended, prompt + output, cost / 1_000_000)
 
+    async def introduce(self, key: str) -> None:
+        """Let every web process see a key: new ones take turns. It costs no limit."""
+        for _ in range(30):
+            async with httpx.AsyncClient(timeout=60, trust_env=False) as api:
+                response = await api.get(
+                    f"http://{self._server.host}:{self._server.port}/v1/models",
+                    headers={"Authorization": f"Bearer {key}"},
+                )
+                assert response.status_code == 200
+
     async def ask_at_once(self, key: str, max_tokens: int = MAX_TOKENS) -> list[Answer]:
         """Send a hundred requests at once."""
+        await self.introduce(key)
         asked = [self.ask(key, max_tokens) for _ in range(CLIENTS)]
         return list(await asyncio.gather(*asked))
 
@@ -182,6 +193,7 @@ def _split(answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
 
 async def test_sixty_requests_a_minute_and_what_refills(site: Site) -> None:
     key = site.key("requests_minute", 60)
+    await site.introduce(key)
     started = time.monotonic()
 
     answers = await site.ask_at_once(key, max_tokens=1)
@@ -241,6 +253,7 @@ async def test_a_budget_is_used_up_and_not_exceeded(
 
 async def test_tokens_a_minute_and_what_refills(site: Site) -> None:
     key = site.key("tokens_minute", 600)
+    await site.introduce(key)
     started = time.monotonic()
 
     answers = await site.ask_at_once(key)

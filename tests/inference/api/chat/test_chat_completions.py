@@ -242,7 +242,7 @@ async def test_a_sequence_that_fails_closes_the_others(
     assert engine.streams[0].is_closed
 
 
-async def test_a_chat_needs_three_queries(
+async def test_a_chat_needs_four_queries(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[dict[str, Any]] = []
@@ -262,9 +262,10 @@ async def test_a_chat_needs_three_queries(
     )
     await api.chat()
 
-    assert [re.findall(r'FROM "(\w+)"', query["sql"])[0] for query in queries] == [
+    assert [re.findall(r'FROM "(\w+)"', query["sql"])[-1] for query in queries] == [
         "accounts_apikey",  # The key with its owner.
         "registry_model",  # Which models the key is restricted to,
+        "accounts_limit",  # what limits hold for it,
         "registry_model",  # and the model that is named.
     ]
 
