@@ -83,6 +83,8 @@ class WorkerStarter:
                 logger.error("%s cannot be loaded: %s", row.model, placement.reason)
         elif placement.reason:
             await in_one_thread(worker_rows.load_waits, row.pk, placement.reason)
+        if placement.evict and await self._spread.leaves_to_free(row, node, spec):
+            return
         if placement.evict and await self._may_evict_for(row, node, placement):
             await self._evict(placement.evict, row)
         if placement.plan is not None:

@@ -365,7 +365,10 @@ LOGGING = {
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
-    "filters": {"repeats": {"()": "llm_manager.lib.log_limit.RepeatLimit"}},
+    "filters": {
+        "repeats": {"()": "llm_manager.lib.log_limit.RepeatLimit"},
+        "no_traceback": {"()": "llm_manager.lib.log_limit.WithoutTraceback"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
@@ -382,6 +385,8 @@ LOGGING = {
         # A traceback for each bad host that a client sends.
         "django.security": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
+        # Forty lines of its own and of redis-py each second that Redis is away.
+        "channels_redis.pubsub": {"filters": ["no_traceback"]},
         # It counts the events in the models directory.
         "watchfiles": {"level": "WARNING"},
     },

@@ -15,6 +15,18 @@ _MOST = 3
 _WINDOW_S = 30.0
 
 
+class WithoutTraceback(logging.Filter):
+    """Writes what went wrong in one line, where the traceback says nothing more."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put the exception into the message."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            record.msg = f"{record.getMessage()}: {error}"
+            record.args, record.exc_info = (), None
+        return True
+
+
 class RepeatLimit(logging.Filter):
     """Lets the first warnings and errors of one place through, and counts the rest.
 

@@ -12,9 +12,11 @@ from tests.factories import make_node
 from tests.inference.node.engine import (
     Engine,
     FakeProcess,
+    load,
     ready,
     replicas,
     request_load,
+    row,
     small,
 )
 
@@ -36,6 +38,12 @@ async def other(engine: Engine) -> Engine:
         max_models=node.max_models,
     )
     return second
+
+
+async def holds_one_model(engine: Engine) -> None:
+    node: EngineNode = engine.supervisor._node  # type: ignore[assignment]
+    node.max_models = 1
+    await node.asave()
 
 
 async def nodes_of(name: str) -> list[int | None]:
@@ -85,3 +93,31 @@ async def test_a_node_that_is_gone_is_left_nothing(
     await engine.look()
 
     assert len(FakeProcess.made) == 2
+
+
+async def test_a_node_evicts_nothing_for_a_model_that_another_one_has_room_for(
+    engine: Engine, other: Engine
+) -> None:
+    await holds_one_model(engine)
+    here = await load(engine, "here")
+    await request_load(await sync_to_async(small)("next"))
+    for _ in range(3):
+        await engine.look()
+    assert not here.is_draining
+    await other.look()
+    loaded = await row("next")
+    assert loaded.node_id == other.supervisor._node.pk  # type: ignore[union-attr]
+
+
+async def test_a_node_evicts_if_the_other_one_does_not_take_the_model(
+    engine: Engine, other: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await holds_one_model(engine)
+    here = await load(engine, "here")
+    await request_load(await sync_to_async(small)("next"))
+    await engine.look()
+    assert not here.is_draining
+    monkeypatch.setattr(replica_spread, "LEAVES_FOR_S", 0.0)
+    for _ in range(3):
+        await engine.look()
+    assert here.is_draining

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from llm_manager.lib.log_limit import RepeatLimit
+from llm_manager.lib.log_limit import RepeatLimit, WithoutTraceback
 from tests.fakes import Clock
 
 
@@ -67,3 +67,24 @@ def test_what_is_no_fault_is_not_limited(log: Log) -> None:
 def test_the_projects_log_is_limited() -> None:
     handlers: Any = settings.LOGGING["handlers"]
     assert handlers["stderr"]["filters"] == ["repeats"]
+
+
+def test_where_the_traceback_says_nothing_the_error_is_one_line() -> None:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(  # type: ignore[method-assign]
+        logging.Formatter().format(record)
+    )
+    # Not one of the process: each test has its own.
+    logger = logging.Logger("test")  # noqa: LOG001
+    logger.addHandler(handler)
+    logger.addFilter(WithoutTraceback())
+    try:
+        raise ConnectionError("Connection refused")
+    except ConnectionError:
+        logger.exception("Unexpected exception in receive task")
+    logger.error("Without one")
+    assert lines == [
+        "Unexpected exception in receive task: Connection refused",
+        "Without one",
+    ]
