@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -96,3 +96,23 @@ def api_key_rotate(
         key.expires_at = end
         key.save(update_fields=["expires_at"])
     return new, secret
+
+
+@transaction.atomic
+def api_key_update(
+    *, key: ApiKey, models: Iterable[Model] | None = None, **fields: Any
+) -> None:
+    """Change columns of a key, and its models if they are given.
+
+    Raises ValidationError, also for a revoked key.
+    """
+    if not key.is_active:
+        raise ValidationError(f"{key} is revoked, and cannot be changed.")
+    for name, value in fields.items():
+        setattr(key, name, value)
+    key.full_clean()
+    if fields:
+        # The other columns may have been changed meanwhile: a revocation must stay.
+        key.save(update_fields=list(fields))
+    if models is not None:
+        key.allowed_models.set(models)

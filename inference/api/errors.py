@@ -16,6 +16,7 @@ from accounts.errors import QuotaExceeded
 from inference import errors as inference
 from inference.api.responses import json_response
 from llm_manager.lib.file_names import without_folders
+from llm_manager.lib.quoting import quote
 from llm_manager.lib.request_id import request_id
 from registry.errors import ModelNotFound, ModelNotServed
 
@@ -43,6 +44,15 @@ class BadRequest(Exception):
         self.message = message
         self.param = param
         self.code = code
+
+
+class RowNotFound(BadRequest):
+    """A key, team, user or limit that does not exist."""
+
+    status = 404
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"There is no {kind} '{quote(name)}'.", code="not_found")
 
 
 class BodyTooLarge(BadRequest):
@@ -157,6 +167,7 @@ _NO_RETRY = (("x-should-retry", "false"),)
 _TABLE = (
     _Row(BodyTooLarge, 413),
     _Row(RequestTooSlow, 408, "timeout_error"),
+    _Row(RowNotFound, 404),
     _Row(ServerBusy, 503, "server_error", retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyConflict, 409, headers=_NO_RETRY),

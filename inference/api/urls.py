@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path, register_converter
 
+from inference.api.administration.routes import ROUTES as ADMIN_ROUTES
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.completions.view import CompletionsView
 from inference.api.embeddings.view import EmbeddingsView
@@ -58,7 +59,10 @@ _unknown = UnknownRouteView.as_view(routes=tuple(route for route, _, _ in _ROUTE
 _NO_PAGE = r"^(?!(?:admin|account)(?:/|\Z)|static/)[\s\S]*\Z"
 
 urlpatterns = [
-    *(path(f"v1/{route}", view.as_view(), name=name) for route, view, name in _ROUTES),
+    *(
+        path(f"v1/{route}", view.as_view(), name=name)
+        for route, view, name in (*_ROUTES, *ADMIN_ROUTES)
+    ),
     # /openapi.json omits what has no schema.
     *(
         path(route, view.as_view(schema=None), name=name)

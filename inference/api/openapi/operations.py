@@ -35,7 +35,7 @@ _MEANINGS = {
     400: "The request is refused; `param` names the member at fault.",
     401: "The API key is missing, unknown, revoked or expired.",
     403: "The key may not do this, or not with this model.",
-    404: "No model has this name.",
+    404: "Nothing has this name.",
     405: "The route does not have this method; `Allow` names those that it has.",
     408: "The answer was not finished within server.request_timeout.",
     413: "The body is larger than limits.max_body_mb.",
@@ -127,6 +127,11 @@ def _errors(*statuses: int) -> dict[Any, Any]:
         )
         for status in statuses
     }
+
+
+def refusals(*statuses: int) -> dict[Any, Any]:
+    """Return the descriptions of refusals with these statuses."""
+    return _errors(*statuses)
 
 
 def _operation(

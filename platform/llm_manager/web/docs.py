@@ -34,7 +34,18 @@ Send your key as `Authorization: Bearer <key>`. Every error is
 `{"error": {"message", "type", "param", "code"}}`. A parameter that is not supported is
 refused by name, never ignored.
 """
-_TAGS = ("Completions", "Embeddings", "Tokens", "Models", "Operation")
+_TAGS = (
+    "Completions",
+    "Embeddings",
+    "Tokens",
+    "Models",
+    "Operation",
+    "Administration",
+)
+#: Bodies that may be left away.
+_OPTIONAL = tuple(
+    ref(f"{name}Request") for name in ("Load", "Unload", "Rotate", "Invitation")
+)
 _SWAGGER_UI = "drf_spectacular_sidecar/swagger-ui-dist/"
 
 
@@ -76,12 +87,10 @@ def _document() -> bytes:
         {"Health": Health, "DetailedHealth": DetailedHealth}
     )
     for operations in document["paths"].values():
-        body = operations.get("post", {}).get("requestBody")
-        if body and body["content"][JSON]["schema"] not in (
-            ref("LoadRequest"),
-            ref("UnloadRequest"),
-        ):
-            body["required"] = True
+        for operation in operations.values():
+            body = operation.get("requestBody")
+            if body and body["content"][JSON]["schema"] not in _OPTIONAL:
+                body["required"] = True
     return json.dumps(document, ensure_ascii=False).encode()
 
 

@@ -19,6 +19,18 @@ from typing import (
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from accounts.usage.summary import UsageCounts, UsageGroup
+from inference.api.administration.bodies import (
+    InvitationRequest,
+    KeyChangeRequest,
+    LimitRequest,
+    NewKeyRequest,
+    NewTeamRequest,
+    NewUserRequest,
+    RotateRequest,
+    TeamChangeRequest,
+    UserChangeRequest,
+)
+from inference.api.administration.objects import ANSWERS as ADMIN_ANSWERS
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
@@ -53,6 +65,15 @@ _REQUESTS: tuple[type[Body], ...] = (
     UnloadRequest,
     RerankRequest,
     TokenizeRequest,
+    InvitationRequest,
+    KeyChangeRequest,
+    LimitRequest,
+    NewKeyRequest,
+    NewTeamRequest,
+    NewUserRequest,
+    RotateRequest,
+    TeamChangeRequest,
+    UserChangeRequest,
 )
 _ANSWERS: dict[str, type] = {
     "ChatCompletion": response_objects.ChatCompletion,
@@ -76,7 +97,7 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
     """Return every schema by its name; ``further`` are answers of other routes."""
     schemas = request_schemas(_REQUESTS)
-    answers = {**_ANSWERS, **further}
+    answers = {**_ANSWERS, **ADMIN_ANSWERS, **further}
     names = {answer: name for name, answer in answers.items()}
     return schemas | {
         name: _of_typed_dict(answer, names) for name, answer in answers.items()
@@ -122,6 +143,8 @@ def _of_typed_dict(answer: type, names: dict[type, str]) -> dict[str, Any]:
 
 def _of(hint: Any, names: dict[type, str]) -> dict[str, Any]:
     """Return the schema of a type: of the kinds that answers are made of."""
+    if hint is Any:
+        return {}
     if hint in _SCALARS:
         return {"type": _SCALARS[hint]}
     if hint is type(None):

@@ -63,9 +63,15 @@ class Api:
 
     async def post(self, path: str, body: Any = None, **headers: str) -> Any:
         """POST a JSON body; bytes are sent as they are."""
+        return await self.send("POST", path, body, **headers)
+
+    async def send(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> Any:
+        """Send a JSON body by any method; bytes are sent as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.client.generic(
-            "POST",
+            method,
             path,
             b"" if body is None else data,
             content_type="application/json",

@@ -60,8 +60,15 @@ def document() -> Any:
 SCHEMA: Any = schemathesis.openapi.from_dict(document())
 SCHEMA.app = Handler()
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
+#: Many operations, which seldom change.
+_SELDOM = "/v1/admin/"
 CASES = [
-    pytest.param(operation, mode, id=f"{operation.label}, {mode.value}")
+    pytest.param(
+        operation,
+        mode,
+        id=f"{operation.label}, {mode.value}",
+        marks=[pytest.mark.long] if operation.path.startswith(_SELDOM) else [],
+    )
     for operation in OPERATIONS
     for mode in GenerationMode
     if operation.path != _SLOW

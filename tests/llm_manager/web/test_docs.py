@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.staticfiles import finders
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from inference.api.administration.routes import ROUTES
 from inference.api.body.unsupported import UNSUPPORTED_VALUES, unsupported_members
 from inference.api.chat.messages import AssistantMessage
 from inference.api.chat.request import ChatCompletionRequest
@@ -100,6 +101,7 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         (method, path)
         for path, operations in described["paths"].items()
         for method in operations
+        if not path.startswith("/v1/admin/")
     } == {
         ("get", "/health"),
         ("get", "/health/detailed"),
@@ -116,6 +118,18 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         ("post", "/v1/rerank"),
         ("post", "/v1/tokenize"),
         ("get", "/v1/usage"),
+    }
+
+
+def test_every_route_for_administrators_is_in_it() -> None:
+    described = {
+        path.removeprefix("/v1/"): set(operations)
+        for path, operations in document()["paths"].items()
+        if path.startswith("/v1/admin/")
+    }
+    assert described == {
+        re.sub(r"<\w+:(\w+)>", r"{\1}", route): {method.lower() for method in view.on}
+        for route, view, _ in ROUTES
     }
 
 

@@ -1,0 +1,253 @@
+"""The answers of /v1/admin, made from rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from accounts.audit.export import AuditEntry, as_object
+
+if TYPE_CHECKING:
+    from auditlog.models import LogEntry
+    from django.contrib.auth.models import User
+
+    from accounts.models import ApiKey, Invitation, Limit, Team
+
+KeyState = Literal["active", "expired", "revoked"]
+
+
+class AdminKey(TypedDict):
+    """An API key; its secret is not stored."""
+
+    object: Literal["admin.key"]
+    prefix: str
+    name: str
+    owner: str
+    team: str | None
+    scopes: list[str]
+    all_models: bool
+    models: list[str]
+    allowed_networks: list[str]
+    rate_limit: int | None
+    weight: float
+    expires_at: str | None
+    state: KeyState
+    last_used_at: str | None
+    rotated_from: str | None
+    created_at: str
+    created_by: str | None
+    notes: str
+
+
+class NewAdminKey(TypedDict):
+    """A key with its secret, which is in no other answer."""
+
+    secret: str
+    key: AdminKey
+
+
+class AdminTeam(TypedDict):
+    """A team."""
+
+    object: Literal["admin.team"]
+    name: str
+    members: list[str]
+    all_models: bool
+    models: list[str]
+    is_from_claim: bool
+    created_at: str
+    notes: str
+
+
+class AdminUser(TypedDict):
+    """A user."""
+
+    object: Literal["admin.user"]
+    username: str
+    email: str
+    is_active: bool
+    is_staff: bool
+    is_superuser: bool
+    teams: list[str]
+    last_login: str | None
+    created_at: str
+
+
+class AdminInvitation(TypedDict):
+    """A link that works once; it is in no other answer."""
+
+    object: Literal["admin.invitation"]
+    link: str
+    teams: list[str]
+    expires_at: str
+
+
+class AdminLimit(TypedDict):
+    """A limit."""
+
+    object: Literal["admin.limit"]
+    id: int
+    kind: str
+    amount: float
+    key: str | None
+    user: str | None
+    team: str | None
+    model: str | None
+    is_shared: bool
+
+
+class AdminDeleted(TypedDict):
+    """What was deleted."""
+
+    id: str
+    deleted: bool
+
+
+class AdminKeyList(TypedDict):
+    """Keys, the newest first."""
+
+    object: Literal["list"]
+    data: list[AdminKey]
+    has_more: bool
+
+
+class AdminTeamList(TypedDict):
+    """Teams, by name."""
+
+    object: Literal["list"]
+    data: list[AdminTeam]
+    has_more: bool
+
+
+class AdminUserList(TypedDict):
+    """Users, by name."""
+
+    object: Literal["list"]
+    data: list[AdminUser]
+    has_more: bool
+
+
+class AdminLimitList(TypedDict):
+    """Limits."""
+
+    object: Literal["list"]
+    data: list[AdminLimit]
+    has_more: bool
+
+
+class AuditList(TypedDict):
+    """Changes, the latest first."""
+
+    object: Literal["list"]
+    data: list[AuditEntry]
+    has_more: bool
+
+
+#: The schemas of /openapi.json.
+ANSWERS: dict[str, type] = {
+    "AdminKey": AdminKey,
+    "NewAdminKey": NewAdminKey,
+    "AdminTeam": AdminTeam,
+    "AdminUser": AdminUser,
+    "AdminInvitation": AdminInvitation,
+    "AdminLimit": AdminLimit,
+    "AdminDeleted": AdminDeleted,
+    "AdminKeyList": AdminKeyList,
+    "AdminTeamList": AdminTeamList,
+    "AdminUserList": AdminUserList,
+    "AdminLimitList": AdminLimitList,
+    "AuditEntry": AuditEntry,
+    "AuditList": AuditList,
+}
+#: What the objects of keys and teams read beside their rows.
+KEY_ROWS = ("owner", "team__group", "created_by", "rotated_from")
+
+
+def key_object(key: ApiKey) -> AdminKey:
+    """Return a key's object."""
+    state: KeyState = "active" if key.is_active else "revoked"
+    if state == "active" and key.is_expired:
+        state = "expired"
+    return {
+        "object": "admin.key",
+        "prefix": key.prefix,
+        "name": key.name,
+        "owner": key.owner.get_username(),
+        "team": str(key.team) if key.team else None,
+        "scopes": key.scopes,
+        "all_models": key.all_models,
+        "models": sorted(model.name for model in key.allowed_models.all()),
+        "allowed_networks": key.allowed_networks,
+        "rate_limit": key.rate_limit,
+        "weight": key.weight,
+        "expires_at": _time(key.expires_at),
+        "state": state,
+        "last_used_at": _time(key.last_used_at),
+        "rotated_from": key.rotated_from.prefix if key.rotated_from else None,
+        "created_at": key.created_at.isoformat(),
+        "created_by": key.created_by.get_username() if key.created_by else None,
+        "notes": key.notes,
+    }
+
+
+def team_object(team: Team) -> AdminTeam:
+    """Return a team's object."""
+    return {
+        "object": "admin.team",
+        "name": str(team),
+        "members": sorted(user.get_username() for user in team.group.user_set.all()),
+        "all_models": team.all_models,
+        "models": sorted(model.name for model in team.allowed_models.all()),
+        "is_from_claim": team.is_from_claim,
+        "created_at": team.created_at.isoformat(),
+        "notes": team.notes,
+    }
+
+
+def user_object(user: User) -> AdminUser:
+    """Return a user's object."""
+    teams = [group.name for group in user.groups.all() if hasattr(group, "team")]
+    return {
+        "object": "admin.user",
+        "username": user.get_username(),
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "teams": sorted(teams),
+        "last_login": _time(user.last_login),
+        "created_at": user.date_joined.isoformat(),
+    }
+
+
+def invitation_object(invitation: Invitation, link: str) -> AdminInvitation:
+    """Return an invitation's object."""
+    return {
+        "object": "admin.invitation",
+        "link": link,
+        "teams": sorted(str(team) for team in invitation.teams.all()),
+        "expires_at": invitation.expires_at.isoformat(),
+    }
+
+
+def limit_object(limit: Limit) -> AdminLimit:
+    """Return a limit's object."""
+    return {
+        "object": "admin.limit",
+        "id": limit.pk,
+        "kind": limit.kind,
+        "amount": float(limit.amount),
+        "key": limit.key.prefix if limit.key else None,
+        "user": limit.user.get_username() if limit.user else None,
+        "team": str(limit.team) if limit.team else None,
+        "model": limit.model.name if limit.model else None,
+        "is_shared": limit.is_shared,
+    }
+
+
+def audit_object(entry: LogEntry) -> AuditEntry:
+    """Return an entry's object."""
+    return as_object(entry)
+
+
+def _time(moment: Any) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,32 @@
+"""The routes of /v1/admin."""
+
+from __future__ import annotations
+
+from inference.api.administration.audit import AuditView
+from inference.api.administration.keys import KeysView, KeyView, RevokeView, RotateView
+from inference.api.administration.limits import LimitsView, LimitView
+from inference.api.administration.people import (
+    InvitationsView,
+    TeamsView,
+    TeamView,
+    UsersView,
+    UserView,
+)
+from inference.api.administration.usage import AdminUsageView
+
+#: Without /v1, for the hints of unknown routes. A name may have slashes.
+ROUTES = (
+    ("admin/keys", KeysView, "admin-keys"),
+    ("admin/keys/<str:prefix>/rotate", RotateView, "admin-rotate-key"),
+    ("admin/keys/<str:prefix>/revoke", RevokeView, "admin-revoke-key"),
+    ("admin/keys/<str:prefix>", KeyView, "admin-key"),
+    ("admin/teams", TeamsView, "admin-teams"),
+    ("admin/teams/<any:name>", TeamView, "admin-team"),
+    ("admin/users", UsersView, "admin-users"),
+    ("admin/users/<any:name>", UserView, "admin-user"),
+    ("admin/invitations", InvitationsView, "admin-invitations"),
+    ("admin/limits", LimitsView, "admin-limits"),
+    ("admin/limits/<int:number>", LimitView, "admin-limit"),
+    ("admin/usage", AdminUsageView, "admin-usage"),
+    ("admin/audit", AuditView, "admin-audit"),
+)
