@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from llm_manager.lib.errors import INVALID, LLMManagerError
 
-class InferenceError(Exception):
+
+class InferenceError(LLMManagerError):
     """Base of every error of this package.
 
     ``code`` is the stable name, ``retry_after`` the seconds after which the
@@ -14,7 +16,6 @@ class InferenceError(Exception):
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.message = message
         self.retry_after = retry_after
 
 
@@ -60,12 +61,14 @@ class ModelStopped(InferenceError):
     """An administrator ended the request with its model; the message says who."""
 
     code = "model_stopped"
+    type = INVALID
 
 
 class ModelUnloaded(ModelStopped):
     """The model was unloaded."""
 
     code = "model_unloaded"
+    type = "server_error"
 
 
 class ModelDisabled(ModelStopped):
@@ -80,18 +83,35 @@ class ModelDeleted(ModelStopped):
     code = "model_deleted"
 
 
+class WorkerCrashed(InferenceError):
+    """The process of a model ended by itself; the message has its last words."""
+
+    code = "worker_crashed"
+
+
 class RequestTimeout(InferenceError):
     """The answer took longer than it may."""
 
     code = "request_timeout"
+    type = "timeout_error"
 
 
 class RequestRejected(InferenceError):
     """The engine refuses the request as it is; ``param`` names the field."""
 
     code = "invalid_request"
+    type = INVALID
 
     def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.param = param
+
+
+class ContextLengthExceeded(RequestRejected):
+    """The prompt does not fit into the model's context; the message has both sizes."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message, code=self.code, param=param)

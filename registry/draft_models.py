@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry.errors import InvalidGGUF
 from registry.gguf.header import SkippedValue
+from registry.model_facts import GENERATIVE
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from registry.gguf.header import Value
     from registry.gguf.memory_shape import MemoryShape
+    from registry.model_facts import ModelFacts
 
 #: Vocabularies may be padded at the end, but not by more than this.
 _MAX_SIZE_DIFFERENCE = 128
@@ -30,6 +34,50 @@ def can_rewind(shape: MemoryShape | None) -> bool:
     return shape is None or not (
         shape.window or any(block.state for block in shape.blocks)
     )
+
+
+def draft_conflicts(model: ModelFacts, draft: str) -> Iterator[tuple[str, str]]:
+    """Yield each setting that makes a model's drafts impossible, and why.
+
+    ``draft`` is the setting in force. Reads the headers of both models.
+    """
+    other = model.draft_model
+    if other is None:
+        if draft == "model":
+            yield "draft", "Choose a draft model."
+        return
+    if draft == "model" and not can_rewind(model.shape):
+        yield (
+            "draft",
+            "This model has recurrent layers or a sliding window, so it cannot "
+            "remove rejected draft tokens from its memory.",
+        )
+    if reason := _misfit(model, other):
+        yield "draft_model", reason
+
+
+def _misfit(model: ModelFacts, draft: ModelFacts) -> str:
+    if draft.path == model.path:
+        return "A model cannot be its own draft model."
+    if draft.kind not in GENERATIVE:
+        return "It does not generate text."
+    if not can_rewind(draft.shape):
+        return (
+            "It has recurrent layers or a sliding window, so it cannot remove "
+            "rejected draft tokens from its memory."
+        )
+    if _weight(draft) >= _weight(model):
+        return "It is not smaller than this model, so drafts would cost too much."
+    try:
+        difference = vocabulary_difference(model.paths[0], draft.paths[0])
+    except (InvalidGGUF, OSError) as error:
+        return f"Its vocabulary cannot be read: {error}."
+    return f"Its vocabulary is different: {difference}." if difference else ""
+
+
+def _weight(model: ModelFacts) -> tuple[int, int]:
+    """Return a sort key of its cost: parameters, then bytes."""
+    return model.parameter_count or 0, model.file_size
 
 
 def vocabulary_difference(model: Path, draft: Path) -> str:

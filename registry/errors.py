@@ -1,10 +1,13 @@
 """The errors of the registry. Each message says what can be done."""
 
+from llm_manager.lib.errors import INVALID, LLMManagerError
 
-class RegistryError(Exception):
+
+class RegistryError(LLMManagerError):
     """Base of every error of this package."""
 
     code = "registry_error"
+    type = INVALID
 
 
 class InvalidGGUF(RegistryError):
@@ -23,3 +26,14 @@ class ModelNotServed(ModelNotFound):
     """The registered model of this name answers no requests; the message says why."""
 
     code = "model_not_served"
+
+
+class InvalidLoadSetting(RegistryError):
+    """A setting that a model cannot be loaded with; ``param`` is its path."""
+
+    code = "invalid_load_setting"
+
+    def __init__(self, message: str, *, param: str, code: str = "") -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code or self.code

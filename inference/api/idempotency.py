@@ -12,7 +12,7 @@ from channels.layers import channel_layers
 from redis.exceptions import RedisError
 
 from inference.api.errors import BadRequest, IdempotencyConflict, IdempotencyKeyInUse
-from inference.api.model_access import key_share
+from inference.api.model_access import caller_of
 from inference.errors import EngineUnavailable
 from inference.transport.answer_log import (
     AnswerInProgress,
@@ -146,7 +146,7 @@ async def logging_client(
         raise BadRequest(
             f"{_HEADER} must be 1 to 255 visible ASCII characters.", param=_HEADER
         )
-    name = _digest(key_share(request).key, request.path, key)
+    name = _digest(caller_of(request).key, request.path, key)
     digest = _digest(body.model_dump_json())
     layer: Any = channel_layers["queue"]
     try:

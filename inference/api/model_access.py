@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accounts.errors import ModelNotAllowed
 from accounts.keys.key_access import allowed_model_ids
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
-from inference.api.errors import BadRequest
+from inference.api.preparing.caller import Caller
 from llm_manager.lib.quoting import quote
 from registry.errors import ModelNotFound
-from registry.models import GENERATIVE, Kind, Model
 from registry.served_models import served_model
 from registry.services import arrived_model
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-
-@dataclass(frozen=True, slots=True)
-class Ability:
-    """What a route requires of a model; ``code`` is the error code if it lacks that."""
-
-    verb: str
-    kinds: tuple[Kind, ...]
-    code: str
-
-
-WRITES = Ability("write text", GENERATIVE, "model_not_generative")
-EMBEDS = Ability("make embeddings", (Kind.EMBEDDING,), "model_not_embedding")
-RANKS = Ability("rank documents", (Kind.RERANKER,), "model_not_reranker")
-
-#: What each kind of model is for, in the words of error messages.
-_HINTS = {
-    Kind.CHAT: "It is for chats: POST /v1/chat/completions.",
-    Kind.COMPLETION: "It goes on with texts: POST /v1/completions.",
-    Kind.EMBEDDING: "It makes embeddings: POST /v1/embeddings.",
-    Kind.RERANKER: "It ranks documents: POST /v1/rerank.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class KeyShare:
-    """The key whose fair share a request counts towards, and the key's weight."""
-
-    key: str
-    weight: float
+    from registry.models import Model
 
 
 def key_of(request: Request) -> ApiKey | None:
@@ -80,20 +50,9 @@ def model_find(name: str, key: ApiKey | None) -> Model:
     return model
 
 
-def require(model: Model, ability: Ability) -> None:
-    """Refuse a model that lacks an ability. Raises BadRequest."""
-    if model.kind not in ability.kinds:
-        raise BadRequest(
-            f"The model '{model.name}' cannot {ability.verb}. "
-            f"{_HINTS[Kind(model.kind)]} GET /v1/models lists what each model can do.",
-            param="model",
-            code=ability.code,
-        )
-
-
-def key_share(request: Request) -> KeyShare:
-    """Return the key that a request counts towards, or its address if it has none."""
+def caller_of(request: Request) -> Caller:
+    """Return whom a request counts for: its key, or its address if it has none."""
     key = key_of(request)
     if key is None:
-        return KeyShare(f"ip:{request_ip(request)}", 1.0)
-    return KeyShare(key.prefix, key.weight)
+        return Caller(f"ip:{request_ip(request)}")
+    return Caller(key.prefix, key.weight, str(key.owner_id))

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.api.errors import Failure
+    from inference.api.failures import Failure
 
 
 class JSONNegotiation(DefaultContentNegotiation):
@@ -72,7 +72,7 @@ class ApiView(APIView):
     def prepare(self, request: Request) -> Any:
         """Do what needs the database, in a thread, once the caller has access.
 
-        May raise every exception in the table of ``inference.api.errors``.
+        May raise every exception in the table of ``inference.api.failures``.
         """
 
     def admit(self) -> None:

@@ -11,9 +11,11 @@ from accounts.limits.demand import Tokens
 from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
 from inference.api.accounting.charge import Charge
-from inference.api.accounting.recording import Recording, TokenCounts
-from inference.api.model_access import key_of, model_find, require
+from inference.api.accounting.recording import Recording
+from inference.api.model_access import key_of, model_find
+from inference.api.preparing.abilities import require
 from inference.api.streaming.generation import Client, Generation
+from inference.api.streaming.token_counts import TokenCounts
 from inference.api.view import ApiView
 from inference.engine.output import PoolingOutput
 from inference.errors import RequestTimeout
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.api.model_access import Ability
+    from inference.api.preparing.abilities import Ability
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
     from registry.models import Model
@@ -118,20 +120,21 @@ class WorkerView(ApiView):
     ) -> Model:
         """Return the model that a request names, if it has the ability.
 
+        Its ``queue`` is where the request will wait.
+
         Raises what model_find raises, and BadRequest.
         """
         self.recording.asks_for(name)
         model = model_find(name, key_of(request))
         self.recording.serves(model)
         self.model = model
+        self.queue = _queue_of(model)
         if ability is not None:
             require(model, ability)
         return model
 
-    async def run_whole(
-        self, requests: Sequence[ModelRequest], queue: ModelQueue
-    ) -> list[list[Event]]:
-        """Run requests; return the events of each. Raises InferenceError."""
+    async def run_whole(self, requests: Sequence[ModelRequest]) -> list[list[Event]]:
+        """Return the events of each request. Raises InferenceError."""
         timeout_s = settings.CONFIG.server.request_timeout
         events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()
@@ -140,7 +143,7 @@ class WorkerView(ApiView):
         try:
             async with asyncio.timeout(timeout_s):
                 self.charge.run()
-                await generation.start(self.get_client(), requests, queue)
+                await generation.start(self.get_client(), requests, self.queue)
                 while not generation.is_done:
                     arrived = await generation.events()
                     self.recording.observe(arrived, n=1)
@@ -166,6 +169,6 @@ def _counted(events: Sequence[Sequence[Event]]) -> TokenCounts:
     )
 
 
-def queue_of(model: Model) -> ModelQueue:
+def _queue_of(model: Model) -> ModelQueue:
     """Return the queue where requests for a model wait."""
     return ModelQueue(model.pk, model.name, settings.CONFIG.engine.queue_timeout)

@@ -1,36 +1,31 @@
-"""What capacity needs to know of a model, read from its row and the configuration.
-
-The only file of this folder that knows Django: the others work on plain data.
-"""
+"""What capacity needs to know of a model, read from its facts and the configuration."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from django.conf import settings
 
 from inference.capacity.context import ContextSpec
 from inference.capacity.kv_cache_size import KvCacheShape, cache_elements, kv_bytes
 from inference.capacity.load_plan import DraftModel, LoadSpec
 from inference.engine.config.adapters import AdapterFile
 from inference.engine.config.engine_config import EngineConfig
+from llm_manager.config import in_force
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
-from registry.models import FileState, Kind, result_in_force
 
 if TYPE_CHECKING:
-    from registry.models import Model
+    from registry.model_facts import ModelFacts
 
 _MIB = 1024 * 1024
 #: Share of the machine's memory for models if engine.memory_mb is 0. A choice.
 _MEMORY_SHARE = 0.85
 #: The engine's task for each kind of model that does not generate text.
-_TASKS: dict[str, str] = {Kind.EMBEDDING: "embed", Kind.RERANKER: "rank"}
+_TASKS: dict[str, str] = {"embedding": "embed", "reranker": "rank"}
 
 
 def memory_limit(memory_total: int) -> int:
     """Return the bytes that models may take of a host's memory."""
-    limit = settings.CONFIG.engine.memory_mb * _MIB
+    limit = in_force.config().engine.memory_mb * _MIB
     return limit or int(memory_total * _MEMORY_SHARE)
 
 
@@ -38,16 +33,16 @@ class InvalidSettings(Exception):
     """Settings of a model that exclude each other; the message names them."""
 
 
-def load_spec(model: Model, hardware: dict[str, Any] | None = None) -> LoadSpec:
+def load_spec(model: ModelFacts, hardware: dict[str, Any] | None = None) -> LoadSpec:
     """Return how a model is to be loaded, by its row and the configuration.
 
     ``hardware`` is that of the machine, on which its context may have been tested.
     Raises InvalidSettings.
     """
-    config = settings.CONFIG
+    config = in_force.config()
     try:
-        in_force = model.settings_in_force()
-        found = list(conflicts(in_force, model.shape))
+        settings = model.settings_in_force()
+        found = list(conflicts(settings, model.shape))
     except ValueError as error:
         raise InvalidSettings(str(error)) from None
     if found:
@@ -56,27 +51,27 @@ def load_spec(model: Model, hardware: dict[str, Any] | None = None) -> LoadSpec:
         paths=tuple(str(path) for path in model.paths),
         shape=shape_of(model),
         n_vocab=model.vocab_size or 0,
-        settings=in_force,
+        settings=settings,
         context=context_spec(model, hardware),
         kv_budget=config.engine.kv_memory_mb * _MIB,
         task=_TASKS.get(model.kind, "generate"),
         pooling=model.pooling_in_force,
         adapters=adapter_files(model),
-        draft=_draft_model(model) if in_force.draft == "model" else None,
-        cache_dir=str(settings.CACHE_DIR) if config.cache.enabled else "",
+        draft=_draft_model(model) if settings.draft == "model" else None,
+        cache_dir=str(config.cache_dir) if config.cache.enabled else "",
         cache_bytes=config.cache.max_size_mb * _MIB,
         fingerprint=model.fingerprint,
     )
 
 
-def _draft_model(model: Model) -> DraftModel:
+def _draft_model(model: ModelFacts) -> DraftModel:
     """Return a model's draft model. Raises InvalidSettings."""
     other = model.draft_model
     if other is None:
         raise InvalidSettings(
             "Its drafts come from a draft model, but none is chosen, or it was deleted."
         )
-    if other.state != FileState.FOUND:
+    if not other.is_found:
         raise InvalidSettings(f"The file of its draft model {other.name} is missing.")
     return DraftModel(
         paths=tuple(str(path) for path in other.paths),
@@ -85,7 +80,7 @@ def _draft_model(model: Model) -> DraftModel:
     )
 
 
-def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
+def adapter_files(model: ModelFacts) -> tuple[AdapterFile, ...]:
     """Return the LoRA adapters that a model is loaded with."""
     return tuple(
         AdapterFile(
@@ -98,14 +93,16 @@ def adapter_files(model: Model) -> tuple[AdapterFile, ...]:
     )
 
 
-def context_spec(model: Model, hardware: dict[str, Any] | None = None) -> ContextSpec:
+def context_spec(
+    model: ModelFacts, hardware: dict[str, Any] | None = None
+) -> ContextSpec:
     """Return what decides the length of a model's context.
 
     The test of its context is that of this ``hardware``, or the newest one of any.
     """
-    result = result_in_force(model, hardware)
+    result = model.tested_context(hardware)
     return ContextSpec(
-        default_ctx=settings.CONFIG.models.default_ctx,
+        default_ctx=in_force.config().models.default_ctx,
         most_sequences=model.setting_in_force("n_seq_max"),
         # The order of a unified cache's cells depends on other requests.
         layout="split"
@@ -120,7 +117,7 @@ def context_spec(model: Model, hardware: dict[str, Any] | None = None) -> Contex
     )
 
 
-def shape_of(model: Model) -> MemoryShape:
+def shape_of(model: ModelFacts) -> MemoryShape:
     """Return what decides a model's memory.
 
     A file whose header does not describe its layers counts as a single layer.
@@ -145,7 +142,7 @@ def shape_of(model: Model) -> MemoryShape:
 
 
 def kv_cache_bytes(
-    model: Model, *, n_cells: int, n_seq_max: int, kv_layout: str
+    model: ModelFacts, *, n_cells: int, n_seq_max: int, kv_layout: str
 ) -> int:
     """Return the bytes of a model's KV cache with ``n_cells``."""
     streams = 1 if kv_layout == "unified" else max(n_seq_max, 1)

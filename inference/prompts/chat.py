@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from inference.output_parsers import OutputParser
     from inference.output_parsers.reasoning import ReasoningTags
     from inference.prompts.messages import Tool
-    from registry.models import Model
+    from registry.model_facts import ModelFacts
 
 _PLAIN = OUTPUT_PARSERS["plain_json"]
 _NO_ANSWER = Message("assistant", "")
@@ -73,7 +73,7 @@ class NoChatTemplate(RequestRejected):
 
 
 def prompt_render(
-    model: Model,
+    model: ModelFacts,
     messages: Sequence[Message],
     *,
     tools: Sequence[Tool] = (),
@@ -143,7 +143,7 @@ def can_continue(messages: Sequence[Message]) -> bool:
     return len(messages) > 1 and messages[-1].role == "assistant"
 
 
-def output_parser_of(model: Model, source: str) -> OutputParser:
+def output_parser_of(model: ModelFacts, source: str) -> OutputParser:
     """Return the output parser of a model with this template.
 
     Raises RequestRejected if the model's settings name an unknown one.
@@ -192,7 +192,7 @@ class _Choice:
 
 
 def _chosen(
-    model: Model, *, has_tools: bool, has_calls: bool
+    model: ModelFacts, *, has_tools: bool, has_calls: bool
 ) -> tuple[_Choice, OutputParser]:
     """Return the template for a conversation, and the parser that writes its calls.
 
@@ -261,6 +261,6 @@ def compiled(source: str) -> ChatTemplate:
     return ChatTemplate(source)
 
 
-def _token(model: Model, name: str) -> str:
+def _token(model: ModelFacts, name: str) -> str:
     value = model.metadata.get(name, "")
     return value if isinstance(value, str) else ""

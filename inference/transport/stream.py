@@ -13,6 +13,7 @@ from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.sequence import FinishReason
 from inference.errors import (
     AnswerCannotResume,
+    ContextLengthExceeded,
     EngineUnavailable,
     InferenceError,
     ModelDisabled,
@@ -212,4 +213,6 @@ def _error(code: str, message: str, param: str | None = None) -> InferenceError:
     failure = _FAILURES.get(code)
     if failure is not None:
         return failure(message, retry_after=RETRY_AFTER_S)
+    if code == ContextLengthExceeded.code:
+        return ContextLengthExceeded(message, param=param)
     return RequestRejected(message, code=code, param=param)

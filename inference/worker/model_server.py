@@ -1,10 +1,12 @@
-"""Serves one loaded model: takes requests from its queue, sends its engine's events."""
+"""Serves one loaded model: takes requests, and passes its engine's events on.
+
+It knows no transport: ``inference.worker.queue`` connects it to Redis,
+``inference.worker.socket`` to the process that has started it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,8 +18,6 @@ from inference.engine.prefix_cache.disk_cache import open_disk_cache
 from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.runner import Add, Cancel, EngineRunner
 from inference.errors import QueueFull, queue_full_message
-from inference.transport.codec import ProtocolError, from_wire
-from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.events import (
     Accepted,
     Detokenized,
@@ -26,7 +26,6 @@ from inference.transport.messages.events import (
     Taken,
     Tokenized,
 )
-from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
 from inference.worker.preparation import Preparation
@@ -36,9 +35,6 @@ from inference.worker.prepare_request import (
     prepare_request,
     too_slow,
 )
-from inference.worker.queue_receiver import QueueReceiver
-from inference.worker.replies import Replies
-from inference.worker.work_stealing import WorkStealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,10 +45,9 @@ if TYPE_CHECKING:
     from inference.engine.output import PoolingOutput, SequenceOutput
     from inference.engine.request import ComputeRequest, ModelRequest
     from inference.engine.runner import Core
-    from inference.transport.messages.requests import QueuedRequest
+    from inference.transport.messages.events import Event
     from inference.worker.pending import AcceptedRequest
 
-logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _REPORT_EVERY_S = 1.0
@@ -62,86 +57,59 @@ _AHEAD = 4
 
 
 class ModelServer:
-    """Takes requests from the queue and sends the engine's outputs as events.
+    """Runs the requests that it is given, and passes the engine's outputs on as events.
 
-    It takes them whether or not they can start: pending requests wait in the engine,
-    which is fair between keys, because the queue is not. ``queue_layer`` is the channel
-    layer of the queue, ``reply_layer`` that of frames and commands.
+    It takes requests whether or not they can start: pending ones wait in the engine,
+    which is fair between keys. ``reply`` gets each event with the address of whom it is
+    for; ``report`` gets the state; ``on_ready`` is called once the model is loaded,
+    ``on_change`` whenever the load or the state has changed. ``finished`` is set when
+    nothing is left to do: it is drained, or has failed.
     """
 
     def __init__(
         self,
         spec: WorkerSpec,
         *,
-        queue_layer: Any,
-        reply_layer: Any,
+        reply: Callable[[str, Event], None],
         report: Callable[[WorkerReport], None],
         load: Callable[[Callable[[float], None]], Backend | EmbeddingBackend],
+        on_change: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._spec = spec
-        self._queue_layer = queue_layer
-        self._reply_layer = reply_layer
+        self._reply = reply
         self._report = report
+        self._on_change = on_change
+        self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
         self._status = WorkerReport(state="loading")
         self._backend: Any = None
         self._n_seq_max = 0
         self._accepted = AcceptedRequests()
-        self._preparation = Preparation(
-            on_error=self._failed, on_idle=self._load_changed
-        )
+        self._preparation = Preparation(on_error=self.fail, on_idle=self._load_changed)
         #: Set whenever a request may have started or gone.
         self._moved = asyncio.Event()
-        self._finished = asyncio.Event()
-        self._replies = Replies(reply_layer, spec.incarnation)
-        self._stealing = WorkStealing(reply_layer, spec, self)
-        self._receiver = QueueReceiver(
-            queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
-        )
+        self.finished = asyncio.Event()
         self._runner = EngineRunner(
             partial(load, self._in_loop(self._progressed)),
             on_ready=self._in_loop(self._loaded),
             on_outputs=self._in_loop(self._stepped),
-            on_failed=self._in_loop(self._failed),
+            on_failed=self._in_loop(self.fail),
             make_core=partial(_core_of, spec.engine),
         )
 
-    async def run(self) -> int:
-        """Serve until drained; return the process's exit code."""
-        control = await self._reply_layer.new_channel("control.")
-        self._replies.open(control)
-        await self._stealing.open(control)
+    def start(self) -> None:
+        """Load the model, in the engine's thread."""
         self._runner.start()
-        sending = asyncio.create_task(self._replies.run(self._finished))
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(coroutine)
-            for coroutine in (
-                self._receiver.run(),
-                self._stealing.send_heartbeats(),
-                self._stealing.steal(),
-                self._listen(control),
-                self._send_reports(),
-                self._finished.wait(),
-            )
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for error in [task.exception() for task in done]:
-                if error is not None:
-                    logger.error("The worker's I/O failed", exc_info=error)
-                    self._failed(error)
-            self._finished.set()
-            # The events of the last step may still be on their way.
-            self._replies.flush()
-            await sending
-            # The node counts what was served until the end.
-            self._set()
-        finally:
-            self._preparation.close()
-            self._runner.stop(0)
-            for task in [*tasks, sending]:
-                task.cancel()
-            await asyncio.gather(*tasks, sending, return_exceptions=True)
+
+    def close(self, timeout_s: float = 0) -> None:
+        """End the engine's thread after its step; wait for it at most so long."""
+        self._preparation.close()
+        self._runner.stop(timeout_s)
+
+    @property
+    def exit_code(self) -> int:
+        """What a process that serves the model exits with."""
         return 1 if self._status.state == "failed" else 0
 
     def drain(self, command: Drain | None = None) -> None:
@@ -152,7 +120,6 @@ class ModelServer:
         command = command or Drain()
         if self._status.state in ("loading", "ready"):
             self._set(state="draining")
-            self._receiver.close()
         pending = self._accepted.first(self._accepted.num_pending)
         leaving = list(self._accepted) if command.is_now else pending
         if command.code:
@@ -161,7 +128,7 @@ class ModelServer:
             self._release(leaving)
         self._load_changed()
 
-    # Load: what work stealing goes by ---------------------------------------------
+    # Load -------------------------------------------------------------------------
 
     @property
     def is_serving(self) -> bool:
@@ -189,11 +156,11 @@ class ModelServer:
         return max(len(self._accepted) - self._n_seq_max, held_back)
 
     def _load_changed(self) -> None:
-        self._stealing.update()
+        self._on_change()
         self._moved.set()
         is_empty = not self._accepted and self._preparation.is_idle
         if self._status.state == "draining" and is_empty:
-            self._finished.set()
+            self.finished.set()
 
     # Called by the engine thread, in the loop -------------------------------------
 
@@ -222,14 +189,14 @@ class ModelServer:
             n_ctx_max=backend.n_ctx_max,
             n_seq_max=backend.layout.n_seq_max,
         )
-        self._receiver.open()
-        self._stealing.announce()
+        self._on_ready()
         self._load_changed()
 
-    def _failed(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Finish because of an error; it is in the report."""
         message = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         self._set(state="failed", error=message)
-        self._finished.set()
+        self.finished.set()
 
     def _stepped(self, outputs: list[SequenceOutput | PoolingOutput]) -> None:
         for output in outputs:
@@ -241,23 +208,23 @@ class ModelServer:
                 if request.is_started:
                     continue
                 self._accepted.start(request)
-            self._replies.put(request.reply_to, output)
+            self._reply(request.reply_to, output)
             if output.is_last:
                 self._remove(output.request_id)
         self._load_changed()
 
     # Requests -----------------------------------------------------------------
 
-    def _accept(self, queued: QueuedRequest) -> None:
-        """Take a request, unless too many are pending, and prepare it."""
-        request, reply_to = queued.request, queued.reply_to
-        # The queue delivers at least once, so a request may come twice.
-        if self._accepted.get(request.request_id) or time.time() > queued.deadline:
+    def accept(self, request: ModelRequest, reply_to: str) -> None:
+        """Take a request, unless too many are pending, and prepare it.
+
+        Its events go to ``reply_to``. One that is here already is ignored; one that
+        comes when the model does not serve is released.
+        """
+        if self._accepted.get(request.request_id):
             return
-        self._replies.renew(reply_to)
         if not self.is_serving:
-            # This worker began to drain in the meantime.
-            self._replies.put(reply_to, Released(request.request_id))
+            self._reply(reply_to, Released(request.request_id))
             return
         accepted = self._accepted.add(request, reply_to)
         if self._is_full() and self._refuse_last() is accepted:
@@ -266,7 +233,7 @@ class ModelServer:
             self._begin(accepted, self._prepared(request))
         else:
             # It may take longer than a web process waits for a word.
-            self._replies.put(reply_to, Taken(request.request_id))
+            self._reply(reply_to, Taken(request.request_id))
             job = partial(self._prepare, accepted, request)
             self._preparation.put(accepted.key, job)
         self._load_changed()
@@ -318,7 +285,7 @@ class ModelServer:
             position = self._accepted.position(accepted)
             self._runner.send(Add(prepared))
         spec = self._spec
-        reply = partial(self._replies.put, accepted.reply_to)
+        reply = partial(self._reply, accepted.reply_to)
         reply(
             Accepted(
                 request_id,
@@ -339,7 +306,7 @@ class ModelServer:
     def _refuse(self, accepted: AcceptedRequest, refused: Refused) -> None:
         """Refuse a request that the engine does not have."""
         if self._remove(accepted.request_id):
-            self._replies.put(accepted.reply_to, refused)
+            self._reply(accepted.reply_to, refused)
 
     def _remove(self, request_id: str) -> bool:
         """Forget a request; return whether it was there."""
@@ -360,67 +327,48 @@ class ModelServer:
     def _refuse_last(self) -> AcceptedRequest:
         """Refuse the last pending request; return it."""
         last = self._accepted.last()
-        self._cancel([last.request_id])
+        self.cancel([last.request_id])
         message = queue_full_message(self._spec.model_name, self.num_pending)
         refused = Refused(last.request_id, QueueFull.code, message)
-        self._replies.put(last.reply_to, refused)
+        self._reply(last.reply_to, refused)
         return last
 
+    def release_first(self, count: int) -> None:
+        """Release the next pending requests: whoever sent them queues them again."""
+        self._release(self._accepted.first(count))
+
     def _release(self, requests: list[AcceptedRequest]) -> None:
-        """Release requests: their web processes queue them again."""
-        self._cancel([each.request_id for each in requests])
+        self.cancel([each.request_id for each in requests])
         for each in requests:
-            self._replies.put(each.reply_to, Released(each.request_id))
+            self._reply(each.reply_to, Released(each.request_id))
 
     def _end(self, requests: list[AcceptedRequest], code: str, message: str) -> None:
         """End requests with an error."""
-        self._cancel([each.request_id for each in requests])
+        self.cancel([each.request_id for each in requests])
         for each in requests:
-            self._replies.put(each.reply_to, Refused(each.request_id, code, message))
+            self._reply(each.reply_to, Refused(each.request_id, code, message))
 
-    def _cancel(self, request_ids: Iterable[str]) -> None:
+    def cancel(self, request_ids: Iterable[str]) -> None:
+        """Forget requests: nobody waits for them."""
         unfinished = [each for each in request_ids if self._remove(each)]
         if unfinished:
             self._runner.send(Cancel(tuple(unfinished)))
             self._load_changed()
 
-    # Commands and reports -------------------------------------------------------
-
-    async def _listen(self, control: str) -> None:
-        """Handle commands from web processes and messages from other workers."""
-        while True:
-            try:
-                command = from_wire(await self._reply_layer.receive(control))
-            except ProtocolError:
-                logger.exception("A command of another version is dropped")
-                continue
-            match command:
-                case Abort(request_ids):
-                    self._cancel(request_ids)
-                case Renew(reply_to):
-                    self._replies.renew(reply_to)
-                    await self._replies.send_state(reply_to, self._of({reply_to}))
-                case Resend(reply_to, seq):
-                    await self._replies.resend(reply_to, seq, self._of({reply_to}))
-                case Beat():
-                    # Nobody waits for the answers of a web process that is gone.
-                    gone = await self._replies.beat(self._queue_layer.connection(0))
-                    self._cancel(self._of(gone))
-                case WorkerHeartbeat():
-                    self._stealing.put(command)
-                    self._load_changed()
-                case StealRequests(room):
-                    count = min(room, self.surplus)
-                    self._release(self._accepted.first(count))
-
-    def _of(self, web_processes: set[str]) -> list[str]:
-        """Return the ids of the requests of these web processes."""
+    def requests_of(self, addresses: set[str]) -> list[str]:
+        """Return the ids of the requests whose events go to these addresses."""
         return [
-            each.request_id for each in self._accepted if each.reply_to in web_processes
+            each.request_id for each in self._accepted if each.reply_to in addresses
         ]
 
-    async def _send_reports(self) -> None:
-        """Report regularly."""
+    # Reports ----------------------------------------------------------------------
+
+    def send_report(self) -> None:
+        """Report the state as it is now."""
+        self._set()
+
+    async def send_reports(self) -> None:
+        """Report regularly, forever."""
         while True:
             self._set()
             await asyncio.sleep(_REPORT_EVERY_S)

@@ -186,7 +186,7 @@ except ValueError as error:
     raise ImproperlyConfigured(f"redis.url: {error}") from None
 CACHES = {
     "default": {
-        "BACKEND": "llm_manager.lib.redis_cache.CountedRedisCache",
+        "BACKEND": "llm_manager.lib.redis.cache.CountedRedisCache",
         "LOCATION": REDIS_URL,
         "OPTIONS": redis_options(REDIS_URL),
         "KEY_PREFIX": "llm-manager",
@@ -283,7 +283,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["inference.api.body.json_parser.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "inference.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "inference.api.failures.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 

@@ -11,12 +11,10 @@ from registry.models.context_test import (
 )
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.models.model import (
-    TOOL_TEMPLATE,
     Alias,
     Attachment,
     Model,
     ModelQuerySet,
-    attached_name,
 )
 from registry.models.scan_run import ScanRun
 
@@ -24,7 +22,6 @@ __all__ = [
     "GENERATIVE",
     "SEQUENCES",
     "SERVED",
-    "TOOL_TEMPLATE",
     "Alias",
     "Attachment",
     "ContextMeasurement",
@@ -34,7 +31,6 @@ __all__ = [
     "Model",
     "ModelQuerySet",
     "ScanRun",
-    "attached_name",
     "context_at_load",
     "kv_type_name",
     "measured_settings",

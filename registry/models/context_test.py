@@ -8,16 +8,14 @@ next one goes on after the last finished measurement.
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
 from registry.load_settings import LIVE_SETTINGS, SETTINGS
-
-if TYPE_CHECKING:
-    from registry.models.model import Model
+from registry.model_facts import ModelFacts
 
 #: The numbers of sequences that a size is recommended for.
 SEQUENCES = (1, 4, 16)
@@ -267,13 +265,20 @@ _FAILED = (
 )
 
 
+class _TestedModel(ModelFacts, Protocol):
+    """A row: a model with its tests."""
+
+    @property
+    def context_tests(self) -> Any: ...
+
+
 def kv_type_name(cache_type_k: str, cache_type_v: str) -> str:
     """Return the name of a KV cache's types: one if they are the same."""
     same = cache_type_k == cache_type_v
     return cache_type_k if same else f"{cache_type_k}/{cache_type_v}"
 
 
-def measured_settings(model: Model) -> dict[str, Any]:
+def measured_settings(model: ModelFacts) -> dict[str, Any]:
     """Return the settings of a model that a measurement depends on, as JSON values.
 
     Raises ValueError if ``tensor_split`` cannot be read.
@@ -288,7 +293,7 @@ def measured_settings(model: Model) -> dict[str, Any]:
 
 
 def result_in_force(
-    model: Model, hardware: dict[str, Any] | None = None
+    model: _TestedModel, hardware: dict[str, Any] | None = None
 ) -> ContextTest | None:
     """Return the newest result for a model as it would be loaded now, if any.
 
@@ -314,7 +319,7 @@ def result_in_force(
     return max(found, key=lambda test: (test.requested_at, test.pk), default=None)
 
 
-def context_at_load(model: Model, default: int) -> int:
+def context_at_load(model: _TestedModel, default: int) -> int:
     """Return the tokens per sequence that a model is loaded with, if memory allows.
 
     ``default`` is the configuration's. The model's own setting always wins, then what a

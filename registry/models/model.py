@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models.functions import Concat
 from django_prometheus.models import ExportModelOperationsMixin
 
-from registry.draft_models import can_rewind, vocabulary_difference
+from registry.draft_models import draft_conflicts
 from registry.errors import InvalidGGUF, ModelNotFound
 from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
@@ -26,27 +26,25 @@ from registry.load_settings import (
     setting_in_force,
     settings_in_force,
 )
+from registry.model_facts import (
+    attached_name,
+    context_misfit,
+    pooling_for,
+    pooling_misfit,
+    template_for,
+)
+from registry.models.context_test import ContextTest, result_in_force
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.prices import Prices
 from registry.scan.files import read_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     class _CountedModel: ...
 
 else:
     # Without types: a base of type Any would hide wrong names of attributes.
     _CountedModel = ExportModelOperationsMixin("model")
-
-
-#: Key of the metadata: an optional chat template for conversations with tools.
-TOOL_TEMPLATE = "tokenizer.chat_template.tool_use"
-#: The possible poolings of a kind.
-_POOLINGS: dict[str, tuple[str, ...]] = {
-    Kind.EMBEDDING: ("mean", "cls", "last"),
-    Kind.RERANKER: ("rank",),
-}
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -255,62 +253,20 @@ class Model(_CountedModel, LoadColumns):
 
     def clean(self) -> None:
         """Check the settings against this model. Raises ValidationError."""
-        if self.n_ctx and self.context_length and self.n_ctx > self.context_length:
-            raise ValidationError(
-                {
-                    "n_ctx": f"The model was trained on {self.context_length} tokens; "
-                    "with a longer context its answers are useless."
-                }
-            )
+        if reason := context_misfit(self.n_ctx, self.context_length):
+            raise ValidationError({"n_ctx": reason})
         try:
             in_force = self.settings_in_force()
         except ValueError as error:
             raise ValidationError({"tensor_split": str(error)}) from None
         found = dict(conflicts(in_force, self.shape))
-        if self.pooling_type not in ("", "auto", *_POOLINGS.get(self.kind, ())):
-            found["pooling_type"] = (
-                f"A {self.get_kind_display().lower()} model cannot have the pooling "
-                f"{self.pooling_type}."
-            )
-        found |= dict(self._draft_conflicts(in_force.draft))
+        if reason := pooling_misfit(self.kind, self.pooling_type):
+            found["pooling_type"] = reason
+        found |= dict(draft_conflicts(self, in_force.draft))
         if found:
             raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():
             raise ValidationError({"name": "This name is an alias of a model."})
-
-    def _draft_conflicts(self, draft: str) -> Iterator[tuple[str, str]]:
-        """Yield why the draft model cannot be used. Reads both headers."""
-        other = self.draft_model
-        if other is None:
-            if draft == "model":
-                yield "draft", "Choose a draft model."
-            return
-        if draft == "model" and not can_rewind(self.shape):
-            yield (
-                "draft",
-                "This model has recurrent layers or a sliding window, so it cannot "
-                "remove rejected draft tokens from its memory.",
-            )
-        if reason := self._draft_misfit(other):
-            yield "draft_model", reason
-
-    def _draft_misfit(self, other: Model) -> str:
-        if other.pk == self.pk:
-            return "A model cannot be its own draft model."
-        if not other.is_generative:
-            return "It does not generate text."
-        if not can_rewind(other.shape):
-            return (
-                "It has recurrent layers or a sliding window, so it cannot remove "
-                "rejected draft tokens from its memory."
-            )
-        if _weight(other) >= _weight(self):
-            return "It is not smaller than this model, so drafts would cost too much."
-        try:
-            difference = vocabulary_difference(self.paths[0], other.paths[0])
-        except (InvalidGGUF, OSError) as error:
-            return f"Its vocabulary cannot be read: {error}."
-        return f"Its vocabulary is different: {difference}." if difference else ""
 
     def setting_in_force(self, name: str) -> Any:
         """Return the model's own setting, or the configuration's if that is empty."""
@@ -336,6 +292,17 @@ class Model(_CountedModel, LoadColumns):
         return Prices(by_default, cached, self.output_price or Decimal(0))
 
     @property
+    def is_found(self) -> bool:
+        """Whether the last scan found its file."""
+        return self.state == FileState.FOUND
+
+    def tested_context(
+        self, hardware: dict[str, Any] | None = None
+    ) -> ContextTest | None:
+        """Return the newest test of its context as it would be loaded now, if any."""
+        return result_in_force(self, hardware)
+
+    @property
     def is_generative(self) -> bool:
         """Whether it answers chat and completion requests."""
         return self.kind in GENERATIVE
@@ -350,37 +317,29 @@ class Model(_CountedModel, LoadColumns):
 
         Some files have a separate template for conversations with tools.
         """
-        if self.template_override:
-            return self.template_override
-        for_tools = self.metadata.get(TOOL_TEMPLATE) if is_for_tools else None
-        if isinstance(for_tools, str) and for_tools:
-            return for_tools
-        return self.chat_template
+        return template_for(
+            self.template_override,
+            self.chat_template,
+            self.metadata,
+            is_for_tools=is_for_tools,
+        )
 
     @property
     def pooling_in_force(self) -> str:
         """The pooling that a setting chooses, or "" if the file decides."""
-        chosen = self.setting_in_force("pooling_type")
-        return chosen if chosen in _POOLINGS.get(self.kind, ()) else ""
+        return pooling_for(self.kind, self.setting_in_force("pooling_type"))
 
     def adapters(self) -> list[Model]:
         """Return the adapters that it is loaded with, sorted by name."""
         adapters = [attachment.adapter for attachment in self.attachments.all()]
         return [
-            adapter
-            for adapter in adapters
-            if adapter.is_enabled and adapter.state == FileState.FOUND
+            adapter for adapter in adapters if adapter.is_enabled and adapter.is_found
         ]
 
     @property
     def paths(self) -> list[Path]:
         """Every file of the model, first shard first."""
         return [Path(shard) for shard in self.shards] or [Path(self.path)]
-
-
-def _weight(model: Model) -> tuple[int, int]:
-    """Return a sort key of its cost: parameters, then bytes."""
-    return model.parameter_count or 0, model.file_size
 
 
 class Alias(models.Model):
@@ -454,8 +413,3 @@ class Attachment(models.Model):
             reason = f"It cannot be read: {error}."
         if reason:
             raise ValidationError({"adapter": reason})
-
-
-def attached_name(model: str, adapter: str) -> str:
-    """Return the name that requests use for a model with an adapter."""
-    return f"{model}:{adapter}"

@@ -18,8 +18,8 @@ from inference.services import ServingStatus
 from inference.transport.client import EngineClient
 from inference.transport.queue import ModelQueue, queue_name
 from inference.transport.stream import Stream, new_request_id
-from inference.worker.model_server import ModelServer
 from inference.worker.node_pipe import WorkerReport, WorkerSpec
+from inference.worker.queue.server import QueueServer
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class World:
         task: str = "generate",
         reply_layer: Any = None,
         fingerprint: str = "",
-    ) -> ModelServer:
+    ) -> QueueServer:
         def load(progress: Callable[[float], None]) -> Backend | EmbeddingBackend:
             progress(1.0)
             return backend
@@ -133,7 +133,7 @@ class World:
                 paths=(), n_ctx=64, n_seq_max=2, task=task, fingerprint=fingerprint
             ),
         )
-        worker = ModelServer(
+        worker = QueueServer(
             spec,
             # As in a process of its own: in one layer, receivers wait for each other.
             queue_layer=channel_layers.make_backend("queue"),

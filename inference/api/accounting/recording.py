@@ -6,7 +6,6 @@ This is the one place where requests of all endpoints are recorded.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -14,6 +13,7 @@ from django.conf import settings
 from accounts.limits.throttling import request_ip
 from accounts.record_id import new_id
 from accounts.usage.recorder import usage_recorder
+from inference.api.streaming.token_counts import TokenCounts
 from inference.engine.output import PoolingOutput, SequenceOutput
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.messages.events import Accepted
@@ -21,50 +21,21 @@ from llm_manager.lib.request_id import request_id
 from registry.prices import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from django.http import HttpRequest
 
     from accounts.models import ApiKey
-    from inference.api.errors import Failure
+    from inference.api.failures import Failure
+    from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
     from registry.models import Model
 
-    #: Returns a request's tokens so far, and why its answers ended.
-    Progress = Callable[[], tuple["TokenCounts", str]]
 
 _OK = 200
 #: The lengths of the columns that hold what clients write.
 _NAME_LENGTH = 255
 _CODE_LENGTH = 64
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
-    """The tokens of a request, by kind.
-
-    ``cached`` are those of the prompt that no sequence had to compute, ``reasoning``
-    some of the completion's, ``drafted`` those of all drafts, right and wrong.
-    """
-
-    prompt: int = 0
-    cached: int = 0
-    completion: int = 0
-    reasoning: int = 0
-    drafted: int = 0
-
-    def beyond(self, other: TokenCounts) -> TokenCounts:
-        """Return what these have beyond an earlier state of them."""
-        if not other.prompt:
-            return self
-        return TokenCounts(
-            prompt=max(self.prompt - other.prompt, 0),
-            cached=max(self.cached - other.cached, 0),
-            completion=max(self.completion - other.completion, 0),
-            # Reasoning comes first: what was written before is reasoning above all.
-            reasoning=max(self.reasoning - other.completion, 0),
-            drafted=max(self.drafted - other.drafted, 0),
-        )
 
 
 class Recording:

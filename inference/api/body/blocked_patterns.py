@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
 from inference.api.errors import BadRequest
+from llm_manager.config.in_force import config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +17,7 @@ def check_patterns(prompts: Mapping[str, str | list[int]]) -> None:
     ``prompts`` are texts by path, or token ids, whose text is not known here: they are
     refused too where there are patterns. Raises BadRequest.
     """
-    patterns: tuple[str, ...] = settings.CONFIG.limits.blocked_patterns
+    patterns: tuple[str, ...] = config().limits.blocked_patterns
     if not patterns:
         return
     for path, text in prompts.items():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-
 from inference.api.errors import BadRequest
+from llm_manager.config.in_force import config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +16,7 @@ def check_sizes(sizes: Mapping[str, int], whole: str) -> None:
 
     ``sizes`` are bytes of UTF-8 by path. Raises BadRequest.
     """
-    limits = settings.CONFIG.limits
+    limits = config().limits
     limit = limits.max_message_kb * 1024
     for path, size in sizes.items():
         if size > limit:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from django.conf import settings
 from pydantic import Field, Tag
 
 from inference.api.body.request_body import Body
@@ -12,6 +11,7 @@ from inference.api.body.unsupported import Unsupported
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import Between, MaxItems, Text, by_json_type
+from llm_manager.config.in_force import config
 
 _MAX_PARTS = 1024
 MAX_CALLS = 128
@@ -158,7 +158,7 @@ ChatMessage = (
 
 
 def _max_messages() -> int:
-    limit: int = settings.CONFIG.limits.max_messages
+    limit: int = config().limits.max_messages
     return limit
 
 

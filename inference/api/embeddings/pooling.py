@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.api.completions.prompts import size_of
-from inference.api.model_access import key_share
 from inference.engine.output import PoolingOutput
 from inference.engine.request import PoolingRequest
 from inference.transport.stream import new_request_id
@@ -13,9 +12,8 @@ from inference.transport.stream import new_request_id
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rest_framework.request import Request
-
     from inference.api.embeddings.response import EmbeddingUsage
+    from inference.api.preparing.caller import Caller
     from inference.transport.messages.events import Event
 
 #: The most inputs of one pooling request: few enough that several workers share a large
@@ -26,13 +24,12 @@ _PART_BYTES = 64 * 1024
 
 def pooling_requests(
     inputs: Mapping[str, str | list[int]],
-    request: Request,
+    caller: Caller,
     *,
     query: str | None = None,
     priority: int = 0,
 ) -> Iterator[PoolingRequest]:
     """Yield pooling requests with the inputs, by path, in parts for several workers."""
-    share = key_share(request)
     paths, texts = tuple(inputs), tuple(inputs.values())
     for part in _parts(texts):
         yield PoolingRequest(
@@ -41,8 +38,8 @@ def pooling_requests(
             inputs=texts[part],
             paths=paths[part],
             query=query,
-            key=share.key,
-            weight=share.weight,
+            key=caller.key,
+            weight=caller.weight,
             priority=priority,
         )
 

@@ -1,20 +1,18 @@
-"""POST /v1/embeddings: returns a vector for each text."""
+"""POST /v1/embeddings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.http import HttpResponse
 
-from inference.api.completions.prompts import by_path
-from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
+from inference.api.embeddings.prepare import prepare_embedding
 from inference.api.embeddings.request import EmbeddingRequest
-from inference.api.embeddings.response import embedding_list
-from inference.api.errors import BadRequest
-from inference.api.model_access import EMBEDS
+from inference.api.model_access import caller_of
 from inference.api.openapi.operations import embedding_schema
-from inference.api.worker_view import WorkerView, queue_of
+from inference.api.preparing.abilities import EMBEDS
+from inference.api.worker_view import WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +20,8 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.engine.request import ModelRequest, PoolingRequest
-    from registry.models import Model
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedEmbedding:
-    """The pooling requests of a request, and the format of its answer."""
-
-    model: Model
-    requests: list[PoolingRequest]
-    dimensions: int | None
-    is_base64: bool
+    from inference.api.embeddings.prepare import PreparedEmbedding
+    from inference.engine.request import ModelRequest
 
 
 class EmbeddingsView(WorkerView):
@@ -41,17 +29,10 @@ class EmbeddingsView(WorkerView):
 
     def prepare(self, request: Request) -> PreparedEmbedding:
         """Return the pooling requests and the answer's format. Raises BadRequest."""
-        body = EmbeddingRequest.parse(request.data)
-        inputs = by_path(body.input, "input")
-        model = self.find_model(request, body.model, EMBEDS)
-        if body.dimensions and model.embedding_length:
-            _check_dimensions(body.dimensions, model.embedding_length, model.name)
-        requests = pooling_requests(inputs, request, priority=body.priority)
-        return PreparedEmbedding(
-            model=model,
-            requests=list(requests),
-            dimensions=body.dimensions,
-            is_base64=body.encoding_format == "base64",
+        return prepare_embedding(
+            EmbeddingRequest.parse(request.data),
+            partial(self.find_model, request, ability=EMBEDS),
+            caller_of(request),
         )
 
     def model_requests(self, prepared: PreparedEmbedding) -> Sequence[ModelRequest]:
@@ -63,25 +44,6 @@ class EmbeddingsView(WorkerView):
         self, request: Request, prepared: PreparedEmbedding
     ) -> HttpResponseBase:
         """Return a vector for each input."""
-        events = await self.run_whole(prepared.requests, queue_of(prepared.model))
-        vectors = list(vectors_of(events))
-        if prepared.dimensions:
-            width = len(vectors[0]) // 4
-            _check_dimensions(prepared.dimensions, width, prepared.model.name)
-        body = await embedding_list(
-            vectors,
-            model=prepared.model.name,
-            dimensions=prepared.dimensions,
-            is_base64=prepared.is_base64,
-            usage=usage_of(events),
-        )
+        events = await self.run_whole(prepared.requests)
+        body = await prepared.answer(events)
         return HttpResponse(body, content_type="application/json")
-
-
-def _check_dimensions(dimensions: int, width: int, name: str) -> None:
-    if dimensions > width:
-        raise BadRequest(
-            f"Invalid value for 'dimensions': {dimensions}, and the vectors of the "
-            f"model '{name}' have {width} numbers.",
-            param="dimensions",
-        )

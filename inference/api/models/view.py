@@ -12,15 +12,9 @@ from accounts.models import Scope
 from inference import services
 from inference.api.errors import BadRequest
 from inference.api.model_access import key_of, model_find
+from inference.api.models.objects import ModelList, ModelObject, with_adapters
 from inference.api.models.request import LoadRequest, UnloadRequest
-from inference.api.models.response import (
-    RELATED,
-    ModelList,
-    ModelObject,
-    model_list,
-    model_object,
-    with_adapters,
-)
+from inference.api.models.response import RELATED, model_list, model_object
 from inference.api.openapi.operations import (
     load_schema,
     model_list_schema,

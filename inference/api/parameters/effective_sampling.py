@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from inference.api.errors import BadRequest
 from inference.api.parameters import logit_bias
 from inference.engine.sampling.chain import SEEDS
 from inference.engine.sampling.params import SamplingParams
+from llm_manager.config.in_force import config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from registry.models import Model
+    from registry.model_facts import ModelFacts
 
 #: The parameters that a model's row may have defaults for.
 _ROW = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
@@ -47,7 +46,7 @@ _NEUTRAL = SamplingParams()
 def sampling_params(
     given: dict[str, Any],
     *,
-    model: Model,
+    model: ModelFacts,
     max_tokens: int | None,
     choice: int,
     logprobs: int | None = None,
@@ -95,12 +94,9 @@ def _normal(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _defaults(model: Model) -> dict[str, Any]:
-    config = settings.CONFIG
-    defaults = {
-        "temperature": config.generation.temperature,
-        "top_p": config.generation.top_p,
-    }
+def _defaults(model: ModelFacts) -> dict[str, Any]:
+    generation = config().generation
+    defaults = {"temperature": generation.temperature, "top_p": generation.top_p}
     row = {name: getattr(model, name) for name in _ROW}
     return {**defaults, **{name: own for name, own in row.items() if own is not None}}
 

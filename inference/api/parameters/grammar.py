@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from inference.api.errors import BadRequest
 from inference.api.parameters.structured_output import (
     ResponseFormatJsonObject,
@@ -22,6 +20,7 @@ from inference.api.parameters.structured_output import (
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
 from inference.engine.structured_output.json_schema.style import JsonStyle
+from llm_manager.config.in_force import config
 from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class _Source:
 
 def json_style() -> JsonStyle:
     """Return the configured style of JSON."""
-    return JsonStyle(settings.CONFIG.generation.json_style)
+    return JsonStyle(config().generation.json_style)
 
 
 def grammar_of(body: StructuredOutputParameters, left_out: LeftOut) -> Grammar | None:

@@ -12,12 +12,12 @@ from inference.api.errors import BadRequest
 from inference.api.parameters.value_types import Between
 from inference.engine.config.adapters import Adapters, adapter_set
 from llm_manager.lib.quoting import quote
-from registry.models import attached_name
+from registry.model_facts import attached_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.models import Model
+    from registry.model_facts import ModelFacts
 
 _MAX_ADAPTERS = 8
 _MAX_SCALE = 10
@@ -41,7 +41,7 @@ class LoraParameters(Body):
     name, as in model:adapter. Not in OpenAI's API."""
 
 
-def named_adapter(model: Model, name: str) -> str | None:
+def named_adapter(model: ModelFacts, name: str) -> str | None:
     """Return the adapter in a model's name such as ``model:adapter``."""
     if not name.startswith(attached_name(model.name, "")):
         return None
@@ -49,13 +49,13 @@ def named_adapter(model: Model, name: str) -> str | None:
     return next((a for a in attached if attached_name(model.name, a) == name), None)
 
 
-def served_name(model: Model, name: str) -> str:
+def served_name(model: ModelFacts, name: str) -> str:
     """Return the model's name in an answer."""
     adapter = named_adapter(model, name)
     return model.name if adapter is None else attached_name(model.name, adapter)
 
 
-def adapters_of(model: Model, name: str, lora: Sequence[LoraAdapter]) -> Adapters:
+def adapters_of(model: ModelFacts, name: str, lora: Sequence[LoraAdapter]) -> Adapters:
     """Return the adapters that a request asks for. Raises BadRequest.
 
     Makes no query if there are none.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from inference.api.body.text_limits import check_sizes
-from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
-from inference.api.model_access import RANKS
+from inference.api.model_access import caller_of
 from inference.api.openapi.operations import rerank_schema
+from inference.api.preparing.abilities import RANKS
+from inference.api.rerank.prepare import prepare_ranking
 from inference.api.rerank.request import RerankRequest
-from inference.api.rerank.response import best_documents, ranking
 from inference.api.responses import json_response
-from inference.api.worker_view import WorkerView, queue_of
+from inference.api.worker_view import WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,19 +19,8 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.engine.request import ModelRequest, PoolingRequest
-    from registry.models import Model
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRanking:
-    """The pooling requests of a request, and the format of its answer."""
-
-    model: Model
-    requests: list[PoolingRequest]
-    documents: list[str]
-    top_n: int
-    returns_documents: bool
+    from inference.api.rerank.prepare import PreparedRanking
+    from inference.engine.request import ModelRequest
 
 
 class RerankView(WorkerView):
@@ -41,22 +28,10 @@ class RerankView(WorkerView):
 
     def prepare(self, request: Request) -> PreparedRanking:
         """Return the pooling requests and the answer's format. Raises BadRequest."""
-        body = RerankRequest.parse(request.data)
-        model = self.find_model(request, body.model, RANKS)
-        documents = {f"documents[{i}]": text for i, text in enumerate(body.texts)}
-        check_sizes({"query": len(body.query.encode())}, "query")
-        check_sizes(
-            {path: len(text.encode()) for path, text in documents.items()}, "documents"
-        )
-        requests = pooling_requests(
-            documents, request, query=body.query, priority=body.priority
-        )
-        return PreparedRanking(
-            model=model,
-            requests=list(requests),
-            documents=body.texts,
-            top_n=body.top_n,
-            returns_documents=body.return_documents,
+        return prepare_ranking(
+            RerankRequest.parse(request.data),
+            partial(self.find_model, request, ability=RANKS),
+            caller_of(request),
         )
 
     def model_requests(self, prepared: PreparedRanking) -> Sequence[ModelRequest]:
@@ -68,13 +43,4 @@ class RerankView(WorkerView):
         self, request: Request, prepared: PreparedRanking
     ) -> HttpResponseBase:
         """Rank documents by their relevance to a query."""
-        events = await self.run_whole(prepared.requests, queue_of(prepared.model))
-        scores = [struct.unpack("<f", vector)[0] for vector in vectors_of(events)]
-        results = best_documents(
-            scores,
-            prepared.documents,
-            top_n=prepared.top_n,
-            with_texts=prepared.returns_documents,
-        )
-        answer = ranking(prepared.model.name, results, usage_of(events))
-        return json_response(answer)
+        return json_response(prepared.answer(await self.run_whole(prepared.requests)))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from inference.api import sse
-from inference.api.errors import failure_of
 from inference.api.streaming.answer_assembler import AnswerAssembler, merged
 from inference.api.streaming.logprobs import mean_logprob
 from inference.api.streaming.payloads import Answer
@@ -21,23 +19,31 @@ from inference.engine.output import SequenceOutput
 from inference.errors import RequestRejected, RequestTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-    from inference.api.accounting.recording import Recording, TokenCounts
     from inference.api.streaming.formats import AnyFormat
     from inference.api.streaming.generation import Generation, Numbered
     from inference.api.streaming.response_objects import (
         ChatFinishReason,
         CompletionUsage,
     )
+    from inference.api.streaming.token_counts import Progress, TokenCounts
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta
     from inference.transport.messages.events import Event
 
-#: The longest that a client waits for the status line of its stream.
-FIRST_SIGN_S = 2.0
-#: After this much silence a stream sends a comment.
+#: After this much silence a stream sends a sign of life.
 KEEP_ALIVE_S = 10.0
+
+
+class Meter(Protocol):
+    """Measures a request."""
+
+    def observe(self, events: Iterable[Numbered], *, n: int) -> None:
+        """Take events; the first ``n`` sequences share a prompt, as do the next."""
+
+    def counts(self, progress: Progress) -> None:
+        """Take what returns the request's tokens so far, and why its answers ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +159,14 @@ async def collect(
     generation: Generation,
     format_: AnyFormat,
     limits: AnswerLimits,
-    recording: Recording,
+    meter: Meter,
 ) -> object:
     """Return the whole answer when it is complete. Raises InferenceError."""
     sequences = _Answers(generation, format_)
-    recording.counts(lambda: sequences.progress(limits.n))
+    meter.counts(lambda: sequences.progress(limits.n))
     while not generation.is_done:
         events = await generation.events()
-        recording.observe(events, n=limits.n)
+        meter.observe(events, n=limits.n)
         for index, event in events:
             sequences.take(index, event)
         await sequences.give_up_complete()
@@ -194,47 +200,30 @@ def _answer(sequence: _AnswerState, format_: AnyFormat) -> Answer:
     )
 
 
-async def stream(
+async def pieces(
     generation: Generation,
     format_: AnyFormat,
     limits: AnswerLimits,
-    recording: Recording,
-    *,
-    is_started: bool,
-    settle: Callable[[], Awaitable[None]],
-) -> AsyncIterator[bytes]:
-    """Yield the answer as server-sent events.
+    meter: Meter,
+    before_end: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """Yield the answer as server-sent events; b"" after some seconds of silence.
 
-    The status line is sent before, so an error is an event. ``settle`` is awaited
-    before the client gets the end: its next request finds its place free. The sequences
-    are given up when the stream ends for any reason, or when the client stops reading.
+    ``before_end`` is awaited when the answer is complete, before its last events.
+    Raises InferenceError.
     """
     sequences = _Answers(generation, format_)
-    recording.counts(lambda: sequences.progress(limits.n))
-    try:
-        if not is_started:
-            yield sse.KEEP_ALIVE
-        while not generation.is_done:
-            events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
-            recording.observe(events, n=limits.n)
-            chunk = _encode(events, format_, sequences)
-            await sequences.give_up_complete()
-            if chunk:
-                yield chunk
-            elif not events:
-                yield sse.KEEP_ALIVE
-        recording.finish(200)
-        await settle()
-        yield format_.end(sequences.usage(n=limits.n))
-    except Exception as error:
-        failure = failure_of(in_words_of(format_, error))
-        recording.finish(failure.status, failure)
-        await settle()
-        yield sse.event(failure.body()) + sse.DONE
-    finally:
-        recording.leave()
-        await generation.aclose()
-        await settle()
+    meter.counts(lambda: sequences.progress(limits.n))
+    while not generation.is_done:
+        events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
+        meter.observe(events, n=limits.n)
+        piece = _encode(events, format_, sequences)
+        await sequences.give_up_complete()
+        if piece or not events:
+            yield piece
+    if before_end is not None:
+        await before_end()
+    yield format_.end(sequences.usage(n=limits.n))
 
 
 def _encode(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from inference.api import sse
-from inference.api.streaming import former_calls, payloads
+from inference.api.streaming import former_calls, payloads, sse
 from inference.api.streaming.echo import Echo
 from inference.api.streaming.logprobs import (
     chat_logprobs,

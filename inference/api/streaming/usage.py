@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.api.accounting.recording import TokenCounts
+from inference.api.streaming.token_counts import TokenCounts
 from inference.engine.output import SequenceOutput
 from inference.transport.messages.events import Accepted
 

@@ -6,41 +6,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference.api.body.text_limits import check_sizes
-from inference.api.chat.conversation import conversation
-from inference.api.chat.tools import functions_of
 from inference.api.completions.prompts import size_of
-from inference.api.model_access import WRITES
 from inference.api.openapi.operations import (
     detokenize_schema,
     template_schema,
     tokenize_schema,
 )
+from inference.api.preparing.abilities import WRITES
 from inference.api.responses import json_response
+from inference.api.tokens.prepare import prepare_tokenizing, rendered
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
     DetokenizeRequest,
     TokenizeRequest,
 )
 from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
-from inference.api.worker_view import WorkerView, queue_of
-from inference.engine.request import DetokenizationRequest, TokenizationRequest
-from inference.prompts import chat
+from inference.api.worker_view import WorkerView
+from inference.engine.request import DetokenizationRequest
 from inference.services import is_served
 from inference.transport.stream import new_request_id
 from inference.worker.vocabulary_process import get_vocabulary_process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.api.chat.messages import ChatMessage
-    from inference.api.chat.template_parameters import TemplateParameters
-    from inference.api.left_out import LeftOut
     from inference.engine.request import TokenizerRequest
-    from inference.prompts.chat import Prompt
-    from inference.transport.queue import ModelQueue
     from registry.models import Model
 
 
@@ -49,7 +40,6 @@ class PreparedTokenizing:
     """A request for a worker or, with an unloaded model's ``paths``, its vocabulary."""
 
     request: TokenizerRequest
-    queue: ModelQueue
     paths: tuple[str, ...]
     with_pieces: bool = False
 
@@ -60,7 +50,7 @@ class TokenizingView(WorkerView):
     async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer of a worker, or of the vocabulary of an unloaded model."""
         if not prepared.paths:
-            ((*_, last),) = await self.run_whole([prepared.request], prepared.queue)
+            ((*_, last),) = await self.run_whole([prepared.request])
             return last
         return await get_vocabulary_process().ask(prepared.paths, prepared.request)
 
@@ -72,15 +62,8 @@ class TokenizeView(TokenizingView):
         """Return the tokenizer request. Raises BadRequest."""
         body = TokenizeRequest.parse(request.data)
         model = self.find_model(request, body.model)
-        text, special = _text(body, model, self.left_out)
         return PreparedTokenizing(
-            TokenizationRequest(
-                request_id=new_request_id(),
-                text=text,
-                add_special_tokens=special,
-                parse_special=body.parse_special,
-            ),
-            queue_of(model),
+            prepare_tokenizing(body, model, self.left_out),
             _unloaded_paths(model),
             with_pieces=body.with_pieces,
         )
@@ -105,7 +88,7 @@ class DetokenizeView(TokenizingView):
         model = self.find_model(request, body.model)
         tokens = tuple(body.tokens)
         detokenize = DetokenizationRequest(new_request_id(), tokens, path="tokens")
-        return PreparedTokenizing(detokenize, queue_of(model), _unloaded_paths(model))
+        return PreparedTokenizing(detokenize, _unloaded_paths(model))
 
     @detokenize_schema
     async def post(
@@ -124,7 +107,7 @@ class ApplyTemplateView(WorkerView):
         """Return the prompt. Raises what prompt_render raises."""
         body = ApplyTemplateRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
-        prompt = _prompt(body, body.messages, model, self.left_out)
+        prompt = rendered(body, body.messages, model, self.left_out)
         return {"prompt": prompt.text}
 
     @template_schema
@@ -136,35 +119,3 @@ class ApplyTemplateView(WorkerView):
 def _unloaded_paths(model: Model) -> tuple[str, ...]:
     """Return a model's files if no worker serves it; it is not loaded for this."""
     return () if is_served(model) else tuple(map(str, model.paths))
-
-
-def _prompt(
-    body: TemplateParameters,
-    messages: Sequence[ChatMessage],
-    model: Model,
-    left_out: LeftOut,
-) -> Prompt:
-    turns = conversation(messages)
-    prompt = chat.prompt_render(
-        model,
-        turns,
-        tools=functions_of([tool.function for tool in body.tools]),
-        variables=body.chat_template_kwargs,
-        effort=body.reasoning_effort,
-        continues=chat.can_continue(turns),
-    )
-    left_out.add(*prompt.left_out)
-    return prompt
-
-
-def _text(body: TokenizeRequest, model: Model, left_out: LeftOut) -> tuple[str, bool]:
-    """Return the text, and whether to add the model's special tokens around it."""
-    special = body.adds_special
-    if body.messages is not None:
-        prompt = _prompt(body, body.messages, model, left_out)
-        # If the template has written BOS, the tokenizer must not add a second one.
-        return prompt.text, (not prompt.has_bos if special is None else special)
-    name = "prompt" if body.content is None else "content"
-    text: str = getattr(body, name)
-    check_sizes({name: len(text.encode())}, name)
-    return text, (name == "prompt" if special is None else special)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio.connection import parse_url
 
-from llm_manager.lib.redis_connections import TcpConnection, TlsConnection
+from llm_manager.lib.redis.connections import TcpConnection, TlsConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

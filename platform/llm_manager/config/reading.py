@@ -27,16 +27,21 @@ from llm_manager.config.variables import (
     ENVIRONMENT_PREFIX,
     environment_name,
 )
+from llm_manager.lib.errors import LLMManagerError
 from registry.load_settings import config_key, conflicts, settings_in_force
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
 
 
-class ConfigError(Exception):
+class ConfigError(LLMManagerError):
     """The configuration is wrong; the message names the place and the reason."""
+
+    code = "invalid_configuration"
 
 
 class _Environment(EnvSettingsSource):
@@ -102,6 +107,25 @@ def load_config() -> Config:
         raise ConfigError(
             f"{_variable(_key_of(details))}: {_sentence(details)}"
         ) from None
+    _check_combinations(config)
+    return config
+
+
+def config_for_python(given: Mapping[str, Any] | str | Path | None) -> Config:
+    """Return the configuration of a program that uses the Python API.
+
+    ``given`` is a file, or sections with their keys as in it. The environment and files
+    that nobody names do not count. Raises ConfigError.
+    """
+    values: Mapping[str, Any] = {}
+    if isinstance(given, str | Path):
+        values = _read_file(Path(given).expanduser())
+    elif given is not None:
+        values = given
+    try:
+        config = Config.model_validate(values, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0])) from None
     _check_combinations(config)
     return config
 

@@ -15,7 +15,7 @@ from django.urls import set_script_prefix
 
 from accounts.limits.client_ip import client_ip
 from inference.api.body.incoming_body import IncomingBody
-from inference.api.errors import failure_of
+from inference.api.failures import failure_of
 from llm_manager.web.api_chain import api_chain, find_route, is_api
 from llm_manager.web.middleware.failures import accepted_by, failure_response
 

@@ -35,9 +35,9 @@ from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
-from inference.api.errors import ErrorBody
+from inference.api.failures import ErrorBody
+from inference.api.models.objects import ModelList, ModelObject
 from inference.api.models.request import LoadRequest, UnloadRequest
-from inference.api.models.response import ModelList, ModelObject
 from inference.api.openapi.operations import ref
 from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import Ranking

@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncRequestFactory
 
-from inference.api.errors import failure_of
+from inference.api.failures import failure_of
 from inference.errors import ModelLoadFailed
 from registry.models import FileState, Kind
 from tests.factories import make_model

@@ -296,7 +296,7 @@ async def test_a_worker_stops_what_a_dead_web_process_had_asked_for(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.transport.frame_sender.LEASE_BEATS", 4)
-    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 0.05)
     backend = GatedBackend(gate)
     backend.script("go", "x" * 4000)
     world.start_worker(backend)
@@ -311,7 +311,7 @@ async def test_a_web_process_that_was_idle_for_long_is_served_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.transport.frame_sender.LEASE_BEATS", 4)
-    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.02)
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 0.02)
     backend = FakeBackend()
     backend.script("hi", "hello")
     worker = world.start_worker(backend)

@@ -39,7 +39,7 @@ async def test_only_the_requests_of_an_ended_key_end_and_free_their_slots(
     for stream in (revoked, waiting):
         with pytest.raises(ApiKeyEnded, match="revoked, which ended this request"):
             await collect(stream)
-    await until(lambda: len(worker._accepted) == 1)
+    await until(lambda: len(worker.model._accepted) == 1)
     gate.open()
     assert text_of(await collect(kept)) == "b" * 3000
 

@@ -20,7 +20,7 @@ from tests.inference.world import GatedBackend, collect, text_of, until
 if TYPE_CHECKING:
     from inference.services import ServingStatus
     from inference.transport.messages.commands import Renew
-    from inference.worker.model_server import ModelServer
+    from inference.worker.queue.server import QueueServer
     from tests.inference.world import Gate, World
 
 #: Only so that the client may query; the results are scripted.
@@ -32,7 +32,7 @@ TEXT = "0123456789" * 5
 @pytest.fixture(autouse=True)
 def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.transport.frame_sender.LEASE_BEATS", 4)
-    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 0.05)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def silence(world: World, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return silent
 
 
-def has_line(worker: ModelServer) -> bool:
+def has_line(worker: QueueServer) -> bool:
     return bool(worker._replies._frames._lines)
 
 
@@ -147,7 +147,7 @@ async def test_a_request_that_the_worker_lost_is_queued_again(
     stream = await world.submit("go", params=SamplingParams(max_tokens=len(TEXT)))
     gate.allow(3)
     await until(lambda: len(stream.tokens) == 3)
-    worker._cancel([stream.request_id])
+    worker.model.cancel([stream.request_id])
     await until(lambda: stream.request.resume != ())  # type: ignore[union-attr]
     gate.open()
     assert text_of(await collect(stream)) == TEXT
@@ -167,7 +167,7 @@ async def test_a_closed_request_leaves_the_worker_though_its_abort_is_lost(
     silence.append(True)
     await stream.aclose()
     silence.clear()
-    await until(lambda: len(worker._accepted) == 1)
+    await until(lambda: len(worker.model._accepted) == 1)
     await other.aclose()
 
 
@@ -244,7 +244,7 @@ def test_a_new_worker_is_noticed_once_and_its_beginning_is_kept() -> None:
 async def test_a_worker_says_at_once_that_it_serves(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 3600)
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 3600)
     backend = FakeBackend()
     backend.script("go", TEXT)
     stream = await world.submit("go")
@@ -282,4 +282,4 @@ async def test_requests_of_a_web_process_that_died_are_dropped_within_some_beats
     await layer._get_shard(world.client._reply_to).unsubscribe(world.client._reply_to)
     gate.open()
     await until(lambda: not has_line(worker))
-    await until(lambda: not len(worker._accepted))
+    await until(lambda: not len(worker.model._accepted))

@@ -19,7 +19,7 @@ from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, 
 
 if TYPE_CHECKING:
     from inference.transport.stream import Stream
-    from inference.worker.model_server import ModelServer
+    from inference.worker.queue.server import QueueServer
     from tests.inference.world import World
 
 #: Only so that the client may query; the results are scripted.
@@ -45,7 +45,7 @@ def stopped(error: type[ModelUnloaded | ModelDeleted | ModelDisabled]) -> Servin
 
 async def one_runs_and_one_waits(
     world: World, gate: Gate
-) -> tuple[ModelServer, Stream, Stream]:
+) -> tuple[QueueServer, Stream, Stream]:
     """Return a worker, the stream that has its one slot, and a waiting one."""
     worker = world.start_worker(scripted(GatedBackend(gate, n_seq_max=1)))
     running = await world.submit("a")

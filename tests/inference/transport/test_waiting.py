@@ -21,7 +21,7 @@ from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, 
 
 if TYPE_CHECKING:
     from inference.transport.stream import Stream
-    from inference.worker.model_server import ModelServer
+    from inference.worker.queue.server import QueueServer
     from tests.inference.world import World
 
 _Backend = TypeVar("_Backend", bound=FakeBackend)
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _quick_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers report, and tell each other how they are, more often."""
     monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
-    monkeypatch.setattr("inference.worker.work_stealing._HEARTBEAT_EVERY_S", 0.05)
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 0.05)
 
 
 def gated(gate: Gate, n_seq_max: int = 1) -> GatedBackend:
@@ -48,7 +48,7 @@ def scripted(backend: _Backend) -> _Backend:
     return backend
 
 
-def know_each_other(*workers: ModelServer) -> bool:
+def know_each_other(*workers: QueueServer) -> bool:
     return not any(worker._stealing.peers.is_alone for worker in workers)
 
 
@@ -129,7 +129,7 @@ async def test_pending_requests_in_a_worker_keep_their_deadline(
     ahead = await accept(world, "b")
     with pytest.raises(QueueTimeout, match="as number 2 in line, and was"):
         await collect(await world.submit("c", timeout_s=0.3))
-    await until(lambda: len(worker._accepted) == 2)
+    await until(lambda: len(worker.model._accepted) == 2)
     gate.open()
     for stream in (running, ahead):
         await collect(stream)
@@ -275,7 +275,7 @@ async def test_whatever_happens_to_workers_every_answer_is_whole(
     monkeypatch.setattr(stream_watch, "_MAX_ATTEMPTS", 1000)
     chance = random.Random(seed)
     lives = count()
-    alive: dict[str, tuple[ModelServer, Gate]] = {}
+    alive: dict[str, tuple[QueueServer, Gate]] = {}
 
     def start() -> None:
         name, gate = f"life-{next(lives)}", Gate()

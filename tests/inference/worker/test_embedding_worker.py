@@ -134,7 +134,7 @@ async def test_a_request_without_a_client_is_computed_no_further(
     gate.allow(1)
     await until(lambda: stream.is_started)
     await stream.aclose()
-    await until(lambda: not len(worker._accepted))
+    await until(lambda: not len(worker.model._accepted))
     gate.open()
     events = await run(world, embed("t"))
     assert len(numbers(events)) == 1

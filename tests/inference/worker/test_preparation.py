@@ -15,7 +15,7 @@ from tests.inference.world import WAIT_S, World, collect, text_of, until
 
 if TYPE_CHECKING:
     from inference.transport.stream import Stream
-    from inference.worker.model_server import ModelServer
+    from inference.worker.queue.server import QueueServer
 
 #: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +26,7 @@ SLOW = SamplingParams(dry_multiplier=0.8)
 class SlowBackend(FakeBackend):
     """A scripted model whose samplers are prepared when the test says so."""
 
-    worker: ModelServer
+    worker: QueueServer
 
     def __init__(self) -> None:
         super().__init__(n_seq_max=2, n_ctx=4096)
@@ -110,7 +110,7 @@ async def test_a_request_that_is_given_up_is_not_prepared(
     await until(lambda: bool(backend.begun and second.control))
 
     await second.aclose()
-    await until(lambda: backend.worker.num_pending == 1)
+    await until(lambda: backend.worker.model.num_pending == 1)
     backend.allowed.release(2)
 
     await collect(first)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from inference.transport.messages.peers import WorkerHeartbeat
-from inference.worker.work_stealing import Peers
+from inference.worker.queue.work_stealing import Peers
 from tests.fakes import Clock
 
 

@@ -14,7 +14,7 @@ from llm_manager.config.network_silence import (
     redis_host,
     redis_options,
 )
-from llm_manager.lib.redis_connections import TcpConnection, TlsConnection
+from llm_manager.lib.redis.connections import TcpConnection, TlsConnection
 
 
 def connection(url: str) -> Any:

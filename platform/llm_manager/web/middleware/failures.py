@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
-from inference.api.errors import failure_of
+from inference.api.failures import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference.api.errors import Failure
+    from inference.api.failures import Failure
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
 
 _PAGE = """<!doctype html>

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views import defaults
 
-from inference.api.errors import failure_of
+from inference.api.failures import failure_of
 from llm_manager.web.middleware.failures import failure_response
 
 if TYPE_CHECKING:

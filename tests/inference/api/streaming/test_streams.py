@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from inference.api import event_stream
 from inference.api.responses import EventStreamResponse
 from inference.api.streaming import collecting as streaming
 from inference.errors import QueueFull, RequestRejected
@@ -155,7 +156,7 @@ async def test_a_request_that_waits_gets_comments_until_it_starts(
     before: list[Any],
     start: list[Any],
 ) -> None:
-    monkeypatch.setattr(streaming, "FIRST_SIGN_S", 0.02)
+    monkeypatch.setattr(event_stream, "FIRST_SIGN_S", 0.02)
     monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.02)
     engine.enqueue(*before)
 
@@ -173,7 +174,7 @@ async def test_a_request_that_waits_gets_comments_until_it_starts(
 async def test_a_failure_while_a_request_waits_names_the_requests_own_field(
     api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "FIRST_SIGN_S", 0.02)
+    monkeypatch.setattr(event_stream, "FIRST_SIGN_S", 0.02)
     error = RequestRejected("Too long.", code="context_length_exceeded", param="prompt")
     engine.enqueue()
 

@@ -10,13 +10,13 @@ from redis.exceptions import RedisError
 
 from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.queue import depth
-from inference.worker.replies import RETRY_S
+from inference.worker.queue.replies import RETRY_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.transport.messages.requests import QueuedRequest
-    from inference.worker.work_stealing import WorkStealing
+    from inference.worker.queue.work_stealing import WorkStealing
 
 logger = logging.getLogger(__name__)
 

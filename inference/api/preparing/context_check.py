@@ -16,14 +16,16 @@ from inference.prompts.token_estimate import estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from registry.models import Model
+    from registry.model_facts import ModelFacts
 
 #: A text is refused if the estimate of its tokens is this many times the context: for
 #: some scripts and vocabularies an estimate is twice the true count.
 _CERTAINTY = 3
 
 
-def check_length(prompts: Iterable[str | list[int]], model: Model, param: str) -> None:
+def check_length(
+    prompts: Iterable[str | list[int]], model: ModelFacts, param: str
+) -> None:
     """Refuse prompts that are longer than the model's context can ever be.
 
     Token ids are counted, texts are estimated. Raises BadRequest.

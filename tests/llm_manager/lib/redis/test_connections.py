@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from llm_manager.lib.redis_connections import TcpConnection
+from llm_manager.lib.redis.connections import TcpConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

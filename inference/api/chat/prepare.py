@@ -1,0 +1,137 @@
+"""Makes the engine's requests of a chat request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.api.body.unsupported import hints_left_out
+from inference.api.chat.continuing import continues
+from inference.api.chat.conversation import conversation
+from inference.api.chat.reasoning import (
+    budget_of,
+    effort_of,
+    left_out_of,
+    shown_reasoning,
+    thinking_budget,
+)
+from inference.api.chat.strict_tools import strict_grammar
+from inference.api.chat.tool_grammar import answer_grammar
+from inference.api.chat.tool_use import tool_use
+from inference.api.parameters.grammar import grammar_of, json_style
+from inference.api.preparing.completion import (
+    PreparedCompletion,
+    answer_header,
+    generation_requests,
+)
+from inference.api.preparing.context_check import check_length
+from inference.api.streaming.answer_assembler import ParserSettings
+from inference.api.streaming.formats import ChatFormat
+from inference.prompts import chat
+from inference.prompts.reasoning_effort import BUDGET
+from llm_manager.config.in_force import config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.api.chat.request import ChatCompletionRequest
+    from inference.api.chat.tool_use import ToolUse
+    from inference.api.left_out import LeftOut
+    from inference.api.preparing.caller import Caller
+    from inference.api.streaming.answer_assembler import ReasoningPlace
+    from inference.prompts.chat import Prompt
+    from registry.model_facts import ModelFacts
+
+#: A continuation that adds nothing would be an empty answer.
+_AT_LEAST_ONE = {"min_tokens": 1}
+
+
+def prepare_chat(
+    body: ChatCompletionRequest,
+    find_model: Callable[[str], ModelFacts],
+    caller: Caller,
+    left_out: LeftOut,
+) -> PreparedCompletion:
+    """Return the generation requests of a chat, and its answer's format.
+
+    ``find_model`` returns the model of a name, or raises. What the answer goes without
+    is added to ``left_out``. Raises BadRequest and RequestRejected.
+    """
+    messages = conversation(body.messages)
+    grammar = grammar_of(body, left_out)
+    use = tool_use(body)
+    is_continued = continues(
+        body,
+        messages,
+        must_match=grammar is not None or use.must_call or use.is_strict,
+    )
+    budget = budget_of(body)
+    effort = effort_of(body)
+    variables = {
+        name: value
+        for name, value in body.chat_template_kwargs.items()
+        if name != BUDGET
+    }
+    model = find_model(body.model)
+    prompt = chat.prompt_render(
+        model,
+        messages,
+        tools=use.tools,
+        variables=variables,
+        effort=effort,
+        budget=budget,
+        continues=is_continued,
+    )
+    left_out.add(*hints_left_out(body), *left_out_of(prompt, body))
+    check_length([prompt.text], model, "messages")
+    parsing = _parser_settings(prompt, use, reasoning=shown_reasoning(body))
+    style = json_style()
+    matched = answer_grammar(prompt, use, grammar, style)
+    left_out.add(*use.paths_of(matched.left_out))
+    grammar = matched.grammar or strict_grammar(prompt, use, style)
+    control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
+    sampling = {
+        **body.sampling(),
+        **(_AT_LEAST_ONE if is_continued and not body.min_tokens else {}),
+        "grammar": grammar,
+        "thinking": thinking_budget(prompt, budget),
+        "control_tokens": control_tokens,
+    }
+    limit = body.token_limit or model.max_tokens or config().generation.max_tokens
+    return PreparedCompletion(
+        requests=generation_requests(
+            [prompt.text],
+            caller,
+            body,
+            model=model,
+            sampling=sampling,
+            max_tokens=None if limit == -1 else limit,
+            # The tokenizer adds BOS if the template has not written it.
+            add_special_tokens=not prompt.has_bos,
+        ),
+        format=ChatFormat(
+            answer_header("chatcmpl", model, body),
+            include_usage=body.include_usage,
+            with_logprobs=body.logprobs,
+            parser_settings=parsing,
+            is_former=body.uses_former_tools,
+        ),
+        body=body,
+    )
+
+
+def _parser_settings(
+    prompt: Prompt, use: ToolUse, *, reasoning: ReasoningPlace
+) -> ParserSettings | None:
+    """Return how to parse the answers; None if their whole text is content."""
+    is_marked = prompt.reasons or bool(prompt.output_parser.framing.before_content)
+    if not use.may_call and not is_marked:
+        return None
+    return ParserSettings(
+        output_parser=prompt.output_parser,
+        tools={tool.name: tool.parameters for tool in use.may_call},
+        starts_in_reasoning=prompt.starts_in_reasoning,
+        max_calls=use.max_calls if prompt.takes_several_calls else 1,
+        names_first=use.is_strict,
+        only_calls=use.must_call,
+        reasoning=reasoning,
+    )

@@ -1,0 +1,59 @@
+"""Sends the answer of sequences as a stream of events to an HTTP client."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from inference.api.failures import failure_of
+from inference.api.streaming import sse
+from inference.api.streaming.collecting import in_words_of, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from inference.api.accounting.recording import Recording
+    from inference.api.streaming.collecting import AnswerLimits
+    from inference.api.streaming.formats import AnyFormat
+    from inference.api.streaming.generation import Generation
+
+#: The longest that a client waits for the status line of its stream.
+FIRST_SIGN_S = 2.0
+
+
+async def stream(
+    generation: Generation,
+    format_: AnyFormat,
+    limits: AnswerLimits,
+    recording: Recording,
+    *,
+    is_started: bool,
+    settle: Callable[[], Awaitable[None]],
+) -> AsyncIterator[bytes]:
+    """Yield the answer as server-sent events.
+
+    The status line is sent before, so an error is an event. ``settle`` is awaited
+    before the client gets the end: its next request finds its place free. The sequences
+    are given up when the stream ends for any reason, or when the client stops reading.
+    """
+
+    async def complete() -> None:
+        recording.finish(200)
+        await settle()
+
+    try:
+        if not is_started:
+            yield sse.KEEP_ALIVE
+        answer = pieces(generation, format_, limits, recording, complete)
+        async with aclosing(answer):
+            async for piece in answer:
+                yield piece or sse.KEEP_ALIVE
+    except Exception as error:
+        failure = failure_of(in_words_of(format_, error))
+        recording.finish(failure.status, failure)
+        await settle()
+        yield sse.event(failure.body()) + sse.DONE
+    finally:
+        recording.leave()
+        await generation.aclose()
+        await settle()

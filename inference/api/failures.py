@@ -1,0 +1,227 @@
+"""Converts exceptions to errors in OpenAI's format, by one table."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from django.core.exceptions import SuspiciousOperation
+from django.db import DatabaseError
+from django.http import Http404, HttpResponse
+from redis.exceptions import RedisError
+from rest_framework import exceptions as drf
+
+from accounts.errors import QuotaExceeded
+from inference import errors as inference
+from inference.api.errors import (
+    BadRequest,
+    BodyTooLarge,
+    IdempotencyConflict,
+    IdempotencyKeyInUse,
+    RequestTooSlow,
+    RowNotFound,
+    ServerBusy,
+)
+from inference.api.responses import json_response
+from llm_manager.lib.errors import INVALID, LLMManagerError
+from llm_manager.lib.file_names import without_folders
+from llm_manager.lib.request_id import request_id
+from registry.errors import ModelNotFound, ModelNotServed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+#: The default of Retry-After, in seconds.
+RETRY_AFTER_S = 5
+#: The same where what is in the way is gone within a moment.
+BUSY_RETRY_AFTER_S = 1
+
+
+class ErrorDetail(TypedDict):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(TypedDict):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception as an HTTP error; ``limit_name`` is the limit that refused it."""
+
+    status: int
+    type: str
+    code: str | None
+    message: str
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    limit_name: str = ""
+
+    def body(self) -> ErrorBody:
+        """Return the body in OpenAI's shape."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def response(self) -> HttpResponse:
+        """Return the answer."""
+        return json_response(self.body(), status=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How a class of exceptions is answered.
+
+    Where ``type``, ``code`` or ``message`` is None, the exception's own is used.
+    ``retry`` is the Retry-After in seconds if the exception names none.
+    """
+
+    exception: type[Exception]
+    status: int
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    retry: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+#: OpenAI's clients do not repeat a request whose answer has this header: it would fail
+#: again, or load the model again that an administrator has just unloaded.
+_NO_RETRY = (("x-should-retry", "false"),)
+#: The first row that matches is used.
+_TABLE = (
+    _Row(BodyTooLarge, 413),
+    _Row(RequestTooSlow, 408),
+    _Row(RowNotFound, 404),
+    _Row(ServerBusy, 503, retry=BUSY_RETRY_AFTER_S),
+    _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
+    _Row(IdempotencyConflict, 409, headers=_NO_RETRY),
+    _Row(BadRequest, 400),
+    _Row(inference.RequestRejected, 400),
+    _Row(ModelNotServed, 400, code="model_not_served"),
+    _Row(ModelNotFound, 404, code="model_not_found"),
+    _Row(inference.RequestTimeout, 408),
+    _Row(inference.QueueFull, 503, retry=RETRY_AFTER_S),
+    _Row(inference.QueueTimeout, 503, retry=RETRY_AFTER_S),
+    _Row(inference.ModelLoadFailed, 503, retry=RETRY_AFTER_S),
+    _Row(inference.ModelUnloaded, 503, headers=_NO_RETRY),
+    _Row(inference.ModelStopped, 404),
+    _Row(inference.EngineUnavailable, 503, retry=RETRY_AFTER_S),
+    _Row(inference.InferenceError, 500),
+    _Row(drf.NotAuthenticated, 401),
+    _Row(drf.AuthenticationFailed, 401),
+    _Row(drf.PermissionDenied, 403, "permission_error"),
+    _Row(QuotaExceeded, 429, "insufficient_quota", headers=_NO_RETRY),
+    _Row(drf.Throttled, 429, "rate_limit_error"),
+    _Row(drf.MethodNotAllowed, 405),
+    _Row(drf.UnsupportedMediaType, 415),
+    _Row(drf.NotFound, 404),
+    _Row(Http404, 404, code="not_found", message="There is nothing here."),
+    _Row(SuspiciousOperation, 400, code="bad_request", message="The request is bad."),
+    _Row(
+        RedisError,
+        503,
+        "server_error",
+        code="redis_unavailable",
+        message="Redis cannot be reached.",
+        retry=RETRY_AFTER_S,
+    ),
+    _Row(
+        DatabaseError,
+        503,
+        "server_error",
+        code="database_unavailable",
+        message="The database cannot be used now.",
+        retry=RETRY_AFTER_S,
+    ),
+)
+_STATUS_TYPES = {429: "rate_limit_error"}
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the answer to an exception.
+
+    An exception that is not in the table is a bug: it is logged, and the client sees
+    only a status 500.
+    """
+    row = next((row for row in _TABLE if isinstance(error, row.exception)), None)
+    if row is None and isinstance(error, drf.APIException):
+        kind = _STATUS_TYPES.get(error.status_code, INVALID)
+        row = _Row(drf.APIException, error.status_code, kind)
+    if row is None:
+        logger.error("Request %s failed", request_id.get(), exc_info=error)
+        return Failure(
+            status=500,
+            type="server_error",
+            code="internal_error",
+            message="The server made an error; its log has the details.",
+        )
+    if row.status >= 500:
+        kind = type(error).__name__
+        logger.warning("Request %s: %s: %s", request_id.get(), kind, error)
+    return Failure(
+        status=row.status,
+        type=row.type or _type(error),
+        code=row.code or _code(error),
+        message=row.message or _message(error),
+        param=getattr(error, "param", None),
+        headers=_headers(error, row),
+        limit_name=getattr(error, "limit_name", ""),
+    )
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """Return the answer to an exception of a view (EXCEPTION_HANDLER)."""
+    failure = context["view"].failure = failure_of(error)
+    response = failure.response()
+    if isinstance(error, drf.MethodNotAllowed):
+        response["Allow"] = ", ".join(context["view"].allowed_methods)
+    return response
+
+
+def _type(error: Exception) -> str:
+    return error.type if isinstance(error, LLMManagerError) else INVALID
+
+
+def _code(error: Exception) -> str | None:
+    if isinstance(error, drf.APIException):
+        codes = error.get_codes()
+        return codes if isinstance(codes, str) else error.default_code
+    return getattr(error, "code", None)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, drf.APIException):
+        return str(error.detail)
+    message = str(getattr(error, "message", None) or error)
+    if isinstance(error, inference.ModelLoadFailed):
+        return without_folders(message)
+    return message
+
+
+def _headers(error: Exception, row: _Row) -> dict[str, str]:
+    headers = dict(row.headers)
+    challenge = getattr(error, "auth_header", None)
+    if challenge:
+        headers["WWW-Authenticate"] = challenge
+    wait = getattr(error, "retry_after", None) or getattr(error, "wait", None)
+    if wait is None:
+        wait = row.retry
+    if wait is not None:
+        headers["Retry-After"] = str(int(wait))
+    return headers

@@ -1,0 +1,108 @@
+"""Makes the engine's requests of a request for text, and the format of its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inference.api.parameters.effective_sampling import sampling_params
+from inference.api.parameters.lora import adapters_of, served_name
+from inference.api.streaming.collecting import AnswerLimits
+from inference.api.streaming.payloads import AnswerHeader
+from inference.engine.request import GenerationRequest
+from inference.transport.stream import new_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.api.parameters.completion import CompletionParameters
+    from inference.api.preparing.caller import Caller
+    from inference.api.streaming.formats import AnyFormat
+    from registry.model_facts import ModelFacts
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCompletion:
+    """The generation requests of a request, and the format of its answer."""
+
+    requests: list[GenerationRequest]
+    format: AnyFormat
+    body: CompletionParameters
+
+    def limits(self, timeout_s: float, deadline: float) -> AnswerLimits:
+        """Return the limits of the answer; ``deadline`` is the event loop's time."""
+        body = self.body
+        best = body.n if body.num_sequences > body.n else 0
+        return AnswerLimits(body.num_sequences, timeout_s, deadline, best)
+
+
+def answer_header(
+    prefix: str, model: ModelFacts, body: CompletionParameters
+) -> AnswerHeader:
+    """Return the header of every answer and chunk."""
+    name = served_name(model, body.model)
+    return AnswerHeader.new(
+        prefix,
+        model=name,
+        fingerprint=model.fingerprint,
+        is_deterministic=model.setting_in_force("deterministic"),
+    )
+
+
+def generation_requests(
+    prompts: Sequence[str | list[int]],
+    caller: Caller,
+    body: CompletionParameters,
+    *,
+    model: ModelFacts,
+    sampling: dict[str, Any],
+    max_tokens: int | None,
+    add_special_tokens: bool,
+    suffix: str = "",
+    echo: bool = False,
+) -> list[GenerationRequest]:
+    """Return the generation requests, those of each prompt together."""
+    adapters = adapters_of(model, body.model, body.lora)
+    return [
+        GenerationRequest(
+            request_id=new_request_id(),
+            prompt=prompt if isinstance(prompt, str) else "",
+            prompt_token_ids=[] if isinstance(prompt, str) else prompt,
+            params=sampling_params(
+                sampling,
+                model=model,
+                max_tokens=max_tokens,
+                choice=choice,
+                logprobs=_logprobs(body),
+                prompt_logprobs=_prompt_logprobs(prompt, body) if echo else None,
+            ),
+            add_special_tokens=add_special_tokens,
+            suffix=suffix,
+            prediction=body.predicted_text,
+            adapters=adapters,
+            owner=caller.owner,
+            key=caller.key,
+            weight=caller.weight,
+            priority=body.priority,
+            counts_prompt=choice == 0,
+        )
+        for prompt in prompts
+        for choice in range(body.num_sequences)
+    ]
+
+
+def _logprobs(body: CompletionParameters) -> int | None:
+    """Return how many logprobs to request; ``best_of`` needs the sampled token's."""
+    if body.num_logprobs is None and body.num_sequences > body.n:
+        return 0
+    return body.num_logprobs
+
+
+def _prompt_logprobs(prompt: str | list[int], body: CompletionParameters) -> int | None:
+    """Return how many logprobs to request of a prompt that is echoed.
+
+    They also carry the text of a prompt of token ids, which only a worker knows.
+    """
+    if body.num_logprobs is None and isinstance(prompt, list):
+        return 0
+    return body.num_logprobs

@@ -1,0 +1,111 @@
+"""What every worker process does, however requests reach it.
+
+It reads its specification from standard input and reports on standard output. It exits
+when it is drained, or when standard input ends: then the process that has started it is
+gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from inference.engine.config.cpu_threads import unbound
+from inference.worker.node_pipe import (
+    drain_from_line,
+    report_to_line,
+    spec_from_line,
+)
+from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inference.engine.backend import Backend
+    from inference.engine.config.engine_config import EngineConfig
+    from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
+
+    Report = Callable[[WorkerReport], None]
+    Load = Callable[[Callable[[float], None]], Backend | EmbeddingBackend]
+    MakeServer = Callable[[WorkerSpec, Report, Load], "WorkerServer"]
+
+#: How long the last report may take to reach the node.
+_FLUSH_TIMEOUT_S = 1.0
+
+
+class WorkerServer(Protocol):
+    """Serves one model over some transport."""
+
+    async def run(self) -> int:
+        """Serve until drained; return the process's exit code."""
+
+    def drain(self, command: Drain | None = None) -> None:
+        """Take no more requests, and finish when none is left."""
+
+
+def import_llama() -> None:
+    """Import llama.cpp, which takes a while; the threads stay free to move."""
+    with unbound():
+        import inference.engine.llama  # noqa: F401
+
+
+def llama_loader(engine: EngineConfig) -> Load:
+    """Return what loads a model with llama.cpp. It is imported here and now."""
+    import_llama()
+    from inference.engine.llama import LlamaBackend, LlamaEmbedder
+
+    make = LlamaBackend if engine.is_generative else LlamaEmbedder
+    return lambda progress: make(engine, on_progress=progress)
+
+
+async def _serve(
+    spec: WorkerSpec, stdin: asyncio.StreamReader, make_server: MakeServer
+) -> int:
+    reports = ReportPipe(sys.stdout.fileno())
+
+    def report(status: WorkerReport) -> None:
+        reports.send(report_to_line(status))
+
+    server = make_server(spec, report, llama_loader(spec.engine))
+    serving = asyncio.create_task(server.run())
+    commands = asyncio.create_task(_obey(server, stdin))
+    await asyncio.wait([serving, commands], return_when=asyncio.FIRST_COMPLETED)
+    commands.cancel()
+    await reports.flush(_FLUSH_TIMEOUT_S)
+    return serving.result() if serving.done() else 0
+
+
+async def _obey(server: WorkerServer, stdin: asyncio.StreamReader) -> None:
+    """Execute the commands of the parent until standard input ends."""
+    async for line in stdin:
+        command = drain_from_line(line)
+        if command is not None:
+            server.drain(command)
+
+
+async def _main(make_server: MakeServer) -> int:
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader(limit=1024 * 1024)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    # Before there is a specification: a spare process has done it when it gets one.
+    import_llama()
+    line = await stdin.readline()
+    if not line:
+        return 0
+    return await _serve(spec_from_line(line.decode()), stdin, make_server)
+
+
+def run_process(make_server: MakeServer) -> None:
+    """Run a worker process to its end."""
+    # A terminal's Ctrl-C reaches every process; only the parent decides when this one
+    # ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    never_wait_for_a_reader(sys.stderr.fileno())
+    code = asyncio.run(_main(make_server))
+    # The engine thread may be in the middle of a load; the process owns nothing that
+    # outlives it, so exiting at once is safe.
+    os._exit(code)
