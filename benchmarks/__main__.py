@@ -12,6 +12,7 @@ from benchmarks.commands import (
     hostile,
     interference,
     schemas,
+    usage,
 )
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
@@ -26,6 +27,7 @@ from benchmarks.options import (
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
+    UsageOptions,
     parse,
 )
 
@@ -61,6 +63,8 @@ def _run() -> int:
             return hostile.measure(options)
         case SoakOptions() as options:
             return soak(options)
+        case UsageOptions() as options:
+            return usage.measure(options)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ COMMANDS = (
     "hostile",
     "soak",
     "faults",
+    "usage",
 )
 _ROUNDS = 3
 
@@ -130,6 +131,15 @@ class FaultOptions:
         return not self.only or any(word in name for word in self.only)
 
 
+@dataclass(frozen=True, slots=True)
+class UsageOptions:
+    """Which parts are measured, and how many rows there are."""
+
+    parts: tuple[str, ...]
+    rows: int
+    quantization: str
+
+
 Options = (
     CompareOptions
     | EmbeddingOptions
@@ -140,6 +150,7 @@ Options = (
     | ProfileOptions
     | SchemaOptions
     | SoakOptions
+    | UsageOptions
 )
 
 
@@ -174,6 +185,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return _soak(rest)
         case "faults":
             return _faults(rest)
+        case "usage":
+            return _usage(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )
@@ -362,6 +375,23 @@ def _faults(arguments: list[str]) -> FaultOptions:
         options.quantization,
         options.output,
     )
+
+
+#: What a request costs, how long pages take, what kills leave.
+USAGE_PARTS = ("cost", "rows", "kills")
+
+
+def _usage(arguments: list[str]) -> UsageOptions:
+    parser = _parser(
+        "usage", "What rows of usage cost, how fast they are found, what kills leave."
+    )
+    parser.add_argument(
+        "--parts", nargs="+", choices=USAGE_PARTS, default=USAGE_PARTS, metavar="PART"
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    _add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return UsageOptions(tuple(options.parts), options.rows, options.quantization)
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -1,0 +1,63 @@
+"""Every request has one row of usage, whichever process is killed under load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.commands.usage import FAULTS, LAUNCHER, SERVER, api_of
+from benchmarks.faults.fault import Place
+from benchmarks.faults.usage_trial import compare, load_until_killed, try_usage
+from benchmarks.model import Conditions, put_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.faults.fault import Fault
+    from benchmarks.faults.usage_trial import UsageResult
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.model,
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+]
+
+
+def conditions_in(folder: Path) -> Conditions:
+    return Conditions(
+        model=put_model(folder / "models", "Q4_0"), n_threads=2, n_seq_max=16
+    )
+
+
+def check(result: UsageResult) -> None:
+    assert result.is_good, result
+    assert result.ends["whole"] > 20, result
+    assert result.ends["left"] > 0, result
+    assert result.ends["refused"] > 0, result
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_a_fault_costs_no_row_and_doubles_none(
+    tmp_path: Path, fault: Fault
+) -> None:
+    home = tmp_path / "server"
+    home.mkdir()
+    async with SERVER.running(conditions_in(tmp_path), home) as running:
+        place = Place(running.processes, home)
+        check(await try_usage(api_of(running), fault, place))
+
+
+async def test_a_server_that_is_killed_has_the_rows_after_its_next_start(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "server"
+    home.mkdir()
+    conditions = conditions_in(tmp_path)
+    async with SERVER.running(conditions, home) as running:
+        place = Place(running.processes, home)
+        sent = await load_until_killed(api_of(running), LAUNCHER, place)
+    async with SERVER.running(conditions, home):
+        result = await compare(LAUNCHER.name, sent, home / "db.sqlite3")
+    check(result)
