@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _State = ContextTest.State
 _Outcome = ContextMeasurement.Outcome
+#: Speeds count as disturbed if other processes use more of the processors. A choice.
+_QUIET = 0.1
 _CUT_OFF = "The machine or the test itself ended while this was measured."
 
 
@@ -160,6 +162,7 @@ def measurement_end(
         row.speeds = [asdict(each) for each in result.speeds]
         row.knows_fact = result.knows_fact
         row.knows_control = result.knows_control
+        row.was_beside = was_beside or result.others > _QUIET
     row.save()
 
 

@@ -47,6 +47,7 @@ def measured(
     from inference.engine.llama.hardware import gpus
 
     free = [gpu["free"] for gpu in gpus()]
+    before = _others_seconds()
     started = time.perf_counter()
     backend = LlamaBackend(
         config, on_progress=lambda share: on_progress({"loaded": share})
@@ -58,12 +59,29 @@ def measured(
         )
         host = psutil.Process().memory_info().rss
         used = [
-            max(before - gpu["free"], 0)
-            for before, gpu in zip(free, gpus(), strict=True)
+            max(at_start - gpu["free"], 0)
+            for at_start, gpu in zip(free, gpus(), strict=True)
         ]
+        took = time.perf_counter() - started
+        others = (_others_seconds() - before) / took / (psutil.cpu_count() or 1)
     finally:
         backend.close()
-    return {"memory": [host, *used], "load_seconds": load_seconds, **asdict(filled)}
+    return {
+        "memory": [host, *used],
+        "load_seconds": load_seconds,
+        "others": others,
+        **asdict(filled),
+    }
+
+
+def _others_seconds() -> float:
+    """Return the seconds that processors have worked for other processes."""
+    times = psutil.cpu_times()
+    all_of_them = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+    # Linux counts a guest's time twice.
+    all_of_them -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    own = psutil.Process().cpu_times()
+    return float(all_of_them - own.user - own.system)
 
 
 def _stay_in_the_background() -> None:

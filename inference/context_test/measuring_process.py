@@ -33,13 +33,17 @@ _VMSTAT = Path("/proc/vmstat")
 
 @dataclass(frozen=True, slots=True)
 class MeasuredContext:
-    """What a context took, and how fast it was; ``memory`` is in bytes by device."""
+    """What a context took, and how fast it was; ``memory`` is in bytes by device.
+
+    ``others`` is the share of all processors that other processes used meanwhile.
+    """
 
     memory: tuple[int, ...]
     load_seconds: float
     speeds: tuple[SpeedAtDepth, ...]
     knows_fact: bool
     knows_control: bool
+    others: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,7 @@ def _result(data: dict[str, Any]) -> MeasuredContext:
         speeds=tuple(SpeedAtDepth.from_json(each) for each in data["speeds"]),
         knows_fact=data["knows_fact"],
         knows_control=data["knows_control"],
+        others=data["others"],
     )
 
 

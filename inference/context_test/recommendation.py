@@ -6,7 +6,8 @@ It is the largest one for which all of these hold, each of which has a name:
 * ``answers``: answers at its end are sane, as far as the model can tell;
 * ``memory``: so many sequences of it fit into the memory for models;
 * ``kv_memory_mb``: their cache fits into what one worker may take for it;
-* ``request_timeout``: a prompt that fills it is computed before its request ends.
+* ``request_timeout``: a prompt that fills it is computed before its request ends, as
+  far as speeds were measured on a machine that did nothing else.
 
 The memory of one sequence is the measured one; each further sequence adds what the
 estimate says.

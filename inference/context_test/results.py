@@ -28,6 +28,16 @@ class Results:
         ]
 
     @property
+    def quiet_speeds(self) -> list[SpeedAtDepth]:
+        """The speeds that were measured while the machine did nothing else."""
+        return [
+            SpeedAtDepth.from_json(speed)
+            for row in self.passed
+            if not row.was_beside
+            for speed in row.speeds
+        ]
+
+    @property
     def tested_ctx(self) -> int | None:
         """The largest context that passed."""
         return max((row.n_ctx for row in self.passed), default=None)

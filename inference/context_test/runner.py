@@ -308,7 +308,7 @@ class _Run:
             cost=self._model.cost,
             limits=self._around.limits,
             kv_budget=settings.CONFIG.engine.kv_memory_mb * _MIB,
-            fill_seconds=lambda n_ctx: fill_seconds(results.speeds, n_ctx),
+            fill_seconds=lambda n_ctx: fill_seconds(results.quiet_speeds, n_ctx),
             request_timeout=settings.CONFIG.server.request_timeout,
         )
         found = {n: recommended_context(facts, n) for n in SEQUENCES}

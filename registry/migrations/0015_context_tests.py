@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
                 ('speeds', models.JSONField(blank=True, default=list, help_text='By depth in tokens: prefill and decode, tokens a second.')),
                 ('knows_fact', models.BooleanField(help_text='Whether it answers right at the end of the context.', null=True)),
                 ('knows_control', models.BooleanField(help_text='Whether it answers right after a short text.', null=True)),
-                ('was_beside', models.BooleanField(default=False, help_text='Whether requests ran on the machine meanwhile.')),
+                ('was_beside', models.BooleanField(default=False, help_text='Whether the machine did other work meanwhile.')),
                 ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('test', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='measurements', to='registry.contexttest')),

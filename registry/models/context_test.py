@@ -230,7 +230,7 @@ class ContextMeasurement(models.Model):
         null=True, help_text="Whether it answers right after a short text."
     )
     was_beside = models.BooleanField(
-        default=False, help_text="Whether requests ran on the machine meanwhile."
+        default=False, help_text="Whether the machine did other work meanwhile."
     )
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)

@@ -50,6 +50,8 @@ class ScriptedMachine:
     measured: list[int] = field(default_factory=list)
     configs: list[EngineConfig] = field(default_factory=list)
     memory: tuple[int, ...] = ()
+    speed: float = SPEED
+    others: float = 0.0
 
     def measure(
         self,
@@ -62,7 +64,7 @@ class ScriptedMachine:
         n_ctx = config.n_ctx
         self.at(n_ctx)
         on_progress(MeasuringProgress(filled=n_ctx // 2))
-        self.now += n_ctx / SPEED
+        self.now += n_ctx / self.speed
         if should_stop():
             raise MeasurementStopped
         self.measured.append(n_ctx)
@@ -73,11 +75,12 @@ class ScriptedMachine:
             memory=self.memory or (100 * 2**20 + n_ctx * 1000,),
             load_seconds=0.1,
             speeds=tuple(
-                SpeedAtDepth(int(n_ctx * share), SPEED, 10.0)
+                SpeedAtDepth(int(n_ctx * share), self.speed, 10.0)
                 for share in (0.1, 0.5, 1.0)
             ),
             knows_fact=n_ctx <= self.sane and self.knows_control,
             knows_control=self.knows_control,
+            others=self.others,
         )
 
     def conditions(self, **others: Any) -> Conditions:

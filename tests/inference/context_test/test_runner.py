@@ -278,6 +278,18 @@ def test_a_measurement_beside_running_requests_says_so(model: Model) -> None:
     assert test.measurements.get(n_ctx=4096).was_beside
 
 
+def test_speeds_of_a_busy_machine_bound_no_recommendation(model: Model) -> None:
+    slow = ScriptedMachine(speed=5.0)
+    quiet, busy = begin(model), begin(model, "bf16")
+    run(quiet, slow)
+    # A prompt of 4096 tokens takes longer than server.request_timeout.
+    assert quiet.recommended["1"] == {"n_ctx": 2816, "bound": "request_timeout"}
+    slow.others = 0.5
+    run(busy, slow)
+    assert busy.measurements.get(n_ctx=4096).was_beside
+    assert busy.recommended["1"] == {"n_ctx": 4096, "bound": "tested"}
+
+
 # Ends -----------------------------------------------------------------------------
 
 

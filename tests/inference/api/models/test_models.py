@@ -20,7 +20,13 @@ from inference.api.models.view import ModelsView
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import Worker, WorkerState
 from registry.models import Alias, Attachment, FileState, Kind
-from tests.factories import make_api_key, make_model, make_node, make_worker
+from tests.factories import (
+    make_api_key,
+    make_context_test,
+    make_model,
+    make_node,
+    make_worker,
+)
 from tests.inference.api.conftest import Api
 
 if TYPE_CHECKING:
@@ -52,6 +58,24 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
         "size_bytes": 5 * 1024**3,
         "quantization": "Q4_K_M",
         "architecture": "llama",
+    }
+
+
+async def test_the_tested_context_is_that_of_the_settings_in_force(
+    api: Api, model: Model
+) -> None:
+    def more() -> None:
+        make_context_test(model, "f16", passed=[512, 9216], failed=[16_384])
+        make_context_test(model, "q8_0", passed=[512, 65_536])
+
+    await sync_to_async(more)()
+    context = (await api.get("/v1/models/tiny")).json()["context"]
+    # A load begins with what is recommended, and a context that failed bounds it.
+    assert context == {
+        "in_force": 9216,
+        "max": 9216,
+        "trained": 131_072,
+        "tested": 9216,
     }
 
 
