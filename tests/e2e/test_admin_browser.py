@@ -79,6 +79,7 @@ def test_a_secret_is_copied_or_selected(
         page.add_init_script("delete Navigator.prototype.clipboard")
     page.goto(f"{live_server.url}/admin/accounts/apikey/add/")
     page.fill("#id_name", "Search")
+    page.check("#id_all_models")
     # Until the page has loaded, its script does not listen to the button.
     with page.expect_navigation():
         page.click("text=Save")

@@ -280,6 +280,7 @@ def test_a_model_that_cannot_be_loaded_unloads_none_and_what_would_go_is_said(
 def new_key(page: Page, name: str) -> str:
     page.goto("/admin/accounts/apikey/add/")
     page.fill("#id_name", name)
+    page.check("#id_all_models")
     with page.expect_navigation():
         page.click("text=Save")
     return page.locator("#secret").inner_text()
