@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -227,6 +228,8 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A terminal's Ctrl-C reaches every process; this one ends with its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     vocabularies = Vocabularies()
     for line in sys.stdin.buffer:
         answer = json.dumps(_answer_line(json.loads(line), vocabularies))

@@ -108,6 +108,27 @@ def test_the_data_directory_is_all_that_must_be_known(
     assert f"Loading {Q4_0}" in run("logs", "--model", Q4_0, "--lines", "1000")
 
 
+@pytest.mark.long
+def test_without_a_server_the_model_runs_in_the_program(
+    data_dir: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    models = ["--models-dir", str(data_dir / "models"), "--port", "1"]
+    settings = ["--set", "ignore_eos=true", "--set", "max_tokens=8"]
+    done = subprocess.run(
+        program(*models, "run", Q4_0, "Hello!", *settings, "--json"),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=True,
+    )
+    assert "no server runs" in done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["usage"]["completion_tokens"] == 8
+
+
 @pytest.fixture
 def chat(
     server: Server, data_dir: Path, environment: dict[str, str]

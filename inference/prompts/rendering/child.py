@@ -26,6 +26,8 @@ def main() -> None:
     # No dumps of memory, no files.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # A terminal's Ctrl-C reaches every process; this one ends with its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Without a handler of Python's: that would wait for the interpreter's lock.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     source, answers = sys.stdin.fileno(), sys.stdout.fileno()

@@ -74,6 +74,15 @@ def pids() -> set[int]:
     }
 
 
+def test_a_terminals_ctrl_c_is_not_for_the_processes(pool: RenderPool) -> None:
+    assert pool.render(SOUND, HELLO, 100) == "<user>hello"
+    before = pids()
+    for pid in before:
+        os.kill(pid, signal.SIGINT)
+    assert pool.render(SOUND, HELLO, 100) == "<user>hello"
+    assert pids() == before
+
+
 def test_a_template_is_rendered(pool: RenderPool) -> None:
     assert pool.render(SOUND, HELLO, 100) == "<user>hello"
     assert pool.variables("{{ messages }}{{ enable_thinking }}") == {

@@ -1,0 +1,71 @@
+"""Answers from a model in this program's own engine, without a server."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
+from llm_manager.config.variables import ENVIRONMENT_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_manager import LLMManager
+
+
+class PythonBackend:
+    """Chat completions by ``LLMManager``."""
+
+    def __init__(self, manager: LLMManager) -> None:
+        self._manager = manager
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a whole answer. Raises CommandFailed."""
+        with _failures():
+            answer: dict[str, Any] = self._manager.generate(**body)
+            return answer
+
+    @contextmanager
+    def stream(self, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+        """Yield the chunks of an answer; leaving ends it. Raises CommandFailed."""
+        with _failures():
+            chunks = self._manager.generate(**body)
+            try:
+                yield chunks
+            finally:
+                chunks.close()
+
+
+@contextmanager
+def python_backend(model: str) -> Iterator[PythonBackend]:
+    """Yield a backend that has loaded the model. Raises CommandFailed."""
+    from llm_manager import LLMManager
+    from llm_manager.config.reading import load_config
+
+    named = os.environ.get(ENVIRONMENT_PREFIX + "CONFIG")
+    file = Path(named or "llm_manager.yaml")
+    with (
+        _failures(),
+        LLMManager(
+            models_dir=load_config().models_dir,
+            config=file if named or file.exists() else None,
+        ) as manager,
+    ):
+        manager.model_info(model)
+        yield PythonBackend(manager)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    from llm_manager import LLMManagerError
+    from llm_manager.errors import ModelNotFound
+
+    try:
+        yield
+    except ModelNotFound as error:
+        raise CommandFailed(str(error), ExitStatus.NOT_FOUND) from None
+    except LLMManagerError as error:
+        raise CommandFailed(str(error)) from None
