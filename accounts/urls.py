@@ -8,7 +8,7 @@ from allauth.socialaccount.providers.openid_connect import views as allauth_oidc
 from django.urls import include, path
 
 from accounts.pages import keys
-from accounts.sign_in.views import accept_invitation, sign_in
+from accounts.sign_in.views import accept_invitation, change_password, sign_in
 
 # Of allauth's routes those that are used here: no sign-up, no mail.
 urlpatterns = [
@@ -20,7 +20,7 @@ urlpatterns = [
     path("logout/", allauth_account.logout, name="account_logout"),
     path("inactive/", allauth_account.account_inactive, name="account_inactive"),
     path("invite/<str:token>/", accept_invitation, name="account_invitation"),
-    path("password/", allauth_account.password_change, name="account_change_password"),
+    path("password/", change_password, name="account_change_password"),
     path(
         "reauthenticate/",
         allauth_account.reauthenticate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from django.contrib import messages
@@ -15,14 +16,20 @@ from accounts.keys.key_access import allowed_model_ids
 from accounts.models import ApiKey, Scope, Team
 from accounts.pages.forms import OwnKeyForm
 from accounts.services import api_key_create, api_key_rotate
+from accounts.usage.summary import UsagePeriod, today, usage_summary
 from registry.models import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.auth.models import User
     from django.http import HttpRequest, HttpResponse
 
+    from accounts.usage.summary import UsageGroup
+
 #: Active keys that a user may make without an administrator.
 MAX_KEYS = 50
+_USAGE_DAYS = 30
 _EXAMPLE = "smollm2-135m-instruct"
 
 
@@ -31,10 +38,12 @@ _EXAMPLE = "smollm2-135m-instruct"
 def index(request: HttpRequest) -> HttpResponse:
     """Show the user's keys and teams, the API's address, and examples to paste."""
     user = cast("User", request.user)
-    keys = ApiKey.objects.filter(owner=user).select_related("team__group")
+    keys = list(ApiKey.objects.filter(owner=user).select_related("team__group"))
+    used = _used_by(user)
     context = {
         "title": "Your account",
-        "keys": keys,
+        "keys": [(key, used.get(key.prefix)) for key in keys],
+        "days": _USAGE_DAYS,
         "teams": Team.objects.of_member(user).select_related("group"),
         "base_url": request.build_absolute_uri("/v1"),
         "example_model": _example_model(keys),
@@ -42,8 +51,16 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "account/index.html", context)
 
 
-def _example_model(keys: object) -> str:
-    for key in cast("list[ApiKey]", keys):
+def _used_by(user: User) -> dict[str, UsageGroup]:
+    """Return what the user's keys used of late, by their prefixes. One query."""
+    last = today()
+    period = UsagePeriod(last - timedelta(days=_USAGE_DAYS - 1), last)
+    sums = usage_summary(period, ("key",), owner=user.get_username())
+    return {group["key"]: group for group in sums}
+
+
+def _example_model(keys: Iterable[ApiKey]) -> str:
+    for key in keys:
         if not key.is_usable or Scope.INFERENCE not in key.scopes:
             continue
         models = Model.objects.servable()

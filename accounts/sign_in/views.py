@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.account import views as allauth_account
 from allauth.account.utils import perform_login
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
@@ -88,6 +90,17 @@ def sign_in(request: HttpRequest, extra_context: Any = None) -> HttpResponseBase
 def replace_admin_login() -> None:
     """Have the admin log in by the same door as everyone else."""
     admin.site.login = sign_in  # type: ignore[assignment,method-assign]
+
+
+@login_required
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Answer the change of one's password, for who has one that works here."""
+    has_password = isinstance(request.user, User) and request.user.has_usable_password()
+    if not (settings.CONFIG.auth.passwords and has_password):
+        messages.info(request, "You log in at the provider, without a password here.")
+        return redirect("account")
+    answer: HttpResponse = allauth_account.password_change(request)
+    return answer
 
 
 @never_cache

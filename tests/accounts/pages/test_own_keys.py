@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from accounts import key_secrets as keys
-from accounts.models import ApiKey
+from accounts.models import ApiKey, UsageDay
 from accounts.pages.keys import MAX_KEYS
+from accounts.usage.summary import today
 from tests.accounts.test_admin import SECRET
 from tests.factories import make_api_key, make_model, make_team, make_user
 
@@ -156,3 +157,21 @@ def test_an_ended_key_has_no_buttons(client: Client, anna: User) -> None:
     assert "Rotate…" not in client.get("/account/").content.decode()
     page = f"/account/keys/{key.prefix}/rotate/"
     assert client.get(page)["Location"] == "/account/"
+
+
+def test_the_page_says_what_the_keys_used(client: Client, anna: User) -> None:
+    key, _ = make_api_key(anna)
+    UsageDay.objects.create(
+        day=today(),
+        key_id=key.pk,
+        key_prefix=key.prefix,
+        owner_id=anna.pk,
+        owner_name="anna",
+        requests=3,
+        prompt_tokens=70,
+        completion_tokens=8,
+    )
+    make_api_key(anna)
+    html = client.get("/account/").content.decode()
+    assert "3 requests, 70 + 8 tokens in 30 days" in html
+    assert "no request in 30 days" in html

@@ -183,3 +183,9 @@ def test_the_pages_of_signing_in_have_the_admins_look(
 @pytest.mark.parametrize("path", ["signup/", "password/reset/", "email/"])
 def test_what_is_not_used_of_the_library_has_no_page(client: Client, path: str) -> None:
     assert client.get(f"/account/{path}").status_code == 404
+
+
+def test_who_has_no_password_changes_none(client: Client) -> None:
+    client.force_login(make_user("anna"))
+    page = client.get("/account/password/", follow=True)
+    assert "without a password here" in page.content.decode()
