@@ -81,6 +81,22 @@ class QueueOrder:
         return at
 
 
+async def take(layer: Any, channel: str) -> dict[str, Any]:
+    """Wait for the first message and take it.
+
+    ``RedisChannelLayer.receive`` asks Redis four times, to keep the message of a
+    consumer that is cancelled. Here the web process queues again what is lost.
+
+    Raises OSError or redis.exceptions.RedisError.
+    """
+    name = layer.prefix + channel
+    while True:
+        found = await layer.connection(0).bzpopmin(name, timeout=layer.brpop_timeout)
+        if found is not None:
+            message: dict[str, Any] = layer.deserialize(found[1])
+            return message
+
+
 async def put(layer: Any, channel: str, message: dict[str, Any], at: float) -> None:
     """Queue a message as ``RedisChannelLayer.send`` does, but as if sent at a time.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from inference.transport.codec import ProtocolError, from_wire
-from inference.transport.queue import depth
+from inference.transport.queue import depth, take
 from inference.worker.queue.replies import RETRY_S
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class QueueReceiver:
             try:
                 await self._stealing.let_others_choose()
                 while self._is_open.is_set() and await self._may_take():
-                    self._accept(from_wire(await self._layer.receive(self._queue)))
+                    self._accept(from_wire(await take(self._layer, self._queue)))
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
 
-from inference.transport.queue import MAX_LATER_S, SPACING_S, QueueOrder, depth, put
+from inference.transport.queue import (
+    MAX_LATER_S,
+    SPACING_S,
+    QueueOrder,
+    depth,
+    put,
+    take,
+)
 from tests.fakes import Clock
 
 QUEUE = "queue.test-order"
@@ -58,9 +66,21 @@ async def test_workers_take_the_earliest_first_and_a_full_queue_refuses(
             await put(layer, QUEUE, {"type": "test", "number": number}, at)
         with pytest.raises(ChannelFull):
             await put(layer, QUEUE, {"type": "test"}, clock.now)
-        taken = [(await layer.receive(QUEUE))["number"] for _ in keys]
+        taken = [(await take(layer, QUEUE))["number"] for _ in keys]
         assert taken[-1] == 1
         assert not await depth(layer, QUEUE)
+    finally:
+        await layer.flush()
+        await layer.close_pools()
+
+
+async def test_a_worker_that_waits_gets_the_next_request_at_once() -> None:
+    layer = channel_layers.make_backend("queue")
+    try:
+        waiting = asyncio.create_task(take(layer, QUEUE))
+        await asyncio.sleep(0)
+        await put(layer, QUEUE, {"type": "test", "number": 7}, time.time())
+        assert (await waiting)["number"] == 7
     finally:
         await layer.flush()
         await layer.close_pools()
