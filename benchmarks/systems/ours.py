@@ -105,7 +105,8 @@ def role(command: list[str]) -> str:
 async def _make_key(program: list[str], name: str, env: dict[str, str]) -> str:
     maker = await asyncio.create_subprocess_exec(
         *program,
-        *("key", name, "--owner", "admin", "--rate-limit", "0"),
+        *("key", "create", "--name", name, "--owner", "admin"),
+        *("--rate-limit", "0"),
         env=env,
         stdout=PIPE,
         stderr=PIPE,
