@@ -168,7 +168,10 @@ def site(
                 "LLM_MANAGER_DATA_DIR": str(folder),
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             }
-            yield Site(server, environment)
+            site = Site(server, environment)
+            # Loads the model.
+            assert asyncio.run(site.ask(server.key)).status == 200
+            yield site
 
     if database == "sqlite":
         yield from serve()
