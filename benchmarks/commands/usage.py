@@ -102,7 +102,8 @@ def _write_requests(journal: Any) -> None:
     from django.test import RequestFactory
 
     from accounts.usage.recorder import usage_recorder
-    from inference.api.accounting.recording import Recording, TokenCounts
+    from inference.api.accounting.recording import Recording
+    from inference.api.streaming.token_counts import TokenCounts
 
     request = RequestFactory().post("/v1/chat/completions")
     counts = TokenCounts(prompt=400, cached=380, completion=60)
