@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help run test test-long test-clients check fmt bench bench-peers docs requirements clean venv venv-dev
 
 BIN := .venv/bin
-SOURCES := platform/llm_manager inference registry accounts tests benchmarks manage.py
+SOURCES := platform/llm_manager inference registry accounts tests benchmarks examples manage.py
 SPREAD := --numprocesses=2 --dist=loadscope
 DOCS := docs/cli.md docs/configuration.md docs/metrics.md
 

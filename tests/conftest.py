@@ -14,6 +14,9 @@ from hypothesis import settings as hypothesis_settings
 
 from tests.checkout import EMBEDDING_MODEL
 from tests.parallel import GroupScheduling, rank
+from tests.shared_server import api as api
+from tests.shared_server import data_dir as data_dir
+from tests.shared_server import server as server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

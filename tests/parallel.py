@@ -16,6 +16,9 @@ TOGETHER = ("tests/e2e/", "tests/test_postgresql.py", "tests/llm_manager/launche
 
 def group_of(nodeid: str) -> str:
     """Return the name of the tests that run in one process with this one."""
+    if nodeid.startswith("tests/test_seed.py"):
+        # It talks to the server of e2e.
+        return TOGETHER[0]
     for prefix in TOGETHER:
         if nodeid.startswith(prefix):
             return prefix

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.checkout import EMBEDDING_MODEL
 from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.factories import make_user
-from tests.tiny_reranker import write_tiny_reranker
-from tests.whole_server import Server, put_models, running
+from tests.shared_server import EMBEDDER as EMBEDDER
+from tests.shared_server import Q4_0 as Q4_0
+from tests.shared_server import Q4_1 as Q4_1
+from tests.shared_server import RERANKER as RERANKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,49 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
     from pytest_django.live_server_helper import LiveServer
 
-Q4_0 = "SmolLM2-135M-Instruct.Q4_0"
-Q4_1 = "SmolLM2-135M-Instruct.Q4_1"
-EMBEDDER = EMBEDDING_MODEL.stem
-RERANKER = "tiny-reranker"
 PASSWORD = "correct horse"
-
-
-@pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with models in it: two for chats, and for vectors and scores."""
-    folder = tmp_path_factory.mktemp("server")
-    put_models(folder / "models")
-    write_tiny_reranker(folder / "models" / f"{RERANKER}.gguf")
-    if EMBEDDING_MODEL.exists():
-        shutil.copy(EMBEDDING_MODEL, folder / "models")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def server(data_dir: Path) -> Iterator[Server]:
-    """A running server that may have one model loaded at a time."""
-    with running(
-        data_dir,
-        DJANGO_SETTINGS_MODULE="llm_manager.settings",
-        LLM_MANAGER_LOGGING_LEVEL="info",
-        LLM_MANAGER_ENGINE_MAX_MODELS="1",
-        LLM_MANAGER_ENGINE_N_SEQ_MAX="8",
-        LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
-    ) as server:
-        yield server
-
-
-@pytest.fixture
-def api(server: Server) -> Iterator[httpx.Client]:
-    """An HTTP client with the key of the server."""
-    with httpx.Client(
-        base_url=f"http://{server.host}:{server.port}",
-        headers={"Authorization": f"Bearer {server.key}"},
-        timeout=150,
-        # A proxy of the machine has no business between two local processes.
-        trust_env=False,
-    ) as client:
-        yield client
 
 
 @pytest.fixture(autouse=True)
