@@ -5,9 +5,9 @@ This example kills the process of a model, as a crash would.
 
 import psutil
 from common import models_dir
-from llm_manager.errors import WorkerCrashed
 
 from llm_manager import LLMManager
+from llm_manager.errors import WorkerCrashed
 
 
 def workers() -> list[psutil.Process]:

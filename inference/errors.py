@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
 from llm_manager.lib.errors import INVALID, LLMManagerError
+
+if TYPE_CHECKING:
+    from inference.load_progress import LoadProgress
 
 
 class InferenceError(LLMManagerError):
@@ -13,10 +18,20 @@ class InferenceError(LLMManagerError):
     """
 
     code = "inference_error"
+    #: How far the model is loaded, for a request that its load has kept out.
+    loading: LoadProgress | None = None
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    def while_loading(self, progress: LoadProgress | None) -> Self:
+        """Return this error with how far the model is loaded, if it is being loaded."""
+        if progress is not None:
+            self.loading = progress
+            self.message = f"{self.message} {progress}"
+            self.retry_after = progress.seconds_left or self.retry_after
+        return self
 
 
 class EngineUnavailable(InferenceError):

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from accounts.audit.log import note
 from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
+from inference.load_progress import LoadProgress
 from inference.models import EngineNode, StopOrder, Worker, WorkerState
 from inference.stops import disabled_message, stop_order_add, stops_of
 from llm_manager.lib.clocks.database_clock import database_now
@@ -22,7 +23,7 @@ from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from inference.stops import Stop
 
@@ -34,7 +35,10 @@ FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
 # The columns that are read every second.
 _HEARTBEAT = "node__heartbeat_at"
-_STATUS_COLUMNS = ("incarnation", "state", "is_desired", "waiting_by_key", "error")
+_STATUS_COLUMNS = (
+    *("incarnation", "state", "is_desired", "waiting_by_key", "error"),
+    *("progress", "last_used_at"),
+)
 _RETRY_AFTER_S = 5
 
 
@@ -46,6 +50,7 @@ class ServingStatus:
     without a heartbeat. ``has_worker``: one serves or is being loaded. ``is_serving``:
     one takes requests now. ``waiting``: requests that wait in its workers. ``error``:
     why it cannot be loaded. ``stop``: an administrator's order about its requests.
+    ``loading``: how far it is loaded, while no worker serves it.
     """
 
     incarnations: frozenset[str] = frozenset()
@@ -55,6 +60,7 @@ class ServingStatus:
     waiting: int = 0
     error: str = ""
     stop: Stop | None = None
+    loading: LoadProgress | None = None
 
 
 def worker_request(*, model: Model) -> Worker:
@@ -315,7 +321,20 @@ def _serving_status(
             else ""
         ),
         stop=stop,
+        loading=None if ready else _load_progress(alive),
     )
+
+
+def _load_progress(workers: Iterable[Worker]) -> LoadProgress | None:
+    """Return how far the furthest of a model's workers is loaded, if one is."""
+    loading = [w for w in workers if w.state == WorkerState.LOADING and w.is_desired]
+    if not loading:
+        return None
+    furthest = max(loading, key=lambda worker: worker.progress)
+    # Until it serves, a worker was last used when its load began.
+    began = furthest.last_used_at or timezone.now()
+    elapsed_s = (timezone.now() - began).total_seconds()
+    return LoadProgress.after(elapsed_s, furthest.progress)
 
 
 async def worker_wait(model: Model, *, timeout_s: float) -> Worker:

@@ -6,9 +6,9 @@ printed, against one real server where that matters.
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,6 +22,7 @@ from openai import OpenAI
 
 from inference import errors
 from inference.api.errors import BadRequest
+from inference.api.failures import failure_of
 from inference.capacity.context import ContextSpec, choose_context
 from inference.management.commands.scan_models import Command as ScanCommand
 from llm_manager.config.schema import Config
@@ -319,21 +320,12 @@ def test_links_out_of_the_models_directory_are_not_followed(tmp_path: Path) -> N
 def test_overload_and_long_waits_are_503_with_retry_after(
     error: type[errors.InferenceError],
 ) -> None:
-    failure = _failure_of(error("Full.", retry_after=3))
+    failure = failure_of(error("Full.", retry_after=3))
     assert (failure.status, failure.headers["Retry-After"]) == (503, "3")
 
 
 def test_an_answer_that_takes_too_long_is_408() -> None:
-    assert _failure_of(errors.RequestTimeout("Too slow.")).status == 408
-
-
-def _failure_of(error: Exception) -> Any:
-    module = importlib.import_module(
-        "inference.api.failures"
-        if (ROOT / "inference/api/failures.py").exists()
-        else "inference.api.errors"
-    )
-    return module.failure_of(error)
+    assert failure_of(errors.RequestTimeout("Too slow.")).status == 408
 
 
 def test_requests_at_once_are_bounded() -> None:
@@ -479,7 +471,7 @@ def test_the_python_snippets_run_as_printed(
     name: str, tmp_path: Path, sample_model_path: Path
 ) -> None:
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "model.gguf").symlink_to(sample_model_path)
+    shutil.copy(sample_model_path, tmp_path / "models" / "model.gguf")
     (tmp_path / "snippet.py").write_text(SNIPPETS[name])
     done = subprocess.run(
         [sys.executable, "snippet.py"],

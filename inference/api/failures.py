@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
@@ -32,21 +32,33 @@ from registry.errors import ModelNotFound, ModelNotServed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.load_progress import LoadProgress
+
 logger = logging.getLogger(__name__)
 
+#: How far the model is loaded, where that is why a request is not served.
+LOADING_HEADER = "x-llm-manager-load-progress"
 #: The default of Retry-After, in seconds.
 RETRY_AFTER_S = 5
 #: The same where what is in the way is gone within a moment.
 BUSY_RETRY_AFTER_S = 1
 
 
+class Loading(TypedDict):
+    """How far the model is loaded, from 0 to 1, and the seconds left, if known."""
+
+    progress: float
+    seconds_left: int | None
+
+
 class ErrorDetail(TypedDict):
-    """What went wrong."""
+    """What went wrong; ``loading`` if it is that the model is being loaded."""
 
     message: str
     type: str
     param: str | None
     code: str | None
+    loading: NotRequired[Loading]
 
 
 class ErrorBody(TypedDict):
@@ -66,17 +78,22 @@ class Failure:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     limit_name: str = ""
+    loading: LoadProgress | None = None
 
     def body(self) -> ErrorBody:
         """Return the body in OpenAI's shape."""
-        return {
-            "error": {
-                "message": self.message,
-                "type": self.type,
-                "param": self.param,
-                "code": self.code,
-            }
+        detail: ErrorDetail = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
         }
+        if self.loading is not None:
+            detail["loading"] = {
+                "progress": round(self.loading.share, 2),
+                "seconds_left": self.loading.seconds_left,
+            }
+        return {"error": detail}
 
     def response(self) -> HttpResponse:
         """Return the answer."""
@@ -181,6 +198,7 @@ def failure_of(error: Exception) -> Failure:
         message=row.message or _message(error),
         param=getattr(error, "param", None),
         headers=_headers(error, row),
+        loading=getattr(error, "loading", None),
         limit_name=getattr(error, "limit_name", ""),
     )
 
@@ -224,4 +242,7 @@ def _headers(error: Exception, row: _Row) -> dict[str, str]:
         wait = row.retry
     if wait is not None:
         headers["Retry-After"] = str(int(wait))
+    loading = getattr(error, "loading", None)
+    if loading is not None:
+        headers[LOADING_HEADER] = f"{loading.share:.2f}"
     return headers

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inference.engine.request import ModelRequest
+    from inference.load_progress import LoadProgress
     from inference.transport.messages.events import Event
     from inference.transport.queue import ModelQueue
 
@@ -108,7 +109,10 @@ class EngineClient:
         if stream.is_done:
             return stream
         if not so_far:
-            await self._shares.check(request, queue)
+            try:
+                await self._shares.check(request, queue)
+            except QueueFull as error:
+                raise error.while_loading(self._loading(queue)) from None
         self._streams.add(stream)
         try:
             await self._enqueue(stream)
@@ -169,9 +173,14 @@ class EngineClient:
             raise QueueFull(
                 queue_full_message(queue.model_name, waiting),
                 retry_after=RETRY_AFTER_S,
-            ) from None
+            ).while_loading(self._loading(queue)) from None
         except (OSError, RedisError) as error:
             raise _no_redis() from error
+
+    def _loading(self, queue: ModelQueue) -> LoadProgress | None:
+        """Return how far a queue's model is loaded, as of the last check."""
+        status = self._watch.statuses.get(queue.model_id)
+        return status.loading if status is not None else None
 
     async def _command(self, control: str, command: Abort | Renew | Resend) -> None:
         try:

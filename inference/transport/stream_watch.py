@@ -187,7 +187,7 @@ class StreamWatch:
                 f"'{queue.model_name}'{place if stream.was_accepted else ''} and was "
                 "not started.",
                 retry_after=RETRY_AFTER_S,
-            )
+            ).while_loading(now.loading)
         if stream.worker:
             return
         if now.error:

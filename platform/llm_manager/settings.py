@@ -229,6 +229,7 @@ CORS_EXPOSE_HEADERS = [
         for of in ("requests", "tokens")
     ),
     "x-llm-manager-left-out",
+    "x-llm-manager-load-progress",
 ]
 CORS_ALLOW_HEADERS = [
     *default_headers,

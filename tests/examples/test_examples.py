@@ -107,7 +107,9 @@ def test_the_notebook_runs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     notebook: Any = nbformat.read(  # type: ignore[no-untyped-call]
         EXAMPLES / "notebook.ipynb", as_version=4
     )
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(EXAMPLES)}})
+    client = NotebookClient(
+        notebook, startup_timeout=180, resources={"metadata": {"path": str(EXAMPLES)}}
+    )
     client.execute()
     said = json.dumps(notebook.cells)
     assert "Paris" in said
