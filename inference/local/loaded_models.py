@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from inference.capacity.eviction import LoadedWorker
-from inference.capacity.model_rows import InvalidSettings, load_spec
+from inference.capacity.model_rows import InvalidSettings, load_spec, memory_limit
 from inference.capacity.placement import NodeCapacity, place_worker
 from inference.errors import ModelLoadFailed
 from inference.local.workers import ProcessWorker, ThreadWorker
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from inference.local.model import LocalModel
     from inference.local.workers import LocalWorker
     from llm_manager.config.schema import Config
-
-_MIB = 1024 * 1024
-#: Share of the machine's memory for models if engine.memory_mb is 0, as in the server.
-_MEMORY_SHARE = 0.85
 
 
 @dataclass(slots=True, eq=False)
@@ -225,9 +221,9 @@ class LoadedModels:
         return placement.plan
 
     def _limits(self, machine: Machine) -> Memory:
-        memory = self._config.engine.memory_mb * _MIB
-        total = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-        return (memory or total, *(gpu.limit for gpu in machine.gpus))
+        with using(self._config):
+            host = memory_limit(psutil.virtual_memory().total)
+        return (host, *(gpu.limit for gpu in machine.gpus))
 
     def _find(self, name: str) -> LoadedModel | None:
         """Return a loaded model by any of its names."""

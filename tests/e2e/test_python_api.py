@@ -71,9 +71,11 @@ def test_answers_are_the_servers(
     request = {"messages": QUESTION, "max_tokens": 24, "seed": 11, **REQUESTS[name]}
     reply = api.post("/v1/chat/completions", json={"model": Q4_0, **request})
     expected, answer = same(reply.json()), same(manager.generate(**request))
-    # What a prompt finds cached depends on the requests before it.
+    # What a prompt finds cached, and how many drafts were worth it, depends on what ran
+    # before.
     for each in (expected, answer):
         del each["usage"]["prompt_tokens_details"]
+        each["usage"].pop("completion_tokens_details", None)
     assert answer == expected
 
 

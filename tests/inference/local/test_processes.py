@@ -210,7 +210,7 @@ def test_the_python_api_imports_no_django() -> None:
     code = (
         "import sys; from llm_manager import LLMManager; import llm_manager.errors;"
         "roots = {name.partition('.')[0] for name in sys.modules};"
-        "print(sorted(roots & {'django', 'rest_framework', 'channels', 'redis',"
+        "print(sorted(roots & {'django', 'rest_framework', 'redis',"
         "'llama_cpp', 'prometheus_client', 'accounts', 'asgiref'}))"
     )
     assert run_python(code) == "[]"
