@@ -113,7 +113,7 @@ def _plans() -> dict[str, Any]:
 def _queries() -> dict[str, Callable[[], object]]:
     month = UsagePeriod(today() - timedelta(days=30), today())
     lists = {
-        f"list: {name}": (lambda rows=rows: list(rows))
+        f"list: {name}": (lambda rows=rows: list(rows.all()))
         for name, rows in _plans().items()
     }
     return {
