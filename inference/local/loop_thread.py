@@ -35,10 +35,12 @@ class LoopThread:
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run a coroutine; return its future. Raises ManagerClosed."""
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._running())
-        except BaseException:
+            loop = self._running()
+        except ManagerClosed:
             coroutine.close()
             raise
+        # An interrupt from here on may find it running: it is not closed then.
+        return asyncio.run_coroutine_threadsafe(coroutine, loop)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine and return its result; an interrupt cancels it."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llm_manager import LLMManager
-from tests.e2e.conftest import Q4_0
+from tests.checkout import EMBEDDING_MODEL
+from tests.e2e.conftest import EMBEDDER, Q4_0, RERANKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +95,18 @@ def test_streams_are_the_servers(api: httpx.Client, manager: LLMManager) -> None
     assert text(chunks) == text(sent) != ""
     assert same(chunks[0]) == same(sent[0])
     assert same(chunks[-1]) == same(sent[-1])
+
+
+def test_vectors_and_scores_are_the_servers(
+    api: httpx.Client, manager: LLMManager
+) -> None:
+    ranked = {"query": "red", "documents": ["a red car", "the sea"], "top_n": 1}
+    reply = api.post("/v1/rerank", json={"model": RERANKER, **ranked}).json()
+    answer = manager.rerank("red", ["a red car", "the sea"], model=RERANKER, top_n=1)
+    assert answer["results"] == reply["results"]
+    assert answer["usage"] == reply["usage"]
+
+    if not EMBEDDING_MODEL.exists():
+        pytest.skip("no embedding model")
+    reply = api.post("/v1/embeddings", json={"model": EMBEDDER, "input": "hi"}).json()
+    assert manager.embed("hi", model=EMBEDDER) == reply
