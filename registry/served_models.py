@@ -6,12 +6,14 @@ from django.db.models.signals import post_delete, post_save
 
 from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound, ModelNotServed
-from registry.models import Alias, Attachment, FileState, Model
+from registry.models import Alias, Attachment, ContextTest, FileState, Model
 
 
 def _read(name: str) -> Model:
     try:
-        return Model.objects.servable().resolve(name)
+        # How long a prompt may be depends on what was tested.
+        models = Model.objects.servable().prefetch_related("context_tests")
+        return models.resolve(name)
     except ModelNotFound:
         _refuse_part(name)
         raise
@@ -37,7 +39,7 @@ served_model = RowCache(_read, size=256)
 
 
 def connect_signals() -> None:
-    """Clear the cache when this process changes a model, an alias or an adapter."""
-    for changed in (Model, Alias, Attachment):
+    """Clear the cache when this process changes what belongs to a model."""
+    for changed in (Model, Alias, Attachment, ContextTest):
         for signal in (post_save, post_delete):
             signal.connect(served_model.clear, sender=changed)

@@ -125,6 +125,8 @@ def test_without_redis_nobody_logs_in(
     assert "Redis, which counts wrong passwords, does not answer" in page
 
 
+# Threads have connections of their own: what they write stays.
+@pytest.mark.django_db(transaction=True)
 def test_parallel_guesses_are_no_more_than_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -242,7 +242,7 @@ async def test_a_sequence_that_fails_closes_the_others(
     assert engine.streams[0].is_closed
 
 
-async def test_a_chat_needs_four_queries(
+async def test_a_chat_needs_five_queries(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries: list[dict[str, Any]] = []
@@ -266,7 +266,8 @@ async def test_a_chat_needs_four_queries(
         "accounts_apikey",  # The key with its owner.
         "registry_model",  # Which models the key is restricted to,
         "accounts_limit",  # what limits hold for it,
-        "registry_model",  # and the model that is named.
+        "registry_model",  # and the model that is named,
+        "registry_contexttest",  # with its largest tested context.
     ]
 
 
