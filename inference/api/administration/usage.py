@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from inference.api.administration import descriptions as about
 from inference.api.administration.view import AdminView, answering
-from inference.api.usage.view import UsageView
+from inference.api.usage.view import usage_list
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _sums(request: Request) -> UsageList:
-    return UsageView().prepare(request)
+    return usage_list(request, bounded_to=None)
 
 
 class AdminUsageView(AdminView):

@@ -13,7 +13,7 @@ class ExitStatus(IntEnum):
     WRONG_USAGE = 2, "The command line or the configuration is wrong."
     UNREACHABLE = 3, "No server answers."
     REFUSED = 4, "The server refuses the key, or the key may not do this."
-    NOT_FOUND = 5, "There is no such model or key."
+    NOT_FOUND = 5, "There is no such model, key, team or user."
     BUSY = 6, "The server cannot take the request now; a later try may succeed."
     INTERRUPTED = 130, "Ctrl-C ended it."
 

@@ -1,6 +1,6 @@
 """The database of the data directory, where no server can be asked.
 
-It answers as the API does, for a verb that only reads.
+It answers as the API does.
 """
 
 from __future__ import annotations
@@ -26,25 +26,41 @@ def has_database(config: Config) -> bool:
 def ask(connection: Connection, api: Callable[[], Any], rows: Callable[[], Any]) -> Any:
     """Return what the API answers, else what the rows say, and say so.
 
-    The rows are read if the server of the data directory does not run, or wants a key
-    and none is known. Raises CommandFailed.
+    When the rows are read: ``open_database``. Raises CommandFailed.
     """
     try:
         return api()
     except CommandFailed as error:
-        has_no_key = error.status is ExitStatus.REFUSED and connection.key is None
-        is_away = error.status is ExitStatus.UNREACHABLE
-        if not connection.is_local or not (has_no_key or is_away):
-            raise
-        config = load_config()
-        if not has_database(config):
-            raise
+        open_database(connection, error, "this is what {database} says")
+    return rows()
+
+
+def open_database(connection: Connection, error: CommandFailed, note: str) -> None:
+    """Load Django for the database that takes the server's place, and say why.
+
+    ``note`` has the place ``{database}``. Raises the server's ``error`` unless its
+    data directory is here and it does not run, or refuses a key that nobody chose.
+    """
+    why = _why_not_the_server(connection, error)
+    config = load_config()
+    if why is None or not has_database(config):
+        raise error
     load_django()
     from llm_manager.launcher.child_process import say
 
-    why = "no server runs" if is_away else "no key is known"
-    say(f"{why}: this is what the database of {config.data_dir} says.")
-    return rows()
+    say(f"{why}: {note.format(database=f'the database of {config.data_dir}')}.")
+
+
+def _why_not_the_server(connection: Connection, error: CommandFailed) -> str | None:
+    if not connection.is_local:
+        return None
+    if error.status is ExitStatus.UNREACHABLE:
+        return "no server runs"
+    if error.status is not ExitStatus.REFUSED:
+        return None
+    if connection.key is None:
+        return "no key is known"
+    return None if connection.is_key_chosen else "the key in quickstart.json is refused"
 
 
 def model_list() -> Any:

@@ -73,5 +73,10 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {_cell(value)}")
 
 
+def minute(moment: str | None) -> str | None:
+    """Return an ISO time up to its minute: ``2026-11-29 18:00``."""
+    return moment and moment[:16].replace("T", " ")
+
+
 def _cell(value: object) -> str:
     return "-" if value is None else printable(str(value))

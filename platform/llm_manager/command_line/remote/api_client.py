@@ -60,6 +60,11 @@ class ApiClient:
         """Return the JSON of a POST, however long it takes. Raises CommandFailed."""
         return self._json("POST", path, json=body, timeout=timeouts(None))
 
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return the JSON of a request by any method. Raises CommandFailed."""
+        more: dict[str, Any] = {} if body is None else {"json": body}
+        return self._json(method, path, **more)
+
     @contextmanager
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[Iterator[Any]]:
         """Yield the events of a POST as they come. Raises CommandFailed.
@@ -135,9 +140,12 @@ def refusal(response: httpx2.Response, connection: Connection) -> CommandFailed:
             f" Give a key with --key or {KEY_VARIABLE}; on the server's machine "
             "`llm-manager key create` makes one."
         )
-    return CommandFailed(
-        message, _STATUSES.get(response.status_code, ExitStatus.FAILED)
-    )
+    return CommandFailed(message, meaning_of(response.status_code))
+
+
+def meaning_of(status: int) -> ExitStatus:
+    """Return the exit status for the HTTP status of a refusal."""
+    return _STATUSES.get(status, ExitStatus.FAILED)
 
 
 def _message(response: httpx2.Response) -> str:

@@ -36,11 +36,13 @@ class Connection:
     """A server's address without ``/v1``, and the key to it.
 
     ``is_local``: it is the server of the data directory, whose rows may be read.
+    ``is_key_chosen``: somebody gave the key, which quickstart.json's is not.
     """
 
     url: str
     key: str | None = None
     is_local: bool = False
+    is_key_chosen: bool = True
 
 
 def find_connection(url: str | None, key: str | None) -> Connection:
@@ -59,7 +61,12 @@ def find_connection(url: str | None, key: str | None) -> Connection:
     if found is None:
         # A web process without a launcher listens where the configuration says.
         found = listening.base_url(config.server.host, config.server.port)
-    return Connection(found, key or _quickstart_key(config.data_dir), is_local=True)
+    return Connection(
+        found,
+        key or _quickstart_key(config.data_dir),
+        is_local=True,
+        is_key_chosen=key is not None,
+    )
 
 
 def remote(

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from llm_manager.command_line.environment import set_environment
+from llm_manager.command_line.administration.admin_api import given
+from llm_manager.command_line.administration.choosing import administering
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
-from llm_manager.command_line.options import places
-from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.output import (
+    json_option,
+    minute,
+    print_json,
+    print_table,
+)
 from llm_manager.command_line.remote.completion import ModelName
-from llm_manager.command_line.remote.connection import URL_VARIABLE
 
 if TYPE_CHECKING:
-    from accounts.models import ApiKey
+    from llm_manager.command_line.administration.admin_api import AdminApi
+
+_MAX_DAYS = 36_500
 
 
 @click.group()
 def command() -> None:
-    """Create, list and revoke API keys, on the server's machine."""
+    """Create, list, rotate and revoke API keys.
+
+    At the server, with a key of the scope admin; else on the database of the data
+    directory.
+    """
 
 
 @command.command()
@@ -30,6 +38,7 @@ def command() -> None:
 @click.option(
     "--owner", metavar="USER", help="User name of the owner (default: the only admin)."
 )
+@click.option("--team", metavar="TEAM", help="A team that the owner is in.")
 @click.option(
     "--scopes",
     default="inference",
@@ -54,181 +63,145 @@ def command() -> None:
     "--weight", type=float, help="Share of a busy model beside other keys (default: 1)."
 )
 @json_option
-@places
+@administering
 def create(
+    api: AdminApi,
+    /,
     *,
     name: str,
     owner: str | None,
+    team: str | None,
     scopes: str,
     models: tuple[str, ...],
     expires: str | None,
     rate_limit: int | None,
     weight: float | None,
     as_json: bool,
-    **where: str | None,
 ) -> None:
     """Create a key and print its secret, which cannot be shown again."""
-    days = None if expires is None else _days(expires)
-    _open_database(**where)
-    from django.core.management import CommandError, call_command
-
-    options = {"expires_days": days, "rate_limit": rate_limit, "weight": weight}
-    printed = io.StringIO()
-    try:
-        call_command(
-            "create_api_key",
-            name,
-            owner=owner or _only_admin(),
-            scopes=scopes,
-            models=list(models),
-            json=True,
-            stdout=printed,
-            **{key: value for key, value in options.items() if value is not None},
-        )
-    except CommandError as error:
-        raise CommandFailed(str(error)) from None
-    created = json.loads(printed.getvalue())
-    if as_json:
-        print_json(created)
-        return
-    click.echo(created["key"])
-    click.echo("Keep this key: it is not stored and cannot be shown again.", err=True)
+    body = given(
+        name=name,
+        team=team,
+        scopes=[scope.strip() for scope in scopes.split(",")],
+        all_models=not models,
+        models=models,
+        expires_at=None if expires is None else _moment_after(expires),
+        rate_limit=rate_limit,
+        weight=weight,
+    )
+    body["owner"] = owner or _only_admin(api)
+    _print_secret(api.post("keys", body=body), as_json=as_json)
 
 
 @command.command("list")
+@click.option("--owner", metavar="USER", help="Only keys of this user.")
+@click.option("--team", metavar="TEAM", help="Only keys of this team.")
 @json_option
-@places
-def list_keys(*, as_json: bool, **where: str | None) -> None:
+@administering
+def list_keys(
+    api: AdminApi, /, *, owner: str | None, team: str | None, as_json: bool
+) -> None:
     """List the keys; their secrets are not stored."""
-    _open_database(**where)
-    from accounts.models import ApiKey
-
-    rows = ApiKey.objects.select_related("owner").prefetch_related("allowed_models")
-    keys = [_described(key) for key in rows]
+    keys = api.all_of("keys", "prefix", **given(owner=owner, team=team))
     if as_json:
         print_json(keys)
         return
     print_table(
         (
-            "name",
-            "prefix",
-            "owner",
-            "scopes",
-            "models",
-            "expires",
-            "last used",
-            "state",
+            *("name", "prefix", "owner", "team", "scopes"),
+            *("models", "expires", "last used", "state"),
         ),
         (
             (
                 key["name"],
                 key["prefix"],
                 key["owner"],
+                key["team"],
                 ", ".join(key["scopes"]),
                 "all" if key["all_models"] else ", ".join(key["models"]) or "none",
-                _minute(key["expires_at"]) or "never",
-                _minute(key["last_used_at"]) or "never",
+                minute(key["expires_at"]) or "never",
+                minute(key["last_used_at"]) or "never",
                 key["state"],
             )
-            for key in keys
+            for key in keys["data"]
         ),
     )
 
 
 @command.command()
-@click.argument("key")
+@click.argument("which", metavar="KEY")
+@click.option(
+    "--grace",
+    type=int,
+    metavar="HOURS",
+    help="For how long the old key goes on working; 0 revokes it (default: 168).",
+)
 @json_option
-@places
-def revoke(*, key: str, as_json: bool, **where: str | None) -> None:
+@administering
+def rotate(api: AdminApi, /, *, which: str, grace: int | None, as_json: bool) -> None:
+    """Put a new key in a key's place, by its prefix or its name."""
+    prefix = _active_key(api, which)["prefix"]
+    body = given(grace_hours=grace)
+    _print_secret(api.post("keys", prefix, "rotate", body=body), as_json=as_json)
+
+
+@command.command()
+@click.argument("which", metavar="KEY")
+@json_option
+@administering
+def revoke(api: AdminApi, /, *, which: str, as_json: bool) -> None:
     """Revoke a key for good, by its prefix or its name."""
-    _open_database(**where)
-    from django.db.models import Q
+    prefix = _active_key(api, which)["prefix"]
+    revoked = api.post("keys", prefix, "revoke", body={})
+    if as_json:
+        print_json(revoked)
+    else:
+        click.echo(f"Revoked {revoked['name']} ({revoked['prefix']}…).")
 
-    from accounts.models import ApiKey
 
-    found = list(ApiKey.objects.filter(Q(prefix=key) | Q(name=key), is_active=True))
+def _print_secret(created: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(created)
+        return
+    click.echo(created["secret"])
+    click.echo("Keep this key: it is not stored and cannot be shown again.", err=True)
+
+
+def _active_key(api: AdminApi, which: str) -> dict[str, Any]:
+    keys: list[dict[str, Any]] = api.all_of("keys", "prefix", state="active")["data"]
+    found = [key for key in keys if which in (key["prefix"], key["name"])]
     if not found:
         raise CommandFailed(
-            f"There is no active key '{key}'. `llm-manager key list` shows the keys.",
+            f"There is no active key '{which}'. `llm-manager key list` shows the keys.",
             ExitStatus.NOT_FOUND,
         )
     if len(found) > 1:
-        prefixes = ", ".join(each.prefix for each in found)
+        prefixes = ", ".join(key["prefix"] for key in found)
         raise CommandFailed(
-            f"Several keys have the name '{key}'; use a prefix: {prefixes}."
+            f"Several keys have the name '{which}'; use a prefix: {prefixes}."
         )
-    [revoked] = found
-    revoked.revoke()
-    if as_json:
-        print_json(_described(revoked))
-    else:
-        click.echo(f"Revoked {revoked}.")
+    return found[0]
 
 
-def _open_database(**where: str | None) -> None:
-    """Load Django for the database of the data directory. Raises CommandFailed."""
-    from llm_manager.command_line.django_setup import load_django
-    from llm_manager.command_line.local_rows import has_database
-    from llm_manager.config.reading import load_config
-
-    set_environment(**where)
-    if os.environ.get(URL_VARIABLE):
+def _only_admin(api: AdminApi) -> str:
+    users = api.all_of("users", "username")["data"]
+    admins = [user for user in users if user["is_superuser"] and user["is_active"]]
+    if len(admins) != 1:
+        count = "are several administrators" if admins else "is no active administrator"
         raise CommandFailed(
-            f"Keys are managed on the server's machine, and {URL_VARIABLE} is set: "
-            "run this there, or without it for the database of this machine."
-        )
-    config = load_config()
-    if not has_database(config):
-        raise CommandFailed(
-            f"There is no database in {config.data_dir}: `llm-manager server` creates "
-            "it, and --data-dir names another folder.",
-            ExitStatus.NOT_FOUND,
-        )
-    load_django()
-
-
-def _only_admin() -> str:
-    from django.contrib.auth import get_user_model
-
-    admins = get_user_model().objects.filter(is_superuser=True, is_active=True)
-    names = [admin.get_username() for admin in admins[:2]]
-    if len(names) != 1:
-        count = "no active administrator" if not names else "several administrators"
-        raise CommandFailed(
-            f"There is {count}: name the key's owner with --owner.",
+            f"There {count}: name the key's owner with --owner.",
             ExitStatus.WRONG_USAGE,
         )
-    return names[0]
+    name: str = admins[0]["username"]
+    return name
 
 
-def _days(text: str) -> int:
-    try:
-        return int(text.removesuffix("d"))
-    except ValueError:
+def _moment_after(text: str) -> str:
+    """Return the time after so many days, as ``90d``. Raises UsageError."""
+    days = text.removesuffix("d")
+    if not days.isdecimal() or not 1 <= int(days) <= _MAX_DAYS:
         raise click.UsageError(
-            f"--expires {text}: a number of days is expected, as 90d."
-        ) from None
-
-
-def _described(key: ApiKey) -> dict[str, Any]:
-    """Return a key as JSON, without its hash."""
-    state = "active" if key.is_usable else "expired" if key.is_active else "revoked"
-    return {
-        "name": key.name,
-        "prefix": key.prefix,
-        "owner": key.owner.get_username(),
-        "scopes": key.scopes,
-        "all_models": key.all_models,
-        "models": sorted(model.name for model in key.allowed_models.all()),
-        "expires_at": key.expires_at and key.expires_at.isoformat(),
-        "rate_limit": key.rate_limit,
-        "weight": key.weight,
-        "created_at": key.created_at.isoformat(),
-        "last_used_at": key.last_used_at and key.last_used_at.isoformat(),
-        "state": state,
-    }
-
-
-def _minute(moment: str | None) -> str | None:
-    """Return an ISO time up to its minute."""
-    return moment and moment[:16].replace("T", " ")
+            f"--expires {text}: a number of days is expected, from 1 to {_MAX_DAYS}, "
+            "as 90d."
+        )
+    return (datetime.now(UTC) + timedelta(days=int(days))).isoformat()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from llm_manager.command_line.django_setup import load_django
-from llm_manager.command_line.environment import set_environment
-from llm_manager.command_line.options import places
+from llm_manager.command_line.administration.admin_api import given
+from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from accounts.usage.summary import UsageGroup
+    from llm_manager.command_line.remote.connection import Connection
 
 #: The numbers of a table, and their headings.
 _NUMBERS = {
@@ -45,75 +41,69 @@ _NUMBERS = {
     help="First day: 2026-11-29, or 7d for seven days ago.",
 )
 @click.option("--until", default="0d", metavar="DAY", help="Last day (default: today).")
-@click.option("--key", metavar="PREFIX", help="Only this key.")
-@click.option("--owner", metavar="NAME", help="Only keys of this user.")
-@click.option("--team", metavar="NAME", help="Only keys of this team.")
+@click.option("--prefix", help="Only the key with this prefix.")
+@click.option("--owner", metavar="USER", help="Only keys of this user.")
+@click.option("--team", metavar="TEAM", help="Only keys of this team.")
 @click.option("--model", metavar="ID", help="Only this model.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@places
+@json_option
+@remote
 def command(
+    connection: Connection,
+    /,
     *,
-    by: str,
-    since: str,
-    until: str,
-    key: str | None,
-    owner: str | None,
-    team: str | None,
-    model: str | None,
+    prefix: str | None,
     as_json: bool,
-    **options: str | None,
+    **asked: str | None,
 ) -> None:
-    """Add up requests, tokens and cost from the database."""
-    set_environment(**options)
-    config = load_django()
-    from accounts.usage.summary import (
-        DIMENSIONS,
-        TooManyUsageRows,
-        UsagePeriod,
-        day_from,
-        usage_summary,
-    )
+    """Add up requests, tokens and cost.
 
-    names = [name.strip() for name in by.split(",") if name.strip()]
-    for name in names:
-        if name not in DIMENSIONS:
-            raise click.BadParameter(
-                f"'{name}' is none of {', '.join(DIMENSIONS)}.", param_hint="--by"
-            )
-    asked = {"key": key, "owner": owner, "team": team, "model": model}
-    filters = {name: text for name, text in asked.items() if text}
-    try:
-        period = UsagePeriod(day_from(since), day_from(until))
-        chosen = [known for known in DIMENSIONS if known in names]
-        groups = usage_summary(period, chosen, **filters)
-    except (ValueError, OverflowError, TooManyUsageRows) as error:
-        raise click.UsageError(str(error)) from None
+    A key of the scope admin sees everything, another one what itself has used. Without
+    a running server, this is what the database says.
+    """
+    from llm_manager.command_line import local_rows
+    from llm_manager.command_line.remote.api_client import ApiClient
+
+    query = urlencode(given(key=prefix, **asked))
+
+    def rows() -> Any:
+        from llm_manager.command_line.administration.local_admin import on_database
+
+        return on_database(connection.url)("GET", f"/v1/admin/usage?{query}", None)
+
+    with ApiClient(connection) as client:
+        usage = local_rows.ask(
+            connection, lambda: client.get(f"/v1/usage?{query}"), rows
+        )
     if as_json:
-        click.echo(json.dumps(groups, ensure_ascii=False, indent=2))
+        print_json(usage)
     else:
-        _print(groups, currency=config.limits.currency)
+        _print(usage["data"], currency=usage["currency"])
 
 
-def _print(groups: Sequence[UsageGroup], *, currency: str) -> None:
+def _print(groups: list[dict[str, Any]], *, currency: str) -> None:
     """Print the groups as a table."""
-    rows: list[dict[str, Any]] = [dict(group) for group in groups]
-    if not rows:
+    if not groups:
         click.echo("Nothing was used on these days.")
         return
-    labels = [name for name in rows[0] if name not in _SUMS]
-    table = Table(box=None, pad_edge=False)
-    for label in labels:
-        table.add_column(label.replace("_", " "), overflow="fold")
-    for name, heading in _NUMBERS.items():
-        unit = f" ({currency})" if name == "cost" else ""
-        table.add_column(heading + unit, justify="right")
-    for row in rows:
-        numbers = [
-            f"{row[name]:.4f}" if name == "cost" else f"{row[name]:,}"
-            for name in _NUMBERS
-        ]
-        table.add_row(*(str(row[label]) for label in labels), *numbers)
-    Console(highlight=False, markup=False).print(table)
+    labels = [name for name in groups[0] if name not in _SUMS]
+    headings = [
+        f"{heading} ({currency})" if name == "cost" else heading
+        for name, heading in _NUMBERS.items()
+    ]
+    print_table(
+        (*(label.replace("_", " ") for label in labels), *headings),
+        (
+            (
+                *(group[label] for label in labels),
+                *(
+                    f"{group[name]:.4f}" if name == "cost" else f"{group[name]:,}"
+                    for name in _NUMBERS
+                ),
+            )
+            for group in groups
+        ),
+        right=",".join(headings),
+    )
 
 
 _SUMS = (*_NUMBERS, "reasoning_tokens", "drafted_tokens")

@@ -31,7 +31,9 @@ def local_server(folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("local_server")
 def test_without_a_word_it_is_the_server_of_the_data_directory() -> None:
-    assert find_connection(None, None) == Connection(HERE, "local", is_local=True)
+    assert find_connection(None, None) == Connection(
+        HERE, "local", is_local=True, is_key_chosen=False
+    )
 
 
 def test_a_server_that_is_gone_leaves_no_address(folder: Path) -> None:

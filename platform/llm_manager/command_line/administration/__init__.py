@@ -1,0 +1,1 @@
+"""The admin API for the verbs: of a running server, or on the database."""
