@@ -87,7 +87,7 @@ def test_the_data_directory_is_all_that_must_be_known(
     data_dir: Path, environment: dict[str, str]
 ) -> None:
     def run(*arguments: str, piped: str = "") -> str:
-        return subprocess.run(
+        done = subprocess.run(
             program(*arguments, "--data-dir", str(data_dir)),
             env=environment,
             input=piped,
@@ -95,10 +95,17 @@ def test_the_data_directory_is_all_that_must_be_known(
             text=True,
             timeout=120,
             check=True,
-        ).stdout
+        )
+        assert "the database of" not in done.stderr, "the server was not asked"
+        return done.stdout
 
-    keys = json.loads(run("key", "list", "--json"))
-    assert [key["name"] for key in keys] == ["quickstart"]
+    keys = json.loads(run("key", "list", "--json"))["data"]
+    assert "quickstart" in {key["name"] for key in keys}
+    run("team", "create", "e2e", "--all-models")
+    assert "e2e" in run("team", "list")
+    run("team", "delete", "e2e")
+    assert "administrator" in run("user", "list")
+    assert "total" in json.loads(run("usage", "--json"))
     secret = run("key", "create", "--name", "e2e").strip()
     listed = json.loads(run("list", "--json", "--key", secret))
     assert Q4_0 in {model["id"] for model in listed["data"]}

@@ -14,12 +14,6 @@ from llm_manager.command_line.remote.completion import ModelName
 if TYPE_CHECKING:
     from llm_manager.command_line.administration.admin_api import AdminApi
 
-_models_option = click.option(
-    "--models",
-    type=ModelName(),
-    multiple=True,
-    help="A model that its keys may use; may be given several times (default: none).",
-)
 _all_models_option = click.option(
     "--all-models", is_flag=True, help="Its keys may use every model."
 )
@@ -51,7 +45,12 @@ def list_teams(api: AdminApi, /, *, as_json: bool) -> None:
     multiple=True,
     help="A user in it; may be given several times.",
 )
-@_models_option
+@click.option(
+    "--models",
+    type=ModelName(),
+    multiple=True,
+    help="A model that its keys may use; may be given several times (default: none).",
+)
 @_all_models_option
 @click.option("--notes", help="For administrators.")
 @json_option
@@ -68,11 +67,16 @@ def create(
     as_json: bool,
 ) -> None:
     """Create a team."""
-    body = given(name=name, members=members, notes=notes)
-    _print(
-        api.post("teams", body=body | _models(models, all_models=all_models)),
-        as_json=as_json,
+    if models and all_models:
+        raise click.UsageError("Give --models or --all-models, not both.")
+    body = given(
+        name=name,
+        members=members,
+        models=models,
+        all_models=all_models or None,
+        notes=notes,
     )
+    _print(api.post("teams", body=body), as_json=as_json)
 
 
 @command.command()
@@ -114,8 +118,16 @@ def members(
 
 @command.command()
 @click.argument("name")
-@_models_option
+@click.option(
+    "--set",
+    "chosen",
+    metavar="MODEL",
+    type=ModelName(),
+    multiple=True,
+    help="A model in the place of those before; may be repeated.",
+)
 @_all_models_option
+@click.option("--none", is_flag=True, help="Its keys may use no model.")
 @json_option
 @administering
 def models(
@@ -123,13 +135,20 @@ def models(
     /,
     *,
     name: str,
-    models: tuple[str, ...],
+    chosen: tuple[str, ...],
     all_models: bool,
+    none: bool,
     as_json: bool,
 ) -> None:
-    """Set which models a team's keys may use; without options, none."""
-    chosen = {"models": [], **_models(models, all_models=all_models)}
-    _print(api.patch("teams", name, body=chosen), as_json=as_json)
+    """Show which models a team's keys may use, or set them."""
+    if sum((bool(chosen), all_models, none)) > 1:
+        raise click.UsageError("Give one of --set, --all-models and --none.")
+    if chosen or all_models or none:
+        body = {"all_models": all_models, "models": list(chosen)}
+        team = api.patch("teams", name, body=body)
+    else:
+        team = api.get("teams", name)
+    _print(team, as_json=as_json)
 
 
 @command.command()
@@ -143,13 +162,6 @@ def delete(api: AdminApi, /, *, name: str, as_json: bool) -> None:
         print_json(deleted)
     else:
         click.echo(f"Deleted the team {deleted['id']}.")
-
-
-def _models(names: tuple[str, ...], *, all_models: bool) -> dict[str, Any]:
-    """Return the members of a body that say which models."""
-    if names and all_models:
-        raise click.UsageError("Give --models or --all-models, not both.")
-    return {"all_models": True} if all_models else given(models=names)
 
 
 def _print(found: dict[str, Any], *, as_json: bool) -> None:

@@ -32,7 +32,12 @@ def test_a_team_lives_its_life(door: Verbs) -> None:
     assert door.json("team", "models", "a/b", "--all-models")["all_models"]
     _, line = door("team", "list")[1].splitlines()
     assert line.split() == ["a/b", "1", "all", "-"]
-    assert door.json("team", "models", "a/b")["all_models"] is False
+    # To look changes nothing.
+    assert door.json("team", "models", "a/b")["all_models"]
+    set_again = door.json("team", "models", "a/b", "--set", "tiny")
+    assert (set_again["all_models"], set_again["models"]) == (False, ["tiny"])
+    emptied = door.json("team", "models", "a/b", "--none")
+    assert (emptied["all_models"], emptied["models"]) == (False, [])
     assert door("team", "delete", "a/b")[:2] == (0, "Deleted the team a/b.\n")
     assert not Team.objects.exists()
 
@@ -72,7 +77,8 @@ REFUSED: list[tuple[list[str], int, str]] = [
     (["team", "members", "red", "--add", "nobody"], 1, "there is no user 'nobody'"),
     (["team", "members", "red", "--remove", "anna"], 2, "is not in the team"),
     (["team", "delete", "red"], 1, "Keys belong to"),
-    (["team", "models", "red", "--models", "a", "--all-models"], 2, "not both"),
+    (["team", "create", "x", "--models", "a", "--all-models"], 2, "not both"),
+    (["team", "models", "red", "--set", "a", "--none"], 2, "Give one of"),
     (["user", "deactivate", "boss"], 1, "in the admin only"),
     (["user", "create", "x", "--password"], 2, "standard input has no password"),
     (["user", "invite", "--days", "1000"], 1, "days"),
