@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import UsageDay, UsageRecord
@@ -41,6 +40,15 @@ _DEFAULTS: Row = {
 _INSERT = (
     f"INSERT INTO {UsageRecord._meta.db_table} "  # noqa: S608 - names of ours
     f"({', '.join(_DEFAULTS)}) VALUES ({', '.join(['%s'] * len(_DEFAULTS))})"
+)
+#: A day is added to in the statement that makes it.
+_DAY_COLUMNS = ("day", *_SUBJECT, *_NAMES, *_SUMMED)
+_DAY_TABLE = UsageDay._meta.db_table
+_ADD_TO_DAY = (
+    f"INSERT INTO {_DAY_TABLE} "  # noqa: S608 - names of ours
+    f"({', '.join(_DAY_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_DAY_COLUMNS))}) "
+    f"ON CONFLICT (day, {', '.join(_SUBJECT)}) DO UPDATE SET "
+    + ", ".join(f"{name} = {_DAY_TABLE}.{name} + excluded.{name}" for name in _SUMMED)
 )
 _BAD_REQUEST = 400
 #: What is raised for a line that no database takes.
@@ -121,25 +129,24 @@ def _insert(rows: Iterable[Row]) -> None:
 
 
 def _add_to_days(rows: Iterable[Row]) -> None:
-    sums: dict[tuple[Any, ...], dict[str, int]] = {}
-    days: dict[tuple[Any, ...], UsageDay] = {}
+    days: dict[tuple[Any, ...], Row] = {}
     zone = ZoneInfo(settings.CONFIG.usage.time_zone)
     for row in rows:
         day = row["time"].astimezone(zone).date()
         key = (day, *(row[name] for name in _SUBJECT))
-        added = sums.get(key)
-        if added is None:
-            added = sums[key] = dict.fromkeys(_SUMMED, 0)
+        sums = days.get(key)
+        if sums is None:
             about = {name: row[name] for name in (*_SUBJECT, *_NAMES)}
-            days[key] = UsageDay(day=day, **about)
-        added["requests"] += 1
-        added["failed"] += row["failed"]
+            sums = days[key] = {"day": day, **about, **dict.fromkeys(_SUMMED, 0)}
+        sums["requests"] += 1
+        sums["failed"] += row["failed"]
         for name in _COUNTED:
-            added[name] += row[name]
-    UsageDay.objects.bulk_create(days.values(), ignore_conflicts=True)
+            sums[name] += row[name]
+    adapted = connection.ops.adapt_datefield_value
     # In one order everywhere: two processes that add to the same days wait for each
     # other, and never both.
-    for key in sorted(sums):
-        subject = dict(zip(_SUBJECT, key[1:], strict=True))
-        more = {name: F(name) + number for name, number in sums[key].items()}
-        UsageDay.objects.filter(day=key[0], **subject).update(**more)
+    values = [
+        tuple({**days[key], "day": adapted(key[0])}.values()) for key in sorted(days)
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(_ADD_TO_DAY, values)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.faults.fault import Fault, Place
 
 CLIENTS = 12
-#: Answers before the fault, and after its end.
-_ANSWERS = 12
+#: Whole answers before the fault, and as many after its end.
+ANSWERS = 12
 #: How long rows may take to come.
 _SETTLE_S = 90.0
 #: How old the counts of a killed web process are at most: it notes them each second,
@@ -107,13 +107,18 @@ class UsageLoad:
         self._clients = [asyncio.create_task(self._client()) for _ in range(CLIENTS)]
 
     async def answered(self, count: int) -> None:
-        """Return when so many more requests have been answered."""
-        goal = self._answered() + count
-        async with asyncio.timeout(_PATIENCE_S), self._has_ended:
-            await self._has_ended.wait_for(lambda: self._answered() >= goal)
+        """Return when so many more were answered, and some were refused and left."""
+        goal = self._ends()["whole"] + count
 
-    def _answered(self) -> int:
-        return sum(each.end == "whole" for each in self.sent)
+        def is_enough() -> bool:
+            ends = self._ends()
+            return ends["whole"] >= goal and bool(ends["refused"] and ends["left"])
+
+        async with asyncio.timeout(_PATIENCE_S), self._has_ended:
+            await self._has_ended.wait_for(is_enough)
+
+    def _ends(self) -> Counter[End]:
+        return Counter(each.end for each in self.sent)
 
     async def stop(self) -> None:
         """Let each client finish its request; give up what hangs."""
@@ -191,10 +196,10 @@ async def try_usage(api: Api, fault: Fault, place: Place) -> UsageResult:
     """Inflict a fault under load; return what became of requests and rows."""
     load = UsageLoad(api)
     load.start()
-    await load.answered(_ANSWERS)
+    await load.answered(ANSWERS)
     with fault.inflict(place):
         await asyncio.sleep(fault.seconds)
-    await load.answered(_ANSWERS)
+    await load.answered(ANSWERS)
     await load.stop()
     return await compare(fault.name, load.sent, place.home / "db.sqlite3")
 
@@ -203,7 +208,7 @@ async def load_until_killed(api: Api, fault: Fault, place: Place) -> list[Sent]:
     """Kill a whole server under load; return what its clients saw."""
     load = UsageLoad(api)
     load.start()
-    await load.answered(_ANSWERS)
+    await load.answered(ANSWERS)
     with fault.inflict(place):
         await asyncio.sleep(fault.seconds)
     await load.stop()

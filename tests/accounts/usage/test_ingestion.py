@@ -21,7 +21,7 @@ from accounts.usage.journal import Journal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_django.fixtures import Settings
+    from pytest_django.fixtures import DjangoAssertNumQueries, Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -81,6 +81,38 @@ def test_keys_and_models_have_sums_of_their_own() -> None:
     store([entry(), entry(model_id=8, model_name="large"), entry(key_id=2), entry()])
     sums = UsageDay.objects.values_list("key_id", "model_id", "requests")
     assert sorted(sums) == [(1, 7, 2), (1, 8, 1), (2, 7, 1)]
+
+
+def test_the_statements_of_a_batch_are_as_many_for_one_key_as_for_many(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for keys in (1, 50):
+        batch = [entry(key_id=number % keys) for number in range(100)]
+        # A savepoint and its end, the look for known rows, the rows, their days.
+        with django_assert_num_queries(5):
+            store(batch)
+    requests = UsageDay.objects.values_list("key_id", "requests")
+    assert dict(requests) == {0: 102, **dict.fromkeys(range(1, 50), 2)}
+
+
+def test_all_sums_of_a_day_grow_and_its_first_names_stay() -> None:
+    counts = {
+        name: number
+        for number, name in enumerate(
+            (
+                *("prompt_tokens", "cached_tokens", "completion_tokens"),
+                *("reasoning_tokens", "drafted_tokens", "cost"),
+            ),
+            start=1,
+        )
+    }
+    store([entry(key_name="first", **counts)])
+    store([entry(key_name="second", **counts), entry(status=503, **counts)])
+    day = UsageDay.objects.get()
+    assert (day.requests, day.failed, day.key_name) == (3, 1, "first")
+    assert {name: getattr(day, name) for name in counts} == {
+        name: 3 * number for name, number in counts.items()
+    }
 
 
 def test_what_no_database_takes_is_lost_alone(settings: Settings) -> None:
