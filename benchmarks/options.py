@@ -137,6 +137,7 @@ class UsageOptions:
 
     parts: tuple[str, ...]
     rows: int
+    is_postgresql: bool
     quantization: str
 
 
@@ -388,10 +389,15 @@ def _usage(arguments: list[str]) -> UsageOptions:
     parser.add_argument(
         "--parts", nargs="+", choices=USAGE_PARTS, default=USAGE_PARTS, metavar="PART"
     )
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=_positive, default=1_000_000, metavar="N")
+    parser.add_argument(
+        "--postgresql", action="store_true", help="cost and rows: not on SQLite"
+    )
     _add_quantization(parser)
     options = parser.parse_args(arguments)
-    return UsageOptions(tuple(options.parts), options.rows, options.quantization)
+    return UsageOptions(
+        tuple(options.parts), options.rows, options.postgresql, options.quantization
+    )
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from benchmarks.faults.clients import Api
 from benchmarks.faults.fault import Fault, Place, killed, locked
 from benchmarks.faults.usage_trial import compare, load_until_killed, try_usage
 from benchmarks.model import Conditions, put_model
+from benchmarks.systems import postgresql
 from benchmarks.systems.ours import Ours
 from inference.engine.config.cpu_threads import physical_cores
 
@@ -46,29 +47,42 @@ def measure(options: UsageOptions) -> int:
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="llmm-usage-") as name:
         folder = Path(name)
-        if "cost" in options.parts or "rows" in options.parts:
-            _set_up_django(folder / "data")
-        if "cost" in options.parts:
-            _print_cost(console, folder)
-        if "rows" in options.parts:
-            from benchmarks.workloads.usage_rows import print_times
-
-            print_times(console, options.rows)
+        if options.is_postgresql:
+            with postgresql.running_postgresql("usage") as server:
+                _measure_database(options, folder, console, server.url("usage"))
+        else:
+            _measure_database(options, folder, console, "")
         if "kills" not in options.parts:
             return 0
         results = asyncio.run(_kills(options, folder, console))
     return 0 if all(result.is_good for result in results) else 1
 
 
-def _set_up_django(data_dir: Path) -> None:
-    """Make a database of this command's own."""
-    os.environ["LLM_MANAGER_DATA_DIR"] = str(data_dir)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
+def _measure_database(
+    options: UsageOptions, folder: Path, console: Console, url: str
+) -> None:
+    """Measure cost and rows in a database of this command's own; "" is SQLite."""
+    if not {"cost", "rows"} & set(options.parts):
+        return
+    os.environ["LLM_MANAGER_DATA_DIR"] = str(folder / "data")
+    os.environ["LLM_MANAGER_DATABASE_URL"] = os.environ["DATABASE_URL"] = url
+    os.environ["DJANGO_SETTINGS_MODULE"] = "llm_manager.settings"
     import django
     from django.core.management import call_command
+    from django.db import connection
 
     django.setup()
     call_command("migrate", verbosity=0)
+    if "cost" in options.parts:
+        _print_cost(console, folder)
+        call_command("flush", verbosity=0, interactive=False)
+    if "rows" in options.parts:
+        from benchmarks.workloads.usage_rows import print_times
+
+        print_times(console, options.rows)
+    connection.close()
+    # The servers of the kills have databases of their own.
+    del os.environ["LLM_MANAGER_DATABASE_URL"], os.environ["DATABASE_URL"]
 
 
 def _print_cost(console: Console, folder: Path) -> None:

@@ -2,101 +2,61 @@
 
 from __future__ import annotations
 
-import random
 import statistics
 from datetime import timedelta
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from accounts.admin.usage import MAX_LISTED
 from accounts.models import UsageDay, UsageRecord
-from accounts.record_id import new_id
 from accounts.usage.ingestion import store
 from accounts.usage.pruning import usage_prune
 from accounts.usage.summary import UsagePeriod, today, usage_summary
 from accounts.usage.totals import spent
+from benchmarks.workloads.synthetic_usage import entries_like_newest, make_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rich.console import Console
 
-_KEYS, _OWNERS, _TEAMS, _MODELS = 1000, 200, 20, 10
 _DAYS = 89
-_BATCH = 250
 _ROUNDS = 5
 _PAGE = 50
+_STORED = 5_000
+_BATCH = 250
 
 
 def print_times(console: Console, rows: int) -> None:
-    """Store so many rows, then print what each query of the pages takes."""
-    start = perf_counter()
-    for batch in _batches(rows):
-        store(batch)
-    spent_s = perf_counter() - start
+    """Make so many rows, then print what each query and page takes among them."""
+    make_rows(rows, _DAYS)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
     console.print(
-        f"{connection.vendor}: {rows:,} rows stored in {spent_s:.0f} s "
-        f"({rows / spent_s:,.0f}/s), {UsageDay.objects.count():,} sums of days."
+        f"{connection.vendor}: {rows:,} rows, {UsageDay.objects.count():,} sums of days"
     )
-    for name, query in _queries().items():
-        times = [_seconds(query) for _ in range(_ROUNDS)]
+    for name, work in {**_queries(), **_pages()}.items():
+        times = [_seconds(work) for _ in range(_ROUNDS)]
         console.print(f"| {name} | {statistics.median(times) * 1000:.1f} ms |")
+    entries = entries_like_newest(_STORED)
+    batches = [entries[at : at + _BATCH] for at in range(0, _STORED, _BATCH)]
+    stored_s = sum(_seconds(partial(store, batch)) for batch in batches)
+    console.print(f"{_STORED / stored_s:,.0f} more rows a second, {_BATCH} at once")
     for name, rows_of in _plans().items():
         console.print(f"{name}: {rows_of.explain()}", markup=False, soft_wrap=True)
-
-
-def _batches(rows: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield entries of the last days in the order of time."""
-    chance = random.Random(1)
-    first = (timezone.now() - timedelta(days=_DAYS)).timestamp()
-    step = _DAYS * 86_400 / rows
-    for start in range(0, rows, _BATCH):
-        yield [
-            _entry(chance, first + step * number)
-            for number in range(start, min(start + _BATCH, rows))
-        ]
-
-
-def _entry(chance: random.Random, time: float) -> dict[str, Any]:
-    key = int(chance.paretovariate(1)) % _KEYS + 1
-    model = chance.randrange(_MODELS) + 1
-    is_bad = chance.random() < 0.01
-    prompt, completion = chance.randrange(2000), chance.randrange(500)
-    return {
-        "id": str(new_id(time)),
-        "time": time,
-        "request_id": f"{chance.getrandbits(128):032x}",
-        "endpoint": "chat-completions",
-        "key_id": key,
-        "key_prefix": f"sk-llmm-{key:012x}",
-        "key_name": f"key {key}",
-        "owner_id": key % _OWNERS + 1,
-        "owner_name": f"owner {key % _OWNERS}",
-        "team_id": key % _TEAMS + 1,
-        "team_name": f"team {key % _TEAMS}",
-        "model_id": model,
-        "model_name": f"model {model}",
-        "model_asked": f"model {model}",
-        "status": 429 if is_bad else 200,
-        "prompt_tokens": 0 if is_bad else prompt,
-        "cached_tokens": 0 if is_bad else prompt // 2,
-        "completion_tokens": 0 if is_bad else completion,
-        "queue_ms": 3,
-        "first_token_ms": 90,
-        "duration_ms": 2000,
-        "tokens_per_second": 40.0,
-        "node": "node-1",
-        "replica": 0,
-        "client_address": "10.0.0.1",
-    }
 
 
 def _plans() -> dict[str, Any]:
     """Return the rows of the pages' lists, whose plans are worth a look."""
     records = UsageRecord.objects.order_by("-pk")
+    days = UsageDay.objects.order_by("-day", "-pk")
+    month = days.filter(day__gte=today() - timedelta(days=30))
     now = timezone.now()
     return {
         "newest requests": records[:_PAGE],
@@ -106,6 +66,9 @@ def _plans() -> dict[str, Any]:
         )[:_PAGE],
         "refused by a limit": records.filter(failed=True, status=429)[:_PAGE],
         "by x-request-id": records.filter(request_id="0" * 32),
+        "days": days[:_PAGE],
+        "days of a team, last 30": month.filter(team_id=3)[:_PAGE],
+        "days of a key, last 30": month.filter(key_id=2)[:_PAGE],
         "older than 90 days": records.before(now - timedelta(days=90))[:_PAGE],
     }
 
@@ -124,10 +87,33 @@ def _queries() -> dict[str, Callable[[], object]]:
         "30 days by day": lambda: usage_summary(month, ["day"]),
         "30 days by key": lambda: usage_summary(month, ["key"]),
         "30 days by day and model of one key": lambda: usage_summary(
-            month, ["day", "model"], key=f"sk-llmm-{2:012x}"
+            month, ["day", "model"], key="sk-llmm-2"
         ),
         "a key's budget of a month": lambda: spent(month.since, key=2),
         "look for old rows": usage_prune,
+    }
+
+
+def _pages() -> dict[str, Callable[[], object]]:
+    """Return whole pages of the admin, as its server makes them."""
+    user = get_user_model().objects.create_superuser("admin")
+    client = Client(headers={"host": "localhost"})
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+
+    def page(address: str) -> None:
+        response = client.get(f"/admin/accounts/{address}")
+        if response.status_code != 200:
+            raise RuntimeError(f"{address} was answered {response.status_code}.")
+
+    return {
+        f"page: {address}": partial(page, address)
+        for address in (
+            "usagerecord/",
+            "usagerecord/?key_id=2&period=7d",
+            "usagerecord/?end=limited",
+            "usageday/",
+            "usageday/?team_id=3&period=30d",
+        )
     }
 
 

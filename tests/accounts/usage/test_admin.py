@@ -21,6 +21,7 @@ from tests.factories import make_user
 
 if TYPE_CHECKING:
     from django.test import Client
+    from pytest_django.fixtures import Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +70,16 @@ def test_a_request_has_a_page_and_nobody_changes_it(admin_client: Client) -> Non
     assert admin_client.get(f"{LIST}add/").status_code == 403
     assert admin_client.post(f"{LIST}{record.pk}/delete/").status_code == 403
     assert admin_client.get("/admin/accounts/usageday/").status_code == 200
+
+
+def test_lists_say_their_time_zones(admin_client: Client, settings: Settings) -> None:
+    usage = settings.CONFIG.usage.model_copy(update={"time_zone": "Pacific/Auckland"})
+    settings.CONFIG = settings.CONFIG.model_copy(update={"usage": usage})
+    requests = admin_client.get(LIST).content.decode()
+    assert "Times are in UTC." in requests
+    assert "budgets are in the time zone Pacific/Auckland." in requests
+    days = admin_client.get("/admin/accounts/usageday/").content.decode()
+    assert "Days begin and end in the time zone Pacific/Auckland." in days
 
 
 def test_a_long_list_says_where_it_ends(
