@@ -96,7 +96,7 @@ def test_the_statements_of_a_batch_are_as_many_for_one_key_as_for_many(
 
 
 def test_all_sums_of_a_day_grow_and_its_first_names_stay() -> None:
-    counts = {
+    counts: dict[str, Any] = {
         name: number
         for number, name in enumerate(
             (
