@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from inference.api.worker_view import WorkerView
 from tests.factories import make_node, make_worker
@@ -44,7 +46,9 @@ async def test_every_hostile_body_is_refused_in_openais_shape(
 async def test_a_body_that_makes_no_sense_is_no_server_error(
     api: Api, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await sync_to_async(lambda: make_worker(model, make_node()))()
+    # The node's heartbeat must outlast the test.
+    beat = timezone.now() + timedelta(days=1)
+    await sync_to_async(lambda: make_worker(model, make_node(heartbeat_at=beat)))()
     worker = FakeWorkerClient()
     monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     statuses = set()

@@ -106,8 +106,9 @@ async def test_statements_of_the_database_are_counted_and_timed(
 
     labels = frozenset({("alias", "default"), ("vendor", connection.vendor)})
     for name in ("django_db_execute_total", "django_db_query_duration_seconds_count"):
-        # One is the count; the second scrape may read its key's row again.
-        assert after[name, labels] - before[name, labels] in (1, 2)
+        # One is the count; the second scrape may read its key, the key's models and its
+        # limits again.
+        assert 1 <= after[name, labels] - before[name, labels] <= 4
 
 
 async def test_rows_of_keys_are_counted(admin_api: Api) -> None:
