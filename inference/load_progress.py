@@ -14,7 +14,7 @@ _LEAST_SHARE = 0.02
 class LoadProgress:
     """The share of a load that is done, and the seconds that are left of it.
 
-    The rest is supposed to go as fast as what is done; None before that can be told.
+    The rest is supposed to go as fast as what is done; None before that can be known.
     """
 
     share: float

@@ -85,7 +85,7 @@ def _nobody(_progress: ContextTestProgress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How long tests may run, who is told, and what measures.
+    """How long tests may run, who hears of them, and what measures.
 
     ``deadline`` is a time of ``clock`` at which measuring ends; ``is_stopping`` says
     that the process was asked to end. With ``resume`` the measurements of an unfinished

@@ -304,7 +304,7 @@ def _http_url(text: str) -> str:
 
 
 class NoticesSection(Section):
-    """Where administrators are told what they have to know, beside the admin."""
+    """Where administrators read what they have to know, beside the admin."""
 
     webhook_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
         default=None,

@@ -24,7 +24,7 @@ class Leave(Exception):
 
 @dataclass(slots=True)
 class ChatState:
-    """A conversation and how it is shown. ``again``: answer the last question anew."""
+    """A conversation and how it is shown. ``again``: answer the last question again."""
 
     conversation: ChatConversation
     is_verbose: bool = False
