@@ -47,14 +47,19 @@ def server(data_dir: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def api(server: Server) -> Iterator[httpx.Client]:
-    """An HTTP client with the key of the server."""
-    with httpx.Client(
+def client_of(server: Server) -> httpx.Client:
+    """Return an HTTP client with the key of the server."""
+    return httpx.Client(
         base_url=f"http://{server.host}:{server.port}",
         headers={"Authorization": f"Bearer {server.key}"},
         timeout=150,
         # A proxy of the machine has no business between two local processes.
         trust_env=False,
-    ) as client:
+    )
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx.Client]:
+    """An HTTP client with the key of the server."""
+    with client_of(server) as client:
         yield client

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Q4_0
+from tests.e2e.test_serving import until
+from tests.shared_server import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +48,24 @@ WEATHER = {
 def _thinking(server: Server, data_dir: Path) -> Iterator[None]:
     """Give the model the template as the admin does, and take it away again."""
 
+    def is_thinking() -> bool:
+        messages = [{"role": "user", "content": "Hello"}]
+        body = {"model": Q4_0, "messages": messages}
+        with client_of(server) as api:
+            prompt: str = api.post("/apply-template", json=body).json()["prompt"]
+        return prompt.endswith("<think>\n")
+
     def override(template: str) -> None:
         with closing(sqlite3.connect(data_dir / "db.sqlite3")) as database, database:
             statement = "UPDATE registry_model SET template_override = ? WHERE name = ?"
             assert database.execute(statement, (template, Q4_0)).rowcount == 1
 
+    # The web process believes the row that it has read for a second.
     override(TEMPLATE)
+    until(is_thinking, "the template is the one that was given")
     yield
     override("")
+    until(lambda: not is_thinking(), "the template is the model's own")
 
 
 def ask(api: httpx.Client, **fields: Any) -> Any:
