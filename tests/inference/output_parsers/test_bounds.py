@@ -9,6 +9,9 @@ import pytest
 from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.output_parsers.answers import TOOLS, answer_of, deltas_of
 
+# They measure processor time, which tracing takes several times as much of.
+pytestmark = pytest.mark.no_cover
+
 SIZE = 100_000
 # What the slowest takes on an idle core, and on a slow one, is a third of it; were its
 # time to grow with the square of the length, it would be many times as much.

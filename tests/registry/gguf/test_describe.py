@@ -335,6 +335,7 @@ def test_a_named_template_that_reads_the_variable_supports_tools() -> None:
     assert found.metadata[f"{TEMPLATE}.tool_use"] == TOOL_TEMPLATE
 
 
+@pytest.mark.no_cover  # It measures processor time.
 @pytest.mark.parametrize(
     "template",
     [

@@ -163,6 +163,7 @@ def test_many_long_strings_are_passed_over_when_the_budget_is_spent() -> None:
     assert 0 < total <= MAX_KEPT_BYTES
 
 
+@pytest.mark.no_cover  # It measures processor time.
 def test_a_header_of_four_million_strings_is_read_in_seconds() -> None:
     data = header({"a": array(STRING, MAX_ARRAY_STRINGS)}, [])[0]
     started = time.process_time()

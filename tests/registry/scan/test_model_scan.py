@@ -389,6 +389,7 @@ def test_the_configured_roots_are_scanned_unless_others_are_given(
 # Cost ---------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover  # It measures processor time.
 def test_a_thousand_unchanged_files_take_less_than_two_seconds(
     tmp_path: Path, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

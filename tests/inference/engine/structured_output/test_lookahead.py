@@ -80,6 +80,7 @@ def test_what_cannot_be_rewritten_is_refused(pattern: str) -> None:
         grammars.json_schema({"type": "string", "pattern": pattern})
 
 
+@pytest.mark.no_cover  # It measures processor time.
 def test_a_hostile_look_ahead_takes_no_time() -> None:
     patterns = [
         "^(?!" + "(a|b)*" * 60 + ")c",
