@@ -26,6 +26,7 @@ def _few_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "llm_manager.access")
 
 
+@pytest.mark.long
 async def test_every_hostile_body_is_refused_in_openais_shape(
     api: Api, engine: FakeEngineClient
 ) -> None:

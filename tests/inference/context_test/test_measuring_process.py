@@ -54,6 +54,7 @@ def test_memory_and_speeds_of_a_real_model_are_measured(config: EngineConfig) ->
     assert progress
 
 
+@pytest.mark.long
 def test_it_runs_at_the_lowest_priority_and_is_the_first_to_be_ended(
     config: EngineConfig,
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_crash_is_a_result_with_its_reason(config: EngineConfig) -> None:
     assert "SIGSEGV" in found.reason
 
 
+@pytest.mark.long
 def test_a_context_that_cannot_be_loaded_says_why(config: EngineConfig) -> None:
     found = measure(replace(config, paths=("/nowhere.gguf",)))
     assert isinstance(found, FailedContext)
@@ -124,6 +126,7 @@ measure(EngineConfig((sys.argv[1],), n_ctx=1024, n_seq_max=1), on_progress=show)
 """
 
 
+@pytest.mark.long
 def test_it_ends_with_its_parent_even_if_that_is_killed(config: EngineConfig) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, config.paths[0]],

@@ -302,6 +302,7 @@ class MostLikelyDrafts(FakeDrafter):
 
 
 @pytest.mark.parametrize("source", ["lookup", "draft model"])
+@pytest.mark.long
 def test_what_is_drawn_has_the_targets_distribution(source: str) -> None:
     """Chi-square against the chain itself, over the letters after each letter."""
     luck = random.Random(20230301)
