@@ -30,6 +30,7 @@ cd "$place"
 export LLM_MANAGER_DATA_DIR=$place/data
 venv/bin/llm-manager --version
 venv/bin/llm-manager check
+venv/bin/python -W error -c 'from llm_manager import LLMManager; print(LLMManager)'
 venv/bin/llm-manager migrate --verbosity 0
 venv/bin/llm-manager shell --verbosity 0 --command '
 from django.template.loader import get_template
