@@ -66,7 +66,11 @@ def server() -> Iterator[Server]:
     if found := _of_make_run():
         yield found
         return
-    print("No server is running: this example starts one, and stops it at the end.\n")
+    # Not among what the example prints: that may be read by a program.
+    print(
+        "No server is running: this example starts one, and stops it at the end.\n",
+        file=sys.stderr,
+    )
     with tempfile.TemporaryDirectory(prefix="llm-manager-") as folder:
         yield from _started(Path(folder))
 
