@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.audit.export import as_csv, as_json, as_object
 from llm_manager.lib.unfold_types import ModelAdmin
+from llm_manager.lib.written_rows import WrittenByServer
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -29,7 +30,7 @@ _WRITERS = {
 
 
 @admin.register(LogEntry)
-class AuditAdmin(ModelAdmin[LogEntry]):
+class AuditAdmin(WrittenByServer, ModelAdmin[LogEntry]):
     """Every change, by whomever; nobody edits it here."""
 
     list_display = ("at", "who", "event", "row", "summary")
@@ -49,22 +50,6 @@ class AuditAdmin(ModelAdmin[LogEntry]):
         (None, {"fields": (("at", "who"), ("event", "row"), "address", "changed")}),
     )
     readonly_fields = ("at", "who", "event", "row", "address", "changed")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: changes write it."""
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: LogEntry | None = None
-    ) -> bool:
-        """Return False, for everyone."""
-        return False
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: LogEntry | None = None
-    ) -> bool:
-        """Return False, for everyone."""
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         """Return the URLs of Django's admin and the export."""

@@ -21,6 +21,7 @@ from accounts.usage.export import as_csv, as_json
 from accounts.usage.summary import today
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
+from llm_manager.lib.written_rows import WrittenByServer
 from registry.prices import BILLION
 
 if TYPE_CHECKING:
@@ -142,28 +143,12 @@ def _by(name: str) -> type[SubjectFilter]:
 _SUBJECT_FILTERS = tuple(map(_by, ("key", "owner", "team", "model")))
 
 
-class _UsageAdmin(ModelAdmin[Model]):
+class _UsageAdmin(WrittenByServer, ModelAdmin[Model]):
     """Rows that nobody edits."""
 
     list_per_page = 50
     paginator = BoundedPaginator
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: requests write it."""
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Model | None = None
-    ) -> bool:
-        """Return False, for everyone."""
-        return False
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Model | None = None
-    ) -> bool:
-        """Return False, for everyone: they are deleted when they are old."""
-        return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from inference.models import Worker
 from inference.status import overview
 from llm_manager.lib.unfold_types import ModelAdmin
+from llm_manager.lib.written_rows import WrittenByServer
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -21,24 +22,8 @@ if TYPE_CHECKING:
 
 
 @admin.register(Worker)
-class EngineAdmin(ModelAdmin[Worker]):
+class EngineAdmin(WrittenByServer, ModelAdmin[Worker]):
     """One page of all machines and workers in place of the list of workers."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: loading a model makes a worker."""
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Worker | None = None
-    ) -> bool:
-        """Return False: only the engine writes the rows of its workers."""
-        return False
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Worker | None = None
-    ) -> bool:
-        """Return False: unloading a model removes its worker."""
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         """Return the page at the place of the list, and its refreshed part."""

@@ -280,8 +280,8 @@ class LLMManager:
             said = self._thread.run(
                 self._answers.stream(model, {**body, "stream": True})
             )
-            return ChunkStream(self._thread, _told(said))
-        return _told(self._thread.run(self._answers.generate(model, body)))
+            return ChunkStream(self._thread, _answer_of(said))
+        return _answer_of(self._thread.run(self._answers.generate(model, body)))
 
     @overload
     async def generate_async(
@@ -312,7 +312,9 @@ class LLMManager:
         Cancelling the task ends the answer.
         """
         body = _body(messages, prompt, parameters)
-        return _told(await self._thread.awaited(self._answers.generate(model, body)))
+        return _answer_of(
+            await self._thread.awaited(self._answers.generate(model, body))
+        )
 
     @overload
     def generate_stream(
@@ -341,7 +343,7 @@ class LLMManager:
         """Return an iterator over chunks, as ``generate(stream=True)`` does."""
         body = {**_body(messages, prompt, parameters), "stream": True}
         said = self._thread.run(self._answers.stream(model, body))
-        return ChunkStream(self._thread, _told(said))
+        return ChunkStream(self._thread, _answer_of(said))
 
     @overload
     async def generate_stream_async(
@@ -370,7 +372,7 @@ class LLMManager:
         """Return an async iterator over chunks: ``async for chunk in await …``."""
         body = {**_body(messages, prompt, parameters), "stream": True}
         said = await self._thread.awaited(self._answers.stream(model, body))
-        return AsyncChunkStream(self._thread, _told(said))
+        return AsyncChunkStream(self._thread, _answer_of(said))
 
     def generate_batch(
         self,
@@ -411,7 +413,7 @@ class LLMManager:
                     return_errors=return_errors,
                 )
             )
-        return _all_told(found)
+        return _answers_of(found)
 
     async def generate_batch_async(
         self,
@@ -437,7 +439,7 @@ class LLMManager:
                     return_errors=return_errors,
                 )
             )
-        return _all_told(found)
+        return _answers_of(found)
 
     # Vectors and tokens -------------------------------------------------------------
 
@@ -538,7 +540,7 @@ class LLMManager:
         """
         body = {**parameters, "messages": list(messages)}
         said = self._thread.run(self._answers.apply_template(model, body))
-        return cast("str", _told(said))
+        return cast("str", _answer_of(said))
 
     async def apply_template_async(
         self,
@@ -550,7 +552,7 @@ class LLMManager:
         """Return a conversation as a prompt, as ``apply_template`` does."""
         body = {**parameters, "messages": list(messages)}
         said = await self._thread.awaited(self._answers.apply_template(model, body))
-        return cast("str", _told(said))
+        return cast("str", _answer_of(said))
 
     # The end ------------------------------------------------------------------------
 
@@ -607,7 +609,7 @@ def _tokenizing(
     return {**parameters, "content": content, "messages": messages}
 
 
-def _told(said: Said) -> Any:
+def _answer_of(said: Said) -> Any:
     """Return an answer; warn of what it goes without."""
     if said.left_out:
         warnings.warn(
@@ -618,8 +620,8 @@ def _told(said: Said) -> Any:
     return said.answer
 
 
-def _all_told(found: Sequence[Said | LLMManagerError]) -> list[Any]:
-    return [each if isinstance(each, Exception) else _told(each) for each in found]
+def _answers_of(found: Sequence[Said | LLMManagerError]) -> list[Any]:
+    return [each if isinstance(each, Exception) else _answer_of(each) for each in found]
 
 
 def _close(thread: LoopThread, models: LoadedModels) -> None:

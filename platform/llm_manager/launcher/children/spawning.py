@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_manager.launcher.children.life import Life
+from llm_manager.lib.processes.parent_death import end_with_parent
 from llm_manager.lib.processes.sign_of_life import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Spawned:
@@ -46,7 +44,8 @@ class Spawned:
                 pass_fds=(*pass_fds, *life_fds),
                 env=os.environ | environment | life_variables,
                 process_group=0,
-                preexec_fn=_die_with_parent(),
+                # So even a launcher that is killed leaves no process behind.
+                preexec_fn=partial(end_with_parent, os.getpid()),
             )
         except BaseException:
             self._forget_life()
@@ -85,22 +84,3 @@ class Spawned:
         if self.life is not None:
             self.life.close()
             self.life = None
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return a function for the new process: it asks to be killed with its parent.
-
-    So even a launcher that is killed leaves no process behind.
-    """
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    parent = os.getpid()
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # The parent may have died before the line above.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
