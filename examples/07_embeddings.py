@@ -26,5 +26,6 @@ with LLMManager(models_dir=models_dir()) as manager:
     print(f"{models[0]}: vectors of {len(question)} numbers\n\n{QUESTION}")
     # Vectors have length 1, so their product is the cosine of the angle.
     scores = [sum(a * b for a, b in zip(question, text, strict=True)) for text in texts]
-    for score, text in sorted(zip(scores, TEXTS, strict=True), reverse=True):
+    # The text that fits best stands last.
+    for score, text in sorted(zip(scores, TEXTS, strict=True)):
         print(f"  {score:5.2f}  {text}")

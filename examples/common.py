@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from llm_manager.launcher.files.address import read_address
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,13 +78,16 @@ def server() -> Iterator[Server]:
 
 
 def _of_make_run() -> Server | None:
+    # Whether it runs. Any other program may listen where it did, and gets no key.
+    address = read_address(DATA)
+    if address is None:
+        return None
     try:
         saved = json.loads((DATA / "quickstart.json").read_text())
-        health = saved["base_url"].removesuffix("/v1") + "/health"
-        urlopen(health, timeout=5)  # noqa: S310 - the address is our own
+        urlopen(f"{address}/health", timeout=5)  # noqa: S310 - the address is our own
     except (OSError, URLError):
         return None
-    return Server(saved["base_url"], saved["api_key"])
+    return Server(f"{address}/v1", saved["api_key"])
 
 
 def _started(folder: Path) -> Iterator[Server]:

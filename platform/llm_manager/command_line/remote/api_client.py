@@ -10,7 +10,6 @@ from urllib.parse import quote
 import httpx2
 
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
-from llm_manager.command_line.remote.connection import KEY_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,8 +136,8 @@ def refusal(response: httpx2.Response, connection: Connection) -> CommandFailed:
     message = _message(response)
     if response.status_code == httpx2.codes.UNAUTHORIZED and connection.key is None:
         message += (
-            f" Give a key with --key or {KEY_VARIABLE}; on the server's machine "
-            "`llm-manager key create` makes one."
+            f" Give a key with --key or {connection.key_variable}; on the server's "
+            "machine `llm-manager key create` makes one."
         )
     return CommandFailed(message, meaning_of(response.status_code))
 

@@ -1,10 +1,10 @@
 """Which server a verb talks to, and with which key.
 
 The first that is there counts. The address: ``--url``, ``LLM_MANAGER_URL``,
-``OPENAI_BASE_URL``, the server of the data directory. The key: ``--key``,
-``LLM_MANAGER_KEY``, then the one that belongs to the address: ``OPENAI_API_KEY`` to
-``OPENAI_BASE_URL``, the key in quickstart.json to the server of the data directory. So
-no key goes to a server that it was not made for.
+``OPENAI_BASE_URL``, the server of the data directory. The key: ``--key``, then the one
+that belongs to the address: ``OPENAI_API_KEY`` to ``OPENAI_BASE_URL``,
+``LLM_MANAGER_KEY`` to any other, the key in quickstart.json to the server of the data
+directory while it runs. So no key goes to a server that it was not made for.
 """
 
 from __future__ import annotations
@@ -37,36 +37,41 @@ class Connection:
 
     ``is_local``: it is the server of the data directory, whose rows may be read.
     ``is_key_chosen``: somebody gave the key, which quickstart.json's is not.
+    ``key_variable``: the environment variable that holds keys to this address.
     """
 
     url: str
     key: str | None = None
     is_local: bool = False
     is_key_chosen: bool = True
+    key_variable: str = KEY_VARIABLE
 
 
 def find_connection(url: str | None, key: str | None) -> Connection:
     """Return the server and the key that hold. Raises UsageError and ConfigError."""
+    given = url or os.environ.get(URL_VARIABLE)
+    if not given and (openais := os.environ.get(_OPENAI_URL)):
+        key = key or os.environ.get(_OPENAI_KEY) or None
+        return Connection(_root(openais), key, key_variable=_OPENAI_KEY)
     key = key or os.environ.get(KEY_VARIABLE) or None
-    if given := url or os.environ.get(URL_VARIABLE):
-        return Connection(_root(given), key)
-    if given := os.environ.get(_OPENAI_URL):
-        return Connection(_root(given), key or os.environ.get(_OPENAI_KEY) or None)
+    return Connection(_root(given), key) if given else _of_data_directory(key)
+
+
+def _of_data_directory(key: str | None) -> Connection:
     from llm_manager.config.reading import load_config
     from llm_manager.launcher import listening
     from llm_manager.launcher.files.address import read_address
 
     config = load_config()
-    found = read_address(config.data_dir)
-    if found is None:
-        # A web process without a launcher listens where the configuration says.
-        found = listening.base_url(config.server.host, config.server.port)
-    return Connection(
-        found,
-        key or _quickstart_key(config.data_dir),
-        is_local=True,
-        is_key_chosen=key is not None,
-    )
+    is_chosen = key is not None
+    address = read_address(config.data_dir)
+    if address is None:
+        # A web process without a launcher listens where the configuration says. So may
+        # a stranger: the key in quickstart.json stays here.
+        address = listening.base_url(config.server.host, config.server.port)
+    elif key is None:
+        key = _quickstart_key(config.data_dir)
+    return Connection(address, key, is_local=True, is_key_chosen=is_chosen)
 
 
 def remote(

@@ -152,6 +152,9 @@ def test_on_the_servers_machine_no_key_is_needed(
     assert server("key", "list", "--key", "sk-llmm-wrong")[0] == 4
     quickstart = "llm_manager.command_line.remote.connection._quickstart_key"
     monkeypatch.setattr(quickstart, lambda _: "sk-llmm-wrong")
+    # It goes to a server that runs on the data directory only.
+    address = "llm_manager.launcher.files.address.read_address"
+    monkeypatch.setattr(address, lambda _: "http://127.0.0.1:8000")
     status, _, said = server("key", "list")
     assert status == 0
     assert "the key in quickstart.json is refused: the database of " in said

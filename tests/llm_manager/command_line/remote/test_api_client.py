@@ -60,6 +60,10 @@ def test_a_refusal_has_the_servers_words_and_a_status(
 def test_without_a_key_a_401_says_how_to_give_one() -> None:
     with pytest.raises(CommandFailed, match="--key or LLM_MANAGER_KEY"):
         client(lambda _: error(401), key=None).get("/v1/models")
+    connection = Connection("http://there", key_variable="OPENAI_API_KEY")
+    theirs = ApiClient(connection, httpx2.MockTransport(lambda _: error(401)))
+    with pytest.raises(CommandFailed, match="--key or OPENAI_API_KEY"):
+        theirs.get("/v1/models")
 
 
 def test_no_server_is_a_status_of_its_own() -> None:

@@ -76,6 +76,27 @@ def test_a_key_that_is_given_goes_to_whatever_server_is_given() -> None:
     assert find_connection("http://other", "option").key == "option"
 
 
+@pytest.mark.parametrize("theirs", ["openais", None])
+def test_our_key_does_not_go_to_openais_address(theirs: str | None) -> None:
+    os.environ["OPENAI_BASE_URL"] = "https://api.openai.com/v1"
+    os.environ["LLM_MANAGER_KEY"] = "ours"
+    if theirs:
+        os.environ["OPENAI_API_KEY"] = theirs
+    assert find_connection(None, None).key == theirs
+    assert find_connection(None, "option").key == "option"
+    assert find_connection("http://other", None).key == "ours"
+
+
+def test_the_key_of_a_server_that_is_gone_goes_to_nobody(folder: Path) -> None:
+    data_dir = folder / "data"
+    data_dir.mkdir()
+    (data_dir / "quickstart.json").write_text(json.dumps({"api_key": "local"}))
+    connection = find_connection(None, None)
+    assert (connection.url, connection.key) == ("http://127.0.0.1:8000", None)
+    os.environ["LLM_MANAGER_KEY"] = "ours"
+    assert find_connection(None, None).key == "ours"
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(click.UsageError, match="no address like http://host:8000"):
