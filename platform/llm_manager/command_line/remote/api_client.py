@@ -52,7 +52,10 @@ class ApiClient:
         self._http.close()
 
     def get(self, path: str, *, accepted: tuple[int, ...] = ()) -> Any:
-        """Return the JSON of a GET. Raises CommandFailed."""
+        """Return the JSON of a GET. Raises CommandFailed.
+
+        ``accepted``: statuses of failure whose body is an answer if it is no error.
+        """
         return self._json("GET", path, accepted=accepted)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -89,11 +92,14 @@ class ApiClient:
         if not response.is_success and response.status_code not in accepted:
             raise refusal(response, self.connection)
         try:
-            return response.json()
+            answer = response.json()
         except ValueError:
             raise CommandFailed(
                 f"{self.connection.url} does not answer as LLM Manager does."
             ) from None
+        if not response.is_success and "error" in answer:
+            raise refusal(response, self.connection)
+        return answer
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

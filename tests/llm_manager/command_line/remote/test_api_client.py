@@ -57,6 +57,15 @@ def test_a_refusal_has_the_servers_words_and_a_status(
     assert caught.value.status is means
 
 
+def test_a_status_that_is_accepted_is_no_excuse_for_an_error() -> None:
+    report = {"status": "unavailable", "workers": []}
+    there = client(lambda _: httpx2.Response(503, json=report))
+    assert there.get("/health/detailed", accepted=(503,)) == report
+    with pytest.raises(CommandFailed, match=r"^In its own words\.$") as caught:
+        client(lambda _: error(503)).get("/health/detailed", accepted=(503,))
+    assert caught.value.status is ExitStatus.BUSY
+
+
 def test_without_a_key_a_401_says_how_to_give_one() -> None:
     with pytest.raises(CommandFailed, match="--key or LLM_MANAGER_KEY"):
         client(lambda _: error(401), key=None).get("/v1/models")
