@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import queue
 import sys
 import threading
 from logging import LogRecord
@@ -23,6 +24,8 @@ _MIB = 1024 * 1024
 _STDERR = 2
 _PIPE_BYTES = 1 * _MIB
 _END_TIMEOUT_S = 3.0
+#: Lines that wait for a terminal that stands still; it misses those after them.
+_TERMINAL_LINES = 1000
 LOG_NAME = "llm-manager.log"
 
 
@@ -64,20 +67,56 @@ def log_to_files(folder: Path, *, max_mb: int, files: int) -> Iterator[None]:
 
 def _copy(reader: int, terminal: int, handler: _Lines) -> None:
     """Copy lines until nobody can write any more."""
+    screen = _Terminal(terminal)
     with os.fdopen(reader, "rb") as lines:
         for line in lines:
-            # The terminal may be gone; that is no reason to stop.
-            with contextlib.suppress(OSError):
-                _write(terminal, line)
             handler.put(line.decode("utf-8", "replace").rstrip("\n"))
+            screen.put(line)
     # On a full disk the last lines cannot be written here either.
     with contextlib.suppress(OSError):
         handler.close()
+    screen.end()
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+class _Terminal:
+    """Standard error as it was. It may be gone or stand still, as by Ctrl-S.
+
+    A thread of its own writes, so that only the terminal misses lines then: whether a
+    write would wait cannot be known before it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes | None] = queue.Queue(_TERMINAL_LINES)
+        self._missed = 0
+        self._writer = threading.Thread(target=self._write_all, daemon=True)
+        self._writer.start()
+
+    def put(self, line: bytes) -> None:
+        """Write a line, after the number of those that were left out before it."""
+        try:
+            self._lines.put_nowait(self._note() + line)
+            self._missed = 0
+        except queue.Full:
+            self._missed += 1
+
+    def end(self) -> None:
+        """Write what is left, as soon as the terminal takes it."""
+        self._lines.put(self._note())
+        self._lines.put(None)
+        self._writer.join()
+
+    def _note(self) -> bytes:
+        if not self._missed:
+            return b""
+        return b"(Lines that only the log's file has: %d)\n" % self._missed
+
+    def _write_all(self) -> None:
+        while (data := self._lines.get()) is not None:
+            # The terminal may be gone; that is no reason to stop.
+            with contextlib.suppress(OSError):
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
 
 
 class _Lines(RotatingFileHandler):

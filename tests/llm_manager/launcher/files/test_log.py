@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from llm_manager.launcher.files.log import LOG_NAME, log_to_files
+from tests.llm_manager.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -40,3 +43,48 @@ def test_old_files_go_when_the_newest_is_full(tmp_path: Path) -> None:
     files = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
     assert set(files) == {LOG_NAME, f"{LOG_NAME}.1"}
     assert max(files.values()) <= 1024 * 1024
+
+
+def test_a_terminal_that_stands_still_misses_lines_and_the_file_does_not(
+    tmp_path: Path,
+) -> None:
+    # A pipe that nobody reads yet stands for it: it is full after 64 KiB.
+    shown, terminal = os.pipe()
+    outside = os.dup(2)
+    os.dup2(terminal, 2)
+    os.close(terminal)
+    written = [f"{number} {'x' * 1000}" for number in range(1500)]
+    file = tmp_path / LOG_NAME
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.extend(up_to_the_note(shown)))
+    try:
+        with log_to_files(tmp_path, max_mb=10, files=2):
+            # The pipe loses what it has no room for; a test waits for room.
+            os.set_blocking(2, True)
+            for line in written:
+                os.write(2, f"{line}\n".encode())
+            wait_until(lambda: file.exists() and is_last(file, written[-1]))
+            reader.start()
+        reader.join()
+    finally:
+        os.dup2(outside, 2)
+        os.close(outside)
+    assert file.read_text().splitlines() == written
+    *first, note = read
+    assert first == written[: len(first)]
+    missed = len(written) - len(first)
+    assert note == f"(Lines that only the log's file has: {missed})"
+    assert 0 < missed < 500
+
+
+def is_last(file: Path, line: str) -> bool:
+    return file.read_text().endswith(f"{line}\n")
+
+
+def up_to_the_note(descriptor: int) -> Iterator[str]:
+    """Yield the lines of a terminal that goes on, and the one about the others."""
+    with os.fdopen(descriptor) as lines:
+        for line in lines:
+            yield line.rstrip("\n")
+            if line.startswith("("):
+                return
