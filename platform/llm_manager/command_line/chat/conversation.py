@@ -41,16 +41,12 @@ class ChatConversation(BaseModel):
         """Add a message of the user."""
         self.messages.append({"role": "user", "content": prompt})
 
-    def take_back(self) -> None:
-        """Remove the last message of the user, which got no answer."""
-        self.messages.pop()
-
     def answered(self, content: str, reasoning: str) -> None:
         """Add the answer, as far as it came."""
         thoughts = {"reasoning_content": reasoning} if reasoning else {}
         self.messages.append({"role": "assistant", "content": content, **thoughts})
 
-    def prepare_again(self) -> bool:
+    def ask_again(self) -> bool:
         """Remove the last answer; return whether there is a question left."""
         if self.messages and self.messages[-1]["role"] == "assistant":
             self.messages.pop()

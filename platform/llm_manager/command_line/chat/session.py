@@ -50,8 +50,9 @@ def converse(
                 if is_command(line):
                     _command(backend, state, line)
                 else:
+                    before = list(state.conversation.messages)
                     state.conversation.ask(line)
-                    _answer_in_conversation(backend, state)
+                    _answer_in_conversation(backend, state, before)
             except KeyboardInterrupt:
                 click.echo("\nCtrl-D leaves.", err=True)
             except CommandFailed as error:
@@ -89,15 +90,19 @@ def print_answer(backend: ChatBackend, state: ChatState, answer: PrintedAnswer) 
 
 
 def _command(backend: ChatBackend, state: ChatState, line: str) -> None:
+    before = list(state.conversation.messages)
     said = run_command(state, line)
     if said is not None:
         click.echo(said)
     if state.again:
         state.again = False
-        _answer_in_conversation(backend, state)
+        _answer_in_conversation(backend, state, before)
 
 
-def _answer_in_conversation(backend: ChatBackend, state: ChatState) -> None:
+def _answer_in_conversation(
+    backend: ChatBackend, state: ChatState, before: list[dict[str, Any]]
+) -> None:
+    """Answer the question; if nothing comes, the messages are those of before."""
     answer = PrintedAnswer()
     try:
         print_answer(backend, state, answer)
@@ -108,7 +113,7 @@ def _answer_in_conversation(backend: ChatBackend, state: ChatState) -> None:
         if answer.content or answer.reasoning:
             state.conversation.answered(answer.content, answer.reasoning)
         else:
-            state.conversation.take_back()
+            state.conversation.messages = before
 
 
 def _write(text: str) -> None:

@@ -124,7 +124,7 @@ def _file(rest: str, command: str) -> Path:
 
 
 def _again(state: ChatState, _rest: str) -> None:
-    if not state.conversation.prepare_again():
+    if not state.conversation.ask_again():
         raise CommandFailed("There is no question to answer again.")
     state.again = True
 

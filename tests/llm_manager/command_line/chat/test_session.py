@@ -9,6 +9,7 @@ import pytest
 from llm_manager.command_line.chat.conversation import ChatConversation
 from llm_manager.command_line.chat.session import converse
 from llm_manager.command_line.chat.slash_commands import ChatState
+from llm_manager.command_line.exit_status import CommandFailed
 from tests.llm_manager.command_line.chat.fakes import (
     FakeBackend,
     chunk,
@@ -95,6 +96,14 @@ def test_regen_replaces_the_answer() -> None:
     state = talk(backend, "Hi", "/regen")
     assert contents(backend.requests[1]) == ["Hi"]
     assert [each["content"] for each in state.conversation.messages] == ["Hi", "Two"]
+
+
+@pytest.mark.parametrize("end", [CommandFailed("Busy."), KeyboardInterrupt()])
+def test_a_regen_without_an_answer_keeps_the_one_before(end: BaseException) -> None:
+    backend = FakeBackend(says("One"), [end], says("Fine"))
+    talk(backend, "Hi", "/regen", "And?")
+    assert contents(backend.requests[1]) == ["Hi"]
+    assert contents(backend.requests[2]) == ["Hi", "One", "And?"]
 
 
 def test_thoughts_go_back_with_the_answer() -> None:
