@@ -10,6 +10,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.forms.forms import DeclarativeFieldsMetaclass
 from django.utils import timezone
 from unfold.widgets import (
@@ -210,19 +211,25 @@ class OnceForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
         if not self.is_bound:
             self.initial["form_id"] = self._open()
 
-    def clean(self) -> dict[str, Any] | None:
-        """Mark the form as used if it has no other errors."""
-        cleaned = super().clean()
-        if not self.errors and not self._use_up(self.cleaned_data["form_id"]):
-            data = cast("QueryDict", self.data).copy()
-            data[self.add_prefix("form_id")] = self._open()
-            self.data = data
-            raise ValidationError(
+    def full_clean(self) -> None:
+        """Mark the form as used, once all else is found to be valid."""
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
+        if not self._use_up(self.cleaned_data["form_id"]):
+            self.reopen()
+            self.add_error(
+                None,
                 "This form was already submitted, and its key exists. The secret "
                 "cannot be shown again. If it is lost, revoke that key and save this "
-                "form to create another one."
+                "form to create another one.",
             )
-        return cleaned
+
+    def reopen(self) -> None:
+        """Make what was sent valid for another submission, after a refusal."""
+        data = cast("QueryDict", self.data).copy()
+        data[self.add_prefix("form_id")] = self._open()
+        self.data = data
 
     def _open(self) -> str:
         form_id = secrets.token_urlsafe(12)
@@ -234,17 +241,19 @@ class OnceForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
         """Return whether the form was still unused, and mark it as used.
 
         A double click submits it twice at once. Because of the lock on the user's
-        row, which is held until the key is saved, and the session that is read again,
-        only one of the two finds it unused. On SQLite the admin's transaction locks.
+        row, which is held until the session is saved, and the session that is read
+        again, only one of the two finds it unused. On SQLite the transaction locks.
         """
         user = cast("User", self.request.user)
-        User.objects.select_for_update().get(pk=user.pk)
         session = self.request.session
-        opened = type(session)(session.session_key).get(_SESSION_KEY, [])
-        if form_id not in opened:
-            return False
-        session[_SESSION_KEY] = [other for other in opened if other != form_id]
-        session.save()
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=user.pk)
+            opened = type(session)(session.session_key).get(_SESSION_KEY, [])
+            # Also of a form that was used: this session would open it again.
+            session[_SESSION_KEY] = [other for other in opened if other != form_id]
+            if form_id not in opened:
+                return False
+            session.save()
         return True
 
 

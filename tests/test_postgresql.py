@@ -29,6 +29,7 @@ LEFT_OPEN = (
 DATABASE_TESTS = [
     "tests/accounts/keys/test_authentication.py",
     "tests/accounts/test_create_api_key.py",
+    "tests/accounts/test_once_forms.py",
     "tests/accounts/limits/test_login.py",
     "tests/accounts/usage/test_ingestion.py",
     "tests/inference/test_services.py",

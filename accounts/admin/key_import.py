@@ -35,10 +35,7 @@ def import_view(admin: ModelAdmin[ApiKey], request: HttpRequest) -> HttpResponse
             created = keys_create(form.cleaned_data["text"], by=by)
         except TableError as error:
             faults = list(error.faults)
-            # The one that was sent is used up.
-            form = TableForm(
-                initial={"text": request.POST.get("text")}, request=request
-            )
+            form.reopen()
         else:
             return _download(admin, request, created)
     context: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -37,13 +37,18 @@ def rotate_view(
         return HttpResponseRedirect(here)
     form = RotateForm(request.POST or None, request=request)
     if form.is_valid():
-        new, secret = api_key_rotate(
-            key=key,
-            grace=form.cleaned_data["grace"],
-            by=request.user if isinstance(request.user, User) else None,
-        )
-        admin.log_addition(request, new, f"Rotated from {key}.")
-        return created_page(admin, request, new, secret)
+        try:
+            new, secret = api_key_rotate(
+                key=key,
+                grace=form.cleaned_data["grace"],
+                by=request.user if isinstance(request.user, User) else None,
+            )
+        except ValidationError as error:
+            form.reopen()
+            form.add_error(None, error.messages)
+        else:
+            admin.log_addition(request, new, f"Rotated from {key}.")
+            return created_page(admin, request, new, secret)
     context: dict[str, Any] = {
         **admin.admin_site.each_context(request),
         "title": "Rotate",

@@ -99,6 +99,7 @@ def new(request: HttpRequest) -> HttpResponse:
                 created_by=user,
             )
         except ValidationError as error:
+            form.reopen()
             form.add_error(None, error.messages)
         else:
             return _secret_page(request, key, secret)
@@ -127,6 +128,7 @@ def rotate(request: HttpRequest, prefix: str) -> HttpResponse:
                 by=cast("User", request.user),
             )
         except ValidationError as error:
+            form.reopen()
             form.add_error(None, error.messages)
         else:
             return _secret_page(request, new_key, secret)
