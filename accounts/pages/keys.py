@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Active keys that a user may make without an administrator.
 MAX_KEYS = 50
+_ENOUGH = f"You have {MAX_KEYS} active keys; revoke some before you make others."
 _USAGE_DAYS = 30
 _EXAMPLE = "smollm2-135m-instruct"
 
@@ -79,10 +80,8 @@ def new(request: HttpRequest) -> HttpResponse:
     """Show the form of a new key (GET), or create it and show its secret (POST)."""
     user = cast("User", request.user)
     form = OwnKeyForm(request.POST or None, user=user, request=request)
-    made = ApiKey.objects.usable().filter(owner=user, created_by=user).count()
-    if made >= MAX_KEYS:
-        text = f"You have {MAX_KEYS} active keys; revoke some before you make others."
-        messages.error(request, text)
+    if _has_enough(user):
+        messages.error(request, _ENOUGH)
         return redirect("account")
     if form.is_valid():
         values = form.cleaned_data
@@ -115,18 +114,19 @@ def new(request: HttpRequest) -> HttpResponse:
 @login_required
 def rotate(request: HttpRequest, prefix: str) -> HttpResponse:
     """Ask for the grace period (GET), or rotate the key and show its secret (POST)."""
+    user = cast("User", request.user)
     key = _own_key(request, prefix)
     if not key.is_usable:
         messages.info(request, f"{key} is revoked or expired; create a key instead.")
         return redirect("account")
     form = RotateForm(request.POST or None, request=request)
     if form.is_valid():
+        grace = form.cleaned_data["grace"]
         try:
-            new_key, secret = api_key_rotate(
-                key=key,
-                grace=form.cleaned_data["grace"],
-                by=cast("User", request.user),
-            )
+            # Without a grace period, the new key takes the place of the old one.
+            if grace and _has_enough(user):
+                raise ValidationError(_ENOUGH)
+            new_key, secret = api_key_rotate(key=key, grace=grace, by=user)
         except ValidationError as error:
             form.reopen()
             form.add_error(None, error.messages)
@@ -146,6 +146,11 @@ def revoke(request: HttpRequest, prefix: str) -> HttpResponse:
         messages.success(request, f"{key} is revoked.")
         return redirect("account")
     return render(request, "account/revoke.html", {"title": "Revoke", "key": key})
+
+
+def _has_enough(user: User) -> bool:
+    keys = ApiKey.objects.usable().filter(owner=user, created_by=user)
+    return keys.count() >= MAX_KEYS
 
 
 def _own_key(request: HttpRequest, prefix: str) -> ApiKey:

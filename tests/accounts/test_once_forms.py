@@ -131,3 +131,22 @@ def test_the_loser_of_a_double_click_opens_no_used_form_again(
     # The middleware saves the sessions of both.
     loser.request.session.save()
     assert not clicked().is_valid()
+
+
+@in_transaction
+def test_rotating_with_a_grace_period_makes_no_keys_without_end(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_keys, "MAX_KEYS", 2)
+    anna = make_user("anna")
+    client.force_login(anna)
+    key, _ = make_api_key(anna, created_by=anna)
+    assert has_secret(send(client, own_rotation(key), grace="24"))
+    refused = send(client, own_rotation(key), grace="24")
+    assert "active keys; revoke some" in refused.content.decode()
+    assert not has_secret(refused)
+    assert ApiKey.objects.count() == 2
+    # The new one takes the place of the old one: a key that leaked can be replaced.
+    body = {"form_id": id_on(refused), "grace": "0"}
+    assert has_secret(client.post(own_rotation(key), body))
+    assert ApiKey.objects.usable().count() == 2
