@@ -12,9 +12,29 @@ from django.db import transaction
 from accounts.models import Team
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from registry.models import Model
+
+
+def check_joinable(teams: Iterable[Team], field: str = "teams") -> None:
+    """Check that the members of these teams are chosen here. Raises ValidationError.
+
+    ``field`` is the one at fault. Groups may carry permissions: who chooses members of
+    teams only must not give those away.
+    """
+    for team in teams:
+        if team.is_from_claim:
+            raise ValidationError(
+                {field: f"The sign-in provider says who is in the team '{team}'."}
+            )
+        if team.group.permissions.exists():
+            raise ValidationError(
+                {
+                    field: f"The group of the team '{team}' has permissions: its "
+                    "members are chosen in the admin."
+                }
+            )
 
 
 @transaction.atomic
@@ -41,6 +61,39 @@ def team_create(
 
 
 @transaction.atomic
+def team_update(
+    *,
+    team: Team,
+    all_models: bool | None = None,
+    models: Collection[Model] | None = None,
+    members: Collection[User] | None = None,
+    **fields: Any,
+) -> None:
+    """Change columns of a team, its models and its members, those that are given.
+
+    ``models`` without ``all_models`` are all that it may use. Raises ValidationError.
+    """
+    if members is not None:
+        check_joinable([team], "members")
+    if all_models and models:
+        raise ValidationError({"models": "Give these models or all models, not both."})
+    if all_models:
+        models = ()
+    if all_models is not None or models is not None:
+        fields["all_models"] = bool(all_models)
+    for name, value in fields.items():
+        setattr(team, name, value)
+    team.full_clean()
+    if fields:
+        # The other columns may have been changed meanwhile.
+        team.save(update_fields=list(fields))
+    if models is not None:
+        team.allowed_models.set(models)
+    if members is not None:
+        team.group.user_set.set(members)
+
+
+@transaction.atomic
 def team_delete(*, team: Team) -> None:
     """Delete a team and its group. Raises ValidationError if keys belong to it."""
     if team.api_keys.exists():
@@ -64,6 +117,7 @@ def user_create(
 
     Without a password the user logs in at the provider only.
     """
+    check_joinable(teams)
     user = User(username=username, email=email)
     if password is not None:
         try:
@@ -81,7 +135,8 @@ def user_create(
 def user_update(*, user: User, teams: Sequence[Team] | None, **fields: Any) -> None:
     """Change a user; with ``teams``, leave all others. Raises ValidationError.
 
-    Superusers are changed by people in the admin, never by a key.
+    Superusers are changed by people in the admin, never by a key, and so are the
+    members of some teams.
     """
     if user.is_superuser:
         raise ValidationError(
@@ -94,7 +149,8 @@ def user_update(*, user: User, teams: Sequence[Team] | None, **fields: Any) -> N
         user.save(update_fields=list(fields))
     if teams is None:
         return
-    kept = {team.group_id for team in teams}
-    left = user.groups.exclude(team=None).exclude(pk__in=kept)
-    user.groups.remove(*left)
-    user.groups.add(*(team.group for team in teams))
+    before = set(Team.objects.of_member(user).select_related("group"))
+    left, joined = before.difference(teams), set(teams) - before
+    check_joinable(left | joined)
+    user.groups.remove(*(team.group for team in left))
+    user.groups.add(*(team.group for team in joined))

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.forms import OnceForm
 from accounts.models import Invitation
+from accounts.people import check_joinable
 from accounts.sign_in.invitations import MAX_DAYS, invitation_create
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
@@ -41,6 +42,11 @@ class InvitationForm(OnceForm, ModelForm):
     class Meta:
         model = Invitation
         fields = ("note", "teams")
+
+    def clean(self) -> dict[str, Any] | None:
+        """Check that one can be invited into the teams. Raises ValidationError."""
+        check_joinable(self.cleaned_data.get("teams", ()))
+        return super().clean()
 
 
 @admin.register(Invitation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -14,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.admin.limits import TeamLimitInline, UserLimitInline
 from accounts.forms import TeamForm
 from accounts.models import Team
+from accounts.people import team_update
 from llm_manager.lib.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:
@@ -68,6 +69,19 @@ class TeamAdmin(ModelAdmin[Team]):
             ),
             num_models=Count("allowed_models", distinct=True),
         )
+
+    def save_model(
+        self, request: HttpRequest, obj: Team, form: Any, change: Any
+    ) -> None:
+        """Save a new team, or the changed columns of one that exists.
+
+        Saving every column could undo a change that was made meanwhile.
+        """
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        columns = set(form.changed_data) - {"allowed_models"}
+        team_update(team=obj, **{name: getattr(obj, name) for name in columns})
 
     @admin.display(description="members", ordering="num_members")
     def member_count(self, team: Team) -> int:

@@ -12,9 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Invitation
+from accounts.people import check_joinable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from django.contrib.auth.models import User
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 MAX_DAYS = 90
 _GONE = "This invitation was used, has expired or was withdrawn. Ask for a new one."
 
+_REFUSED = "This invitation cannot be accepted. Ask for a new one."
+
 
 @transaction.atomic
 def invitation_create(
     *,
     days: int,
-    teams: Iterable[Team] = (),
+    teams: Collection[Team] = (),
     note: str = "",
     created_by: User | None = None,
 ) -> tuple[Invitation, str]:
@@ -38,6 +41,7 @@ def invitation_create(
     """
     if not 1 <= days <= MAX_DAYS:
         raise ValidationError({"days": f"Enter from 1 to {MAX_DAYS} days."})
+    check_joinable(teams)
     token = secrets.token_urlsafe(32)
     invitation = Invitation(
         token_hash=_digest(token),
@@ -69,10 +73,16 @@ def invitation_accept(*, token: str, user: User) -> Invitation:
     invitation = rows.filter(token_hash=_digest(token)).first()
     if invitation is None:
         raise ValidationError(_GONE)
+    teams = invitation.teams.select_related("group")
+    try:
+        # A team's group may have been given permissions meanwhile.
+        check_joinable(teams)
+    except ValidationError as error:
+        raise ValidationError(f"{_REFUSED} {error.messages[0]}") from None
     invitation.used_at = timezone.now()
     invitation.used_by = user
     invitation.save(update_fields=["used_at", "used_by"])
-    user.groups.add(*(team.group for team in invitation.teams.select_related("group")))
+    user.groups.add(*(team.group for team in teams))
     return invitation
 
 

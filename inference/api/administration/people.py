@@ -8,7 +8,13 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from accounts.models import Team
-from accounts.people import team_create, team_delete, user_create, user_update
+from accounts.people import (
+    team_create,
+    team_delete,
+    team_update,
+    user_create,
+    user_update,
+)
 from accounts.sign_in.invitations import invitation_create
 from inference.api.administration import descriptions as about
 from inference.api.administration.bodies import (
@@ -71,25 +77,12 @@ def _get_team(request: Request, name: str) -> Any:
 def _change_team(request: Request, name: str) -> Any:
     given = TeamChangeRequest.parse(request.data).given()
     team = team_named(name)
-    if "members" in given and team.is_from_claim:
-        raise BadRequest(
-            f"The sign-in provider says who is in the team '{team}'.", param="members"
-        )
-    members = users_of(given["members"] or ()) if "members" in given else None
-    models = models_of(given["models"] or ()) if "models" in given else None
-    is_all = given.get("all_models")
-    if is_all and models:
-        models_given(all_models=True, names=given["models"])
+    for member, named in (("members", users_of), ("models", models_of)):
+        if member in given:
+            given[member] = named(given[member] or ())
     if "notes" in given:
-        team.notes = given["notes"] or ""
-    if is_all is not None or models is not None:
-        team.all_models = bool(is_all)
-    team.full_clean()
-    team.save()
-    if models is not None or is_all:
-        team.allowed_models.set(models or ())
-    if members is not None:
-        team.group.user_set.set(members)
+        given["notes"] = given["notes"] or ""
+    team_update(team=team, **given)
     return team_object(team_named(name))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asgiref.sync import async_to_sync
 from auditlog.models import LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 
 from accounts import key_secrets as keys
 from accounts.audit.export import as_object
@@ -218,6 +218,27 @@ def test_a_team_lives_its_life(admin: Admin) -> None:
     ApiKey.objects.filter(team__group__name="red").delete()
     assert admin("DELETE", "teams/red") == {"id": "red", "deleted": True}
     assert not Team.objects.exists()
+
+
+def test_a_key_brings_nobody_into_a_team_whose_group_has_permissions(
+    admin: Admin,
+) -> None:
+    team = make_team("staff")
+    team.group.permissions.add(Permission.objects.get(codename="delete_user"))
+    make_user("anna")
+    for method, path, body, param in (
+        ("PATCH", "teams/staff", {"members": ["anna"]}, "members"),
+        ("PATCH", "users/anna", {"teams": ["staff"]}, "teams"),
+        ("POST", "users", {"username": "bob", "teams": ["staff"]}, "teams"),
+        ("POST", "invitations", {"teams": ["staff"]}, "teams"),
+    ):
+        found, sentence = admin.refused(method, path, body)
+        assert (found, "chosen in the admin" in sentence) == (param, True), path
+    assert not team.group.user_set.exists()
+    changed = admin("PATCH", "teams/staff", {"notes": "x", "all_models": None})
+    assert (changed["notes"], changed["all_models"]) == ("x", True)
+    both = {"all_models": True, "models": [make_model("tiny").name]}
+    assert admin.refused("PATCH", "teams/staff", both)[0] == "models"
 
 
 def test_a_user_lives_its_life(admin: Admin) -> None:
