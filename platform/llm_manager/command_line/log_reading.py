@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,21 +33,28 @@ def last_lines(file: Path, count: int, model: str | None) -> Iterator[str]:
 
 def follow_log(file: Path, count: int, model: str | None) -> Iterator[str]:
     """Yield the last lines, then each new one, also after a new file has begun."""
-    stream = file.open(encoding="utf-8", errors="replace")
+    is_about = _Subject(model)
+    current = _GrowingFile(file)
     try:
-        stream.seek(0, 2)
-        yield from last_lines(file, count, model)
-        is_about = _Subject(model)
+        kept: deque[str] = deque(maxlen=count)
+        for each in _oldest_first(file):
+            if current.is_at(each):
+                break
+            with each.open(encoding="utf-8", errors="replace") as lines:
+                kept.extend(line.rstrip("\n") for line in lines if is_about(line))
+        kept.extend(filter(is_about, current.new_lines()))
+        yield from kept
         while True:
-            yield from (line for line in _new_lines(stream) if is_about(line))
-            if _is_replaced(stream, file):
-                # What was written before the change is read above.
-                stream.close()
-                stream = file.open(encoding="utf-8", errors="replace")
-            else:
+            yield from filter(is_about, current.new_lines())
+            # Between the two renames of a rotation there is no file.
+            if current.is_at(file) or not file.exists():
                 time.sleep(_POLL_S)
+            else:
+                yield from filter(is_about, current.last_lines())
+                current.close()
+                current = _GrowingFile(file)
     finally:
-        stream.close()
+        current.close()
 
 
 def as_object(line: str) -> dict[str, str | None]:
@@ -62,24 +70,40 @@ def as_object(line: str) -> dict[str, str | None]:
     }
 
 
-def _new_lines(stream: TextIO) -> Iterator[str]:
-    begun = ""
-    while line := stream.readline():
-        begun += line
-        if begun.endswith("\n"):
-            yield begun.rstrip("\n")
-            begun = ""
-        else:
-            # Its end is not written yet.
-            time.sleep(_POLL_S)
+class _GrowingFile:
+    """A file that is written meanwhile. Its last line may be begun only."""
 
+    def __init__(self, file: Path) -> None:
+        self._stream = file.open("rb")
+        self._begun = b""
 
-def _is_replaced(stream: TextIO, file: Path) -> bool:
-    try:
-        return os.fstat(stream.fileno()).st_ino != file.stat().st_ino
-    except FileNotFoundError:
-        # Between the two renames of a rotation.
-        return False
+    def new_lines(self) -> Iterator[str]:
+        """Yield the lines that are whole now, and have not been yielded."""
+        while part := self._stream.readline():
+            self._begun += part
+            if part.endswith(b"\n"):
+                yield from self._take()
+
+    def last_lines(self) -> Iterator[str]:
+        """Yield what nobody goes on with: another file has taken its place."""
+        yield from self.new_lines()
+        yield from self._take()
+
+    def is_at(self, file: Path) -> bool:
+        """Whether it is this file; it is renamed when a new one begins."""
+        try:
+            return os.path.samestat(os.fstat(self._stream.fileno()), file.stat())
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Close it."""
+        self._stream.close()
+
+    def _take(self) -> Iterator[str]:
+        text, self._begun = self._begun.decode("utf-8", "replace"), b""
+        for line in io.StringIO(text, newline=None):
+            yield line.rstrip("\n")
 
 
 def _oldest_first(file: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_manager import cli
+from llm_manager.command_line import log_reading
 from llm_manager.command_line.log_reading import as_object, follow_log, last_lines
 
 if TYPE_CHECKING:
@@ -55,6 +56,69 @@ def test_what_is_written_later_follows_also_in_a_new_file(log: Path) -> None:
     log.rename(log.with_name("llm-manager.log.2"))
     log.write_text("three\n")
     assert [next(lines), next(lines)] == ["two", "three"]
+
+
+def append(file: Path, text: str) -> None:
+    with file.open("a") as stream:
+        stream.write(text)
+
+
+def test_what_comes_while_the_last_lines_are_read_is_shown_once(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older_files(file: Path) -> list[Path]:
+        append(file, "meanwhile\n")
+        return [file.with_name(f"{file.name}.1"), file]
+
+    monkeypatch.setattr(log_reading, "_oldest_first", older_files)
+    lines = follow_log(log, 2, None)
+    assert [next(lines), next(lines)] == [OTHER, "meanwhile"]
+    append(log, "later\n")
+    assert next(lines) == "later"
+
+
+def test_a_file_that_is_renamed_while_it_is_read_is_shown_once(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older_files(file: Path) -> list[Path]:
+        older = file.rename(file.with_name(f"{file.name}.1"))
+        file.write_text("new\n")
+        return [older, file]
+
+    monkeypatch.setattr(log_reading, "_oldest_first", older_files)
+    lines = follow_log(log, 100, None)
+    assert [next(lines) for _ in range(4)] == [
+        DIED,
+        "ggml: out of memory",
+        OTHER,
+        "new",
+    ]
+
+
+def test_what_follows_a_models_line_is_about_it_also_if_it_comes_later(
+    log: Path,
+) -> None:
+    append(log, f"{DIED}\n")
+    lines = follow_log(log, 1, "tiny")
+    assert next(lines) == DIED
+    append(log, f"ggml: out of memory\n{OTHER}\nof another\n{LOADED}\n")
+    assert [next(lines), next(lines)] == ["ggml: out of memory", LOADED]
+
+
+def test_a_line_is_shown_when_its_end_is_written(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(b"On \xc3")
+    # What happens between two looks at the file.
+    happens = iter([b"", b"\xa9t\xc3\xa9 is", b"", b" open\n"])
+
+    def sleep(_seconds: float) -> None:
+        with log.open("ab") as stream:
+            stream.write(next(happens))
+
+    sleeping = "llm_manager.command_line.log_reading.time.sleep"
+    monkeypatch.setattr(sleeping, sleep)
+    assert next(follow_log(log, 0, None)) == "On \u00e9t\u00e9 is open"
 
 
 def test_a_line_as_json_has_its_parts() -> None:
