@@ -14,7 +14,7 @@ with LLMManager(models_dir=models_dir()) as manager:
     started = time.perf_counter()
     first = None
     text = ""
-    # Leaving the `with`, or the loop, ends the answer and frees its place.
+    # Leaving the `with` ends the answer and frees its place.
     with manager.generate(
         messages=[{"role": "user", "content": "Tell me a long story about a fox."}],
         stream=True,

@@ -37,14 +37,18 @@ class _Chunks(Generic[_Chunk]):
             await self._batches.aclose()
 
     def __del__(self) -> None:
-        # A loop that was left: the answer's place in the batch is free at once.
+        # Nothing holds the stream: the answer's place in the batch is free at once.
         if not self._is_over:
             self._is_over = True
             self._thread.run_later(self._close())
 
 
 class ChunkStream(_Chunks[_Chunk]):
-    """An iterator over chunks. Closing it, or leaving its loop, ends the answer."""
+    """An iterator over chunks.
+
+    Closing it ends the answer, and so does leaving its ``with``. If only its loop is
+    left, the answer goes on as long as anything holds the stream.
+    """
 
     def __iter__(self) -> Self:
         return self
@@ -79,7 +83,10 @@ class ChunkStream(_Chunks[_Chunk]):
 
 
 class AsyncChunkStream(_Chunks[_Chunk]):
-    """An async iterator over chunks, for any event loop of asyncio."""
+    """An async iterator over chunks, for any event loop of asyncio.
+
+    ``aclose`` or leaving its ``async with`` ends the answer.
+    """
 
     def __aiter__(self) -> Self:
         return self

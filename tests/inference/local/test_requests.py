@@ -124,6 +124,16 @@ def test_leaving_a_loop_over_a_stream_ends_it(loaded: LLMManager) -> None:
     assert loaded.generate(HELLO)["choices"][0]["message"]["content"] == "good day"
 
 
+def test_a_loop_that_is_left_ends_nothing_while_the_stream_is_held(
+    loaded: LLMManager,
+) -> None:
+    with loaded.generate(prompt="x", stream=True, max_tokens=40) as stream:
+        for _chunk in stream:
+            break
+        assert next(stream)["choices"]
+    assert list(stream) == []
+
+
 def test_threads_share_a_manager(loaded: LLMManager) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: loaded.generate(HELLO), range(16)))
