@@ -12,9 +12,14 @@ def quote(text: str) -> str:
     return short.encode("utf-8", "replace").decode()
 
 
-def printable(text: str) -> str:
-    """Return text without control characters: names of files may contain any."""
+def printable(text: str, *, kept: str = "") -> str:
+    """Return text without control characters, but for those in ``kept``.
+
+    Names of files may contain any, and so may a model's answer.
+    """
     return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        char
+        if char.isprintable() or char in kept
+        else char.encode("unicode_escape").decode("ascii")
         for char in text
     )

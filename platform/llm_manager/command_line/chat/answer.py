@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llm_manager.lib.quoting import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_KEPT = "\n\t"
+#: A terminal may get these of its control characters from a model.
+_LAYOUT = "\n\t"
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class AnswerPrinter:
         answer.reasoning += text
         if self._is_terminal:
             self._is_thinking = True
-            self._write(click.style(visible(text), dim=True))
+            self._write(click.style(printable(text, kept=_LAYOUT), dim=True))
 
     def _say(self, text: str, answer: PrintedAnswer) -> None:
         if not text:
@@ -87,20 +90,10 @@ class AnswerPrinter:
         if self._is_thinking:
             self._is_thinking = False
             self._write("\n\n")
-        self._write(visible(text) if self._is_terminal else text)
+        self._write(printable(text, kept=_LAYOUT) if self._is_terminal else text)
 
 
 def _note_time(answer: PrintedAnswer) -> None:
     answer.last_at = time.monotonic()
     if answer.first_at is None:
         answer.first_at = answer.last_at
-
-
-def visible(text: str) -> str:
-    """Return text that a terminal cannot take for its own control sequences."""
-    return "".join(
-        char
-        if char.isprintable() or char in _KEPT
-        else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

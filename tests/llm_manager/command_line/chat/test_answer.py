@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_manager.command_line.chat.answer import AnswerPrinter, PrintedAnswer, visible
+from llm_manager.command_line.chat.answer import AnswerPrinter, PrintedAnswer
 from tests.llm_manager.command_line.chat.fakes import USAGE, chunk
 
 CHUNKS = [
@@ -47,7 +47,3 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert (
         PrintedAnswer(first_at=1.0, last_at=1.0, usage=USAGE).tokens_per_second is None
     )
-
-
-def test_text_cannot_command_the_terminal() -> None:
-    assert visible("a\tb\n\x1b]0;x\x07\u202e") == "a\tb\n\\x1b]0;x\\x07\\u202e"
