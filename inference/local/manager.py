@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inference.local.loaded_models import LoadedModel
     from inference.local.model import LocalModel
     from inference.local.parameters import GenerationParameters, Message
+    from llm_manager.config.schema import Config
 
     Prompt = str | list[str] | list[int] | list[list[int]]
     BatchItem = str | list[Message] | Mapping[str, Any]
@@ -62,17 +63,19 @@ class LLMManager:
     def __init__(
         self,
         models_dir: str | Path | None = None,
-        config: Mapping[str, Any] | str | Path | None = None,
+        config: Mapping[str, Any] | str | Path | Config | None = None,
         *,
         use_subprocess: bool | None = None,
     ) -> None:
         """Prepare to use the models below a folder.
 
         Args:
-            models_dir: Folder of GGUF files. Default: ``models.dir`` of ``config``.
+            models_dir: Folder of GGUF files. Default: ``models.dir`` and
+                ``models.extra_dirs`` of ``config``.
             config: The path of an ``llm_manager.yaml``, or its sections as a mapping:
                 ``{"generation": {"temperature": 0}}``. docs/configuration.md lists the
-                keys; those of the server have no effect here.
+                keys; those of the server have no effect here. Or the configuration of
+                a server, as ``llm_manager.config.reading.load_config()`` returns it.
             use_subprocess: Whether each model runs in a process of its own, so that a
                 crash of llama.cpp is an exception (WorkerCrashed) here. False is for
                 debuggers. Default: ``models.use_subprocess`` of ``config``, else true.

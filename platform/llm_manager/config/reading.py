@@ -111,12 +111,17 @@ def load_config() -> Config:
     return config
 
 
-def config_for_python(given: Mapping[str, Any] | str | Path | None) -> Config:
+def config_for_python(
+    given: Mapping[str, Any] | str | Path | Config | None,
+) -> Config:
     """Return the configuration of a program that uses the Python API.
 
-    ``given`` is a file, or sections with their keys as in it. The environment and files
-    that nobody names do not count. Raises ConfigError.
+    ``given`` is a file, or sections with their keys as in it, or a configuration that
+    is read and checked. The environment and files that nobody names do not count.
+    Raises ConfigError.
     """
+    if isinstance(given, Config):
+        return given
     values: Mapping[str, Any] = {}
     if isinstance(given, str | Path):
         values = _read_file(Path(given).expanduser())

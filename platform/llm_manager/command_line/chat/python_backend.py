@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
-from llm_manager.config.variables import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,19 +38,15 @@ class PythonBackend:
 
 @contextmanager
 def python_backend(model: str) -> Iterator[PythonBackend]:
-    """Yield a backend that has loaded the model. Raises CommandFailed."""
+    """Yield a backend that has found the model where a server would.
+
+    Raises CommandFailed.
+    """
     from llm_manager import LLMManager
     from llm_manager.config.reading import load_config
 
-    named = os.environ.get(ENVIRONMENT_PREFIX + "CONFIG")
-    file = Path(named or "llm_manager.yaml")
-    with (
-        _failures(),
-        LLMManager(
-            models_dir=load_config().models_dir,
-            config=file if named or file.exists() else None,
-        ) as manager,
-    ):
+    # A server's configuration, so also its further folders and what variables set.
+    with _failures(), LLMManager(config=load_config()) as manager:
         manager.model_info(model)
         yield PythonBackend(manager)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 import llm_manager
+from llm_manager import LLMManager
 from llm_manager.command_line.chat.choosing import open_backend
-from llm_manager.command_line.chat.python_backend import PythonBackend
+from llm_manager.command_line.chat.python_backend import PythonBackend, python_backend
 from llm_manager.command_line.chat.server_backend import ServerBackend
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
 from llm_manager.command_line.remote.api_client import ApiClient
 from llm_manager.command_line.remote.connection import Connection
+from llm_manager.config.reading import config_for_python
 from llm_manager.errors import ContextLengthExceeded, ModelNotFound
+from tests.gguf_files import llama_fields, write_gguf
 from tests.llm_manager.command_line.chat.fakes import chunk
 
 if TYPE_CHECKING:
@@ -92,20 +96,42 @@ def test_without_one_the_model_runs_here_and_that_is_said(
         assert isinstance(backend, PythonBackend)
         assert backend.answer({"messages": ["Hi"]}) == {"object": "chat.completion"}
     assert "no server runs" in capsys.readouterr().err
-    assert FakeManager.made_with == {
-        "models_dir": folder / "data" / "models",
-        "config": None,
-    }
+    [(name, config)] = FakeManager.made_with.items()
+    assert name == "config"
+    assert config.models_dir == folder / "data" / "models"
     assert not FakeManager.is_open
 
 
 @pytest.mark.usefixtures("failure")
-def test_a_configuration_file_counts_here_too(folder: Path) -> None:
-    (folder / "llm_manager.yaml").write_text("models: {dir: elsewhere}")
+def test_the_configuration_of_the_server_counts_here_too(folder: Path) -> None:
+    text = (
+        "models: {dir: elsewhere, extra_dirs: [more]}\ngeneration: {temperature: 0.5}"
+    )
+    (folder / "llm_manager.yaml").write_text(text)
+    os.environ["LLM_MANAGER_MODELS_DEFAULT_CTX"] = "512"
     with open_backend(LOCAL, "tiny"):
         pass
-    assert FakeManager.made_with["models_dir"] == folder / "elsewhere"
-    assert str(FakeManager.made_with["config"]) == "llm_manager.yaml"
+    config = config_for_python(FakeManager.made_with["config"])
+    assert config.models_dir == folder / "elsewhere"
+    assert config.models.extra_dirs == (folder / "more",)
+    assert (config.generation.temperature, config.models.default_ctx) == (0.5, 512)
+
+
+def test_a_model_of_a_further_folder_answers_without_a_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm_manager, "LLMManager", LLMManager)
+    (folder / "data" / "models").mkdir(parents=True)
+    (folder / "more").mkdir()
+    write_gguf(folder / "more" / "further.gguf", llama_fields())
+    os.environ["LLM_MANAGER_MODELS_EXTRA_DIRS"] = str(folder / "more")
+    with python_backend("further"):
+        pass
+    with (
+        pytest.raises(CommandFailed, match="'other' does not exist"),
+        python_backend("other"),
+    ):
+        pass
 
 
 @pytest.mark.usefixtures("failure")
