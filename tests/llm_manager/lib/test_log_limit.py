@@ -58,6 +58,36 @@ def test_another_fault_is_written_meanwhile(log: Log) -> None:
     assert log.lines[-1] == "Redis is away"
 
 
+@pytest.mark.parametrize("has_traceback", [True, False])
+def test_another_exception_is_another_fault_at_the_same_place(
+    log: Log, *, has_traceback: bool
+) -> None:
+    def report(error: Exception) -> None:
+        if has_traceback:
+            log.logger.error("Request failed", exc_info=error)
+        else:
+            log.logger.warning("Request failed: %s", error)
+
+    for _ in range(10):
+        report(KeyError("a"))
+    report(ValueError("b"))
+    assert len(log.lines) == 4
+
+
+def test_exceptions_of_one_type_are_apart_if_another_line_raises_them(log: Log) -> None:
+    def raises(number: int) -> None:
+        try:
+            if number < 10:
+                raise KeyError(number)
+            raise KeyError(number)
+        except KeyError:
+            log.logger.exception("Request %s failed", number)
+
+    for number in range(11):
+        raises(number)
+    assert log.lines == [f"Request {number} failed" for number in (0, 1, 2, 10)]
+
+
 def test_what_is_no_fault_is_not_limited(log: Log) -> None:
     for number in range(10):
         log.logger.info("request %s", number)
