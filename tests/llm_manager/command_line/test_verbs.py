@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ from llm_manager import cli
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
 from llm_manager.command_line.program import verb_names
 from llm_manager.command_line.remote.api_client import ApiClient
+from tests.llm_manager.command_line.chat.fakes import FakeBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +145,32 @@ def test_no_server_and_no_database_is_said(
     assert cli.run(["list"]) == 3
     assert "`llm-manager server` starts one" in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == ["llm_manager.yaml"]
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    """What answers `run`; nothing comes through a pipe."""
+    fake = FakeBackend()
+    choosing = "llm_manager.command_line.chat.choosing.open_backend"
+    monkeypatch.setattr(choosing, lambda *_: nullcontext(fake))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return fake
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "stream_options"])
+def test_run_sets_nothing_that_is_its_own(
+    name: str, backend: FakeBackend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--json"]):
+        assert cli.run(["run", "tiny", "Hi", "--set", f"{name}=true", *more]) == 2
+        assert f"--set cannot change '{name}' here." in capsys.readouterr().err
+    assert not backend.requests
+
+
+def test_run_shows_several_answers_as_json_only(backend: FakeBackend) -> None:
+    assert cli.run(["run", "tiny", "Hi", "--set", "n=2"]) == 2
+    assert cli.run(["run", "tiny", "Hi", "--set", "n=2", "--json"]) == 0
+    assert [request["n"] for request in backend.requests] == [2]
 
 
 def test_completion_prints_a_script_for_each_shell(

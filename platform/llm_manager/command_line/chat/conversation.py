@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: Members of a request that are the conversation's own.
+_OWN = frozenset({"model", "messages", "stream", "stream_options"})
+
+
+def is_settable(name: str, *, several: bool = False) -> bool:
+    """Whether a user may set a member of the requests.
+
+    ``several``: more than one answer to a question can be shown.
+    """
+    return name not in _OWN and (several or name != "n")
+
+
 class ChatConversation(BaseModel):
     """What `/save` writes and `/load` reads.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm_manager.command_line.chat.conversation import (
     ChatConversation,
+    is_settable,
     read_conversation,
 )
 from llm_manager.command_line.exit_status import CommandFailed
@@ -72,7 +73,7 @@ def _set(state: ChatState, rest: str) -> str | None:
             state.conversation.set("reasoning_effort", "none")
         case "system":
             state.conversation.set("system", text or None)
-        case "model" | "messages" | "stream" | "stream_options" | "n":
+        case _ if not is_settable(name):
             raise CommandFailed(
                 f"/set cannot change '{name}' here; /? lists the commands."
             )

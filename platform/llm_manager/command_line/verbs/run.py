@@ -43,13 +43,15 @@ def command(
     written to a pipe. Without a running server the model runs in this program.
     """
     from llm_manager.command_line.chat.choosing import open_backend
-    from llm_manager.command_line.chat.conversation import ChatConversation
+    from llm_manager.command_line.chat.conversation import ChatConversation, is_settable
     from llm_manager.command_line.chat.session import answer_once, converse
     from llm_manager.command_line.chat.slash_commands import ChatState
     from llm_manager.command_line.output import print_json
 
     conversation = ChatConversation(model=model, system=system)
     for name, value in settings_of(settings).items():
+        if not is_settable(name, several=as_json):
+            raise click.UsageError(f"--set cannot change '{name}' here.")
         conversation.set(name, value)
     question = _question(prompt)
     if question is None and as_json:
