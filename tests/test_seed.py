@@ -14,6 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -31,6 +32,7 @@ from registry.scan.folders import find_files
 from tests.checkout import ROOT
 from tests.configuration import changed
 from tests.shared_server import Q4_0, Q4_1
+from tests.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
     import httpx
@@ -209,11 +211,39 @@ class TestServer:
         assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
 
     @pytest.mark.parametrize(
-        "name", ["../secret.gguf", "/etc/passwd", "..%2fsecret", "a/../../b.gguf"]
+        "name",
+        [
+            "../secret.gguf",
+            "../secret",
+            "..%2fsecret.gguf",
+            "folder/../../secret.gguf",
+            "{data_dir}/secret.gguf",
+            "/etc/passwd",
+        ],
     )
-    def test_paths_open_nothing(self, api: httpx.Client, name: str) -> None:
-        assert ask(api, model=name).status_code == 404
+    def test_paths_open_nothing(
+        self, api: httpx.Client, data_dir: Path, name: str
+    ) -> None:
+        # A model that could be served lies where the paths lead.
+        secret = data_dir / "secret.gguf"
+        write_tiny_model("llama", secret)
+        (data_dir / "models" / "folder").mkdir(exist_ok=True)
+        assert str(secret) in {file.path for file in find_files([data_dir]).files}
+
+        name = name.format(data_dir=data_dir)
+        path = f"/v1/models/{quote(name, safe='')}"
+        for response in (
+            ask(api, model=name),
+            api.post("/v1/completions", json={"model": name, "prompt": "a"}),
+            api.get(path),
+            api.post(f"{path}/load"),
+        ):
+            assert response.status_code == 404, response.text
+            assert response.json()["error"]["code"] == "model_not_found"
         assert api.get(f"/v1/models/{name}").status_code == 404
+        names = {model["id"] for model in api.get("/v1/models").json()["data"]}
+        assert Q4_0 in names
+        assert not {each for each in names if "secret" in each}
 
     @pytest.mark.parametrize(
         ("contents", "code"),
