@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from accounts.audit.actor import Actor, acting
 from accounts.limits.throttling import request_address
+from accounts.secret_paths import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ class AuditMiddleware:
 def _user_of_page(request: HttpRequest) -> Actor:
     user = request.user if isinstance(request.user, User) else None
     name = "nobody" if user is None else user.get_username()
-    return Actor(name, f"page {request.path}", user, ip_of(request))
+    return Actor(name, f"page {without_secrets(request.path)}", user, ip_of(request))
 
 
 def ip_of(request: HttpRequest | Request) -> str:

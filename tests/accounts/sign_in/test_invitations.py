@@ -56,6 +56,14 @@ def test_who_is_invited_makes_an_account_in_the_teams_and_is_logged_in(
     assert Invitation.objects.get().used_by == anna
 
 
+def test_the_audit_log_has_no_link(client: Client, team: Team) -> None:
+    _, token = invitation_create(days=1, teams=[team])
+    client.post(link_of(token), FORM)
+    vias = [entry.additional_data["via"] for entry in LogEntry.objects.all()]
+    assert "page /account/invite/…/" in vias
+    assert not any(token in via for via in vias)
+
+
 def test_a_link_works_once(client: Client) -> None:
     _, token = invitation_create(days=1)
     Client().post(link_of(token), FORM)

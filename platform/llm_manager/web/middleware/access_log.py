@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from accounts.secret_paths import without_secrets
 from inference.metrics.request_metrics import CLIENT_GONE
 from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
-
-#: The path of an invitation is as good as a password.
-_INVITATION = re.compile(r"^(/account/invite/)[^/]+")
 
 logger = logging.getLogger("llm_manager.access")
 
@@ -51,7 +48,7 @@ class AccessLog:
                 "%s %s %d %.0f ms id=%s",
                 scope["method"],
                 # Quoted, or a path with a line feed could write lines of its own.
-                quote(_INVITATION.sub(r"\1…", scope["path"]), safe="/…"),
+                quote(without_secrets(scope["path"]), safe="/…"),
                 status,
                 (time.perf_counter() - started) * 1000,
                 request_id.get(),
