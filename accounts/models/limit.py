@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,9 +11,6 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from registry.prices import BILLION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class LimitKind(models.TextChoices):
@@ -168,12 +164,3 @@ class Limit(models.Model):
             raise ValidationError(
                 {"kind": "The default is server.rate_limit in the configuration."}
             )
-
-
-def duplicates(limits: Iterable[dict[str, Any]]) -> bool:
-    """Return whether two of these limits of one holder are of the same."""
-    seen = [
-        (limit.get("kind"), limit.get("model"), bool(limit.get("is_shared", True)))
-        for limit in limits
-    ]
-    return len(set(seen)) != len(seen)
