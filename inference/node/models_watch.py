@@ -42,7 +42,7 @@ class ModelsWatch:
                 # As when the system has no more inotify watches.
                 logger.exception("Watching the models directories failed")
                 self._is_due = True
-                await self._look_if_due()
+                await self._look_unwatched()
                 await asyncio.sleep(10 * _LOOK_EVERY_S)
 
     async def _watch(self) -> None:
@@ -70,6 +70,13 @@ class ModelsWatch:
             self._is_due = True
             if change == Change.deleted:
                 self._deleted.add(path)
+
+    async def _look_unwatched(self) -> None:
+        """Look although nothing says what has changed; a failure is tried again."""
+        try:
+            await self._look_if_due()
+        except Exception:
+            logger.exception("Looking at the models directories failed")
 
     async def _look_if_due(self) -> None:
         """Look for what came, and after that for what is gone: it may have moved."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 
 from inference.node import models_watch
 from inference.node.models_watch import ModelsWatch
@@ -18,6 +19,8 @@ from tests.gguf_files import llama_fields, write_gguf
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from registry.scan.arrivals import Arrivals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,3 +87,22 @@ async def test_a_folder_that_is_replaced_by_another_is_watched_too(
         make(folder)
         write_gguf(folder / "second.gguf", llama_fields({"general.name": "2"}))
         await until(Model.objects.filter(name="second").aexists)
+
+
+async def test_watching_outlives_an_outage_of_the_database(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(folder)
+    failures = iter([OperationalError, InterfaceError])
+    look = models_watch.folder_look.look
+
+    def look_or_fail() -> Arrivals | None:
+        for failure in failures:
+            raise failure
+        return look()
+
+    monkeypatch.setattr(models_watch.folder_look, "look", look_or_fail)
+    write_gguf(folder / "m.gguf")
+    async with watching():
+        await until(Model.objects.filter(name="m").aexists)
+    assert next(failures, None) is None
