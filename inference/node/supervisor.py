@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from channels.layers import channel_layers
 from django.conf import settings
 from django.db import DatabaseError
-from redis.exceptions import RedisError
 
 from inference.models import WorkerState
 from inference.node import worker_rows
@@ -80,13 +79,7 @@ class Supervisor:
         try:
             while not self._stopping.is_set():
                 self._look.clear()
-                try:
-                    await self.reconcile()
-                except Exception:
-                    # Most likely the database: the workers continue without it.
-                    logger.exception("Reading the rows failed")
-                await self._look_after_spare()
-                await self._look_after_tests()
+                await self._look_once()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
             await self._leave()
@@ -94,6 +87,19 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look_once(self) -> None:
+        """Do all that is due; what fails is tried again with the next look."""
+        for what, step in (
+            ("Reading the rows", self.reconcile),
+            ("Starting a spare worker process", self._look_after_spare),
+            ("Starting context tests", self._look_after_tests),
+        ):
+            try:
+                await step()
+            except Exception:
+                # Most likely the database: the workers continue without it.
+                logger.exception("%s failed", what)
 
     async def reconcile(self) -> None:
         """Compare rows and processes once, and act on each difference."""
@@ -126,7 +132,7 @@ class Supervisor:
     async def _look_after_tests(self) -> None:
         try:
             await self._tests.look_after()
-        except (OSError, DatabaseError) as error:
+        except OSError as error:
             logger.warning("Context tests cannot be run: %s", error)
 
     async def _listen(self) -> None:
@@ -158,15 +164,22 @@ class Supervisor:
         layer = channel_layers["default"]
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            with suppress(DatabaseError, OSError, RedisError):
+            try:
                 others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
                 for queue in set(others.values()):
                     await layer.group_add(queue, channel)
                 self._others.follow(others)
+            except Exception:
+                # Beats go on for the workers that are known.
+                logger.warning(
+                    "Which workers other nodes have is not known", exc_info=True
+                )
             if self._others.is_empty:
                 continue
-            with suppress(OSError, RedisError):
+            try:
                 await layer.send(channel, to_wire(Beat(channel)))
+            except Exception:
+                logger.warning("A beat cannot be sent", exc_info=True)
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == ENGINE_WAKE:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import InterfaceError
 from django.utils import timezone
 
 from inference import services
@@ -15,7 +17,8 @@ from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Machine
 from inference.capacity.model_rows import load_spec
 from inference.models import EngineNode, Worker, WorkerState
-from inference.node import worker_rows
+from inference.node import supervisor, worker_rows
+from inference.node.children.context_tests import ContextTestProcess
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 from tests.inference.node.engine import (
@@ -129,3 +132,71 @@ async def test_models_to_be_preloaded_are_requested_when_an_engine_starts() -> N
     assert [w.model.name async for w in Worker.objects.select_related("model")] == [
         "wanted"
     ]
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Look without waiting, and start no process that nobody has asked for."""
+    monkeypatch.setattr(supervisor, "_LOOK_EVERY_S", 0.01)
+    settings.CONFIG = changed(
+        settings.CONFIG, models__watch=False, server__spare_processes=False
+    )
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_an_error_of_context_tests_does_not_end_the_engine(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def fail(_tests: ContextTestProcess) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            engine.supervisor.stop()
+        raise InterfaceError("connection already closed")
+
+    monkeypatch.setattr(ContextTestProcess, "look_after", fail)
+    await asyncio.wait_for(engine.supervisor.run(Machine()), 30)
+    assert looks == 3
+
+
+class OwnLayer:
+    """A channel layer that keeps what is sent. ``failures`` come first."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def group_add(self, _group: str, _channel: str) -> None: ...
+
+    async def send(self, _channel: str, message: dict[str, Any]) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        await self.sent.put(message)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_beats_go_on_whatever_fails(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the models of a dead node would never be loaded elsewhere."""
+    layer = OwnLayer(RuntimeError("from the layer"))
+    monkeypatch.setattr(supervisor, "channel_layers", {"default": layer})
+    model, other = await sync_to_async(small)("m"), await sync_to_async(make_node)("o")
+    await sync_to_async(make_worker)(model, other, incarnation="theirs")
+    hearing = asyncio.create_task(engine.supervisor._hear_others("here"))
+    try:
+        async with asyncio.timeout(30):
+            await layer.sent.get()
+
+            def fail(_node: EngineNode) -> dict[str, str]:
+                raise InterfaceError("connection already closed")
+
+            monkeypatch.setattr(worker_rows, "workers_elsewhere", fail)
+            for _ in range(layer.sent.qsize() + 3):
+                await layer.sent.get()
+        assert not hearing.done()
+    finally:
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
