@@ -94,14 +94,16 @@ async def test_watching_outlives_an_outage_of_the_database(
 ) -> None:
     make(folder)
     failures = iter([OperationalError, InterfaceError])
-    look = models_watch.folder_look.look
+    folder_look = FolderLook()
+    look = folder_look.look
 
     def look_or_fail() -> Arrivals | None:
         for failure in failures:
             raise failure
         return look()
 
-    monkeypatch.setattr(models_watch.folder_look, "look", look_or_fail)
+    monkeypatch.setattr(folder_look, "look", look_or_fail)
+    monkeypatch.setattr(models_watch, "folder_look", folder_look)
     write_gguf(folder / "m.gguf")
     async with watching():
         await until(Model.objects.filter(name="m").aexists)
