@@ -26,10 +26,12 @@ class LoopThread:
     """The thread is started with the first coroutine. Any thread may use this."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # The garbage collector may end a stream in a thread that holds it.
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._last: asyncio.Task[None] | None = None
         self._pid = os.getpid()
 
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
@@ -69,12 +71,18 @@ class LoopThread:
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Run a last coroutine, then end the thread. Idempotent.
 
-        A process that was forked from the program has no thread to end.
+        A process that was forked from the program has no thread to end. The thread
+        itself does not wait: the garbage collector may call this in it.
         """
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True
         if was_closed or self._loop is None or os.getpid() != self._pid:
             last.close()
+            return
+        if threading.current_thread() is self._thread:
+            loop = self._loop
+            self._last = loop.create_task(last)
+            self._last.add_done_callback(lambda _: loop.stop())
             return
         try:
             asyncio.run_coroutine_threadsafe(last, self._loop).result(_CLOSE_TIMEOUT_S)
