@@ -145,21 +145,29 @@ class ProcessWorker(LocalWorker):
             self._writer.write(packed(message))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        """Pass events on until the process ends."""
-        while isinstance(frame := await read_message(reader), Frame):
-            self.client.take(frame.events)
-        if self._process is not None:
-            # Its last words come with its end.
-            await self._process.close()
-            self.client.fail(self._death())
+        """Pass events on until the process ends, or until they cannot be read."""
+        assert self._process is not None  # noqa: S101 - it has been started
+        unread = ""
+        try:
+            while isinstance(frame := await read_message(reader), Frame):
+                self.client.take(frame.events)
+        except Exception as error:
+            logger.exception("Events of %s cannot be read", self.spec.model_name)
+            unread = f" Its events cannot be read: {error}"
+            self._process.kill()
+        # Its last words come with its end.
+        await self._process.close()
+        self.client.fail(self._death(unread))
         self._changed.set()
 
-    def _death(self) -> ModelLoadFailed | WorkerCrashed:
+    def _death(self, unread: str = "") -> ModelLoadFailed | WorkerCrashed:
         assert self._process is not None  # noqa: S101 - it has been started
         reason = self._process.death()
         if self._process.ready_at is None and self.report.state == "failed":
             return ModelLoadFailed(reason)
-        return WorkerCrashed(f"The model '{self.spec.model_name}' is gone. {reason}")
+        return WorkerCrashed(
+            f"The model '{self.spec.model_name}' is gone.{unread} {reason}"
+        )
 
 
 class ThreadWorker(LocalWorker):
@@ -169,7 +177,6 @@ class ThreadWorker(LocalWorker):
         super().__init__(spec)
         self._report = WorkerReport("loading")
         self._server: ModelServer | None = None
-        self._events: list[Event] = []
 
     async def start(self) -> None:
         load = await asyncio.to_thread(llama_loader, self.spec.engine)
@@ -196,7 +203,7 @@ class ThreadWorker(LocalWorker):
         self._unloaded()
         server, self._server = self._server, None
         if server is not None:
-            server.close(_LAST_STEP_S)
+            await server.aclose(_LAST_STEP_S)
 
     def _send(self, message: QueuedRequest | Abort) -> None:
         if self._server is None:

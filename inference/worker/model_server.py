@@ -7,6 +7,7 @@ It knows no transport: ``inference.worker.queue`` connects it to Redis,
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from inference.engine.runner import Core
     from inference.transport.messages.events import Event
     from inference.worker.pending import AcceptedRequest
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -102,10 +105,16 @@ class ModelServer:
         """Load the model, in the engine's thread."""
         self._runner.start()
 
-    def close(self, timeout_s: float = 0) -> None:
+    def close(self) -> None:
+        """End the engine's thread after its step, without waiting for it."""
+        self._preparation.close()
+        self._runner.stop(0)
+
+    async def aclose(self, timeout_s: float) -> None:
         """End the engine's thread after its step; wait for it at most so long."""
         self._preparation.close()
-        self._runner.stop(timeout_s)
+        # Joining a thread stops whatever else runs in the loop.
+        await asyncio.to_thread(self._runner.stop, timeout_s)
 
     @property
     def exit_code(self) -> int:
@@ -197,6 +206,13 @@ class ModelServer:
         message = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
         self._set(state="failed", error=message)
         self.finished.set()
+
+    def note_failures(self, ended: Iterable[asyncio.Task[Any]]) -> None:
+        """Fail if one of these tasks, which have ended, has failed."""
+        for error in [task.exception() for task in ended]:
+            if error is not None:
+                logger.error("The worker's I/O failed", exc_info=error)
+                self.fail(error)
 
     def _stepped(self, outputs: list[SequenceOutput | PoolingOutput]) -> None:
         for output in outputs:

@@ -80,10 +80,7 @@ class QueueServer:
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for error in [task.exception() for task in done]:
-                if error is not None:
-                    logger.error("The worker's I/O failed", exc_info=error)
-                    model.fail(error)
+            model.note_failures(done)
             model.finished.set()
             # The events of the last step may still be on their way.
             self._replies.flush()

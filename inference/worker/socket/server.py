@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.transport.messages.commands import Abort
 from inference.transport.messages.events import Frame
@@ -45,7 +45,7 @@ class SocketServer:
         reader, self._writer = await asyncio.open_unix_connection(sock=self._connection)
         model = self._model
         model.start()
-        tasks = [
+        tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(coroutine)
             for coroutine in (
                 self._listen(reader),
@@ -54,7 +54,8 @@ class SocketServer:
             )
         ]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            model.note_failures(done)
             self._flush()
             model.send_report()
         finally:
@@ -62,6 +63,7 @@ class SocketServer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._writer.close()
         return model.exit_code
 
     def drain(self, command: Drain | None = None) -> None:
