@@ -143,24 +143,30 @@ class LoadedModels:
         have the ability, else the only such one in the folder. Raises ModelNotFound,
         and what ``load`` raises.
         """
-        loaded = self._able(ability) if name is None else self._find(name)
-        if loaded is None:
-            return await self.load(await self._wanted(name, ability), None)
-        if loaded.worker.is_alive:
+        loaded = self._loaded_for(name, ability)
+        if loaded is not None and loaded.worker.is_alive:
             return loaded
         async with self._changing:
-            return await self._restart(loaded)
+            # What was being loaded meanwhile keeps the settings that it was given.
+            here = self._loaded_for(name, ability)
+            if here is not None:
+                return await self._restart(here)
+            if loaded is not None:
+                return await self._start(loaded.model)
+            wanted = await self._wanted(name, ability)
+            model = await asyncio.to_thread(self._folder.find, wanted)
+            here = self._loaded.get(model.name)
+            return await (self._restart(here) if here else self._start(model))
 
     async def _restart(self, loaded: LoadedModel) -> LoadedModel:
         """Start the worker of a model again, if no other request has done it."""
-        here = self._loaded.get(loaded.model.name)
-        if here is None or here.worker.is_alive:
-            return here or await self._start(loaded.model)
-        await here.worker.aclose()
-        spec = replace(here.worker.spec, incarnation=uuid.uuid4().hex)
-        here.worker = self._worker_type(spec)
-        await self._ready(here.worker)
-        return here
+        if loaded.worker.is_alive:
+            return loaded
+        await loaded.worker.aclose()
+        spec = replace(loaded.worker.spec, incarnation=uuid.uuid4().hex)
+        loaded.worker = self._worker_type(spec)
+        await self._ready(loaded.worker)
+        return loaded
 
     async def _start(self, model: LocalModel) -> LoadedModel:
         plan = await self._plan(model)
@@ -186,6 +192,10 @@ class LoadedModels:
             raise ModelLoadFailed(
                 f"Loading took longer than {timeout_s} s (engine.load_timeout)."
             ) from None
+        except BaseException:
+            # Also a request that was cancelled: nobody else knows this worker.
+            await worker.aclose()
+            raise
 
     async def _plan(self, model: LocalModel) -> LoadPlan:
         """Return how to load a model beside the others. Raises ModelLoadFailed."""
@@ -245,6 +255,12 @@ class LoadedModels:
                 f"{_listed(self._loaded)}."
             )
         return found
+
+    def _loaded_for(
+        self, name: str | None, ability: Ability | None
+    ) -> LoadedModel | None:
+        """Return the loaded model that a request is for."""
+        return self._able(ability) if name is None else self._find(name)
 
     def _able(self, ability: Ability | None) -> LoadedModel | None:
         """Return the model that was loaded last of those that have an ability."""
