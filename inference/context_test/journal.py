@@ -103,14 +103,26 @@ def interrupted_tests_settle(host: str) -> None:
 
 def context_test_begin(
     test: ContextTest, *, identity: str, resume: bool, **facts: Any
-) -> None:
+) -> bool:
     """Note what a test's results will hold for, and take over earlier measurements.
 
     They are those of a test with the same identity: of a finished one always, of an
-    unfinished one with ``resume``. The earlier test's row goes.
+    unfinished one with ``resume``. The earlier test's row goes. False if the test's own
+    row is gone.
     """
+    is_another = test.identity not in ("", identity)
+    for name, value in facts.items():
+        setattr(test, name, value)
+    test.identity = identity
+    test.started_at = test.started_at or timezone.now()
+    test.finished_at, test.reason = None, ""
     with transaction.atomic():
-        if test.identity not in ("", identity):
+        # Locks the row. Others may cancel the test, so the rest of it is not written.
+        columns = (*facts, "identity", "started_at", "finished_at")
+        if not context_test_save(test, *columns):
+            return False
+        ContextTest.objects.filter(pk=test.pk, is_cancelled=False).update(reason="")
+        if is_another:
             # It was interrupted under other versions, settings or hardware.
             test.measurements.all().delete()
         earlier = ContextTest.objects.filter(model=test.model, identity=identity)
@@ -119,12 +131,7 @@ def context_test_begin(
                 have = list(test.measurements.values_list("n_ctx", flat=True))
                 other.measurements.exclude(n_ctx__in=have).update(test=test)
             other.delete()
-        for name, value in facts.items():
-            setattr(test, name, value)
-        test.identity = identity
-        test.started_at = test.started_at or timezone.now()
-        test.finished_at, test.reason = None, ""
-        test.save()
+    return True
 
 
 def measurement_begin(

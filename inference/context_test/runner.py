@@ -116,7 +116,8 @@ def run_context_test(
     except CannotMeasure as error:
         _end(test, ContextTest.State.FAILED, str(error))
         return 0
-    journal.context_test_begin(test, resume=conditions.resume, **facts)
+    if not journal.context_test_begin(test, resume=conditions.resume, **facts):
+        return 0
     run = _Run(test, model, surroundings, conditions)
     try:
         run.to_end()
@@ -157,7 +158,9 @@ class _Run:
             _end(self._test, ContextTest.State.FAILED, reason)
             return
         while (wanted := self._next()) is not None:
-            self._await_loads()
+            if reason := self._await_loads():
+                self._stop(reason)
+                return
             n_ctx = self._in_time(wanted)
             if n_ctx is None:
                 self._stop(_TIME_UP)
@@ -264,7 +267,7 @@ class _Run:
         if self._with.is_stopping():
             return True
         now = self._with.clock()
-        if self._with.deadline is not None and now > self._with.deadline:
+        if self._is_overdue():
             self._why_stopped = _TIME_UP
             return True
         if now - self._looked_at < _LOOK_EVERY_S:
@@ -276,12 +279,24 @@ class _Run:
             return True
         return self._around.is_loading()
 
-    def _await_loads(self) -> None:
-        """Wait until no model is being loaded that needs the memory."""
-        while self._around.is_loading():
+    def _is_overdue(self) -> bool:
+        deadline = self._with.deadline
+        return deadline is not None and self._with.clock() > deadline
+
+    def _await_loads(self) -> str:
+        """Wait until no model is being loaded that needs the memory.
+
+        Returns why the test is to stop, "" if it goes on. Raises Interrupted.
+        """
+        while not (reason := journal.why_cancelled(self._test)):
+            if not self._around.is_loading():
+                return ""
             if self._with.is_stopping():
                 raise Interrupted
+            if self._is_overdue():
+                return _TIME_UP
             self._with.sleep(_LOOK_EVERY_S)
+        return reason
 
     # What is shown and written --------------------------------------------------
 

@@ -54,11 +54,6 @@ class ModelFolder:
         self._config = config
         self._read: dict[str, ReadModel] = {}
 
-    def names(self) -> list[str]:
-        """Return the names of all models that answer requests."""
-        found = self._scan()
-        return [name for name, read in found.models.items() if not _reason(read)]
-
     def models(self) -> list[LocalModel]:
         """Return all models that answer requests, without settings of their own."""
         found = self._scan()
@@ -162,6 +157,8 @@ class ModelFolder:
 
     def _scan(self) -> _Found:
         """Return what is there now; only files that have changed are read."""
+        # Another thread may replace it meanwhile.
+        before = self._read
         known = [
             KnownModel(
                 pk=number,
@@ -172,14 +169,14 @@ class ModelFolder:
                 fingerprint=read.fingerprint,
                 is_found=True,
             )
-            for number, read in enumerate(self._read.values())
+            for number, read in enumerate(before.values())
         ]
         disk = scan(self._roots, known)
-        kept = {files.path: self._read[files.path] for files in disk.unchanged}
+        kept = {files.path: before[files.path] for files in disk.unchanged}
         kept |= {read.files.path: read for read in disk.read}
-        self._read = dict(sorted(kept.items()))
+        now = self._read = dict(sorted(kept.items()))
         models: dict[str, ReadModel] = {}
-        for read in self._read.values():
+        for read in now.values():
             models[choose_name(read, models)] = read
         return _Found(models, {each.path: each.reason for each in disk.unusable})
 

@@ -21,7 +21,7 @@ from llm_manager.config.reading import config_for_python
 from llm_manager.lib.errors import LLMManagerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from inference.api.embeddings.response import EmbeddingList
     from inference.api.models.objects import ModelObject
@@ -90,7 +90,6 @@ class LLMManager:
             roots = [Path(models_dir).expanduser().absolute()]
         if use_subprocess is None:
             use_subprocess = self._config.models.use_subprocess
-        self._use_subprocess = use_subprocess
         self._roots = roots
         self._folder = ModelFolder(roots, self._config)
         self._models = LoadedModels(
@@ -406,15 +405,7 @@ class LLMManager:
         made = bodies(requests, parameters)
         with progress_bar(len(made), is_shown=progress) as on_done:
             found = self._thread.run(
-                run_batch(
-                    self._answers,
-                    self._models,
-                    model,
-                    made,
-                    max_parallel=max_parallel,
-                    on_done=on_done,
-                    return_errors=return_errors,
-                )
+                self._batch(model, made, max_parallel, on_done, return_errors)
             )
         return _answers_of(found)
 
@@ -432,15 +423,7 @@ class LLMManager:
         made = bodies(requests, parameters)
         with progress_bar(len(made), is_shown=progress) as on_done:
             found = await self._thread.awaited(
-                run_batch(
-                    self._answers,
-                    self._models,
-                    model,
-                    made,
-                    max_parallel=max_parallel,
-                    on_done=on_done,
-                    return_errors=return_errors,
-                )
+                self._batch(model, made, max_parallel, on_done, return_errors)
             )
         return _answers_of(found)
 
@@ -586,6 +569,24 @@ class LLMManager:
 
     async def _info(self, name: str | None) -> ModelObject:
         return self._object(await self._models.info(name))
+
+    def _batch(
+        self,
+        model: str | None,
+        requests: Sequence[Mapping[str, Any]],
+        max_parallel: int | None,
+        on_done: Callable[[], None],
+        return_errors: bool,  # noqa: FBT001
+    ) -> Coroutine[Any, Any, list[Said | LLMManagerError]]:
+        return run_batch(
+            self._answers,
+            self._models,
+            model,
+            requests,
+            max_parallel=max_parallel,
+            on_done=on_done,
+            return_errors=return_errors,
+        )
 
     def _object(self, found: LoadedModel | LocalModel) -> ModelObject:
         return model_object(found, self._config)

@@ -84,12 +84,10 @@ class ScriptedMachine:
         )
 
     def conditions(self, **others: Any) -> Conditions:
-        return Conditions(
-            measure=self.measure,
-            clock=lambda: self.now,
-            sleep=lambda seconds: setattr(self, "now", self.now + seconds),
-            **others,
+        others.setdefault(
+            "sleep", lambda seconds: setattr(self, "now", self.now + seconds)
         )
+        return Conditions(measure=self.measure, clock=lambda: self.now, **others)
 
 
 def surroundings(

@@ -308,6 +308,37 @@ def test_a_running_test_can_be_cancelled(model: Model) -> None:
     assert test.tested_ctx == 512
 
 
+def test_a_test_that_waits_for_a_load_can_be_cancelled(model: Model) -> None:
+    machine, test = ScriptedMachine(), begin(model)
+    load(make_model(), WorkerState.LOADING, 10**15)
+    slept = machine.conditions().sleep
+
+    def cancel(seconds: float) -> None:
+        slept(seconds)
+        journal.context_test_cancel(test, by="Ada")
+
+    run(test, machine, sleep=cancel)
+    assert (test.state, test.reason) == (State.STOPPED, "Cancelled by Ada.")
+    assert machine.measured == []
+
+
+def test_a_test_waits_for_a_load_no_longer_than_it_has_time(model: Model) -> None:
+    machine, test = ScriptedMachine(), begin(model)
+    load(make_model(), WorkerState.LOADING, 10**15)
+    run(test, machine, deadline=3.0)
+    assert test.state == State.STOPPED
+    assert machine.measured == []
+
+
+def test_a_cancellation_before_the_first_measurement_stays(model: Model) -> None:
+    machine, test = ScriptedMachine(), begin(model)
+    assert journal.context_test_cancel(ContextTest.objects.get(pk=test.pk), by="Ada")
+    # The test's own object does not know of it yet.
+    run(test, machine)
+    assert (test.state, test.reason) == (State.STOPPED, "Cancelled by Ada.")
+    assert machine.measured == []
+
+
 def test_a_test_whose_model_is_deleted_ends(model: Model) -> None:
     machine, test = ScriptedMachine(), begin(model)
 
