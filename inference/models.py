@@ -99,6 +99,9 @@ class WorkerState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+_IN_SERVICE = (WorkerState.READY, WorkerState.DRAINING)
+
+
 class StopOrder(models.Model):
     """What an administrator last ordered for the workers that a model has.
 
@@ -135,7 +138,7 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
     def in_service(self) -> WorkerQuerySet:
         """Return the workers that run requests now, also those that are draining."""
         return self.filter(
-            state__in=(WorkerState.READY, WorkerState.DRAINING),
+            state__in=_IN_SERVICE,
             node__heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES,
         )
 
@@ -233,6 +236,17 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}" + (f" #{self.replica}" if self.replica else "")
+
+    @property
+    def is_in_service(self) -> bool:
+        """Whether it runs requests now, as ``in_service`` finds them."""
+        return self.state in _IN_SERVICE and not self.is_silent
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a node has it that does not report. Reads the node."""
+        has_process = self.state in (*_IN_SERVICE, WorkerState.LOADING)
+        return has_process and (self.node is None or not self.node.is_alive)
 
     @property
     def is_stopping(self) -> bool:

@@ -11,3 +11,5 @@ has chromium ||
     echo "Tests marked 'browser' are skipped: apt install chromium fonts-dejavu-core."
 has initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
     echo "Tests on PostgreSQL are skipped: apt install postgresql."
+has promtool ||
+    echo "Tests of the alert rules are skipped: apt install prometheus."

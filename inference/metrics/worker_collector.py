@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: The state of a worker that should run, on a machine that does not report.
+SILENT = "silent"
 _FAMILIES: dict[str, Any] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
@@ -48,7 +51,9 @@ class WorkerCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Yield each metric under its name and, unless switched off, its aliases."""
-        workers = list(Worker.objects.in_service().select_related("model"))
+        rows = list(Worker.objects.select_related("model", "node"))
+        workers = [worker for worker in rows if worker.is_in_service]
+        yield _by_state(rows)
         yield GaugeMetricFamily(
             "llm_active_models",
             "Models that are loaded and take requests.",
@@ -64,6 +69,23 @@ class WorkerCollector(Collector):
             yield _family(metric, metric.name, values)
             for alias in metric.aliases if has_aliases else ():
                 yield _family(metric, alias, values)
+
+
+def _by_state(workers: Iterable[Worker]) -> Family:
+    """Return how many workers each model has in each state."""
+    family = GaugeMetricFamily(
+        "llm_workers",
+        "Workers by model and state.",
+        labels=["model", "state"],
+    )
+    counts: dict[str, Counter[str]] = {}
+    for worker in workers:
+        state = SILENT if worker.is_silent else worker.state
+        counts.setdefault(worker.model.name, Counter())[state] += 1
+    for name, count in counts.items():
+        for state in (*WorkerState.values, SILENT):
+            family.add_metric([name, state], count[state])
+    return family
 
 
 def _measured(workers: Iterable[Worker]) -> dict[str, Snapshot]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
+from django.utils import timezone
 from django_prometheus.middleware import Metrics
 from prometheus_client.core import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
@@ -283,6 +286,22 @@ def test_replicas_have_series_of_their_own_also_while_they_drain(
     assert samples["llm_active_models", frozenset()] == 1
 
 
+def test_workers_are_counted_by_model_and_state(worker: Worker) -> None:
+    make_worker(make_model("broken"), worker.node, state=WorkerState.FAILED)
+    away = make_node("away", heartbeat_at=timezone.now() - timedelta(minutes=1))
+    make_worker(worker.model, away, replica=1)
+    found = {
+        (labels["model"], labels["state"]): number
+        for (name, pairs), number in scrape().items()
+        if name == "llm_workers" and number and (labels := dict(pairs))
+    }
+    assert found == {
+        ("tiny", "ready"): 1,
+        ("tiny", "silent"): 1,
+        ("broken", "failed"): 1,
+    }
+
+
 def test_a_restarted_worker_starts_from_zero(worker: Worker) -> None:
     Worker.objects.update(incarnation="life-2")
     samples = scrape()
@@ -395,9 +414,8 @@ def test_the_page_lists_every_metric() -> None:
             assert f"`{family.name}" in page
 
 
-def test_the_dashboard_asks_only_for_exported_metrics(worker: Worker) -> None:
-    text = (ROOT / "deploy/grafana/llm-manager.json").read_text(encoding="utf-8")
-    dashboard = json.loads(text)
+def exported_names() -> set[str]:
+    """Return every name that the page has."""
     Metrics.get_instance()  # django-prometheus registers its metrics with this
     exported = names(scrape())
     for family in REGISTRY.collect():
@@ -405,6 +423,28 @@ def test_the_dashboard_asks_only_for_exported_metrics(worker: Worker) -> None:
             exported |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
         else:
             exported.add(f"{family.name}_total")
+    return exported
+
+
+def names_in(query: str) -> set[str]:
+    """Return the metrics that a query of Prometheus names."""
+    return set(re.findall(r"\b(?:llm|vllm|llamacpp|django)[_:][a-z_:]+", query))
+
+
+def test_the_alerts_ask_only_for_exported_metrics(worker: Worker) -> None:
+    text = (ROOT / "deploy/prometheus/llm-manager.rules.yml").read_text("utf-8")
+    rules = yaml.safe_load(text)["groups"][0]["rules"]
+    exported = exported_names()
+    for rule in rules:
+        # What Prometheus itself says of a scrape is of no page.
+        assert names_in(rule["expr"]) or rule["expr"].startswith("up{")
+        assert names_in(rule["expr"]) <= exported, rule["alert"]
+
+
+def test_the_dashboard_asks_only_for_exported_metrics(worker: Worker) -> None:
+    text = (ROOT / "deploy/grafana/llm-manager.json").read_text(encoding="utf-8")
+    dashboard = json.loads(text)
+    exported = exported_names()
     queries = [
         target["expr"]
         for panel in dashboard["panels"]
@@ -412,7 +452,7 @@ def test_the_dashboard_asks_only_for_exported_metrics(worker: Worker) -> None:
     ]
     assert len(queries) > 40
     for query in queries:
-        asked = set(re.findall(r"\b(?:llm|vllm|llamacpp|django)[_:][a-z_:]+", query))
+        asked = names_in(query)
         assert asked
         assert asked <= exported, query
     ids = [panel["id"] for panel in dashboard["panels"]]
