@@ -13,6 +13,7 @@ from accounts.models.limit import Limit, LimitKind
 from accounts.models.notice import Notice, NoticeKind
 from accounts.models.team import Team
 from accounts.models.usage import UsageDay, UsageRecord
+from accounts.models.usage_point import PointStep, PointSubject, UsagePoint
 
 __all__ = [
     "ApiKey",
@@ -23,9 +24,12 @@ __all__ = [
     "LimitKind",
     "Notice",
     "NoticeKind",
+    "PointStep",
+    "PointSubject",
     "Scope",
     "Team",
     "UsageDay",
+    "UsagePoint",
     "UsageRecord",
     "validate_scopes",
     "validate_weight",

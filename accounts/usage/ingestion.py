@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import UsageDay, UsageRecord
 from accounts.usage.metrics import LINES_LOST
+from accounts.usage.points import points_add
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ _IMPOSSIBLE = (DataError, LookupError, OverflowError, TypeError, ValueError)
 
 
 def store(entries: Sequence[Entry]) -> None:
-    """Write entries as rows, and add those that are new to their days.
+    """Write entries as rows; add those that are new to their days and points.
 
     An entry whose row is there already changes nothing: entries may be stored any
     number of times. Raises DatabaseError while the database is away or locked.
@@ -97,6 +98,7 @@ def _store(entries: Iterable[Entry]) -> None:
         if by_id:
             _insert(by_id.values())
             _add_to_days(by_id.values())
+            points_add(by_id.values())
 
 
 def _row(entry: Entry) -> Row:

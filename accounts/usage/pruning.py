@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import UsageDay, UsageRecord
+from accounts.models import PointStep, PointSubject, UsageDay, UsagePoint, UsageRecord
 from accounts.usage.ingestion import day_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: Rows of one transaction: others write meanwhile.
 BATCH = 1000
+#: The points of hours are for charts of a week at most.
+HOURS_KEPT = timedelta(days=14)
 
 
 def usage_prune() -> int:
@@ -24,9 +30,28 @@ def usage_prune() -> int:
     first_day = day_of(now) - timedelta(days=config.rollup_retention_days)
     days = UsageDay.objects.filter(day__lt=first_day)
     old_days = list(days.order_by("day").values_list("pk", flat=True)[:BATCH])
+    old_points = _points_before(PointStep.HOUR, now - HOURS_KEPT)
+    old_points += _points_before(
+        PointStep.DAY, now - timedelta(days=config.rollup_retention_days)
+    )
     deleted = 0
     if oldest:
         deleted += UsageRecord.objects.filter(pk__in=oldest).delete()[0]
     if old_days:
         deleted += UsageDay.objects.filter(pk__in=old_days).delete()[0]
+    if old_points:
+        oldest_points = UsagePoint.objects.filter(pk__in=old_points[:BATCH])
+        deleted += oldest_points.delete()[0]
     return deleted
+
+
+def _points_before(step: PointStep, time: datetime) -> list[int]:
+    # By subject, too: so each of them is a range of the index.
+    points = UsagePoint.objects.order_by()
+    return [
+        pk
+        for subject in PointSubject
+        for pk in points.filter(step=step, subject=subject, start__lt=time).values_list(
+            "pk", flat=True
+        )[:BATCH]
+    ]

@@ -88,8 +88,9 @@ def test_the_statements_of_a_batch_are_as_many_for_one_key_as_for_many(
 ) -> None:
     for keys in (1, 50):
         batch = [entry(key_id=number % keys) for number in range(100)]
-        # A savepoint and its end, the look for known rows, the rows, their days.
-        with django_assert_num_queries(5):
+        # A savepoint and its end, the look for known rows, the rows, their days
+        # and points.
+        with django_assert_num_queries(6):
             store(batch)
     requests = UsageDay.objects.values_list("key_id", "requests")
     assert dict(requests) == {0: 102, **dict.fromkeys(range(1, 50), 2)}
