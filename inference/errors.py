@@ -104,6 +104,13 @@ class WorkerCrashed(InferenceError):
     code = "worker_crashed"
 
 
+class RequestCancelled(InferenceError):
+    """An administrator ended the request; the message says who."""
+
+    code = "request_cancelled"
+    type = "cancelled_error"
+
+
 class RequestTimeout(InferenceError):
     """The answer took longer than it may."""
 

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models.signals import pre_save
 
 from accounts.audit.actor import current_actor
-from accounts.models import ApiKey, Invitation, Limit, Team
+from accounts.models import ApiKey, Invitation, Limit, Team, UsageRecord
 from registry.forms import ModelSettingsForm
 from registry.models import Alias, Attachment, Model
 
@@ -68,6 +68,11 @@ def note(row: Row, event: str, **details: Any) -> None:
         changes={},
         additional_data={"event": event, **details},
     )
+
+
+def note_cancelled(request_id: str) -> None:
+    """Log that a request was cancelled, whose row of usage has this id."""
+    note(UsageRecord(pk=request_id, request_id=request_id), "cancelled")
 
 
 def _sign(sender: Any, instance: LogEntry, **signal: Any) -> None:

@@ -138,6 +138,7 @@ _TABLE = (
     _Row(inference.ModelLoadFailed, 503, retry=RETRY_AFTER_S),
     _Row(inference.ModelUnloaded, 503, headers=_NO_RETRY),
     _Row(inference.ModelStopped, 404),
+    _Row(inference.RequestCancelled, 409, headers=_NO_RETRY),
     _Row(inference.EngineUnavailable, 503, retry=RETRY_AFTER_S),
     _Row(inference.InferenceError, 500),
     _Row(drf.NotAuthenticated, 401),

@@ -45,7 +45,7 @@ class GenerationView(WorkerView):
             # The limit applies to the whole answer, including requests not yet queued.
             async with asyncio.timeout_at(deadline):
                 client, known = await logging_client(
-                    self.get_client(),
+                    self.tracking_client(),
                     self.request,
                     body,
                     sequences=len(prepared.requests),

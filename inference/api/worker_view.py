@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from inference.api.preparing.abilities import Ability
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
+    from inference.transport.running.tracking import StreamClient
     from registry.models import Model
 
 
@@ -115,6 +116,11 @@ class WorkerView(ApiView):
         """Return the client of the workers; tests replace it."""
         return get_client()
 
+    def tracking_client(self) -> Client:
+        """Return the client of the workers, for streams that can be cancelled."""
+        client = cast("StreamClient", self.get_client())
+        return self.recording.tracked.through(client)
+
     def find_model(
         self, request: Request, name: str, ability: Ability | None = None
     ) -> Model:
@@ -143,7 +149,7 @@ class WorkerView(ApiView):
         try:
             async with asyncio.timeout(timeout_s):
                 self.charge.run()
-                await generation.start(self.get_client(), requests, self.queue)
+                await generation.start(self.tracking_client(), requests, self.queue)
                 while not generation.is_done:
                     arrived = await generation.events()
                     self.recording.observe(arrived, n=1)

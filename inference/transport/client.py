@@ -31,8 +31,15 @@ from inference.transport.messages.events import (
 )
 from inference.transport.messages.peers import WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
+from inference.transport.messages.running import (
+    AskRunning,
+    CancelAnswer,
+    CancelRequest,
+)
 from inference.transport.queue import QueueOrder, put
 from inference.transport.queue_shares import QueueShares
+from inference.transport.running.questions import WEB_PROCESSES, answer
+from inference.transport.running.tracking import running_requests
 from inference.transport.stream import RETRY_AFTER_S, Stream
 from inference.transport.stream_watch import StreamWatch
 from inference.transport.streams import Streams
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from inference.engine.request import ModelRequest
     from inference.load_progress import LoadProgress
     from inference.transport.messages.events import Event
+    from inference.transport.messages.running import RunningOfWeb
     from inference.transport.queue import ModelQueue
 
 logger = logging.getLogger(__name__)
@@ -82,6 +90,7 @@ class EngineClient:
         self._reply_to = ""
         self._starting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def submit(
         self, request: ModelRequest, queue: ModelQueue, so_far: Sequence[Event] = ()
@@ -146,6 +155,7 @@ class EngineClient:
                 try:
                     self._reply_to = await self._reply_layer.new_channel("reply.")
                     self._heartbeats.open(self._reply_to)
+                    await self._reply_layer.group_add(WEB_PROCESSES, self._reply_to)
                 except (OSError, RedisError) as error:
                     raise _no_redis() from error
                 self._tasks = [
@@ -202,11 +212,25 @@ class EngineClient:
                     await self._handle(message)
                 elif isinstance(message, WorkerHeartbeat):
                     self._heartbeats.put(message)
+                elif isinstance(message, AskRunning | CancelRequest):
+                    # Frames do not wait for it.
+                    answering = asyncio.create_task(self._answer(message))
+                    self._answering.add(answering)
+                    answering.add_done_callback(self._answering.discard)
             except ProtocolError:
                 logger.exception("A frame of another version is dropped")
             except Exception:
                 # A bad frame must not prevent the next ones.
                 logger.exception("A frame could not be handled")
+
+    async def _answer(self, question: AskRunning | CancelRequest) -> None:
+        told: RunningOfWeb | CancelAnswer
+        if isinstance(question, CancelRequest):
+            told = CancelAnswer(await running_requests.cancel(question.id, question.by))
+        else:
+            told = running_requests.told()
+        redis = self._queue_layer.connection(0)
+        await answer(redis, self._reply_layer, question.answer_to, told)
 
     async def _handle(self, message: Frame | LineState) -> None:
         unwanted = {

@@ -37,6 +37,13 @@ from inference.transport.messages.events import (
 )
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
+from inference.transport.messages.running import (
+    AskRunning,
+    CancelAnswer,
+    CancelRequest,
+    LineOfWorker,
+    RunningOfWeb,
+)
 
 #: Processes of different protocol versions do not exchange messages.
 VERSION = 6
@@ -51,6 +58,11 @@ WireMessage = (
     | WorkerHeartbeat
     | StealRequests
     | Beat
+    | AskRunning
+    | CancelRequest
+    | RunningOfWeb
+    | LineOfWorker
+    | CancelAnswer
 )
 
 #: The names in messages: of the messages themselves, and of members of unions.
@@ -62,6 +74,11 @@ _NAMES: dict[type, str] = {
     WorkerHeartbeat: "engine.heartbeat",
     StealRequests: "engine.steal",
     Beat: "engine.beat",
+    AskRunning: "running.ask",
+    CancelRequest: "running.cancel",
+    RunningOfWeb: "running.web",
+    LineOfWorker: "running.line",
+    CancelAnswer: "running.cancelled",
     Frame: "engine.frame",
     LineState: "engine.line",
     GenerationRequest: "generate",

@@ -57,7 +57,8 @@ class Stream:
 
     ``worker`` is the incarnation of the worker that has it, ``control`` that worker's
     channel, ``fingerprint`` its model's; ``is_started`` whether it runs there,
-    ``position`` how many requests were ahead of it when it arrived there.
+    ``position`` how many requests were ahead of it when it arrived there; ``node`` and
+    ``replica`` are the last that it had, ``prompt_tokens`` what it counted.
     ``is_detached``: it must be queued again. ``arrived_at`` is when the client's
     request came, in seconds since the epoch.
     ``close`` is called by ``aclose``.
@@ -72,6 +73,9 @@ class Stream:
     worker: str = ""
     control: str = ""
     position: int = 0
+    node: str = ""
+    replica: int = -1
+    prompt_tokens: int = 0
     is_started: bool = False
     was_accepted: bool = False
     attempts: int = 0
@@ -127,6 +131,8 @@ class Stream:
                 self.tokens.extend(event.tokens)
         elif isinstance(event, Accepted):
             self.position = event.position
+            self.node, self.replica = event.node, event.replica
+            self.prompt_tokens = event.prompt_tokens
             # What has been written so far decides which model may go on.
             if not self.tokens:
                 self.fingerprint = event.fingerprint

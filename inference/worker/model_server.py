@@ -349,6 +349,10 @@ class ModelServer:
         self._reply(last.reply_to, refused)
         return last
 
+    def line(self) -> list[str]:
+        """Return the ids of the pending requests, as they will start."""
+        return [each.request_id for each in self._accepted.first(self.num_pending)]
+
     def release_first(self, count: int) -> None:
         """Release the next pending requests: whoever sent them queues them again."""
         self._release(self._accepted.first(count))

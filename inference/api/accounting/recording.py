@@ -13,15 +13,17 @@ from django.conf import settings
 from accounts.limits.throttling import request_ip
 from accounts.record_id import new_id
 from accounts.usage.recorder import usage_recorder
+from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
 from inference.engine.output import PoolingOutput, SequenceOutput
 from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.messages.events import Accepted
+from inference.transport.running.tracking import TrackedRequest, running_requests
 from llm_manager.lib.request_id import request_id
 from registry.prices import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from django.http import HttpRequest
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from inference.api.failures import Failure
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
+    from inference.transport.messages.running import RunningRequest
+    from inference.transport.stream import Stream
     from registry.models import Model
 
 
@@ -51,12 +55,15 @@ class Recording:
         self._started = time.perf_counter()
         self._id = str(new_id(self._time))
         self._fields: dict[str, Any] = {}
+        self._about: dict[str, Any] = {}
         self._timing: dict[str, Any] = {}
         self._progress: Progress = lambda: (TokenCounts(), "")
         self._replayed = TokenCounts()
         self._prices = Prices()
         self._first_token_at: float | None = None
         self._has_caller = self._is_accepted = self._is_finished = False
+        #: The request for those who look at what runs.
+        self.tracked = TrackedRequest(self._id, self._running)
 
     # What becomes known ---------------------------------------------------------
 
@@ -105,8 +112,10 @@ class Recording:
         """Write down that it goes to the workers now."""
         self._is_accepted = True
         self._fields["is_stream"] = is_stream
+        self._about = self._known()
+        running_requests.add(self.tracked)
         if self._has_caller:
-            usage_recorder.begin(self._id, self._known(), self._counted)
+            usage_recorder.begin(self._id, self._about, self._counted)
 
     def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
         """Measure events, each with its sequence's index.
@@ -127,6 +136,7 @@ class Recording:
         if self._is_finished:
             return
         self._is_finished = True
+        running_requests.remove(self._id)
         self._meter.finish(status)
         if not self._has_caller:
             return
@@ -151,6 +161,12 @@ class Recording:
     def leave(self) -> None:
         """Write down that the client has left, unless the end came before."""
         self.finish(CLIENT_GONE)
+
+    def _running(self, streams: Sequence[Stream]) -> RunningRequest:
+        """Return what it does now, on these streams."""
+        return running_request(
+            self._id, self._about, streams, self.used(), self._first_token_at
+        )
 
     def _known(self) -> dict[str, Any]:
         """Return what is known when it is accepted, by the names of columns."""

@@ -209,6 +209,19 @@ class KeyQuery(ListQuery):
     """Those that may be used, or those that are revoked or expired."""
 
 
+class RunningQuery(Body):
+    """Which of the requests that run and wait."""
+
+    limit: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")] = "100"
+    """The most requests, up to 1000."""
+    model: Annotated[str, Field(max_length=255)] | None = None
+    """The id of a model."""
+    key: Annotated[str, Field(max_length=32)] | None = None
+    """The prefix of a key."""
+    state: Literal["waits", "prefills", "decodes"] | None = None
+    """What they do."""
+
+
 class AuditQuery(ListQuery):
     """Which entries of the audit log."""
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
-from inference.api.administration.bodies import AuditQuery, KeyQuery, ListQuery
+from inference.api.administration.bodies import (
+    AuditQuery,
+    KeyQuery,
+    ListQuery,
+    RunningQuery,
+)
 from inference.api.openapi.operations import JSON, ref, refusals
 from inference.api.usage.request import UsageParameters
 
@@ -106,6 +111,15 @@ create_limit = _described(
     "createLimit", "Create a limit", "AdminLimit", body="LimitRequest", status=201
 )
 delete_limit = _described("deleteLimit", "Delete a limit", "AdminDeleted", named=True)
+list_requests = _described(
+    "listRequests",
+    "List what runs and waits now",
+    "AdminRequestList",
+    query=RunningQuery,
+)
+cancel_request = _described(
+    "cancelRequest", "Cancel a running request", "AdminCancelled", named=True
+)
 sum_usage = _described(
     "sumUsage", "Add up requests, tokens and cost", "UsageList", query=UsageParameters
 )

@@ -102,6 +102,53 @@ class AdminDeleted(TypedDict):
     deleted: bool
 
 
+class AdminRequest(TypedDict):
+    """A request that waits, prefills or decodes.
+
+    `id` cancels it, and is that of its page later; `request_id` is its
+    `x-request-id`. `place` is its place in the line of its model, 1 is next.
+    """
+
+    object: Literal["admin.request"]
+    id: str
+    request_id: str
+    endpoint: str
+    model: str
+    key: str | None
+    key_name: str | None
+    owner: str | None
+    team: str | None
+    client_address: str
+    state: str
+    place: int | None
+    node: str | None
+    replica: int | None
+    stream: bool
+    sequences: int
+    prompt_tokens: int | None
+    cached_tokens: int
+    completion_tokens: int
+    tokens_per_second: float | None
+    arrived_at: str
+    age_seconds: float
+
+
+class AdminRequestList(TypedDict):
+    """Requests, the oldest first; `silent_processes` did not answer in a second."""
+
+    object: Literal["list"]
+    data: list[AdminRequest]
+    has_more: bool
+    silent_processes: int
+
+
+class AdminCancelled(TypedDict):
+    """The request that was cancelled."""
+
+    id: str
+    cancelled: bool
+
+
 class AdminKeyList(TypedDict):
     """Keys, the newest first."""
 
@@ -155,6 +202,9 @@ ANSWERS: dict[str, type] = {
     "AdminTeamList": AdminTeamList,
     "AdminUserList": AdminUserList,
     "AdminLimitList": AdminLimitList,
+    "AdminRequest": AdminRequest,
+    "AdminRequestList": AdminRequestList,
+    "AdminCancelled": AdminCancelled,
     "AuditEntry": AuditEntry,
     "AuditList": AuditList,
 }

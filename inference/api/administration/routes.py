@@ -12,6 +12,7 @@ from inference.api.administration.people import (
     UsersView,
     UserView,
 )
+from inference.api.administration.running import CancelView, RunningView
 from inference.api.administration.usage import AdminUsageView
 
 #: Without /v1, for the hints of unknown routes. A name may have slashes.
@@ -27,6 +28,8 @@ ROUTES = (
     ("admin/invitations", InvitationsView, "admin-invitations"),
     ("admin/limits", LimitsView, "admin-limits"),
     ("admin/limits/<int:number>", LimitView, "admin-limit"),
+    ("admin/requests", RunningView, "admin-requests"),
+    ("admin/requests/<str:id_>/cancel", CancelView, "admin-cancel-request"),
     ("admin/usage", AdminUsageView, "admin-usage"),
     ("admin/audit", AuditView, "admin-audit"),
 )

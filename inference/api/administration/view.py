@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from inference.api.administration.bodies import ListQuery
+    from inference.api.body.request_body import Body
     from inference.api.openapi.operations import Description
 
-_Q = TypeVar("_Q", bound="ListQuery")
+_Q = TypeVar("_Q", bound="Body")
 #: The members of bodies that have other names than their columns.
 _MEMBERS = {"group": "name", "days": "days"}
 

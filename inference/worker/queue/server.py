@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
+from inference.transport.messages.running import AskRunning, LineOfWorker
+from inference.transport.running.questions import WORKERS, answer
 from inference.worker.model_server import ModelServer
 from inference.worker.queue.receiver import QueueReceiver
 from inference.worker.queue.replies import Replies
@@ -45,6 +47,7 @@ class QueueServer:
     ) -> None:
         self._queue_layer = queue_layer
         self._reply_layer = reply_layer
+        self._queue = spec.queue
         self._replies = Replies(reply_layer, spec.incarnation)
         self.model = ModelServer(
             spec,
@@ -65,6 +68,7 @@ class QueueServer:
         control = await self._reply_layer.new_channel("control.")
         self._replies.open(control)
         await self._stealing.open(control)
+        await self._reply_layer.group_add(WORKERS, control)
         model.start()
         sending = asyncio.create_task(self._replies.run(model.finished))
         tasks: list[asyncio.Task[Any]] = [
@@ -140,5 +144,9 @@ class QueueServer:
                     model.cancel(model.requests_of(gone))
                 case WorkerHeartbeat():
                     self._stealing.put(command)
+                case AskRunning(place):
+                    line = LineOfWorker(self._queue, tuple(model.line()))
+                    redis = self._queue_layer.connection(0)
+                    await answer(redis, self._reply_layer, place, line)
                 case StealRequests(room):
                     model.release_first(min(room, model.surplus))

@@ -36,6 +36,15 @@ from inference.transport.messages.events import (
 )
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.requests import QueuedRequest
+from inference.transport.messages.running import (
+    AskRunning,
+    CancelAnswer,
+    CancelRequest,
+    LineOfWorker,
+    RunningOfWeb,
+    RunningRequest,
+    RunState,
+)
 from inference.transport.queue import queue_name
 
 _texts = st.text(max_size=20)
@@ -127,6 +136,23 @@ _messages = st.one_of(
     st.builds(WorkerHeartbeat, _texts, _texts, _texts, _ids),
     st.builds(Beat, _texts),
     st.builds(StealRequests, _ids),
+    st.builds(AskRunning, _texts),
+    st.builds(CancelRequest, _texts, _texts, _texts),
+    st.builds(
+        RunningOfWeb,
+        st.lists(
+            st.builds(
+                RunningRequest,
+                waiting=_names,
+                state=st.sampled_from(RunState),
+                tokens_per_second=st.none() | st.floats(0, 1e6),
+            ),
+            max_size=2,
+        ).map(tuple),
+        _ids,
+    ),
+    st.builds(LineOfWorker, _texts, _names),
+    st.builds(CancelAnswer, st.booleans()),
     st.builds(
         Frame, _texts, _texts, _ids, _ids, st.lists(_events, max_size=4).map(tuple)
     ),

@@ -113,6 +113,77 @@ def test_an_unknown_model_has_its_exit_status(
     assert capsys.readouterr().err == "llm-manager: No such thing.\n"
 
 
+def running(**more: Any) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": [
+            {
+                "id": "0193-1",
+                "model": "tiny",
+                "key_name": "Search",
+                "owner": "anna",
+                "endpoint": "chat-completions",
+                "state": "waits",
+                "node": None,
+                "prompt_tokens": 12,
+                "completion_tokens": 0,
+                "tokens_per_second": None,
+                "age_seconds": 3.4,
+                "place": 2,
+            }
+        ],
+        "has_more": False,
+        "silent_processes": 0,
+        **more,
+    }
+
+
+def test_requests_says_what_runs_and_waits(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["/v1/admin/requests?limit=1000"] = running(silent_processes=1)
+    assert cli.run(["requests"]) == 0
+    printed = capsys.readouterr()
+    [_, line] = printed.out.splitlines()
+    assert " ".join(line.split()) == (
+        "0193-1 tiny Search anna chat-completions waits - 12 0 - 3 s 2"
+    )
+    assert printed.err == "1 of the server's processes did not answer.\n"
+    answers["/v1/admin/requests?limit=1000"] = running(data=[])
+    assert cli.run(["requests"]) == 0
+    assert capsys.readouterr().out == "No request runs or waits.\n"
+
+
+def test_requests_looks_again_as_long_as_it_is_watched(
+    answers: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = "/v1/admin/requests?model=tiny&key=sk-1&limit=1000"
+    answers[path] = running()
+
+    def sleep(seconds: float) -> None:
+        # The second look fails, and ends the verb.
+        del answers[path]
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    asked = ["requests", "--model", "tiny", "--prefix", "sk-1", "--watch", "--json"]
+    assert cli.run(asked) == 5
+    assert json.loads(capsys.readouterr().out) == running()
+
+
+def test_cancel_ends_a_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def post(_self: ApiClient, path: str, body: dict[str, Any]) -> Any:
+        assert (path, body) == ("/v1/admin/requests/a%2Fb/cancel", {})
+        return {"id": "a/b", "cancelled": True}
+
+    monkeypatch.setattr(ApiClient, "post", post)
+    assert cli.run(["cancel", "a/b"]) == 0
+    assert capsys.readouterr().out == "a/b: cancelled\n"
+
+
 def test_ps_says_what_runs_and_until_when(
     answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,126 @@
+"""What runs and waits now, of all web processes and workers, and how to end it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inference.transport.messages.running import (
+    AskRunning,
+    CancelAnswer,
+    CancelRequest,
+    LineOfWorker,
+    RunningOfWeb,
+    RunState,
+)
+from inference.transport.queue import queue_name
+from inference.transport.running.questions import WEB_PROCESSES, WORKERS, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from inference.transport.messages.running import RunningRequest
+
+#: However many people look, a web process asks no more often.
+_ASK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A request, and its place in the line of its model: 1 is next, 0 runs.
+
+    Without a word from its worker a place is None.
+    """
+
+    request: RunningRequest
+    place: int | None
+
+
+@dataclass(slots=True)
+class RunningNow:
+    """All requests, the oldest first, at one moment.
+
+    ``more`` is how many others there are, ``silent`` how many processes did not
+    answer.
+    """
+
+    at: float
+    requests: list[Placed] = field(default_factory=list)
+    more: int = 0
+    silent: int = 0
+
+
+_last = RunningNow(0)
+
+
+async def running_now() -> RunningNow:
+    """Return what runs and waits now, at most a second old.
+
+    Raises OSError or redis.exceptions.RedisError.
+    """
+    global _last
+    now = time.time()
+    if not 0 <= now - _last.at < _ASK_EVERY_S:
+        _last = await _asked(now)
+    return _last
+
+
+async def cancel_running(id_: str, *, by: str) -> bool:
+    """End a request, wherever it is; return whether it was there.
+
+    Raises OSError or redis.exceptions.RedisError.
+    """
+    global _last
+    was_there = False
+    async for told in ask(lambda place: CancelRequest(id_, by, place), WEB_PROCESSES):
+        was_there |= isinstance(told, CancelAnswer) and told.was_here
+    _last = RunningNow(0)
+    return was_there
+
+
+async def _asked(now: float) -> RunningNow:
+    found: dict[str, RunningRequest] = {}
+    lines: list[LineOfWorker] = []
+    seen = RunningNow(now)
+    async for told in ask(AskRunning, WEB_PROCESSES, WORKERS):
+        if isinstance(told, RunningOfWeb):
+            found |= {request.id: request for request in told.requests}
+            seen.more += told.more
+        elif isinstance(told, LineOfWorker):
+            lines.append(told)
+        else:
+            seen.silent += 1
+    seen.requests = placed(found.values(), lines)
+    return seen
+
+
+def placed(
+    requests: Iterable[RunningRequest], lines: Iterable[LineOfWorker]
+) -> list[Placed]:
+    """Return the requests with their places, the oldest first.
+
+    A worker says in which order its requests start. Those in the queue come after
+    those in the workers, in the order in which they came there.
+    """
+    in_workers: dict[str, int] = {}
+    place_of: dict[str, int] = {}
+    for line in lines:
+        in_workers[line.queue] = in_workers.get(line.queue, 0) + len(line.request_ids)
+        place_of |= {id_: place for place, id_ in enumerate(line.request_ids, 1)}
+    oldest_first = sorted(requests, key=lambda request: request.arrived_at)
+    queued: dict[str, int] = {}
+    for request in sorted(oldest_first, key=lambda request: request.queued_at):
+        if request.state == RunState.WAITS and not request.in_line:
+            queue = queue_name(request.model_id)
+            queued[queue] = queued.get(queue, 0) + 1
+            place = in_workers.get(queue, 0) + queued[queue]
+            place_of |= dict.fromkeys(request.waiting, place)
+    return [Placed(request, _place(request, place_of)) for request in oldest_first]
+
+
+def _place(request: RunningRequest, place_of: dict[str, int]) -> int | None:
+    if request.state != RunState.WAITS:
+        return 0
+    places = [place_of[id_] for id_ in request.waiting if id_ in place_of]
+    return min(places, default=None)
