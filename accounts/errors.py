@@ -45,7 +45,7 @@ class AddressNotAllowed(AccountsError, AuthenticationFailed):
 
 
 class ApiKeyEnded(AccountsError, AuthenticationFailed):
-    """The key of a running request may no longer be used; ``reason`` says why."""
+    """Who sent a running request may no longer; ``reason`` says why."""
 
     def __init__(self, reason: str, code: str) -> None:
         super().__init__(f"{reason}, which ended this request.", code)
@@ -58,6 +58,43 @@ class ApiKeyMissing(AccountsError, NotAuthenticated):
     default_detail = (
         "This request needs an API key: send the header 'Authorization: Bearer <key>'."
     )
+
+
+class SessionEnded(AccountsError, AuthenticationFailed):
+    """The session of a page is unknown or over, or its user is inactive."""
+
+    default_code = "session_ended"
+    default_detail = (
+        "Your session has ended. Sign in again, in another tab if you like, and repeat "
+        "this."
+    )
+
+
+class CsrfFailed(AccountsError, PermissionDenied):
+    """A request with a session that no page of this server has sent."""
+
+    default_code = "csrf_failed"
+    default_detail = (
+        "A session counts only for requests that a page of this server sends, with its "
+        "CSRF token. Reload the page; programs use an API key."
+    )
+
+
+class PlaygroundNotAllowed(AccountsError, PermissionDenied):
+    """The person who is signed in may not use models in the playground."""
+
+    default_code = "playground_not_allowed"
+    default_detail = (
+        "You lack the permission 'accounts.use_playground' or are no staff user. An "
+        "administrator can change that."
+    )
+
+
+class KeyNeeded(AccountsError, PermissionDenied):
+    """A session was sent to an endpoint that takes keys only."""
+
+    default_code = "key_needed"
+    default_detail = "This endpoint takes an API key, not a session."
 
 
 class ScopeMissing(AccountsError, PermissionDenied):
@@ -77,14 +114,15 @@ class RouteClosed(AccountsError, PermissionDenied):
 
 
 class ModelNotAllowed(AccountsError, PermissionDenied):
-    """The key is restricted to other models."""
+    """The key, or who is signed in, is restricted to other models."""
 
     default_code = "model_not_allowed"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_session: bool = False) -> None:
+        who, it = ("You", "you") if is_session else ("The API key", "it")
         super().__init__(
-            f"The API key may not use the model '{name}'. "
-            "GET /v1/models lists the models that it may use."
+            f"{who} may not use the model '{name}'. "
+            f"GET /v1/models lists the models that {it} may use."
         )
 
 

@@ -12,6 +12,7 @@ from accounts.errors import AddressNotAllowed, InvalidApiKey
 from accounts.keys.key_access import key_fault
 from accounts.keys.key_cache import cached_key
 from accounts.keys.last_used import note_last_use
+from accounts.keys.session import authenticate_session
 from accounts.limits.throttling import count_failure, request_address
 from accounts.models import ApiKey
 from accounts.models.allowed_networks import is_within
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
     from django.http import HttpRequest
     from rest_framework.request import Request
+
+    from accounts.session_access import SessionAccess
 
 #: Compared when the key does not exist, so that the answer takes as long.
 _NO_HASH = "0" * 64
@@ -36,18 +39,23 @@ def presented_key(request: HttpRequest | Request) -> str | None:
 class BearerAuthentication(BaseAuthentication):
     """Finds the key by its prefix and compares its hash in constant time."""
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiKey] | None:
+    def authenticate(
+        self, request: Request
+    ) -> tuple[AbstractBaseUser, ApiKey | SessionAccess] | None:
         """Return the key's owner and the key, or None if none was presented.
+
+        Without a key, return who is signed in, if a page of this server asks.
 
         Where no key is required, a key that does not exist counts as none: clients of
         OpenAI's API always send one. A key that exists keeps its scopes and limits,
         and is refused once it is revoked or expired. Raises InvalidApiKey,
-        AddressNotAllowed, or RateLimited when this client has failed too often. Two
-        queries, three with a team; none if the key is cached.
+        AddressNotAllowed, RateLimited when this client has failed too often, or what
+        ``authenticate_session`` raises. Two queries, three with a team; none if the key
+        is cached.
         """
         text = presented_key(request)
         if text is None:
-            return None
+            return authenticate_session(request)
         key = self._find(text)
         if key is None and not settings.AUTH_REQUIRED:
             return None

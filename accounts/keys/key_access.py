@@ -10,10 +10,14 @@ from django.db.models import Q as Where
 
 from accounts.errors import ApiKeyEnded
 from accounts.models import ApiKey
+from accounts.session_access import SessionAccess
 from registry.models import Model
 
 if TYPE_CHECKING:
     from accounts.models import ApiKeyQuerySet, Team
+
+#: What a request may be sent with.
+Access = ApiKey | SessionAccess
 
 
 def keys_with_access() -> ApiKeyQuerySet:
@@ -60,7 +64,7 @@ def key_fault(key: ApiKey) -> ApiKeyEnded | None:
     return None
 
 
-def allowed_model_ids(key: ApiKey | None) -> frozenset[int] | None:
+def allowed_model_ids(key: Access | None) -> frozenset[int] | None:
     """Return the models (primary keys) that a key may use, or None for all of them.
 
     Those are the models that the key and its team both allow. At most two queries;
@@ -68,6 +72,8 @@ def allowed_model_ids(key: ApiKey | None) -> frozenset[int] | None:
     """
     if key is None:
         return None
+    if isinstance(key, SessionAccess):
+        return key.model_ids
     own, teams = _allowed(key), _allowed(key.team)
     if own is None or teams is None:
         return teams if own is None else own

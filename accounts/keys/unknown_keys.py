@@ -1,7 +1,8 @@
 """Keys that were not seen before are checked one at a time for an address.
 
 A wrong key costs more than a right one: it is looked up in the database, and counted in
-Redis. Whoever tries many at once must not hold up those who have a key.
+Redis. Whoever tries many at once must not hold up those who have a key. The sessions of
+pages are checked as keys are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from accounts.errors import InvalidApiKey, RateLimited, TooManyUnknownKeys
+from accounts.errors import (
+    InvalidApiKey,
+    RateLimited,
+    SessionEnded,
+    TooManyUnknownKeys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,7 +71,7 @@ class UnknownKeys:
                 started = time.monotonic()
                 try:
                     yield
-                except (InvalidApiKey, RateLimited):
+                except (InvalidApiKey, RateLimited, SessionEnded):
                     spent = time.monotonic() - started
                     await asyncio.sleep(max(self._wrong_key_s - spent, 0))
                     raise

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from accounts.limits.counting.store import LimitAnswer
     from accounts.limits.demand import Demand, Tokens
     from accounts.models import ApiKey
+    from accounts.session_access import SessionAccess
     from registry.models import Model
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,9 @@ class Reservation:
 
 
 def admit(
-    key: ApiKey, model: Model | None, demand: Callable[[bool], Demand]
+    key: ApiKey | SessionAccess,
+    model: Model | None,
+    demand: Callable[[bool], Demand],
 ) -> Reservation:
     """Take what a request needs from every limit of its key, or refuse it.
 

@@ -15,6 +15,7 @@ from llm_manager.lib.row_cache import RowCache
 if TYPE_CHECKING:
     from accounts.limits.counting.rules import Rule
     from accounts.models import ApiKey
+    from accounts.session_access import SessionAccess
     from registry.models import Model
 
 
@@ -30,8 +31,8 @@ def _read(name: str) -> tuple[Limit, ...]:
 limit_rows = RowCache(_read, size=1024)
 
 
-def rules_of(key: ApiKey, model: Model | None) -> list[Rule]:
-    """Return the limits that hold for a key that asks for a model."""
+def rules_of(key: ApiKey | SessionAccess, model: Model | None) -> list[Rule]:
+    """Return the limits that hold for a key, or a session, that asks for a model."""
     rows = limit_rows(f"{key.lineage}/{key.owner_id}/{key.team_id or 0}")
     return rules_for(key, model, rows, default_limit())
 

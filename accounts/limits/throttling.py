@@ -23,6 +23,7 @@ from accounts.limits.duration import duration_text
 from accounts.limits.limit_rows import rules_of
 from accounts.limits.refusals import refusals
 from accounts.models import ApiKey
+from accounts.session_access import SessionAccess
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -85,7 +86,7 @@ class InferenceThrottle(BaseThrottle):
 
         Raises RateLimited. Three round trips to Redis; none for a key.
         """
-        if isinstance(request.auth, ApiKey):
+        if isinstance(request.auth, ApiKey | SessionAccess):
             refusals.check(rules_of(request.auth, None))
             return True
         limit = default_limit()

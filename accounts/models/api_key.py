@@ -163,6 +163,9 @@ class ApiKey(_CountedApiKey, models.Model):
     class Meta:
         ordering = ["-created_at"]
         verbose_name = "API key"
+        permissions = [
+            ("use_playground", "Can use models in the playground, without an API key")
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(is_active=True, revoked_at=None)

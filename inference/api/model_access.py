@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accounts.errors import ModelNotAllowed
-from accounts.keys.key_access import allowed_model_ids
+from accounts.keys.key_access import Access, allowed_model_ids
 from accounts.limits.throttling import request_ip
 from accounts.models import ApiKey
+from accounts.session_access import SessionAccess
 from inference.api.preparing.caller import Caller
 from llm_manager.lib.quoting import quote
 from registry.errors import ModelNotFound
@@ -25,7 +26,12 @@ def key_of(request: Request) -> ApiKey | None:
     return request.auth if isinstance(request.auth, ApiKey) else None
 
 
-def model_find(name: str, key: ApiKey | None) -> Model:
+def access_of(request: Request) -> Access | None:
+    """Return the API key of a request, or what its session allows, if any."""
+    return request.auth if isinstance(request.auth, Access) else None
+
+
+def model_find(name: str, key: Access | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
     It makes one query, or none if the row was read within the last second. A file of
@@ -40,19 +46,24 @@ def model_find(name: str, key: ApiKey | None) -> Model:
         model = served_model(name)
     except ModelNotFound:
         if allowed is not None:
-            raise ModelNotAllowed(quote(name)) from None
+            raise _not_allowed(name, key) from None
         arrived = arrived_model(name)
         if arrived is None:
             raise
         model = arrived
     if allowed is not None and model.pk not in allowed:
-        raise ModelNotAllowed(quote(name))
+        raise _not_allowed(name, key)
     return model
 
 
+def _not_allowed(name: str, key: Access | None) -> ModelNotAllowed:
+    is_session = isinstance(key, SessionAccess)
+    return ModelNotAllowed(quote(name), is_session=is_session)
+
+
 def caller_of(request: Request) -> Caller:
-    """Return whom a request counts for: its key, or its address if it has none."""
-    key = key_of(request)
+    """Return whom a request counts for: its key, its person, or else its address."""
+    key = access_of(request)
     if key is None:
         return Caller(f"ip:{request_ip(request)}")
     return Caller(key.prefix, key.weight, str(key.owner_id))

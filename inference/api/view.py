@@ -22,9 +22,11 @@ from rest_framework.views import APIView
 from accounts.audit.actor import Actor, acting
 from accounts.audit.middleware import ip_of
 from accounts.keys.authentication import presented_key
+from accounts.keys.key_access import Access
+from accounts.keys.session import presented_session
 from accounts.keys.unknown_keys import unknown_keys
 from accounts.limits.throttling import request_ip
-from accounts.models import ApiKey
+from accounts.session_access import SessionAccess
 from inference.api import left_out
 from inference.api.body.content_encoding import ENCODINGS
 from inference.api.body.incoming_body import IncomingBody
@@ -116,7 +118,7 @@ class ApiView(APIView):
 
     async def _prepared(self, request: HttpRequest) -> Any:
         """Return what ``prepare`` makes of the body, of which nothing is kept."""
-        key = presented_key(request)
+        key = presented_key(request) or presented_session(request)
         async with unknown_keys.checking(key, request_ip(request)):
             await in_thread(self.admit)
         try:
@@ -186,15 +188,18 @@ class OpenView(ApiView):
 def actor_of(request: Request) -> Actor:
     """Return who a request acts for, in the audit log."""
     key = request.auth
-    if not isinstance(key, ApiKey):
+    if not isinstance(key, Access):
         return Actor("nobody", f"API {request.path}", None, ip_of(request))
+    if isinstance(key, SessionAccess):
+        via = f"API {request.path}, signed in"
+        return Actor(key.owner.get_username(), via, key.owner, ip_of(request))
     via = f"API {request.path}, key '{key.name}' ({key.prefix}…)"
     return Actor(key.owner.get_username(), via, key.owner, ip_of(request))
 
 
 def client_of(request: Request) -> str:
-    """Return who answers for a request: its key, or its address."""
-    if isinstance(request.auth, ApiKey):
+    """Return who answers for a request: its key, its session, or its address."""
+    if isinstance(request.auth, Access):
         return f"key:{request.auth.prefix}"
     return f"ip:{request_ip(request)}"
 

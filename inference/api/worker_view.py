@@ -12,7 +12,7 @@ from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
 from inference.api.accounting.charge import Charge
 from inference.api.accounting.recording import Recording
-from inference.api.model_access import key_of, model_find
+from inference.api.model_access import access_of, model_find
 from inference.api.preparing.abilities import require
 from inference.api.streaming.generation import Client, Generation
 from inference.api.streaming.token_counts import TokenCounts
@@ -64,7 +64,7 @@ class WorkerView(ApiView):
     def perform_authentication(self, request: Request) -> None:
         """Find the key. Raises what the authentication raises."""
         super().perform_authentication(request)
-        self.recording.caller_is(key_of(request))
+        self.recording.caller_is(access_of(request))
 
     async def settle(self) -> None:
         """Settle what the request has used; the first call counts."""
@@ -131,7 +131,7 @@ class WorkerView(ApiView):
         Raises what model_find raises, and BadRequest.
         """
         self.recording.asks_for(name)
-        model = model_find(name, key_of(request))
+        model = model_find(name, access_of(request))
         self.recording.serves(model)
         self.model = model
         self.queue = _queue_of(model)

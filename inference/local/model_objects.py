@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.api.models.objects import capabilities_of, context_of
+from inference.api.models.objects import capabilities_of, context_of, defaults_of
 from inference.local.loaded_models import LoadedModel
 from llm_manager.config.in_force import using
 
@@ -30,6 +30,7 @@ def model_object(found: LoadedModel | LocalModel, config: Config) -> ModelObject
         model = found
     with using(config):
         context = context_of(model, n_ctx, n_ctx_max)
+        defaults = defaults_of(model)
     return {
         "id": model.name,
         "object": "model",
@@ -42,6 +43,7 @@ def model_object(found: LoadedModel | LocalModel, config: Config) -> ModelObject
         "error": None,
         "context": context,
         "capabilities": capabilities_of(model),
+        "defaults": defaults,
         "aliases": [],
         "size_bytes": model.file_size,
         "quantization": model.quantization,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accounts.models.limit import LimitKind
+from accounts.session_access import SessionAccess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +22,8 @@ _MINUTE_S = 60
 class Spender:
     """Whose use a limit counts; None is anybody's, or any model's.
 
-    ``key`` is the lineage of keys that were rotated, the others are primary keys.
+    ``key`` is the lineage of keys that were rotated, or of a person's sessions; the
+    others are primary keys.
     """
 
     key: str | None = None
@@ -57,13 +59,16 @@ class DefaultLimit:
 
 
 def rules_for(
-    key: ApiKey, model: Model | None, limits: Iterable[Limit], default: DefaultLimit
+    key: ApiKey | SessionAccess,
+    model: Model | None,
+    limits: Iterable[Limit],
+    default: DefaultLimit,
 ) -> list[Rule]:
     """Return what holds for a key that asks for a model, narrow and wide.
 
     Of limits for each key, a key's own goes before its team's, its owner's and the
     default; the shared ones of team and owner hold beside it. ``model`` None leaves
-    out the limits of single models.
+    out the limits of single models. A session has the limits of a key without any.
     """
     holding = [
         limit
@@ -78,7 +83,7 @@ def rules_for(
     return [*rules, *_shared(holding)]
 
 
-def _own(key: ApiKey, limits: list[Limit]) -> Iterator[Rule]:
+def _own(key: ApiKey | SessionAccess, limits: list[Limit]) -> Iterator[Rule]:
     """Yield limits that the key does not share, the strongest of a kind last."""
     defaults = [limit for limit in limits if limit.is_for_each_key]
     defaults.sort(key=lambda limit: (bool(limit.team_id), bool(limit.user_id)))
@@ -90,7 +95,7 @@ def _own(key: ApiKey, limits: list[Limit]) -> Iterator[Rule]:
         yield Rule(
             kind=kind,
             amount=limit.units,
-            slot=_slot(f"key:{key.lineage}", limit),
+            slot=_slot(_group(key), limit),
             holder=_key_text(key, _source(limit)),
             spender=Spender(key=key.lineage, model=limit.model_id),
             model=str(limit.model or ""),
@@ -125,7 +130,7 @@ def shared_rule(limit: Limit) -> Rule:
 
 
 def _requests(
-    key: ApiKey,
+    key: ApiKey | SessionAccess,
     each: dict[tuple[LimitKind, int | None], Rule],
     default: DefaultLimit,
 ) -> Rule | None:
@@ -139,11 +144,15 @@ def _requests(
     return Rule(
         kind=LimitKind.REQUESTS_MINUTE,
         amount=amount,
-        slot=f"key:{key.lineage}/{LimitKind.REQUESTS_MINUTE.value}",
+        slot=f"{_group(key)}/{LimitKind.REQUESTS_MINUTE.value}",
         holder=_key_text(key, "the default" if own is None else ""),
         spender=Spender(key=key.lineage),
         window_s=default.window_s,
     )
+
+
+def _group(key: ApiKey | SessionAccess) -> str:
+    return key.lineage if isinstance(key, SessionAccess) else f"key:{key.lineage}"
 
 
 def _slot(group: str, limit: Limit) -> str:
@@ -159,5 +168,9 @@ def _source(limit: Limit) -> str:
     return f"of its owner '{limit.user}'" if limit.user_id else "the default"
 
 
-def _key_text(key: ApiKey, source: str) -> str:
-    return f"the API key '{key.name}'" + (f" ({source})" if source else "")
+def _key_text(key: ApiKey | SessionAccess, source: str) -> str:
+    if isinstance(key, SessionAccess):
+        name = f"'{key.owner}' without a key"
+    else:
+        name = f"the API key '{key.name}'"
+    return name + (f" ({source})" if source else "")

@@ -12,7 +12,7 @@ from accounts.limits.admission import Reservation, admit
 from accounts.limits.demand import Tokens
 from accounts.limits.throttling import count_sequences
 from inference.api.accounting.demand import demand_of
-from inference.api.model_access import key_of
+from inference.api.model_access import access_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Charge:
         Raises LimitReached, TooManySequences, TooManyTokens and RedisError.
         """
         self.may_count = False
-        key = key_of(request)
+        key = access_of(request)
         if key is None:
             # The address was counted before the body was read.
             demand = demand_of(requests, model, needs_tokens=False)

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from accounts.limits.throttling import request_ip
 from accounts.record_id import new_id
+from accounts.session_access import SessionAccess
 from accounts.usage.recorder import usage_recorder
 from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from accounts.models import ApiKey
+    from accounts.keys.key_access import Access
     from inference.api.failures import Failure
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
@@ -67,19 +68,23 @@ class Recording:
 
     # What becomes known ---------------------------------------------------------
 
-    def caller_is(self, key: ApiKey | None) -> None:
-        """Note whose request it is; None is a client that needs no key."""
+    def caller_is(self, key: Access | None) -> None:
+        """Note whose request it is; None is a client that needs no key.
+
+        The row of a person's session names the owner, and no key.
+        """
         if key is None:
             self._has_caller = not settings.AUTH_REQUIRED
             return
         self._has_caller = True
+        self._fields.update(owner_id=key.owner_id, owner_name=key.owner.get_username())
+        if isinstance(key, SessionAccess):
+            return
         team = key.team
         self._fields.update(
             key_id=key.pk,
             key_prefix=key.prefix,
             key_name=key.name,
-            owner_id=key.owner_id,
-            owner_name=key.owner.get_username(),
             team_id=0 if team is None else team.pk,
             team_name="" if team is None else str(team),
         )

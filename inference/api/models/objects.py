@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
+from inference.api.parameters.effective_sampling import sampling_defaults
 from inference.capacity.model_rows import context_spec
+from llm_manager.config.in_force import config
 from registry.model_facts import attached_name
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ class Context(TypedDict):
     tested: int | None
 
 
+class Defaults(TypedDict):
+    """The parameters of a request that says nothing of them."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repeat_penalty: float
+    max_tokens: int
+
+
 class ModelObject(TypedDict):
     """A model: OpenAI's members first, then what it is and its state.
 
@@ -46,6 +59,7 @@ class ModelObject(TypedDict):
     error: str | None
     context: Context
     capabilities: list[Capability]
+    defaults: Defaults | None
     aliases: list[str]
     size_bytes: int
     quantization: str
@@ -88,6 +102,17 @@ def context_of(
         "trained": model.context_length,
         "tested": result.tested_ctx if result else None,
     }
+
+
+def defaults_of(model: ModelFacts) -> Defaults | None:
+    """Return the parameters of requests that say nothing; None if it writes no text."""
+    if model.kind in ("embedding", "reranker"):
+        return None
+    defaults: dict[str, Any] = {
+        **sampling_defaults(model),
+        "max_tokens": model.max_tokens or config().generation.max_tokens,
+    }
+    return cast("Defaults", defaults)
 
 
 def capabilities_of(model: ModelFacts) -> list[Capability]:

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from django.db.models import prefetch_related_objects
 
-from inference.api.models.objects import capabilities_of, context_of, with_adapters
+from inference.api.models.objects import (
+    capabilities_of,
+    context_of,
+    defaults_of,
+    with_adapters,
+)
 from inference.models import Worker, WorkerState
 from inference.status import model_state, with_nodes
 from llm_manager.lib.file_names import without_folders
@@ -65,6 +70,7 @@ def model_object(model: Model) -> ModelObject:
             serving.n_ctx_max if serving else None,
         ),
         "capabilities": capabilities_of(model),
+        "defaults": defaults_of(model),
         "aliases": [alias.name for alias in model.aliases.all()],
         "size_bytes": model.file_size,
         "quantization": model.quantization,

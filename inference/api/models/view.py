@@ -11,7 +11,7 @@ from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference import services
 from inference.api.errors import BadRequest
-from inference.api.model_access import key_of, model_find
+from inference.api.model_access import access_of, key_of, model_find
 from inference.api.models.objects import ModelList, ModelObject, with_adapters
 from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.models.response import RELATED, model_list, model_object
@@ -46,7 +46,7 @@ class ModelsView(ApiView):
     def prepare(self, request: Request) -> ModelList:
         """Return the models that the key may use, by name. Seven queries at most."""
         models = Model.objects.servable()
-        allowed = allowed_model_ids(key_of(request))
+        allowed = allowed_model_ids(access_of(request))
         if allowed is not None:
             models = models.filter(pk__in=allowed)
         return model_list(models.prefetch_related(*RELATED, with_nodes()))
@@ -65,7 +65,7 @@ class ModelView(ApiView):
     def prepare(self, request: Request) -> ModelObject:
         """Return the model. Raises what model_find raises."""
         name = self.kwargs["model_id"]
-        found = _current_object(model_find(name, key_of(request)))
+        found = _current_object(model_find(name, access_of(request)))
         listed = {each["id"]: each for each in with_adapters(found)}
         return listed.get(name, found)
 

@@ -94,6 +94,12 @@ def _normal(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def sampling_defaults(model: ModelFacts) -> dict[str, float]:
+    """Return what holds where a request says nothing, of what a row may say."""
+    neutral = {name: getattr(_NEUTRAL, name) for name in _ROW}
+    return {**neutral, **_defaults(model)}
+
+
 def _defaults(model: ModelFacts) -> dict[str, Any]:
     generation = config().generation
     defaults = {"temperature": generation.temperature, "top_p": generation.top_p}

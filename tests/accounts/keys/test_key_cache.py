@@ -28,6 +28,7 @@ def authenticate(secret: str) -> ApiKey:
         Request(RequestFactory().get("/", headers=headers))
     )
     assert found is not None
+    assert isinstance(found[1], ApiKey)
     return found[1]
 
 

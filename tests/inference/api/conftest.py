@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.cache import cache
-from django.test import AsyncClient
+from django.middleware.csrf import _get_new_csrf_string
+from django.test import AsyncClient, Client
 from django.test.client import AsyncClientHandler
 
 from accounts.models import ApiKey, Scope
@@ -22,11 +24,13 @@ from tests.fakes import FakeEngineClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from django.contrib.auth.models import User
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
     from registry.models import Model
 
+ORIGIN = "http://testserver"
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -86,6 +90,27 @@ class Api:
         """POST a text completion request."""
         body = {"model": "tiny", "prompt": "Once", **overrides}
         return await self.post("/v1/completions", body)
+
+
+class Browser(Api):
+    """Calls the API as a page does: with cookies, a CSRF token and an origin."""
+
+    def __init__(self, user: User) -> None:
+        super().__init__(None)
+        self.token = _get_new_csrf_string()
+        signed_in = Client()
+        signed_in.force_login(user)
+        self.client.cookies = signed_in.cookies
+        self.client.cookies[settings.CSRF_COOKIE_NAME] = self.token
+
+    def headers(self, extra: dict[str, str] | None = None) -> dict[str, str]:
+        """Return the headers of a request; an extra one that is empty is left away."""
+        headers = {"x-csrftoken": self.token, "origin": ORIGIN, **(extra or {})}
+        return {name: value for name, value in headers.items() if value}
+
+    def forge(self) -> None:
+        """Take a session that nobody has."""
+        self.client.cookies[settings.SESSION_COOKIE_NAME] = "x" * 32
 
 
 def chat_body(**overrides: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from accounts.models import ApiKey, Invitation
 from accounts.sign_in.invitations import invitation_create
 from inference.api.view import ApiView
 from tests.factories import make_api_key, make_model, make_team, make_user
-from tests.inference.api.conftest import Api
+from tests.inference.api.conftest import Api, Browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,6 +223,22 @@ def test_the_routes_of_the_api_take_keys_of_their_scopes(
             assert MARK not in answer.content.decode(), where
     key.refresh_from_db()
     assert key.is_active
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("person", PEOPLE)
+def test_the_routes_of_the_api_are_closed_to_the_sessions_of_all_three(
+    people: dict[str, User], key: ApiKey, person: str
+) -> None:
+    send = async_to_sync(Browser(people[person]).send)
+    for route in ROUTES:
+        if not route.is_api or route.name in OPEN:
+            continue
+        path = route.path.replace("{prefix}", key.prefix)
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            answer = send(method, path, {} if method != "GET" else None)
+            assert answer.status_code in (403, 405), (method, path)
+            assert MARK not in answer.content.decode(), (method, path)
 
 
 @pytest.mark.parametrize("person", PEOPLE)

@@ -54,11 +54,33 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
             "tested": None,
         },
         "capabilities": ["chat", "completion"],
+        "defaults": {
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+            "max_tokens": 4096,
+        },
         "aliases": [],
         "size_bytes": 5 * 1024**3,
         "quantization": "Q4_K_M",
         "architecture": "llama",
     }
+
+
+async def test_the_defaults_are_the_models_own_where_it_has_some(
+    api: Api, model: Model
+) -> None:
+    model.temperature, model.top_k, model.max_tokens = 0, 40, 100
+    await model.asave()
+    defaults = (await api.get("/v1/models/tiny")).json()["defaults"]
+    assert defaults["temperature"] == 0
+    assert (defaults["top_k"], defaults["max_tokens"]) == (40, 100)
+    assert defaults["top_p"] == 0.9
+    model.kind = Kind.EMBEDDING
+    await model.asave()
+    assert (await api.get("/v1/models/tiny")).json()["defaults"] is None
 
 
 async def test_the_tested_context_is_that_of_the_settings_in_force(
