@@ -388,6 +388,8 @@ LOGGING = {
         "daphne": {"level": "WARNING"},
         # Forty lines of its own and of redis-py each second that Redis is away.
         "channels_redis.pubsub": {"filters": ["no_traceback"]},
+        # It writes the address of each request, and a hub's have signatures in them.
+        "httpx2": {"level": "WARNING"},
         # It counts the events in the models directory.
         "watchfiles": {"level": "WARNING"},
     },

@@ -56,6 +56,33 @@ class ModelsSection(Section):
     )
 
 
+class DownloadsSection(Section):
+    """Models from a hub or an address.
+
+    The hub is ``HF_ENDPOINT``, or huggingface.co; its token is ``HF_TOKEN``.
+    """
+
+    hosts: Texts = Field(
+        default=(),
+        description="Hosts that models may come from, those of redirects too; "
+        "`*.hf.co` is all below hf.co. Empty is any.",
+    )
+    private_addresses: bool = Field(
+        default=False,
+        description="Permit hosts in private networks and on this machine, and http: "
+        "for a mirror of one's own. Without, such addresses are refused, also after a "
+        "redirect.",
+    )
+    at_once: int = Field(
+        default=2, ge=1, le=16, description="Downloads that run at once on one machine."
+    )
+    keep_free_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="Space that a download leaves free on its disk, in MiB.",
+    )
+
+
 class GenerationSection(Section):
     """Defaults for requests that leave a parameter out."""
 
@@ -444,6 +471,7 @@ class Config(Section):
         description="Database, private Redis socket, secret key, default models.",
     )
     models: ModelsSection = ModelsSection()
+    downloads: DownloadsSection = DownloadsSection()
     generation: GenerationSection = GenerationSection()
     gpu: GpuSection = GpuSection()
     engine: EngineSection = EngineSection()

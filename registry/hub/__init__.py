@@ -1,0 +1,1 @@
+"""Models from elsewhere: what a hub offers, and how files come here. No database."""

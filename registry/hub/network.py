@@ -1,0 +1,171 @@
+"""HTTP to strangers: which hosts and addresses may be connected to.
+
+A name is resolved once, its addresses are checked, and the connection is made to one of
+those: a name that answers otherwise the next time gains nothing. Every redirect passes
+here again.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from registry.hub.errors import AddressRefused, BrokenConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+    #: Returns the addresses of a host. Raises OSError.
+    Resolve = Callable[[str, int], Sequence[str]]
+
+_CONNECT_TIMEOUT_S = 10.0
+#: Without a byte for so long, a connection counts as broken.
+_READ_TIMEOUT_S = 30.0
+_MAX_REDIRECTS = 10
+#: IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64 (RFC 6052).
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """Whom downloads may connect to.
+
+    ``hosts``: names, ``*.name`` with all below it; empty permits any.
+    ``is_private_permitted``: addresses that are not of the public internet, and http.
+    """
+
+    hosts: tuple[str, ...] = ()
+    is_private_permitted: bool = False
+
+    def check_url(self, scheme: str, host: str) -> None:
+        """Raise AddressRefused for what no address has to be known of."""
+        if scheme != "https" and not (scheme == "http" and self.is_private_permitted):
+            raise AddressRefused(
+                f"'{scheme}://{host}' is refused: only https is permitted "
+                "(downloads.private_addresses)."
+            )
+        if self.hosts and not any(_matches(host, each) for each in self.hosts):
+            raise AddressRefused(
+                f"The host '{host}' is refused: it is not in the list of hosts that "
+                "models may come from (downloads.hosts)."
+            )
+
+    def check_address(self, host: str, address: str) -> None:
+        """Raise AddressRefused unless connections to this address are permitted."""
+        if self.is_private_permitted or is_public(address):
+            return
+        raise AddressRefused(
+            f"The host '{host}' is refused: {address} is a private address "
+            "(downloads.private_addresses)."
+        )
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address belongs to the public internet, for certain."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    return all(
+        each.is_global and not (each.is_multicast or each.is_reserved)
+        for each in _with_embedded(ip)
+    )
+
+
+def _with_embedded(ip: IPAddress) -> list[IPAddress]:
+    """Return an address and the IPv4 addresses that it may lead to."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [ip]
+    if ip.ipv4_mapped is not None:
+        return [ip.ipv4_mapped]
+    if ip in _NAT64 or ip in _LOCAL_NAT64:
+        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
+    found: list[IPAddress] = [ip]
+    if ip.sixtofour is not None:
+        found.append(ip.sixtofour)
+    if ip.teredo is not None:
+        found += ip.teredo
+    return found
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, in the system's order. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class CheckedTransport(httpx2.BaseTransport):
+    """Sends each request to an address that was checked.
+
+    TLS goes on with the host's own name, so its certificate is checked as ever. No
+    connection is kept: another host of the same address would get it unchecked.
+    """
+
+    def __init__(self, policy: NetworkPolicy, resolve: Resolve = resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._inner = httpx2.HTTPTransport(
+            limits=httpx2.Limits(max_keepalive_connections=0)
+        )
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request. Raises AddressRefused and httpx2.TransportError."""
+        scheme, host = request.url.scheme, request.url.host
+        self._policy.check_url(scheme, host)
+        port = request.url.port or (443 if scheme == "https" else 80)
+        failure: httpx2.TransportError | None = None
+        for address in self._addresses(host, port):
+            checked = httpx2.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+            try:
+                return self._inner.handle_request(checked)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
+        assert failure is not None  # noqa: S101 - there is an address
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            addresses = self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise BrokenConnection(
+                f"The host '{host}' cannot be found: {error}."
+            ) from None
+        # All of them: one that is private says enough of the name.
+        for address in addresses:
+            self._policy.check_address(host, address)
+        return addresses
+
+
+def checked_client(policy: NetworkPolicy, resolve: Resolve = resolve) -> httpx2.Client:
+    """Return a client that connects to nobody but whom the policy permits.
+
+    It follows redirects, each of them checked; a token stays with its first host. It
+    uses no proxy: a proxy would resolve names itself, unchecked.
+    """
+    return httpx2.Client(
+        transport=CheckedTransport(policy, resolve),
+        follow_redirects=True,
+        max_redirects=_MAX_REDIRECTS,
+        timeout=httpx2.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+        trust_env=False,
+    )
+
+
+def _matches(host: str, permitted: str) -> bool:
+    host, permitted = host.lower().rstrip("."), permitted.lower()
+    if permitted.startswith("*."):
+        return host.endswith(permitted[1:])
+    return host == permitted
