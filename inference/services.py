@@ -321,11 +321,11 @@ def _serving_status(
             else ""
         ),
         stop=stop,
-        loading=None if ready else _load_progress(alive),
+        loading=None if ready else load_progress(alive),
     )
 
 
-def _load_progress(workers: Iterable[Worker]) -> LoadProgress | None:
+def load_progress(workers: Iterable[Worker]) -> LoadProgress | None:
     """Return how far the furthest of a model's workers is loaded, if one is."""
     loading = [w for w in workers if w.state == WorkerState.LOADING and w.is_desired]
     if not loading:

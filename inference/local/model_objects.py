@@ -40,6 +40,7 @@ def model_object(found: LoadedModel | LocalModel, config: Config) -> ModelObject
         "adapters": [adapter.name for adapter in model.adapters()],
         "state": state,
         "progress": 1.0 if state == "ready" else 0.0,
+        "seconds_left": None,
         "error": None,
         "context": context,
         "capabilities": capabilities_of(model),

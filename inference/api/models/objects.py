@@ -46,6 +46,8 @@ class ModelObject(TypedDict):
 
     As in vLLM, a model with a LoRA adapter is listed as a model of its own, whose
     ``parent`` is the one without. ``adapters`` are those that a request may name.
+    ``progress`` is the share of a load that is done; ``seconds_left`` is null unless it
+    is being loaded and its speed is known.
     """
 
     id: str
@@ -56,6 +58,7 @@ class ModelObject(TypedDict):
     adapters: list[str]
     state: ModelState
     progress: float
+    seconds_left: int | None
     error: str | None
     context: Context
     capabilities: list[Capability]

@@ -13,6 +13,7 @@ from inference.api.models.objects import (
     with_adapters,
 )
 from inference.models import Worker, WorkerState
+from inference.services import load_progress
 from inference.status import model_state, with_nodes
 from llm_manager.lib.file_names import without_folders
 
@@ -53,6 +54,7 @@ def model_object(model: Model) -> ModelObject:
     state = model_state(workers)
     ready = [worker for worker in workers if worker.state == WorkerState.READY]
     serving = ready[0] if ready and state.name == "ready" else None
+    loading = load_progress(workers) if state.name == "loading" else None
     errors = [worker.error for worker in workers if worker.error]
     return {
         "id": model.name,
@@ -62,7 +64,8 @@ def model_object(model: Model) -> ModelObject:
         "parent": None,
         "adapters": [adapter.name for adapter in model.adapters()],
         "state": _STATES[state.name],
-        "progress": _progress(workers, _STATES[state.name]),
+        "progress": loading.share if loading else float(serving is not None),
+        "seconds_left": loading.seconds_left if loading else None,
         "error": _reason(errors) if state.name == "failed" else None,
         "context": context_of(
             model,
@@ -76,12 +79,6 @@ def model_object(model: Model) -> ModelObject:
         "quantization": model.quantization,
         "architecture": model.architecture,
     }
-
-
-def _progress(workers: list[Worker], state: ModelState) -> float:
-    if state == "loading":
-        return max(worker.progress for worker in workers)
-    return 1.0 if state == "ready" else 0.0
 
 
 def _reason(errors: list[str]) -> str | None:

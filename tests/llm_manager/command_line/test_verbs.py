@@ -23,6 +23,7 @@ MODEL: dict[str, Any] = {
     "id": "tiny",
     "state": "loading",
     "progress": 0.5,
+    "seconds_left": 12,
     "error": None,
     "context": {"in_force": 2048, "max": 4096, "trained": 8192, "tested": None},
     "capabilities": ["chat"],

@@ -64,4 +64,7 @@ def _pairs(model: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _state(model: Mapping[str, Any]) -> str:
     state: str = model["state"]
-    return f"{state}, {model['progress']:.0%}" if state == "loading" else state
+    if state != "loading":
+        return state
+    left = model["seconds_left"]
+    return f"{state}, {model['progress']:.0%}" + (f", {left} s left" if left else "")

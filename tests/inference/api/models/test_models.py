@@ -46,6 +46,7 @@ async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> Non
         "adapters": [],
         "state": "unloaded",
         "progress": 0.0,
+        "seconds_left": None,
         "error": None,
         "context": {
             "in_force": 8192,
@@ -183,6 +184,23 @@ async def test_the_state_is_that_of_the_worker(
 
     assert (body["state"], body["progress"], body["error"]) == (state, progress, error)
     assert body["context"]["in_force"] == in_force
+
+
+async def test_a_model_says_how_long_its_load_still_takes(
+    api: Api, model: Model
+) -> None:
+    def load() -> None:
+        began = timezone.now() - timedelta(seconds=20)
+        columns = {"state": WorkerState.LOADING, "progress": 0.4}
+        make_worker(model, make_node(), last_used_at=began, **columns)
+
+    await sync_to_async(load)()
+
+    one = (await api.get("/v1/models/tiny")).json()
+    (listed,) = (await api.get("/v1/models")).json()["data"]
+
+    assert one["seconds_left"] in (30, 31)
+    assert listed["seconds_left"] in (30, 31)
 
 
 async def test_a_worker_of_a_silent_node_is_not_counted(api: Api, model: Model) -> None:
