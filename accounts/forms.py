@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db import transaction
 from django.forms.forms import DeclarativeFieldsMetaclass
 from django.utils import timezone
@@ -22,6 +23,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from accounts.expiry import END_OF_DAY
 from accounts.models import ApiKey, Scope, Team
 from accounts.models.allowed_networks import parse_networks
 from registry.models import Model
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
 else:
     ApiKeyModelForm = TeamModelForm = forms.ModelForm
 
+#: Characters of a table of keys, bytes of one in a file.
+_MAX_TABLE = 1_000_000
 _SESSION_KEY = "api_key_forms"
 #: Open forms of one session; above that, the oldest is dropped.
 _OPEN_FORMS = 20
-#: When a day without a time ends.
-END_OF_DAY = time(23, 59)
 
 
 def _models_in_force(row: ApiKey | Team) -> str:
@@ -79,7 +81,7 @@ class ExpiryField(forms.SplitDateTimeField):
     def compress(self, data_list: Any) -> datetime | None:
         """Return the moment, or None if both are empty. Raises ValidationError."""
         if data_list and data_list[0] and data_list[1] is None:
-            data_list = [data_list[0], END_OF_DAY]
+            data_list = [data_list[0], END_OF_DAY.replace(tzinfo=None)]
         moment: datetime | None = super().compress(data_list)
         return moment
 
@@ -293,7 +295,7 @@ class TableForm(OnceForm, forms.Form):
     text = forms.CharField(
         required=False,
         label="or text",
-        max_length=1_000_000,
+        max_length=_MAX_TABLE,
         strip=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 10, "class": "lm-code"}),
     )
@@ -305,8 +307,11 @@ class TableForm(OnceForm, forms.Form):
         if bool(file) == bool(values.get("text", "").strip()):
             raise ValidationError("Choose a file or paste a table, one of them.")
         if file:
+            if file.size > _MAX_TABLE:
+                raise ValidationError(f"The file has more than {_MAX_TABLE:,} bytes.")
             try:
                 values["text"] = file.read().decode()
             except UnicodeDecodeError:
                 raise ValidationError("The file is no text in UTF-8.") from None
+            ProhibitNullCharactersValidator()(values["text"])
         return super().clean()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from accounts.expiry import expiry_parse
 from accounts.models import ApiKey, Scope, Team
 from accounts.models.allowed_networks import parse_networks
 from accounts.services import api_key_create
@@ -19,6 +19,7 @@ from registry.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 #: The columns of a table; the first two must be there.
 COLUMNS = (
@@ -164,17 +165,9 @@ def _moment(cell: str) -> datetime | None:
     if not cell:
         return None
     try:
-        moment = datetime.fromisoformat(cell)
-    except ValueError:
-        raise ValidationError(
-            {"expires_at": f"write '{cell[:80]}' as 2027-01-31 or 2027-01-31T18:00Z."}
-        ) from None
-    if len(cell) <= len("2027-01-31"):
-        moment = moment.replace(hour=23, minute=59)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if moment <= datetime.now(UTC):
-        raise ValidationError({"expires_at": "this time is in the past."})
-    return moment
+        return expiry_parse(cell)
+    except ValueError as error:
+        raise ValidationError({"expires_at": f"'{cell[:80]}': {error}"}) from None
 
 
 def _sentence(error: ValidationError) -> str:

@@ -16,7 +16,8 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from accounts.forms import END_OF_DAY, NetworksField, OnceForm
+from accounts.expiry import end_of
+from accounts.forms import NetworksField, OnceForm
 from accounts.models import Team
 from registry.models import Model
 
@@ -79,17 +80,8 @@ class OwnKeyForm(OnceForm, forms.Form):
         day: date | None = self.cleaned_data["expires_on"]
         if day is None:
             return None
-        now = timezone.now()
-        end = now.replace(
-            year=day.year,
-            month=day.month,
-            day=day.day,
-            hour=END_OF_DAY.hour,
-            minute=END_OF_DAY.minute,
-            second=0,
-            microsecond=0,
-        )
-        if end <= now:
+        end = end_of(day)
+        if end <= timezone.now():
             raise ValidationError("This day is in the past; choose a later one.")
         return end
 

@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts import key_secrets as keys
 from accounts.key_table import TableError, keys_create, secrets_table
@@ -67,7 +68,10 @@ def test_each_line_becomes_a_key_with_its_secret() -> None:
         ("name,owner,models,weight\nx,anna,*,heavy", "weight: 'heavy' is no number"),
         ("name,owner,models,allowed_from\nx,anna,*,home", "allowed_from: 'home' is no"),
         ("name,owner,models,expires_at\nx,anna,*,2001-01-01", "in the past"),
-        ("name,owner,models,expires_at\nx,anna,*,soon", "write 'soon' as 2027-01-31"),
+        (
+            "name,owner,models,expires_at\nx,anna,*,soon",
+            "'soon': write it as 2027-01-31",
+        ),
         ("name,owner,models,scopes\nx,anna,*,root", "scopes: Choose from inference"),
         ("name,owner,models\n,anna,*", "name: This field cannot be blank"),
     ],
@@ -122,6 +126,25 @@ def test_the_page_names_the_lines_at_fault_and_can_be_sent_again(
     make_user("anna")
     body["form_id"] = answer.context["form"]["form_id"].value()
     assert SECRET.search(admin_client.post(PAGE, body).content.decode())
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"name,owner,models\nSea\x00rch,anna,*\n", "Null characters are not allowed"),
+        (b"name,owner,models\nSe\xffrch,anna,*\n", "no text in UTF-8"),
+        (b"name,owner,models\n" + b" " * 1_000_000, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(
+    admin_client: Client, content: bytes, complaint: str
+) -> None:
+    make_user("anna")
+    form = admin_client.get(PAGE).context["form"]
+    file = SimpleUploadedFile("keys.csv", content)
+    body = {"file": file, "form_id": form["form_id"].value()}
+    assert complaint in admin_client.post(PAGE, body).content.decode()
+    assert not ApiKey.objects.exists()
 
 
 def test_who_may_not_add_keys_imports_none(client: Client) -> None:

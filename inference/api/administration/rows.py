@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
-from django.utils import timezone
 
+from accounts.expiry import expiry_parse
 from accounts.models import ApiKey, Team
 from inference.api.administration.objects import KEY_ROWS
 from inference.api.errors import BadRequest, RowNotFound
@@ -16,6 +15,7 @@ from registry.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 _T = TypeVar("_T")
 
@@ -93,18 +93,11 @@ def moment_of(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return expiry_parse(text)
+    except ValueError as error:
         raise BadRequest(
-            "Invalid value for 'expires_at': write it as 2027-01-31T18:00:00Z.",
-            param="expires_at",
+            f"Invalid value for 'expires_at': {error}", param="expires_at"
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if moment <= timezone.now():
-        raise BadRequest(
-            "Invalid value for 'expires_at': it is in the past.", param="expires_at"
-        )
-    return moment
 
 
 def _known(found: dict[str, _T], member: str, kind: str, name: str) -> _T:
