@@ -7,30 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from auditlog.models import LogEntry
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, StreamingHttpResponse
-from django.urls import path
 from django.utils.html import format_html, format_html_join
 
-from accounts.audit.export import as_csv, as_json, as_object
-from llm_manager.lib.unfold_types import ModelAdmin
+from accounts.admin.exported import ExportedAdmin
+from accounts.audit.export import AuditEntry, as_object
 from llm_manager.lib.written_rows import WrittenByServer
 
 if TYPE_CHECKING:
-    from django.http.response import HttpResponseBase
-    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 admin.site.unregister(LogEntry)
 _SHOWN = 3
-_WRITERS = {
-    "csv": (as_csv, "text/csv; charset=utf-8"),
-    "jsonl": (as_json, "application/x-ndjson"),
-}
 
 
 @admin.register(LogEntry)
-class AuditAdmin(WrittenByServer, ModelAdmin[LogEntry]):
+class AuditAdmin(WrittenByServer, ExportedAdmin[LogEntry]):
     """Every change, by whomever; nobody edits it here."""
 
     list_display = ("at", "who", "event", "row", "summary")
@@ -51,23 +42,12 @@ class AuditAdmin(WrittenByServer, ModelAdmin[LogEntry]):
     )
     readonly_fields = ("at", "who", "event", "row", "address", "changed")
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the URLs of Django's admin and the export."""
-        view = self.admin_site.admin_view(self.export_view)
-        own = path("export.<str:form>", view, name="auditlog_logentry_export")
-        return [own, *super().get_urls()]
+    export_name = "audit"
+    export_columns = tuple(AuditEntry.__annotations__)
 
-    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Return the entries that the list's search and filters choose."""
-        if not self.has_view_permission(request) or form not in _WRITERS:
-            raise PermissionDenied
-        rows = self.get_changelist_instance(request).get_queryset(request)
-        writer, content_type = _WRITERS[form]
-        return StreamingHttpResponse(
-            writer(rows.select_related("content_type").iterator(chunk_size=500)),
-            content_type=content_type,
-            headers={"Content-Disposition": f'attachment; filename="audit.{form}"'},
-        )
+    def export_object(self, row: LogEntry) -> AuditEntry:
+        """Return an entry's values."""
+        return as_object(row)
 
     # Columns ------------------------------------------------------------------
 

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Max, Model, Sum
-from django.http import HttpRequest, StreamingHttpResponse
-from django.urls import path
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
+from accounts.admin.exported import ExportedAdmin
 from accounts.models import UsageDay, UsageRecord
-from accounts.usage.export import as_csv, as_json
+from accounts.usage.export import COLUMNS, as_object
 from accounts.usage.summary import today
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
@@ -26,9 +24,7 @@ from registry.prices import BILLION
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpResponse
-    from django.http.response import HttpResponseBase
-    from django.urls import URLPattern
+    from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
 #: How far a list can be leafed through: to count a hundred million rows takes minutes.
@@ -37,10 +33,6 @@ MAX_LISTED = 10_000
 #: page adds up all sums of these days: a page took a second with those of 30.
 _CHOICES = 50
 _CHOICE_DAYS = 7
-_WRITERS = {
-    "csv": (as_csv, "text/csv; charset=utf-8"),
-    "jsonl": (as_json, "application/x-ndjson"),
-}
 _FAILED = 500
 
 
@@ -180,7 +172,7 @@ class _UsageAdmin(WrittenByServer, ModelAdmin[Model]):
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(_UsageAdmin):
+class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
     """Every request, the newest first."""
 
     list_display = ("at", "whose", "model_name", "end", "tokens", "times", "price")
@@ -231,6 +223,8 @@ class UsageRecordAdmin(_UsageAdmin):
         ),
     )
     readonly_fields = ("at", "price")
+    export_name = "usage"
+    export_columns = COLUMNS
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -239,23 +233,9 @@ class UsageRecordAdmin(_UsageAdmin):
         term = search_term.strip()
         return (queryset.filter(request_id=term) if term else queryset), False
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the URLs of Django's admin and the export."""
-        view = self.admin_site.admin_view(self.export_view)
-        name = "accounts_usagerecord_export"
-        return [path("export.<str:form>", view, name=name), *super().get_urls()]
-
-    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Return all requests that the list's search and filters choose, in parts."""
-        if not self.has_view_permission(request) or form not in _WRITERS:
-            raise PermissionDenied
-        rows = self.get_changelist_instance(request).get_queryset(request)
-        writer, content_type = _WRITERS[form]
-        return StreamingHttpResponse(
-            writer(rows),
-            content_type=content_type,
-            headers={"Content-Disposition": f'attachment; filename="usage.{form}"'},
-        )
+    def export_object(self, row: Any) -> dict[str, Any]:
+        """Return a request's values."""
+        return as_object(row)
 
     @admin.display(description="time")
     def at(self, record: UsageRecord) -> str:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from llm_manager.lib.spreadsheet import as_text
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from auditlog.models import LogEntry
 
 _VERBS = {0: "created", 1: "changed", 2: "deleted"}
@@ -55,29 +48,3 @@ def as_object(entry: LogEntry) -> AuditEntry:
         "changes": entry.changes or {},
         "details": details,
     }
-
-
-def as_csv(entries: Iterable[LogEntry]) -> Iterator[str]:
-    """Yield the lines of a table in CSV."""
-    yield _line(list(AuditEntry.__annotations__))
-    for entry in entries:
-        yield _line(
-            [
-                json.dumps(value, ensure_ascii=False)
-                if isinstance(value, dict)
-                else as_text("" if value is None else str(value))
-                for value in as_object(entry).values()
-            ]
-        )
-
-
-def as_json(entries: Iterable[LogEntry]) -> Iterator[str]:
-    """Yield one JSON object a line."""
-    for entry in entries:
-        yield json.dumps(as_object(entry), ensure_ascii=False) + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    output = io.StringIO()
-    csv.writer(output).writerow(cells)
-    return output.getvalue()

@@ -424,6 +424,17 @@ class UsageSection(Section):
     )
 
 
+class AuditSection(Section):
+    """The log of every change that somebody made."""
+
+    retention_days: int = Field(
+        default=1825,
+        ge=1,
+        le=36_500,
+        description="Days after which an entry of the audit log is deleted.",
+    )
+
+
 class MetricsSection(Section):
     """What `/metrics` exports."""
 
@@ -485,6 +496,7 @@ class Config(Section):
     database: DatabaseSection = DatabaseSection()
     redis: RedisSection = RedisSection()
     usage: UsageSection = UsageSection()
+    audit: AuditSection = AuditSection()
     metrics: MetricsSection = MetricsSection()
     logging: LoggingSection = LoggingSection()
 

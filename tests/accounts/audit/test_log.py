@@ -10,15 +10,20 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from auditlog.models import LogEntry
 from django.core.management import call_command
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.audit import pruning
 from accounts.audit.actor import Actor, acting
 from accounts.audit.export import as_object
+from accounts.audit.pruning import audit_prune
 from accounts.models import ApiKey
 from accounts.services import api_key_rotate
 from tests.accounts.test_admin import ADD, SECRET, change_form, new_form, page_of
+from tests.admin_pages import streamed
 from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
@@ -33,10 +38,6 @@ LIST = "/admin/auditlog/logentry/"
 def entries(**about: Any) -> list[dict[str, Any]]:
     found = LogEntry.objects.filter(**about).order_by("id")
     return [dict(as_object(entry)) for entry in found]
-
-
-def text_of(response: Any) -> str:
-    return b"".join(response.streaming_content).decode()
 
 
 def test_a_change_in_the_admin_has_its_author_and_the_values_before_and_after(
@@ -153,15 +154,37 @@ def test_the_log_is_searched_and_cannot_be_edited(admin_client: Client) -> None:
     assert LogEntry.objects.filter(pk=entry.pk).exists()
 
 
-def test_the_log_is_exported_as_it_is_searched(admin_client: Client) -> None:
-    make_api_key(name="=Search")
-    make_api_key(name="Chat")
-    table = text_of(admin_client.get(f"{LIST}export.csv", {"q": "=Search"}))
+@pytest.mark.django_db(transaction=True)
+async def test_the_log_is_exported_as_it_is_searched() -> None:
+    def change() -> None:
+        make_api_key(name="=Search")
+        make_api_key(name="Chat")
+
+    await sync_to_async(change)()
+    table = await streamed(f"{LIST}export.csv?q=%3DSearch")
     rows = list(csv.DictReader(io.StringIO(table)))
     assert rows
     assert all(row["object"].startswith("'=Search") for row in rows)
-    lines = text_of(admin_client.get(f"{LIST}export.jsonl", {"q": "Chat"})).splitlines()
+    lines = (await streamed(f"{LIST}export.jsonl?q=Chat")).splitlines()
+    assert lines
     assert all("Chat" in json.loads(line)["object"] for line in lines)
+
+
+def test_entries_are_kept_as_long_as_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    teams = [make_team(f"team {number}") for number in range(5)]
+    created = LogEntry.objects.filter(object_repr__startswith="team ")
+    LogEntry.objects.exclude(pk__in=created).delete()
+    for team, days in zip(teams, (0, 1824, 1826, 1827, 1828), strict=True):
+        then = timezone.now() - timedelta(days=days)
+        created.filter(object_repr=str(team)).update(timestamp=then)
+    LogEntry.objects.exclude(content_type__model="team").delete()
+    assert audit_prune() == 2
+    assert audit_prune() == 1
+    assert audit_prune() == 0
+    assert LogEntry.objects.count() == 2
 
 
 def test_who_may_not_see_the_log_exports_none(client: Client) -> None:

@@ -6,17 +6,17 @@ import csv
 import io
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.test import AsyncClient
 from django.utils import timezone
 
 from accounts.models import UsageRecord
-from accounts.usage import export
 from accounts.usage.ingestion import store
+from llm_manager.lib import row_export
 from tests.accounts.usage.test_ingestion import entry
+from tests.admin_pages import streamed
 from tests.factories import make_user
 
 if TYPE_CHECKING:
@@ -101,28 +101,19 @@ def test_who_may_not_see_it_does_not(client: Client) -> None:
     assert client.get(f"{LIST}export.xml").status_code == 403
 
 
-async def read(path: str) -> str:
-    client = AsyncClient()
-    await client.aforce_login(
-        await sync_to_async(make_user)(is_staff=True, is_superuser=True)
-    )
-    response: Any = await client.get(path)
-    return b"".join([part async for part in response.streaming_content]).decode()
-
-
 @pytest.mark.django_db(transaction=True)
 async def test_an_export_has_all_chosen_requests_the_newest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export, "_PART", 2)
+    monkeypatch.setattr(row_export, "_PART", 2)
     await sync_to_async(fill)()
     hostile = entry(request_id="hostile", model_asked="=cmd()", status=404)
     await sync_to_async(store)([hostile])
-    rows = list(csv.DictReader(io.StringIO(await read(f"{LIST}export.csv"))))
+    rows = list(csv.DictReader(io.StringIO(await streamed(f"{LIST}export.csv"))))
     assert len(rows) == 6
     assert [row["id"] for row in rows] == sorted((r["id"] for r in rows), reverse=True)
     by_id = {row["request_id"]: row for row in rows}
     assert by_id["hostile"]["model_asked"] == "'=cmd()"
-    text = await read(f"{LIST}export.jsonl?end=limited")
+    text = await streamed(f"{LIST}export.jsonl?end=limited")
     (limited,) = [json.loads(line) for line in text.splitlines()]
     assert (limited["request_id"], limited["status"]) == ("limited", 429)
