@@ -63,7 +63,8 @@ class NewKeyRequest(Body):
     weight: float = 1.0
     """The share of a busy model beside other keys."""
     expires_at: Moment | None = None
-    """When it expires, as `2027-01-31T18:00:00Z`. Without it: never."""
+    """When it expires, as `2027-01-31T18:00:00Z`, or at the end of `2027-01-31`.
+    Without it: never."""
     notes: Notes = ""
     """For administrators."""
 
@@ -186,6 +187,15 @@ class LimitRequest(Body):
     model: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The id of a model. Without it: all models together."""
     is_shared: bool = True
+    """A user's or a team's keys share it; otherwise each of them may use this much."""
+
+
+class LimitChangeRequest(Patch):
+    """Changes of a limit; whose it is and what it limits stays."""
+
+    amount: Annotated[float, Between(0.01, 9_999_999_999_999)] | None = None
+    """Requests, tokens, or money in the currency of limits.currency."""
+    is_shared: bool | None = None
     """A user's or a team's keys share it; otherwise each of them may use this much."""
 
 

@@ -110,6 +110,13 @@ list_limits = _described("listLimits", "List limits", "AdminLimitList", query=Li
 create_limit = _described(
     "createLimit", "Create a limit", "AdminLimit", body="LimitRequest", status=201
 )
+change_limit = _described(
+    "changeLimit",
+    "Change a limit",
+    "AdminLimit",
+    body="LimitChangeRequest",
+    named=True,
+)
 delete_limit = _described("deleteLimit", "Delete a limit", "AdminDeleted", named=True)
 list_requests = _described(
     "listRequests",

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.models import Limit
 from inference.api.administration import descriptions as about
-from inference.api.administration.bodies import LimitRequest, ListQuery
+from inference.api.administration.bodies import (
+    LimitChangeRequest,
+    LimitRequest,
+    ListQuery,
+)
 from inference.api.administration.objects import limit_object
 from inference.api.administration.rows import key_of, models_of, team_of, users_of
 from inference.api.administration.view import AdminView, answering, page, query_of
@@ -47,12 +51,32 @@ def _create(request: Request) -> Any:
     return limit_object(limit)
 
 
+def _change(request: Request, number: int) -> Any:
+    given = LimitChangeRequest.parse(request.data).given()
+    for name, value in given.items():
+        if value is None:
+            raise BadRequest(f"'{name}' cannot be null.", param=name)
+    if "amount" in given:
+        given["amount"] = Decimal(str(given["amount"]))
+    limit = _limit(number)
+    for name, value in given.items():
+        setattr(limit, name, value)
+    limit.full_clean()
+    limit.save(update_fields=list(given))
+    return limit_object(limit)
+
+
 def _delete(request: Request, number: int) -> Any:
-    limit = Limit.objects.filter(pk=number).first()
+    _limit(number).delete()
+    return {"id": str(number), "deleted": True}
+
+
+def _limit(number: int) -> Limit:
+    """Return the limit with a number. Raises RowNotFound."""
+    limit = Limit.objects.select_related(*_ROWS).filter(pk=number).first()
     if limit is None:
         raise RowNotFound("limit", str(number))
-    limit.delete()
-    return {"id": str(number), "deleted": True}
+    return limit
 
 
 class LimitsView(AdminView):
@@ -66,5 +90,6 @@ class LimitsView(AdminView):
 class LimitView(AdminView):
     """One limit."""
 
-    on = {"DELETE": _delete}
+    on = {"PATCH": _change, "DELETE": _delete}
+    patch = answering(about.change_limit)
     delete = answering(about.delete_limit)

@@ -22,6 +22,7 @@ from accounts.usage.summary import UsageCounts, UsageGroup
 from inference.api.administration.bodies import (
     InvitationRequest,
     KeyChangeRequest,
+    LimitChangeRequest,
     LimitRequest,
     NewKeyRequest,
     NewTeamRequest,
@@ -67,6 +68,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     TokenizeRequest,
     InvitationRequest,
     KeyChangeRequest,
+    LimitChangeRequest,
     LimitRequest,
     NewKeyRequest,
     NewTeamRequest,

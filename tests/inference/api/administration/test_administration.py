@@ -127,7 +127,13 @@ def test_a_key_lives_its_life(admin: Admin) -> None:
     changed = admin(
         "PATCH",
         f"keys/{prefix}",
-        {"name": "desk", "team": None, "rate_limit": None, "all_models": True},
+        {
+            "name": "desk",
+            "team": None,
+            "rate_limit": None,
+            "all_models": True,
+            "expires_at": "2999-01-31",
+        },
     )
     assert (changed["name"], changed["team"], changed["rate_limit"]) == (
         "desk",
@@ -136,6 +142,8 @@ def test_a_key_lives_its_life(admin: Admin) -> None:
     )
     assert (changed["all_models"], changed["models"]) == (True, [])
     assert changed["weight"] == 2
+    # A day alone is its end.
+    assert changed["expires_at"] == "2999-01-31T23:59:00+00:00"
 
     rotated = admin("POST", f"keys/{prefix}/rotate", {"grace_hours": 1}, status=201)
     assert rotated["key"]["rotated_from"] == prefix
@@ -159,6 +167,7 @@ NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
     ({"allowed_networks": ["home"]}, "allowed_networks", "is no network"),
     ({"expires_at": "2001-01-01"}, "expires_at", "in the past"),
     ({"expires_at": "soon"}, "expires_at", "write it as"),
+    ({"expires_at": "0001-01-01T00:00+14:00"}, "expires_at", "write it as"),
     ({"scopes": ["root"]}, "scopes[0]", ""),
     ({"colour": "red"}, "colour", "Unknown parameter"),
     ({"name": "x" * 101}, "name", "at most 100 characters"),
@@ -287,7 +296,14 @@ def test_limits_are_set_and_removed(admin: Admin) -> None:
     assert "a limit of this already" in admin.refused("POST", "limits", again)[1]
     half = {"team": "red", "kind": "parallel", "amount": 1.5}
     assert admin.refused("POST", "limits", half)[0] == "amount"
-    admin("DELETE", f"limits/{made['id']}")
+    path = f"limits/{made['id']}"
+    changed = admin("PATCH", path, {"amount": 2000, "is_shared": False})
+    assert changed == {**made, "amount": 2000, "is_shared": False}
+    assert admin("GET", "limits")["data"] == [changed]
+    assert admin.refused("PATCH", path, {"amount": 1.5})[0] == "amount"
+    assert admin.refused("PATCH", path, {"amount": None})[0] == "amount"
+    assert admin.refused("PATCH", path, {"team": "blue"})[0] == "team"
+    admin("DELETE", path)
     assert not Limit.objects.exists()
 
 
@@ -306,6 +322,7 @@ def test_what_does_not_exist_is_404(admin: Admin) -> None:
         ("GET", "keys/sk-llmm-000000000000"),
         ("PATCH", "teams/none"),
         ("GET", "users/none"),
+        ("PATCH", "limits/999"),
         ("DELETE", "limits/999"),
         ("GET", "keys/%00"),
     ):
