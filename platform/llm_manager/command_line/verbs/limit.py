@@ -49,7 +49,7 @@ def list_limits(api: AdminApi, /, *, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("amount", type=float)
 @click.option("--prefix", metavar="PREFIX", help="Of the key with this prefix.")
 @click.option("--user", metavar="USER", help="Of this user's keys.")
@@ -66,7 +66,11 @@ def create(
     as_json: bool,
     **members: Any,
 ) -> None:
-    """Create a limit; without --prefix, --user and --team it is every key's default."""
+    """Create a limit; without --prefix, --user and --team it is every key's default.
+
+    KIND is requests_minute, tokens_minute, parallel, tokens_day, tokens_month or
+    money_month; AMOUNT is a number of those, or money in the configured currency.
+    """
     if sum(bool(name) for name in (prefix, members["user"], members["team"])) > 1:
         raise click.UsageError("Give one of --prefix, --user and --team.")
     _print(api.post("limits", body=given(key=prefix, **members)), as_json=as_json)
