@@ -42,8 +42,9 @@ class ExportedAdmin(ModelAdmin[_Row]):
         if not self.has_view_permission(request) or form not in {"csv", "jsonl"}:
             raise PermissionDenied
         rows = self.get_changelist_instance(request).get_queryset(request)
-        if self.list_select_related:
-            rows = rows.select_related(*self.list_select_related)
+        related = self.list_select_related
+        if not isinstance(related, bool):
+            rows = rows.select_related(*related)
         if form == "csv":
             content = as_csv(rows, self.export_columns, self.export_object)
             content_type = "text/csv; charset=utf-8"

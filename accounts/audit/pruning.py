@@ -17,4 +17,5 @@ def audit_prune() -> int:
     kept = timedelta(days=settings.CONFIG.audit.retention_days)
     old = LogEntry.objects.filter(timestamp__lt=timezone.now() - kept)
     batch = list(old.order_by("pk").values_list("pk", flat=True)[:BATCH])
-    return LogEntry.objects.filter(pk__in=batch).delete()[0]
+    deleted: int = LogEntry.objects.filter(pk__in=batch).delete()[0]
+    return deleted
