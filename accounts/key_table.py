@@ -14,7 +14,7 @@ from accounts.expiry import expiry_parse
 from accounts.models import ApiKey, Scope, Team
 from accounts.models.allowed_networks import parse_networks
 from accounts.services import api_key_create
-from llm_manager.lib.spreadsheet import as_text
+from llm_manager.lib.tables.spreadsheet import as_text
 from registry.models import Model
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 
-from llm_manager.lib.row_export import as_csv, as_json_lines
+from llm_manager.lib.tables.row_export import as_csv, as_json_lines
 from llm_manager.lib.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from accounts import key_secrets as keys
 from accounts.key_table import TableError, keys_create, secrets_table
 from accounts.models import ApiKey
-from llm_manager.lib.spreadsheet import as_text
+from llm_manager.lib.tables.spreadsheet import as_text
 from tests.accounts.test_admin import SECRET
 from tests.factories import make_model, make_team, make_user
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import UsageRecord
 from accounts.usage.ingestion import store
-from llm_manager.lib import row_export
+from llm_manager.lib.tables import row_export
 from tests.accounts.usage.test_ingestion import entry
 from tests.admin_pages import streamed
 from tests.factories import make_user

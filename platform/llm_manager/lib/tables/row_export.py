@@ -7,7 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_manager.lib.spreadsheet import as_text
+from llm_manager.lib.tables.spreadsheet import as_text
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Rows for spreadsheets and programs."""
