@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 from django.db import models
 from django.utils import timezone
 
+from accounts.models import UsageRecord
 from inference.capacity.machine import Machine
 from llm_manager.lib.clocks.database_clock import database_now
 
@@ -275,3 +276,12 @@ class WorkerTotals(models.Model):
 
     def __str__(self) -> str:
         return f"Totals of {self.model} #{self.replica}"
+
+
+class RunningRequest(UsageRecord):
+    """A request that runs or waits, for the rights of its page; it has no row yet."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "cancel")
+        verbose_name = "running request"

@@ -93,6 +93,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Usage",
                 "items": [
+                    _item("Running", "pending", "inference.runningrequest"),
                     _item("Requests", "receipt_long", "accounts.usagerecord"),
                     _item("Days", "calendar_month", "accounts.usageday"),
                 ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django import template
 from django.utils import timezone
 
-from llm_manager.lib.units import human_age, human_bytes, human_count
+from llm_manager.lib.units import human_age, human_bytes, human_count, human_span
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 register = template.Library()
 register.filter("bytes", human_bytes)
 register.filter("count", human_count)
+register.filter("span", human_span)
 
 
 @register.filter

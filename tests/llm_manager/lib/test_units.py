@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from llm_manager.lib.units import human_age, human_bytes, human_count
+from llm_manager.lib.units import human_age, human_bytes, human_count, human_span
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -59,3 +59,21 @@ def test_ages(age: timedelta, text: str) -> None:
 
 def test_never() -> None:
     assert human_age(None, NOW) == "never"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.34, "340 ms"),
+        (4.24, "4.2 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3725, "1 h 2 min"),
+    ],
+)
+def test_spans_are_in_the_units_that_people_use(
+    seconds: float | None, text: str
+) -> None:
+    assert human_span(seconds) == text
