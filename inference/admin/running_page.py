@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
 
-    from inference.transport.messages import running
+    from inference.transport.messages.running import CurrentRequest
     from inference.transport.running.now import Placed, RunningNow
     from llm_manager.lib.badges import Tone
 
@@ -45,7 +45,7 @@ _NO_REDIS = "Redis cannot be reached, so nobody can say what runs."
 class Line:
     """A request as the page shows it."""
 
-    request: running.RunningRequest
+    request: CurrentRequest
     place: int | None
     age_s: float
 

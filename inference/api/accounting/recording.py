@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from inference.api.failures import Failure
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
-    from inference.transport.messages.running import RunningRequest
+    from inference.transport.messages.running import CurrentRequest
     from inference.transport.stream import Stream
     from registry.models import Model
 
@@ -167,7 +167,7 @@ class Recording:
         """Write down that the client has left, unless the end came before."""
         self.finish(CLIENT_GONE)
 
-    def _running(self, streams: Sequence[Stream]) -> RunningRequest:
+    def _running(self, streams: Sequence[Stream]) -> CurrentRequest:
         """Return what it does now, on these streams."""
         return running_request(
             self._id, self._about, streams, self.used(), self._first_token_at

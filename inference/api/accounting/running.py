@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from inference.transport.messages.running import RunningRequest, RunState
+from inference.transport.messages.running import CurrentRequest, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def running_request(
     streams: Sequence[Stream],
     counts: TokenCounts,
     first_token_at: float | None,
-) -> RunningRequest:
+) -> CurrentRequest:
     """Return what a request does now.
 
     ``about`` is what is known of it, by the names of columns; ``first_token_at`` is by
@@ -37,7 +37,7 @@ def running_request(
     if state == RunState.DECODES and first_token_at is not None:
         elapsed = time.perf_counter() - first_token_at
         rate = round((tokens - 1) / elapsed, 2) if elapsed > 0 else None
-    return RunningRequest(
+    return CurrentRequest(
         id=id_,
         request_id=about["request_id"],
         endpoint=about["endpoint"],

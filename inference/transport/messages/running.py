@@ -34,7 +34,7 @@ class CancelRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RunningRequest:
+class CurrentRequest:
     """A request as its web process sees it. Times are in seconds since the epoch.
 
     ``id`` is that of its row of usage, ``request_id`` the ``x-request-id`` of its
@@ -72,7 +72,7 @@ class RunningRequest:
 class RunningOfWeb:
     """The oldest requests of a web process, and how many more it has."""
 
-    requests: tuple[RunningRequest, ...]
+    requests: tuple[CurrentRequest, ...]
     more: int
 
 

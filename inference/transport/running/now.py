@@ -20,7 +20,7 @@ from inference.transport.running.questions import WEB_PROCESSES, WORKERS, ask
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.transport.messages.running import RunningRequest
+    from inference.transport.messages.running import CurrentRequest
 
 #: However many people look, a web process asks no more often.
 _ASK_EVERY_S = 1.0
@@ -33,7 +33,7 @@ class Placed:
     Without a word from its worker a place is None.
     """
 
-    request: RunningRequest
+    request: CurrentRequest
     place: int | None
 
 
@@ -80,7 +80,7 @@ async def cancel_running(id_: str, *, by: str) -> bool:
 
 
 async def _asked(now: float) -> RunningNow:
-    found: dict[str, RunningRequest] = {}
+    found: dict[str, CurrentRequest] = {}
     lines: list[LineOfWorker] = []
     seen = RunningNow(now)
     async for told in ask(AskRunning, WEB_PROCESSES, WORKERS):
@@ -96,7 +96,7 @@ async def _asked(now: float) -> RunningNow:
 
 
 def placed(
-    requests: Iterable[RunningRequest], lines: Iterable[LineOfWorker]
+    requests: Iterable[CurrentRequest], lines: Iterable[LineOfWorker]
 ) -> list[Placed]:
     """Return the requests with their places, the oldest first.
 
@@ -119,7 +119,7 @@ def placed(
     return [Placed(request, _place(request, place_of)) for request in oldest_first]
 
 
-def _place(request: RunningRequest, place_of: dict[str, int]) -> int | None:
+def _place(request: CurrentRequest, place_of: dict[str, int]) -> int | None:
     if request.state != RunState.WAITS:
         return 0
     places = [place_of[id_] for id_ in request.waiting if id_ in place_of]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
-    from inference.transport.messages.running import RunningRequest
+    from inference.transport.messages.running import CurrentRequest
     from inference.transport.queue import ModelQueue
     from inference.transport.stream import Stream
 
@@ -33,14 +33,14 @@ class TrackedRequest:
     """A request and its streams; ``describe`` says what it does now, given these."""
 
     def __init__(
-        self, id_: str, describe: Callable[[Sequence[Stream]], RunningRequest]
+        self, id_: str, describe: Callable[[Sequence[Stream]], CurrentRequest]
     ) -> None:
         self.id = id_
         self._describe = describe
         self._streams: list[Stream] = []
         self._ended_by: RequestCancelled | None = None
 
-    def state(self) -> RunningRequest:
+    def state(self) -> CurrentRequest:
         """Return what it does now."""
         return self._describe(self._streams)
 

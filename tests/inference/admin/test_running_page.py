@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as NoRedis
 
 from accounts.audit.export import as_object
 from inference.admin import running_page
-from inference.transport.messages.running import RunningRequest, RunState
+from inference.transport.messages.running import CurrentRequest, RunState
 from inference.transport.running.now import Placed, RunningNow
 from tests.admin_pages import count_queries, said
 from tests.factories import make_user
@@ -28,7 +28,7 @@ PAGE = "/admin/inference/runningrequest/"
 STATUS = f"{PAGE}status/"
 ID = "0193e4a6-6c00-7000-8000-000000000001"
 CANCEL = f"{PAGE}{ID}/cancel/"
-REQUEST = RunningRequest(
+REQUEST = CurrentRequest(
     id=ID,
     request_id="req-1",
     endpoint="chat-completions",
@@ -59,11 +59,11 @@ class Server:
     """What all processes together would say, and what they are asked to cancel."""
 
     def __init__(self) -> None:
-        self.requests: list[RunningRequest] = []
+        self.requests: list[CurrentRequest] = []
         self.cancelled: list[tuple[str, str]] = []
         self.failure: Exception | None = None
 
-    def run(self, requests: Iterable[RunningRequest]) -> None:
+    def run(self, requests: Iterable[CurrentRequest]) -> None:
         """Let these requests run, since 65 seconds."""
         since = time.time() - 65
         self.requests = [replace(each, arrived_at=since) for each in requests]

@@ -40,9 +40,9 @@ from inference.transport.messages.running import (
     AskRunning,
     CancelAnswer,
     CancelRequest,
+    CurrentRequest,
     LineOfWorker,
     RunningOfWeb,
-    RunningRequest,
     RunState,
 )
 from inference.transport.queue import queue_name
@@ -142,7 +142,7 @@ _messages = st.one_of(
         RunningOfWeb,
         st.lists(
             st.builds(
-                RunningRequest,
+                CurrentRequest,
                 waiting=_names,
                 state=st.sampled_from(RunState),
                 tokens_per_second=st.none() | st.floats(0, 1e6),

@@ -9,7 +9,7 @@ import pytest
 from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
 from inference.errors import RequestCancelled
-from inference.transport.messages.running import LineOfWorker, RunningRequest, RunState
+from inference.transport.messages.running import CurrentRequest, LineOfWorker, RunState
 from inference.transport.running import now as now_module
 from inference.transport.running.now import cancel_running, placed, running_now
 from inference.transport.running.tracking import TrackedRequest, running_requests
@@ -156,12 +156,12 @@ async def test_a_sequence_that_is_submitted_after_the_cancel_fails(
     assert request.request_id not in [s.request_id for s in world.client._streams]
 
 
-def waiting(id_: str, *, at: float, in_line: bool) -> RunningRequest:
+def waiting(id_: str, *, at: float, in_line: bool) -> CurrentRequest:
     streams: list[Any] = []
     about = {**ABOUT, "time": at}
     request = running_request(id_, about, streams, TokenCounts(), None)
-    fields = {name: getattr(request, name) for name in RunningRequest.__slots__}
-    return RunningRequest(**fields | {"in_line": in_line, "waiting": (f"s{id_}",)})
+    fields = {name: getattr(request, name) for name in CurrentRequest.__slots__}
+    return CurrentRequest(**fields | {"in_line": in_line, "waiting": (f"s{id_}",)})
 
 
 def test_the_queue_is_behind_the_lines_of_the_workers() -> None:
