@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inference.api.accounting.recording import Recording
     from inference.api.streaming.collecting import AnswerLimits
-    from inference.api.streaming.formats import AnyFormat
+    from inference.api.streaming.formats import AnswerFormat
     from inference.api.streaming.generation import Generation
 
 #: The longest that a client waits for the status line of its stream.
@@ -23,7 +23,7 @@ FIRST_SIGN_S = 2.0
 
 async def stream(
     generation: Generation,
-    format_: AnyFormat,
+    format_: AnswerFormat,
     limits: AnswerLimits,
     recording: Recording,
     *,
@@ -52,7 +52,7 @@ async def stream(
         failure = failure_of(in_words_of(format_, error))
         recording.finish(failure.status, failure)
         await settle()
-        yield sse.event(failure.body()) + sse.DONE
+        yield format_.failed(failure.status, failure.body())
     finally:
         recording.leave()
         await generation.aclose()

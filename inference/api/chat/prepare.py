@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from inference.api.body.unsupported import hints_left_out
 from inference.api.chat.continuing import continues
@@ -38,8 +38,20 @@ if TYPE_CHECKING:
     from inference.api.left_out import LeftOut
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.answer_assembler import ReasoningPlace
+    from inference.api.streaming.formats import AnswerFormat
+    from inference.engine.sampling.params import SamplingParams
     from inference.prompts.chat import Prompt
     from registry.model_facts import ModelFacts
+
+
+class MakeFormat(Protocol):
+    """Makes the format of an answer, given what the request is prepared to."""
+
+    def __call__(
+        self, model: ModelFacts, params: SamplingParams, parsing: ParserSettings | None
+    ) -> AnswerFormat:
+        """Return the format; without ``parsing`` an answer's whole text is content."""
+
 
 #: A continuation that adds nothing would be an empty answer.
 _AT_LEAST_ONE = {"min_tokens": 1}
@@ -50,11 +62,13 @@ def prepare_chat(
     find_model: Callable[[str], ModelFacts],
     caller: Caller,
     left_out: LeftOut,
+    make_format: MakeFormat | None = None,
 ) -> PreparedCompletion:
     """Return the generation requests of a chat, and its answer's format.
 
     ``find_model`` returns the model of a name, or raises. What the answer goes without
-    is added to ``left_out``. Raises BadRequest and RequestRejected.
+    is added to ``left_out``. Another API whose requests are translated to chats has
+    answers of its own: ``make_format``. Raises BadRequest and RequestRejected.
     """
     messages = conversation(body.messages)
     grammar = grammar_of(body, left_out)
@@ -97,26 +111,28 @@ def prepare_chat(
         "control_tokens": control_tokens,
     }
     limit = body.token_limit or model.max_tokens or config().generation.max_tokens
-    return PreparedCompletion(
-        requests=generation_requests(
-            [prompt.text],
-            caller,
-            body,
-            model=model,
-            sampling=sampling,
-            max_tokens=None if limit == -1 else limit,
-            # The tokenizer adds BOS if the template has not written it.
-            add_special_tokens=not prompt.has_bos,
-        ),
-        format=ChatFormat(
+    requests = generation_requests(
+        [prompt.text],
+        caller,
+        body,
+        model=model,
+        sampling=sampling,
+        max_tokens=None if limit == -1 else limit,
+        # The tokenizer adds BOS if the template has not written it.
+        add_special_tokens=not prompt.has_bos,
+    )
+    format_: AnswerFormat
+    if make_format is not None:
+        format_ = make_format(model, requests[0].params, parsing)
+    else:
+        format_ = ChatFormat(
             answer_header("chatcmpl", model, body),
             include_usage=body.include_usage,
             with_logprobs=body.logprobs,
             parser_settings=parsing,
             is_former=body.uses_former_tools,
-        ),
-        body=body,
-    )
+        )
+    return PreparedCompletion(requests, format_, body)
 
 
 def _parser_settings(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.preparing.caller import Caller
-    from inference.api.streaming.formats import AnyFormat
+    from inference.api.streaming.formats import AnswerFormat
     from registry.model_facts import ModelFacts
 
 
@@ -26,7 +26,7 @@ class PreparedCompletion:
     """The generation requests of a request, and the format of its answer."""
 
     requests: list[GenerationRequest]
-    format: AnyFormat
+    format: AnswerFormat
     body: CompletionParameters
 
     def limits(self, timeout_s: float, deadline: float) -> AnswerLimits:

@@ -21,7 +21,7 @@ from inference.errors import RequestRejected, RequestTimeout
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-    from inference.api.streaming.formats import AnyFormat
+    from inference.api.streaming.formats import AnswerFormat
     from inference.api.streaming.generation import Generation, Numbered
     from inference.api.streaming.response_objects import (
         ChatFinishReason,
@@ -92,7 +92,7 @@ class _AnswerState:
         if event.finish_reason is not None:
             self.reason = REASONS[event.finish_reason]
 
-    def pop(self, index: int, format_: AnyFormat) -> bytes:
+    def pop(self, index: int, format_: AnswerFormat) -> bytes:
         """Return what was not sent to the client yet as events, and clear it."""
         logprobs = tuple(self.logprobs)
         self.logprobs.clear()
@@ -109,7 +109,7 @@ class _AnswerState:
 class _Answers:
     """The answers of a request, by the number of their sequence."""
 
-    def __init__(self, generation: Generation, format_: AnyFormat) -> None:
+    def __init__(self, generation: Generation, format_: AnswerFormat) -> None:
         self._generation = generation
         self._settings = format_.parser_settings
         self._complete: list[int] = []
@@ -157,7 +157,7 @@ class _Answers:
 
 async def collect(
     generation: Generation,
-    format_: AnyFormat,
+    format_: AnswerFormat,
     limits: AnswerLimits,
     meter: Meter,
 ) -> object:
@@ -190,7 +190,7 @@ def _best(sequences: list[_AnswerState], limits: AnswerLimits) -> list[_AnswerSt
     return kept
 
 
-def _answer(sequence: _AnswerState, format_: AnyFormat) -> Answer:
+def _answer(sequence: _AnswerState, format_: AnswerFormat) -> Answer:
     return Answer(
         text="".join(sequence.texts),
         finish_reason=sequence.reason or "stop",
@@ -202,7 +202,7 @@ def _answer(sequence: _AnswerState, format_: AnyFormat) -> Answer:
 
 async def pieces(
     generation: Generation,
-    format_: AnyFormat,
+    format_: AnswerFormat,
     limits: AnswerLimits,
     meter: Meter,
     before_end: Callable[[], Awaitable[None]] | None = None,
@@ -227,7 +227,7 @@ async def pieces(
 
 
 def _encode(
-    events: Iterable[Numbered], format_: AnyFormat, sequences: _Answers
+    events: Iterable[Numbered], format_: AnswerFormat, sequences: _Answers
 ) -> bytes:
     """Return all events as one chunk of bytes; an answer's texts become one event."""
     out: list[bytes] = []
@@ -249,7 +249,7 @@ def _encode(
     return b"".join(out)
 
 
-def in_words_of(format_: AnyFormat, error: Exception) -> Exception:
+def in_words_of(format_: AnswerFormat, error: Exception) -> Exception:
     """Return the error with the request's own name of the prompt."""
     if isinstance(error, RequestRejected) and error.param == "prompt":
         error.param = format_.prompt_param

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from inference.api.streaming import former_calls, payloads, sse
 from inference.api.streaming.echo import Echo
@@ -21,7 +21,7 @@ from inference.api.streaming.response_objects import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inference.api.streaming.answer_assembler import ParserSettings
     from inference.api.streaming.payloads import Answer, AnswerHeader
@@ -39,11 +39,60 @@ _Whole = TypeVar("_Whole")
 _Chunk = TypeVar("_Chunk", ChatChunk, TextCompletion)
 
 
-class Format(ABC, Generic[_Whole, _Chunk]):
-    """The format of one endpoint's answers."""
+class AnswerFormat(ABC):
+    """The format of one endpoint's answers, of whatever API.
+
+    Without ``parser_settings`` the whole text of an answer is content.
+    """
 
     #: The request's member that contains the prompt.
     prompt_param: ClassVar[str]
+    with_logprobs: bool
+    parser_settings: ParserSettings | None
+
+    @abstractmethod
+    def whole(self, answers: Sequence[Answer], usage: CompletionUsage) -> object:
+        """Return the answer of a request that does not stream."""
+
+    @abstractmethod
+    def start(self, index: int) -> bytes:
+        """Return the event that opens an answer; b"" if there is none."""
+
+    def scored(  # noqa: B027 - most formats show no logprobs of prompts
+        self, index: int, logprobs: Sequence[TokenLogprobs]
+    ) -> None:
+        """Take the logprobs of a prompt's tokens."""
+
+    @abstractmethod
+    def text(
+        self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
+    ) -> bytes:
+        """Return the event that adds text and its logprobs to an answer."""
+
+    def parts(
+        self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
+    ) -> bytes:
+        """Return the events that add parsed parts to an answer."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def finish(self, index: int, reason: ChatFinishReason) -> bytes:
+        """Return the event that ends an answer."""
+
+    @abstractmethod
+    def end(self, usage: CompletionUsage) -> bytes:
+        """Return the last events of a stream."""
+
+    def failed(self, status: int, body: Mapping[str, Any]) -> bytes:
+        """Return the last events of a stream that fails.
+
+        ``status`` and ``body`` are what the error would be without a stream.
+        """
+        return sse.event(body) + sse.DONE
+
+
+class Format(AnswerFormat, Generic[_Whole, _Chunk]):
+    """The format of chats and of text completions."""
 
     def __init__(
         self,
@@ -53,7 +102,6 @@ class Format(ABC, Generic[_Whole, _Chunk]):
         with_logprobs: bool = False,
         parser_settings: ParserSettings | None = None,
     ) -> None:
-        """Without ``parser_settings`` the whole text of an answer is content."""
         self._header = header
         self._include_usage = include_usage
         self.with_logprobs = with_logprobs
@@ -64,17 +112,9 @@ class Format(ABC, Generic[_Whole, _Chunk]):
     def whole(self, answers: Sequence[Answer], usage: CompletionUsage) -> _Whole:
         """Return the answer of a request that does not stream."""
 
-    @abstractmethod
-    def start(self, index: int) -> bytes:
-        """Return the event that opens an answer; b"" if there is none."""
-
-    def scored(self, index: int, logprobs: Sequence[TokenLogprobs]) -> None:
-        """Take the logprobs of a prompt's tokens."""
-
     def text(
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs] = ()
     ) -> bytes:
-        """Return the event that adds text and its logprobs to an answer."""
         if self.with_logprobs:
             chunk = self._with_usage(self._text_chunk(index, text, logprobs))
             return sse.event(chunk)
@@ -84,18 +124,7 @@ class Format(ABC, Generic[_Whole, _Chunk]):
             template = self._texts[index] = sse.Template(chunk)
         return template.fill(text)
 
-    @abstractmethod
-    def finish(self, index: int, reason: ChatFinishReason) -> bytes:
-        """Return the event that ends an answer."""
-
-    def parts(
-        self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
-    ) -> bytes:
-        """Return the events that add parsed parts to an answer."""
-        raise NotImplementedError
-
     def end(self, usage: CompletionUsage) -> bytes:
-        """Return the last events of a stream."""
         if not self._include_usage:
             return sse.DONE
         chunk = self._empty_chunk()
@@ -281,6 +310,3 @@ class TextFormat(Format[TextCompletion, TextCompletion]):
 
     def _empty_chunk(self) -> TextCompletion:
         return payloads.text_completion(self._header, [])
-
-
-AnyFormat = ChatFormat | TextFormat

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: A comment: clients ignore it, and proxies see that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -17,6 +20,11 @@ def event(payload: Any) -> bytes:
     """Return an object as one event."""
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return f"data: {text}\n\n".encode("utf-8", "replace")
+
+
+def named(payload: Mapping[str, Any]) -> bytes:
+    """Return an object as one event that is named by its ``type``."""
+    return f"event: {payload['type']}\n".encode() + event(payload)
 
 
 class Template:
