@@ -43,6 +43,15 @@ class EngineNode(models.Model):
     hardware = models.JSONField(
         default=dict, help_text="What llama.cpp finds there: GPUs and their memory."
     )
+    programs = models.JSONField(
+        default=dict, help_text="Versions of Python and of its llama-cpp-python."
+    )
+    disks = models.JSONField(
+        default=list, help_text="The data and models directories there, in bytes."
+    )
+    clock_offset_s = models.FloatField(
+        default=0, help_text="How far its clock is ahead of the database's, in seconds."
+    )
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
 
@@ -285,3 +294,22 @@ class RunningRequest(UsageRecord):
         proxy = True
         default_permissions = ("view", "cancel")
         verbose_name = "running request"
+
+
+class EvictionRecord(models.Model):
+    """A worker that was unloaded to make room for another model.
+
+    It has names, not keys: it outlives both models and the node.
+    """
+
+    model_name = models.CharField(max_length=255)
+    for_name = models.CharField(max_length=255, help_text="The model that needed room.")
+    node_name = models.CharField(max_length=255)
+    memory_bytes = models.BigIntegerField(default=0)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.model_name} for {self.for_name}"

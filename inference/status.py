@@ -34,6 +34,8 @@ _RANK = (
     "no_heartbeat",
     "failed",
 )
+#: Leases and heartbeats do not depend on clocks; the times in logs and rows do.
+_WRONG_CLOCK_S = 2.0
 _IN_MEMORY = (WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING)
 
 
@@ -127,6 +129,11 @@ class NodeView:
     node: EngineNode
     loaded: int
     models_memory: int
+
+    @property
+    def clock_is_right(self) -> bool:
+        """Whether its clock is that of the database, within two seconds."""
+        return abs(self.node.clock_offset_s) <= _WRONG_CLOCK_S
 
     @property
     def memory_used(self) -> int:

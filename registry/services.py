@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from llm_manager.lib.machine.disks import disk_spaces
 from llm_manager.lib.units import human_count
 from registry.errors import ModelNotFound
 from registry.gguf.describe import VERSION, ModelDescription
@@ -37,6 +38,7 @@ from registry.served_models import served_model
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from llm_manager.lib.machine.disks import DiskSpace
     from registry.models import ModelQuerySet
     from registry.scan.files import ReadModel
     from registry.scan.folders import FoundFile
@@ -53,6 +55,11 @@ _DESCRIBED = tuple(field.name for field in dataclasses.fields(ModelDescription))
 def configured_roots() -> list[Path]:
     """Return the configured folders: models.dir and models.extra_dirs."""
     return [settings.MODELS_DIR, *settings.CONFIG.models.extra_dirs]
+
+
+def disks() -> list[DiskSpace]:
+    """Return the room on this machine's disks for data and models."""
+    return disk_spaces({"data": [settings.DATA_DIR], "models": configured_roots()})
 
 
 def model_scan(

@@ -10,3 +10,9 @@ LINES_LOST = Counter(
     "database refuses what they say.",
 )
 USAGE_METRICS = (LINES_LOST,)
+
+
+def lines_lost() -> int:
+    """Return how many lines this process has lost."""
+    samples = next(iter(LINES_LOST.collect())).samples
+    return int(next(each.value for each in samples if each.name.endswith("_total")))

@@ -1,3 +1,8 @@
 """Admin pages of the engine and of served models."""
 
-from inference.admin import engine_page, model_page, running_page  # noqa: F401
+from inference.admin import (  # noqa: F401
+    engine_page,
+    health_page,
+    model_page,
+    running_page,
+)

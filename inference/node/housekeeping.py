@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
@@ -15,7 +16,10 @@ from django.db import DatabaseError
 from accounts.audit.pruning import audit_prune
 from accounts.notices.delivery import notices_prune, notices_send
 from accounts.usage.pruning import usage_prune
+from inference.evictions import evictions_prune
+from inference.models import EngineNode
 from llm_manager.lib.threads import in_thread
+from registry.services import disks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +39,15 @@ async def keep_house() -> None:
         _forever(notices_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(usage_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(audit_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(_disks_note, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(evictions_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
     )
+
+
+def _disks_note() -> int:
+    # Not with the heartbeat: a network disk may keep a thread waiting for minutes.
+    EngineNode.objects.filter(name=platform.node()).update(disks=disks())
+    return 0
 
 
 async def _forever(work: Callable[[], int], *, every_s: float, pause_s: float) -> None:

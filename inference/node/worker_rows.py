@@ -22,6 +22,7 @@ from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
 from llm_manager.lib.clocks.database_clock import database_now
+from llm_manager.lib.machine.programs import product_version, program_versions
 from registry.load_config import apply_load_config
 from registry.models import Model
 
@@ -78,28 +79,20 @@ def node_register(machine: Machine | None = None) -> EngineNode:
             name=platform.node(),
             defaults={
                 "pid": os.getpid(),
-                "version": _version(),
+                "version": product_version(),
                 "cpu_count": psutil.cpu_count() or 0,
                 "memory_total": memory.total,
                 "memory_available": memory.available,
                 "memory_limit": memory_limit(memory.total),
                 "max_models": config.engine.max_models,
                 "hardware": machine.as_json() if machine else {},
+                "programs": program_versions(),
                 "started_at": now,
                 "heartbeat_at": now,
             },
         )
         node_release(node)
     return node
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("llm-manager")
-    except PackageNotFoundError:
-        return "checkout"
 
 
 def _is_engine(pid: int) -> bool:
@@ -121,9 +114,10 @@ def node_release(node: EngineNode) -> None:
 
 
 def node_beat(node: EngineNode) -> None:
-    """Write the heartbeat and the free memory."""
+    """Write the heartbeat, the free memory, and how far the clock is off."""
     EngineNode.objects.filter(pk=node.pk).update(
         heartbeat_at=database_now(),
+        clock_offset_s=-database_now.offset.total_seconds(),
         memory_available=psutil.virtual_memory().available,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import place_worker
+from inference.evictions import eviction_note
 from inference.node import worker_rows
 from inference.node.children.spawning import spawn_worker
 from inference.node.children.worker_process import WorkerProcess
@@ -86,7 +87,7 @@ class WorkerStarter:
         if placement.evict and await self._spread.leaves_to_free(row, node, spec):
             return
         if placement.evict and await self._may_evict_for(row, node, placement):
-            await self._evict(placement.evict, row)
+            await self._evict(placement.evict, row, node)
         if placement.plan is not None:
             self._checks.forget(row.pk)
             await self._start(row, node, spec.settings, placement.plan)
@@ -109,11 +110,14 @@ class WorkerStarter:
             logger.error("%s cannot be loaded: %s", row.model, error)
         return error == ""
 
-    async def _evict(self, row_ids: Sequence[int], row: Worker) -> None:
+    async def _evict(
+        self, row_ids: Sequence[int], row: Worker, node: EngineNode
+    ) -> None:
         """Drain workers to make room. An extra replica is loaded again later."""
         for row_id in row_ids:
             worker = self._workers[row_id]
             logger.info("Unloading %s to make room for %s", worker.model, row.model)
+            await in_one_thread(eviction_note, row_id, wanted_by=row, node=node)
             replicas = replicas_of(worker, self._workers.values())
             if all(each.row_id in row_ids for each in replicas):
                 await in_one_thread(worker_rows.worker_release, row_id)

@@ -88,6 +88,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Models", "deployed_code", "registry.model"),
                     _item("Scans", "radar", "registry.scanrun"),
                     _item("Engine", "memory", "inference.worker"),
+                    _item("Health", "monitor_heart", "inference.enginenode"),
                 ],
             },
             {

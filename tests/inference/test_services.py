@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from channels.layers import channel_layers
 from django.utils import timezone
 
 from inference import services
@@ -17,9 +16,6 @@ from inference.models import (
     Worker,
     WorkerState,
 )
-from inference.transport.queue import queue_name
-from inference.transport.queue_depths import queue_depths
-from registry.models import FileState
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 
@@ -196,21 +192,6 @@ def test_waiting_for_a_load_ends_when_the_time_is_over() -> None:
     make_worker(model, make_node(), state=WorkerState.LOADING)
     with pytest.raises(EngineUnavailable, match="not loaded within"):
         async_to_sync(services.worker_wait)(model, timeout_s=0.2)
-
-
-def test_queue_depths_count_requests_in_redis() -> None:
-    model = make_model("busy")
-    make_model("gone", state=FileState.MISSING)
-
-    async def fill() -> dict[str, int]:
-        queue = channel_layers["queue"]
-        for _ in range(3):
-            await queue.send(queue_name(model.pk), {"type": "x"})
-        depths = await queue_depths()
-        await queue.flush()
-        return depths
-
-    assert async_to_sync(fill)() == {"busy": 3}
 
 
 # Replicas ------------------------------------------------------------------------

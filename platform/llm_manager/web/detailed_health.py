@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING, Literal, TypedDict
-
-from redis.exceptions import RedisError
 
 from accounts.models import Scope
 from inference.api.openapi.operations import detailed_health_schema
 from inference.api.responses import json_response
 from inference.api.view import ApiView
+from inference.health.facts import HealthFacts, health_facts
+from inference.health.findings import can_serve, health_findings
 from inference.idle_unloading import keep_alive_of, unload_at
-from inference.status import Overview, overview
-from inference.transport import queue_depths
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
     from rest_framework.request import Request
 
-#: If Redis has not answered in this time, it counts as unreachable.
-_REDIS_TIMEOUT_S = 2.0
+    from inference.status import Overview
 
 
 class Check(TypedDict):
@@ -32,14 +27,69 @@ class Check(TypedDict):
     error: str | None
 
 
+class DatabaseHealth(Check):
+    """The database: `SQLite` or `PostgreSQL`."""
+
+    kind: str
+    version: str
+    size_bytes: int
+
+
+class RedisHealth(Check):
+    """Redis. `memory_limit_bytes` is 0 if it has no limit."""
+
+    version: str | None
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
+class DiskHealth(TypedDict):
+    """The disk of a directory; `name` is what that is for: `data` or `models`."""
+
+    machine: str
+    name: str
+    path: str
+    total_bytes: int
+    free_bytes: int
+    error: str | None
+
+
+class JournalHealth(TypedDict):
+    """Requests that are over and have no row of usage yet, on this machine.
+
+    ``oldest_at``, in seconds since the epoch, is when the first of them ended.
+    ``lost`` are lines that this web process could not store.
+    """
+
+    files: int
+    size_bytes: int
+    waiting: int
+    oldest_at: float | None
+    lost: int
+
+
+class Problem(TypedDict):
+    """Something that is wrong, and what to do."""
+
+    severity: Literal["danger", "warning"]
+    part: str
+    text: str
+    advice: str
+
+
 class NodeHealth(TypedDict):
-    """One machine."""
+    """One machine. ``clock_offset_s`` is how far it is ahead of the database's clock.
+
+    ``versions`` are those of its programs.
+    """
 
     name: str
     status: Literal["ok", "lost"]
     workers: int
     memory_total_bytes: int
     memory_available_bytes: int
+    clock_offset_s: float
+    versions: dict[str, str]
 
 
 class WorkerHealth(TypedDict):
@@ -66,15 +116,22 @@ class WorkerHealth(TypedDict):
 
 
 class DetailedHealth(TypedDict):
-    """Every part, and whether requests can be served."""
+    """Every part, what is wrong with any of them, and whether requests can be served.
+
+    ``problems`` begin with the worst. ``versions`` are those of the web process.
+    """
 
     status: Literal["ok", "unavailable"]
-    database: Check
-    redis: Check
+    problems: list[Problem]
+    database: DatabaseHealth
+    redis: RedisHealth
     engine: Check
     nodes: list[NodeHealth]
     workers: list[WorkerHealth]
     queues: dict[str, int]
+    disks: list[DiskHealth]
+    journal: JournalHealth
+    versions: dict[str, str]
 
 
 class DetailedHealthView(ApiView):
@@ -82,55 +139,79 @@ class DetailedHealthView(ApiView):
 
     required_scope = Scope.ADMIN
 
-    def prepare(self, request: Request) -> tuple[Overview, Check]:
-        """Read the rows of nodes and workers. Two queries.
+    def prepare(self, request: Request) -> HealthFacts:
+        """Ask every part.
 
-        They are the check of the database too: if it fails, the answer is 503.
+        The database's answers are its check too: if it fails, the answer is 503.
         """
-        started = time.perf_counter()
-        seen = overview()
-        return seen, _check(started)
+        return health_facts()
 
     @detailed_health_schema
-    async def get(
-        self, request: Request, prepared: tuple[Overview, Check]
-    ) -> HttpResponse:
+    async def get(self, request: Request, prepared: HealthFacts) -> HttpResponse:
         """Report on every part. The status is 503 if requests cannot be served."""
-        seen, database = prepared
-        redis, queues = await _queues()
-        alive = any(view.node.is_alive for view in seen.nodes)
-        engine: Check = {
-            "status": "ok" if alive else "failed",
-            "latency_ms": 0.0,
-            "error": None if alive else "No engine is running.",
-        }
-        can_serve = alive and redis["status"] == "ok"
-        answer: DetailedHealth = {
-            "status": "ok" if can_serve else "unavailable",
-            "database": database,
-            "redis": redis,
-            "engine": engine,
-            "nodes": _nodes(seen),
-            "workers": _workers(seen),
-            "queues": queues,
-        }
-        return json_response(answer, status=200 if can_serve else 503)
+        is_serving = can_serve(prepared)
+        answer = _answer(prepared, is_serving=is_serving)
+        return json_response(answer, status=200 if is_serving else 503)
 
 
-async def _queues() -> tuple[Check, dict[str, int]]:
-    started = time.perf_counter()
-    try:
-        async with asyncio.timeout(_REDIS_TIMEOUT_S):
-            depths = await queue_depths.queue_depths()
-    except (OSError, RedisError, TimeoutError) as error:
-        return _check(started, str(error) or type(error).__name__), {}
-    return _check(started), depths
+def _answer(facts: HealthFacts, *, is_serving: bool) -> DetailedHealth:
+    redis, database, journal = facts.redis, facts.database, facts.journal
+    alive = any(view.node.is_alive for view in facts.overview.nodes)
+    return {
+        "status": "ok" if is_serving else "unavailable",
+        "problems": [
+            {
+                "severity": each.severity,
+                "part": each.part,
+                "text": each.text,
+                "advice": each.advice,
+            }
+            for each in health_findings(facts)
+        ],
+        "database": {
+            **_check(database.latency_ms),
+            "kind": database.kind,
+            "version": database.version,
+            "size_bytes": database.size_bytes,
+        },
+        "redis": {
+            **_check(redis.latency_ms, redis.error),
+            "version": redis.version or None,
+            "memory_bytes": redis.memory_bytes,
+            "memory_limit_bytes": redis.memory_limit_bytes,
+        },
+        "engine": _check(0.0, "" if alive else "No engine is running."),
+        "nodes": _nodes(facts.overview),
+        "workers": _workers(facts.overview),
+        "queues": redis.queues,
+        "disks": [
+            {
+                "machine": disk.machine,
+                "name": disk.space["name"],
+                "path": disk.space["path"],
+                "total_bytes": disk.space["total"],
+                "free_bytes": disk.space["free"],
+                "error": disk.space["error"] or None,
+            }
+            for disk in facts.disks
+        ],
+        "journal": {
+            "files": journal.files,
+            "size_bytes": journal.size_bytes,
+            "waiting": journal.waiting,
+            "oldest_at": journal.oldest_at,
+            "lost": facts.lines_lost,
+        },
+        "versions": {"LLM Manager": facts.version, **facts.programs},
+    }
 
 
-def _check(started: float, error: str | None = None) -> Check:
-    latency_ms = round((time.perf_counter() - started) * 1000, 2)
-    status: Literal["ok", "failed"] = "ok" if error is None else "failed"
-    return {"status": status, "latency_ms": latency_ms, "error": error}
+def _check(latency_ms: float, error: str = "") -> Check:
+    return {
+        "status": "failed" if error else "ok",
+        "latency_ms": round(latency_ms, 2),
+        "error": error or None,
+    }
 
 
 def _nodes(seen: Overview) -> list[NodeHealth]:
@@ -141,6 +222,8 @@ def _nodes(seen: Overview) -> list[NodeHealth]:
             "workers": view.loaded,
             "memory_total_bytes": view.node.memory_total,
             "memory_available_bytes": view.node.memory_available,
+            "clock_offset_s": round(view.node.clock_offset_s, 3),
+            "versions": {"LLM Manager": view.node.version, **view.node.programs},
         }
         for view in seen.nodes
     ]

@@ -20,7 +20,6 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from accounts.models import Scope
 from inference.api.worker_view import WorkerView
-from inference.transport import queue_depths
 from llm_manager.web.docs import openapi_document
 from llm_manager.web.handler import Handler
 from registry.models import Kind
@@ -76,16 +75,11 @@ CASES = [
 ]
 
 
-async def nothing_waits(_layer: object, _queue: str) -> int:
-    return 0
-
-
 @pytest.fixture
 def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """A key for everything; there is a model of each kind, and a worker."""
     # Every call has an event loop of its own, to which connections would be tied.
     monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
-    monkeypatch.setattr(queue_depths, "depth", nothing_waits)
     worker = FakeWorkerClient()
     monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     make_worker(make_model("tiny", chat_template=CHATML), make_node())

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Machine
 from inference.capacity.model_rows import load_spec
-from inference.models import EngineNode, Worker, WorkerState
+from inference.models import EngineNode, EvictionRecord, Worker, WorkerState
 from inference.node import worker_rows, worker_watcher
 from registry.models import Model
 from tests.configuration import changed
@@ -49,6 +49,8 @@ async def test_the_least_recently_used_makes_room(engine: Engine) -> None:
     await engine.look()
     assert FakeProcess.made[-1].spec.model_name == "third"
     assert not await Worker.objects.filter(model__name="second").aexists()
+    evictions = EvictionRecord.objects.values_list("model_name", "for_name")
+    assert [pair async for pair in evictions] == [("second", "third")]
 
 
 async def test_models_that_take_turns_all_get_to_serve(engine: Engine) -> None:

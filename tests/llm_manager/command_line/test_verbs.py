@@ -284,3 +284,44 @@ def test_the_shell_completes_verbs_options_and_models(
     assert offered("llm-manager show s") == ["small"]
     answers.clear()
     assert offered("llm-manager show ") == []
+
+
+def test_health_begins_with_what_is_wrong(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = {"machine": "m", "name": "data", "path": "/data", "error": None}
+    report: dict[str, Any] = {
+        "status": "ok",
+        "problems": [],
+        "database": {
+            "kind": "SQLite",
+            "version": "3.40",
+            "size_bytes": 2**20,
+            "latency_ms": 0.1,
+        },
+        "redis": {"error": "refused"},
+        "nodes": [{"name": "n", "workers": 1, "memory_available_bytes": 2**30}],
+        "disks": [{**disk, "free_bytes": 2**30, "total_bytes": 2**31}],
+        "journal": {"waiting": 3},
+        "versions": {"Django": "5.2"},
+    }
+    answers["/health/detailed"] = report
+    assert cli.run(["health"]) == 0
+    assert capsys.readouterr().out.startswith("Everything is well.\n")
+    problem = {
+        "severity": "danger",
+        "part": "Redis",
+        "text": "It does not answer.",
+        "advice": "Start it.",
+    }
+    answers["/health/detailed"] = {
+        **report,
+        "status": "unavailable",
+        "problems": [problem],
+    }
+    assert cli.run(["health"]) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[:2] == ["Redis: It does not answer.", "  Start it."]
+    assert any("SQLite 3.40, 1.0 MiB, 0.1 ms" in line for line in lines)
+    assert "cannot be served" in printed.err

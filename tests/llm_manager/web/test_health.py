@@ -13,14 +13,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import ApiKey
+from inference.health import redis_facts
 from inference.models import WorkerState
-from inference.transport import queue_depths
+from llm_manager.lib.machine.programs import product_version
 from tests.factories import make_model, make_node, make_worker
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, read_stream
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
+    from pytest_django.fixtures import Settings
 
     from registry.models import Model
     from tests.fakes import FakeEngineClient
@@ -33,9 +37,14 @@ async def test_health_is_open_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_detailed_health_reports_every_part(admin_api: Api, model: Model) -> None:
+async def test_detailed_health_reports_every_part(
+    admin_api: Api, model: Model, tmp_path: Path, settings: Settings
+) -> None:
+    settings.MODELS_DIR = tmp_path
+
     def work() -> None:
-        make_worker(model, make_node(), running=2, waiting=1, kv_cells_total=4096)
+        node = make_node(version=product_version())
+        make_worker(model, node, running=2, waiting=1, kv_cells_total=4096)
 
     await sync_to_async(work)()
 
@@ -64,6 +73,9 @@ async def test_detailed_health_reports_every_part(admin_api: Api, model: Model) 
         }
     ]
     assert body["queues"] == {"tiny": 0}
+    assert body["problems"] == []
+    assert body["versions"]["Django"]
+    assert {disk["name"] for disk in body["disks"]} == {"data", "models"}
 
 
 async def test_without_an_engine_it_is_503(admin_api: Api) -> None:
@@ -78,10 +90,10 @@ async def test_without_an_engine_it_is_503(admin_api: Api) -> None:
 async def test_without_redis_it_is_503(
     admin_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
+    def fail(*args: object) -> None:
         raise RedisConnectionError("connection refused")
 
-    monkeypatch.setattr(queue_depths, "queue_depths", fail)
+    monkeypatch.setattr(redis_facts, "_ask", fail)
     await sync_to_async(make_node)()
 
     response = await admin_api.get("/health/detailed")
@@ -89,6 +101,10 @@ async def test_without_redis_it_is_503(
     body = response.json()
     assert response.status_code == 503
     assert body["redis"]["error"] == "connection refused"
+    problem = body["problems"][0]
+    assert (problem["severity"], problem["part"]) == ("danger", "Redis")
+    assert "connection refused" in problem["text"]
+    assert "redis.url" in problem["advice"]
     assert body["engine"]["status"] == "ok"
 
 

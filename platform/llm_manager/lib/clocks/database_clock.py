@@ -44,6 +44,11 @@ class DatabaseClock:
             self._measured_at = now
         return timezone.now() + self._offset
 
+    @property
+    def offset(self) -> timedelta:
+        """How far the database's clock is ahead of this machine's, as last read."""
+        return self._offset
+
 
 def _read_database() -> datetime:
     if connection.vendor != "postgresql":
