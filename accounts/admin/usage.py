@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 
 from accounts.admin.exported import ExportedAdmin
+from accounts.admin.request.page import request_page
 from accounts.models import UsageDay, UsageRecord
 from accounts.usage.export import COLUMNS, as_object
 from accounts.usage.summary import today
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
+    from llm_manager.lib.badges import Tone
+
 #: How far a list can be leafed through: to count a hundred million rows takes minutes.
 MAX_LISTED = 10_000
 #: The choices of a filter: those that were used most in the last days. Each filter of a
@@ -34,6 +37,8 @@ MAX_LISTED = 10_000
 _CHOICES = 50
 _CHOICE_DAYS = 7
 _FAILED = 500
+#: Those among which a filter looks for errors to choose from.
+_LAST_FAILURES = 1000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -87,6 +92,10 @@ class EndFilter(admin.SimpleListFilter):
         "refused": ("Refused", {"failed": True, "status__range": (400, 498)}),
         "limited": ("Refused by a limit", {"failed": True, "status": 429}),
         "failed": ("Failed", {"failed": True, "status__gte": _FAILED}),
+        "cancelled": (
+            "Cancelled",
+            {"failed": True, "error_code": "request_cancelled"},
+        ),
         "interrupted": ("Interrupted", {"failed": True, "completed": False}),
     }
 
@@ -98,6 +107,25 @@ class EndFilter(admin.SimpleListFilter):
         """Return the requests that ended so."""
         end = self._ends.get(self.value() or "")
         return queryset if end is None else queryset.filter(**end[1])
+
+
+class ErrorFilter(admin.SimpleListFilter):
+    """Requests that failed with one error, of those that occurred lately."""
+
+    title = "error"
+    parameter_name = "error"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the codes of the last failures; an index has only these."""
+        failed = UsageRecord.objects.filter(failed=True).exclude(error_code="")
+        last = failed.order_by("-pk").values_list("error_code", flat=True)
+        codes = {*last[:_LAST_FAILURES], *filter(None, [self.value()])}
+        return [(code, code) for code in sorted(codes)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the requests that failed so."""
+        code = self.value()
+        return queryset.filter(failed=True, error_code=code) if code else queryset
 
 
 class SubjectFilter(admin.SimpleListFilter):
@@ -176,7 +204,7 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
     """Every request, the newest first."""
 
     list_display = ("at", "whose", "model_name", "end", "tokens", "times", "price")
-    list_filter = (PeriodFilter, EndFilter, *_SUBJECT_FILTERS)
+    list_filter = (PeriodFilter, EndFilter, ErrorFilter, *_SUBJECT_FILTERS)
     search_fields = ("request_id",)
     search_help_text = "x-request-id of an answer, whole"
     sortable_by = ()
@@ -226,6 +254,18 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
     export_name = "usage"
     export_columns = COLUMNS
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Return the page of a request, with its timeline and what is like it."""
+        record = kwargs.get("obj")
+        if record is not None:
+            currency = settings.CONFIG.limits.currency
+            context |= request_page(request, record)
+            context["end_badge"] = _status(record)
+            context["cost"] = f"{self.price(record)} {currency}"
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -245,15 +285,10 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
     @admin.display(description="end")
     def end(self, record: UsageRecord) -> SafeString:
         """Return the status as a label, and below it what it was for."""
-        is_ours = record.status >= _FAILED
-        state = badge(
-            str(record.status),
-            "danger" if is_ours else "warning" if record.failed else "success",
-        )
         why = record.limit_name or record.error_code or record.finish_reason
         return format_html(
             '<span class="lm-two"><span>{}</span><small>{}</small></span>',
-            state,
+            _status(record),
             " · ".join(filter(None, (record.endpoint, why))),
         )
 
@@ -297,6 +332,12 @@ class UsageDayAdmin(_UsageAdmin):
         ),
     )
     readonly_fields = ("price",)
+
+
+def _status(record: UsageRecord) -> SafeString:
+    is_ours = record.status >= _FAILED
+    tone: Tone = "danger" if is_ours else "warning" if record.failed else "success"
+    return badge(str(record.status), tone)
 
 
 def _two_lines(first: str, second: str) -> SafeString:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ PAGE = "/admin/inference/runningrequest/"
 STATUS = f"{PAGE}status/"
 ID = "0193e4a6-6c00-7000-8000-000000000001"
 CANCEL = f"{PAGE}{ID}/cancel/"
+SINCE = 1_750_000_000.0
 REQUEST = CurrentRequest(
     id=ID,
     request_id="req-1",
@@ -39,7 +39,7 @@ REQUEST = CurrentRequest(
     owner="anna",
     team="red",
     client_address="10.0.0.9",
-    arrived_at=0,
+    arrived_at=SINCE,
     queued_at=0,
     is_stream=True,
     state=RunState.DECODES,
@@ -65,8 +65,7 @@ class Server:
 
     def run(self, requests: Iterable[CurrentRequest]) -> None:
         """Let these requests run, since 65 seconds."""
-        since = time.time() - 65
-        self.requests = [replace(each, arrived_at=since) for each in requests]
+        self.requests = list(requests)
 
     async def now(self) -> RunningNow:
         if self.failure:
@@ -75,7 +74,7 @@ class Server:
             Placed(each, 3 if each.state == RunState.WAITS else 0)
             for each in self.requests
         ]
-        return RunningNow(time.time(), placed, silent=1)
+        return RunningNow(SINCE + 65, placed, silent=1)
 
     async def cancel(self, id_: str, *, by: str) -> bool:
         if self.failure:
