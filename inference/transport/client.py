@@ -30,7 +30,7 @@ from inference.transport.messages.events import (
     Taken,
 )
 from inference.transport.messages.peers import WorkerHeartbeat
-from inference.transport.messages.requests import QueuedRequest
+from inference.transport.messages.requests import QueuedRequest, TraceOrigin
 from inference.transport.messages.running import (
     AskRunning,
     CancelAnswer,
@@ -45,6 +45,7 @@ from inference.transport.stream_watch import StreamWatch
 from inference.transport.streams import Streams
 from inference.transport.worker_heartbeats import WorkerHeartbeats
 from inference.transport.worker_lookup import WorkerLookup
+from llm_manager.lib.tracing.current import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,7 @@ class EngineClient:
             arrived_at=now,
             queued_at=now,
             close=self.close,
+            traceparent=traceparent.get(),
         )
         if so_far:
             stream.begin_with(so_far, now)
@@ -171,7 +173,9 @@ class EngineClient:
     async def _enqueue(self, stream: Stream) -> None:
         """Queue a stream's request. Raises QueueFull, EngineUnavailable."""
         queue = stream.queue
-        message = QueuedRequest(stream.request, self._reply_to, stream.deadline)
+        parent = stream.traceparent
+        origin = TraceOrigin(parent, time.time()) if parent else None
+        message = QueuedRequest(stream.request, self._reply_to, stream.deadline, origin)
         try:
             request = stream.request
             at = self._order.next(queue.channel, request.key, request.weight)

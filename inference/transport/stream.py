@@ -61,6 +61,7 @@ class Stream:
     ``replica`` are the last that it had, ``prompt_tokens`` what it counted.
     ``is_detached``: it must be queued again. ``arrived_at`` is when the client's
     request came, in seconds since the epoch.
+    ``traceparent`` is the span that it belongs to, "" if nobody traces.
     ``close`` is called by ``aclose``.
     """
 
@@ -70,6 +71,7 @@ class Stream:
     arrived_at: float
     queued_at: float
     close: Callable[[Stream], Awaitable[None]]
+    traceparent: str = ""
     worker: str = ""
     control: str = ""
     position: int = 0

@@ -9,6 +9,7 @@ from channels.layers import channel_layers
 
 from inference.worker.process import run_process
 from inference.worker.queue.server import QueueServer
+from llm_manager.lib.tracing.sending import spans_sent
 
 if TYPE_CHECKING:
     from inference.worker.node_pipe import WorkerSpec
@@ -30,7 +31,7 @@ def main() -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
-    run_process(_server)
+    run_process(_server, around=spans_sent("worker"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from inference.engine.config.cpu_threads import unbound
@@ -23,6 +24,7 @@ from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from inference.engine.backend import Backend
     from inference.engine.config.engine_config import EngineConfig
@@ -99,13 +101,18 @@ async def _main(make_server: MakeServer) -> int:
     return await _serve(spec_from_line(line.decode()), stdin, make_server)
 
 
-def run_process(make_server: MakeServer) -> None:
-    """Run a worker process to its end."""
+def run_process(
+    make_server: MakeServer,
+    *,
+    around: AbstractContextManager[None] | None = None,
+) -> None:
+    """Run a worker process to its end, with ``around`` entered meanwhile."""
     # A terminal's Ctrl-C reaches every process; only the parent decides when this one
     # ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     never_wait_for_a_reader(sys.stderr.fileno())
-    code = asyncio.run(_main(make_server))
+    with around or nullcontext():
+        code = asyncio.run(_main(make_server))
     # The engine thread may be in the middle of a load; the process owns nothing that
     # outlives it, so exiting at once is safe.
     os._exit(code)

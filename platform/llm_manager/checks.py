@@ -18,6 +18,7 @@ from accounts.notices.webhook import can_sign
 from llm_manager.config.schema import KEYS, Config
 from llm_manager.config.variables import ENVIRONMENT_PREFIX, environment_name
 from llm_manager.launcher.listening import is_loopback
+from llm_manager.lib.tracing.choice import choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,18 @@ def _check_directory(directory: Path) -> CheckMessage | None:
             id="llm_manager.E002",
         )
     return None
+
+
+@register()
+def check_traces(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that the OTEL_… variables can be obeyed."""
+    fault = choice().fault
+    if not fault:
+        return []
+    hint = "No traces are sent until then."
+    return [CheckWarning(fault, hint=hint, id="llm_manager.W006")]
 
 
 @register(Tags.security)

@@ -364,18 +364,19 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "llm_manager.lib.log.json_lines.JSONFormatter"},
     },
     "filters": {
-        "repeats": {"()": "llm_manager.lib.log_limit.RepeatLimit"},
-        "no_traceback": {"()": "llm_manager.lib.log_limit.WithoutTraceback"},
+        "repeats": {"()": "llm_manager.lib.log.repeats.RepeatLimit"},
+        "no_traceback": {"()": "llm_manager.lib.log.repeats.WithoutTraceback"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "filters": ["repeats"],
             "stream": sys.stderr,
-            "formatter": "line",
+            "formatter": CONFIG.logging.format,
         }
     },
     "root": {"handlers": ["stderr"], "level": CONFIG.logging.level.upper()},

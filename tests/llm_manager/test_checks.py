@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 
 from llm_manager.config.schema import Config
+from llm_manager.lib.tracing.choice import choice
 from tests.checkout import ROOT
 from tests.configuration import changed
 from tests.llm_manager.conftest import clean_environment
@@ -141,3 +142,16 @@ def test_a_webhook_without_a_secret_is_refused(settings: Any) -> None:
         ]
     for secret in ("a secret of sixteen", "whsec_c2VjcmV0IG9mIHNpeHRlZW4="):
         assert ids(settings, **url, notices__webhook_secret=secret) == []
+
+
+def test_variables_for_traces_that_cannot_be_obeyed_are_a_warning(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+    choice.cache_clear()
+    try:
+        (message,) = found(settings)
+    finally:
+        choice.cache_clear()
+    assert message.id == "llm_manager.W006"
+    assert "'zipkin'" in message.msg

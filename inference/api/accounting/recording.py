@@ -21,6 +21,7 @@ from inference.metrics.request_metrics import CLIENT_GONE, RequestMeter
 from inference.transport.messages.events import Accepted
 from inference.transport.running.tracking import TrackedRequest, running_requests
 from llm_manager.lib.request_id import request_id
+from llm_manager.lib.tracing.choice import is_on
 from registry.prices import Prices
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from accounts.keys.key_access import Access
+    from inference.api.accounting.trace import RequestSpan
     from inference.api.failures import Failure
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
@@ -62,6 +64,7 @@ class Recording:
         self._replayed = TokenCounts()
         self._prices = Prices()
         self._first_token_at: float | None = None
+        self._span: RequestSpan | None = None
         self._has_caller = self._is_accepted = self._is_finished = False
         #: The request for those who look at what runs.
         self.tracked = TrackedRequest(self._id, self._running)
@@ -119,6 +122,8 @@ class Recording:
         self._fields["is_stream"] = is_stream
         self._about = self._known()
         running_requests.add(self.tracked)
+        if is_on():
+            self._span = self._begin_span(is_stream=is_stream)
         if self._has_caller:
             usage_recorder.begin(self._id, self._about, self._counted)
 
@@ -143,6 +148,14 @@ class Recording:
         self._is_finished = True
         running_requests.remove(self._id)
         self._meter.finish(status)
+        if self._span is not None:
+            self._span.end(
+                status,
+                code=None if failure is None else failure.code,
+                counts=self.used(),
+                reason=self._progress()[1],
+                timing=self._timing,
+            )
         if not self._has_caller:
             return
         now = time.perf_counter()
@@ -172,6 +185,16 @@ class Recording:
         return running_request(
             self._id, self._about, streams, self.used(), self._first_token_at
         )
+
+    def _begin_span(self, *, is_stream: bool) -> RequestSpan:
+        # Nobody who does not trace imports OpenTelemetry.
+        from inference.api.accounting.trace import RequestSpan
+
+        match = self._request.resolver_match
+        endpoint = "" if match is None else match.url_name or ""
+        asked = self._fields["model_asked"]
+        model = self._meter.model
+        return RequestSpan(endpoint, asked=asked, model=model, is_stream=is_stream)
 
     def _known(self) -> dict[str, Any]:
         """Return what is known when it is accepted, by the names of columns."""

@@ -20,6 +20,7 @@ from inference.worker.node_pipe import (
     spec_to_line,
 )
 from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.log.json_lines import FIELDS, as_members, passed_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -154,7 +155,9 @@ class WorkerProcess:
             report = report_from_line(line)
             if report is None:
                 text = line.decode("utf-8", "replace").rstrip()
-                logger.warning("worker %s: %s", self.spec.model_name, text)
+                name = self.spec.model_name
+                more = {FIELDS: {"model": name}}
+                logger.warning("worker %s: %s", name, text, extra=more)
                 continue
             changed = report.state != self.report.state
             self.report = report
@@ -170,9 +173,18 @@ class WorkerProcess:
         assert self._process is not None  # noqa: S101 - start() set it
         assert self._process.stderr is not None  # noqa: S101 - a pipe
         async for line in _lines(self._process.stderr):
-            text = line.decode("utf-8", "replace").rstrip()
+            self._log(line.decode("utf-8", "replace").rstrip())
+
+    def _log(self, text: str) -> None:
+        """Pass a line of the worker's standard error on."""
+        name = self.spec.model_name
+        members = as_members(text)
+        if members is None:
             self._stderr.append(text)
-            logger.info("worker %s: %s", self.spec.model_name, text)
+            logger.info("worker %s: %s", name, text, extra={FIELDS: {"model": name}})
+            return
+        self._stderr.append(str(members["message"]))
+        logger.handle(passed_on(members, model=name))
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -16,14 +16,17 @@ from inference.worker.model_server import ModelServer
 from inference.worker.queue.receiver import QueueReceiver
 from inference.worker.queue.replies import Replies
 from inference.worker.queue.work_stealing import WorkStealing
+from llm_manager.lib.tracing.choice import is_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from inference.engine.backend import Backend
     from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.transport.messages.events import Event
     from inference.transport.messages.requests import QueuedRequest
     from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
+    from inference.worker.queue.request_spans import RequestSpans
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +52,10 @@ class QueueServer:
         self._reply_layer = reply_layer
         self._queue = spec.queue
         self._replies = Replies(reply_layer, spec.incarnation)
+        self._spans = _spans_of(spec)
         self.model = ModelServer(
             spec,
-            reply=self._replies.put,
+            reply=self._replies.put if self._spans is None else self._reply_traced,
             report=report,
             load=load,
             on_change=self._changed,
@@ -117,7 +121,20 @@ class QueueServer:
         if time.time() > queued.deadline:
             return
         self._replies.renew(queued.reply_to)
+        if self._spans is not None:
+            self._spans.begin(queued)
         self.model.accept(queued.request, queued.reply_to)
+
+    def _reply_traced(self, reply_to: str, event: Event) -> None:
+        if self._spans is not None:
+            self._spans.observe(event)
+        self._replies.put(reply_to, event)
+
+    def _cancel(self, request_ids: Collection[str]) -> None:
+        """Forget requests: nobody waits for them."""
+        if self._spans is not None:
+            self._spans.end(request_ids)
+        self.model.cancel(request_ids)
 
     async def _listen(self, control: str) -> None:
         """Handle commands from web processes and messages from other workers."""
@@ -130,7 +147,7 @@ class QueueServer:
                 continue
             match command:
                 case Abort(request_ids):
-                    model.cancel(request_ids)
+                    self._cancel(request_ids)
                 case Renew(reply_to):
                     self._replies.renew(reply_to)
                     here = model.requests_of({reply_to})
@@ -141,7 +158,7 @@ class QueueServer:
                 case Beat():
                     # Nobody waits for the answers of a web process that is gone.
                     gone = await self._replies.beat(self._queue_layer.connection(0))
-                    model.cancel(model.requests_of(gone))
+                    self._cancel(model.requests_of(gone))
                 case WorkerHeartbeat():
                     self._stealing.put(command)
                 case AskRunning(place):
@@ -150,3 +167,12 @@ class QueueServer:
                     await answer(redis, self._reply_layer, place, line)
                 case StealRequests(room):
                     model.release_first(min(room, model.surplus))
+
+
+def _spans_of(spec: WorkerSpec) -> RequestSpans | None:
+    """Return what makes spans, if this process sends any."""
+    if not is_on():
+        return None
+    from inference.worker.queue.request_spans import RequestSpans
+
+    return RequestSpans(spec)

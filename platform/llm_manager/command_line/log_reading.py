@@ -7,7 +7,9 @@ import os
 import re
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from llm_manager.lib.log.json_lines import as_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +59,11 @@ def follow_log(file: Path, count: int, model: str | None) -> Iterator[str]:
         current.close()
 
 
-def as_object(line: str) -> dict[str, str | None]:
+def as_object(line: str) -> dict[str, Any]:
     """Return the parts of a line; one in no known form is a message alone."""
+    members = as_members(line)
+    if members is not None:
+        return members
     found = _LINE.fullmatch(line)
     if found is None:
         return {"time": None, "level": None, "logger": None, "message": line}
@@ -129,6 +134,6 @@ class _Subject:
             return True
         if self._name.search(line):
             self._was_about = True
-        elif _LINE.match(line):
+        elif _LINE.match(line) or line.startswith("{"):
             self._was_about = False
         return self._was_about

@@ -450,6 +450,10 @@ class LoggingSection(Section):
     level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         default="info", description="Level of the log."
     )
+    format: Annotated[Literal["text", "json"], AnyCase] = Field(
+        default="text",
+        description="`json` makes each line an object, for programs that collect logs.",
+    )
     to_files: bool = Field(
         default=True,
         description="Write what `llm-manager server` logs into files, too; "

@@ -14,7 +14,7 @@ from llm_manager.launcher import banner, data_dir, listening, project, redis_pro
 from llm_manager.launcher.child_process import ChildProcess, say
 from llm_manager.launcher.errors import StartupError, explain
 from llm_manager.launcher.files.address import published
-from llm_manager.launcher.files.log import log_to_files
+from llm_manager.launcher.files.log import log_kept
 from llm_manager.launcher.readiness import READY_TIMEOUT_S, Readiness
 from llm_manager.launcher.stop_signals import StopRequested, StopSignals
 
@@ -117,7 +117,7 @@ class Launcher:
         # First the steps that fail fast, then the slow ones.
         data_dir.prepare(config.data_dir)
         self._resources.enter_context(data_dir.locked(config.data_dir))
-        self._log_to_files()
+        self._keep_log()
         self._socket = listening.listen(host, port)
         project.project_set_up()
         if self._quickstart:
@@ -144,13 +144,17 @@ class Launcher:
         self._resources.enter_context(published(config.data_dir, base_url))
         print("\n".join(["", *lines, ""]), flush=True)  # noqa: T201
 
-    def _log_to_files(self) -> None:
+    def _keep_log(self) -> None:
         logging = self._config.logging
-        if logging.to_files:
-            files = log_to_files(
-                self._config.logs_dir, max_mb=logging.max_mb, files=logging.files
+        as_json = logging.format == "json"
+        if logging.to_files or as_json:
+            kept = log_kept(
+                self._config.logs_dir if logging.to_files else None,
+                max_mb=logging.max_mb,
+                files=logging.files,
+                as_json=as_json,
             )
-            self._resources.enter_context(files)
+            self._resources.enter_context(kept)
 
     def _put_sample(self) -> None:
         from llm_manager.launcher.sample_model import put_sample

@@ -16,6 +16,7 @@ from django.urls import set_script_prefix
 from accounts.limits.client_ip import client_ip
 from inference.api.body.incoming_body import IncomingBody
 from inference.api.failures import failure_of
+from llm_manager.lib.tracing.choice import is_on
 from llm_manager.web.api_chain import api_chain, find_route, is_api
 from llm_manager.web.middleware.failures import accepted_by, failure_response
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.urls import ResolverMatch
 
-    from llm_manager.web.asgi_types import Message, Receive, Scope, Send
+    from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
 
 _FORWARDED = b"x-forwarded-for"
 
@@ -37,6 +38,13 @@ def _address(scope: Scope) -> str:
         "HTTP_X_FORWARDED_FOR": b",".join(forwarded).decode("latin-1"),
     }
     return client_ip(meta, trusted_proxies=settings.CONFIG.server.trusted_proxies)
+
+
+def _traced(application: Application) -> Application:
+    # Nobody who does not trace imports OpenTelemetry.
+    from llm_manager.web.request_span import traced
+
+    return traced(application)
 
 
 class Handler(ASGIHandler):
@@ -52,13 +60,14 @@ class Handler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._get_api_response = api_chain()
+        self._answer_api = _traced(self._answer) if is_on() else self._answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         # As Starlette's router does, what was found goes with the scope.
         match = scope["resolver_match"] = find_route(scope["path"])
         if is_api(match):
-            await self._answer(scope, receive, send)
+            await self._answer_api(scope, receive, send)
         else:
             await self._answer_page(scope, receive, send)
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from llm_manager.launcher.listening import listen
 from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.lib.processes.turn import wait_for_turn
+from llm_manager.lib.tracing.sending import spans_sent
 from llm_manager.web.connections.web_server import WebServer
 
 if TYPE_CHECKING:
@@ -66,5 +67,5 @@ def run(*, fd: int | None, host: str, port: int) -> None:
         drain_timeout_s=config.engine.drain_timeout + _DRAIN_MARGIN_S,
         receive_timeout_s=config.server.receive_timeout,
     )
-    with _usage_recorded(config.usage_dir):
+    with spans_sent("web"), _usage_recorded(config.usage_dir):
         server.run()

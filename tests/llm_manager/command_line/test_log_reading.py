@@ -146,3 +146,15 @@ def test_without_a_log_it_says_where_it_looked(
 ) -> None:
     assert cli.run(["logs"]) == 5
     assert "data/logs" in capsys.readouterr().err
+
+
+def test_a_line_of_a_log_in_json_is_read_as_it_is() -> None:
+    line = {"time": "t", "level": "info", "logger": "a", "message": "b", "model": "m"}
+    assert as_object(json.dumps(line)) == line
+
+
+def test_a_models_lines_in_json_are_those_that_name_it(tmp_path: Path) -> None:
+    file = tmp_path / "llm-manager.log"
+    about = '{"message": "ready", "model": "tiny"}'
+    file.write_text(f'{about}\n{{"message": "other"}}\n')
+    assert list(last_lines(file, 9, "tiny")) == [about]

@@ -16,6 +16,8 @@ from logging import LogRecord
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
+from llm_manager.lib.log.json_lines import as_members, foreign_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -30,19 +32,17 @@ LOG_NAME = "llm-manager.log"
 
 
 @contextlib.contextmanager
-def log_to_files(folder: Path, *, max_mb: int, files: int) -> Iterator[None]:
+def log_kept(
+    folder: Path | None, *, max_mb: int = 1, files: int = 2, as_json: bool = False
+) -> Iterator[None]:
     """Copy standard error into a file of the folder meanwhile, also the children's.
 
-    ``files`` of ``max_mb`` MiB are kept. Raises OSError if the folder cannot be used.
+    ``files`` of ``max_mb`` MiB are kept; without a folder none. With ``as_json`` a line
+    that is no object of the log becomes one, as llama.cpp's do.
+
+    Raises OSError if the folder cannot be used.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handler = _Lines(
-        folder / LOG_NAME,
-        maxBytes=max_mb * _MIB,
-        backupCount=files - 1,
-        encoding="utf-8",
-        errors="replace",
-    )
+    handler = None if folder is None else _open(folder, max_mb=max_mb, files=files)
     reader, writer = os.pipe()
     # While the launcher stands still, children lose lines instead of waiting for it.
     os.set_blocking(writer, False)
@@ -53,7 +53,10 @@ def log_to_files(folder: Path, *, max_mb: int, files: int) -> Iterator[None]:
     os.dup2(writer, _STDERR)
     os.close(writer)
     copier = threading.Thread(
-        target=_copy, args=(reader, terminal, handler), daemon=True
+        target=_copy,
+        args=(reader, terminal, handler),
+        kwargs={"as_json": as_json},
+        daemon=True,
     )
     copier.start()
     try:
@@ -65,16 +68,33 @@ def log_to_files(folder: Path, *, max_mb: int, files: int) -> Iterator[None]:
         copier.join(_END_TIMEOUT_S)
 
 
-def _copy(reader: int, terminal: int, handler: _Lines) -> None:
+def _open(folder: Path, *, max_mb: int, files: int) -> _Lines:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _Lines(
+        folder / LOG_NAME,
+        maxBytes=max_mb * _MIB,
+        backupCount=files - 1,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def _copy(reader: int, terminal: int, handler: _Lines | None, *, as_json: bool) -> None:
     """Copy lines until nobody can write any more."""
-    screen = _Terminal(terminal)
+    screen = _Terminal(terminal, as_json=as_json)
     with os.fdopen(reader, "rb") as lines:
         for line in lines:
-            handler.put(line.decode("utf-8", "replace").rstrip("\n"))
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            if as_json and as_members(text) is None:
+                text = foreign_line(text)
+                line = f"{text}\n".encode()
+            if handler is not None:
+                handler.put(text)
             screen.put(line)
-    # On a full disk the last lines cannot be written here either.
-    with contextlib.suppress(OSError):
-        handler.close()
+    if handler is not None:
+        # On a full disk the last lines cannot be written here either.
+        with contextlib.suppress(OSError):
+            handler.close()
     screen.end()
 
 
@@ -85,8 +105,9 @@ class _Terminal:
     write would wait cannot be known before it.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, as_json: bool) -> None:
         self._descriptor = descriptor
+        self._as_json = as_json
         self._lines: queue.Queue[bytes | None] = queue.Queue(_TERMINAL_LINES)
         self._missed = 0
         self._writer = threading.Thread(target=self._write_all, daemon=True)
@@ -109,7 +130,8 @@ class _Terminal:
     def _note(self) -> bytes:
         if not self._missed:
             return b""
-        return b"(Lines that only the log's file has: %d)\n" % self._missed
+        note = f"(Lines that only the log's file has: {self._missed})"
+        return f"{foreign_line(note) if self._as_json else note}\n".encode()
 
     def _write_all(self) -> None:
         while (data := self._lines.get()) is not None:

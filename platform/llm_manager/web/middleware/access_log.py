@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from accounts.secret_paths import without_secrets
 from inference.metrics.request_metrics import CLIENT_GONE
+from llm_manager.lib.log.json_lines import FIELDS
 from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:
@@ -44,12 +45,18 @@ class AccessLog:
             status = 500
             raise
         finally:
+            # Quoted, or a path with a line feed could write lines of its own.
+            path = quote(without_secrets(scope["path"]), safe="/…")
+            duration_ms = (time.perf_counter() - started) * 1000
             logger.info(
                 "%s %s %d %.0f ms id=%s",
-                scope["method"],
-                # Quoted, or a path with a line feed could write lines of its own.
-                quote(without_secrets(scope["path"]), safe="/…"),
-                status,
-                (time.perf_counter() - started) * 1000,
-                request_id.get(),
+                *(scope["method"], path, status, duration_ms, request_id.get()),
+                extra={
+                    FIELDS: {
+                        "method": scope["method"],
+                        "path": path,
+                        "status": status,
+                        "duration_ms": round(duration_ms, 1),
+                    }
+                },
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_manager.launcher.files.log import LOG_NAME, log_to_files
+from llm_manager.launcher.files.log import LOG_NAME, log_kept
 from tests.llm_manager.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def test_what_children_write_is_on_standard_error_and_in_the_file(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "logs"
-    with log_to_files(folder, max_mb=1, files=2):
+    with log_kept(folder, max_mb=1, files=2):
         code = "import os, sys; os.write(2, b'from C\\n'); print('é', file=sys.stderr)"
         subprocess.run([sys.executable, "-X", "utf8", "-c", code], check=True)
         os.write(2, b"from here\n")
@@ -35,7 +36,7 @@ def test_what_children_write_is_on_standard_error_and_in_the_file(
 @pytest.mark.usefixtures("capfd")
 def test_old_files_go_when_the_newest_is_full(tmp_path: Path) -> None:
     line = b"x" * 1023 + b"\n"
-    with log_to_files(tmp_path, max_mb=1, files=2):
+    with log_kept(tmp_path, max_mb=1, files=2):
         for _ in range(3 * 1024):
             # The pipe loses what it has no room for; a test waits for room.
             os.set_blocking(2, True)
@@ -58,7 +59,7 @@ def test_a_terminal_that_stands_still_misses_lines_and_the_file_does_not(
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.extend(up_to_the_note(shown)))
     try:
-        with log_to_files(tmp_path, max_mb=10, files=2):
+        with log_kept(tmp_path, max_mb=10, files=2):
             # The pipe loses what it has no room for; a test waits for room.
             os.set_blocking(2, True)
             for line in written:
@@ -88,3 +89,14 @@ def up_to_the_note(descriptor: int) -> Iterator[str]:
             yield line.rstrip("\n")
             if line.startswith("("):
                 return
+
+
+def test_as_json_every_line_is_an_object_and_no_file_is_needed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    own = '{"time": "t", "level": "info", "logger": "a", "message": "b"}'
+    with log_kept(None, as_json=True):
+        os.write(2, f"llama.cpp says\n{own}\n".encode())
+    first, second = capfd.readouterr().err.splitlines()
+    assert json.loads(first)["message"] == "llama.cpp says"
+    assert second == own

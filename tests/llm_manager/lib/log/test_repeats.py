@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from llm_manager.lib.log_limit import RepeatLimit, WithoutTraceback
+from llm_manager.lib.log.repeats import RepeatLimit, WithoutTraceback
 from tests.fakes import Clock
 
 
