@@ -137,6 +137,7 @@ class UsageOptions:
 
     parts: tuple[str, ...]
     rows: int
+    minutes: float
     is_postgresql: bool
     quantization: str
 
@@ -379,7 +380,7 @@ def _faults(arguments: list[str]) -> FaultOptions:
 
 
 #: What a request costs, how long pages take, what kills leave.
-USAGE_PARTS = ("cost", "rows", "kills")
+USAGE_PARTS = ("cost", "rows", "kills", "long")
 
 
 def _usage(arguments: list[str]) -> UsageOptions:
@@ -387,16 +388,27 @@ def _usage(arguments: list[str]) -> UsageOptions:
         "usage", "What rows of usage cost, how fast they are found, what kills leave."
     )
     parser.add_argument(
-        "--parts", nargs="+", choices=USAGE_PARTS, default=USAGE_PARTS, metavar="PART"
+        "--parts",
+        nargs="+",
+        choices=USAGE_PARTS,
+        default=USAGE_PARTS[:3],
+        metavar="PART",
     )
     parser.add_argument("--rows", type=_positive, default=1_000_000, metavar="N")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="of the part long (default: 60)"
+    )
     parser.add_argument(
         "--postgresql", action="store_true", help="cost and rows: not on SQLite"
     )
     _add_quantization(parser)
     options = parser.parse_args(arguments)
     return UsageOptions(
-        tuple(options.parts), options.rows, options.postgresql, options.quantization
+        tuple(options.parts),
+        options.rows,
+        options.minutes,
+        options.postgresql,
+        options.quantization,
     )
 
 

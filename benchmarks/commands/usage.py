@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.client.http_client import HttpTarget
 from benchmarks.faults.clients import Api
 from benchmarks.faults.fault import Fault, Place, killed, locked
+from benchmarks.faults.usage_long_run import run_long
 from benchmarks.faults.usage_trial import compare, load_until_killed, try_usage
 from benchmarks.model import Conditions, put_model
 from benchmarks.systems import postgresql
@@ -39,6 +40,7 @@ FAULTS = [
 ]
 LAUNCHER = Fault("launcher", "killed", 0, partial(killed, roles=("launcher",)))
 _REQUESTS = 4_000
+_KILL_EVERY_S = 120.0
 _ROUNDS = 3
 
 
@@ -52,10 +54,13 @@ def measure(options: UsageOptions) -> int:
                 _measure_database(options, folder, console, server.url("usage"))
         else:
             _measure_database(options, folder, console, "")
-        if "kills" not in options.parts:
-            return 0
-        results = asyncio.run(_kills(options, folder, console))
-    return 0 if all(result.is_good for result in results) else 1
+        good = []
+        if "kills" in options.parts:
+            results = asyncio.run(_kills(options, folder, console))
+            good += [result.is_good for result in results]
+        if "long" in options.parts:
+            good.append(asyncio.run(_long(options, folder, console)))
+    return 0 if all(good) else 1
 
 
 def _measure_database(
@@ -147,13 +152,40 @@ _SUBJECT = {
 }
 
 
-async def _kills(
-    options: UsageOptions, folder: Path, console: Console
-) -> list[UsageResult]:
-    conditions = Conditions(
+async def _long(options: UsageOptions, folder: Path, console: Console) -> bool:
+    """Load a server for long, with kills; return whether rows and counters agree."""
+    home = folder / "long"
+    home.mkdir()
+    async with SERVER.running(_conditions(options, folder), home) as running:
+        api, place = api_of(running), Place(running.processes, home)
+        kills = [fault for fault in FAULTS if fault.how == "killed"]
+        run = await run_long(
+            api, place, kills, minutes=options.minutes, every_s=_KILL_EVERY_S
+        )
+    console.print(usage_row(run.result), markup=False, soft_wrap=True)
+    for example in run.result.examples:
+        console.print(f"WRONG: {example}", markup=False)
+    for name in ("requests", "prompt", "output"):
+        rows, workers = getattr(run.rows, name), getattr(run.workers, name)
+        console.print(
+            f"{name}: rows {rows:,}, workers {workers:,}, "
+            f"difference {rows - workers:+,}; "
+            f"ran at kills: {getattr(run.at_kills, name):,}"
+        )
+    return run.is_good
+
+
+def _conditions(options: UsageOptions, folder: Path) -> Conditions:
+    return Conditions(
         model=put_model(folder / "models", options.quantization),
         n_threads=physical_cores(),
     )
+
+
+async def _kills(
+    options: UsageOptions, folder: Path, console: Console
+) -> list[UsageResult]:
+    conditions = _conditions(options, folder)
     home = folder / "server"
     home.mkdir()
     results: list[UsageResult] = []

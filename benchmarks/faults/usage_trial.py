@@ -240,7 +240,7 @@ async def compare(fault: str, sent: Sequence[Sent], database: Path) -> UsageResu
 def _rows(database: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of all requests by the id that their client gave them."""
     by_id: dict[str, list[dict[str, Any]]] = {}
-    for row in _query(database, "SELECT * FROM accounts_usagerecord"):
+    for row in query(database, "SELECT * FROM accounts_usagerecord"):
         by_id.setdefault(row["request_id"], []).append(row)
     return by_id
 
@@ -258,11 +258,12 @@ SELECT * FROM (SELECT count(*), sum(failed), sum(prompt_tokens),
 
 def _are_days_right(database: Path) -> bool:
     """Return whether the sums of days are those of rows."""
-    of_days, of_rows = _query(database, _SUMS)
+    of_days, of_rows = query(database, _SUMS)
     return of_days == of_rows
 
 
-def _query(database: Path, sql: str) -> list[dict[str, Any]]:
+def query(database: Path, sql: str) -> list[dict[str, Any]]:
+    """Return the rows of a query on a server's database."""
     address = f"file:{database}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
         connection.row_factory = sqlite3.Row
