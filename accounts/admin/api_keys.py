@@ -18,6 +18,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from accounts.admin.key_capture import capture_view, may_capture
 from accounts.admin.key_import import import_view
 from accounts.admin.key_rotation import rotate_view
 from accounts.admin.key_secret_page import created_page
@@ -132,6 +133,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
                     ("owner", "created_by"),
                     ("created_at", "last_used_at"),
                     ("rotated_from", "revoked_at"),
+                    "captured",
                     "used_from",
                 )
             },
@@ -147,6 +149,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         "last_used_at",
         "rotated_from",
         "revoked_at",
+        "captured",
         "used_from",
         "in_force",
     )
@@ -203,6 +206,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     ) -> HttpResponse:
         """Return the form without the button 'Save and add another'."""
         context["show_save_and_add_another"] = False
+        context["may_capture"] = may_capture(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Creation -----------------------------------------------------------------
@@ -288,6 +292,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
             "import/": partial(import_view, self),
             "<path:object_id>/revoke/": self.revoke_view,
             "<path:object_id>/rotate/": partial(rotate_view, self),
+            "<path:object_id>/capture/": partial(capture_view, self),
         }
         own = [
             path(
@@ -383,6 +388,13 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     def last_used(self, key: ApiKey) -> str:
         """Return how long ago the key was used."""
         return ago(key.last_used_at)
+
+    @admin.display(description="bodies captured")
+    def captured(self, key: ApiKey) -> str:
+        """Return until when the bodies of its requests are captured."""
+        if key.capture_until is None or not key.is_captured:
+            return "no"
+        return f"until {key.capture_until:%Y-%m-%d %H:%M} UTC, by {key.capture_by}"
 
     @admin.display(description="used from")
     def used_from(self, key: ApiKey) -> str:

@@ -7,6 +7,7 @@ from accounts.models.api_key import (
     validate_scopes,
     validate_weight,
 )
+from accounts.models.captured_body import CapturedBody
 from accounts.models.invitation import Invitation
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
@@ -18,6 +19,7 @@ from accounts.models.usage_point import PointStep, PointSubject, UsagePoint
 __all__ = [
     "ApiKey",
     "ApiKeyQuerySet",
+    "CapturedBody",
     "Invitation",
     "KeyAddress",
     "Limit",

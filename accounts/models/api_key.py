@@ -14,6 +14,8 @@ from accounts import key_secrets as keys
 from accounts.models.allowed_networks import validate_networks
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.contrib.auth.models import AbstractBaseUser
 
     class _CountedApiKey: ...
@@ -148,6 +150,21 @@ class ApiKey(_CountedApiKey, models.Model):
         help_text="The prefix of the first of several keys that were rotated; limits "
         "count by it.",
     )
+    capture_until = models.DateTimeField(
+        "bodies captured until",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Until then the bodies of its requests and answers are kept.",
+    )
+    capture_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -164,7 +181,8 @@ class ApiKey(_CountedApiKey, models.Model):
         ordering = ["-created_at"]
         verbose_name = "API key"
         permissions = [
-            ("use_playground", "Can use models in the playground, without an API key")
+            ("use_playground", "Can use models in the playground, without an API key"),
+            ("capture_apikey", "Can capture the bodies of API keys' requests"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -190,6 +208,17 @@ class ApiKey(_CountedApiKey, models.Model):
     def is_usable(self) -> bool:
         """Whether it is active and not expired."""
         return self.is_active and not self.is_expired
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether the bodies of its requests are captured now."""
+        return self.capture_until is not None and self.capture_until > timezone.now()
+
+    def capture(self, until: datetime | None, by: AbstractBaseUser | None) -> None:
+        """Capture bodies until then, or no more, and save it; ``by`` is who did it."""
+        self.capture_until = until
+        self.capture_by_id = None if by is None or until is None else by.pk
+        self.save(update_fields=["capture_until", "capture_by"])
 
     def clean(self) -> None:
         """Check that the owner is a member of the team. Raises ValidationError."""

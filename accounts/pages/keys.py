@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 
 from accounts.forms import RotateForm
 from accounts.keys.key_access import allowed_model_ids
-from accounts.models import ApiKey, Scope, Team
+from accounts.models import ApiKey, CapturedBody, Scope, Team
 from accounts.pages.forms import OwnKeyForm
 from accounts.services import api_key_create, api_key_rotate
 from accounts.usage.summary import UsagePeriod, today, usage_summary
@@ -39,11 +39,13 @@ _EXAMPLE = "smollm2-135m-instruct"
 def index(request: HttpRequest) -> HttpResponse:
     """Show the user's keys and teams, the API's address, and examples to paste."""
     user = cast("User", request.user)
-    keys = list(ApiKey.objects.filter(owner=user).select_related("team__group"))
+    own = ApiKey.objects.filter(owner=user)
+    keys = list(own.select_related("team__group", "capture_by"))
     used = _used_by(user)
+    kept = {row["key"]: row for row in CapturedBody.objects.kept_of(user)}
     context = {
         "title": "Your account",
-        "keys": [(key, used.get(key.prefix)) for key in keys],
+        "keys": [(key, used.get(key.prefix), kept.get(key.pk)) for key in keys],
         "days": _USAGE_DAYS,
         "teams": Team.objects.of_member(user).select_related("group"),
         "base_url": request.build_absolute_uri("/v1"),

@@ -10,7 +10,7 @@ from inference.api.streaming import sse
 from inference.api.streaming.collecting import in_words_of, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from inference.api.accounting.recording import Recording
     from inference.api.streaming.collecting import AnswerLimits
@@ -29,7 +29,7 @@ async def stream(
     *,
     is_started: bool,
     settle: Callable[[], Awaitable[None]],
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the answer as server-sent events.
 
     The status line is sent before, so an error is an event. ``settle`` is awaited

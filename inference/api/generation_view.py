@@ -70,13 +70,14 @@ class GenerationView(WorkerView):
             if not is_streaming:
                 await generation.aclose()
         # From here on the stream closes the generation.
-        return EventStreamResponse(
-            event_stream.stream(
-                generation,
-                prepared.format,
-                limits,
-                self.recording,
-                is_started=is_started,
-                settle=self.settle,
-            )
+        events = event_stream.stream(
+            generation,
+            prepared.format,
+            limits,
+            self.recording,
+            is_started=is_started,
+            settle=self.settle,
         )
+        if self.recording.capture.is_on:
+            events = self.recording.capture.following(events)
+        return EventStreamResponse(events)

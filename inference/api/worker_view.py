@@ -12,6 +12,7 @@ from accounts.limits.throttling import InferenceThrottle
 from accounts.models import Scope
 from inference.api.accounting.charge import Charge
 from inference.api.accounting.recording import Recording
+from inference.api.body.incoming_body import IncomingBody
 from inference.api.model_access import access_of, model_find
 from inference.api.preparing.abilities import require
 from inference.api.streaming.generation import Client, Generation
@@ -26,7 +27,7 @@ from llm_manager.lib.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
@@ -54,10 +55,12 @@ class WorkerView(ApiView):
             response = await super().dispatch(request, *args, **kwargs)
         except asyncio.CancelledError:
             self.recording.leave()
+            self.recording.capture.end()
             self.charge.settle_later(self.used())
             raise
         if not response.streaming:
             self.recording.finish(response.status_code, self.failure)
+            self.recording.capture.answered(cast("HttpResponse", response).content)
             await self.settle()
         return response
 
@@ -65,6 +68,15 @@ class WorkerView(ApiView):
         """Find the key. Raises what the authentication raises."""
         super().perform_authentication(request)
         self.recording.caller_is(access_of(request))
+
+    async def _enter_with_body(self, request: HttpRequest) -> Any:
+        """Read the body and ``enter``; keep it if the key's capture is on."""
+        try:
+            return await super()._enter_with_body(request)
+        finally:
+            capture = self.recording.capture
+            if capture.is_on:
+                await capture.take_request(IncomingBody.of(request))
 
     async def settle(self) -> None:
         """Settle what the request has used; the first call counts."""

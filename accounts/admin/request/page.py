@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.admin.request.advice import advice
 from accounts.admin.request.timeline import HEIGHT, WIDTH, timeline
-from accounts.models import ApiKey, Team
+from accounts.models import ApiKey, CapturedBody, Team
 from llm_manager.lib.units import human_span
 from registry.models import Model
 
@@ -36,10 +36,14 @@ class Subject:
 
 
 def request_page(request: HttpRequest, record: UsageRecord) -> dict[str, Any]:
-    """Return the context of the page, in at most four queries."""
+    """Return the context of the page, in at most five queries."""
+    captured = None
+    if request.user.has_perm("accounts.view_capturedbody"):
+        captured = CapturedBody.objects.kept().filter(pk=record.pk).first()
     duration = record.duration_ms
     return {
         "record": record,
+        "captured": captured,
         "phases": timeline(record),
         "bar": {"width": WIDTH, "height": HEIGHT},
         "total": None if duration is None else human_span(duration / 1000),

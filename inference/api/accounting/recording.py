@@ -14,6 +14,7 @@ from accounts.limits.throttling import request_ip
 from accounts.record_id import new_id
 from accounts.session_access import SessionAccess
 from accounts.usage.recorder import usage_recorder
+from inference.api.accounting.capture import Capture
 from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
 from inference.engine.output import PoolingOutput, SequenceOutput
@@ -66,6 +67,7 @@ class Recording:
         self._first_token_at: float | None = None
         self._span: RequestSpan | None = None
         self._has_caller = self._is_accepted = self._is_finished = False
+        self.capture = Capture(self._id)
         #: The request for those who look at what runs.
         self.tracked = TrackedRequest(self._id, self._running)
 
@@ -83,6 +85,7 @@ class Recording:
         self._fields.update(owner_id=key.owner_id, owner_name=key.owner.get_username())
         if isinstance(key, SessionAccess):
             return
+        self.capture.caller_is(key)
         team = key.team
         self._fields.update(
             key_id=key.pk,

@@ -435,6 +435,46 @@ class AuditSection(Section):
     )
 
 
+def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    # The library is loaded by those who use it.
+    from llm_manager.lib.patterns import compiled
+
+    for pattern in patterns:
+        try:
+            compiled(pattern)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "pattern",
+                "has '{pattern}', which is no pattern of RE2: {reason}",
+                {"pattern": pattern, "reason": str(error)},
+            ) from None
+    return patterns
+
+
+class CaptureSection(Section):
+    """Bodies of requests and answers, of keys whose capture is switched on for a
+    while. Data of images and other files is always left out.
+    """
+
+    patterns: Annotated[Texts, AfterValidator(_patterns)] = Field(
+        default=("sk-[A-Za-z0-9_-]{16}[A-Za-z0-9_-]*",),
+        description="What is taken out of captured bodies: regular expressions in "
+        "RE2's syntax. The default is API keys.",
+    )
+    max_kb: int = Field(
+        default=64,
+        ge=1,
+        le=1024,
+        description="KiB that are kept of a request, and as many of an answer.",
+    )
+    retention_hours: int = Field(
+        default=72,
+        ge=1,
+        le=8_760,
+        description="Hours after which a captured body is deleted.",
+    )
+
+
 class MetricsSection(Section):
     """What `/metrics` exports."""
 
@@ -501,6 +541,7 @@ class Config(Section):
     redis: RedisSection = RedisSection()
     usage: UsageSection = UsageSection()
     audit: AuditSection = AuditSection()
+    capture: CaptureSection = CaptureSection()
     metrics: MetricsSection = MetricsSection()
     logging: LoggingSection = LoggingSection()
 

@@ -38,6 +38,7 @@ def _allow_many_connections() -> None:
 def _usage_recorded(folder: Path) -> Iterator[None]:
     """Write what becomes of requests into a journal in this folder."""
     # It has models: Django is set up by now.
+    from accounts.captures.writer import capture_writer
     from accounts.usage.recorder import usage_recorder
 
     usage_recorder.open(folder)
@@ -45,6 +46,7 @@ def _usage_recorded(folder: Path) -> Iterator[None]:
         yield
     finally:
         usage_recorder.close()
+        capture_writer.close()
 
 
 def run(*, fd: int | None, host: str, port: int) -> None:

@@ -1,0 +1,90 @@
+"""Takes out of bodies what nobody needs to see, and what is too long. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from llm_manager.lib.patterns import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: In the place of what a pattern matches. re2's ``sub`` takes ASCII only.
+REDACTED = "[redacted]"
+_DATA_URL = re.compile(r"data:([\w.+/-]{0,100})[;,]")
+#: Base64 of less is no file.
+_MIN_BASE64 = 512
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+#: Objects and lists inside each other; parsers of bodies allow fewer.
+_MAX_DEPTH = 200
+
+
+class Redaction:
+    """Redacts one body: patterns, data of files, and all after ``max_chars``.
+
+    ``is_cut`` says whether there was more.
+    """
+
+    def __init__(self, patterns: Sequence[str], max_chars: int) -> None:
+        self._patterns = [compiled(pattern) for pattern in patterns]
+        self._left = self._max = max_chars
+        self.is_cut = False
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """Return a JSON value without what is redacted or too much."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict | list) and depth > _MAX_DEPTH:
+            self.is_cut = True
+            return None
+        if isinstance(value, dict):
+            members = {}
+            for name, member in value.items():
+                if self._is_full():
+                    break
+                members[self.text(name)] = self.value(member, depth + 1)
+            return members
+        if isinstance(value, list):
+            items = []
+            for item in value:
+                if self._is_full():
+                    break
+                items.append(self.value(item, depth + 1))
+            return items
+        # About as long as a number is.
+        self._left -= 8
+        return value
+
+    def text(self, text: str) -> str:
+        """Return a text without what is redacted or too much."""
+        if self._is_full():
+            return ""
+        file = _file_in(text)
+        if file:
+            self._left -= len(file)
+            return file
+        # A secret that the cut would tear is still whole for the patterns.
+        kept = text[: 2 * self._max].encode("utf-8", "replace").decode()
+        for pattern in self._patterns:
+            kept = pattern.sub(REDACTED, kept)
+        if len(kept) > self._left or len(text) > 2 * self._max:
+            self.is_cut = True
+            kept = kept[: self._left]
+        # The quotes, and what is between members.
+        self._left -= len(kept) + 4
+        return kept
+
+    def _is_full(self) -> bool:
+        if self._left <= 0:
+            self.is_cut = True
+        return self._left <= 0
+
+
+def _file_in(text: str) -> str:
+    """Return what stands for a text that is the data of a file; "" if it is none."""
+    if match := _DATA_URL.match(text):
+        return f"[{match[1] or 'data'}, {len(text):,} characters]"
+    if len(text) >= _MIN_BASE64 and _BASE64.fullmatch(text):
+        return f"[base64, {len(text):,} characters]"
+    return ""

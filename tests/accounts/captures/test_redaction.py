@@ -1,0 +1,173 @@
+"""What is captured has no secrets, no files, and is not too long."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.captures.answers import joined
+from accounts.captures.redaction import REDACTED, Redaction
+from accounts.captures.writer import redacted
+from llm_manager.config.schema import CaptureSection
+
+SECRET = "sk-llmm-0123456789ab-abcdefghijklmnopqrstuvwxyz"
+
+
+def redact(body: Any, *patterns: str, max_chars: int = 10_000) -> tuple[str, bool]:
+    redaction = Redaction(patterns or CaptureSection().patterns, max_chars)
+    return redacted(body, redaction), redaction.is_cut
+
+
+def test_secrets_are_taken_out_of_every_text_and_name() -> None:
+    body = {"messages": [{"content": f"my key is {SECRET}!", SECRET: 1}], "n": 2}
+    text, is_cut = redact(json.dumps(body).encode())
+    assert SECRET not in text
+    assert json.loads(text) == {
+        "messages": [{"content": f"my key is {REDACTED}!", REDACTED: 1}],
+        "n": 2,
+    }
+    assert not is_cut
+
+
+def test_patterns_are_those_of_the_configuration() -> None:
+    text, _ = redact({"a": "Ünal, born 1990-01-02 ✓"}, r"\d{4}-\d\d-\d\d", "(?i)ünal")
+    assert json.loads(text) == {"a": "[redacted], born [redacted] ✓"}
+
+
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [
+        ("data:image/png;base64," + "iVBOR" * 9, "[image/png, 67 characters]"),
+        ("data:,hello", "[data, 11 characters]"),
+        ("QUJD" * 300, "[base64, 1,200 characters]"),
+    ],
+)
+def test_of_files_only_their_size_is_kept(file: str, shown: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": file}}
+    text, _ = redact({"messages": [{"content": [part]}]})
+    assert file not in text
+    assert shown in text
+
+
+def test_an_address_of_an_image_and_words_are_no_files() -> None:
+    body = {"url": "https://example.org/a.png", "text": "one two " * 100}
+    assert json.loads(redact(body)[0]) == body
+
+
+def test_a_body_that_is_no_json_is_kept_as_text() -> None:
+    assert redact(b'{"key": "' + SECRET.encode() + b"\xff") == (
+        '{"key": "[redacted]\ufffd',
+        False,
+    )
+
+
+def test_a_secret_at_the_cut_is_not_kept_in_part() -> None:
+    body = {"text": "x" * 95 + SECRET + "y" * 100}
+    text, is_cut = redact(body, max_chars=110)
+    assert is_cut
+    assert "sk-llmm" not in text
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+        lambda inner: (
+            st.lists(inner, max_size=5)
+            | st.dictionaries(st.text(max_size=5), inner, max_size=5)
+        ),
+        max_leaves=30,
+    ),
+    st.integers(1, 400),
+)
+def test_nothing_is_much_longer_than_the_bound_whatever_it_is(
+    body: Any, max_chars: int
+) -> None:
+    redaction = Redaction((), max_chars)
+    kept = json.dumps(redaction.value(body), ensure_ascii=False)
+    whole = json.dumps(body, ensure_ascii=False)
+    if not redaction.is_cut:
+        assert len(kept) <= len(whole)
+    # Brackets and escapes are not counted exactly.
+    assert len(kept) <= 8 * max_chars + 200
+
+
+def test_deep_bodies_are_cut() -> None:
+    body: Any = []
+    for _ in range(500):
+        body = [body]
+    text, is_cut = redact(body)
+    assert is_cut
+    assert text.count("[") < 300
+
+
+def test_a_hostile_text_takes_a_pattern_no_longer_than_another_one() -> None:
+    def took(text: str) -> float:
+        began = time.process_time()
+        redact({"a": text}, "(a+)+b", max_chars=100_000)
+        return time.process_time() - began
+
+    took("a")
+    # Python's own would take longer than the universe is old.
+    assert took("a" * 100_000) < 2
+
+
+def event(**payload: Any) -> bytes:
+    return b"data: " + json.dumps(payload).encode() + b"\n\n"
+
+
+def test_a_stream_is_one_answer_in_which_words_are_whole() -> None:
+    half = len(SECRET) // 2
+    pieces = [
+        b": keep-alive\n\n",
+        event(id="c-1", choices=[{"index": 0, "delta": {"role": "assistant"}}]),
+        event(choices=[{"index": 0, "delta": {"reasoning_content": "Hm"}}]),
+        event(choices=[{"index": 0, "delta": {"content": SECRET[:half]}}]),
+        event(choices=[{"index": 1, "delta": {"content": "other"}}]),
+        event(choices=[{"index": 0, "delta": {"content": SECRET[half:]}}]),
+        event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+        event(choices=[], usage={"total_tokens": 3}),
+        b"data: [DONE]\n\n",
+    ]
+    answer = joined(pieces)
+    assert answer["choices"][0]["message"]["content"] == SECRET
+    text, _ = redact(answer)
+    assert json.loads(text) == {
+        "id": "c-1",
+        "usage": {"total_tokens": 3},
+        "choices": [
+            {
+                "index": 0,
+                "message": {"reasoning_content": "Hm", "content": REDACTED},
+                "finish_reason": "stop",
+            },
+            {"index": 1, "message": {"content": "other"}},
+        ],
+    }
+
+
+def test_a_stream_of_calls_of_completions_and_with_an_error_is_put_together() -> None:
+    calls = [
+        [{"index": 0, "function": {"name": "look", "arguments": '{"a"'}}],
+        [{"index": 0, "function": {"arguments": ":1}"}}],
+    ]
+    chat = joined(
+        event(choices=[{"index": 0, "delta": {"tool_calls": each}}]) for each in calls
+    )
+    assert chat["choices"][0]["message"]["tool_calls"] == {
+        "0": {"name": "look", "arguments": '{"a":1}'}
+    }
+    texts = joined(event(choices=[{"index": 0, "text": text}]) for text in "ab")
+    assert texts["choices"] == [{"index": 0, "text": "ab"}]
+    # What was kept of it ends in the middle of an event.
+    torn = joined([event(error={"code": "x"}), b'data: {"choices": [{"ind'])
+    assert torn == {"error": {"code": "x"}, "choices": []}
+
+
+def test_a_pattern_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"\(\?=x\).*no pattern of RE2"):
+        CaptureSection(patterns=("(?=x)",))
