@@ -25,10 +25,12 @@ _ANSWERS = (
     *("CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"),
     *("CreateCompletionResponse", "CreateEmbeddingResponse"),
     *("ErrorResponse", "ListModelsResponse", "Model"),
+    *("Response", "ResponseStreamEvent", "ResponseItemList", "TokenCountsResource"),
+    *("ConversationResource", "ConversationItemList", "DeletedConversationResource"),
 )
 _REQUESTS = (
     *("CreateChatCompletionRequest", "CreateCompletionRequest"),
-    "CreateEmbeddingRequest",
+    *("CreateEmbeddingRequest", "CreateResponse", "TokenCountsBody"),
 )
 _PROSE = {
     "description",

@@ -11,6 +11,8 @@ from llm_manager.web.openapi_schemas import component_schemas
 REQUESTS = {
     "/v1/chat/completions": "ChatCompletionRequest",
     "/v1/completions": "CompletionRequest",
+    "/v1/responses": "ResponseRequest",
+    "/v1/responses/input_tokens": "InputTokensRequest",
     "/v1/embeddings": "EmbeddingRequest",
     "/v1/rerank": "RerankRequest",
     "/v1/tokenize": "TokenizeRequest",

@@ -225,6 +225,7 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
                 "fields": (
                     ("key_name", "key_prefix"),
                     ("owner_name", "team_name", "client_address"),
+                    ("left_out", "metadata"),
                     ("endpoint", "model_asked", "model_name"),
                     ("node", "replica"),
                 )

@@ -124,6 +124,12 @@ class UsageRecord(_Subject, _Counts):
     node = models.CharField(max_length=255, blank=True)
     replica = models.PositiveIntegerField(null=True)
     client_address = models.CharField(max_length=45, blank=True)
+    left_out = models.TextField(
+        blank=True, help_text="Hints of the request that had no effect."
+    )
+    metadata = models.TextField(
+        blank=True, help_text="The client's own labels of the request, as JSON."
+    )
 
     objects = UsageRecordQuerySet.as_manager()
 

@@ -12,6 +12,10 @@ HEADER = "x-llm-manager-left-out"
 
 _NO_THOUGHT = "the model is not known to think"
 _NO_EFFORT = f"{_NO_THOUGHT}, or its template has no variable for how much"
+_KEEPS = "the server decides which prefixes it keeps"
+_NO_VERBOSITY = "models here have no such setting"
+_OF_OPENAI = "a setting of OpenAI's own service"
+_HOSTED = "a hosted tool, which no model here calls"
 #: What may be left out, and why: paths of members, where ``[…]`` is any place in an
 #: array and a last ``…`` anything below.
 REASONS = {
@@ -27,15 +31,42 @@ REASONS = {
     "chat_template_kwargs.thinking_budget": _NO_THOUGHT,
     "chat_template_kwargs.enable_thinking": _NO_THOUGHT,
     "chat_template_kwargs.thinking": _NO_THOUGHT,
-    "prompt_cache_options": "the server decides which prefixes it keeps",
-    "prompt_cache_retention": "the server decides which prefixes it keeps",
+    "cache_prompt": _KEEPS,
+    "id_slot": "the server decides which slot a request gets",
+    "keep_alive": "the configuration says how long a model stays loaded",
+    "prompt_cache_key": _KEEPS,
+    "prompt_cache_options": _KEEPS,
+    "prompt_cache_retention": _KEEPS,
+    "safety_identifier": "nobody is told of users",
     "service_tier": "there is one tier",
-    "verbosity": "models here have no such setting",
+    "store": "no response is stored",
+    "verbosity": _NO_VERBOSITY,
     "response_format.json_schema.schema…": "a pattern or a bound in a schema that is "
     "not strict, which no grammar can enforce",
     "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "
     "strict, which no grammar can enforce, or not in the model's format",
     "functions[…].parameters…": "the same, in OpenAI's former words",
+    # Of /v1/responses.
+    "access_programs": _OF_OPENAI,
+    "background_options": _OF_OPENAI,
+    "client_metadata": "what a client says of itself",
+    "context_management": "nothing is cut from the input",
+    "image": _OF_OPENAI,
+    "include[…]": "it belongs to a hosted tool",
+    "input[…]": "what a hosted tool of another server did",
+    "personality": _OF_OPENAI,
+    "reasoning.context": "the chat template decides",
+    "reasoning.mode": "models here have one mode",
+    "reasoning.summary": "a concise one: the summary is the reasoning itself",
+    "stream_options.include_obfuscation": "nothing is obfuscated",
+    "text.format…": "a pattern or a bound in a schema that is not strict, which no "
+    "grammar can enforce",
+    "text.verbosity": _NO_VERBOSITY,
+    "tool_choice.tools[…]": _HOSTED,
+    "tools[…]": _HOSTED,
+    "tools[…].parameters…": "a keyword of the schema of a tool that is not strict, "
+    "which no grammar can enforce, or not in the model's format",
+    "tools[…].tools[…].parameters…": "the same, of a tool in a namespace",
 }
 
 #: Clients read at most 8 KiB of headers; this leaves room for the others.
@@ -56,6 +87,11 @@ class LeftOut:
             if not has_reason(path):
                 raise KeyError(f"{path!r} is left out without a reason in REASONS")
             self._paths[path] = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The members, in the order in which they were noted."""
+        return tuple(self._paths)
 
     def header(self) -> str:
         """Return the header's value, "" if nothing is left out.

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 #: What serves the purpose of other APIs' routes: OpenAI's newer one, Anthropic's,
 #: Ollama's, OpenAI's oldest.
 _INSTEAD = {
-    "responses": "chat/completions",
     "messages": "chat/completions",
     "chat": "chat/completions",
     "generate": "completions",
@@ -26,6 +25,17 @@ _INSTEAD = {
     "embed": "embeddings",
     "embedding": "embeddings",
     "tags": "models",
+}
+
+_WRITE = (
+    *("chat/completions", "completions", "embeddings", "rerank", "responses"),
+    "tokenize",
+)
+#: What of OpenAI's API no model here does, by the first word of its routes.
+_NOT_SERVED = {
+    "audio": "No model here hears or speaks.",
+    "images": "No model here draws.",
+    "moderations": "No model here moderates.",
 }
 
 
@@ -46,11 +56,20 @@ class UnknownRouteView(OpenView):
         """Raise NotFound."""
         right = right_path(request.path, self.routes)
         hint = f"Use {quote(right)}." if right else "The API's routes are under /v1."
+        if kind := _not_served(request.path):
+            served = ", ".join(f"/v1/{route}" for route in _WRITE)
+            hint = f"{_NOT_SERVED[kind]} What writes and reads text: {served}."
         raise NotFound(
             f"There is no route {request.method} {quote(request.path)}. {hint} "
             "GET /openapi.json describes all.",
             "unknown_url",
         )
+
+
+def _not_served(path: str) -> str | None:
+    """Return the word of a path that says what is not served, if there is one."""
+    words = [word for word in path.split("/") if word][:2]
+    return next((word for word in words if word in _NOT_SERVED), None)
 
 
 def right_path(path: str, routes: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from inference.api.embeddings.view import EmbeddingsView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
 from inference.api.rerank.view import RerankView
+from inference.api.responses_api.view import InputTokensView, ResponsesView
 from inference.api.tokens.view import (
     ApplyTemplateView,
     DetokenizeView,
@@ -41,6 +42,8 @@ _ROUTES = (
     ("completions", CompletionsView, "completions"),
     ("embeddings", EmbeddingsView, "embeddings"),
     ("rerank", RerankView, "rerank"),
+    ("responses", ResponsesView, "responses"),
+    ("responses/input_tokens", InputTokensView, "response-input-tokens"),
     ("tokenize", TokenizeView, "tokenize"),
     ("detokenize", DetokenizeView, "detokenize"),
     ("apply-template", ApplyTemplateView, "apply-template"),

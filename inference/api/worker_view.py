@@ -98,6 +98,7 @@ class WorkerView(ApiView):
         Raises what the checks raise, LimitReached, TooManySequences, TooManyTokens.
         """
         prepared = super().enter()
+        self.recording.leaves_out(self.left_out.header())
         self._count(self.model_requests(prepared))
         return prepared
 

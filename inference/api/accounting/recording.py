@@ -5,6 +5,7 @@ This is the one place where requests of all endpoints are recorded.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from llm_manager.lib.tracing.choice import is_on
 from registry.prices import Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.http import HttpRequest
 
@@ -104,6 +105,16 @@ class Recording:
         self._meter.model = model.name
         self._prices = model.prices
         self._fields.update(model_id=model.pk, model_name=model.name)
+
+    def labels(self, metadata: Mapping[str, Any]) -> None:
+        """Note the client's own labels of the request, as JSON."""
+        if metadata:
+            self._fields["metadata"] = json.dumps(metadata, ensure_ascii=True)
+
+    def leaves_out(self, names: str) -> None:
+        """Note what the answer goes without, as the header says it."""
+        if names:
+            self._fields["left_out"] = names
 
     def counts(self, progress: Progress) -> None:
         """Note who counts its tokens."""

@@ -19,9 +19,12 @@ UNSUPPORTED_VALUES = {
     ("type", "file"): "Only text is.",
     ("type", "image_url"): "Only text is.",
     ("type", "input_audio"): "Only text is.",
+    ("type", "input_file"): "Only text is.",
+    ("type", "input_image"): "Only text is.",
     ("type", "refusal"): "Only an assistant's message has refusals.",
     # Tools.
     ("type", "custom"): "Only functions are.",
+    ("type", "mcp"): "Give the tools of the server as functions.",
 }
 
 

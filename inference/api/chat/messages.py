@@ -157,7 +157,8 @@ ChatMessage = (
 )
 
 
-def _max_messages() -> int:
+def max_messages() -> int:
+    """Return how many messages a request may have."""
     limit: int = config().limits.max_messages
     return limit
 
@@ -165,5 +166,5 @@ def _max_messages() -> int:
 Messages = Annotated[
     list[Annotated[ChatMessage, Field(discriminator="role")]],
     Field(min_length=1),
-    MaxItems(_max_messages, "messages"),
+    MaxItems(max_messages, "messages"),
 ]

@@ -34,14 +34,14 @@ class UnsupportedChatParameters(Body):
     audio: Annotated[Any, Unsupported()] = None
     modalities: Annotated[Any, Unsupported((["text"],))] = None
     moderation: Annotated[Any, Unsupported()] = None
-    prompt_cache_key: Annotated[Any, Unsupported(any_text=True)] = None
+    prompt_cache_key: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_options: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_retention: Annotated[Any, Unsupported(may_be_left_out=True)] = None
-    safety_identifier: Annotated[Any, Unsupported(any_text=True)] = None
+    safety_identifier: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     service_tier: Annotated[
         Any, Unsupported(("auto", "default"), may_be_left_out=True)
     ] = None
-    store: Annotated[Any, Unsupported((False,))] = None
+    store: Annotated[Any, Unsupported((False,), may_be_left_out=True)] = None
     verbosity: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     web_search_options: Annotated[Any, Unsupported()] = None
 
@@ -59,7 +59,7 @@ class ChatCompletionRequest(
     max_completion_tokens: TokenLimit | None = None
     """The same as max_tokens."""
     metadata: Annotated[dict[str, Any], AnyJson(_MAX_METADATA_BYTES)] = {}
-    """Labels of the request. Accepted and ignored."""
+    """Labels of the request: kept with its usage."""
     # vLLM's names.
     continue_final_message: bool | None = None
     """Continue the last message instead of answering it. Default: true if it is the

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_TOOLS = 128
 
 
-def _schema_of_object(schema: dict[str, Any]) -> dict[str, Any]:
+def schema_of_object(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a function's arguments with its type: object."""
     kinds = schema.get("type", "object")
     if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
@@ -39,7 +39,7 @@ class FunctionDefinition(Body):
     name: SchemaName
     description: Text = ""
     parameters: Annotated[
-        dict[str, Any], AnyJson(), AfterValidator(_schema_of_object)
+        dict[str, Any], AnyJson(), AfterValidator(schema_of_object)
     ] = {"type": "object", "properties": {}}
     """The JSON schema of the arguments. Default: no arguments."""
     strict: bool = False

@@ -24,8 +24,10 @@ class ChatCompletionsView(GenerationView):
 
     def prepare(self, request: Request) -> PreparedCompletion:
         """Return the generation requests of a chat, and its answer's format."""
+        body = ChatCompletionRequest.parse(request.data)
+        self.recording.labels(body.metadata)
         return prepare_chat(
-            ChatCompletionRequest.parse(request.data),
+            body,
             partial(self.find_model, request, ability=WRITES),
             caller_of(request),
             self.left_out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inference.api.body.unsupported import hints_left_out
 from inference.api.parameters.grammar import grammar_of
 from inference.api.preparing.completion import (
     PreparedCompletion,
@@ -43,6 +44,7 @@ def prepare_completion(
             code="unsupported_parameter",
             param="suffix",
         )
+    left_out.add(*hints_left_out(body))
     sampling = {**body.sampling(), "grammar": grammar_of(body, left_out)}
     return PreparedCompletion(
         requests=generation_requests(

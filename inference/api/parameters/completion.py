@@ -27,8 +27,16 @@ class StreamOptions(Body):
     include_obfuscation: Annotated[Any, Unsupported((False,))] = None
 
 
+class ForeignHints(Body):
+    """Hints of llama-server's and Ollama's clients, which have no effect here."""
+
+    cache_prompt: Annotated[Any, Unsupported((True,), may_be_left_out=True)] = None
+    id_slot: Annotated[Any, Unsupported((-1,), may_be_left_out=True)] = None
+    keep_alive: Annotated[Any, Unsupported(may_be_left_out=True)] = None
+
+
 class CompletionParameters(
-    StructuredOutputParameters, LoraParameters, PriorityParameter
+    StructuredOutputParameters, LoraParameters, PriorityParameter, ForeignHints
 ):
     """A request for answers that a model writes."""
 

@@ -64,7 +64,7 @@ class TokenizeView(TokenizingView):
         model = self.find_model(request, body.model)
         return PreparedTokenizing(
             prepare_tokenizing(body, model, self.left_out),
-            _unloaded_paths(model),
+            unloaded_paths(model),
             with_pieces=body.with_pieces,
         )
 
@@ -88,7 +88,7 @@ class DetokenizeView(TokenizingView):
         model = self.find_model(request, body.model)
         tokens = tuple(body.tokens)
         detokenize = DetokenizationRequest(new_request_id(), tokens, path="tokens")
-        return PreparedTokenizing(detokenize, _unloaded_paths(model))
+        return PreparedTokenizing(detokenize, unloaded_paths(model))
 
     @detokenize_schema
     async def post(
@@ -116,6 +116,6 @@ class ApplyTemplateView(WorkerView):
         return json_response(answer)
 
 
-def _unloaded_paths(model: Model) -> tuple[str, ...]:
+def unloaded_paths(model: Model) -> tuple[str, ...]:
     """Return a model's files if no worker serves it; it is not loaded for this."""
     return () if is_served(model) else tuple(map(str, model.paths))

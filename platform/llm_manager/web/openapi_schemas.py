@@ -42,6 +42,8 @@ from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.openapi.operations import ref
 from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import Ranking
+from inference.api.responses_api.body.request import InputTokensRequest, ResponseRequest
+from inference.api.responses_api.output.objects import ANSWERS as RESPONSE_ANSWERS
 from inference.api.streaming import response_objects
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
@@ -65,6 +67,8 @@ _REQUESTS: tuple[type[Body], ...] = (
     LoadRequest,
     UnloadRequest,
     RerankRequest,
+    InputTokensRequest,
+    ResponseRequest,
     TokenizeRequest,
     InvitationRequest,
     KeyChangeRequest,
@@ -99,7 +103,7 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
     """Return every schema by its name; ``further`` are answers of other routes."""
     schemas = request_schemas(_REQUESTS)
-    answers = {**_ANSWERS, **ADMIN_ANSWERS, **further}
+    answers = {**_ANSWERS, **RESPONSE_ANSWERS, **ADMIN_ANSWERS, **further}
     names = {answer: name for name, answer in answers.items()}
     return schemas | {
         name: _of_typed_dict(answer, names) for name, answer in answers.items()

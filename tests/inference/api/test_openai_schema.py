@@ -13,6 +13,7 @@ from inference.api.body.unsupported import unsupported_members
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
+from inference.api.parameters.completion import ForeignHints
 from inference.api.worker_view import WorkerView
 from inference.errors import EngineUnavailable, RequestRejected
 from tests.fakes import begun, finished, tokens
@@ -46,6 +47,8 @@ REQUESTS = (
     *("CreateChatCompletionRequest", "CreateCompletionRequest"),
     "CreateEmbeddingRequest",
 )
+#: Hints of llama-server's and Ollama's clients.
+HINTS_OF_OTHERS = set(ForeignHints.model_fields)
 API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 _USAGE = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -88,7 +91,7 @@ def test_every_member_of_openais_requests_is_served_or_refused_by_its_name(
 
     assert openais <= set(request_model.model_fields)
     # What is refused as OpenAI's is OpenAI's.
-    assert set(unsupported_members(request_model)) <= openais
+    assert set(unsupported_members(request_model)) - HINTS_OF_OTHERS <= openais
 
 
 def test_the_page_in_the_docs_marks_members_that_are_not_openais() -> None:

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 from openai.types import completion_create_params as text
 from openai.types import embedding_create_params as embedding
 from openai.types.chat import completion_create_params as chat
+from openai.types.responses import input_token_count_params as input_tokens
+from openai.types.responses import response_create_params as responses
 
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
+from inference.api.parameters.completion import ForeignHints
+from inference.api.parameters.sampling import SamplingParameters
+from inference.api.responses_api.body.request import InputTokensRequest, ResponseRequest
 
 if TYPE_CHECKING:
     from inference.api.body.request_body import Body
@@ -20,7 +25,7 @@ OURS = {
     name
     for name, field in ChatCompletionRequest.model_fields.items()
     if "Not in OpenAI" in " ".join((field.description or "").split())
-}
+} | set(ForeignHints.model_fields)
 
 
 def members_of(request: type[Body]) -> set[str]:
@@ -39,6 +44,22 @@ def test_every_member_of_a_completion_request_is_served_or_refused_by_name() -> 
 
     # OpenAI's text completions know no formats; everybody else's do.
     assert members_of(CompletionRequest) - OURS - {"response_format"} == theirs
+
+
+def test_every_member_of_a_response_request_is_served_or_refused_by_name() -> None:
+    theirs = {*responses.ResponseCreateParamsBase.__annotations__, "stream"}
+
+    ours = members_of(ResponseRequest) - theirs - {*SamplingParameters.model_fields}
+
+    assert theirs <= members_of(ResponseRequest)
+    # Codex sends client_metadata.
+    assert ours - OURS == {"client_metadata"}
+
+
+def test_every_member_of_a_count_of_input_tokens_is_taken() -> None:
+    theirs = {*input_tokens.InputTokenCountParams.__annotations__}
+
+    assert theirs <= members_of(InputTokensRequest)
 
 
 def test_every_member_of_an_embedding_request_is_served() -> None:

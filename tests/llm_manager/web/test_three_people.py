@@ -58,6 +58,8 @@ INFERENCE = frozenset(
         "completions",
         "embeddings",
         "rerank",
+        "responses",
+        "response-input-tokens",
         "tokenize",
         "detokenize",
         "apply-template",

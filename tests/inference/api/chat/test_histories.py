@@ -220,12 +220,19 @@ async def test_hints_about_the_server_are_left_out_and_said(api: Api) -> None:
         service_tier="flex",
         prompt_cache_retention="24h",
         prompt_cache_options={"mode": "explicit"},
+        prompt_cache_key="k",
+        safety_identifier="s",
+        store=True,
+        cache_prompt=False,
+        id_slot=3,
+        keep_alive="5m",
     )
     anyway = await api.chat(service_tier="auto", verbosity=None)
 
     assert (asked.status_code, anyway.status_code) == (200, 200)
     assert asked["x-llm-manager-left-out"] == (
-        "prompt_cache_options, prompt_cache_retention, service_tier, verbosity"
+        "cache_prompt, id_slot, keep_alive, prompt_cache_key, prompt_cache_options, "
+        "prompt_cache_retention, safety_identifier, service_tier, store, verbosity"
     )
     assert "x-llm-manager-left-out" not in anyway
 

@@ -1,0 +1,245 @@
+"""The tools of a request as functions of a chat, and their calls as they were named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inference.api.errors import BadRequest
+from inference.api.responses_api.body.tools import (
+    ChosenTools,
+    CustomToolParam,
+    FunctionToolParam,
+    GrammarFormat,
+    HostedTool,
+    NamespaceTool,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from inference.api.responses_api.body.paths import Paths
+    from inference.api.responses_api.body.tools import (
+        ChosenCustom,
+        ChosenFunction,
+        OwnTool,
+        ToolChoice,
+        ToolParam,
+    )
+
+#: The only argument of a custom tool, as a function.
+INPUT = "input"
+_MAX_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CalledTool:
+    """What a call names: a tool, perhaps in a namespace."""
+
+    name: str
+    namespace: str | None = None
+    is_custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The functions of a chat, and the tool that each of them is, by name.
+
+    ``effective`` are the tools that are served, as the response shows them; ``hosted``
+    are the paths of those that are not.
+    """
+
+    functions: list[dict[str, Any]] = field(default_factory=list)
+    tools: dict[str, CalledTool] = field(default_factory=dict)
+    effective: list[dict[str, Any]] = field(default_factory=list)
+    hosted: list[str] = field(default_factory=list)
+    #: Whether a tool's strictness was left to the server.
+    has_open: bool = False
+
+
+def flat_name(name: str, namespace: str | None) -> str:
+    """Return the name of a function in a chat, which knows no namespaces."""
+    return name if namespace is None else f"{namespace}__{name}"
+
+
+def functions_of(
+    tools: Sequence[ToolParam], paths: Paths, *, strict_by_default: bool
+) -> Functions:
+    """Return the functions of a chat. Raises BadRequest."""
+    found = Functions()
+    has_open = False
+    for index, tool in enumerate(tools):
+        path = f"tools[{index}]"
+        if isinstance(tool, HostedTool):
+            found.hosted.append(path)
+            continue
+        for own, namespace, at in _members(tool, path):
+            function = _function(
+                own, namespace, at, strict_by_default=strict_by_default
+            )
+            number = f"tools[{len(found.functions)}]"
+            paths.add(number, at)
+            paths.add(f"{number}.function", at)
+            if isinstance(own, CustomToolParam):
+                paths.add(f"{number}.function.parameters", f"{at}.format.definition")
+            elif own.strict is None:
+                has_open = True
+            name = flat_name(own.name, _name(namespace))
+            found.functions.append({"type": "function", "function": function})
+            found.tools[name] = CalledTool(
+                own.name,
+                _name(namespace),
+                is_custom=isinstance(own, CustomToolParam),
+            )
+        found.effective.append(_effective(tool, strict_by_default=strict_by_default))
+    if has_open:
+        return Functions(
+            found.functions, found.tools, found.effective, found.hosted, has_open
+        )
+    return found
+
+
+def _members(
+    tool: FunctionToolParam | CustomToolParam | NamespaceTool, path: str
+) -> Iterator[tuple[OwnTool, NamespaceTool | None, str]]:
+    if isinstance(tool, NamespaceTool):
+        for index, each in enumerate(tool.tools):
+            yield each, tool, f"{path}.tools[{index}]"
+    else:
+        yield tool, None, path
+
+
+def _function(
+    tool: OwnTool,
+    namespace: NamespaceTool | None,
+    path: str,
+    *,
+    strict_by_default: bool,
+) -> dict[str, Any]:
+    name = flat_name(tool.name, _name(namespace))
+    if len(name) > _MAX_NAME:
+        raise BadRequest(
+            f"Invalid value for '{path}.name': with its namespace, as '{name}', it "
+            f"must have at most {_MAX_NAME} characters.",
+            param=f"{path}.name",
+        )
+    about = [namespace.description] if namespace and namespace.description else []
+    about += [tool.description] if tool.description else []
+    if isinstance(tool, FunctionToolParam):
+        strict = strict_by_default if tool.strict is None else tool.strict
+        return {
+            "name": name,
+            "description": "\n\n".join(about),
+            "parameters": tool.parameters or {"type": "object", "properties": {}},
+            "strict": strict,
+        }
+    text: dict[str, Any] = {"type": "string"}
+    if isinstance(tool.format, GrammarFormat):
+        grammar = tool.format
+        if grammar.syntax != "regex":
+            raise BadRequest(
+                f"Unsupported value: '{path}.format.syntax' is '{grammar.syntax}', "
+                "which is not served here. A regex is.",
+                param=f"{path}.format.syntax",
+                code="unsupported_parameter",
+            )
+        text["pattern"] = f"^(?:{grammar.definition})$"
+        about.append(
+            f"Its {INPUT} matches this {grammar.syntax} grammar:\n{grammar.definition}"
+        )
+    return {
+        "name": name,
+        "description": "\n\n".join(about),
+        "parameters": {
+            "type": "object",
+            "properties": {INPUT: text},
+            "required": [INPUT],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    }
+
+
+def _name(namespace: NamespaceTool | None) -> str | None:
+    return None if namespace is None else namespace.name
+
+
+def _effective(
+    tool: FunctionToolParam | CustomToolParam | NamespaceTool,
+    *,
+    strict_by_default: bool,
+) -> dict[str, Any]:
+    """Return a tool as it is served."""
+    if isinstance(tool, NamespaceTool):
+        return {
+            "type": "namespace",
+            "name": tool.name,
+            "description": tool.description,
+            "tools": [
+                _effective(each, strict_by_default=strict_by_default)
+                for each in tool.tools
+            ],
+        }
+    shown = tool.model_dump(exclude_unset=True, by_alias=True)
+    if isinstance(tool, FunctionToolParam):
+        shown["parameters"] = tool.parameters
+        shown["strict"] = strict_by_default if tool.strict is None else tool.strict
+    return shown
+
+
+def chat_choice(choice: ToolChoice, functions: Functions) -> tuple[Any, list[str]]:
+    """Return the choice of a chat, and the paths of hosted tools in it.
+
+    Raises BadRequest.
+    """
+    if isinstance(choice, str):
+        return choice, []
+    if not isinstance(choice, ChosenTools):
+        name = _name_of(choice, functions, "tool_choice")
+        return {"type": "function", "function": {"name": name}}, []
+    names, hosted = [], []
+    for index, each in enumerate(choice.tools):
+        path = f"tool_choice.tools[{index}]"
+        if isinstance(each, HostedTool):
+            hosted.append(path)
+        else:
+            names.append(_name_of(each, functions, path))
+    if not names:
+        if choice.mode == "required":
+            raise BadRequest(
+                "'tool_choice' requires a call of tools that are not served here.",
+                param="tool_choice.tools",
+            )
+        return "none", hosted
+    allowed = [{"type": "function", "function": {"name": name}} for name in names]
+    return {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": choice.mode, "tools": allowed},
+    }, hosted
+
+
+def _name_of(
+    choice: ChosenFunction | ChosenCustom, functions: Functions, path: str
+) -> str:
+    """Return the flat name of a tool. Raises BadRequest.
+
+    A tool in a namespace may be named without it, if that is clear.
+    """
+    is_custom = choice.type == "custom"
+    named = [
+        flat
+        for flat, tool in functions.tools.items()
+        if tool.is_custom == is_custom
+        and choice.name in (tool.name, flat)
+        and choice.namespace in (None, tool.namespace)
+    ]
+    exact = [flat for flat in named if flat == choice.name]
+    found = exact or named
+    if len(found) != 1:
+        what = "several tools" if found else "no tool"
+        raise BadRequest(
+            f"Invalid value for '{path}': there is {what} '{choice.name}' of type "
+            f"'{choice.type}' in 'tools'.".replace("is several", "are several"),
+            param=path,
+        )
+    return found[0]

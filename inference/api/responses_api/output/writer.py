@@ -1,0 +1,125 @@
+"""Makes the output of a response of the parts of an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inference.api.responses_api.body.called_tools import CalledTool
+from inference.api.responses_api.output.items import (
+    CustomCallItem,
+    FunctionCallItem,
+    MessageItem,
+    ReasoningItem,
+)
+from inference.api.streaming.logprobs import chat_logprobs
+from inference.output_parsers import (
+    ContentDelta,
+    ReasoningDelta,
+    ToolCallArguments,
+    ToolCallBegin,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from inference.api.responses_api.output.items import Event, OutputItem
+    from inference.engine.sampling.logprobs import TokenLogprobs
+    from inference.output_parsers import Delta
+
+
+class OutputWriter:
+    """The items of one response, the last of which is being written.
+
+    ``number`` makes their ids; ``tools`` are what the names of functions stand for.
+    """
+
+    def __init__(
+        self,
+        number: str,
+        tools: Mapping[str, CalledTool],
+        *,
+        as_summary: bool,
+        seal: Callable[[str], str] | None,
+    ) -> None:
+        self._number = number
+        self._tools = tools
+        self._as_summary = as_summary
+        self._seal = seal
+        self._items: list[OutputItem] = []
+        self._is_open = False
+        self._tokens: list[TokenLogprobs] = []
+
+    def output(self) -> list[dict[str, Any]]:
+        """Return the items as they are now."""
+        return [item.item() for item in self._items]
+
+    def scored(self, tokens: Sequence[TokenLogprobs]) -> None:
+        """Take the logprobs of tokens, before the text that is made of them."""
+        self._tokens += tokens
+
+    def take(self, part: Delta) -> Iterator[Event]:
+        """Add a part of the answer; yield the events."""
+        match part:
+            case ContentDelta(text):
+                yield from self._in(MessageItem)
+                yield from self._items[-1].add(text, self._logprobs_of(text))
+            case ReasoningDelta(text):
+                yield from self._in(ReasoningItem)
+                yield from self._items[-1].add(text, [])
+            case ToolCallBegin(_, id_, name):
+                yield from self.end("completed")
+                tool = self._tools.get(name) or CalledTool(name)
+                kind = CustomCallItem if tool.is_custom else FunctionCallItem
+                call = kind(self._number, len(self._items), id_, tool)
+                yield from self._begin(call)
+            case ToolCallArguments(_, fragment):
+                yield from self._items[-1].add(fragment, [])
+
+    def end(self, status: str) -> Iterator[Event]:
+        """End the item that is being written; yield the events."""
+        if self._is_open:
+            self._is_open = False
+            yield from self._items[-1].end(status)
+
+    def _in(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[Event]:
+        """Go on with an item of a kind, or begin one."""
+        if self._is_open and isinstance(self._items[-1], kind):
+            return
+        yield from self.end("completed")
+        place = len(self._items)
+        if kind is MessageItem:
+            yield from self._begin(MessageItem(self._number, place))
+        else:
+            yield from self._begin(
+                ReasoningItem(
+                    self._number, place, as_summary=self._as_summary, seal=self._seal
+                )
+            )
+
+    def _begin(self, item: OutputItem) -> Iterator[Event]:
+        self._items.append(item)
+        self._is_open = True
+        yield from item.begin()
+
+    def _logprobs_of(self, text: str) -> list[Any]:
+        """Return the logprobs of the tokens that a text of the answer is made of.
+
+        Those before them, of reasoning and of marks, are dropped.
+        """
+        if not self._tokens:
+            return []
+        pieces = [token.chosen.piece for token in self._tokens]
+        start = b"".join(pieces).find(text.encode())
+        if start < 0:
+            return []
+        end, at, found = start + len(text.encode()), 0, []
+        number = 0
+        while at < end:
+            piece = pieces[number]
+            if at + len(piece) > start:
+                found.append(self._tokens[number])
+            at += len(piece)
+            number += 1
+        del self._tokens[:number]
+        scored = chat_logprobs(found)["content"]
+        return list(scored)

@@ -1,0 +1,234 @@
+"""Tools of a response: namespaces, custom tools, choices, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.inference.api.responses_api.helpers import (
+    WEATHER,
+    create,
+    refused,
+    stream,
+)
+from tests.inference.api.tool_models import make_tool_model, script
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeEngineClient
+    from tests.inference.api.conftest import Api
+
+PATCH: dict[str, Any] = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Changes a file.",
+}
+AGENTS: dict[str, Any] = {
+    "type": "namespace",
+    "name": "agents",
+    "description": "Other agents.",
+    "tools": [{"type": "function", "name": "close", "parameters": None}, PATCH],
+}
+
+
+def call(name: str, arguments: str) -> str:
+    return f'<tool_call>{{"name": "{name}", "arguments": {arguments}}}</tool_call>'
+
+
+@pytest.fixture
+async def hermes(api: Api) -> Api:
+    await make_tool_model("hermes")
+    return api
+
+
+async def test_tools_of_a_namespace_are_shown_flat_and_called_by_both_names(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    script(engine, call("agents__close", "{}"))
+
+    response = await create(hermes, model="hermes", tools=[AGENTS])
+
+    assert '"name": "agents__close"' in engine.requests[0].prompt
+    assert "Other agents." in engine.requests[0].prompt
+    (item,) = response["output"]
+    assert (item["namespace"], item["name"]) == ("agents", "close")
+    assert response["tools"][0]["tools"][0]["name"] == "close"
+
+
+async def test_the_input_of_a_custom_tool_comes_as_it_is_written(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    text = 'a "quoted" line\nand another \\ é 😀'
+    escaped = json.dumps({"input": text})
+    for size in (1, 3, 7, 100):
+        script(engine, call("apply_patch", escaped), size)
+        events = await stream(hermes, model="hermes", tools=[PATCH])
+        deltas = [
+            each["delta"]
+            for each in events
+            if each["type"] == "response.custom_tool_call_input.delta"
+        ]
+
+        assert "".join(deltas) == text
+        item = events[-1]["response"]["output"][0]
+        assert (item["type"], item["input"]) == ("custom_tool_call", text)
+        assert item["name"] == "apply_patch"
+
+
+async def test_the_input_of_a_custom_tool_matches_its_regex(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    digits = {"type": "grammar", "syntax": "regex", "definition": "[0-9]{3}"}
+    script(engine, call("apply_patch", '{"input": "123"}'))
+
+    await create(
+        hermes,
+        model="hermes",
+        tools=[{**PATCH, "format": digits}],
+        tool_choice={"type": "custom", "name": "apply_patch"},
+    )
+
+    grammar = engine.requests[0].params.grammar
+    assert grammar is not None
+    assert "[0-9]{3}" in grammar.source
+
+
+async def test_strictness_is_the_servers_choice_where_none_is_given(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    open_tool = {name: value for name, value in WEATHER.items() if name != "strict"}
+    loose = {**open_tool, "parameters": {"type": "object", "not": {"required": ["x"]}}}
+    script(engine, "No.")
+    script(engine, "No.")
+
+    strict = await create(hermes, model="hermes", tools=[open_tool])
+    free = await create(hermes, model="hermes", tools=[loose])
+
+    assert strict["tools"][0]["strict"] is True
+    assert engine.requests[0].params.grammar is not None
+    assert free["tools"][0]["strict"] is False
+    assert engine.requests[1].params.grammar is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [
+        ("none", []),
+        ({"type": "function", "name": "close"}, ["get_weather", "agents__close"]),
+        ({"type": "function", "name": "agents__close"}, ["agents__close"]),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [
+                    {"type": "function", "name": "get_weather"},
+                    {"type": "web_search"},
+                ],
+            },
+            ["get_weather"],
+        ),
+    ],
+)
+async def test_every_form_of_tool_choice_is_honoured(
+    choice: Any, shown: list[str], hermes: Api, engine: FakeEngineClient
+) -> None:
+    script(engine, call("agents__close", "{}") if "close" in str(choice) else "No.")
+
+    response = await create(
+        hermes, model="hermes", tools=[WEATHER, AGENTS], tool_choice=choice
+    )
+
+    prompt = engine.requests[0].prompt
+    names = [name for name in ("get_weather", "agents__close") if name in prompt]
+    assert set(shown) <= set(names)
+    assert response["tool_choice"] == choice
+    if choice == "none":
+        assert names == []
+
+
+async def test_a_choice_of_a_tool_that_is_not_there_is_refused(hermes: Api) -> None:
+    error = await refused(
+        hermes,
+        model="hermes",
+        tools=[WEATHER],
+        tool_choice={"type": "custom", "name": "get_weather"},
+    )
+
+    assert error["param"] == "tool_choice"
+
+
+async def test_a_turn_comes_back_as_the_model_wrote_it(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    script(engine, "It rains.")
+
+    await create(
+        hermes,
+        model="hermes",
+        tools=[WEATHER, AGENTS],
+        input=[
+            {"role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
+            {
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": "Ask."}],
+            },
+            {
+                "type": "message",
+                "id": "msg_1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [
+                    {"type": "output_text", "text": "Wait.", "annotations": []}
+                ],
+            },
+            {
+                "type": "function_call",
+                "call_id": "call_1",
+                "name": "get_weather",
+                "arguments": '{"city":"Oslo"}',
+            },
+            {
+                "type": "custom_tool_call",
+                "call_id": "call_2",
+                "namespace": "agents",
+                "name": "apply_patch",
+                "input": "x",
+            },
+            {"type": "function_call_output", "call_id": "call_1", "output": "Rain"},
+            {
+                "type": "custom_tool_call_output",
+                "call_id": "call_2",
+                "output": [{"type": "input_text", "text": "Done"}],
+            },
+        ],
+    )
+
+    prompt = engine.requests[0].prompt
+    turns = prompt[prompt.index("[user") :]
+    assert turns.count("[assistant") == 1
+    assert "Wait." in turns
+    assert "Ask." in turns
+    assert "call_1" in turns
+    assert '"agents__apply_patch"' in turns
+    assert "[tool get_weather Rain" in turns
+    assert "[tool agents__apply_patch Done" in turns
+
+
+async def test_a_call_without_an_output_is_refused(hermes: Api) -> None:
+    error = await refused(
+        hermes,
+        model="hermes",
+        input=[
+            {
+                "type": "function_call",
+                "call_id": "call_1",
+                "name": "f",
+                "arguments": "{}",
+            },
+            {"role": "user", "content": "And?"},
+        ],
+    )
+
+    assert "call_1" in error["message"]
+    assert error["param"] == "input"
