@@ -89,6 +89,14 @@ UNFOLD: dict[str, Any] = {
                     _item("Scans", "radar", "registry.scanrun"),
                     _item("Engine", "memory", "inference.worker"),
                     _item("Health", "monitor_heart", "inference.enginenode"),
+                    {
+                        "title": "Playground",
+                        "icon": "forum",
+                        "link": reverse_lazy("playground"),
+                        "permission": lambda request: request.user.has_perm(
+                            "accounts.use_playground"
+                        ),
+                    },
                 ],
             },
             {

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from inference.admin.playground import playground_view
 from llm_manager.web.detailed_health import DetailedHealthView
 from llm_manager.web.docs import DocsView, OpenApiView
 from llm_manager.web.health import HealthView
@@ -10,6 +11,11 @@ from llm_manager.web.metrics import MetricsView
 from llm_manager.web.pages.start import StartView
 
 urlpatterns = [
+    path(
+        "admin/playground/",
+        admin.site.admin_view(playground_view),
+        name="playground",
+    ),
     path("admin/", admin.site.urls),
     path("account/", include("accounts.urls")),
     path("health", HealthView.as_view(), name="health"),

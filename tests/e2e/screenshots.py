@@ -1,23 +1,26 @@
 """Take the pictures of docs/img: ``python -m tests.e2e.screenshots [folder]``.
 
 Makes a database of its own with demonstration data, serves it and drives
-Chromium over it. ``--all`` adds the dark and the narrow versions.
+Chromium over it; for the playground, a server with the sample model. ``--all`` adds the
+dark and the narrow versions.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
@@ -37,7 +40,25 @@ def main() -> None:
         data_dir = stack.enter_context(tempfile.TemporaryDirectory())
         _set_up(data_dir)
         url = stack.enter_context(_server())
-        _shoot(url, options.folder, everything=options.all)
+        _shoot(url, options.folder, _tour, everything=options.all)
+    shoot_playground(options.folder, everything=options.all)
+
+
+def shoot_playground(folder: Path, *, everything: bool) -> None:
+    """Take the pictures of the playground, where two models answer."""
+    from tests.whole_server import put_models, running
+
+    with tempfile.TemporaryDirectory() as data_dir:
+        put_models(Path(data_dir) / "models")
+        with running(Path(data_dir)) as server:
+            file = Path(data_dir) / "quickstart.json"
+            password = json.loads(file.read_text())["admin_password"]
+            _shoot(
+                f"http://{server.host}:{server.port}",
+                folder,
+                partial(_tour_playground, password=password),
+                everything=everything,
+            )
 
 
 def _set_up(data_dir: str) -> None:
@@ -81,7 +102,9 @@ def _server() -> Iterator[str]:
         daphne.wait()
 
 
-def _shoot(url: str, folder: Path, *, everything: bool) -> None:
+def _shoot(
+    url: str, folder: Path, tour: Callable[..., None], *, everything: bool
+) -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS
@@ -98,7 +121,7 @@ def _shoot(url: str, folder: Path, *, everything: bool) -> None:
                 )
                 suffix = "-dark" if scheme == "dark" else ""
                 suffix += "-narrow" if size == NARROW else ""
-                _tour(page, url, folder, suffix, everything=everything)
+                tour(page, url, folder, suffix, everything=everything)
                 page.close()
         browser.close()
 
@@ -156,6 +179,31 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
         ):
             page.goto(f"{url}/admin/{path}")
             shoot(name)
+
+
+def _tour_playground(
+    page: Page, url: str, folder: Path, suffix: str, *, everything: bool, password: str
+) -> None:
+    page.set_default_timeout(120_000)
+    _wait_for(page, url)
+    page.goto(f"{url}/admin/login/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", password)
+    page.click("[type=submit]")
+    page.wait_for_url(f"{url}/admin/")
+    page.goto(f"{url}/admin/playground/")
+    page.wait_for_selector("#playground[data-ready]")
+    parameters = page.locator("summary", has_text="Parameters")
+    if not page.locator("[data-parameter=temperature]").is_visible():
+        parameters.click()
+    page.fill("[data-parameter=temperature]", "0")
+    page.fill("[data-parameter=max_tokens]", "28")
+    page.click("#pg-compare")
+    page.fill("#pg-text", "Why is the sky blue?")
+    page.click("#pg-send")
+    for pane in page.locator(".pg-pane").all():
+        pane.locator(".pg-facts >> text=Completion").wait_for()
+    page.screenshot(path=folder / f"playground{suffix}.png", full_page=everything)
 
 
 def _wait_for(page: Page, url: str) -> None:

@@ -1,6 +1,6 @@
 // Buttons that copy a text: data-copy names its element, data-copy-status is where the
-// outcome is said. Without permission for the clipboard, or without TLS, the text is
-// selected instead, ready for the keyboard.
+// outcome is said, the one beside the button if there are several. Without permission for
+// the clipboard, or without TLS, the text is selected instead, ready for the keyboard.
 "use strict";
 
 document.addEventListener("click", async (event) => {
@@ -8,7 +8,8 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   const text = document.getElementById(button.dataset.copy);
   const say = (outcome) => {
-    document.querySelector("[data-copy-status]").textContent = outcome;
+    const beside = button.parentElement.querySelector("[data-copy-status]");
+    (beside ?? document.querySelector("[data-copy-status]")).textContent = outcome;
   };
   try {
     await navigator.clipboard.writeText(text.textContent);
