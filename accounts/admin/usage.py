@@ -214,8 +214,9 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
             {
                 "fields": (
                     ("request_id", "at"),
-                    ("status", "error_code", "limit_name"),
-                    ("completed", "finish_reason", "is_stream"),
+                    ("status", "error_code"),
+                    ("limit_name", "finish_reason"),
+                    ("completed", "is_stream"),
                 )
             },
         ),
@@ -224,9 +225,10 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
             {
                 "fields": (
                     ("key_name", "key_prefix"),
-                    ("owner_name", "team_name", "client_address"),
+                    ("owner_name", "team_name"),
                     ("left_out", "metadata"),
-                    ("endpoint", "model_asked", "model_name"),
+                    ("endpoint", "client_address"),
+                    ("model_asked", "model_name"),
                     ("node", "replica"),
                 )
             },
@@ -235,8 +237,9 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
             "Tokens",
             {
                 "fields": (
-                    ("prompt_tokens", "cached_tokens", "completion_tokens"),
-                    ("reasoning_tokens", "drafted_tokens", "replayed_tokens"),
+                    ("prompt_tokens", "cached_tokens"),
+                    ("completion_tokens", "reasoning_tokens"),
+                    ("drafted_tokens", "replayed_tokens"),
                     "price",
                 )
             },

@@ -47,7 +47,7 @@ class Line:
 
     request: CurrentRequest
     place: int | None
-    age_s: float
+    age_s: int
 
     @property
     def tone(self) -> Tone:
@@ -160,5 +160,5 @@ def _now() -> RunningNow:
 
 
 def _line(placed: Placed, now: float) -> Line:
-    age = max(now - placed.request.arrived_at, 0.0)
+    age = round(max(now - placed.request.arrived_at, 0.0))
     return Line(placed.request, placed.place, age)

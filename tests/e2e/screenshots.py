@@ -39,6 +39,11 @@ def main() -> None:
     with ExitStack() as stack:
         data_dir = stack.enter_context(tempfile.TemporaryDirectory())
         _set_up(data_dir)
+        from tests.e2e.demo_requests import demo_redis, demo_requests, demo_running
+
+        demo_requests()
+        stack.enter_context(demo_redis(data_dir))
+        stack.enter_context(demo_running())
         url = stack.enter_context(_server())
         _shoot(url, options.folder, _tour, everything=options.all)
     shoot_playground(options.folder, everything=options.all)
@@ -63,8 +68,6 @@ def shoot_playground(folder: Path, *, everything: bool) -> None:
 
 def _set_up(data_dir: str) -> None:
     os.environ["LLM_MANAGER_DATA_DIR"] = data_dir
-    # There is no Redis, and without one nobody logs in where failures are counted.
-    os.environ["LLM_MANAGER_AUTH_LOGIN_ATTEMPTS"] = "0"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
     sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
     import django
@@ -155,6 +158,14 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
         shoot("model-metadata")
     page.goto(f"{url}/admin/inference/worker/")
     shoot("engine")
+    page.goto(f"{url}/admin/inference/runningrequest/")
+    shoot("running")
+    page.click("text=Cancel… >> nth=0")
+    if everything:
+        shoot("running-cancel")
+    page.goto(f"{url}/admin/accounts/usagerecord/")
+    page.click("#result_list a >> nth=0")
+    shoot("request")
     page.goto(f"{url}/admin/accounts/apikey/add/")
     if everything:
         shoot("key-add")
@@ -166,6 +177,7 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
             ("keys", "accounts/apikey/"),
             ("key-view", "accounts/apikey/1/change/"),
             ("key-revoke", "accounts/apikey/1/revoke/"),
+            ("key-capture", "accounts/apikey/1/capture/"),
             ("key-revoked", "accounts/apikey/4/change/"),
             ("scans", "registry/scanrun/"),
             ("scan", "registry/scanrun/1/change/"),

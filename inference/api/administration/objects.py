@@ -33,6 +33,7 @@ class AdminKey(TypedDict):
     state: KeyState
     last_used_at: str | None
     rotated_from: str | None
+    captured_until: str | None
     created_at: str
     created_by: str | None
     notes: str
@@ -233,6 +234,7 @@ def key_object(key: ApiKey) -> AdminKey:
         "state": state,
         "last_used_at": _time(key.last_used_at),
         "rotated_from": key.rotated_from.prefix if key.rotated_from else None,
+        "captured_until": _time(key.capture_until) if key.is_captured else None,
         "created_at": key.created_at.isoformat(),
         "created_by": key.created_by.get_username() if key.created_by else None,
         "notes": key.notes,
