@@ -18,7 +18,7 @@ from django.db.models.signals import pre_save
 from accounts.audit.actor import current_actor
 from accounts.models import ApiKey, Invitation, Limit, Team, UsageRecord
 from registry.forms import ModelSettingsForm
-from registry.models import Alias, Attachment, Model
+from registry.models import Alias, Attachment, Download, Model
 
 if TYPE_CHECKING:
     from django.db.models import Model as Row
@@ -56,6 +56,11 @@ def watch_rows() -> None:
     auditlog.register(SocialAccount, exclude_fields=["extra_data", "last_login"])
     auditlog.register(Alias)
     auditlog.register(Attachment)
+    # The rest is how far it is.
+    auditlog.register(
+        Download,
+        include_fields=["source", "state", "is_cancelled", "error", "became"],
+    )
     pre_save.connect(_sign, sender=LogEntry, dispatch_uid="audit")
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import channel_layers
@@ -19,7 +20,11 @@ from django.db import DatabaseError
 
 from inference.models import WorkerState
 from inference.node import worker_rows
-from inference.node.children.context_tests import ContextTestProcess
+from inference.node.children.command_process import (
+    CommandProcess,
+    context_test_process,
+    download_process,
+)
 from inference.node.children.spare_worker import SpareWorker
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
@@ -52,7 +57,8 @@ class Supervisor:
         self._watcher = WorkerWatcher(self._workers, self._look.set)
         self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
         self._starter = WorkerStarter(self._workers, self._look.set, self._spare.spawn)
-        self._tests = ContextTestProcess()
+        self._tests = context_test_process()
+        self._downloads = download_process()
         self._others = SilentWorkers()
         self._node: EngineNode | None = None
 
@@ -93,7 +99,8 @@ class Supervisor:
         for what, step in (
             ("Reading the rows", self.reconcile),
             ("Starting a spare worker process", self._look_after_spare),
-            ("Starting context tests", self._look_after_tests),
+            ("Starting context tests", partial(self._look_after, self._tests)),
+            ("Starting downloads", partial(self._look_after, self._downloads)),
         ):
             try:
                 await step()
@@ -129,11 +136,11 @@ class Supervisor:
         except OSError as error:
             logger.warning("No spare worker process can be started: %s", error)
 
-    async def _look_after_tests(self) -> None:
+    async def _look_after(self, process: CommandProcess) -> None:
         try:
-            await self._tests.look_after()
+            await process.look_after()
         except OSError as error:
-            logger.warning("Context tests cannot be run: %s", error)
+            logger.warning("%s cannot be started: %s", process.command, error)
 
     async def _listen(self) -> None:
         """Wake the loop when another process says that rows changed.
@@ -214,7 +221,7 @@ class Supervisor:
             await worker.process.drain()
             if worker.process.report.state == "loading":
                 worker.process.kill()
-        await self._tests.close()
+        await asyncio.gather(self._tests.close(), self._downloads.close())
         limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
         while any(w.process.is_running for w in workers) and time.monotonic() < limit:
             self._look.clear()

@@ -40,6 +40,8 @@ _ROOM_EVERY = 32 * _CHUNK
 #: A connection that brings nothing is tried so often, after these seconds.
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE_S = 60.0
+#: How often it is tried to get a part that another download has.
+_LOCK_PAUSE_S = 1.0
 _OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
 _GONE = (401, 403, 404, 410, 451)
 
@@ -96,8 +98,9 @@ class Fetcher:
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
             with ExitStack() as locks:
-                for file in files:
-                    locks.enter_context(self._locked(file))
+                # In one order, so that no two wait for each other.
+                for key in sorted({file.key for file in files}):
+                    locks.enter_context(self._locked(key))
                 self._room.check(sum(map(self._missing, files)))
                 for file in files:
                     self._before += self._complete(file)
@@ -296,18 +299,21 @@ class Fetcher:
         self.discard([file])
 
     @contextmanager
-    def _locked(self, file: WantedFile) -> Iterator[None]:
-        """Hold the lock of a part, which the system gives back when a process ends."""
-        path = self._parts / f"{file.key}.lock"
-        with path.open("w") as lock:
-            if not _is_locked(lock, path):
-                raise DownloadFailed(
-                    f"'{file.target.name}' is being downloaded already."
-                )
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+    def _locked(self, key: str) -> Iterator[None]:
+        """Hold the lock of a part; wait until nobody else has it.
+
+        The system gives it back when a process ends, however that ends.
+        """
+        path = self._parts / f"{key}.lock"
+        while True:
+            with path.open("w") as lock:
+                if _is_locked(lock, path):
+                    try:
+                        yield
+                    finally:
+                        path.unlink(missing_ok=True)
+                    return
+            self._pause(_LOCK_PAUSE_S)
 
 
 class _TryAgain(Exception):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S = 10.0
 #: Without a byte for so long, a connection counts as broken.
-_READ_TIMEOUT_S = 30.0
+_READ_TIMEOUT_S = 20.0
 _MAX_REDIRECTS = 10
 #: IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64 (RFC 6052).
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -1,4 +1,4 @@
-"""Rows of this app: models with their aliases and adapters, scans, context tests."""
+"""Rows of this app: models and what belongs to them, scans, tests, downloads."""
 
 from registry.models.context_test import (
     SEQUENCES,
@@ -9,6 +9,7 @@ from registry.models.context_test import (
     measured_settings,
     result_in_force,
 )
+from registry.models.download import Download, DownloadFile
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.models.model import (
     Alias,
@@ -26,6 +27,8 @@ __all__ = [
     "Attachment",
     "ContextMeasurement",
     "ContextTest",
+    "Download",
+    "DownloadFile",
     "FileState",
     "Kind",
     "Model",

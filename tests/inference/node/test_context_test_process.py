@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.core.management import call_command
 
 from inference.context_test import journal
-from inference.node.children.context_tests import ContextTestProcess
+from inference.node.children.command_process import CommandProcess
 from registry.models import ContextTest
 from tests.factories import make_context_test
 from tests.inference.context_test.machine import tiny_model
@@ -48,8 +48,13 @@ def spawner() -> Spawner:
 
 
 @pytest.fixture
-def process(spawner: Spawner) -> ContextTestProcess:
-    return ContextTestProcess(spawn=spawner, clock=lambda: spawner.now)
+def process(spawner: Spawner) -> CommandProcess:
+    return CommandProcess(
+        "run_context_tests",
+        ContextTest.objects.wait_for_engines,
+        spawn=spawner,
+        clock=lambda: spawner.now,
+    )
 
 
 requested = sync_to_async(
@@ -59,7 +64,7 @@ requested = sync_to_async(
 
 @pytest.mark.django_db(transaction=True)
 async def test_it_is_started_once_while_tests_wait(
-    process: ContextTestProcess, spawner: Spawner
+    process: CommandProcess, spawner: Spawner
 ) -> None:
     await process.look_after()
     assert spawner.made == []
@@ -71,7 +76,7 @@ async def test_it_is_started_once_while_tests_wait(
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_tests_of_a_command_are_its_own(
-    process: ContextTestProcess, spawner: Spawner
+    process: CommandProcess, spawner: Spawner
 ) -> None:
     await sync_to_async(make_context_test)(state=State.RUNNING)
     await process.look_after()
@@ -80,7 +85,7 @@ async def test_the_tests_of_a_command_are_its_own(
 
 @pytest.mark.django_db(transaction=True)
 async def test_one_that_fails_is_started_again_after_a_while(
-    process: ContextTestProcess, spawner: Spawner
+    process: CommandProcess, spawner: Spawner
 ) -> None:
     await requested()
     await process.look_after()
@@ -94,7 +99,7 @@ async def test_one_that_fails_is_started_again_after_a_while(
 
 @pytest.mark.django_db(transaction=True)
 async def test_it_is_asked_to_end_with_its_engine(
-    process: ContextTestProcess, spawner: Spawner
+    process: CommandProcess, spawner: Spawner
 ) -> None:
     await process.close()
     await requested()

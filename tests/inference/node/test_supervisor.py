@@ -18,7 +18,7 @@ from inference.capacity.machine import Machine
 from inference.capacity.model_rows import load_spec
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import supervisor, worker_rows
-from inference.node.children.context_tests import ContextTestProcess
+from inference.node.children.command_process import CommandProcess
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 from tests.inference.node.engine import (
@@ -149,14 +149,16 @@ async def test_an_error_of_context_tests_does_not_end_the_engine(
 ) -> None:
     looks = 0
 
-    async def fail(_tests: ContextTestProcess) -> None:
+    async def fail(process: CommandProcess) -> None:
         nonlocal looks
+        if process.command != "run_context_tests":
+            return
         looks += 1
         if looks == 3:
             engine.supervisor.stop()
         raise InterfaceError("connection already closed")
 
-    monkeypatch.setattr(ContextTestProcess, "look_after", fail)
+    monkeypatch.setattr(CommandProcess, "look_after", fail)
     await asyncio.wait_for(engine.supervisor.run(Machine()), 30)
     assert looks == 3
 

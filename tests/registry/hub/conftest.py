@@ -10,32 +10,18 @@ import pytest
 from registry.hub.disk import Room
 from registry.hub.fetching import Fetcher
 from registry.hub.network import NetworkPolicy, checked_client
-from tests.registry.hub.hub_server import FakeHub, hub_server
+from tests.hub_fixtures import hub as hub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 GIB = 1024**3
 PRIVATE = NetworkPolicy(is_private_permitted=True)
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A hub that the library talks to."""
-    # Not before registry.hub, which sets the library's environment.
-    from huggingface_hub import constants
-
-    with hub_server() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        yield running
-
-
 @dataclass
-class Download:
-    """A fetcher, and what it said of itself."""
+class FakeDisk:
+    """A fetcher's folder, how much is free there, and what the fetcher said."""
 
     folder: Path
     policy: NetworkPolicy = PRIVATE
@@ -59,5 +45,5 @@ class Download:
 
 
 @pytest.fixture
-def download(tmp_path: Path) -> Download:
-    return Download(tmp_path)
+def download(tmp_path: Path) -> FakeDisk:
+    return FakeDisk(tmp_path)

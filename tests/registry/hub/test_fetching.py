@@ -20,7 +20,7 @@ from registry.hub.errors import (
 from registry.hub.fetching import WantedFile
 from registry.hub.hub import file_url
 from registry.hub.network import NetworkPolicy
-from tests.registry.hub.conftest import GIB, Download
+from tests.registry.hub.conftest import GIB, FakeDisk
 
 if TYPE_CHECKING:
     from tests.registry.hub.hub_server import FakeHub
@@ -30,7 +30,7 @@ REPO = "org/tiny"
 DATA = b"GGUF" + bytes(range(256)) * 12_288  # 3 MiB and 4 bytes
 
 
-def wanted(download: Download, hub: FakeHub, path: str = "a.gguf") -> WantedFile:
+def wanted(download: FakeDisk, hub: FakeHub, path: str = "a.gguf") -> WantedFile:
     """Return a file as the hub says it is."""
     data = hub.repos[REPO][path]
     return WantedFile(
@@ -41,7 +41,7 @@ def wanted(download: Download, hub: FakeHub, path: str = "a.gguf") -> WantedFile
     )
 
 
-def by_address(download: Download, hub: FakeHub) -> WantedFile:
+def by_address(download: FakeDisk, hub: FakeHub) -> WantedFile:
     """Return the same file by its address, of which nothing is known."""
     return WantedFile(f"{hub.store_url}/{REPO}/a.gguf", download.folder / "a.gguf")
 
@@ -52,7 +52,7 @@ def _files(hub: FakeHub) -> None:
 
 
 def test_a_file_comes_whole_over_the_redirect_and_nothing_is_left(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     files = [wanted(download, hub), wanted(download, hub, "b.gguf")]
     download.fetcher().fetch(files)
@@ -64,7 +64,7 @@ def test_a_file_comes_whole_over_the_redirect_and_nothing_is_left(
     assert [each.status for each in hub.seen] == [302, 200, 302, 200]
 
 
-def test_a_token_stays_with_its_host(download: Download, hub: FakeHub) -> None:
+def test_a_token_stays_with_its_host(download: FakeDisk, hub: FakeHub) -> None:
     hub.token = "hf_secret"
     file = wanted(download, hub)
     headers = {"authorization": "Bearer hf_secret"}
@@ -75,7 +75,7 @@ def test_a_token_stays_with_its_host(download: Download, hub: FakeHub) -> None:
 
 
 def test_a_gated_file_is_refused_in_the_hubs_words(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.token = "hf_secret"
     with pytest.raises(NoSuchFile, match=r"403 .*Access to this model is restricted"):
@@ -83,7 +83,7 @@ def test_a_gated_file_is_refused_in_the_hubs_words(
 
 
 def test_a_broken_connection_goes_on_where_it_broke(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.cuts = [MIB, 1_000_000]
     download.fetcher().fetch([wanted(download, hub)])
@@ -94,7 +94,7 @@ def test_a_broken_connection_goes_on_where_it_broke(
 
 
 def test_a_connection_that_brings_nothing_is_given_up_and_the_part_kept(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.cuts = [MIB] + [0] * 6
     with pytest.raises(BrokenConnection, match="stopped at 1,048,576 bytes"):
@@ -105,7 +105,7 @@ def test_a_connection_that_brings_nothing_is_given_up_and_the_part_kept(
     assert (download.folder / "a.gguf").read_bytes() == DATA
 
 
-def test_a_busy_server_is_asked_again(download: Download, hub: FakeHub) -> None:
+def test_a_busy_server_is_asked_again(download: FakeDisk, hub: FakeHub) -> None:
     hub.refusals = [503, 429]
     download.fetcher().fetch([wanted(download, hub)])
     assert (download.folder / "a.gguf").read_bytes() == DATA
@@ -113,7 +113,7 @@ def test_a_busy_server_is_asked_again(download: Download, hub: FakeHub) -> None:
 
 
 def test_a_server_without_ranges_sends_it_all_again(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.cuts = [MIB]
     hub.has_ranges = False
@@ -122,7 +122,7 @@ def test_a_server_without_ranges_sends_it_all_again(
 
 
 def test_a_wrong_checksum_is_an_error_and_the_file_is_deleted(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.corrupted["a.gguf"] = DATA[:-1] + b"!"
     with pytest.raises(WrongContent, match="its sha256 is"):
@@ -132,7 +132,7 @@ def test_a_wrong_checksum_is_an_error_and_the_file_is_deleted(
 
 
 def test_what_an_earlier_process_wrote_is_hashed_too(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     file = wanted(download, hub)
     parts = download.folder / ".downloads"
@@ -144,7 +144,7 @@ def test_what_an_earlier_process_wrote_is_hashed_too(
 
 @pytest.mark.parametrize("more", [b"more", b""])
 def test_another_size_than_the_hub_says_is_refused(
-    download: Download, hub: FakeHub, more: bytes
+    download: FakeDisk, hub: FakeHub, more: bytes
 ) -> None:
     hub.corrupted["a.gguf"] = DATA + more if more else DATA[:-1]
     with pytest.raises(WrongContent, match="the hub says"):
@@ -152,7 +152,7 @@ def test_another_size_than_the_hub_says_is_refused(
 
 
 def test_what_is_no_gguf_file_ends_with_its_first_bytes(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.repos[REPO]["a.gguf"] = b"<html>" + b" " * MIB
     with pytest.raises(WrongContent, match="is no GGUF file"):
@@ -160,7 +160,7 @@ def test_what_is_no_gguf_file_ends_with_its_first_bytes(
 
 
 def test_files_that_do_not_fit_are_refused_before_a_byte_comes(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     download.free = GIB + len(DATA) - 1
     with pytest.raises(DiskFull, match="have to stay free"):
@@ -169,7 +169,7 @@ def test_files_that_do_not_fit_are_refused_before_a_byte_comes(
 
 
 def test_a_disk_that_fills_meanwhile_ends_it_and_the_part_is_kept(
-    download: Download, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    download: FakeDisk, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "_ROOM_EVERY", MIB)
     fetcher = download.fetcher()
@@ -184,7 +184,7 @@ def test_a_disk_that_fills_meanwhile_ends_it_and_the_part_is_kept(
 
 
 def test_a_write_that_the_disk_refuses_is_said_as_such(
-    download: Download, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+    download: FakeDisk, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -195,7 +195,7 @@ def test_a_write_that_the_disk_refuses_is_said_as_such(
 
 
 def test_a_file_that_is_here_is_not_fetched_again(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     download.fetcher().fetch([wanted(download, hub)])
     before = len(hub.seen)
@@ -204,7 +204,7 @@ def test_a_file_that_is_here_is_not_fetched_again(
 
 
 def test_another_file_of_the_name_is_left_alone(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     (download.folder / "a.gguf").write_bytes(b"GGUF mine")
     for file in (wanted(download, hub), by_address(download, hub)):
@@ -213,22 +213,25 @@ def test_another_file_of_the_name_is_left_alone(
     assert (download.folder / "a.gguf").read_bytes() == b"GGUF mine"
 
 
-def test_only_one_fetches_a_file_at_a_time(download: Download, hub: FakeHub) -> None:
+def test_only_one_fetches_a_file_and_the_other_waits_for_it(
+    download: FakeDisk, hub: FakeHub
+) -> None:
     file = wanted(download, hub)
-    fetcher = download.fetcher()
+    holder, waiting = download.fetcher(), download.fetcher()
     (download.folder / ".downloads").mkdir()
-    with (
-        fetcher._locked(file),
-        pytest.raises(DownloadFailed, match="being downloaded already"),
-    ):
-        download.fetcher().fetch([file])
+    lock = holder._locked(file.key)
+    lock.__enter__()
+    waiting._pause = lambda _seconds: lock.__exit__(None, None, None)
+    waiting.fetch([file])
+    assert (download.folder / "a.gguf").read_bytes() == DATA
+    assert download.left() == []
 
 
 # Of an address nobody says size or checksum -----------------------------------------
 
 
 def test_an_address_is_resumed_while_its_mark_is_the_same(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.cuts = [MIB]
     download.fetcher().fetch([by_address(download, hub)])
@@ -239,7 +242,7 @@ def test_an_address_is_resumed_while_its_mark_is_the_same(
 
 
 def test_an_address_whose_file_changed_begins_again(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     hub.cuts = [MIB] + [0] * 6
     with pytest.raises(BrokenConnection):
@@ -253,7 +256,7 @@ def test_an_address_whose_file_changed_begins_again(
 
 @pytest.mark.parametrize("etag", [None, 'W/"v1"'])
 def test_an_address_without_a_strong_mark_begins_again(
-    download: Download, hub: FakeHub, etag: str | None
+    download: FakeDisk, hub: FakeHub, etag: str | None
 ) -> None:
     hub.cuts, hub.etag = [MIB], etag
     download.fetcher().fetch([by_address(download, hub)])
@@ -265,7 +268,7 @@ def test_an_address_without_a_strong_mark_begins_again(
 
 
 def test_a_redirect_to_a_private_address_is_refused(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     """The hub is public here: its name is known to the resolver of the test alone."""
     hub.redirect = "http://169.254.169.254/latest/meta-data/a.gguf"
@@ -277,7 +280,7 @@ def test_a_redirect_to_a_private_address_is_refused(
 
 
 def test_a_redirect_without_an_end_is_given_up(
-    download: Download, hub: FakeHub
+    download: FakeDisk, hub: FakeHub
 ) -> None:
     file = wanted(download, hub)
     hub.redirect = file.url

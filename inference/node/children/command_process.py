@@ -1,6 +1,6 @@
-"""The process that runs the context tests that were requested of this node.
+"""Processes in which a node works beside serving, while there is something to do.
 
-The engine process itself measures nothing: it must answer its workers.
+The engine process itself measures and downloads nothing: it must answer its workers.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_manager.lib.processes.python_path import python_path
 from llm_manager.lib.threads import in_one_thread
-from registry.models import ContextTest
+from registry.models import ContextTest, Download
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A process that could not run the tests is not started again at once.
+#: A process that could not do its work is not started again at once.
 _AGAIN_AFTER_S = 10.0
 _KILL_AFTER_S = 10.0
 
 
-async def _spawn() -> Process:
-    """Start the process. Raises OSError."""
-    arguments = ("run_context_tests", "--parent", str(os.getpid()))
+async def _spawn(command: str) -> Process:
+    """Start the process of a management command. Raises OSError."""
+    arguments = (command, "--parent", str(os.getpid()))
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "django", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -39,28 +40,32 @@ async def _spawn() -> Process:
     )
 
 
-class ContextTestProcess:
-    """Runs while tests are requested; a test that is interrupted goes on later."""
+class CommandProcess:
+    """Runs a management command while it is due; what is interrupted goes on later."""
 
     def __init__(
         self,
+        command: str,
+        is_due: Callable[[], bool],
         *,
-        spawn: Callable[[], Awaitable[Process]] = _spawn,
+        spawn: Callable[[], Awaitable[Process]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spawn = spawn
+        self.command = command
+        self._is_due = is_due
+        self._spawn = spawn or partial(_spawn, command)
         self._clock = clock
         self._process: Process | None = None
         self._started_at: float | None = None
 
     async def look_after(self) -> None:
-        """Start it if tests wait and it does not run. Raises OSError."""
+        """Start it if there is work and it does not run. Raises OSError."""
         if self._process is not None and self._process.returncode is None:
             return
         if self._process is not None and self._process.returncode:
-            logger.error("Context tests ended with %d", self._process.returncode)
+            logger.error("%s ended with %d", self.command, self._process.returncode)
         self._process = None
-        if not await in_one_thread(ContextTest.objects.wait_for_engines):
+        if not await in_one_thread(self._is_due):
             return
         now = self._clock()
         if self._started_at is None or now - self._started_at > _AGAIN_AFTER_S:
@@ -68,7 +73,7 @@ class ContextTestProcess:
             self._process = await self._spawn()
 
     async def close(self) -> None:
-        """End it: its test goes on when an engine runs again."""
+        """End it: its work goes on when an engine runs again."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -79,3 +84,13 @@ class ContextTestProcess:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def context_test_process() -> CommandProcess:
+    """Return what runs the context tests that are requested of this node."""
+    return CommandProcess("run_context_tests", ContextTest.objects.wait_for_engines)
+
+
+def download_process() -> CommandProcess:
+    """Return what runs the downloads of this node."""
+    return CommandProcess("run_downloads", Download.objects.wait_for_engines)
