@@ -97,6 +97,9 @@ def pytest_unconfigure() -> None:
 for _name in [name for name in os.environ if name.startswith("LLM_MANAGER_")]:
     del os.environ[_name]
 os.environ.pop("DATABASE_URL", None)
+# No test asks the public hub: one that forgets its own is refused this address.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+os.environ.pop("HF_TOKEN", None)
 if "TEST_DATABASE_URL" in os.environ:
     # The database tests once more, on PostgreSQL: tests/test_postgresql.py.
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]

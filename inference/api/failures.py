@@ -24,10 +24,12 @@ from inference.api.errors import (
     ServerBusy,
 )
 from inference.api.responses import json_response
+from inference.model_deletion import DeletionRefused
 from llm_manager.lib.errors import INVALID, LLMManagerError
 from llm_manager.lib.file_names import without_folders
 from llm_manager.lib.request_id import request_id
 from registry.errors import ModelNotFound, ModelNotServed
+from registry.hub.errors import BrokenConnection, DownloadFailed, NoSuchFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +131,10 @@ _TABLE = (
     _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyConflict, 409, headers=_NO_RETRY),
     _Row(BadRequest, 400),
+    _Row(NoSuchFile, 404),
+    _Row(BrokenConnection, 502, "server_error"),
+    _Row(DownloadFailed, 400),
+    _Row(DeletionRefused, 409, headers=_NO_RETRY),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotServed, 400, code="model_not_served"),
     _Row(ModelNotFound, 404, code="model_not_found"),

@@ -12,13 +12,12 @@ from accounts.session_access import SessionAccess
 from inference.api.preparing.caller import Caller
 from llm_manager.lib.quoting import quote
 from registry.errors import ModelNotFound
+from registry.models import Model
 from registry.served_models import served_model
 from registry.services import arrived_model
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
-
-    from registry.models import Model
 
 
 def key_of(request: Request) -> ApiKey | None:
@@ -59,6 +58,14 @@ def model_find(name: str, key: Access | None) -> Model:
 def _not_allowed(name: str, key: Access | None) -> ModelNotAllowed:
     is_session = isinstance(key, SessionAccess)
     return ModelNotAllowed(quote(name), is_session=is_session)
+
+
+def any_model(name: str) -> Model:
+    """Return the model of this name, whatever it is: also one that serves nobody.
+
+    Raises ModelNotFound.
+    """
+    return Model.objects.resolve(name.replace("\x00", "\ufffd"))
 
 
 def caller_of(request: Request) -> Caller:

@@ -7,6 +7,7 @@ from django.urls import path, re_path, register_converter
 from inference.api.administration.routes import ROUTES as ADMIN_ROUTES
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.completions.view import CompletionsView
+from inference.api.downloads.view import ROUTES as DOWNLOAD_ROUTES
 from inference.api.embeddings.view import EmbeddingsView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
@@ -64,7 +65,7 @@ _NO_PAGE = r"^(?!(?:admin|account)(?:/|\Z)|static/)[\s\S]*\Z"
 urlpatterns = [
     *(
         path(f"v1/{route}", view.as_view(), name=name)
-        for route, view, name in (*_ROUTES, *ADMIN_ROUTES)
+        for route, view, name in (*_ROUTES, *DOWNLOAD_ROUTES, *ADMIN_ROUTES)
     ),
     # /openapi.json omits what has no schema.
     *(

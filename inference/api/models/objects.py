@@ -76,6 +76,17 @@ class ModelList(TypedDict):
     data: list[ModelObject]
 
 
+class DeletedModel(TypedDict):
+    """A model that was deleted: its files, and what that breaks."""
+
+    id: str
+    object: Literal["model"]
+    deleted: bool
+    files: list[str]
+    size_bytes: int
+    breaks: list[str]
+
+
 def with_adapters(model: ModelObject) -> Iterator[ModelObject]:
     """Yield a model's object, and one for it with each of its adapters."""
     yield model

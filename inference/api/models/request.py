@@ -1,4 +1,4 @@
-"""The bodies of POST /v1/models/{id}/load and /unload."""
+"""The bodies of POST /v1/models/{id}/load and /unload, the query of DELETE."""
 
 from __future__ import annotations
 
@@ -88,3 +88,10 @@ class UnloadRequest(Body):
 
     now: bool = False
     """End running requests with an error instead of finishing them first."""
+
+
+class DeletionQuery(Body):
+    """The query of DELETE /v1/models/{id}."""
+
+    confirm: Literal["true", "false"] = "false"
+    """Delete the model although that breaks something."""

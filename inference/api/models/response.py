@@ -20,7 +20,13 @@ from llm_manager.lib.file_names import without_folders
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inference.api.models.objects import ModelList, ModelObject, ModelState
+    from inference.api.models.objects import (
+        DeletedModel,
+        ModelList,
+        ModelObject,
+        ModelState,
+    )
+    from inference.model_deletion import DeletionEffects
     from registry.models import Model
 
 #: The API's names of the serving statuses. A worker whose node sends no heartbeat
@@ -78,6 +84,18 @@ def model_object(model: Model) -> ModelObject:
         "size_bytes": model.file_size,
         "quantization": model.quantization,
         "architecture": model.architecture,
+    }
+
+
+def deleted_object(name: str, gone: DeletionEffects) -> DeletedModel:
+    """Return the object of a model that was deleted, as OpenAI's of a fine-tune."""
+    return {
+        "id": name,
+        "object": "model",
+        "deleted": True,
+        "files": [path.name for path in gone.files],
+        "size_bytes": gone.size,
+        "breaks": list(gone.breaks),
     }
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/models, one model, and loading and unloading it."""
+"""/v1/models: the models, one of them, getting, loading, unloading and deleting it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS
 
 from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference import services
+from inference.api.downloads.view import pull, pull_prepare, refuse_restricted_key
 from inference.api.errors import BadRequest
-from inference.api.model_access import access_of, key_of, model_find
-from inference.api.models.objects import ModelList, ModelObject, with_adapters
-from inference.api.models.request import LoadRequest, UnloadRequest
-from inference.api.models.response import RELATED, model_list, model_object
+from inference.api.model_access import any_model, key_of, model_find
+from inference.api.models.objects import (
+    DeletedModel,
+    ModelList,
+    ModelObject,
+    with_adapters,
+)
+from inference.api.models.request import DeletionQuery, LoadRequest, UnloadRequest
+from inference.api.models.response import (
+    RELATED,
+    deleted_object,
+    model_list,
+    model_object,
+)
+from inference.api.openapi.downloads import delete_schema, pull_schema
 from inference.api.openapi.operations import (
     load_schema,
     model_list_schema,
@@ -23,6 +36,7 @@ from inference.api.openapi.operations import (
 )
 from inference.api.responses import json_response
 from inference.api.view import ApiView
+from inference.model_deletion import model_delete_files
 from inference.status import with_nodes
 from llm_manager.lib.threads import in_thread
 from registry.errors import ModelNotFound
@@ -33,20 +47,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from django.http import HttpResponse
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from accounts.models import ApiKey
+    from registry.hub.source import Source
 
 
 class ModelsView(ApiView):
-    """GET /v1/models."""
+    """GET and POST /v1/models."""
 
-    required_scope = Scope.INFERENCE
+    @property
+    def required_scope(self) -> Scope:
+        """The scope that the method needs."""
+        return scope_of(self.request)
 
-    def prepare(self, request: Request) -> ModelList:
-        """Return the models that the key may use, by name. Seven queries at most."""
+    def prepare(self, request: Request) -> ModelList | tuple[Source, bool]:
+        """Return the models that the key may use, by name, or what a POST asks for.
+
+        Seven queries at most.
+        """
+        if request.method == "POST":
+            return pull_prepare(request)
         models = Model.objects.servable()
-        allowed = allowed_model_ids(access_of(request))
+        allowed = allowed_model_ids(key_of(request))
         if allowed is not None:
             models = models.filter(pk__in=allowed)
         return model_list(models.prefetch_related(*RELATED, with_nodes()))
@@ -56,23 +80,56 @@ class ModelsView(ApiView):
         """List the models."""
         return json_response(models)
 
+    @pull_schema
+    async def post(
+        self, request: Request, prepared: tuple[Source, bool]
+    ) -> HttpResponseBase:
+        """Get a model from a hub or an address."""
+        return await pull(request, prepared)
+
 
 class ModelView(ApiView):
-    """GET /v1/models/{id}; the id may have slashes."""
+    """GET and DELETE /v1/models/{id}; the id may have slashes."""
 
-    required_scope = Scope.INFERENCE
+    http_method_names = ["get", "head", "delete"]
 
-    def prepare(self, request: Request) -> ModelObject:
-        """Return the model. Raises what model_find raises."""
+    @property
+    def required_scope(self) -> Scope:
+        """The scope that the method needs."""
+        return scope_of(self.request)
+
+    def prepare(self, request: Request) -> ModelObject | DeletedModel:
+        """Return the model, or what a DELETE has deleted.
+
+        Raises what model_find raises, and DeletionRefused.
+        """
+        if request.method == "DELETE":
+            return self._delete(request)
         name = self.kwargs["model_id"]
-        found = _current_object(model_find(name, access_of(request)))
+        found = _current_object(model_find(name, key_of(request)))
         listed = {each["id"]: each for each in with_adapters(found)}
         return listed.get(name, found)
+
+    def _delete(self, request: Request) -> DeletedModel:
+        refuse_restricted_key(request)
+        key = key_of(request)
+        query = DeletionQuery.parse(request.query_params.dict())
+        model = any_model(self.kwargs["model_id"])
+        is_confirmed = query.confirm == "true"
+        gone = model_delete_files(
+            model=model, by=_name_of(key), is_confirmed=is_confirmed
+        )
+        return deleted_object(model.name, gone)
 
     @model_schema
     async def get(self, request: Request, model: ModelObject) -> HttpResponse:
         """Return a model."""
         return json_response(model)
+
+    @delete_schema
+    async def delete(self, request: Request, deleted: DeletedModel) -> HttpResponse:
+        """Delete a model with its files."""
+        return json_response(deleted)
 
 
 class LoadView(ApiView):
@@ -126,6 +183,11 @@ class UnloadView(ApiView):
     async def post(self, request: Request, model: ModelObject) -> HttpResponse:
         """Unload a model after its running requests, or now."""
         return json_response(model)
+
+
+def scope_of(request: Request) -> Scope:
+    """Return the scope that a request needs: to see models, or to change them."""
+    return Scope.INFERENCE if request.method in SAFE_METHODS else Scope.MODELS
 
 
 def _name_of(key: ApiKey | None) -> str:

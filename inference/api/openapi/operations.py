@@ -38,14 +38,16 @@ _MEANINGS = {
     404: "Nothing has this name.",
     405: "The route does not have this method; `Allow` names those that it has.",
     408: "The answer was not finished within server.request_timeout.",
+    409: "It is in use; `message` says by what.",
     413: "The body is larger than limits.max_body_mb.",
     415: "The body's type is not application/json.",
     429: "The rate limit is reached; `Retry-After` says for how long.",
     500: "The server failed.",
+    502: "The hub, or the host of a file, does not answer as it should.",
     503: "No worker can run this now; `Retry-After` says when to try again.",
 }
 _ERRORS_OF_READS = (401, 403, 405, 429, 500, 503)
-_ERRORS_OF_COMPLETIONS = tuple(_MEANINGS)
+_ERRORS_OF_COMPLETIONS = tuple(each for each in _MEANINGS if each not in (409, 502))
 
 _CHAT_REQUEST = {
     "model": "smollm2-135m-instruct",
@@ -175,7 +177,7 @@ def _operation(
     )
 
 
-_MODEL_ID = OpenApiParameter(
+MODEL_ID = OpenApiParameter(
     "model_id",
     OpenApiTypes.STR,
     OpenApiParameter.PATH,
@@ -195,7 +197,7 @@ def _about_model(
         operation_id=operation,
         summary=summary,
         tags=["Models"],
-        parameters=[_MODEL_ID],
+        parameters=[MODEL_ID],
         request=request,
         responses={
             **successes,

@@ -34,10 +34,19 @@ from inference.api.administration.bodies import (
 from inference.api.administration.objects import ANSWERS as ADMIN_ANSWERS
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
+from inference.api.downloads.objects import (
+    DownloadedFile,
+    DownloadList,
+    DownloadObject,
+    LeftOutFile,
+    OfferedModel,
+    OfferObject,
+)
+from inference.api.downloads.request import PullRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
 from inference.api.failures import ErrorBody
-from inference.api.models.objects import ModelList, ModelObject
+from inference.api.models.objects import DeletedModel, ModelList, ModelObject
 from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.openapi.operations import ref
 from inference.api.rerank.request import RerankRequest
@@ -66,6 +75,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     EmbeddingRequest,
     LoadRequest,
     UnloadRequest,
+    PullRequest,
     RerankRequest,
     InputTokensRequest,
     ResponseRequest,
@@ -85,10 +95,17 @@ _ANSWERS: dict[str, type] = {
     "ChatCompletion": response_objects.ChatCompletion,
     "ChatCompletionChunk": response_objects.ChatChunk,
     "Completion": response_objects.TextCompletion,
+    "DeletedModel": DeletedModel,
+    "Download": DownloadObject,
+    "DownloadedFile": DownloadedFile,
+    "DownloadList": DownloadList,
     "EmbeddingList": EmbeddingList,
     "Error": ErrorBody,
     "Model": ModelObject,
+    "LeftOutFile": LeftOutFile,
     "ModelList": ModelList,
+    "Offer": OfferObject,
+    "OfferedModel": OfferedModel,
     "Ranking": Ranking,
     "TemplatePrompt": TemplatePrompt,
     "TokenList": TokenList,

@@ -68,6 +68,8 @@ INFERENCE = frozenset(
         "usage",
     }
 )
+#: What changes models at routes that show them needs another scope.
+CHANGING = frozenset({("POST", "models"), ("DELETE", "model")})
 VALUES = {
     "object_id": "1",
     "app_label": "accounts",
@@ -218,7 +220,7 @@ def test_the_routes_of_the_api_take_keys_of_their_scopes(
                 continue
             if person == "nobody":
                 assert answer.status_code == 401, where
-            elif route.name in INFERENCE:
+            elif route.name in INFERENCE and (method, route.name) not in CHANGING:
                 assert answer.status_code not in (401, 403), where
             else:
                 assert answer.status_code == 403, where

@@ -221,7 +221,11 @@ def test_only_one_fetches_a_file_and_the_other_waits_for_it(
     (download.folder / ".downloads").mkdir()
     lock = holder._locked(file.key)
     lock.__enter__()
-    waiting._pause = lambda _seconds: lock.__exit__(None, None, None)
+
+    def release(_seconds: float) -> None:
+        lock.__exit__(None, None, None)
+
+    waiting._pause = release
     waiting.fetch([file])
     assert (download.folder / "a.gguf").read_bytes() == DATA
     assert download.left() == []

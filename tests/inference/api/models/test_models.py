@@ -249,7 +249,7 @@ def test_the_list_takes_seven_queries_however_long_it_is() -> None:
         Attachment.objects.create(model=model, adapter=adapter)
     view = ModelsView()
     key, _ = make_api_key(models=models)
-    request: Any = type("Request", (), {"auth": key})()
+    request: Any = type("Request", (), {"auth": key, "method": "GET"})()
 
     with CaptureQueriesContext(connection) as queries:
         view.prepare(request)
