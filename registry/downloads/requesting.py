@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -13,11 +12,13 @@ from registry.hub.errors import DownloadFailed
 from registry.hub.hub import hub_endpoint, hub_offer
 from registry.hub.network import NetworkPolicy
 from registry.hub.offer import choose
+from registry.hub.placing import address_files, hub_files
 from registry.hub.source import HubSource, parse_source
-from registry.models import Download, DownloadFile
+from registry.models import Download
 
 if TYPE_CHECKING:
-    from registry.hub.offer import ModelChoice, Offer
+    from registry.hub.offer import Offer
+    from registry.hub.placing import DownloadFile
     from registry.hub.source import FileSource, Source
 
 _State = Download.State
@@ -62,31 +63,6 @@ def download_request(*, source: Source, by: str) -> tuple[Download, bool]:
 def _scheme_and_host(source: FileSource) -> tuple[str, str]:
     scheme, _, rest = source.url.partition("://")
     return scheme.lower(), rest.partition("/")[0].partition(":")[0]
-
-
-def hub_files(repo: str, choice: ModelChoice) -> list[DownloadFile]:
-    """Return the files of a model; its projector comes into the folder of the model."""
-    folder = PurePosixPath(repo) / PurePosixPath(choice.path).parent
-    return [
-        DownloadFile(
-            source=file.path,
-            target=str(
-                folder / PurePosixPath(file.path).name
-                if file is choice.projector
-                else PurePosixPath(repo) / file.path
-            ),
-            size=file.size,
-            sha256=file.sha256,
-        )
-        for file in choice.all_files
-    ]
-
-
-def address_files(source: FileSource) -> list[DownloadFile]:
-    """Return the file of an address, of which nothing else is known."""
-    return [
-        DownloadFile(source=source.url, target=source.file_name, size=None, sha256="")
-    ]
 
 
 def _add(*, files: list[DownloadFile], **columns: object) -> tuple[Download, bool]:

@@ -23,10 +23,9 @@ from registry.downloads.progress import SpeedWindow
 from registry.downloads.requesting import network_policy
 from registry.hub.disk import Room
 from registry.hub.errors import DownloadFailed, DownloadStopped
-from registry.hub.fetching import Fetcher, WantedFile
-from registry.hub.hub import file_url, hub_headers
+from registry.hub.fetching import Fetcher, part_key
 from registry.hub.network import checked_client
-from registry.hub.paths import checked_path, place_in
+from registry.hub.placing import PARTS, wanted_files
 from registry.models import Download, FileState, Model
 from registry.scan.folders import resolve_root
 from registry.scan.scanner import ScanOutcome
@@ -34,11 +33,8 @@ from registry.scan.scanner import ScanOutcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.models import DownloadFile
-
 logger = logging.getLogger(__name__)
 
-PARTS = ".downloads"
 _State = Download.State
 _MIB = 1024 * 1024
 _BEAT_S = 1.0
@@ -201,7 +197,9 @@ def _run_one(run: _Run) -> None:
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        files = wanted_files(download, root)
+        files = wanted_files(
+            download.wanted(), repo=download.repo, commit=download.commit, root=root
+        )
         with checked_client(network_policy()) as client:
             fetcher = Fetcher(
                 client,
@@ -226,30 +224,6 @@ def _run_one(run: _Run) -> None:
         _finish_as(run, _State.FAILED, str(error))
         return
     _become_model(run, [file.target for file in files])
-
-
-def wanted_files(download: Download, root: Path) -> list[WantedFile]:
-    """Return what is to be fetched, with places in the models directory.
-
-    Raises HostilePath: a row is believed no more than the hub.
-    """
-    headers = hub_headers() if download.repo else None
-    return [
-        WantedFile(
-            url=_url(download, file),
-            target=place_in(root, checked_path(file["target"])),
-            size=file["size"],
-            sha256=file["sha256"],
-            headers=headers,
-        )
-        for file in download.wanted()
-    ]
-
-
-def _url(download: Download, file: DownloadFile) -> str:
-    if not download.repo:
-        return file["source"]
-    return file_url(download.repo, download.commit, file["source"])
 
 
 def _become_model(run: _Run, targets: list[Path]) -> None:
@@ -316,7 +290,7 @@ def _delete_forgotten_parts() -> None:
         return
     rows = Download.objects.exclude(state__in=(_State.DONE, _State.CANCELLED))
     known = {
-        WantedFile(_url(row, file), folder, None, file["sha256"]).key
+        part_key(file["source"], file["sha256"])
         for row in rows
         for file in row.wanted()
     }

@@ -62,7 +62,12 @@ class WantedFile:
     @property
     def key(self) -> str:
         """The name of its part."""
-        return self.sha256 or f"url-{hashlib.sha256(self.url.encode()).hexdigest()}"
+        return part_key(self.url, self.sha256)
+
+
+def part_key(url: str, sha256: str) -> str:
+    """Return the name of a file's part: its checksum, or one of its address."""
+    return sha256 or f"url-{hashlib.sha256(url.encode()).hexdigest()}"
 
 
 class Fetcher:

@@ -9,7 +9,7 @@ from registry.models.context_test import (
     measured_settings,
     result_in_force,
 )
-from registry.models.download import Download, DownloadFile
+from registry.models.download import Download
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
 from registry.models.model import (
     Alias,
@@ -28,7 +28,6 @@ __all__ = [
     "ContextMeasurement",
     "ContextTest",
     "Download",
-    "DownloadFile",
     "FileState",
     "Kind",
     "Model",

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import platform
 from datetime import timedelta
-from typing import TypedDict
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.utils import timezone
 
+if TYPE_CHECKING:
+    from registry.hub.placing import DownloadFile
+
 #: A download that runs says so every second; after this time nobody runs it.
 _SILENT_AFTER = timedelta(seconds=30)
-
-
-class DownloadFile(TypedDict):
-    """A file: its path in the repository or its address, and where it comes to.
-
-    ``target`` is relative to the models directory; ``size`` is None and ``sha256`` ""
-    where nobody says them.
-    """
-
-    source: str
-    target: str
-    size: int | None
-    sha256: str
 
 
 class DownloadQuerySet(models.QuerySet["Download"]):

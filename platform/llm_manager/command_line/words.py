@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Other words for verbs.
-ALIASES = {"ls": "list", "stop": "unload"}
+ALIASES = {"ls": "list", "rm": "delete", "stop": "unload"}
 #: Short words for management commands: their names, and what they do.
 MANAGEMENT = {
     "engine": ("run_engine", "Run only this machine's engine (Django's run_engine)."),
@@ -19,7 +19,6 @@ MANAGEMENT = {
     ),
 }
 
-_FETCHING = "put GGUF files into the models directory, then run `llm-manager scan`."
 _STOPPING = "press Ctrl-C where the server runs, or send it SIGTERM."
 
 
@@ -41,12 +40,13 @@ MEANINGS = {
     **dict.fromkeys(("password", "passwd"), _run("changepassword")),
     "version": _run("--version"),
     **dict.fromkeys(("preload", "warm"), _run("load")),
-    **dict.fromkeys(("eject", "rm"), _run("unload")),
+    "eject": _run("unload"),
+    "remove": _run("delete"),
     **dict.fromkeys(("status", "top"), _run("ps")),
     **dict.fromkeys(("info", "describe"), _run("show")),
     **dict.fromkeys(("log", "journal"), _run("logs")),
     "benchmark": _run("bench"),
-    **dict.fromkeys(("pull", "download", "fetch", "add", "install"), _FETCHING),
+    **dict.fromkeys(("download", "fetch", "add", "install"), _run("pull")),
     **dict.fromkeys(("down", "shutdown", "quit"), _STOPPING),
     **dict.fromkeys(("chat", "ask", "generate", "complete"), _run("run")),
 }

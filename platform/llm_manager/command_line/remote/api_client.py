@@ -68,15 +68,18 @@ class ApiClient:
         return self._json(method, path, **more)
 
     @contextmanager
-    def stream(self, path: str, body: dict[str, Any]) -> Iterator[Iterator[Any]]:
-        """Yield the events of a POST as they come. Raises CommandFailed.
+    def stream(
+        self, path: str, body: dict[str, Any] | None = None
+    ) -> Iterator[Iterator[Any]]:
+        """Yield the events of a POST as they come, or of a GET without a body.
 
-        To leave the context early ends the request.
+        To leave the context early ends the request. Raises CommandFailed.
         """
+        method = "GET" if body is None else "POST"
         with (
             self._failures(),
             self._http.stream(
-                "POST", path, json=body, timeout=timeouts(None)
+                method, path, json=body, timeout=timeouts(None)
             ) as response,
         ):
             if response.status_code != httpx2.codes.OK:
@@ -169,7 +172,8 @@ def event_of(line: str) -> Any:
     if field != "data" or value.strip() == _DONE:
         return None
     event = json.loads(value)
-    if "error" in event:
+    # An object may have a member of this name, which is a text.
+    if isinstance(event.get("error"), dict):
         raise CommandFailed(str(event["error"].get("message", event["error"])))
     return event
 

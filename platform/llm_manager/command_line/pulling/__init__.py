@@ -1,0 +1,1 @@
+"""Getting models: by the running server, or by this program itself."""
