@@ -9,27 +9,49 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _DATA = b"data: "
 
 
 def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
-    """Return one object in the form of a whole answer for the pieces of a stream."""
+    """Return one object in the form of a whole answer for the pieces of a stream.
+
+    They are chunks of chats and completions, or events of responses.
+    """
     answer: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
-    for line in b"".join(pieces).split(b"\n"):
-        if not line.startswith(_DATA + b"{"):
-            continue
-        try:
-            event = json.loads(line[len(_DATA) :])
-        except ValueError:
-            # The last one that was kept may be torn.
+    output: dict[int, dict[str, str]] = {}
+    for event in _events(pieces):
+        kind = event.get("type", "")
+        if kind.startswith("response."):
+            # The last events have it whole, the first ones have nothing yet.
+            if isinstance(event.get("delta"), str):
+                item = output.setdefault(event.get("output_index", 0), {})
+                name = kind.removesuffix(".delta").removeprefix("response.")
+                item[name] = item.get(name, "") + event["delta"]
+            elif (event.get("response") or {}).get("output"):
+                answer = event["response"]
             continue
         for choice in event.pop("choices", None) or ():
             _add(choices.setdefault(choice.get("index", 0), {}), choice)
         answer |= event
-    return {**answer, "choices": [{"index": i} | choices[i] for i in sorted(choices)]}
+    if choices:
+        answer["choices"] = [{"index": i} | choices[i] for i in sorted(choices)]
+    if output and "output" not in answer:
+        answer["output"] = [output[i] for i in sorted(output)]
+    return answer
+
+
+def _events(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in b"".join(pieces).split(b"\n"):
+        if not line.startswith(_DATA + b"{"):
+            continue
+        try:
+            yield json.loads(line[len(_DATA) :])
+        except ValueError:
+            # The last one that was kept may be torn.
+            continue
 
 
 def _add(so_far: dict[str, Any], choice: dict[str, Any]) -> None:

@@ -165,7 +165,19 @@ def test_a_stream_of_calls_of_completions_and_with_an_error_is_put_together() ->
     assert texts["choices"] == [{"index": 0, "text": "ab"}]
     # What was kept of it ends in the middle of an event.
     torn = joined([event(error={"code": "x"}), b'data: {"choices": [{"ind'])
-    assert torn == {"error": {"code": "x"}, "choices": []}
+    assert torn == {"error": {"code": "x"}}
+
+
+def test_a_response_is_its_last_event_or_the_texts_before_it() -> None:
+    begin = event(type="response.created", response={"id": "r", "output": []})
+    deltas = [
+        event(type="response.output_text.delta", output_index=0, delta=text)
+        for text in ("Hel", "lo")
+    ]
+    assert joined([begin, *deltas]) == {"output": [{"output_text": "Hello"}]}
+    whole = {"id": "r", "output": [{"content": "Hello"}]}
+    end = event(type="response.completed", response=whole)
+    assert joined([begin, *deltas, end]) == whole
 
 
 def test_a_pattern_that_is_none_is_refused_by_name() -> None:

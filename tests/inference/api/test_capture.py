@@ -90,6 +90,16 @@ async def test_a_stream_is_kept_as_one_answer_and_reaches_its_client_unchanged(
     assert choice["finish_reason"] == "stop"
 
 
+async def test_a_response_is_kept_too(
+    captured_api: Api, rows: Callable[[], Any]
+) -> None:
+    body = {"model": "tiny", "input": f"Use {SECRET}.", "stream": True}
+    await read_stream(await captured_api.post("/v1/responses", body))
+    (row,) = await rows()
+    assert json.loads(row.request)["input"] == "Use [redacted]."
+    assert "Hello world" in json.dumps(json.loads(row.answer)["output"])
+
+
 async def test_a_refusal_is_kept_with_what_was_refused(
     captured_api: Api, rows: Callable[[], Any]
 ) -> None:

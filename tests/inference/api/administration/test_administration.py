@@ -119,6 +119,7 @@ def test_a_key_lives_its_life(admin: Admin) -> None:
         "state": "active",
         "last_used_at": None,
         "rotated_from": None,
+        "captured_until": None,
         "created_at": "",
         "created_by": "root",
         "notes": "from a program",
