@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 
 from accounts.models import Notice
 from llm_manager.lib.badges import badge
@@ -13,7 +17,8 @@ from llm_manager.lib.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 
@@ -33,6 +38,23 @@ class NoticeAdmin(ModelAdmin[Notice]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: the server writes them."""
         return False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs of Django's admin, and the dashboard's button."""
+        read = require_POST(self.admin_site.admin_view(self.read_view))
+        return [
+            path("read/", read, name="accounts_notice_read"),
+            *super().get_urls(),
+        ]
+
+    def read_view(self, request: HttpRequest) -> HttpResponse:
+        """Mark one notice as read, and lead to the dashboard."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        pk = request.POST.get("notice", "")
+        notices = self.get_queryset(request).filter(pk=pk if pk.isdecimal() else 0)
+        self.mark_as_read(request, notices)
+        return HttpResponseRedirect(reverse("admin:index"))
 
     @admin.action(description="Mark as read", permissions=["change"])
     def mark_as_read(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:

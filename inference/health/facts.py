@@ -14,8 +14,8 @@ from accounts.usage.metrics import lines_lost
 from inference.health.database_facts import DatabaseFacts, database_facts
 from inference.health.redis_facts import RedisFacts, redis_facts
 from inference.status import overview
+from llm_manager.lib.machine.disks import disk_spaces
 from llm_manager.lib.machine.programs import product_version, program_versions
-from registry.services import disks
 
 if TYPE_CHECKING:
     from inference.status import Overview
@@ -58,7 +58,7 @@ class HealthFacts:
 def health_facts(seen: Overview | None = None) -> HealthFacts:
     """Ask every part; ``seen`` are its nodes and workers, if they were read already.
 
-    Nine queries at most and two round trips to Redis. Raises DatabaseError.
+    Nine queries at most and three round trips to Redis. Raises DatabaseError.
     """
     seen = seen or overview()
     return HealthFacts(
@@ -76,7 +76,10 @@ def health_facts(seen: Overview | None = None) -> HealthFacts:
 
 
 def _disks(seen: Overview) -> list[MachineDisk]:
-    """Return the nodes' disks, as they last noted them, and this machine's."""
+    """Return the nodes' disks, as they last noted them, and this machine's.
+
+    A machine that only answers requests needs no models.
+    """
     found = [
         MachineDisk(view.node.name, space)
         for view in seen.nodes
@@ -85,5 +88,6 @@ def _disks(seen: Overview) -> list[MachineDisk]:
     ]
     here = platform.node()
     if all(disk.machine != here for disk in found):
-        found += [MachineDisk(here, space) for space in disks()]
+        data = disk_spaces({"data": [settings.DATA_DIR]})
+        found += [MachineDisk(here, space) for space in data]
     return found

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inference.health.facts import HealthFacts, MachineDisk
-    from inference.status import NodeView
+    from inference.status import NodeView, Overview
 
 Severity = Literal["danger", "warning"]
 _ORDER: tuple[Severity, ...] = ("danger", "warning")
@@ -47,7 +47,7 @@ def health_findings(facts: HealthFacts) -> list[HealthFinding]:
     """Return what is wrong, the worst first."""
     found = [
         *_nodes(facts),
-        *_workers(facts),
+        *failed_loads(facts.overview),
         *_redis(facts),
         *_database(facts),
         *_disks(facts),
@@ -114,8 +114,9 @@ def _node(view: NodeView) -> Iterator[HealthFinding]:
         )
 
 
-def _workers(facts: HealthFacts) -> Iterator[HealthFinding]:
-    for view in facts.overview.workers:
+def failed_loads(seen: Overview) -> Iterator[HealthFinding]:
+    """Yield the models that could not be loaded, with llama.cpp's reason."""
+    for view in seen.workers:
         if view.state.name == "failed":
             yield HealthFinding(
                 "danger",
@@ -167,26 +168,34 @@ def _database(facts: HealthFacts) -> Iterator[HealthFinding]:
 
 
 def _disks(facts: HealthFacts) -> Iterator[HealthFinding]:
+    # Directories on one disk fill up together.
+    shared: dict[tuple[str, int, int], list[MachineDisk]] = {}
     for disk in facts.disks:
-        part = f"Disk of {disk.machine}"
         space = disk.space
         if space["error"]:
             yield HealthFinding(
                 "warning",
-                part,
-                f"The {space['name']} directory {space['path']} cannot be read: "
-                f"{space['error']}.",
+                f"Disk of {disk.machine}",
+                f"The server cannot read {_folder(disk)}: {space['error']}.",
                 "Mount or create it, or correct its path in the configuration.",
             )
-        elif severity := _how_full(disk):
+        else:
+            same = disk.machine, space["total"], space["free"]
+            shared.setdefault(same, []).append(disk)
+    for (machine, total, free), on_it in shared.items():
+        if severity := _how_full(on_it[0]):
             yield HealthFinding(
                 severity,
-                part,
-                f"The {space['name']} directory {space['path']} has "
-                f"{human_bytes(space['free'])} of {human_bytes(space['total'])} left.",
+                f"Disk of {machine}",
+                f"{human_bytes(free)} of {human_bytes(total)} are left for "
+                f"{' and '.join(map(_folder, on_it))}.",
                 "Delete what is not needed: models that nobody uses, old logs. With a "
                 "full disk rows of usage wait in memory, and SQLite cannot write.",
             )
+
+
+def _folder(disk: MachineDisk) -> str:
+    return f"the {disk.space['name']} directory {disk.space['path']}"
 
 
 def _how_full(disk: MachineDisk) -> Severity | None:

@@ -39,11 +39,14 @@ class RedisFacts:
 
 
 def redis_facts() -> RedisFacts:
-    """Ask Redis, in two round trips and one query. Raises DatabaseError."""
+    """Ask Redis, in three round trips and one query. Raises DatabaseError."""
     rows = list(Model.objects.servable().order_by("name").values_list("pk", "name"))
     started = time.perf_counter()
     try:
         client = _client(settings.REDIS_URL)
+        # Before the clock runs: a process has no connection at first.
+        client.ping()
+        started = time.perf_counter()
         client.ping()
         latency_ms = (time.perf_counter() - started) * 1000
         answers = _ask(client, [pk for pk, _ in rows])

@@ -53,7 +53,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "accounts.limits.login.LoginForm"},
     "BORDER_RADIUS": "8px",
-    "DASHBOARD_CALLBACK": "llm_manager.dashboard.dashboard",
+    "DASHBOARD_CALLBACK": "llm_manager.dashboard.page.dashboard",
     "STYLES": [_asset("admin.css")],
     "SCRIPTS": [_asset("live.js"), _asset("copy.js"), _asset("estimate.js")],
     "COLORS": {

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
+from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from accounts.models import ApiKey, Scope
+from accounts.limits.counting.periods import period_of
+from accounts.limits.counting.rules import shared_rule
+from accounts.limits.counting.store import Counter
+from accounts.limits.soft_limits import write_notice
+from accounts.limits.spending import budget_zone
+from accounts.models import ApiKey, Limit, LimitKind, Scope
+from accounts.record_id import new_id
+from accounts.usage.ingestion import store
 from inference.load_differences import load_time_settings
-from inference.models import WorkerState
+from inference.models import EvictionRecord, WorkerState
+from llm_manager.lib.machine.disks import DiskSpace
+from llm_manager.lib.machine.programs import product_version, program_versions
 from registry.models import Alias, FileState, Kind, Model, ScanRun
-from tests.factories import GIB, make_api_key, make_model, make_node, make_worker
+from tests.factories import (
+    GIB,
+    make_api_key,
+    make_model,
+    make_node,
+    make_team,
+    make_worker,
+)
 
 _LLAMA_TEMPLATE = """\
 {{- bos_token }}
@@ -35,6 +53,7 @@ def populate(admin: User) -> None:
     _engine(models)
     _keys(admin, models)
     _history(admin, models)
+    _usage(models)
 
 
 def _models() -> dict[str, Model]:
@@ -144,6 +163,19 @@ def _models() -> dict[str, Model]:
     return by_name
 
 
+_FACTS: dict[str, Any] = {
+    "version": product_version(),
+    "programs": program_versions(),
+}
+
+
+def _disks(free: int) -> list[DiskSpace]:
+    return [
+        DiskSpace(name=name, path=path, total=960 * GIB, free=free, error="")
+        for name, path in (("data", "/var/lib/llm-manager"), ("models", "/srv/models"))
+    ]
+
+
 def _engine(models: dict[str, Model]) -> None:
     now = timezone.now()
     big = make_node(
@@ -155,6 +187,8 @@ def _engine(models: dict[str, Model]) -> None:
         memory_limit=int(28 * GIB),
         started_at=now - timedelta(days=3, hours=4),
         heartbeat_at=now + timedelta(days=1),
+        **_FACTS,
+        disks=_disks(int(612 * GIB)),
     )
     make_node(
         "cpu-02",
@@ -162,6 +196,9 @@ def _engine(models: dict[str, Model]) -> None:
         memory_available=int(27.9 * GIB),
         started_at=now - timedelta(hours=20),
         heartbeat_at=now + timedelta(days=1),
+        **_FACTS,
+        disks=_disks(int(18.2 * GIB)),
+        clock_offset_s=3.4,
     )
     make_worker(
         models["llama-3.1-8b-instruct"],
@@ -239,7 +276,12 @@ def _keys(admin: User, models: dict[str, Model]) -> None:
         last_used_at=now - timedelta(hours=2),
         expires_at=now + timedelta(days=90),
     )
-    make_api_key(anna, name="Notebook", last_used_at=now - timedelta(days=12))
+    make_api_key(
+        anna,
+        name="Notebook",
+        last_used_at=now - timedelta(days=12),
+        expires_at=now + timedelta(days=3),
+    )
     old, _ = make_api_key(
         anna, name="Old prototype", last_used_at=now - timedelta(days=140)
     )
@@ -290,3 +332,69 @@ def _history(admin: User, models: dict[str, Model]) -> None:
         LogEntry.objects.log_actions(
             admin.pk, [models[name]], CHANGE, message, single_object=True
         )
+
+
+#: Of each model: how many requests a day, its tokens a second, its first token in ms.
+_LOADS = {
+    "llama-3.1-8b-instruct": (60, 41.0, 240),
+    "nomic-embed-text-v1.5": (35, 0.0, 0),
+    "mistral-small-24b-instruct": (18, 17.0, 900),
+    "smollm2-135m-instruct": (9, 150.0, 60),
+}
+
+
+def _usage(models: dict[str, Model]) -> None:
+    """Save requests of thirty days, more by day than by night."""
+    chance = Random(7)
+    now = timezone.now()
+    support, notebook = ApiKey.objects.filter(name__in=("Support chat", "Notebook"))
+    team = make_team("Research")
+    entries: list[dict[str, Any]] = []
+    for name, (a_day, speed, first_ms) in _LOADS.items():
+        for _ in range(a_day * 30):
+            ago = timedelta(days=chance.triangular(0, 30, 4))
+            if chance.random() < 0.5:
+                # The working day has more.
+                ago = timedelta(days=ago.days, hours=chance.gauss(5, 2) % 24)
+            time = now - ago
+            key = chance.choice((support, support, notebook))
+            is_bad = chance.random() < 0.03
+            answer = chance.randint(20, 400)
+            entries.append(
+                {
+                    "id": str(new_id(time.timestamp())),
+                    "time": time.timestamp(),
+                    "request_id": f"req-{len(entries)}",
+                    "endpoint": "chat-completions",
+                    "status": 503 if is_bad else 200,
+                    "key_id": key.pk,
+                    "key_prefix": key.prefix,
+                    "key_name": key.name,
+                    "owner_name": "anna",
+                    "team_id": team.pk if key == notebook else 0,
+                    "team_name": "Research" if key == notebook else "",
+                    "model_id": models[name].pk,
+                    "model_name": name,
+                    "prompt_tokens": chance.randint(50, 900),
+                    "completion_tokens": answer if speed and not is_bad else 0,
+                    "first_token_ms": int(first_ms * chance.lognormvariate(0, 0.5))
+                    if speed and not is_bad
+                    else None,
+                    "tokens_per_second": speed * chance.gauss(1, 0.15)
+                    if speed and not is_bad
+                    else None,
+                }
+            )
+    store(entries)
+    EvictionRecord.objects.bulk_create(
+        EvictionRecord(
+            model_name="smollm2-135m-instruct",
+            for_name="mistral-small-24b-instruct",
+            node_name="gpu-01",
+            at=now - timedelta(hours=hours),
+        )
+        for hours in (1, 3, 8)
+    )
+    limit = Limit.objects.create(team=team, kind=LimitKind.TOKENS_MONTH, amount=700_000)
+    period = period_of(LimitKind.TOKENS_MONTH, now, budget_zone())
+    write_notice(Counter(shared_rule(limit), 0, period, None), 600_000)

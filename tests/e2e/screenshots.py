@@ -68,6 +68,7 @@ def shoot_playground(folder: Path, *, everything: bool) -> None:
 
 def _set_up(data_dir: str) -> None:
     os.environ["LLM_MANAGER_DATA_DIR"] = data_dir
+    (Path(data_dir) / "models").mkdir()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llm_manager.settings")
     sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
     import django
@@ -143,7 +144,11 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
     page.fill("#id_username", "admin")
     page.fill("#id_password", "correct horse")
     page.click("[type=submit]")
+    page.goto(f"{url}/admin/?period=7d&by=model")
     shoot("dashboard")
+    page.locator("#usage").screenshot(path=folder / f"charts{suffix}.png")
+    page.goto(f"{url}/admin/inference/enginenode/")
+    shoot("health")
     page.goto(f"{url}/admin/registry/model/")
     shoot("models")
     page.click("text=llama-3.1-8b-instruct")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -117,3 +118,15 @@ async def test_an_export_has_all_chosen_requests_the_newest_first(
     text = await streamed(f"{LIST}export.jsonl?end=limited")
     (limited,) = [json.loads(line) for line in text.splitlines()]
     assert (limited["request_id"], limited["status"]) == ("limited", 429)
+
+
+@pytest.mark.parametrize("page", ["usagerecord", "usageday"])
+def test_pages_of_usage_say_that_they_are_of_usage(
+    admin_client: Client, page: str
+) -> None:
+    html = admin_client.get(f"/admin/accounts/{page}/").content.decode()
+    crumbs = re.findall(r'lm-crumb.*?tracking-tight">([^<]+)<', html, re.DOTALL)
+    assert crumbs[0] == "Usage"
+    html = admin_client.get("/admin/accounts/team/").content.decode()
+    crumbs = re.findall(r'lm-crumb.*?tracking-tight">([^<]+)<', html, re.DOTALL)
+    assert crumbs[0] == "Access"

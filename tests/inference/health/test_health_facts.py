@@ -35,9 +35,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def facts(tmp_path: Path, settings: Settings) -> HealthFacts:
+def facts() -> HealthFacts:
     """Return the facts of an installation with nothing wrong."""
-    settings.MODELS_DIR = tmp_path
     programs = {"llama-cpp-python": "0.3.36"}
     make_node(version="1.0.0", programs=programs)
     return replace(
@@ -78,6 +77,7 @@ def test_nothing_is_wrong_with_what_is_well(facts: HealthFacts) -> None:
         ({"database": DatabaseFacts("SQLite", "3", 1, 600)}, ("warning", "Database")),
         ({"disks": [disk(free=GIB // 2)]}, ("danger", "Disk of node-1")),
         ({"disks": [disk(free=10 * GIB)]}, ("warning", "Disk of node-1")),
+        ({"disks": [disk(free=GIB // 2)] * 2}, ("danger", "Disk of node-1")),
         ({"disks": [disk(0, "Input/output error")]}, ("warning", "Disk of node-1")),
         ({"lines_lost": 2}, ("danger", "Usage")),
         ({"version": "2.0.0"}, ("warning", "Node node-1")),
