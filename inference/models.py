@@ -230,6 +230,7 @@ class Worker(models.Model):
     requested_at = models.DateTimeField(
         default=timezone.now, help_text="Models are loaded in this order."
     )
+    requested_by = models.CharField(max_length=255, blank=True)
     last_used_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
 
@@ -285,6 +286,49 @@ class WorkerTotals(models.Model):
 
     def __str__(self) -> str:
         return f"Totals of {self.model} #{self.replica}"
+
+
+class ModelLoad(models.Model):
+    """One load of a model: who asked for it, with which settings, how it ended."""
+
+    class Result(models.TextChoices):
+        """``stopped``: it was unloaded before it was ready. ``interrupted``: its node
+        ended meanwhile.
+        """
+
+        LOADING = "loading", "Loading"
+        LOADED = "loaded", "Loaded"
+        FAILED = "failed", "Failed"
+        STOPPED = "stopped", "Stopped"
+        INTERRUPTED = "interrupted", "Interrupted"
+
+    model = models.ForeignKey(
+        "registry.Model", on_delete=models.CASCADE, related_name="loads"
+    )
+    replica = models.PositiveIntegerField(default=0)
+    node_name = models.CharField(max_length=255, blank=True)
+    incarnation = models.CharField(max_length=32, blank=True, db_index=True)
+    requested_by = models.CharField(max_length=255, blank=True)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+    seconds = models.FloatField(null=True, help_text="Until it was ready.")
+    settings = models.JSONField(
+        default=dict, help_text="The load settings that were in force."
+    )
+    n_ctx = models.PositiveIntegerField(null=True)
+    n_seq_max = models.PositiveIntegerField(null=True)
+    memory_estimate = models.BigIntegerField(default=0, help_text="Bytes.")
+    result = models.CharField(
+        max_length=16, choices=Result.choices, default=Result.LOADING
+    )
+    error = models.TextField(blank=True, help_text="Why it failed.")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.get_result_display()}"
 
 
 class RunningRequest(UsageRecord):

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from accounts.audit.actor import current_actor
 from accounts.audit.log import note
 from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
 from inference.load_progress import LoadProgress
@@ -40,6 +41,8 @@ _STATUS_COLUMNS = (
     *("progress", "last_used_at"),
 )
 _RETRY_AFTER_S = 5
+#: The length of the columns with names.
+_NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,13 @@ class ServingStatus:
     loading: LoadProgress | None = None
 
 
-def worker_request(*, model: Model) -> Worker:
+def worker_request(*, model: Model, by: str = "") -> Worker:
     """Request that the model is loaded; return its first worker row. Idempotent.
 
     It gets one row for each replica. A failed worker is tried again, a draining one
-    comes back.
+    comes back. ``by`` says who asks, for people: else who makes the change.
     """
-    worker = _desire(model)
+    worker = _desire(model, by=by or current_actor().by)
     note(model, "load requested")
     engine_wake()
     return worker
@@ -82,7 +85,7 @@ def worker_load(*, model: Model, config: dict[str, Any], by: str = "") -> None:
     requested with others are loaded again, after their running requests.
     """
     with transaction.atomic():
-        _desire(model, config)
+        _desire(model, config, by=by or current_actor().by)
         workers = Worker.objects.filter(model=model, is_desired=True)
         if any(worker.load_config != config for worker in workers):
             workers.update(load_config=config)
@@ -95,7 +98,7 @@ def worker_load(*, model: Model, config: dict[str, Any], by: str = "") -> None:
 def replicas_adjust(*, model: Model) -> None:
     """Request or release workers of a loaded model to match its ``replicas``."""
     if Worker.objects.filter(model=model, is_desired=True).exists():
-        _desire(model)
+        _desire(model, by=current_actor().by)
         engine_wake()
 
 
@@ -107,7 +110,7 @@ def models_preload() -> list[Model]:
         if model.setting_in_force("is_preloaded")
     ]
     for model in models:
-        worker_request(model=model)
+        worker_request(model=model, by="the start of the engine")
     return models
 
 
@@ -158,16 +161,20 @@ def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
     return count
 
 
-def _desire(model: Model, config: dict[str, Any] | None = None) -> Worker:
+def _desire(
+    model: Model, config: dict[str, Any] | None = None, *, by: str = ""
+) -> Worker:
     """Mark a row for each replica as desired; return the first row.
 
     New rows have the settings of this load, ``config``, or else those of the first row.
-    What was unloaded or has failed is a new load.
+    What was unloaded or has failed is a new load. ``by`` is who asks for it.
     """
     replicas = model.setting_in_force("replicas")
-    first = _row(model, 0, config or {})
+    by = by[:_NAME_LENGTH]
+    first = _row(model, 0, config or {}, by)
     shared = first.load_config if config is None else config
-    workers = [first, *(_row(model, number, shared) for number in range(1, replicas))]
+    extra = [_row(model, number, shared, by) for number in range(1, replicas)]
+    workers = [first, *extra]
     rows = Worker.objects.filter(model=model)
     surplus = rows.filter(replica__gte=replicas, is_desired=True)
     surplus.filter(node=None).delete()
@@ -175,7 +182,7 @@ def _desire(model: Model, config: dict[str, Any] | None = None) -> Worker:
     desired = rows.filter(replica__lt=replicas)
     now = timezone.now()
     desired.filter(is_desired=False).update(
-        is_desired=True, requested_at=now, load_config={}
+        is_desired=True, requested_at=now, requested_by=by, load_config={}
     )
     # Conditional, so that only one of many requests restarts a failed load.
     desired.filter(state=WorkerState.FAILED).update(
@@ -187,17 +194,20 @@ def _desire(model: Model, config: dict[str, Any] | None = None) -> Worker:
         progress=0,
         restarts=0,
         requested_at=now,
+        requested_by=by,
         load_config={},
     )
     workers[0].refresh_from_db()
     return workers[0]
 
 
-def _row(model: Model, replica: int, config: dict[str, Any]) -> Worker:
+def _row(model: Model, replica: int, config: dict[str, Any], by: str) -> Worker:
     try:
         with transaction.atomic():
             worker, _ = Worker.objects.get_or_create(
-                model=model, replica=replica, defaults={"load_config": config}
+                model=model,
+                replica=replica,
+                defaults={"load_config": config, "requested_by": by},
             )
     except IntegrityError:
         # Another request created the row after our query.
@@ -217,20 +227,22 @@ async def _wake() -> None:
         return
 
 
-async def ensure_worker(model_id: int, heard: frozenset[str] = frozenset()) -> bool:
+async def ensure_worker(
+    model_id: int, heard: frozenset[str] = frozenset(), *, by: str = "a request"
+) -> bool:
     """Make sure that the model is loaded or being loaded; return whether it serves.
 
-    ``heard`` are incarnations of workers that say themselves that they serve. Raises
-    EngineUnavailable if no engine runs, ModelLoadFailed if the model has just failed
-    to load.
+    ``heard`` are incarnations of workers that say themselves that they serve, ``by``
+    is who needs it. Raises EngineUnavailable if no engine runs, ModelLoadFailed if the
+    model has just failed to load.
     """
-    serves = await in_thread(_ensure, model_id, heard)
+    serves = await in_thread(_ensure, model_id, heard, by)
     if serves is None:
         await _wake()
     return bool(serves)
 
 
-def _ensure(model_id: int, heard: frozenset[str]) -> bool | None:
+def _ensure(model_id: int, heard: frozenset[str], by: str) -> bool | None:
     """Do the database's part of ``ensure_worker``; None if an engine must be woken."""
     workers = Worker.objects.select_related("node").filter(model_id=model_id)
     workers = workers.only(
@@ -250,7 +262,7 @@ def _ensure(model_id: int, heard: frozenset[str]) -> bool | None:
     model = Model.objects.get(pk=model_id)
     if not model.is_enabled:
         raise ModelDisabled(disabled_message(model))
-    _desire(model)
+    _desire(model, by=by)
     return None
 
 

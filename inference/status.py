@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.db.models import Prefetch
+from django.utils import timezone
 
 from accounts.models import ApiKey
+from inference.load_progress import LoadProgress
 from inference.models import EngineNode, Worker, WorkerState
 
 if TYPE_CHECKING:
@@ -41,12 +43,16 @@ _IN_MEMORY = (WorkerState.LOADING, WorkerState.READY, WorkerState.DRAINING)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state with its label and colour; ``percent`` is the progress of loading."""
+    """A state with its label and colour; ``percent`` is the progress of loading.
+
+    ``seconds_left`` is how long that may still take, None if it is not known.
+    """
 
     name: str
     label: str
     tone: Tone
     percent: int | None = None
+    seconds_left: int | None = None
 
 
 UNLOADED = State("unloaded", "Unloaded", "")
@@ -60,8 +66,13 @@ def worker_state(worker: Worker) -> State:
         return State("unloading", "Unloading", "warning")
     tone = _TONES[worker.state]
     if worker.state == WorkerState.LOADING:
-        percent = round(min(max(worker.progress, 0), 1) * 100)
-        return State("loading", f"Loading {percent} %", tone, percent)
+        share = min(max(worker.progress, 0), 1)
+        percent = round(share * 100)
+        # Until it serves, a worker was last used when its load began.
+        began = worker.last_used_at or timezone.now()
+        elapsed_s = (timezone.now() - began).total_seconds()
+        left = LoadProgress.after(elapsed_s, share).seconds_left
+        return State("loading", f"Loading {percent} %", tone, percent, left)
     return State(worker.state, WorkerState(worker.state).label, tone)
 
 
@@ -75,7 +86,7 @@ def model_state(workers: Iterable[Worker]) -> State:
     if len(states) == 1:
         return best
     many = f"\u00d7{alike}" if alike == len(states) else f"{alike} of {len(states)}"
-    return State(best.name, f"{best.label} {many}", best.tone, best.percent)
+    return replace(best, label=f"{best.label} {many}")
 
 
 @dataclass(frozen=True, slots=True)

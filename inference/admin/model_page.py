@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import Subquery
+from django.db.models import Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -30,6 +30,7 @@ from inference.admin.model_actions import (
     reload,
     unload,
 )
+from inference.admin.model_panels.loads import loads_panel
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
 from inference.load_differences import reload_differences
@@ -128,6 +129,8 @@ class ServedModelAdmin(RegistryModelAdmin):
             .annotate(
                 memory_limit=Subquery(largest.values("memory_limit")[:1]),
                 hardware=Subquery(largest.values("hardware")[:1]),
+                # What the list draws of a model knows no request.
+                may_load=Value(self.has_change_permission(request)),
             )
             .prefetch_related(with_nodes(), "attachments__adapter", "context_tests")
         )
@@ -261,7 +264,9 @@ class ServedModelAdmin(RegistryModelAdmin):
         ids = [
             int(pk) for pk in request.GET.getlist("id") if pk.isascii() and pk.isdigit()
         ]
+        may_load = Value(self.has_change_permission(request))
         models = Model.objects.filter(pk__in=ids[:_MAX_STATES])
+        models = models.annotate(may_load=may_load)
         return TemplateResponse(
             request,
             "admin/inference/states.html",
@@ -283,6 +288,7 @@ class ServedModelAdmin(RegistryModelAdmin):
             "effect": load_effect(preview) if preview else "",
             "differences": reload_differences(workers, model),
             "may_load": self.has_change_permission(request, model),
+            **loads_panel(model, workers),
             **(context_tests.panel(model) if model.is_generative else {}),
         }
 

@@ -17,7 +17,14 @@ from django.utils import timezone
 from inference.capacity.load_plan import plan_within
 from inference.capacity.model_rows import memory_limit
 from inference.load_differences import load_time_settings
-from inference.models import HEARTBEAT_EXPIRES, EngineNode, Worker, WorkerState
+from inference.loads.history import load_begin, load_end, load_refused
+from inference.models import (
+    HEARTBEAT_EXPIRES,
+    EngineNode,
+    ModelLoad,
+    Worker,
+    WorkerState,
+)
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
@@ -207,8 +214,9 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
     claimed = Worker.objects.filter(
         pk=worker.pk, is_desired=True, state=WorkerState.REQUESTED, node=None
     )
-    return (
-        claimed.update(
+    loaded_settings = load_time_settings(worker.model)
+    with transaction.atomic():
+        number = claimed.update(
             node=node,
             state=WorkerState.LOADING,
             incarnation=incarnation,
@@ -217,12 +225,21 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
             stop_number=order.number if order is not None else 0,
             memory_estimate=plan.estimate.resident,
             device_memory=list(plan.estimate.totals),
-            loaded_settings=load_time_settings(worker.model),
+            loaded_settings=loaded_settings,
             kv_layout=plan.engine.kv_layout,
             last_used_at=timezone.now(),
         )
-        == 1
-    )
+        if number:
+            load_begin(
+                worker,
+                node=node.name,
+                incarnation=incarnation,
+                settings=loaded_settings,
+                n_ctx=plan.engine.n_ctx,
+                n_seq_max=plan.engine.n_seq_max,
+                memory_estimate=plan.estimate.resident,
+            )
+    return number == 1
 
 
 def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> None:
@@ -264,9 +281,16 @@ def _drop_extra(pk: int) -> None:
         alike.filter(node=None, state=WorkerState.REQUESTED, replica__gt=0).delete()
 
 
+def load_done(incarnation: str, seconds: float | None) -> None:
+    """Note that a worker is ready, and how long that took."""
+    load_end(incarnation, ModelLoad.Result.LOADED, seconds=seconds)
+
+
 def worker_ended(pk: int, incarnation: str) -> None:
     """Free a row whose process has ended, or delete it if it is not desired."""
     with transaction.atomic():
+        # One that was ready has been noted as loaded long since.
+        load_end(incarnation, ModelLoad.Result.STOPPED)
         rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
         rows.filter(is_desired=False).delete()
         rows.update(**_FREED)
@@ -290,6 +314,7 @@ def worker_failed(pk: int, incarnation: str, error: str) -> None:
             "failed_at": timezone.now(),
         }
     )
+    load_end(incarnation, ModelLoad.Result.FAILED, error=error)
     _drop_extra(pk)
 
 
@@ -307,6 +332,9 @@ def load_impossible(
     marked = unclaimed.update(
         node=node, state=WorkerState.FAILED, error=error, failed_at=timezone.now()
     )
+    if marked:
+        row = Worker.objects.get(pk=pk)
+        load_refused(row, node=node.name, error=error)
     _drop_extra(pk)
     return bool(marked)
 

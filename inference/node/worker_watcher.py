@@ -148,7 +148,8 @@ class WorkerWatcher:
             more["last_used_at"] = worker_rows.now()
         if report.state == "ready" and not worker.is_saved_ready:
             worker.is_saved_ready = True
-            more["load_seconds"] = process.load_seconds
+            seconds = more["load_seconds"] = process.load_seconds
+            await in_one_thread(worker_rows.load_done, worker.incarnation, seconds)
             logger.info("%s is ready after %.1f s", worker.model, process.load_seconds)
         with suppress(psutil.Error):
             more["memory_bytes"] = worker.rss = resident_memory(process.pid)

@@ -104,7 +104,7 @@ class EngineClient:
         Raises QueueFull, EngineUnavailable, ModelLoadFailed.
         """
         await self._start()
-        await self._lookup.ensure(queue)
+        await self._lookup.ensure(queue, request.key)
         now = time.time()
         stream = Stream(
             request=request,

@@ -36,8 +36,8 @@ class WorkerLookup:
         self._served_until: dict[int, float] = {}
         self._lookups: dict[int, asyncio.Task[bool]] = {}
 
-    async def ensure(self, queue: ModelQueue) -> None:
-        """Return when a worker of the model is serving or starting.
+    async def ensure(self, queue: ModelQueue, key: str) -> None:
+        """Return when a worker of the model is serving or starting, for a key.
 
         Raises EngineUnavailable, ModelLoadFailed. If the worker dies meanwhile, the
         next check of the streams notices.
@@ -47,7 +47,7 @@ class WorkerLookup:
             return
         lookup = self._lookups.get(model_id)
         if lookup is None:
-            lookup = asyncio.create_task(self._look(queue))
+            lookup = asyncio.create_task(self._look(queue, key))
             self._lookups[model_id] = lookup
             lookup.add_done_callback(partial(self._end, model_id))
         # Many may wait for the result, so a single cancelled caller must not cancel it.
@@ -57,7 +57,7 @@ class WorkerLookup:
         """Query again next time: a worker of the model is gone."""
         self._served_until.pop(model_id, None)
 
-    async def _look(self, queue: ModelQueue) -> bool:
+    async def _look(self, queue: ModelQueue, key: str) -> bool:
         """Return whether a worker serves. Raises as ``ensure`` does.
 
         The workers' own word counts where the rows cannot be read, or say that no
@@ -66,10 +66,10 @@ class WorkerLookup:
         with suppress(OSError, RedisError):
             await self._heartbeats.follow(queue.channel)
         try:
-            return await self._ensure(queue)
+            return await self._ensure(queue, key)
         except EngineUnavailable:
             await self._heartbeats.wait(queue.channel, timeout_s=_HEAR_WITHIN_S)
-            return await self._ensure(queue)
+            return await self._ensure(queue, key)
         except DatabaseError as error:
             logger.warning("The workers' rows cannot be read: %s", error)
             if await self._heartbeats.wait(queue.channel, timeout_s=_HEAR_WITHIN_S):
@@ -80,9 +80,10 @@ class WorkerLookup:
                 retry_after=RETRY_AFTER_S,
             ) from error
 
-    async def _ensure(self, queue: ModelQueue) -> bool:
+    async def _ensure(self, queue: ModelQueue, key: str) -> bool:
         heard = self._heartbeats.serving(queue.channel)
-        return await services.ensure_worker(queue.model_id, heard)
+        by = f"a request of {key}" if key else "a request"
+        return await services.ensure_worker(queue.model_id, heard, by=by)
 
     def _end(self, model_id: int, lookup: asyncio.Task[bool]) -> None:
         del self._lookups[model_id]

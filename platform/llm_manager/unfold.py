@@ -55,7 +55,12 @@ UNFOLD: dict[str, Any] = {
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "llm_manager.dashboard.page.dashboard",
     "STYLES": [_asset("admin.css")],
-    "SCRIPTS": [_asset("live.js"), _asset("copy.js"), _asset("estimate.js")],
+    "SCRIPTS": [
+        _asset("live.js"),
+        _asset("copy.js"),
+        _asset("estimate.js"),
+        _asset("labels.js"),
+    ],
     "COLORS": {
         "primary": {
             "50": "oklch(96.2% .018 272.314)",

@@ -92,7 +92,7 @@ class World:
         self.looks = 0
 
     async def ensure_worker(
-        self, model_id: int, heard: frozenset[str] = frozenset()
+        self, model_id: int, heard: frozenset[str] = frozenset(), *, by: str = ""
     ) -> bool:
         self.num_ensured += 1
         return False

@@ -49,7 +49,7 @@ def _request_load(name: str) -> None:
     from registry.served_models import served_model
 
     try:
-        worker_request(model=served_model(name))
+        worker_request(model=served_model(name), by="the start of the engine")
     except ModelNotFound as error:
         raise CommandError(str(error)) from None
 

@@ -176,7 +176,9 @@ async def test_a_worker_that_says_that_it_serves_counts_as_serving(
 ) -> None:
     heard: list[frozenset[str]] = []
 
-    async def no_engine(model_id: int, says: frozenset[str] = frozenset()) -> bool:
+    async def no_engine(
+        model_id: int, says: frozenset[str] = frozenset(), *, by: str = ""
+    ) -> bool:
         heard.append(says)
         if not says:
             raise EngineUnavailable("No engine is running.")
@@ -194,7 +196,7 @@ async def test_a_worker_that_says_that_it_serves_counts_as_serving(
 async def test_an_unreadable_database_hides_no_worker_that_serves(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unreadable(*_: Any) -> bool:
+    async def unreadable(*_: Any, **by: str) -> bool:
         raise OperationalError("database is locked")
 
     def unreadable_statuses(*_: Any) -> dict[int, ServingStatus]:
@@ -211,7 +213,7 @@ async def test_an_unreadable_database_hides_no_worker_that_serves(
 async def test_where_nothing_is_known_the_error_names_the_database(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unreadable(*_: Any) -> bool:
+    async def unreadable(*_: Any, **by: str) -> bool:
         raise OperationalError("database is locked")
 
     monkeypatch.setattr("inference.services.ensure_worker", unreadable)

@@ -1,0 +1,1 @@
+"""Parts of a model's page, each with what its template shows."""

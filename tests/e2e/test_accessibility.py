@@ -1,0 +1,91 @@
+"""What axe finds on the admin's and the users' pages: nothing grave, light or dark."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.urls import NoReverseMatch, reverse
+
+from registry.models import Model
+from tests.e2e.chromium import CHROMIUM
+from tests.e2e.demo import populate
+from tests.factories import make_api_key, make_team
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+    from pytest_django.live_server_helper import LiveServer
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.long,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no chromium at {CHROMIUM}"),
+]
+
+#: What hinders people, in axe's words.
+GRAVE = ("serious", "critical")
+#: Returns each grave finding as its rule, the element and why.
+FINDINGS = """async grave => {
+  const {violations} = await axe.run({resultTypes: ["violations"]});
+  return violations
+    .filter(each => grave.includes(each.impact))
+    .flatMap(each => each.nodes.map(node =>
+      `${each.id}: ${node.html.slice(0, 200)} (${node.failureSummary.slice(0, 300)})`));
+}"""
+#: Whether every box of Select2 has its name: it is given after the page is loaded.
+NAMED = "() => !document.querySelector('.select2-selection:not([aria-label])')"
+#: Pages beside those of rows.
+MORE = ("account", "account_new_key", "account_change_password", "mfa_index")
+
+
+def pages(page: Page, server: str) -> Iterator[str]:
+    """Yield the address of every page that an administrator can open."""
+    found = [reverse("admin:index")]
+    for model, of_rows in admin.site._registry.items():
+        row = model._default_manager.first()
+        for url in of_rows.get_urls():
+            # Some pages are of a row, others of none; some admins have no such page.
+            for arguments in ((), () if row is None else (row.pk,)):
+                with suppress(NoReverseMatch):
+                    found.append(reverse(f"admin:{url.name}", args=arguments))
+    generative = Model.objects.filter(chat_template__gt="").first()
+    assert generative is not None
+    found.append(reverse("admin:registry_model_template", args=[generative.pk]))
+    found += map(reverse, MORE)
+    for path in dict.fromkeys(found):
+        # Others are actions, files, or parts of pages.
+        answer = page.request.get(f"{server}{path}")
+        is_page = answer.headers.get("content-type", "").startswith("text/html")
+        if answer.ok and is_page and b"<html" in answer.body():
+            yield f"{server}{path}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_grave(
+    page: Page, live_server: LiveServer, scheme: str
+) -> None:
+    someone = User.objects.get(username="admin")
+    populate(someone)
+    make_api_key(someone, team=make_team("research", someone))
+    page.emulate_media(
+        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+    )
+    grave: dict[str, list[str]] = {}
+    opened = list(pages(page, live_server.url))
+    assert len(opened) > 40
+    for path in opened:
+        page.goto(path)
+        page.wait_for_function(NAMED)
+        page.evaluate(AXE_SCRIPT)
+        for finding in page.evaluate(FINDINGS, GRAVE):
+            grave.setdefault(finding, []).append(path)
+    assert grave == {}, "\n\n".join(
+        f"{finding}\n  on {', '.join(paths[:5])}" for finding, paths in grave.items()
+    )
