@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from django.contrib.auth.models import User
 from django.db.models import Prefetch
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from accounts.session_access import session_owner_id
 from inference.load_progress import LoadProgress
 from inference.models import EngineNode, Worker, WorkerState
 
@@ -193,7 +195,10 @@ def with_nodes() -> Prefetch[str]:
 
 
 def worker_views(workers: Iterable[Worker]) -> list[WorkerSummary]:
-    """Return workers with their states. One query if requests wait in any of them."""
+    """Return workers with their states.
+
+    One query if requests wait in any of them, two if some are of people without a key.
+    """
     rows = list(workers)
     keys = {entry["key"] for worker in rows for entry in worker.waiting_by_key}
     names = _key_names(keys - {None}) if keys else {}
@@ -208,7 +213,15 @@ def worker_views(workers: Iterable[Worker]) -> list[WorkerSummary]:
 
 
 def _key_names(prefixes: Iterable[str]) -> dict[str, str]:
-    return {key.prefix: str(key) for key in ApiKey.objects.filter(prefix__in=prefixes)}
+    """Return who is behind prefixes of keys, and those of people's sessions."""
+    owners = {prefix: session_owner_id(prefix) for prefix in prefixes}
+    keys = ApiKey.objects.filter(prefix__in=owners)
+    names = {key.prefix: str(key) for key in keys}
+    people = {pk: prefix for prefix, pk in owners.items() if pk is not None}
+    if people:
+        users = User.objects.filter(pk__in=people)
+        names |= {people[user.pk]: f"{user}, without a key" for user in users}
+    return names
 
 
 def _waiting(entry: PendingOfKey, names: dict[str, str]) -> WaitingRequests:

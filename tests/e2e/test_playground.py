@@ -226,13 +226,13 @@ def test_two_models_answer_side_by_side(page: Page) -> None:
     say(page, "And now?")
     for number in (0, 1):
         expect(answers(page, number)).to_have_count(2)
-        expect(fact(answers(page, number).last, "End")).to_contain_text("length")
+        expect(fact(answers(page, number).last, "End")).to_be_visible()
     pane(page, 1).locator("button", has_text="Edit").first.click()
     page.locator(".pg-edit textarea").fill("Good morning")
     page.locator(".pg-edit button[class*=primary]").click()
     for number in (0, 1):
         expect(answers(page, number)).to_have_count(1)
-        expect(fact(answers(page, number).last, "End")).to_contain_text("length")
+        expect(fact(answers(page, number).last, "End")).to_be_visible()
         shown = pane(page, number).locator("[data-role=user] .pg-text")
         expect(shown).to_have_text("Good morning")
     page.click("#pg-compare")

@@ -130,12 +130,14 @@ def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) 
 
 def test_pending_requests_are_shown_by_key(admin_client: Client) -> None:
     key, _ = make_api_key(name="<b>Search</b>")
+    ada = make_user("ada")
     since = (timezone.now() - timedelta(minutes=3)).timestamp()
     waiting = [
         {"key": name, "count": count, "position": position, "since": since}
         for name, count, position in (
             (key.prefix, 412, 7),
             ("ip:10.0.0.9", 3, 1),
+            (f"session:{ada.pk}", 5, 3),
             ("deleted", 2, 2),
             (None, 9, 4),
         )
@@ -148,12 +150,13 @@ def test_pending_requests_are_shown_by_key(admin_client: Client) -> None:
         for cells in (
             (f"&lt;b&gt;Search&lt;/b&gt; ({key.prefix}…)", "412", "7", "3 min ago"),
             ("10.0.0.9, without a key", "3", "1", "3 min ago"),
+            ("ada, without a key", "5", "3", "3 min ago"),
             ("deleted…", "2", "2", "3 min ago"),
             ("Other keys", "9", "4", "3 min ago"),
         ):
             assert "".join(f"<td>{cell}</td>" for cell in cells) in html
-    # One query for the names of the keys.
-    assert count_queries(admin_client, ENGINE) == 6
+    # One query for the names of the keys, one for the people.
+    assert count_queries(admin_client, ENGINE) == 7
 
 
 def test_engine_page_without_an_engine_says_what_to_do(admin_client: Client) -> None:

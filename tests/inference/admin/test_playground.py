@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 
-from tests.factories import make_user
+from tests.factories import make_model, make_user
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -57,6 +57,18 @@ def test_the_model_of_a_link_is_text_whatever_it_says() -> None:
     client = client_of(make_user("ada", PERMISSION, is_staff=True))
     page = client.get(URL, {"model": '"><script>'}).content.decode()
     assert 'data-model="&quot;&gt;&lt;script&gt;"' in page
+
+
+def test_the_page_of_a_model_that_chats_leads_to_it() -> None:
+    model = make_model("org/tiny", chat_template="{{ messages }}")
+    link = f'href="{URL}?model=org/tiny"'
+    page = f"/admin/registry/model/{model.pk}/change/"
+    for permissions, is_there in ((("registry.view_model",), False), ((), True)):
+        user = make_user(None, *permissions, is_staff=True, is_superuser=is_there)
+        assert (link in client_of(user).get(page).content.decode()) == is_there
+    model.chat_template = ""
+    model.save()
+    assert link not in client_of(user).get(page).content.decode()
 
 
 def test_the_page_is_read_only() -> None:

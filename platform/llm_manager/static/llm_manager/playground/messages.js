@@ -9,7 +9,7 @@ const article = (role, name, ...children) =>
   element(
     "article",
     { className: "pg-message", dataset: { role } },
-    element("h3", { className: "pg-who" }, name),
+    element("p", { className: "pg-who" }, name),
     ...children,
   );
 

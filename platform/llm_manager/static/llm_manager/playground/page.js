@@ -124,7 +124,11 @@ settings.elements.response_format.addEventListener("change", ({ target }) => {
 
 try {
   models = (await api.models()).filter(({ capabilities }) => capabilities.includes("chat"));
+  const wanted = root.dataset.model;
   if (!models.length) say("There is no model that chats, or none that you may use.");
+  else if (wanted && !models.some(({ id }) => id === wanted)) {
+    say(`The model “${wanted}” does not chat, or you may not use it.`);
+  }
 } catch (error) {
   say(sentence(error));
 }
