@@ -12,6 +12,12 @@ from accounts.models.invitation import Invitation
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
 from accounts.models.notice import Notice, NoticeKind
+from accounts.models.stored_response import (
+    StoredConversation,
+    StoredEvents,
+    StoredItem,
+    StoredResponse,
+)
 from accounts.models.team import Team
 from accounts.models.usage import UsageDay, UsageRecord
 from accounts.models.usage_point import PointStep, PointSubject, UsagePoint
@@ -29,6 +35,10 @@ __all__ = [
     "PointStep",
     "PointSubject",
     "Scope",
+    "StoredConversation",
+    "StoredEvents",
+    "StoredItem",
+    "StoredResponse",
     "Team",
     "UsageDay",
     "UsagePoint",

@@ -29,22 +29,29 @@ async def stream(
     *,
     is_started: bool,
     settle: Callable[[], Awaitable[None]],
+    keep: Callable[[], Awaitable[None]],
+    one_by_one: bool = False,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the answer as server-sent events.
 
-    The status line is sent before, so an error is an event. ``settle`` is awaited
-    before the client gets the end: its next request finds its place free. The sequences
-    are given up when the stream ends for any reason, or when the client stops reading.
+    The status line is sent before, so an error is an event. ``keep`` and
+    ``settle`` are awaited before the client gets the end: it finds the answer where it
+    is kept, and its next request finds its place free. ``one_by_one``: the events are a
+    function of the engine's events, in whatever batches these come. The sequences are
+    given up when the stream ends for any reason, or when the client stops reading.
     """
 
     async def complete() -> None:
+        await keep()
         recording.finish(200)
         await settle()
 
     try:
         if not is_started:
             yield sse.KEEP_ALIVE
-        answer = pieces(generation, format_, limits, recording, complete)
+        answer = pieces(
+            generation, format_, limits, recording, complete, one_by_one=one_by_one
+        )
         async with aclosing(answer):
             async for piece in answer:
                 yield piece or sse.KEEP_ALIVE

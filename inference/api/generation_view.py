@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
 from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
-from inference.api.idempotency import logging_client
+from inference.api.idempotency import LoggingClient, logging_client
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.usage import counts_of_events
 from inference.api.worker_view import WorkerView
 from inference.errors import RequestRejected
+from inference.transport.answer_log import KEPT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +31,25 @@ if TYPE_CHECKING:
 class GenerationView(WorkerView):
     """What chats and text completions have in common."""
 
+    #: How long the events of an answer are kept to go on with it.
+    kept_s = KEPT_S
+    #: Whether the events of a stream are a function of the engine's events alone.
+    one_by_one = False
+    #: Whether it goes on from what an earlier request had of the engine.
+    resumes = False
+    _logged: Any = None
+
     def model_requests(self, prepared: PreparedCompletion) -> Sequence[ModelRequest]:
         """Return the sequences."""
         return prepared.requests
+
+    async def keep(self, prepared: PreparedCompletion) -> None:
+        """Keep an answer that is complete, before the client has its end."""
+
+    async def save_events(self) -> None:
+        """Write the engine's events so far to where others can go on with them."""
+        if isinstance(self._logged, LoggingClient):
+            await self._logged.save()
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""
@@ -50,7 +68,9 @@ class GenerationView(WorkerView):
                     body,
                     sequences=len(prepared.requests),
                     before_save=usage_recorder.note_progress,
+                    kept_s=self.kept_s,
                 )
+                self._logged, self.resumes = client, any(known)
                 self.recording.replays(counts_of_events(known, n=limits.n))
                 self.recording.accept(is_stream=body.stream)
                 self.charge.run()
@@ -59,6 +79,7 @@ class GenerationView(WorkerView):
                     answer = await streaming.collect(
                         generation, prepared.format, limits, self.recording
                     )
+                    await self.keep(prepared)
                     return json_response(answer)
                 is_started = await generation.started(event_stream.FIRST_SIGN_S)
             is_streaming = True
@@ -77,6 +98,8 @@ class GenerationView(WorkerView):
             self.recording,
             is_started=is_started,
             settle=self.settle,
+            keep=partial(self.keep, prepared),
+            one_by_one=self.one_by_one,
         )
         if self.recording.capture.is_on:
             events = self.recording.capture.following(events)

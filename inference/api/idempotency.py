@@ -55,6 +55,7 @@ class LoggingClient:
         self._before_save = before_save
         self._count = 0
         self._open: set[int] = set()
+        self._turn = asyncio.Lock()
         self._saving = asyncio.create_task(self._save())
 
     async def submit(
@@ -76,15 +77,24 @@ class LoggingClient:
         """Keep new events of a stream."""
         self._log.put(number, events)
 
+    async def save(self) -> None:
+        """Keep the new events where others can find them; a failure is logged."""
+        self._before_save()
+        try:
+            # Batches must not overtake one another.
+            async with self._turn:
+                await self._log.save()
+        except (OSError, RedisError) as error:
+            _warn(error)
+
     async def closed(self, number: int) -> None:
         """Note that a stream is closed; after the last one, close the log."""
         self._open.discard(number)
         if self._open or self._saving.done():
             return
         self._saving.cancel()
-        self._before_save()
+        await self.save()
         try:
-            await self._log.save()
             await self._log.close()
         except (OSError, RedisError) as error:
             _warn(error)
@@ -92,11 +102,7 @@ class LoggingClient:
     async def _save(self) -> None:
         while True:
             await asyncio.sleep(_SAVE_EVERY_S)
-            self._before_save()
-            try:
-                await self._log.save()
-            except (OSError, RedisError) as error:
-                _warn(error)
+            await self.save()
 
 
 class _LoggedStream:
@@ -132,6 +138,7 @@ async def logging_client(
     *,
     sequences: int,
     before_save: Callable[[], None],
+    kept_s: int,
 ) -> tuple[Client, Sequence[Sequence[Event]]]:
     """Return the client for a request: one that keeps the answer if it has a key.
 
@@ -150,7 +157,9 @@ async def logging_client(
     digest = _digest(body.model_dump_json())
     layer: Any = channel_layers["queue"]
     try:
-        log = await AnswerLog.open(layer, name, digest=digest, sequences=sequences)
+        log = await AnswerLog.open(
+            layer, name, digest=digest, sequences=sequences, kept_s=kept_s
+        )
     except AnswerInProgress:
         raise IdempotencyKeyInUse(
             f"A request with this {_HEADER} is being answered now. Wait until its "

@@ -68,6 +68,12 @@ def any_model(name: str) -> Model:
     return Model.objects.resolve(name.replace("\x00", "\ufffd"))
 
 
+def owner_id_of(request: Request) -> int:
+    """Return whose a request is; 0 is a client that needs no key."""
+    key = access_of(request)
+    return 0 if key is None else key.owner_id
+
+
 def caller_of(request: Request) -> Caller:
     """Return whom a request counts for: its key, its person, or else its address."""
     key = access_of(request)

@@ -12,6 +12,15 @@ from inference.api.embeddings.view import EmbeddingsView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
 from inference.api.rerank.view import RerankView
+from inference.api.responses_api.store.views import (
+    CancelResponseView,
+    ConversationItemsView,
+    ConversationItemView,
+    ConversationsView,
+    ConversationView,
+    InputItemsView,
+    StoredResponseView,
+)
 from inference.api.responses_api.view import InputTokensView, ResponsesView
 from inference.api.tokens.view import (
     ApplyTemplateView,
@@ -45,6 +54,25 @@ _ROUTES = (
     ("rerank", RerankView, "rerank"),
     ("responses", ResponsesView, "responses"),
     ("responses/input_tokens", InputTokensView, "response-input-tokens"),
+    ("responses/<str:response_id>", StoredResponseView, "response"),
+    ("responses/<str:response_id>/cancel", CancelResponseView, "response-cancel"),
+    (
+        "responses/<str:response_id>/input_items",
+        InputItemsView,
+        "response-input-items",
+    ),
+    ("conversations", ConversationsView, "conversations"),
+    ("conversations/<str:conversation_id>", ConversationView, "conversation"),
+    (
+        "conversations/<str:conversation_id>/items",
+        ConversationItemsView,
+        "conversation-items",
+    ),
+    (
+        "conversations/<str:conversation_id>/items/<str:item_id>",
+        ConversationItemView,
+        "conversation-item",
+    ),
     ("tokenize", TokenizeView, "tokenize"),
     ("detokenize", DetokenizeView, "detokenize"),
     ("apply-template", ApplyTemplateView, "apply-template"),

@@ -16,6 +16,7 @@ from django.db import DatabaseError
 from accounts.audit.pruning import audit_prune
 from accounts.captures.pruning import captures_prune
 from accounts.notices.delivery import notices_prune, notices_send
+from accounts.stored_pruning import stored_prune
 from accounts.usage.pruning import usage_prune
 from inference.evictions import evictions_prune
 from inference.models import EngineNode
@@ -39,6 +40,7 @@ async def keep_house() -> None:
         _forever(notices_send, every_s=_SEND_EVERY_S, pause_s=_SEND_EVERY_S),
         _forever(notices_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(captures_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(stored_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(usage_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(audit_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(_disks_note, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),

@@ -73,6 +73,7 @@ class AnswerLog:
     layer: Any
     name: str
     so_far: list[list[Event]]
+    kept_s: int = KEPT_S
     _owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     _pending: dict[int, list[Event]] = field(default_factory=dict)
     _bytes: int = 0
@@ -80,14 +81,14 @@ class AnswerLog:
 
     @classmethod
     async def open(
-        cls, layer: Any, name: str, *, digest: str, sequences: int
+        cls, layer: Any, name: str, *, digest: str, sequences: int, kept_s: int = KEPT_S
     ) -> AnswerLog:
         """Open the log of this name for a request with this digest.
 
         Waits a few seconds for a writer that may have died. Raises AnswerInProgress,
         AnswerOfOther, AnswerTooLong, OSError and redis.exceptions.RedisError.
         """
-        log = cls(layer, name, [])
+        log = cls(layer, name, [], kept_s)
         limit = time.monotonic() + _WAIT_S
         while not await log._lock():
             if time.monotonic() > limit:
@@ -121,7 +122,7 @@ class AnswerLog:
             await self._give_up()
             return
         keys = [self._key("lock"), self._key("digest"), *map(self._key, batches)]
-        arguments = [self._owner, _LOCK_S, KEPT_S, *batches.values()]
+        arguments = [self._owner, _LOCK_S, self.kept_s, *batches.values()]
         saved = dict(self._pending)
         self._pending = {}
         try:
@@ -152,7 +153,7 @@ class AnswerLog:
 
     async def _claim(self, digest: str) -> None:
         key = self._key("digest")
-        if await self._redis.set(key, digest, nx=True, ex=KEPT_S):
+        if await self._redis.set(key, digest, nx=True, ex=self.kept_s):
             return
         found = (await self._redis.get(key) or b"").decode()
         if found == _TOO_LONG:
@@ -169,7 +170,7 @@ class AnswerLog:
         """Keep only that the answer is too long."""
         self._is_lost = True
         self._pending = {}
-        await self._redis.set(self._key("digest"), _TOO_LONG, ex=KEPT_S)
+        await self._redis.set(self._key("digest"), _TOO_LONG, ex=self.kept_s)
         await self._redis.delete(*map(self._key, range(len(self.so_far))))
 
 

@@ -190,6 +190,10 @@ class Recording:
             fields["limit_name"] = _cut(failure.limit_name, _CODE_LENGTH)
         usage_recorder.end(self._id, fields)
 
+    def drop(self) -> None:
+        """Write nothing: another request records what becomes of this one."""
+        self._is_finished = True
+
     def leave(self) -> None:
         """Write down that the client has left, unless the end came before."""
         self.finish(CLIENT_GONE)

@@ -43,6 +43,7 @@ def prepare_response(
     left_out: LeftOut,
     *,
     response_id: str,
+    created_at: int | None = None,
     is_stored: bool = False,
     before: Sequence[tuple[InputItem, str]] = (),
 ) -> PreparedCompletion:
@@ -60,6 +61,7 @@ def prepare_response(
         left_out,
         response_id,
         before,
+        created_at=created_at,
         is_stored=is_stored,
     )
     try:
@@ -84,6 +86,7 @@ def _prepared(
     response_id: str,
     before: Sequence[tuple[InputItem, str]],
     *,
+    created_at: int | None,
     is_stored: bool,
     strict_by_default: bool,
 ) -> PreparedCompletion:
@@ -96,7 +99,10 @@ def _prepared(
     ) -> ResponseFormat:
         settings = ResponseSettings(
             id=response_id,
-            about=_about(body, translated, model, params, is_stored=is_stored),
+            about={
+                **_about(body, translated, model, params, is_stored=is_stored),
+                **({} if created_at is None else {"created_at": created_at}),
+            },
             tools=translated.functions.tools,
             as_summary=body.summary is not None,
             seal=_sealing(body, caller.owner),

@@ -206,10 +206,14 @@ async def pieces(
     limits: AnswerLimits,
     meter: Meter,
     before_end: Callable[[], Awaitable[None]] | None = None,
+    *,
+    one_by_one: bool = False,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the answer as server-sent events; b"" after some seconds of silence.
 
-    ``before_end`` is awaited when the answer is complete, before its last events.
+    ``before_end`` is awaited when the answer is complete and its last events are made,
+    before they are yielded. ``one_by_one`` makes events of each of the engine's events,
+    not of all that have come.
     Raises InferenceError.
     """
     sequences = _Answers(generation, format_)
@@ -217,13 +221,15 @@ async def pieces(
     while not generation.is_done:
         events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
         meter.observe(events, n=limits.n)
-        piece = _encode(events, format_, sequences)
+        batches = [[event] for event in events] if one_by_one else [events]
+        piece = b"".join(_encode(batch, format_, sequences) for batch in batches)
         await sequences.give_up_complete()
         if piece or not events:
             yield piece
+    last = format_.end(sequences.usage(n=limits.n))
     if before_end is not None:
         await before_end()
-    yield format_.end(sequences.usage(n=limits.n))
+    yield last
 
 
 def _encode(

@@ -330,6 +330,23 @@ def _http_url(text: str) -> str:
     return text
 
 
+class ApiSection(Section):
+    """What the API keeps for its clients."""
+
+    store: bool = Field(
+        default=False,
+        description="Whether `/v1/responses` keeps responses, and conversations: for "
+        "`previous_response_id`, `conversation` and `background`. A request with "
+        "`store: false` is not kept.",
+    )
+    retention_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days after which stored responses and conversations are deleted.",
+    )
+
+
 class NoticesSection(Section):
     """Where administrators read what they have to know, beside the admin."""
 
@@ -535,6 +552,7 @@ class Config(Section):
     oidc: OidcSection = OidcSection()
     limits: LimitsSection = LimitsSection()
     server: ServerSection = ServerSection()
+    api: ApiSection = ApiSection()
     notices: NoticesSection = NoticesSection()
     https: HttpsSection = HttpsSection()
     database: DatabaseSection = DatabaseSection()

@@ -53,6 +53,12 @@ from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import Ranking
 from inference.api.responses_api.body.request import InputTokensRequest, ResponseRequest
 from inference.api.responses_api.output.objects import ANSWERS as RESPONSE_ANSWERS
+from inference.api.responses_api.store.objects import ANSWERS as STORE_ANSWERS
+from inference.api.responses_api.store.views import (
+    ConversationChangeRequest,
+    ConversationItemsRequest,
+    ConversationRequest,
+)
 from inference.api.streaming import response_objects
 from inference.api.tokens.request import (
     ApplyTemplateRequest,
@@ -79,6 +85,9 @@ _REQUESTS: tuple[type[Body], ...] = (
     RerankRequest,
     InputTokensRequest,
     ResponseRequest,
+    ConversationChangeRequest,
+    ConversationItemsRequest,
+    ConversationRequest,
     TokenizeRequest,
     InvitationRequest,
     KeyChangeRequest,
@@ -120,7 +129,13 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
     """Return every schema by its name; ``further`` are answers of other routes."""
     schemas = request_schemas(_REQUESTS)
-    answers = {**_ANSWERS, **RESPONSE_ANSWERS, **ADMIN_ANSWERS, **further}
+    answers = {
+        **_ANSWERS,
+        **RESPONSE_ANSWERS,
+        **STORE_ANSWERS,
+        **ADMIN_ANSWERS,
+        **further,
+    }
     names = {answer: name for name, answer in answers.items()}
     return schemas | {
         name: _of_typed_dict(answer, names) for name, answer in answers.items()

@@ -71,6 +71,12 @@ class ResponseFormat(AnswerFormat):
         self._sequence = 0
         self._is_begun = False
         self._is_cut = False
+        #: The response, once it is complete.
+        self.final: dict[str, Any] = {}
+
+    def queued(self) -> dict[str, Any]:
+        """Return the response that is yet to be written."""
+        return self._response("queued")
 
     def whole(
         self, answers: Sequence[Answer], usage: CompletionUsage
@@ -83,7 +89,8 @@ class ResponseFormat(AnswerFormat):
         for part in parts:
             _drain(self._writer.take(part))
         self._close(answer.finish_reason)
-        return self._final(usage)
+        self.final = self._final(usage)
+        return self.final
 
     def start(self, index: int) -> bytes:
         return self._begin()
@@ -106,7 +113,7 @@ class ResponseFormat(AnswerFormat):
         return b"".join(map(self._encoded, self._close(reason)))
 
     def end(self, usage: CompletionUsage) -> bytes:
-        response = self._final(usage)
+        response = self.final = self._final(usage)
         return self._of_response(response["status"], response)
 
     def failed(self, status: int, body: Mapping[str, Any]) -> bytes:

@@ -70,7 +70,8 @@ class OutputWriter:
                 yield from self.end("completed")
                 tool = self._tools.get(name) or CalledTool(name)
                 kind = CustomCallItem if tool.is_custom else FunctionCallItem
-                call = kind(self._number, len(self._items), id_, tool)
+                place = len(self._items)
+                call = kind(self._number, place, self._call_id(id_, place), tool)
                 yield from self._begin(call)
             case ToolCallArguments(_, fragment):
                 yield from self._items[-1].add(fragment, [])
@@ -80,6 +81,15 @@ class OutputWriter:
         if self._is_open:
             self._is_open = False
             yield from self._items[-1].end(status)
+
+    def _call_id(self, id_: str, place: int) -> str:
+        """Return the id of a call: the same one when the answer is made again.
+
+        Ids that say something, as Kimi's do, stay.
+        """
+        if not id_.startswith("call_"):
+            return id_
+        return f"call_{self._number[:20]}{place:04x}"
 
     def _in(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[Event]:
         """Go on with an item of a kind, or begin one."""

@@ -19,6 +19,7 @@ from llm_manager.web.connections.prompt_connection import PromptConnection
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Coroutine
 
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
     from llm_manager.web.connections.body_stream import BodyStream
@@ -39,7 +40,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
     The first SIGTERM or SIGINT closes the socket, and the process ends when all
     running answers have ended. The second one cuts them. A client has
     ``receive_timeout_s`` to send a request, headers and body; one that takes nothing of
-    its answer for ``stall_timeout_s`` is cut off.
+    its answer for ``stall_timeout_s`` is cut off. ``beside`` runs while it serves.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         drain_timeout_s: float,
         receive_timeout_s: float,
         stall_timeout_s: float = STALL_TIMEOUT_S,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._receive_timeout_s = receive_timeout_s
         self._stall_timeout_s = stall_timeout_s
         self._application = application
+        self._beside = beside
         self._socket = sock
         self._drain_timeout_s = drain_timeout_s
         self._deadline: float | None = None
@@ -72,6 +75,8 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
             twisted_loop.add_signal_handler(signum, self.drain)
         reactor.callWhenRunning(self._adopt)
         self._life = twisted_loop.create_task(show_life())
+        if self._beside is not None:
+            self._work = twisted_loop.create_task(self._beside())
         super().run()
 
     def drain(self) -> None:

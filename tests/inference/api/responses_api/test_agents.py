@@ -43,9 +43,7 @@ async def test_a_recorded_request_is_answered_unchanged(
     await make_tool_model("hermes")
     body = filled(recorded["body"])
     name = "multi_agent_v1__close_agent"
-    call = (
-        f'<tool_call>{{"name": "{name}", "arguments": {{"target": "a"}}}}</tool_call>'
-    )
+    call = json.dumps({"name": name, "arguments": {"target": "a"}})
     has_agents = "multi_agent_v1" in json.dumps(body)
     text = f"<tool_call>{call}</tool_call>" if has_agents else "Hello."
     script(engine, text)

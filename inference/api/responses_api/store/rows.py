@@ -1,0 +1,312 @@
+"""Reads and writes stored responses, conversations and their items."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from pydantic import TypeAdapter
+
+from accounts.models import StoredConversation, StoredItem, StoredResponse
+from inference.api.errors import BadRequest, RowNotFound
+from inference.api.responses_api.body.items import ItemReference, Items
+from llm_manager.config.in_force import config
+from llm_manager.lib.quoting import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from inference.api.responses_api.body.items import InputItem
+    from inference.api.responses_api.body.request import ResponseTask
+
+_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(Items)
+#: What ids of items begin with, by their types; others are messages'.
+_PREFIXES = {
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "reasoning": "rs",
+}
+
+
+class StoredNotFound(RowNotFound):
+    """A stored response, conversation or item that does not exist for its reader."""
+
+    def __init__(self, what: str, id_: str, param: str | None = None) -> None:
+        super().__init__(what, id_)
+        self.param = param
+
+
+class NothingStored(RowNotFound):
+    """A request for what is stored, on a server that stores nothing."""
+
+    def __init__(self) -> None:
+        BadRequest.__init__(
+            self, "This server stores no responses (api.store).", code="nothing_stored"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PriorItems:
+    """What a request goes on from, and its own input as it is stored.
+
+    ``before`` are items with paths to name them by; ``input`` is None for a text.
+    """
+
+    before: list[tuple[InputItem, str]] = field(default_factory=list)
+    input: list[dict[str, Any]] = field(default_factory=list)
+    conversation: StoredConversation | None = None
+
+
+def is_open() -> bool:
+    """Return whether this server stores responses."""
+    return bool(settings.CONFIG.api.store)
+
+
+def expiry() -> datetime:
+    """Return when what is stored now expires."""
+    return timezone.now() + timedelta(days=settings.CONFIG.api.retention_days)
+
+
+def response_find(id_: str, owner_id: int, param: str | None = None) -> StoredResponse:
+    """Return a stored response. Raises StoredNotFound."""
+    found = StoredResponse.objects.filter(
+        pk=_clean(id_), owner_id=owner_id, expires_at__gt=timezone.now()
+    ).first()
+    if found is None:
+        raise StoredNotFound("stored response", id_, param)
+    return found
+
+
+def conversation_find(
+    id_: str, owner_id: int, param: str | None = None
+) -> StoredConversation:
+    """Return a stored conversation. Raises StoredNotFound."""
+    found = StoredConversation.objects.filter(
+        pk=_clean(id_), owner_id=owner_id, expires_at__gt=timezone.now()
+    ).first()
+    if found is None:
+        raise StoredNotFound("stored conversation", id_, param)
+    return found
+
+
+def context_of(
+    body: ResponseTask, owner_id: int, until: StoredResponse | None = None
+) -> tuple[ResponseTask, PriorItems]:
+    """Return the request with its references resolved, and what it goes on from.
+
+    ``until`` is the stored response of this request, if it is stored already. Raises
+    BadRequest.
+    """
+    body, own = _resolved(body, owner_id)
+    if body.previous_response_id is not None:
+        path = "previous_response_id"
+        last = response_find(body.previous_response_id, owner_id, path)
+        if last.status in StoredResponse.UNFINISHED:
+            raise BadRequest(
+                f"'{path}' is '{quote(last.pk)}', which is still being written.",
+                param=path,
+                code="response_in_progress",
+            )
+        return body, PriorItems(_with_path(_chain(last, path), path), own)
+    if body.conversation_id is not None:
+        path = "conversation"
+        conversation = conversation_find(body.conversation_id, owner_id, path)
+        found = conversation.items.all()
+        if until is not None:
+            found = found.filter(pk__lt=_first_pk(until))
+        items = found.values_list("item", flat=True)
+        return body, PriorItems(_with_path(_bounded(items), path), own, conversation)
+    return body, PriorItems([], own)
+
+
+def _chain(last: StoredResponse, path: str) -> list[dict[str, Any]]:
+    """Return the items of a response and of all that it went on from."""
+    chain: list[list[dict[str, Any]]] = []
+    row: StoredResponse | None = last
+    seen = 0
+    while row is not None:
+        items = list(row.items.values_list("item", flat=True))
+        if row.conversation is not None:
+            before = row.conversation.items.filter(pk__lt=_first_pk(row))
+            items = [*before.values_list("item", flat=True), *items]
+        seen += len(items)
+        if seen > config().limits.max_messages:
+            _bounded(range(seen))
+        chain.append(items)
+        if not row.previous_id:
+            break
+        row = response_find(row.previous_id, row.owner_id, path)
+    return [item for items in reversed(chain) for item in items]
+
+
+def _first_pk(row: StoredResponse) -> int:
+    first = row.items.values_list("pk", flat=True).first()
+    return 0 if first is None else first
+
+
+def _bounded(items: Iterable[Any]) -> list[Any]:
+    found = list(items)
+    limit = config().limits.max_messages
+    if len(found) > limit:
+        raise BadRequest(
+            f"Too many items with those that came before: {len(found)}, and at most "
+            f"{limit} are allowed.",
+            param="input",
+            code="too_many_items",
+        )
+    return found
+
+
+def _with_path(
+    items: Sequence[dict[str, Any]], path: str
+) -> list[tuple[InputItem, str]]:
+    return [(item, path) for item in _ITEMS.validate_python(list(items))]
+
+
+def _resolved(
+    body: ResponseTask, owner_id: int
+) -> tuple[ResponseTask, list[dict[str, Any]]]:
+    """Return the request without references, and its items as they are stored."""
+    if isinstance(body.input, str):
+        text = {"type": "input_text", "text": body.input}
+        return body, [with_id({"type": "message", "role": "user", "content": [text]})]
+    wanted = [each.id for each in body.input if isinstance(each, ItemReference)]
+    found: dict[str, Any] = {}
+    if wanted:
+        rows = StoredItem.objects.filter(item_id__in=wanted, owner_id=owner_id)
+        found = dict(rows.values_list("item_id", "item"))
+    shown: list[InputItem] = []
+    for item in body.input:
+        referred = found.get(item.id) if isinstance(item, ItemReference) else None
+        shown += [item] if referred is None else _ITEMS.validate_python([referred])
+    return body.model_copy(update={"input": shown}), as_stored(shown)
+
+
+def as_stored(items: Iterable[InputItem]) -> list[dict[str, Any]]:
+    """Return items as they are stored, each with an id."""
+    return [
+        with_id(_shown(each.model_dump(exclude_none=True, by_alias=True)))
+        for each in items
+    ]
+
+
+def _shown(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item as OpenAI lists it: with parts, and a status."""
+    if item["type"] == "message":
+        if isinstance(item["content"], str):
+            kind = "output_text" if item["role"] == "assistant" else "input_text"
+            part: dict[str, Any] = {"type": kind, "text": item["content"]}
+            item["content"] = [part]
+        for part in item["content"]:
+            if part["type"] == "output_text":
+                part.setdefault("annotations", [])
+                part.setdefault("logprobs", [])
+    if item["type"] != "reasoning":
+        item.setdefault("status", "completed")
+    return item
+
+
+def with_id(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the item with an id, a new one if it has none."""
+    if item.get("id"):
+        return item
+    prefix = _PREFIXES.get(item["type"], "msg")
+    return {"id": f"{prefix}_{uuid.uuid4().hex}", "status": "completed", **item}
+
+
+@transaction.atomic
+def response_add(
+    response: dict[str, Any],
+    context: PriorItems,
+    owner_id: int,
+    *,
+    previous_id: str | None,
+    **fields: Any,
+) -> StoredResponse:
+    """Store a response with its items."""
+    row = StoredResponse.objects.create(
+        pk=response["id"],
+        owner_id=owner_id,
+        expires_at=expiry(),
+        status=response["status"],
+        response=response,
+        previous_id=previous_id or "",
+        conversation=context.conversation,
+        **fields,
+    )
+    items_add(row, context.input, is_output=False)
+    items_add(row, response["output"], is_output=True)
+    return row
+
+
+def response_finish(id_: str, response: dict[str, Any]) -> bool:
+    """Note the end of a response in the background; False if it was ended before."""
+    with transaction.atomic():
+        unfinished = StoredResponse.objects.select_for_update().filter(
+            pk=id_, status__in=StoredResponse.UNFINISHED
+        )
+        row = unfinished.first()
+        if row is None:
+            return False
+        row.status, row.response = response["status"], response
+        row.save(update_fields=["status", "response"])
+        items_add(row, response["output"], is_output=True)
+    return True
+
+
+def items_add(
+    row: StoredResponse, items: Iterable[dict[str, Any]], *, is_output: bool
+) -> None:
+    """Add items to a response, and to its conversation."""
+    StoredItem.objects.bulk_create(
+        StoredItem(
+            item_id=item["id"],
+            owner_id=row.owner_id,
+            response=row,
+            conversation_id=row.conversation_id,
+            is_output=is_output,
+            item=item,
+        )
+        for item in items
+    )
+
+
+def conversation_extend(
+    row: StoredConversation, items: Iterable[InputItem]
+) -> list[dict[str, Any]]:
+    """Add items to a conversation; return them as they are stored."""
+    added = as_stored(items)
+    StoredItem.objects.bulk_create(
+        StoredItem(
+            item_id=item["id"], owner_id=row.owner_id, conversation=row, item=item
+        )
+        for item in added
+    )
+    return added
+
+
+@transaction.atomic
+def response_delete(row: StoredResponse) -> None:
+    """Delete a response; a conversation keeps its items."""
+    row.items.filter(conversation__isnull=False).update(response=None)
+    row.delete()
+
+
+@transaction.atomic
+def conversation_delete(row: StoredConversation) -> None:
+    """Delete a conversation; responses keep their items."""
+    row.items.filter(response__isnull=False).update(conversation=None)
+    row.delete()
+
+
+def _clean(id_: str) -> str:
+    # PostgreSQL refuses a text with a NUL, and no id has one.
+    return id_.replace("\x00", "\ufffd")[:64]

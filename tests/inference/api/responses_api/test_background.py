@@ -1,0 +1,202 @@
+"""Responses in the background: polled, streamed again, cancelled, rescued."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from channels.layers import channel_layers
+from django.utils import timezone
+
+from accounts.models import StoredResponse
+from inference.api.responses_api.store import background
+from inference.api.responses_api.view import BackgroundView, background_writer
+from tests.fakes import begun, finished, tokens
+from tests.inference.api.conftest import read_stream
+from tests.inference.api.responses_api.helpers import create, events_of, types_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.fakes import FakeEngineClient
+    from tests.inference.api.conftest import Api
+
+
+@pytest.fixture(autouse=True)
+async def _store(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    configure(api__store=True)
+    monkeypatch.setattr(background, "_RESCUE_EVERY_S", 0.1)
+    monkeypatch.setattr(background, "_FLUSH_EVERY_S", 0.0)
+    yield
+    await channel_layers["queue"].flush()
+
+
+async def polled(api: Api, id_: str) -> Any:
+    """Return a response when it has ended."""
+    async with asyncio.timeout(20):
+        while True:
+            response = (await api.get(f"/v1/responses/{id_}")).json()
+            if response["status"] not in ("queued", "in_progress"):
+                return response
+            await asyncio.sleep(0.05)
+
+
+async def followed(api: Api, id_: str, after: str = "") -> list[Any]:
+    """Return the events of a response."""
+    answer = await api.get(f"/v1/responses/{id_}?stream=true{after}")
+    return events_of(b"".join(await read_stream(answer)).decode())
+
+
+async def test_a_response_in_the_background_is_polled(api: Api) -> None:
+    queued = await create(api, background=True)
+    done = await polled(api, queued["id"])
+
+    assert queued["status"] == "queued"
+    assert queued["output"] == []
+    assert done["status"] == "completed"
+    assert done["output"][0]["content"][0]["text"] == "Hello world"
+    assert done["created_at"] == queued["created_at"]
+
+
+async def test_its_events_are_streamed_and_streamed_again(api: Api) -> None:
+    answer = await api.post(
+        "/v1/responses",
+        {"model": "tiny", "input": "Hi", "background": True, "stream": True},
+    )
+    events = events_of(b"".join(await read_stream(answer)).decode())
+    id_ = events[-1]["response"]["id"]
+
+    assert types_of(events)[0] == "created"
+    assert types_of(events)[-1] == "completed"
+    assert await followed(api, id_) == events
+    assert await followed(api, id_, "&starting_after=3") == events[4:]
+
+
+async def test_a_response_that_is_cancelled_leaves_the_engine(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue(begun(), [tokens("Hel")])
+    queued = await create(api, background=True)
+    async with asyncio.timeout(20):
+        while not engine.streams:
+            await asyncio.sleep(0.02)
+
+    cancelled = await api.post(f"/v1/responses/{queued['id']}/cancel")
+
+    assert cancelled.json()["status"] == "cancelled"
+    assert (await polled(api, queued["id"]))["status"] == "cancelled"
+    async with asyncio.timeout(20):
+        while not engine.streams[0].is_closed:
+            await asyncio.sleep(0.02)
+    again = await api.post(f"/v1/responses/{queued['id']}/cancel")
+    assert again.json()["status"] == "cancelled"
+
+
+async def test_only_a_response_in_the_background_is_cancelled(api: Api) -> None:
+    response = await create(api)
+
+    answer = await api.post(f"/v1/responses/{response['id']}/cancel")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "response_not_in_background"
+
+
+async def test_a_failure_ends_the_response(api: Api, engine: FakeEngineClient) -> None:
+    engine.enqueue(begun(), [tokens("Hel")], RuntimeError("a test"))
+
+    queued = await create(api, background=True)
+    failed = await polled(api, queued["id"])
+
+    assert failed["status"] == "failed"
+    assert failed["error"]["code"] == "server_error"
+
+
+async def test_another_process_goes_on_where_the_first_one_died(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue([*begun(), tokens("Hel"), tokens("lo")])
+    queued = await create(api, background=True)
+    id_ = queued["id"]
+    answer = await api.get(f"/v1/responses/{id_}?stream=true")
+    seen = b""
+    async with asyncio.timeout(20):
+        async for piece in aiter(answer):
+            seen += piece
+            if b'"lo"' in seen:
+                break
+
+    # The process dies: its task ends, and nobody renews the claim.
+    for task in list(background_writer._tasks.values()):
+        task.cancel()
+    async with asyncio.timeout(20):
+        while background_writer._tasks:
+            await asyncio.sleep(0.02)
+    row = await StoredResponse.objects.aget(pk=id_)
+    assert row.status == "in_progress"
+    # A stream begins with what is known of its answer.
+    engine.enqueue(
+        [*begun(), tokens("Hel"), tokens("lo"), tokens(" world")],
+        [finished(completion=3)],
+    )
+    second = background.BackgroundWriter(BackgroundView)
+    rescuing = asyncio.create_task(second.rescue_forever())
+    done = await polled(api, id_)
+    rescuing.cancel()
+
+    assert done["output"][0]["content"][0]["text"] == "Hello world"
+    whole = await followed(api, id_)
+    first = events_of(seen.decode())
+    assert whole[: len(first)] == first
+    assert types_of(whole)[-1] == "completed"
+    known = [getattr(event, "text", "") for event in engine.so_far[-1]]
+    assert "".join(known) == "Hello"
+
+
+async def test_an_answer_whose_beginning_is_lost_begins_again(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue([*begun(), tokens("Hel")])
+    queued = await create(api, background=True)
+    answer = await api.get(f"/v1/responses/{queued['id']}?stream=true")
+    seen = b""
+    async with asyncio.timeout(20):
+        async for piece in aiter(answer):
+            seen += piece
+            if b'"Hel"' in seen:
+                break
+    for task in list(background_writer._tasks.values()):
+        task.cancel()
+    async with asyncio.timeout(20):
+        while background_writer._tasks:
+            await asyncio.sleep(0.02)
+    await channel_layers["queue"].flush()
+
+    rescuing = asyncio.create_task(
+        background.BackgroundWriter(BackgroundView).rescue_forever()
+    )
+    done = await polled(api, queued["id"])
+    rescuing.cancel()
+
+    assert done["output"][0]["content"][0]["text"] == "Hello world"
+    whole = await followed(api, queued["id"])
+    assert types_of(whole).count("created") == 2
+    assert types_of(whole)[-1] == "completed"
+
+
+async def test_a_claim_that_is_renewed_is_nobody_elses(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue(begun(), [tokens("Hel")])
+    queued = await create(api, background=True)
+    async with asyncio.timeout(20):
+        while not engine.streams:
+            await asyncio.sleep(0.02)
+
+    row = await StoredResponse.objects.aget(pk=queued["id"])
+    assert row.claimed_until is not None
+    assert row.claimed_until > timezone.now() - timedelta(seconds=1)
+    await api.post(f"/v1/responses/{queued['id']}/cancel")

@@ -1,0 +1,231 @@
+"""Stored responses and conversations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from accounts.models import Scope, StoredItem, StoredResponse
+from accounts.stored_pruning import stored_prune
+from tests.factories import make_api_key, make_user
+from tests.fakes import begun, finished, tokens
+from tests.inference.api.conftest import Api
+from tests.inference.api.responses_api.helpers import create, refused, stream
+from tests.openai_schema import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fakes import FakeEngineClient
+
+
+@pytest.fixture(autouse=True)
+def _store(configure: Callable[..., None]) -> None:
+    configure(api__store=True)
+
+
+async def other_owner() -> Api:
+    """Return the API as somebody else's key calls it."""
+    make = sync_to_async(make_api_key)
+    user = await sync_to_async(make_user)("mallory")
+    _, secret = await make(owner=user, scopes=[Scope.INFERENCE], rate_limit=0)
+    return Api(secret)
+
+
+async def test_a_response_is_kept_for_its_owner_alone(api: Api) -> None:
+    response = await create(api)
+    path = f"/v1/responses/{response['id']}"
+
+    found = await api.get(path)
+    mallory = await other_owner()
+
+    assert response["store"] is True
+    assert found.json() == response
+    assert (await mallory.get(path)).status_code == 404
+    assert (await mallory.send("DELETE", path)).status_code == 404
+    error = (
+        await mallory.post(
+            "/v1/responses",
+            {"model": "tiny", "input": "Hi", "previous_response_id": response["id"]},
+        )
+    ).json()["error"]
+    assert error["param"] == "previous_response_id"
+
+
+async def test_a_response_that_is_not_to_be_stored_is_not(api: Api) -> None:
+    response = await create(api, store=False)
+
+    assert response["store"] is False
+    assert (await api.get(f"/v1/responses/{response['id']}")).status_code == 404
+    assert await StoredItem.objects.acount() == 0
+
+
+async def test_a_streamed_response_is_kept_before_its_end_arrives(api: Api) -> None:
+    events = await stream(api)
+    last = events[-1]["response"]
+
+    assert (await api.get(f"/v1/responses/{last['id']}")).json() == last
+
+
+async def test_a_response_goes_on_from_those_before_it(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    first = await create(api, instructions="Be brief.")
+    second = await create(api, input="More?", previous_response_id=first["id"])
+    third = await create(
+        api,
+        previous_response_id=second["id"],
+        input=[{"role": "user", "content": "Why?"}],
+    )
+
+    assert second["previous_response_id"] == first["id"]
+    turns = engine.requests[2].prompt
+    # Instructions are not carried over.
+    assert "Be brief." not in turns
+    assert turns.count("Hello world") == 2
+    assert turns.index("Hi") < turns.index("More?") < turns.index("Why?")
+    assert third["status"] == "completed"
+
+
+async def test_a_deleted_response_is_gone(api: Api) -> None:
+    response = await create(api)
+    path = f"/v1/responses/{response['id']}"
+
+    deleted = await api.send("DELETE", path)
+
+    assert deleted.json() == {
+        "id": response["id"],
+        "object": "response",
+        "deleted": True,
+    }
+    assert (await api.get(path)).status_code == 404
+    error = await refused_404(api, previous_response_id=response["id"])
+    assert error["param"] == "previous_response_id"
+
+
+async def refused_404(api: Api, **members: Any) -> Any:
+    answer = await api.post("/v1/responses", {"model": "tiny", "input": "x", **members})
+    assert answer.status_code == 404, answer.content
+    return answer.json()["error"]
+
+
+async def test_input_items_are_listed_a_page_at_a_time(api: Api) -> None:
+    texts = ["One", "Two", "Three"]
+    items = [{"role": "user", "content": text} for text in texts]
+    response = await create(api, input=items)
+    path = f"/v1/responses/{response['id']}/input_items"
+
+    newest = (await api.get(f"{path}?limit=2")).json()
+    rest = (await api.get(f"{path}?limit=2&after={newest['last_id']}")).json()
+    oldest = (await api.get(f"{path}?order=asc&limit=1")).json()
+
+    check("ResponseItemList", newest)
+    assert [said(item) for item in newest["data"]] == ["Three", "Two"]
+    assert newest["has_more"] is True
+    assert [said(item) for item in rest["data"]] == ["One"]
+    assert rest["has_more"] is False
+    assert [said(item) for item in oldest["data"]] == ["One"]
+    wrong = await api.get(f"{path}?limit=1000")
+    assert wrong.json()["error"]["param"] == "limit"
+
+
+def said(item: Any) -> str:
+    return str(item["content"][0]["text"])
+
+
+async def test_an_item_is_referred_to_by_its_id(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    response = await create(api)
+    item = {"type": "item_reference", "id": response["output"][0]["id"]}
+
+    await create(api, input=[item, {"role": "user", "content": "Why?"}])
+
+    assert "assistant\nHello world" in engine.requests[1].prompt
+    mallory = await other_owner()
+    error = await refused(mallory, input=[item])
+    assert error["code"] == "item_not_found"
+
+
+async def test_a_conversation_grows_with_its_responses(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    made = await api.post(
+        "/v1/conversations",
+        {"items": [{"role": "user", "content": "I am Ada."}], "metadata": {"a": "b"}},
+    )
+    conversation = made.json()
+    check("ConversationResource", conversation)
+    path = f"/v1/conversations/{conversation['id']}"
+
+    first = await create(api, conversation=conversation["id"])
+    await create(api, input="Who am I?", conversation={"id": conversation["id"]})
+
+    assert first["conversation"] == {"id": conversation["id"]}
+    turns = engine.requests[1].prompt
+    assert turns.index("I am Ada.") < turns.index("Hi") < turns.index("Who am I?")
+    listed = (await api.get(f"{path}/items?order=asc")).json()
+    check("ConversationItemList", listed)
+    assert [said(item) for item in listed["data"]] == [
+        *("I am Ada.", "Hi", "Hello world", "Who am I?", "Hello world")
+    ]
+    item = listed["data"][0]
+    assert (await api.get(f"{path}/items/{item['id']}")).json() == item
+    await api.send("DELETE", f"{path}/items/{item['id']}")
+    assert (await api.get(f"{path}/items/{item['id']}")).status_code == 404
+
+    changed = await api.post(path, {"metadata": {"c": "d"}})
+    assert changed.json()["metadata"] == {"c": "d"}
+    assert (await (await other_owner()).get(path)).status_code == 404
+    deleted = await api.send("DELETE", path)
+    check("DeletedConversationResource", deleted.json())
+    assert (await api.get(path)).status_code == 404
+    # The response stays.
+    assert (await api.get(f"/v1/responses/{first['id']}")).status_code == 200
+
+
+async def test_what_has_expired_is_gone_and_then_deleted(api: Api) -> None:
+    response = await create(api)
+    past = timezone.now() - timedelta(seconds=1)
+    await StoredResponse.objects.aupdate(expires_at=past)
+
+    assert (await api.get(f"/v1/responses/{response['id']}")).status_code == 404
+    assert await sync_to_async(stored_prune)() > 0
+    assert await StoredResponse.objects.acount() == 0
+    assert await StoredItem.objects.acount() == 0
+
+
+async def test_calls_are_answered_by_the_next_request(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue(begun(), [tokens("Yes"), finished()])
+    first = await create(api)
+
+    error = await refused(
+        api,
+        previous_response_id=first["id"],
+        input=[{"type": "function_call_output", "call_id": "call_1", "output": "x"}],
+    )
+
+    assert error["param"] == "input[0].call_id"
+
+
+async def test_without_a_store_its_routes_say_so(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(api__store=False)
+
+    for method, path in (
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/v1/responses/resp_1/input_items"),
+        ("POST", "/v1/conversations"),
+    ):
+        answer = await api.send(method, path, {} if method == "POST" else None)
+        assert answer.status_code == 404
+        assert "api.store" in answer.json()["error"]["message"]
