@@ -6,3 +6,4 @@ from inference.admin import (  # noqa: F401
     model_page,
     running_page,
 )
+from inference.admin.downloads import download_page  # noqa: F401

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from inference import services
 from inference.admin import context_tests
 from inference.admin.context_tests import ContextTestForm
+from inference.admin.downloads.deletion_page import deletion_view
 from inference.admin.load_effect import load_effect
 from inference.admin.load_estimate import estimate_view
 from inference.admin.memory_fit import fit
@@ -213,6 +214,11 @@ class ServedModelAdmin(RegistryModelAdmin):
                 name="registry_model_status",
             ),
             path(
+                "<int:pk>/delete-files/",
+                view(self.delete_files_view),
+                name="registry_model_delete_files",
+            ),
+            path(
                 "<int:pk>/template/",
                 view(self.template_view),
                 name="registry_model_template",
@@ -249,6 +255,10 @@ class ServedModelAdmin(RegistryModelAdmin):
             raise PermissionDenied
         models = Model.objects.filter(kind__in=GENERATIVE)
         return template_view(request, get_object_or_404(models, pk=pk), self)
+
+    def delete_files_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Delete a model with its files, after a question that says what breaks."""
+        return deletion_view(request, get_object_or_404(Model, pk=pk), self)
 
     def estimate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return what a model would take with the settings in its form."""

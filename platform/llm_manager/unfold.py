@@ -91,6 +91,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Inference",
                 "items": [
                     _item("Models", "deployed_code", "registry.model"),
+                    _item("Downloads", "download", "registry.download"),
                     _item("Scans", "radar", "registry.scanrun"),
                     _item("Engine", "memory", "inference.worker"),
                     _item("Health", "monitor_heart", "inference.enginenode"),

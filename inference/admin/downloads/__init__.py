@@ -1,0 +1,1 @@
+"""Admin pages that get models and delete them with their files."""
