@@ -66,6 +66,29 @@ def fit(model: Model, node: EngineNode | None) -> Fit:
     return Fit("fits", "success", detail, _context(best))
 
 
+def memory_of_all(model: Model, node: EngineNode | None) -> str:
+    """Return what all replicas of a model take, in words; "" if that is not known.
+
+    Replicas on one machine share the pages of the file that are mapped.
+    """
+    try:
+        spec = load_spec(model)
+        replicas: int = model.setting_in_force("replicas")
+    except InvalidSettings:
+        return ""
+    machine = Machine() if node is None else node.machine
+    plan = None if node is None else plan_within(spec, machine, node.limits)
+    taken = (plan or least_plan(spec, machine)).estimate
+    host = replicas * taken.host.total - (replicas - 1) * taken.mapped
+    parts = [human_bytes(host)]
+    gpus = replicas * sum(gpu.total for gpu in taken.gpus)
+    if gpus:
+        parts.append(f"{human_bytes(gpus)} on GPUs")
+    if replicas > 1:
+        parts.append(f"{replicas} replicas")
+    return ", ".join(parts)
+
+
 def _needs(plan: LoadPlan, *, least: str = "") -> str:
     taken = plan.estimate
     host = f"Needs {least}{human_bytes(taken.host.total)} ({breakdown(taken.host)})"

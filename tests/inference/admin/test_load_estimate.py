@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +43,29 @@ def test_the_estimate_follows_the_settings_and_saves_nothing(
     assert "32 sequences of 512 tokens" in ask(admin_client, model, n_ctx=512)
     model.refresh_from_db()
     assert model.n_ctx is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_more"),
+    [
+        ({"n_ctx": 65_536}, True),
+        ({"n_ctx": 4096}, False),
+        ({"n_ctx": 16_384, "cache_type_k": "q4_0", "flash_attention": "on"}, False),
+        ({"n_ctx": 16_384, "replicas": 2}, True),
+    ],
+    ids=["longer context", "shorter context", "smaller KV type", "a replica more"],
+)
+def test_memory_before_and_after_a_change_is_said(
+    admin_client: Client, settings: dict[str, Any], *, is_more: bool
+) -> None:
+    make_node(memory_limit=64 * GIB)
+    model = make_model(n_ctx=16_384, n_seq_max=1)
+    html = ask(admin_client, model, **{"n_seq_max": 1, **settings})
+    found = re.search(r"before: ([\d.]+) GiB; after: <b>([\d.]+) GiB", html)
+    assert found is not None, html
+    before, after = map(float, found.groups())
+    assert (after > before) == is_more
+    assert after != before
 
 
 def test_what_a_loaded_model_would_change_is_said(admin_client: Client) -> None:

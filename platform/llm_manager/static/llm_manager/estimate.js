@@ -32,7 +32,8 @@ document.addEventListener("DOMContentLoaded", () => {
   };
 
   const plan = (event) => {
-    if (!event.target.closest(".lm-after-reload")) return;
+    // Replicas start at once, and take memory as well.
+    if (!event.target.closest(".lm-after-reload, [name=replicas]")) return;
     clearTimeout(timer);
     timer = setTimeout(ask, PAUSE_MS);
   };
