@@ -57,10 +57,12 @@ def plot(
     says: Callable[[float], str],
     *,
     step: float = 1.0,
+    unit: str = "tokens",
 ) -> Plot:
     """Return a chart of lines by name; ``says`` writes a value with its unit.
 
-    Both axes begin at 0. The labels of the values are multiples of ``step``.
+    ``unit`` is what the axis across counts. Both axes begin at 0. The labels of the
+    values are multiples of ``step``.
     """
     points = [point for line in lines.values() for point in line]
     widest = max((x for x, _ in points), default=1.0)
@@ -80,7 +82,7 @@ def plot(
                 name,
                 number,
                 tuple(
-                    PlotDot(*place(x, y), f"{name}, {x:,.0f} tokens: {says(y)}")
+                    PlotDot(*place(x, y), f"{name}, {x:,.0f} {unit}: {says(y)}")
                     for x, y in sorted(line)
                 ),
             )

@@ -32,11 +32,16 @@ from inference.admin.model_actions import (
     unload,
 )
 from inference.admin.model_panels.loads import loads_panel
+from inference.admin.model_panels.speed import (
+    cancel_benchmark,
+    request_benchmark,
+    speed_panel,
+)
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
 from inference.load_differences import reload_differences
 from inference.load_preview import load_preview, load_previews
-from inference.models import EngineNode, Worker, WorkerState
+from inference.models import Benchmark, EngineNode, Worker, WorkerState
 from inference.status import (
     model_state,
     with_nodes,
@@ -207,6 +212,16 @@ class ServedModelAdmin(RegistryModelAdmin):
                 require_POST(view(self.use_test_view)),
                 name="registry_model_use_test",
             ),
+            path(
+                "measure/",
+                require_POST(view(self.measure_view)),
+                name="registry_model_measure",
+            ),
+            path(
+                "cancel-measure/",
+                require_POST(view(self.cancel_measure_view)),
+                name="registry_model_cancel_measure",
+            ),
             path("states/", view(self.states_view), name="registry_model_states"),
             path(
                 "<int:pk>/status/",
@@ -300,6 +315,7 @@ class ServedModelAdmin(RegistryModelAdmin):
             "may_load": self.has_change_permission(request, model),
             **loads_panel(model, workers),
             **(context_tests.panel(model) if model.is_generative else {}),
+            **(speed_panel(model) if model.is_generative else {}),
         }
 
     # Actions ----------------------------------------------------------------
@@ -347,6 +363,30 @@ class ServedModelAdmin(RegistryModelAdmin):
     ) -> None:
         """Ask the engine to unload the selected models and end their requests."""
         self._apply(request, partial(unload, by=_name(request), is_now=True), queryset)
+
+    # Speed ------------------------------------------------------------------
+
+    def measure_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask the engine to measure the posted model."""
+        model = self._posted_model(request)
+        self._apply(request, partial(request_benchmark, by=_user(request)), [model])
+        return self._back(request)
+
+    def cancel_measure_view(self, request: HttpRequest) -> HttpResponse:
+        """Cancel the posted benchmark."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        pk = request.POST.get("benchmark", "")
+        if not (pk.isascii() and pk.isdigit()):
+            raise Http404
+        rows = Benchmark.objects.select_related("model")
+        benchmark = get_object_or_404(rows, pk=int(pk))
+        self._apply(
+            request,
+            lambda _model: cancel_benchmark(benchmark, by=_user(request)),
+            [benchmark.model],
+        )
+        return self._back(request)
 
     # Context tests ----------------------------------------------------------
 

@@ -22,6 +22,7 @@ from inference.models import WorkerState
 from inference.node import worker_rows
 from inference.node.children.command_process import (
     CommandProcess,
+    benchmark_process,
     context_test_process,
     download_process,
 )
@@ -59,6 +60,7 @@ class Supervisor:
         self._starter = WorkerStarter(self._workers, self._look.set, self._spare.spawn)
         self._tests = context_test_process()
         self._downloads = download_process()
+        self._benchmarks = benchmark_process()
         self._others = SilentWorkers()
         self._node: EngineNode | None = None
 
@@ -101,6 +103,7 @@ class Supervisor:
             ("Starting a spare worker process", self._look_after_spare),
             ("Starting context tests", partial(self._look_after, self._tests)),
             ("Starting downloads", partial(self._look_after, self._downloads)),
+            ("Starting benchmarks", partial(self._look_after, self._benchmarks)),
         ):
             try:
                 await step()
@@ -221,7 +224,8 @@ class Supervisor:
             await worker.process.drain()
             if worker.process.report.state == "loading":
                 worker.process.kill()
-        await asyncio.gather(self._tests.close(), self._downloads.close())
+        others = (self._tests, self._downloads, self._benchmarks)
+        await asyncio.gather(*(process.close() for process in others))
         limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
         while any(w.process.is_running for w in workers) and time.monotonic() < limit:
             self._look.clear()

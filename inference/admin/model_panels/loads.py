@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inference.admin.model_panels.settings_text import settings_text
 from inference.loads.advice import load_advice
 from inference.models import ModelLoad
 
@@ -52,19 +53,8 @@ def _view(load: ModelLoad, alive: set[str]) -> LoadSummary:
         load=load,
         label=_Result(result).label,
         tone=_TONES[result],
-        settings=_settings(load),
+        settings=settings_text(
+            load.settings, n_ctx=load.n_ctx, n_seq_max=load.n_seq_max
+        ),
         advice=load_advice(load.error, model=load.model.name),
     )
-
-
-def _settings(load: ModelLoad) -> str:
-    parts = []
-    if load.n_ctx:
-        parts.append(f"{load.n_ctx:,} \u00d7 {load.n_seq_max or 1}")
-    own = load.settings
-    keys, values = own.get("cache_type_k"), own.get("cache_type_v")
-    if keys:
-        parts.append(f"KV {keys}" if keys == values else f"K {keys}, V {values}")
-    if own.get("n_gpu_layers"):
-        parts.append(f"GPU layers {own['n_gpu_layers']}")
-    return ", ".join(parts)

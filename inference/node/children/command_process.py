@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from inference.models import Benchmark
 from llm_manager.lib.processes.python_path import python_path
 from llm_manager.lib.threads import in_one_thread
 from registry.models import ContextTest, Download
@@ -89,6 +90,11 @@ class CommandProcess:
 def context_test_process() -> CommandProcess:
     """Return what runs the context tests that are requested of this node."""
     return CommandProcess("run_context_tests", ContextTest.objects.wait_for_engines)
+
+
+def benchmark_process() -> CommandProcess:
+    """Return what runs the benchmarks that are requested."""
+    return CommandProcess("run_benchmarks", Benchmark.objects.wait_for_engines)
 
 
 def download_process() -> CommandProcess:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_manager import cli
-from llm_manager.command_line.bench import measuring
-from llm_manager.command_line.bench.figures import (
+from inference.benchmark.figures import (
     BenchmarkResult,
     MeasuredStream,
     PromptResult,
     prompt_result,
     streams_result,
 )
+from llm_manager import cli
+from llm_manager.command_line.bench import measuring
 
 if TYPE_CHECKING:
     from llm_manager.command_line.remote.connection import Connection

@@ -12,7 +12,7 @@ from llm_manager.command_line.remote.completion import model_argument
 from llm_manager.command_line.remote.connection import remote
 
 if TYPE_CHECKING:
-    from llm_manager.command_line.bench.figures import BenchmarkResult
+    from inference.benchmark.figures import BenchmarkResult
     from llm_manager.command_line.remote.connection import Connection
 
 

@@ -1,4 +1,4 @@
-"""What `llm-manager bench` makes of the streams that it has seen."""
+"""What a benchmark makes of the streams that it has seen. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PromptResult:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """What ``llm-manager bench`` prints."""
+    """What ``llm-manager bench`` prints, and a model's page shows."""
 
     model: str
     streams: list[StreamsResult]

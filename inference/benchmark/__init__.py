@@ -1,0 +1,1 @@
+"""How fast a model is: streams at once, and the first token after a long prompt."""
