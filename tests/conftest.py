@@ -12,6 +12,7 @@ import pytest
 from django.test import override_settings
 from hypothesis import settings as hypothesis_settings
 
+from tests import memory_database
 from tests.checkout import EMBEDDING_MODEL
 from tests.parallel import GroupScheduling, rank
 from tests.shared_server import api as api
@@ -89,6 +90,7 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith(".sqlite3"):
         database["TEST"]["NAME"] = ":memory:"
+        memory_database.install()
     request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
 
 
@@ -108,18 +110,18 @@ def _empty_row_caches() -> None:
 
 @pytest.fixture(autouse=True)
 def _finished_writes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Wait for what a test has left to be written, before its database is emptied.
-
-    Connections to SQLite in memory do not wait for each other: emptying it would fail.
-    """
+    """Wait for what a test has left to be written, before its database is emptied."""
     if not _uses_database(request):
         yield
         return
+    from django.db import connection
+
     from accounts.keys import last_used
     from accounts.limits import soft_limits
 
     # Before this one it is set up, so after it it is torn down.
     request.getfixturevalue("_django_db_helper")
+    memory_database.wait_for_locks(is_on=not connection.in_atomic_block)
     writers = (last_used._writer, soft_limits._writer)
     yield
     for writer in writers:
