@@ -54,7 +54,7 @@ async def stream(
         )
         async with aclosing(answer):
             async for piece in answer:
-                yield piece or sse.KEEP_ALIVE
+                yield piece or format_.keep_alive
     except Exception as error:
         failure = failure_of(in_words_of(format_, error))
         recording.finish(failure.status, failure)

@@ -213,7 +213,7 @@ def failure_of(error: Exception) -> Failure:
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """Return the answer to an exception of a view (EXCEPTION_HANDLER)."""
     failure = context["view"].failure = failure_of(error)
-    response = failure.response()
+    response: HttpResponse = context["view"].failure_response(failure)
     if isinstance(error, drf.MethodNotAllowed):
         response["Allow"] = ", ".join(context["view"].allowed_methods)
     return response

@@ -16,6 +16,8 @@ _KEEPS = "the server decides which prefixes it keeps"
 _NO_VERBOSITY = "models here have no such setting"
 _OF_OPENAI = "a setting of OpenAI's own service"
 _HOSTED = "a hosted tool, which no model here calls"
+_BILLING = "a line for Anthropic's billing that changes with each request"
+_CITATIONS = "the model does not see what an earlier answer cites"
 #: What may be left out, and why: paths of members, where ``[…]`` is any place in an
 #: array and a last ``…`` anything below.
 REASONS = {
@@ -41,6 +43,28 @@ REASONS = {
     "service_tier": "there is one tier",
     "store": "no response is stored",
     "verbosity": _NO_VERBOSITY,
+    # Anthropic's API.
+    "thinking": _NO_THOUGHT,
+    "output_config.effort": _NO_EFFORT + "; or the request has no thinking",
+    "output_config.task_budget": "models here do not know how much is left of a task",
+    "context_management.edits[…]": "an edit that the server does not make",
+    "system": _BILLING,
+    "system[…]": _BILLING,
+    "system[…].citations": _CITATIONS,
+    "system[…].cache_control.ttl": _KEEPS,
+    "messages[…].content[…]": "thoughts that another server has signed",
+    "messages[…].content[…].citations": _CITATIONS,
+    "messages[…].content…": _KEEPS,
+    "tools[…].cache_control.ttl": _KEEPS,
+    "tools[…].input_schema…": "a keyword of the schema of a tool that is not strict, "
+    "which no grammar can enforce, or not in the model's format",
+    "cache_control.ttl": _KEEPS,
+    "mcp_servers": "the server speaks to no MCP server",
+    "speed": "there is one speed",
+    "fallbacks": "the model that is asked answers",
+    "fallback_credit_token": "there are no credits",
+    "diagnostics": "the server keeps no diagnostics of a request",
+    "inference_geo": "the server is where it is",
     "response_format.json_schema.schema…": "a pattern or a bound in a schema that is "
     "not strict, which no grammar can enforce",
     "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-#: What serves the purpose of other APIs' routes: OpenAI's newer one, Anthropic's,
-#: Ollama's, OpenAI's oldest.
+#: What serves the purpose of other APIs' routes: Ollama's, OpenAI's
+#: oldest.
 _INSTEAD = {
-    "messages": "chat/completions",
     "chat": "chat/completions",
     "generate": "completions",
     "completion": "completions",

@@ -9,6 +9,7 @@ from inference.api.chat.view import ChatCompletionsView
 from inference.api.completions.view import CompletionsView
 from inference.api.downloads.view import ROUTES as DOWNLOAD_ROUTES
 from inference.api.embeddings.view import EmbeddingsView
+from inference.api.messages.view import CountTokensView, MessagesView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
 from inference.api.rerank.view import RerankView
@@ -76,6 +77,8 @@ _ROUTES = (
     ("tokenize", TokenizeView, "tokenize"),
     ("detokenize", DetokenizeView, "detokenize"),
     ("apply-template", ApplyTemplateView, "apply-template"),
+    ("messages", MessagesView, "messages"),
+    ("messages/count_tokens", CountTokensView, "count-tokens"),
     ("usage", UsageView, "usage"),
     ("models", ModelsView, "models"),
     ("models/<any:model_id>/load", LoadView, "load"),

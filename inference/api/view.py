@@ -77,6 +77,10 @@ class ApiView(APIView):
         May raise every exception in the table of ``inference.api.failures``.
         """
 
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the answer to a failure, in the shape of the client's API."""
+        return failure.response()
+
     def admit(self) -> None:
         """Check the caller's access by the headers alone; runs in a thread."""
         self.initial(self.request, *self.args, **self.kwargs)

@@ -23,7 +23,8 @@ class SequenceOutput:
     ``prompt_logprobs`` come with the first token, one for each token of the prompt:
     nothing is before the first, so its probability is 1. A worker that takes over a
     sequence returns them again. ``finish_reason`` is None while it runs; ``error`` is
-    the reason of a failed one, ``code`` its kind.
+    the reason of a failed one, ``code`` its kind; ``stopped_by`` is the stop string
+    that ended the text, if one did.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class SequenceOutput:
     finish_reason: FinishReason | None = None
     error: str = ""
     code: str = ""
+    stopped_by: str = ""
 
     @property
     def is_last(self) -> bool:

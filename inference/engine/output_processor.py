@@ -134,5 +134,6 @@ def _output(sequence: Sequence, **more: Any) -> SequenceOutput:
         num_predicted=sequence.num_predicted,
         num_predicted_right=sequence.num_predicted_right,
         finish_reason=sequence.finish_reason,
+        stopped_by=sequence.detokenizer.stopped_by if sequence.is_finished else "",
         **more,
     )

@@ -160,11 +160,15 @@ def _path(fault: ErrorDetails, value: Any, at: str) -> str:
     parts: Sequence[int | str] = fault["loc"]
     # Not in the body, or under a name that had to be shortened.
     last = parts[-1] if fault["type"] in ("missing", "extra_forbidden") else None
-    for part in parts:
+    for number, part in enumerate(parts, start=1):
         if isinstance(part, int):
             if isinstance(place, list):
                 path, place = f"{path}[{part}]", place[part]
         elif isinstance(place, dict) and part in place:
+            # A text part has a text: the kind's name, and a member of this name.
+            is_kind = not isinstance(place[part], dict | list) and number < len(parts)
+            if is_kind:
+                continue
             path, place = f"{path}.{quote(part)}", place[part]
         elif part is last:
             path = f"{path}.{part}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from inference.api.body.unsupported import hints_left_out
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from inference.api.streaming.answer_assembler import ReasoningPlace
     from inference.api.streaming.formats import AnswerFormat
     from inference.engine.sampling.params import SamplingParams
+    from inference.engine.structured_output.grammar import Grammar
     from inference.prompts.chat import Prompt
     from registry.model_facts import ModelFacts
 
@@ -70,6 +72,68 @@ def prepare_chat(
     is added to ``left_out``. Another API whose requests are translated to chats has
     answers of its own: ``make_format``. Raises BadRequest and RequestRejected.
     """
+    asked = render_chat(body, find_model, left_out)
+    model, prompt, use = asked.model, asked.prompt, asked.use
+    check_length([prompt.text], model, "messages")
+    parsing = _parser_settings(prompt, use, reasoning=shown_reasoning(body))
+    style = json_style()
+    matched = answer_grammar(prompt, use, asked.grammar, style)
+    left_out.add(*use.paths_of(matched.left_out))
+    grammar = matched.grammar or strict_grammar(prompt, use, style)
+    control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
+    is_continued = asked.is_continued
+    sampling = {
+        **body.sampling(),
+        **(_AT_LEAST_ONE if is_continued and not body.min_tokens else {}),
+        "grammar": grammar,
+        "thinking": thinking_budget(prompt, budget_of(body)),
+        "control_tokens": control_tokens,
+    }
+    limit = body.token_limit or model.max_tokens or config().generation.max_tokens
+    requests = generation_requests(
+        [prompt.text],
+        caller,
+        body,
+        model=model,
+        sampling=sampling,
+        max_tokens=None if limit == -1 else limit,
+        # The tokenizer adds BOS if the template has not written it.
+        add_special_tokens=not prompt.has_bos,
+    )
+    format_: AnswerFormat
+    if make_format is not None:
+        format_ = make_format(model, requests[0].params, parsing)
+    else:
+        format_ = ChatFormat(
+            answer_header("chatcmpl", model, body),
+            include_usage=body.include_usage,
+            with_logprobs=body.logprobs,
+            parser_settings=parsing,
+            is_former=body.uses_former_tools,
+        )
+    return PreparedCompletion(requests, format_, body)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedChat:
+    """A chat as its model's prompt, and what its answer must be."""
+
+    model: ModelFacts
+    prompt: Prompt
+    use: ToolUse
+    grammar: Grammar | None
+    is_continued: bool
+
+
+def render_chat(
+    body: ChatCompletionRequest,
+    find_model: Callable[[str], ModelFacts],
+    left_out: LeftOut,
+) -> RenderedChat:
+    """Return the prompt of a chat, of any length.
+
+    Raises BadRequest and RequestRejected.
+    """
     messages = conversation(body.messages)
     grammar = grammar_of(body, left_out)
     use = tool_use(body)
@@ -96,43 +160,7 @@ def prepare_chat(
         continues=is_continued,
     )
     left_out.add(*hints_left_out(body), *left_out_of(prompt, body))
-    check_length([prompt.text], model, "messages")
-    parsing = _parser_settings(prompt, use, reasoning=shown_reasoning(body))
-    style = json_style()
-    matched = answer_grammar(prompt, use, grammar, style)
-    left_out.add(*use.paths_of(matched.left_out))
-    grammar = matched.grammar or strict_grammar(prompt, use, style)
-    control_tokens = parsing.output_parser.preserved_tokens if parsing else ()
-    sampling = {
-        **body.sampling(),
-        **(_AT_LEAST_ONE if is_continued and not body.min_tokens else {}),
-        "grammar": grammar,
-        "thinking": thinking_budget(prompt, budget),
-        "control_tokens": control_tokens,
-    }
-    limit = body.token_limit or model.max_tokens or config().generation.max_tokens
-    requests = generation_requests(
-        [prompt.text],
-        caller,
-        body,
-        model=model,
-        sampling=sampling,
-        max_tokens=None if limit == -1 else limit,
-        # The tokenizer adds BOS if the template has not written it.
-        add_special_tokens=not prompt.has_bos,
-    )
-    format_: AnswerFormat
-    if make_format is not None:
-        format_ = make_format(model, requests[0].params, parsing)
-    else:
-        format_ = ChatFormat(
-            answer_header("chatcmpl", model, body),
-            include_usage=body.include_usage,
-            with_logprobs=body.logprobs,
-            parser_settings=parsing,
-            is_former=body.uses_former_tools,
-        )
-    return PreparedCompletion(requests, format_, body)
+    return RenderedChat(model, prompt, use, grammar, is_continued)
 
 
 def _parser_settings(

@@ -145,6 +145,10 @@ def _operation(
     answer: str,
     shown: Any,
     chunk: str = "",
+    *,
+    stream_note: str = "",
+    stream_example: str = "",
+    errors: dict[Any, Any] | None = None,
 ) -> Description:
     """Describe a route with a body and an answer, and with examples of both.
 
@@ -152,12 +156,16 @@ def _operation(
     """
     # Without a type: tools disagree on whether it is the stream's or an event's.
     stream = OpenApiResponse(
-        {"description": f"{_STREAM_NOTE}{chunk}."},
-        examples=[OpenApiExample("Stream", _STREAM, media_type=EVENTS)],
+        {"description": stream_note or f"{_STREAM_NOTE}{chunk}."},
+        examples=[
+            OpenApiExample("Stream", stream_example or _STREAM, media_type=EVENTS)
+        ],
     )
     whole = OpenApiResponse(
         ref(answer),
-        description="The answer, whole or as events." if chunk else "The answer.",
+        description="The answer, whole or as events."
+        if chunk or stream_note
+        else "The answer.",
         examples=[OpenApiExample("Whole", shown, media_type=JSON)],
     )
     return extend_schema(
@@ -171,8 +179,8 @@ def _operation(
         },
         responses={
             (200, JSON): whole,
-            **({(200, EVENTS): stream} if chunk else {}),
-            **_errors(*_ERRORS_OF_COMPLETIONS),
+            **({(200, EVENTS): stream} if chunk or stream_note else {}),
+            **(errors or _errors(*_ERRORS_OF_COMPLETIONS)),
         },
     )
 
@@ -293,6 +301,76 @@ template_schema = _operation(
     {key: _CHAT_REQUEST[key] for key in ("model", "messages")},
     "TemplatePrompt",
     {"prompt": "<|im_start|>user\nName three colours.<|im_end|>\n"},
+)
+_ANTHROPIC_ERROR = {
+    "type": "error",
+    "error": {
+        "type": "invalid_request_error",
+        "message": "Unknown parameter: 'messages[0].colour'.",
+    },
+    "request_id": "0f4c1c2b",
+}
+#: Anthropic's statuses for a timeout and for a server that is busy.
+_ANTHROPIC_STATUSES = {408: 504, 503: 529}
+_ANTHROPIC_ERRORS = {
+    _ANTHROPIC_STATUSES.get(status, status): OpenApiResponse(
+        ref("AnthropicError"),
+        description=meaning,
+        examples=[OpenApiExample("Refused", _ANTHROPIC_ERROR)] if status == 400 else [],
+    )
+    for status, meaning in _MEANINGS.items()
+}
+_MESSAGE_USAGE = {
+    "input_tokens": 34,
+    "cache_creation_input_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "output_tokens": 8,
+}
+_MESSAGE = {
+    "id": "msg_0f4c1c2b",
+    "type": "message",
+    "role": "assistant",
+    "model": _HEAD["model"],
+    "content": [{"type": "text", "text": "Red, green, blue."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": _MESSAGE_USAGE,
+}
+_MESSAGE_STREAM = (
+    'event: message_start\ndata: {"type":"message_start","message":{…}}\n\n'
+    'event: ping\ndata: {"type":"ping"}\n\n'
+    'event: content_block_start\ndata: {"type":"content_block_start","index":0,'
+    '"content_block":{"type":"text","text":""}}\n\n'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    '"delta":{"type":"text_delta","text":"Red"}}\n\n'
+    'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":'
+    '"end_turn","stop_sequence":null},"usage":{…}}\n\n'
+    'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+message_schema = _operation(
+    "createMessage",
+    "Answer a conversation, in Anthropic's API",
+    "Anthropic's API",
+    "MessagesRequest",
+    _CHAT_REQUEST,
+    "MessageAnswer",
+    _MESSAGE,
+    stream_note="With `stream`: Anthropic's events in their order, each with its name, "
+    "pings while nothing comes, and an event `error` if the request fails after the "
+    "stream has begun.",
+    stream_example=_MESSAGE_STREAM,
+    errors=_ANTHROPIC_ERRORS,
+)
+count_tokens_schema = _operation(
+    "countMessageTokens",
+    "Count the tokens of a conversation, in Anthropic's API",
+    "Anthropic's API",
+    "CountTokensRequest",
+    {key: _CHAT_REQUEST[key] for key in ("model", "messages")},
+    "TokenCount",
+    {"input_tokens": 34},
+    errors=_ANTHROPIC_ERRORS,
 )
 model_list_schema: Description = extend_schema(
     operation_id="listModels",

@@ -73,6 +73,7 @@ class _AnswerState:
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     prompt: tuple[TokenLogprobs, ...] = ()
     reason: ChatFinishReason | None = None
+    stopped_by: str = ""
     usage: AnswerUsage = field(default_factory=AnswerUsage)
 
     def take(self, event: Event) -> None:
@@ -82,6 +83,7 @@ class _AnswerState:
             return
         if event.prompt_logprobs:
             self.prompt = event.prompt_logprobs
+        self.stopped_by = event.stopped_by
         if self.parser is not None:
             self.parts += self.parser.take(event, count)
             self.reason = self.parser.finish_reason
@@ -197,6 +199,7 @@ def _answer(sequence: _AnswerState, format_: AnswerFormat) -> Answer:
         logprobs=tuple(sequence.logprobs) if format_.with_logprobs else None,
         prompt=sequence.prompt,
         parts=None if sequence.parser is None else tuple(sequence.parts),
+        stopped_by=sequence.stopped_by,
     )
 
 
@@ -218,13 +221,17 @@ async def pieces(
     """
     sequences = _Answers(generation, format_)
     meter.counts(lambda: sequences.progress(limits.n))
+    clock = asyncio.get_running_loop().time
+    sent_at = clock()
     while not generation.is_done:
         events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
         meter.observe(events, n=limits.n)
         batches = [[event] for event in events] if one_by_one else [events]
         piece = b"".join(_encode(batch, format_, sequences) for batch in batches)
         await sequences.give_up_complete()
-        if piece or not events:
+        # What comes may be nothing that the client sees, such as thoughts.
+        if piece or not events or clock() - sent_at >= KEEP_ALIVE_S:
+            sent_at = clock()
             yield piece
     last = format_.end(sequences.usage(n=limits.n))
     if before_end is not None:
@@ -244,12 +251,13 @@ def _encode(
             continue
         if isinstance(event, SequenceOutput):
             if event.is_start:
-                out.append(format_.start(index))
+                out.append(format_.begin(index, sequence.usage))
             if event.prompt_logprobs:
                 format_.scored(index, event.prompt_logprobs)
         changed[index] = sequence
         if sequence.reason is not None:
             out.append(changed.pop(index).pop(index, format_))
+            format_.stopped(index, sequence.stopped_by)
             out.append(format_.finish(index, sequence.reason))
     out += [sequence.pop(index, format_) for index, sequence in changed.items()]
     return b"".join(out)

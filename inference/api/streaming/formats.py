@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         MessageDelta,
         TextChoice,
     )
+    from inference.api.streaming.usage import AnswerUsage
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.output_parsers import Delta
 
@@ -47,6 +48,8 @@ class AnswerFormat(ABC):
 
     #: The request's member that contains the prompt.
     prompt_param: ClassVar[str]
+    #: What a stream sends while there is nothing to say.
+    keep_alive: ClassVar[bytes] = sse.KEEP_ALIVE
     with_logprobs: bool
     parser_settings: ParserSettings | None
 
@@ -57,6 +60,15 @@ class AnswerFormat(ABC):
     @abstractmethod
     def start(self, index: int) -> bytes:
         """Return the event that opens an answer; b"" if there is none."""
+
+    def begin(self, index: int, usage: AnswerUsage) -> bytes:
+        """Return the event that opens an answer, given the tokens of its prompt."""
+        return self.start(index)
+
+    def stopped(  # noqa: B027 - most formats do not say it
+        self, index: int, text: str
+    ) -> None:
+        """Take the stop string that has ended an answer, "" if none has."""
 
     def scored(  # noqa: B027 - most formats show no logprobs of prompts
         self, index: int, logprobs: Sequence[TokenLogprobs]

@@ -70,6 +70,7 @@ class Answer:
 
     ``logprobs`` are those of its tokens, None if not requested; ``prompt`` those of its
     prompt's tokens. ``parts`` are the parsed parts, None if the whole text is content.
+    ``stopped_by`` is the stop string that ended it, if one did.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Answer:
     logprobs: tuple[TokenLogprobs, ...] | None = None
     prompt: tuple[TokenLogprobs, ...] = ()
     parts: tuple[Delta, ...] | None = None
+    stopped_by: str = ""
 
 
 def chat_completion(

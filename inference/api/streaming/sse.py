@@ -7,7 +7,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 #: A comment: clients ignore it, and proxies see that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -34,9 +34,9 @@ class Template:
     most of the work.
     """
 
-    def __init__(self, payload: Any) -> None:
+    def __init__(self, payload: Any, encode: Callable[[Any], bytes] = event) -> None:
         """Take a payload that contains HOLE once, in place of the text."""
-        before, after = event(payload).split(json.dumps(HOLE).encode())
+        before, after = encode(payload).split(json.dumps(HOLE).encode())
         self._before = before
         self._after = after
 

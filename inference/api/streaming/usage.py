@@ -45,6 +45,7 @@ class AnswerUsage:
             return 0
         self.is_started = True
         if event.is_start:
+            self.prompt_tokens = self.prompt_tokens or event.num_prompt
             self.cached_tokens = event.num_cached
             return 0
         if not event.is_last:

@@ -29,13 +29,16 @@ class Detokenizer:
         self._unwatched = min_tokens
         self._includes_stop = includes_stop
         self._held = ""
-        self.is_stopped = False
+        #: The stop string that has ended the text.
+        self.stopped_by = ""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop string is complete."""
+        return bool(self.stopped_by)
 
     def push(self, piece: bytes) -> str:
-        """Take a token's bytes; return the text that became certain.
-
-        Sets ``is_stopped`` when a stop string is complete.
-        """
+        """Take a token's bytes; return the text that became certain."""
         text = self._decoder.decode(piece)
         if self._unwatched:
             self._unwatched -= 1
@@ -58,9 +61,11 @@ class Detokenizer:
             return text
         certain = self._held + text
         for end, character in enumerate(text, start=len(self._held) + 1):
-            length = max(stop.take(character) for stop in self._stops)
-            if length:
-                self.is_stopped = True
+            # Each takes the character.
+            complete = [stop.text for stop in self._stops if stop.take(character)]
+            if complete:
+                self.stopped_by = max(complete, key=len)
+                length = len(self.stopped_by)
                 self._held = ""
                 return certain[: end if self._includes_stop else end - length]
         border = len(certain) - max(stop.matched for stop in self._stops)

@@ -11,7 +11,7 @@ class StopString:
     """
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self.text = text
         #: For each prefix of the string, the longest proper prefix that also ends it.
         self._shorter = [0]
         #: How many characters of the string the text so far ends with.
@@ -23,10 +23,10 @@ class StopString:
 
     def take(self, character: str) -> int:
         """Take a character; return the string's length if it is complete, else 0."""
-        while self.matched and self._text[self.matched] != character:
+        while self.matched and self.text[self.matched] != character:
             self.matched = self._shorter[self.matched - 1]
-        if self._text[self.matched] == character:
+        if self.text[self.matched] == character:
             self.matched += 1
-        if self.matched == len(self._text):
+        if self.matched == len(self.text):
             return self.matched
         return 0

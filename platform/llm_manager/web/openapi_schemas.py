@@ -46,6 +46,9 @@ from inference.api.downloads.request import PullRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
 from inference.api.failures import ErrorBody
+from inference.api.messages.error_shape import AnthropicError
+from inference.api.messages.objects import MessageAnswer, TokenCount
+from inference.api.messages.request import CountTokensRequest, MessagesRequest
 from inference.api.models.objects import DeletedModel, ModelList, ModelObject
 from inference.api.models.request import LoadRequest, UnloadRequest
 from inference.api.openapi.operations import ref
@@ -77,9 +80,11 @@ _REQUESTS: tuple[type[Body], ...] = (
     ApplyTemplateRequest,
     ChatCompletionRequest,
     CompletionRequest,
+    CountTokensRequest,
     DetokenizeRequest,
     EmbeddingRequest,
     LoadRequest,
+    MessagesRequest,
     UnloadRequest,
     PullRequest,
     RerankRequest,
@@ -101,6 +106,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     UserChangeRequest,
 )
 _ANSWERS: dict[str, type] = {
+    "AnthropicError": AnthropicError,
     "ChatCompletion": response_objects.ChatCompletion,
     "ChatCompletionChunk": response_objects.ChatChunk,
     "Completion": response_objects.TextCompletion,
@@ -110,6 +116,7 @@ _ANSWERS: dict[str, type] = {
     "DownloadList": DownloadList,
     "EmbeddingList": EmbeddingList,
     "Error": ErrorBody,
+    "MessageAnswer": MessageAnswer,
     "Model": ModelObject,
     "LeftOutFile": LeftOutFile,
     "ModelList": ModelList,
@@ -118,6 +125,7 @@ _ANSWERS: dict[str, type] = {
     "Ranking": Ranking,
     "TemplatePrompt": TemplatePrompt,
     "TokenList": TokenList,
+    "TokenCount": TokenCount,
     "TokenText": TokenText,
     "UsageCounts": UsageCounts,
     "UsageGroup": UsageGroup,

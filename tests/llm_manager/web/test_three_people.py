@@ -70,6 +70,8 @@ INFERENCE = frozenset(
         "tokenize",
         "detokenize",
         "apply-template",
+        "messages",
+        "count-tokens",
         "models",
         "model",
         "usage",

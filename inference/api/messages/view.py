@@ -1,0 +1,138 @@
+"""POST /v1/messages and /v1/messages/count_tokens: Anthropic's API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from inference.api.errors import BadRequest
+from inference.api.generation_view import GenerationView
+from inference.api.messages.error_shape import (
+    REQUEST_ID_HEADER,
+    VERSION_HEADER,
+    error_response,
+)
+from inference.api.messages.prepare import Preparing, prepare_count, prepare_message
+from inference.api.messages.request import CountTokensRequest, MessagesRequest
+from inference.api.messages.signature import ThinkingSigner
+from inference.api.model_access import caller_of
+from inference.api.openapi.operations import count_tokens_schema, message_schema
+from inference.api.preparing.abilities import WRITES
+from inference.api.responses import json_response
+from inference.api.tokens.view import (
+    PreparedTokenizing,
+    TokenizingView,
+    unloaded_paths,
+)
+from inference.api.view import ApiView
+from llm_manager.lib.quoting import quote
+from llm_manager.lib.request_id import request_id
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
+    from rest_framework.request import Request
+
+    from inference.api.failures import Failure
+    from inference.api.messages.objects import TokenCount
+    from inference.api.messages.prepare import CountedPrompts
+    from inference.api.preparing.completion import PreparedCompletion
+    from inference.engine.request import TokenizationRequest
+
+#: The version of Anthropic's API that is spoken here; the one before had other events.
+_VERSION = "2023-06-01"
+
+
+class AnthropicView(ApiView):
+    """What the routes below /v1/messages have in common: headers, and errors' shape."""
+
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the answer in Anthropic's shape."""
+        return error_response(failure)
+
+    async def dispatch(  # type: ignore[override]
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Answer the request, with its id under Anthropic's name too."""
+        response = await super().dispatch(request, *args, **kwargs)
+        response[REQUEST_ID_HEADER] = request_id.get()
+        return response
+
+    def check_version(self, request: Request) -> None:
+        """Refuse another version of the API. Raises BadRequest."""
+        version = request.headers.get(VERSION_HEADER, _VERSION)
+        if version != _VERSION:
+            raise BadRequest(
+                f"'{VERSION_HEADER}' is '{quote(version)}', and only {_VERSION} is "
+                "spoken here.",
+                param=VERSION_HEADER,
+            )
+
+
+class MessagesView(AnthropicView, GenerationView):
+    """POST /v1/messages."""
+
+    def prepare(self, request: Request) -> PreparedCompletion:
+        """Return the generation request of a message, and its answer's format."""
+        self.check_version(request)
+        body = MessagesRequest.parse(request.data)
+        return prepare_message(body, _preparing(self, request))
+
+    @message_schema
+    async def post(
+        self, request: Request, prepared: PreparedCompletion
+    ) -> HttpResponseBase:
+        """Answer a conversation in Anthropic's shape."""
+        return await self.run(prepared)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCount:
+    """Prompts to count, by a worker or by the vocabulary in an unloaded model's
+    ``paths``."""
+
+    prompts: CountedPrompts
+    paths: tuple[str, ...]
+
+
+class CountTokensView(AnthropicView, TokenizingView):
+    """POST /v1/messages/count_tokens."""
+
+    def prepare(self, request: Request) -> PreparedCount:
+        """Return the tokenizer requests. Raises BadRequest."""
+        self.check_version(request)
+        body = CountTokensRequest.parse(request.data)
+        model = self.find_model(request, body.model, WRITES)
+        prompts = prepare_count(body, _preparing(self, request))
+        return PreparedCount(prompts, unloaded_paths(model))
+
+    @count_tokens_schema
+    async def post(self, request: Request, prepared: PreparedCount) -> HttpResponseBase:
+        """Count the tokens of a conversation as the model would see it."""
+        prompts = prepared.prompts
+        count = await self._count_of(prompts.prompt, prepared.paths)
+        answer: TokenCount = {"input_tokens": count}
+        if prompts.has_edits:
+            original = count
+            if prompts.original is not None:
+                original = await self._count_of(prompts.original, prepared.paths)
+            answer["context_management"] = {"original_input_tokens": original}
+        return json_response(answer)
+
+    async def _count_of(
+        self, request: TokenizationRequest, paths: tuple[str, ...]
+    ) -> int:
+        tokenized = await self.answer(PreparedTokenizing(request, paths))
+        return len(tokenized.tokens)
+
+
+def _preparing(view: MessagesView | CountTokensView, request: Request) -> Preparing:
+    return Preparing(
+        find_model=partial(view.find_model, request, ability=WRITES),
+        caller=caller_of(request),
+        signer=ThinkingSigner(settings.SECRET_KEY),
+        left_out=view.left_out,
+    )
