@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-#: What serves the purpose of other APIs' routes: Ollama's, OpenAI's
-#: oldest.
+#: What serves the purpose of other APIs' routes: Ollama's, OpenAI's oldest.
 _INSTEAD = {
     "chat": "chat/completions",
     "generate": "completions",
@@ -28,7 +27,7 @@ _INSTEAD = {
 
 _WRITE = (
     *("chat/completions", "completions", "embeddings", "rerank", "responses"),
-    "tokenize",
+    *("messages", "tokenize"),
 )
 #: What of OpenAI's API no model here does, by the first word of its routes.
 _NOT_SERVED = {

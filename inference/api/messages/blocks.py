@@ -29,13 +29,13 @@ def has_longer_ttl(control: CacheControl | None) -> bool:
     return control is not None and control.ttl != "5m"
 
 
-class Block(Body):
+class ContentBlock(Body):
     """What every block may have."""
 
     cache_control: CacheControl | None = None
 
 
-class TextBlock(Block):
+class TextBlock(ContentBlock):
     """A text."""
 
     type: Literal["text"]
@@ -66,7 +66,7 @@ class FileImage(Body):
     file_id: _Id
 
 
-class ImageBlock(Block):
+class ImageBlock(ContentBlock):
     """An image, for models that see."""
 
     type: Literal["image"]
@@ -122,7 +122,7 @@ class FileDocument(Body):
 _NoCitations = Annotated[Any, Unsupported(({}, {"enabled": False}))]
 
 
-class DocumentBlock(Block):
+class DocumentBlock(ContentBlock):
     """A document, as text."""
 
     type: Literal["document"]
@@ -135,7 +135,7 @@ class DocumentBlock(Block):
     citations: _NoCitations = None
 
 
-class SearchResultBlock(Block):
+class SearchResultBlock(ContentBlock):
     """A text that the client's own search has found."""
 
     type: Literal["search_result"]
@@ -160,7 +160,7 @@ class RedactedThinkingBlock(Body):
     data: Text
 
 
-class ToolUseBlock(Block):
+class ToolUseBlock(ContentBlock):
     """A call of a tool in an earlier answer."""
 
     type: Literal["tool_use"]
@@ -170,14 +170,14 @@ class ToolUseBlock(Block):
     caller: Annotated[Any, Unsupported(({"type": "direct"},))] = None
 
 
-class ToolReferenceBlock(Block):
+class ToolReferenceBlock(ContentBlock):
     """A tool with ``defer_loading`` that the client's own search has found."""
 
     type: Literal["tool_reference"]
     tool_name: _Id
 
 
-class ToolResultBlock(Block):
+class ToolResultBlock(ContentBlock):
     """What a tool returned; it may be nothing at all."""
 
     type: Literal["tool_result"]
@@ -210,21 +210,21 @@ class NamedToolReference(Body):
     name: _Id
 
 
-class ToolAdditionBlock(Block):
+class ToolAdditionBlock(ContentBlock):
     """From here on the model may call this tool."""
 
     type: Literal["tool_addition"]
     tool: NamedToolReference
 
 
-class ToolRemovalBlock(Block):
+class ToolRemovalBlock(ContentBlock):
     """From here on the model may not call this tool."""
 
     type: Literal["tool_removal"]
     tool: NamedToolReference
 
 
-class SystemBlock(Block):
+class SystemBlock(ContentBlock):
     """Instructions in the middle of a conversation."""
 
     type: Literal["mid_conv_system"]

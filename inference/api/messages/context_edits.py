@@ -51,14 +51,14 @@ class ClearThinking(Body):
     ] = ThinkingTurns.model_construct(type="thinking_turns", value=1)
 
 
-class InputTokens(Body):
+class TokenAmount(Body):
     """A number of tokens of the prompt."""
 
     type: Literal["input_tokens"]
     value: _Count
 
 
-class ToolUses(Body):
+class ToolUseAmount(Body):
     """A number of calls."""
 
     type: Literal["tool_uses"]
@@ -69,12 +69,12 @@ class ClearToolUses(Body):
     """Leave out the results of older calls once there is too much."""
 
     type: Literal["clear_tool_uses_20250919"]
-    trigger: Annotated[InputTokens | ToolUses, Field(discriminator="type")] = (
+    trigger: Annotated[TokenAmount | ToolUseAmount, Field(discriminator="type")] = (
         # Anthropic's defaults.
-        InputTokens.model_construct(type="input_tokens", value=100_000)
+        TokenAmount.model_construct(type="input_tokens", value=100_000)
     )
-    keep: ToolUses = ToolUses.model_construct(type="tool_uses", value=3)
-    clear_at_least: InputTokens | None = None
+    keep: ToolUseAmount = ToolUseAmount.model_construct(type="tool_uses", value=3)
+    clear_at_least: TokenAmount | None = None
     exclude_tools: Annotated[list[str], Field(max_length=1024)] = []
     clear_tool_inputs: Annotated[
         Annotated[bool, Tag("boolean")] | Annotated[list[str], Tag("array")],

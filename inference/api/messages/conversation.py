@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from inference.api.chat.messages import ChatMessage
-    from inference.api.messages.blocks import AssistantTurn, Block, SystemTurn, UserTurn
+    from inference.api.messages.blocks import (
+        AssistantTurn,
+        ContentBlock,
+        SystemTurn,
+        UserTurn,
+    )
     from inference.api.messages.context_edits import Cleared
     from inference.api.messages.request import MessagesInput
     from inference.api.messages.signature import ThinkingSigner
@@ -55,7 +60,7 @@ _PDF = "only its text can be sent: a source of type 'text' or 'content'"
 
 
 @dataclass(slots=True)
-class ChatConversation:
+class ChatTurns:
     """A chat's messages, and where they come from.
 
     ``places`` has the place in the request of each message. ``tools_changed`` are the
@@ -76,7 +81,7 @@ class ChatConversation:
 
 def chat_conversation(
     body: MessagesInput, cleared: Cleared, signer: ThinkingSigner
-) -> ChatConversation:
+) -> ChatTurns:
     """Return the conversation of a request without what is cleared.
 
     Raises BadRequest for blocks that cannot be shown to a model, for thoughts that were
@@ -94,7 +99,7 @@ class _Reader:
     """Reads a conversation turn by turn."""
 
     def __init__(self, cleared: Cleared, signer: ThinkingSigner) -> None:
-        self.found = ChatConversation()
+        self.found = ChatTurns()
         self._cleared = cleared
         self._signer = signer
         #: The ids of calls without a result so far, with their paths.
@@ -117,7 +122,7 @@ class _Reader:
         """Take a turn."""
         place = f"messages[{index}]"
         content = turn.content
-        blocks: list[Block | ThinkingBlock | RedactedThinkingBlock]
+        blocks: list[ContentBlock | ThinkingBlock | RedactedThinkingBlock]
         blocks = [_block_of(content)] if isinstance(content, str) else [*content]
         path = f"{place}.content"
         if turn.role == "assistant":
@@ -313,7 +318,7 @@ class _Reader:
         for number, block in enumerate(blocks):
             yield self._text(block, f"{path}[{number}]")
 
-    def _note_hints(self, block: Block, path: str) -> None:
+    def _note_hints(self, block: ContentBlock, path: str) -> None:
         """Note that a prefix is kept no longer than others."""
         if has_longer_ttl(block.cache_control):
             self.found.left_out.append(f"{path}.cache_control.ttl")

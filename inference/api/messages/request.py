@@ -66,7 +66,7 @@ class MessageMetadata(Body):
     """Labels of the request."""
 
     user_id: Annotated[str, Field(max_length=4096)] = ""
-    """Accepted and ignored."""
+    """Who the request is for: kept with its usage."""
 
 
 class MessagesInput(Body):

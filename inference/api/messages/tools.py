@@ -18,7 +18,7 @@ from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
 from inference.api.body.validation_errors import broken_rule
 from inference.api.chat.tools import schema_of_object
-from inference.api.messages.blocks import Block
+from inference.api.messages.blocks import ContentBlock
 from inference.api.messages.client_tools import CLIENT_TOOLS
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.value_types import Text  # noqa: TC001
@@ -54,7 +54,7 @@ ToolName = Annotated[
 _Callers = Annotated[Any, Unsupported((["direct"],))]
 
 
-class _ClientTool(Block):
+class _ClientTool(ContentBlock):
     defer_loading: bool = False
     """The model sees the tool only once a tool_reference or tool_addition names it."""
     strict: bool = False

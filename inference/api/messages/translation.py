@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from inference.api.chat.tools import ToolChoice
-    from inference.api.messages.conversation import ChatConversation
+    from inference.api.messages.conversation import ChatTurns
     from inference.api.messages.request import MessagesInput
     from inference.api.messages.signature import ThinkingSigner
     from inference.errors import RequestRejected
@@ -191,7 +191,7 @@ def _without_effect(body: MessagesInput) -> Iterator[str]:
 
 
 def _tools(
-    body: MessagesInput, conversation: ChatConversation, paths: dict[str, str]
+    body: MessagesInput, conversation: ChatTurns, paths: dict[str, str]
 ) -> tuple[list[FunctionTool], list[str]]:
     """Return the tools that the model sees, and the paths of those that nobody runs.
 
@@ -263,7 +263,7 @@ def _format(body: MessagesInput, paths: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _check_beginning(body: MessagesInput, conversation: ChatConversation) -> None:
+def _check_beginning(body: MessagesInput, conversation: ChatTurns) -> None:
     """Refuse to continue an answer that must match something. Raises BadRequest."""
     if not conversation.is_begun:
         return

@@ -79,6 +79,8 @@ class MessagesView(AnthropicView, GenerationView):
         """Return the generation request of a message, and its answer's format."""
         self.check_version(request)
         body = MessagesRequest.parse(request.data)
+        if body.metadata is not None:
+            self.recording.labels(body.metadata.model_dump(exclude_defaults=True))
         return prepare_message(body, _preparing(self, request))
 
     @message_schema
