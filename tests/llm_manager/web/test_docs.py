@@ -123,6 +123,8 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         ("post", "/v1/embeddings"),
         ("post", "/v1/models/{model_id}/load"),
         ("post", "/v1/models/{model_id}/unload"),
+        ("post", "/v1/messages"),
+        ("post", "/v1/messages/count_tokens"),
         ("post", "/v1/rerank"),
         ("post", "/v1/tokenize"),
         ("get", "/v1/usage"),
