@@ -91,7 +91,9 @@ def _other(value: Any) -> Any:
 def _kind_of(value: Any) -> str | None:
     if not isinstance(value, dict | Body):
         return None
-    kind = value.get("type") if isinstance(value, dict) else value.type
+    kind = (
+        value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    )
     if kind == "clear_thinking_20251015":
         return "thinking"
     return "tools" if kind == "clear_tool_uses_20250919" else "other"

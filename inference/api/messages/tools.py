@@ -98,7 +98,9 @@ def _hosted(value: Any) -> Any:
 def _kind_of(value: Any) -> str | None:
     if not isinstance(value, dict | Body):
         return None
-    kind = value.get("type") if isinstance(value, dict) else value.type
+    kind = (
+        value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    )
     if kind is None or kind == "custom":
         return "custom"
     return "known" if kind in CLIENT_TOOLS else "hosted"
