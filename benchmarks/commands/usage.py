@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import subprocess
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from time import process_time
+from time import process_time, sleep
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -24,7 +26,7 @@ from benchmarks.systems.ours import Ours
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from benchmarks.faults.usage_trial import UsageResult
     from benchmarks.options import UsageOptions
@@ -84,10 +86,34 @@ def _measure_database(
     if "rows" in options.parts:
         from benchmarks.workloads.usage_rows import print_times
 
-        print_times(console, options.rows)
+        # Some of the pages ask it.
+        with _redis():
+            print_times(console, options.rows)
     connection.close()
     # The servers of the kills have databases of their own.
     del os.environ["LLM_MANAGER_DATABASE_URL"], os.environ["DATABASE_URL"]
+
+
+@contextmanager
+def _redis() -> Iterator[None]:
+    """Run a Redis where the data directory's private one is looked for."""
+    from llm_manager.config.redis_socket import socket_path
+    from llm_manager.launcher.redis_process import find_server, ping
+
+    path = socket_path(Path(os.environ["LLM_MANAGER_DATA_DIR"]))
+    program = find_server()
+    if program is None:
+        raise SystemExit("There is no redis-server on PATH.")
+    command = [str(program), "--port", "0", "--save", "", "--unixsocket", str(path)]
+    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        while not path.exists() and redis.poll() is None:
+            sleep(0.05)
+        ping(f"unix://{path}")
+        yield
+    finally:
+        redis.terminate()
+        redis.wait()
 
 
 def _print_cost(console: Console, folder: Path) -> None:

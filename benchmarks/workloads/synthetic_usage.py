@@ -11,7 +11,11 @@ from django.utils import timezone
 
 from accounts.models import UsageDay, UsageRecord
 from accounts.record_id import new_id
+from accounts.usage.points import points_add
+from registry.models import FileState, Kind, Model
 
+#: Two days of a million rows: their points are added to once.
+_CHUNK = 20_000
 _DAY_MS = 86_400_000
 _SUBJECT = ("key_id", "owner_id", "team_id", "model_id")
 _NAMES = ("key_prefix", "key_name", "owner_name", "team_name", "model_name")
@@ -60,9 +64,9 @@ _COLUMNS = {
     "cached_tokens": "CASE WHEN is_bad THEN 0 ELSE tokens / 2 END",
     "completion_tokens": "CASE WHEN is_bad THEN 0 ELSE tokens / 4 END",
     "queue_ms": "3",
-    "first_token_ms": "90",
-    "duration_ms": "2000",
-    "tokens_per_second": "40.0",
+    "first_token_ms": "CASE WHEN is_bad THEN NULL ELSE 40 + n * 48611 % 4001 END",
+    "duration_ms": "6000",
+    "tokens_per_second": "CASE WHEN is_bad THEN NULL ELSE 5.0 + n * 7433 % 151 END",
     "node": "'node-1'",
     "replica": "0",
     "client_address": "'10.0.0.1'",
@@ -75,6 +79,8 @@ _COLUMNS = {
     "reasoning_tokens": "0",
     "drafted_tokens": "0",
     "cost": "tokens",
+    "left_out": "''",
+    "metadata": "''",
 }
 
 
@@ -113,6 +119,45 @@ def make_rows(rows: int, days: int) -> None:
             f"SELECT {groups}, {', '.join(sums.values())} "
             f"FROM {UsageRecord._meta.db_table} GROUP BY {groups}"
         )
+
+
+def make_points() -> None:
+    """Insert the points of all rows, as their ingestion would."""
+    columns = (
+        *("time", "failed", *_SUBJECT, *_NAMES, "prompt_tokens", "completion_tokens"),
+        *("first_token_ms", "tokens_per_second"),
+    )
+    rows = UsageRecord.objects.order_by("pk").values(*columns)
+    part: list[dict[str, Any]] = []
+    for row in rows.iterator(chunk_size=_CHUNK):
+        part.append(row)
+        if len(part) == _CHUNK:
+            points_add(part)
+            part = []
+    points_add(part)
+
+
+def make_models(count: int) -> None:
+    """Insert models, half of them without a file."""
+    Model.objects.bulk_create(
+        Model(
+            name=f"model-{number}",
+            kind=Kind.CHAT,
+            state=FileState.MISSING if number % 2 else FileState.FOUND,
+            path=f"/models/model-{number}.gguf",
+            file_name=f"model-{number}.gguf",
+            file_size=5 * 2**30,
+            mtime_ns=1,
+            fingerprint=f"{number:064x}",
+            architecture="llama",
+            quantization="Q4_K_M",
+            context_length=131_072,
+            embedding_length=4096,
+            kv_elements_per_token=65_536,
+            vocab_size=128_256,
+        )
+        for number in range(count)
+    )
 
 
 def entries_like_newest(count: int) -> list[dict[str, Any]]:

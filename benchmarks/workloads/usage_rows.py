@@ -14,12 +14,18 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.admin.usage import MAX_LISTED
-from accounts.models import UsageDay, UsageRecord
+from accounts.models import PointSubject, UsageDay, UsagePoint, UsageRecord
+from accounts.usage.charts import CHART_PERIODS, CHART_SUBJECTS, usage_series
 from accounts.usage.ingestion import store
 from accounts.usage.pruning import usage_prune
 from accounts.usage.summary import UsagePeriod, today, usage_summary
 from accounts.usage.totals import spent
-from benchmarks.workloads.synthetic_usage import entries_like_newest, make_rows
+from benchmarks.workloads.synthetic_usage import (
+    entries_like_newest,
+    make_models,
+    make_points,
+    make_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 _DAYS = 89
 _ROUNDS = 5
 _PAGE = 50
+_MODELS = 500
 _STORED = 5_000
 _BATCH = 250
 
@@ -36,12 +43,18 @@ _BATCH = 250
 def print_times(console: Console, rows: int) -> None:
     """Make so many rows, then print what each query and page takes among them."""
     make_rows(rows, _DAYS)
+    make_points()
+    make_models(_MODELS)
+    while usage_prune():
+        pass
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     console.print(
-        f"{connection.vendor}: {rows:,} rows, {UsageDay.objects.count():,} sums of days"
+        f"{connection.vendor}: {rows:,} rows, {UsageDay.objects.count():,} sums of "
+        f"days, {UsagePoint.objects.count():,} points of charts, {_MODELS} models"
     )
     for name, work in {**_queries(), **_pages()}.items():
+        work()  # What a process makes once, as templates, it has made.
         times = [_seconds(work) for _ in range(_ROUNDS)]
         console.print(f"| {name} | {statistics.median(times) * 1000:.1f} ms |")
     entries = entries_like_newest(_STORED)
@@ -89,6 +102,12 @@ def _queries() -> dict[str, Callable[[], object]]:
         "30 days by day and model of one key": lambda: usage_summary(
             month, ["day", "model"], key="sk-llmm-2"
         ),
+        **{
+            f"chart of {name} by key": partial(
+                usage_series, period, PointSubject.KEY, timezone.now()
+            )
+            for name, period in CHART_PERIODS.items()
+        },
         "a key's budget of a month": lambda: spent(month.since, key=2),
         "look for old rows": usage_prune,
     }
@@ -101,18 +120,27 @@ def _pages() -> dict[str, Callable[[], object]]:
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
 
     def page(address: str) -> None:
-        response = client.get(f"/admin/accounts/{address}")
+        response = client.get(f"/admin/{address}")
         if response.status_code != 200:
             raise RuntimeError(f"{address} was answered {response.status_code}.")
 
     return {
         f"page: {address}": partial(page, address)
         for address in (
-            "usagerecord/",
-            "usagerecord/?key_id=2&period=7d",
-            "usagerecord/?end=limited",
-            "usageday/",
-            "usageday/?team_id=3&period=30d",
+            "accounts/usagerecord/",
+            "accounts/usagerecord/?key_id=2&period=7d",
+            "accounts/usagerecord/?end=limited",
+            "accounts/usageday/",
+            "accounts/usageday/?team_id=3&period=30d",
+            *(
+                f"?period={period}&by={subject}"
+                for period in CHART_PERIODS
+                for subject in CHART_SUBJECTS
+            ),
+            "?part=live",
+            "inference/enginenode/",
+            "registry/model/",
+            "registry/model/?q=model-4",
         )
     }
 
