@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from accounts.histogram import FIRST_TOKEN, HISTOGRAMS, SPEED
 from accounts.models import PointStep, PointSubject, UsagePoint
@@ -34,6 +35,8 @@ _ADD = (
     f"ON CONFLICT ({', '.join(_ONCE)}) DO UPDATE SET "
     + ", ".join(f"{name} = {_TABLE}.{name} + excluded.{name}" for name in _SUMMED)
 )
+#: The points of hours are for charts of a week at most.
+HOURS_KEPT = timedelta(days=14)
 
 
 class PointKey(NamedTuple):
@@ -68,8 +71,10 @@ def points_of(
 ) -> tuple[dict[PointKey, Sums], dict[tuple[PointSubject, int], str]]:
     """Return the sums that requests add to points, and the names of their subjects.
 
-    The time of a row has to have a zone.
+    The time of a row has to have a zone. One that came late has no point of its hour
+    if that would be deleted.
     """
+    first_hour = timezone.now() - HOURS_KEPT
     cells: dict[tuple[datetime, int, int, int], Sums] = {}
     names = {(PointSubject.ALL, NONE_ID): ""}
     for row in rows:
@@ -87,7 +92,10 @@ def points_of(
             (PointSubject.ALL, NONE_ID),
             *zip(_SUBJECTS, subject_ids, strict=True),
         ]
-        for step, start in ((PointStep.HOUR, hour), (PointStep.DAY, _day(hour, zone))):
+        steps = [(PointStep.DAY, _day(hour, zone))]
+        if hour >= first_hour:
+            steps.append((PointStep.HOUR, hour))
+        for step, start in steps:
             for subject, id_ in subjects:
                 key = PointKey(step, subject, start, id_)
                 point = points.setdefault(key, Counter())

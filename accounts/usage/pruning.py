@@ -10,14 +10,13 @@ from django.utils import timezone
 
 from accounts.models import PointStep, PointSubject, UsageDay, UsagePoint, UsageRecord
 from accounts.usage.ingestion import day_of
+from accounts.usage.points import HOURS_KEPT
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 #: Rows of one transaction: others write meanwhile.
 BATCH = 1000
-#: The points of hours are for charts of a week at most.
-HOURS_KEPT = timedelta(days=14)
 
 
 def usage_prune() -> int:

@@ -55,9 +55,11 @@ def test_the_statements_of_a_batch_do_not_grow(
 
 
 def test_hours_and_days_are_those_of_the_zone() -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    time = yesterday.replace(hour=20, minute=10, second=5, microsecond=0)
     row = {
         **entry(status=200),
-        "time": datetime(2026, 7, 1, 20, 10, 5, tzinfo=UTC),
+        "time": time,
         "team_id": 0,
         "team_name": "",
         "failed": False,
@@ -68,8 +70,8 @@ def test_hours_and_days_are_those_of_the_zone() -> None:
     starts = {key.step: key.start for key in points}
     assert starts == {
         # 01:40 there, half an hour off the hours of UTC.
-        PointStep.HOUR: datetime(2026, 7, 1, 19, 30, tzinfo=UTC),
-        PointStep.DAY: datetime(2026, 7, 1, 18, 30, tzinfo=UTC),
+        PointStep.HOUR: time.replace(hour=19, minute=30, second=0),
+        PointStep.DAY: time.replace(hour=18, minute=30, second=0),
     }
 
 
@@ -97,9 +99,11 @@ def test_nothing_counted_has_no_percentile() -> None:
 def test_hours_are_kept_for_two_weeks_and_days_as_long_as_sums() -> None:
     now = timezone.now()
     store([entry(now), entry(now - timedelta(days=20))])
-    assert UsagePoint.objects.count() == 16
+    hours = UsagePoint.objects.filter(step=PointStep.HOUR)
+    # One that came late has none that would be deleted at once.
+    assert hours.count() == 4
+    hours.filter(subject=PointSubject.KEY).update(start=now - timedelta(days=15))
     while usage_prune():
         pass
-    hours = UsagePoint.objects.filter(step=PointStep.HOUR)
-    assert hours.count() == 4
+    assert hours.count() == 3
     assert UsagePoint.objects.filter(step=PointStep.DAY).count() == 8
