@@ -159,7 +159,7 @@ def usage_series(
     """Return usage by subject up to now. Two queries."""
     zone = ZoneInfo(settings.CONFIG.usage.time_zone)
     starts = period.starts(now, zone)
-    names = _most_used(period, subject, starts[0])
+    names = most_used(period.ranking_step, subject, starts[0], MAX_SUBJECTS)
     points = UsagePoint.objects.filter(step=period.step, start__gte=starts[0])
     points = points.filter(
         Q(subject=PointSubject.ALL) | Q(subject=subject, subject_id__in=names)
@@ -187,20 +187,19 @@ def usage_series(
     return UsageSeries(starts, series, _total(whole))
 
 
-def _most_used(
-    period: ChartPeriod, subject: PointSubject, first: datetime
+def most_used(
+    step: PointStep, subject: PointSubject, since: datetime, most: int
 ) -> dict[int, str]:
-    points = UsagePoint.objects.filter(
-        step=period.ranking_step, subject=subject, start__gte=first
-    )
-    most = (
+    """Return the subjects with most requests, and their names. One query."""
+    points = UsagePoint.objects.filter(step=step, subject=subject, start__gte=since)
+    rows = (
         points.order_by()
         .values("subject_id")
         .annotate(shown=Max("name"), used=Sum("requests"))
-        .order_by("-used", "subject_id")[:MAX_SUBJECTS]
+        .order_by("-used", "subject_id")[:most]
     )
     none = f"no {PointSubject(subject).name.lower()}"
-    return {row["subject_id"]: row["shown"] or none for row in most}
+    return {row["subject_id"]: row["shown"] or none for row in rows}
 
 
 def _slot_of(starts: Sequence[datetime]) -> Case:
