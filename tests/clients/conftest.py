@@ -82,6 +82,7 @@ def server(data_dir: Path) -> Iterator[Server]:
         LLM_MANAGER_ENGINE_MAX_WAITING=str(WAITING),
         LLM_MANAGER_SERVER_RATE_LIMIT_WINDOW=str(WINDOW_S),
         LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
+        LLM_MANAGER_API_STORE="true",
     ) as server:
         yield server
 

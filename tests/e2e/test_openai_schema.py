@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.conftest import Q4_0
 from tests.e2e.test_serving import chat, events
+from tests.inference.api.responses_api.helpers import events_of
 from tests.openai_schema import check
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model]
 
-_TOOL = {
+_TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -49,3 +51,25 @@ def test_chats_and_their_streams_are_openais(
 def test_models_and_errors_are_openais(api: httpx.Client) -> None:
     check("ListModelsResponse", api.get("/v1/models").json())
     check("ErrorResponse", api.get("/v1/models/nobody").json())
+
+
+def test_responses_and_their_streams_are_openais(api: httpx.Client) -> None:
+    tool = {"type": "function", "strict": True, **_TOOL["function"]}
+    body = {
+        "model": Q4_0,
+        "input": [{"role": "user", "content": "Hi."}],
+        "tools": [tool],
+        "tool_choice": "required",
+        "temperature": 0,
+    }
+    whole = api.post("/v1/responses", json=body)
+    assert whole.status_code == 200, whole.text
+    check("Response", whole.json())
+    text = api.post("/v1/responses", json={**body, "stream": True}).text
+    sent = events_of(text)
+    assert sent[-1]["type"] == "response.completed"
+    calls = [
+        [item["arguments"] for item in response["output"]]
+        for response in (whole.json(), sent[-1]["response"])
+    ]
+    assert calls[0] == calls[1]

@@ -83,7 +83,7 @@ class StoredResponseView(StoreView):
         row = self.response_row(owner_id)
         after = _events_wanted(request)
         if after is None:
-            return row.response
+            return {**row.response, "status": row.status}
         if not row.is_background:
             raise BadRequest(
                 "Only a response in the background can be streamed again.",
