@@ -13,7 +13,7 @@ from accounts.models import Scope
 from inference import services
 from inference.api.downloads.view import pull, pull_prepare, refuse_restricted_key
 from inference.api.errors import BadRequest
-from inference.api.model_access import any_model, key_of, model_find
+from inference.api.model_access import access_of, any_model, key_of, model_find
 from inference.api.models.objects import (
     DeletedModel,
     ModelList,
@@ -70,7 +70,7 @@ class ModelsView(ApiView):
         if request.method == "POST":
             return pull_prepare(request)
         models = Model.objects.servable()
-        allowed = allowed_model_ids(key_of(request))
+        allowed = allowed_model_ids(access_of(request))
         if allowed is not None:
             models = models.filter(pk__in=allowed)
         return model_list(models.prefetch_related(*RELATED, with_nodes()))
@@ -106,7 +106,7 @@ class ModelView(ApiView):
         if request.method == "DELETE":
             return self._delete(request)
         name = self.kwargs["model_id"]
-        found = _current_object(model_find(name, key_of(request)))
+        found = _current_object(model_find(name, access_of(request)))
         listed = {each["id"]: each for each in with_adapters(found)}
         return listed.get(name, found)
 
