@@ -104,6 +104,8 @@ class Preparation:
 def _in_daemon_thread(function: Callable[[], _T]) -> Future[_T]:
     """Start a function in a thread for which the process's end does not wait."""
     future: Future[_T] = Future()
+    # Nobody can cancel it from here on: who waits may go, the thread sets its result.
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         if sys.platform == "linux":
