@@ -40,6 +40,8 @@ _MIB = 1024 * 1024
 _BEAT_S = 1.0
 #: The process stays for so long without work: another download begins at once then.
 _LINGER_S = 15.0
+#: How long downloads have to write that they stop.
+_LAST_WORDS_S = 5.0
 #: Parts that belong to no row are deleted after this time.
 _FORGOTTEN_S = 7 * 86_400.0
 
@@ -92,7 +94,7 @@ class DownloadRunner:
         self._news = threading.Event()
 
     def run(self) -> None:
-        """Run what waits. All threads have ended when it returns."""
+        """Run what waits, until there is nothing left or it is stopped."""
         idle_since = time.monotonic()
         try:
             _delete_forgotten_parts()
@@ -113,8 +115,11 @@ class DownloadRunner:
         finally:
             for run in self._runs.values():
                 run.stop.set()
+            # One whose server is silent is left: its row says that it runs, and what
+            # has come of it is on the disk.
+            deadline = time.monotonic() + _LAST_WORDS_S
             for run in self._runs.values():
-                run.is_over.wait()
+                run.is_over.wait(max(deadline - time.monotonic(), 0))
 
     def _take(self) -> None:
         """Start what was cut off here, then what waits, as many as run at once."""

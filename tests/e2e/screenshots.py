@@ -39,9 +39,11 @@ def main() -> None:
     with ExitStack() as stack:
         data_dir = stack.enter_context(tempfile.TemporaryDirectory())
         _set_up(data_dir)
+        from tests.e2e.demo_downloads import demo_downloads
         from tests.e2e.demo_requests import demo_redis, demo_requests, demo_running
 
         demo_requests()
+        demo_downloads()
         stack.enter_context(demo_redis(data_dir))
         stack.enter_context(demo_running())
         url = stack.enter_context(_server())
@@ -149,6 +151,8 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
     page.locator("#usage").screenshot(path=folder / f"charts{suffix}.png")
     page.goto(f"{url}/admin/inference/enginenode/")
     shoot("health")
+    page.goto(f"{url}/admin/registry/download/")
+    shoot("downloads")
     page.goto(f"{url}/admin/registry/model/")
     shoot("models")
     page.click("text=llama-3.1-8b-instruct")
