@@ -177,6 +177,8 @@ async def test_without_the_permission_or_the_staff_status_it_is_403(
     [
         ("POST", "/v1/models/tiny/load"),
         ("POST", "/v1/models/tiny/unload"),
+        ("POST", "/v1/models"),
+        ("DELETE", "/v1/models/tiny"),
         ("GET", "/v1/usage"),
         ("GET", "/v1/admin/keys"),
         ("GET", "/metrics"),

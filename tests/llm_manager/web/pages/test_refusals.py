@@ -65,7 +65,7 @@ def test_a_failure_of_the_server_names_its_log() -> None:
     client = Client(raise_request_exception=False)
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llm_manager.dashboard.overview", lambda: 1 / 0)
+        patch.setattr("llm_manager.dashboard.page.overview", lambda: 1 / 0)
         response = client.get("/admin/")
     assert response.status_code == 500
     assert "Its log has the reason" in text_of(response)
