@@ -1,8 +1,9 @@
-"""A model is pulled by a whole server that is killed twice meanwhile, and answers."""
+"""A model is pulled by a whole server: in a browser, and killed twice meanwhile."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import time
 from functools import partial
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
+from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.hub_fixtures import REPO
 from tests.registry.hub.hub_server import hub_server
 from tests.tiny_models import KINDS, write_tiny_model
@@ -117,3 +120,47 @@ def test_a_pull_goes_on_after_its_process_and_its_engine_were_killed(
             assert not file.exists()
     log = (data_dir / "log").read_text()
     assert "s3cret" not in log
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no chromium at {CHROMIUM}")
+def test_a_model_is_got_in_the_admin_with_its_progress_in_place(tmp_path: Path) -> None:
+    model = tmp_path / "clicked-Q4_0.gguf"
+    write_tiny_model(next(iter(KINDS)), model)
+    data = model.read_bytes()
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    with hub_server() as hub, sync_playwright() as playwright:
+        hub.repos[REPO] = {model.name: data, "../evil.gguf": data}
+        hub.holds = [len(data) // 2]
+        settings = {
+            "HF_ENDPOINT": hub.url,
+            "LLM_MANAGER_DOWNLOADS_PRIVATE_ADDRESSES": "true",
+        }
+        with running(data_dir, **settings) as server:
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=CHROMIUM_ARGS
+            )
+            page = browser.new_page(base_url=f"http://{server.host}:{server.port}")
+            page.set_default_timeout(PATIENCE_MS)
+            credentials = json.loads((data_dir / "quickstart.json").read_text())
+            page.goto("/admin/")
+            page.fill("#id_username", credentials["admin_user"])
+            page.fill("#id_password", credentials["admin_password"])
+            page.click("#login-form [type=submit]")
+            page.click("text=Downloads")
+            page.fill("#lm-source", REPO)
+            page.click("text=Show files")
+            expect(page.get_by_text("1 file cannot be downloaded")).to_be_visible()
+            page.get_by_role("button", name=f"Download {model.name}").click()
+            table = page.get_by_role("table", name="Downloads")
+            bar = table.get_by_role("progressbar")
+            expect(bar).to_have_attribute("value", "50", timeout=PATIENCE_MS)
+            hub.go_on.set()
+            # The page says so by itself.
+            link = table.get_by_role("link", name="clicked-Q4_0")
+            expect(link).to_be_visible(timeout=PATIENCE_MS)
+            link.click()
+            expect(page.get_by_text("Delete with files")).to_be_visible()
+            browser.close()
+    assert (data_dir / "models" / REPO / model.name).read_bytes() == data
