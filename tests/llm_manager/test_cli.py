@@ -145,7 +145,7 @@ def test_unknown_command_fails(tmp_path: Path) -> None:
         ("serve", "Did you mean `llm-manager server`?"),
         ("start", "Did you mean `llm-manager server`?"),
         ("chat", "Did you mean `llm-manager run`?"),
-        ("pull", "Put GGUF files into the models directory"),
+        ("download", "Did you mean `llm-manager pull`?"),
         ("scna", "Did you mean `llm-manager scan`?"),
         ("engin", "Did you mean `llm-manager engine`?"),
         ("migrat", "Did you mean `llm-manager migrate`?"),
