@@ -22,6 +22,10 @@ class ModelNotFound(RegistryError):
     code = "model_not_found"
 
 
+class AmbiguousName(ModelNotFound):
+    """Several registered models have this name."""
+
+
 class ModelNotServed(ModelNotFound):
     """The registered model of this name answers no requests; the message says why."""
 

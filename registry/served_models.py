@@ -33,6 +33,14 @@ def _refuse_part(name: str) -> None:
         )
 
 
+def _read_by_wildcard(name: str) -> Model:
+    models = Model.objects.servable().prefetch_related("context_tests")
+    return models.by_wildcard(name)
+
+
+#: The model of an alias with wildcards, for a name that nothing else has. Raises
+#: ModelNotFound.
+model_by_wildcard = RowCache(_read_by_wildcard, size=256)
 #: The model with this id, alias, file name or ``model:adapter``. Raises ModelNotFound,
 #: and its subclass ModelNotServed.
 served_model = RowCache(_read, size=256)
@@ -43,3 +51,4 @@ def connect_signals() -> None:
     for changed in (Model, Alias, Attachment, ContextTest):
         for signal in (post_save, post_delete):
             signal.connect(served_model.clear, sender=changed)
+            signal.connect(model_by_wildcard.clear, sender=changed)

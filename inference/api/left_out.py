@@ -59,6 +59,8 @@ REASONS = {
     "tools[…].input_schema…": "a keyword of the schema of a tool that is not strict, "
     "which no grammar can enforce, or not in the model's format",
     "cache_control.ttl": _KEEPS,
+    "messages[…].output_config": "an effort holds for the whole request",
+    "billing_policy": "nobody else is billed",
     "mcp_servers": "the server speaks to no MCP server",
     "speed": "there is one speed",
     "fallbacks": "the model that is asked answers",

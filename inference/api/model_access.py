@@ -11,9 +11,9 @@ from accounts.models import ApiKey
 from accounts.session_access import SessionAccess
 from inference.api.preparing.caller import Caller
 from llm_manager.lib.quoting import quote
-from registry.errors import ModelNotFound
+from registry.errors import AmbiguousName, ModelNotFound, ModelNotServed
 from registry.models import Model
-from registry.served_models import served_model
+from registry.served_models import model_by_wildcard, served_model
 from registry.services import arrived_model
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def access_of(request: Request) -> Access | None:
 def model_find(name: str, key: Access | None) -> Model:
     """Return the model with this id, alias or file name, if the key may use it.
 
+    An alias with wildcards counts where nothing else has the name.
+
     It makes one query, or none if the row was read within the last second. A file of
     this name that nobody has registered yet is registered. Raises ModelNotFound or
     ModelNotAllowed. A restricted key gets the same error for a model
@@ -42,17 +44,25 @@ def model_find(name: str, key: Access | None) -> Model:
     # PostgreSQL refuses a text with a NUL, and no name has one.
     name = name.replace("\x00", "\ufffd")
     try:
-        model = served_model(name)
+        model = _named(name, looks_for_files=allowed is None)
     except ModelNotFound:
         if allowed is not None:
             raise _not_allowed(name, key) from None
-        arrived = arrived_model(name)
-        if arrived is None:
-            raise
-        model = arrived
+        raise
     if allowed is not None and model.pk not in allowed:
         raise _not_allowed(name, key)
     return model
+
+
+def _named(name: str, *, looks_for_files: bool) -> Model:
+    """Return the model of a name. Raises ModelNotFound."""
+    try:
+        return served_model(name)
+    except (AmbiguousName, ModelNotServed):
+        raise
+    except ModelNotFound:
+        arrived = arrived_model(name) if looks_for_files else None
+    return arrived or model_by_wildcard(name)
 
 
 def _not_allowed(name: str, key: Access | None) -> ModelNotAllowed:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rest_framework.exceptions import NotFound
 
+from inference.api.messages.error_shape import shaped_response
 from inference.api.view import OpenView
 from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from django.http import HttpResponse
     from rest_framework.request import Request
+
+    from inference.api.failures import Failure
 
 #: What serves the purpose of other APIs' routes: Ollama's, OpenAI's oldest.
 _INSTEAD = {
@@ -45,6 +49,10 @@ class UnknownRouteView(OpenView):
 
     schema = None
     routes: Sequence[str] = ()
+
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the answer in the shape of the client's API."""
+        return shaped_response(self.request, failure)
 
     def get_handler(self, method: str) -> Callable[..., Any]:
         """Return the same handler for every method."""

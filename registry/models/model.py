@@ -15,7 +15,7 @@ from django.db.models.functions import Concat
 from django_prometheus.models import ExportModelOperationsMixin
 
 from registry.draft_models import draft_conflicts
-from registry.errors import InvalidGGUF, ModelNotFound
+from registry.errors import AmbiguousName, InvalidGGUF, ModelNotFound
 from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
 from registry.gguf.memory_shape import MemoryShape
@@ -71,7 +71,7 @@ class ModelQuerySet(models.QuerySet["Model"]):
             return matches[0]
         if matches:
             ids = ", ".join(sorted(model.name for model in matches))
-            raise ModelNotFound(
+            raise AmbiguousName(
                 f"Several models have the name '{name}'; use an id: {ids}."
             )
         for attachment in Attachment.objects.named(name):
@@ -80,6 +80,21 @@ class ModelQuerySet(models.QuerySet["Model"]):
         raise ModelNotFound(
             f"The model '{name}' does not exist. GET /v1/models lists the models."
         )
+
+    def by_wildcard(self, name: str) -> Model:
+        """Return the model that has an alias with wildcards for this name.
+
+        Of several such aliases the one with the most other characters counts. Raises
+        ModelNotFound.
+        """
+        aliases = Alias.objects.filter(name__contains=WILDCARD, model__in=self)
+        found = [alias for alias in aliases if alias.matches(name)]
+        if not found:
+            raise ModelNotFound(
+                f"The model '{name}' does not exist. GET /v1/models lists the models."
+            )
+        best = max(found, key=lambda each: (each.num_letters, each.name))
+        return self.get(pk=best.model_id)
 
 
 def _price(help_text: str) -> models.DecimalField[Any, Any]:
@@ -342,10 +357,19 @@ class Model(_CountedModel, LoadColumns):
         return [Path(shard) for shard in self.shards] or [Path(self.path)]
 
 
-class Alias(models.Model):
-    """Another name that requests may use for a model."""
+#: What stands for any characters in an alias.
+WILDCARD = "*"
 
-    name = models.CharField(max_length=255, unique=True)
+
+class Alias(models.Model):
+    """Another name that requests may use for a model, or many at once."""
+
+    name = models.CharField(
+        max_length=255,
+        unique=True,
+        help_text="An * stands for any characters: claude-* is every name that begins "
+        "so. Ids, and aliases without *, go before.",
+    )
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
 
     class Meta:
@@ -354,6 +378,30 @@ class Alias(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def num_letters(self) -> int:
+        """How many characters are no wildcards."""
+        return len(self.name.replace(WILDCARD, ""))
+
+    def matches(self, name: str) -> bool:
+        """Return whether it stands for a name."""
+        first, *rest = self.name.split(WILDCARD)
+        if not rest:
+            return name == self.name
+        *middle, last = rest
+        if not name.startswith(first) or len(name) < len(first) + len(last):
+            return False
+        at, end = len(first), len(name) - len(last)
+        if not name.endswith(last):
+            return False
+        # Each part at its first place: what is left is as long as can be.
+        for part in middle:
+            at = name.find(part, at, end)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
 
     def clean(self) -> None:
         """Check that the name is no model's id. Raises ValidationError."""

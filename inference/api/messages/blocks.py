@@ -168,6 +168,7 @@ class ToolUseBlock(ContentBlock):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     input: Annotated[dict[str, Any], AnyJson()]
     caller: Annotated[Any, Unsupported(({"type": "direct"},))] = None
+    toolset_name: Annotated[Any, Unsupported()] = None
 
 
 class ToolReferenceBlock(ContentBlock):
@@ -201,6 +202,7 @@ class ToolResultBlock(ContentBlock):
         _STRING_OR_BLOCKS,
     ] = ""
     is_error: bool = False
+    toolset_name: Annotated[Any, Unsupported()] = None
 
 
 class NamedToolReference(Body):
@@ -289,6 +291,9 @@ class SystemTurn(Body):
     """Instructions in the middle of a conversation."""
 
     role: Literal["system"]
+    clear_at: Literal["next_user_message", "never"] = "never"
+    """Until when the model sees it."""
+    output_config: Annotated[Any, Unsupported(({},), may_be_left_out=True)] = None
     content: Annotated[
         Annotated[Text, Tag("string")]
         | Annotated[

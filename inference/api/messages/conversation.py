@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from inference.api.body.unsupported import hints_left_out
 from inference.api.chat.messages import (
     AssistantMessage,
     CalledFunction,
@@ -89,8 +90,10 @@ def chat_conversation(
     """
     reader = _Reader(cleared, signer)
     reader.take_system(body.system)
+    users = [index for index, turn in enumerate(body.messages) if turn.role == "user"]
+    last_user = users[-1] if users else -1
     for index, turn in enumerate(body.messages):
-        reader.take(turn, index)
+        reader.take(turn, index, is_past=index < last_user)
     reader.check_answered()
     return reader.found
 
@@ -118,8 +121,14 @@ class _Reader:
             texts[0] = first
         self._add_system([text for text in texts if text], "system")
 
-    def take(self, turn: UserTurn | AssistantTurn | SystemTurn, index: int) -> None:
-        """Take a turn."""
+    def take(
+        self,
+        turn: UserTurn | AssistantTurn | SystemTurn,
+        index: int,
+        *,
+        is_past: bool = False,
+    ) -> None:
+        """Take a turn; ``is_past``: the user has said something after it."""
         place = f"messages[{index}]"
         content = turn.content
         blocks: list[ContentBlock | ThinkingBlock | RedactedThinkingBlock]
@@ -128,7 +137,10 @@ class _Reader:
         if turn.role == "assistant":
             self._take_answer(blocks, place, index)
         elif turn.role == "system":
-            self._take_instructions(blocks, path, place)
+            is_seen = not (is_past and turn.clear_at == "next_user_message")
+            self._take_instructions(blocks, path, place, is_seen=is_seen)
+            if hints_left_out(turn):
+                self.found.left_out.append(f"{place}.output_config")
         else:
             self._take_user(blocks, path, place)
 
@@ -167,7 +179,13 @@ class _Reader:
             self._add_user(texts or [""], place)
 
     def _take_instructions(
-        self, blocks: Sequence[object], path: str, place: str, *, is_one: bool = False
+        self,
+        blocks: Sequence[object],
+        path: str,
+        place: str,
+        *,
+        is_one: bool = False,
+        is_seen: bool = True,
     ) -> None:
         texts = []
         for number, block in enumerate(blocks):
@@ -181,7 +199,8 @@ class _Reader:
                 self._take_instructions(block.content, f"{at}.content", place)
             else:
                 texts.append(self._text(block, at))
-        self._add_system(texts, place)
+        if is_seen:
+            self._add_system(texts, place)
 
     def _take_answer(self, blocks: Sequence[object], place: str, index: int) -> None:
         texts, thoughts = [], []

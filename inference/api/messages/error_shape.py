@@ -12,6 +12,7 @@ from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
+    from rest_framework.request import Request
 
     from inference.api.failures import Failure
 
@@ -58,9 +59,14 @@ class AnthropicError(TypedDict):
     request_id: str
 
 
-def is_anthropics(request: HttpRequest) -> bool:
+def is_anthropics(request: HttpRequest | Request) -> bool:
     """Return whether the client speaks Anthropic's API, by its header."""
     return VERSION_HEADER in request.headers
+
+
+def shaped_response(request: HttpRequest | Request, failure: Failure) -> HttpResponse:
+    """Return the answer to a failure in the shape of the client's API."""
+    return error_response(failure) if is_anthropics(request) else failure.response()
 
 
 def error_body(status: int, message: str) -> AnthropicError:

@@ -105,6 +105,8 @@ class MessagesInput(Body):
     """Which parts of the conversation the model goes without."""
     cache_control: CacheControl | None = None
     """Accepted: prefixes are always cached."""
+    billing_policy: Annotated[Any, Unsupported(may_be_left_out=True)] = None
+    compaction: Annotated[Any, Unsupported()] = None
     mcp_servers: Annotated[Any, Unsupported(([],), may_be_left_out=True)] = None
     speed: Annotated[Any, Unsupported(("standard",), may_be_left_out=True)] = None
 
@@ -164,6 +166,7 @@ class MessagesRequest(MessagesInput):
 
     # What only a host can do.
     container: Annotated[Any, Unsupported()] = None
+    thread: Annotated[Any, Unsupported()] = None
     diagnostics: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     fallbacks: Annotated[Any, Unsupported(([],), may_be_left_out=True)] = None
     fallback_credit_token: Annotated[Any, Unsupported(may_be_left_out=True)] = None

@@ -13,7 +13,9 @@ from accounts.models import Scope
 from inference import services
 from inference.api.downloads.view import pull, pull_prepare, refuse_restricted_key
 from inference.api.errors import BadRequest
+from inference.api.messages.error_shape import is_anthropics, shaped_response
 from inference.api.model_access import access_of, any_model, key_of, model_find
+from inference.api.models.anthropic import anthropic_model, anthropic_page
 from inference.api.models.objects import (
     DeletedModel,
     ModelList,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from accounts.models import ApiKey
+    from inference.api.failures import Failure
     from registry.hub.source import Source
 
 
@@ -75,9 +78,15 @@ class ModelsView(ApiView):
             models = models.filter(pk__in=allowed)
         return model_list(models.prefetch_related(*RELATED, with_nodes()))
 
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the answer in the shape of the client's API."""
+        return shaped_response(self.request, failure)
+
     @model_list_schema
     async def get(self, request: Request, models: ModelList) -> HttpResponse:
-        """List the models."""
+        """List the models, for Anthropic's clients in that API's shape."""
+        if is_anthropics(request):
+            return json_response(anthropic_page(models["data"], request.GET.dict()))
         return json_response(models)
 
     @pull_schema
@@ -121,9 +130,15 @@ class ModelView(ApiView):
         )
         return deleted_object(model.name, gone)
 
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the answer in the shape of the client's API."""
+        return shaped_response(self.request, failure)
+
     @model_schema
     async def get(self, request: Request, model: ModelObject) -> HttpResponse:
-        """Return a model."""
+        """Return a model, to Anthropic's clients in that API's shape."""
+        if is_anthropics(request):
+            return json_response(anthropic_model(model))
         return json_response(model)
 
     @delete_schema

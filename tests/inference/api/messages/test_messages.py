@@ -163,6 +163,18 @@ async def test_a_turn_of_the_system_stays_where_it_is(
     assert words == ["One", "Two", "Three", "Four"]
 
 
+@pytest.mark.parametrize("clear_at", ["never", "next_user_message"])
+async def test_instructions_may_hold_until_the_user_speaks_again(
+    api: Api, engine: FakeEngineClient, clear_at: str
+) -> None:
+    rule = {"role": "system", "content": "Be brief.", "clear_at": clear_at}
+
+    await answer(api, user("One"), rule)
+    assert "Be brief." in engine.requests[0].prompt
+    await answer(api, user("One"), rule, assistant("Two"), user("Three"))
+    assert ("Be brief." in engine.requests[1].prompt) is (clear_at == "never")
+
+
 async def test_calls_and_results_become_the_templates(
     shown: Api, engine: FakeEngineClient
 ) -> None:
@@ -365,6 +377,8 @@ async def test_a_block_that_no_model_sees_is_refused_by_name(
     ("member", "value", "path"),
     [
         ("container", "c-1", "container"),
+        ("thread", {"type": "create"}, "thread"),
+        ("compaction", {"type": "summarize"}, "compaction"),
         ("temperature", 1.5, "temperature"),
         ("max_tokens", 0, "max_tokens"),
         ("tool_choice", {"type": "tool", "name": "x"}, "tool_choice"),

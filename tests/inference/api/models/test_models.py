@@ -31,6 +31,7 @@ from tests.inference.api.conftest import Api
 
 if TYPE_CHECKING:
     from registry.models import Model
+    from tests.fakes import FakeEngineClient
 
 
 async def test_a_model_is_openais_object_and_more(api: Api, model: Model) -> None:
@@ -425,3 +426,113 @@ async def test_unloading_makes_the_worker_undesired(
 @pytest.mark.django_db
 def test_a_chat_model_without_a_template_does_not_promise_to_chat() -> None:
     assert model_object(make_model())["capabilities"] == ["completion"]
+
+
+# Anthropic's clients ------------------------------------------------------------
+
+ANTHROPICS = {"anthropic-version": "2023-06-01"}
+
+
+async def test_anthropics_clients_get_models_in_their_shape(api: Api) -> None:
+    await sync_to_async(make_model)("vectors", kind="embedding")
+
+    page = (await api.get("/v1/models", **ANTHROPICS)).json()
+    (model,) = page["data"]
+    one = (await api.get("/v1/models/tiny", **ANTHROPICS)).json()
+
+    assert (page["first_id"], page["last_id"], page["has_more"]) == (
+        "tiny",
+        "tiny",
+        False,
+    )
+    assert model == one
+    assert model.pop("created_at").endswith("Z")
+    assert model == {
+        "type": "model",
+        "id": "tiny",
+        "display_name": "tiny",
+        "lifecycle": "active",
+        "max_input_tokens": 131_072,
+        "max_tokens": 131_072,
+    }
+
+
+async def test_anthropics_clients_turn_pages(api: Api) -> None:
+    for name in ("a", "b", "c"):
+        await sync_to_async(make_model)(name, chat_template="x")
+
+    async def page(query: str) -> tuple[list[str], bool]:
+        found = (await api.get(f"/v1/models?{query}", **ANTHROPICS)).json()
+        return [model["id"] for model in found["data"]], found["has_more"]
+
+    assert await page("limit=2") == (["a", "b"], True)
+    assert await page("limit=2&after_id=b") == (["c", "tiny"], False)
+    assert await page("limit=2&before_id=tiny") == (["b", "c"], True)
+    assert await page("before_id=b") == (["a"], False)
+
+
+async def test_anthropics_clients_get_errors_in_their_shape(api: Api) -> None:
+    for path, status, kind in (
+        ("/v1/models?limit=0", 400, "invalid_request_error"),
+        ("/v1/models?after_id=x", 400, "invalid_request_error"),
+        ("/v1/models/x", 404, "not_found_error"),
+        ("/v1/messages/batches", 404, "not_found_error"),
+    ):
+        response = await api.get(path, **ANTHROPICS)
+        error = response.json()
+        assert (response.status_code, error["type"]) == (status, "error")
+        assert error["error"]["type"] == kind
+
+
+# Aliases ------------------------------------------------------------------------
+
+
+async def test_an_alias_with_wildcards_stands_for_many_names(
+    api: Api, model: Model, engine: FakeEngineClient
+) -> None:
+    other = await sync_to_async(make_model)("other", chat_template="x")
+    for name, of in (("claude-*", model), ("claude-*-haiku-*", other), ("gpt", other)):
+        await Alias.objects.acreate(name=name, model=of)
+
+    async def served(name: str) -> str:
+        response = await api.chat(model=name)
+        return str(response.json().get("model", response.status_code))
+
+    assert await served("claude-opus-5") == "tiny"
+    assert await served("claude-5-haiku-20260101") == "other"
+    assert await served("other") == "other"
+    assert await served("gpt") == "other"
+    assert await served("gpt-5") == "404"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name", "fits"),
+    [
+        ("claude-*", "claude-", True),
+        ("claude-*", "Claude-x", False),
+        ("*", "anything", True),
+        ("*-mini", "gpt-mini", True),
+        ("*-mini", "gpt-minis", False),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("a*b*c", "a-c-b-c", True),
+        ("a*b*c", "a-c-c", False),
+        ("a*b*b", "ab", False),
+        ("a.c*", "abc", False),
+        ("plain", "plain", True),
+    ],
+)
+def test_a_wildcard_is_any_characters(alias: str, name: str, fits: bool) -> None:
+    assert Alias(name=alias).matches(name) is fits
+
+
+async def test_a_key_for_some_models_may_use_their_wildcards(
+    model: Model, engine: FakeEngineClient
+) -> None:
+    other = await sync_to_async(make_model)("other", chat_template="x")
+    _, secret = await sync_to_async(make_api_key)(models=[other], rate_limit=0)
+    await Alias.objects.acreate(name="claude-*", model=model)
+    await Alias.objects.acreate(name="gpt-*", model=other)
+
+    assert (await Api(secret).chat(model="gpt-5")).status_code == 200
+    assert (await Api(secret).chat(model="claude-5")).status_code == 403
