@@ -65,6 +65,8 @@ class OutputWriter:
                 yield from self._items[-1].add(text, self._logprobs_of(text))
             case ReasoningDelta(text):
                 yield from self._in(ReasoningItem)
+                # Its tokens are not looked for in the message.
+                self._logprobs_of(text)
                 yield from self._items[-1].add(text, [])
             case ToolCallBegin(_, id_, name):
                 yield from self.end("completed")

@@ -14,7 +14,7 @@ from inference.errors import EngineUnavailable, QueueFull
 from inference.transport.messages.events import Accepted
 from tests.factories import make_api_key, make_team, make_user
 from tests.fakes import begun, finished, tokens
-from tests.inference.api.conftest import Api, chat_body
+from tests.inference.api.conftest import Api, chat_body, read_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -81,6 +81,36 @@ async def test_an_answer_is_recorded_with_who_what_and_how_much(
     assert {name: entry[name] for name in expected} == expected
     assert entry["queue_ms"] <= entry["first_token_ms"] <= entry["duration_ms"]
     assert response.json()["usage"]["completion_tokens"] == 3
+
+
+async def test_labels_and_what_was_left_out_are_recorded(
+    api: Api, entries: Entries
+) -> None:
+    await api.chat(metadata={"team": "a"}, store=True)
+    asked = {"model": "tiny", "input": "Hi", "metadata": {"team": "b"}}
+    await api.post("/v1/responses", {**asked, "tools": [{"type": "web_search"}]})
+
+    chat, response = entries()
+    assert (chat["metadata"], chat["left_out"]) == ('{"team": "a"}', "store")
+    assert response["endpoint"] == "responses"
+    assert response["metadata"] == '{"team": "b"}'
+    assert response["left_out"] == "tools[0]"
+
+
+async def test_a_response_in_the_background_is_one_row(
+    api: Api, entries: Entries, configure: Callable[..., None]
+) -> None:
+    configure(api__store=True)
+    answer = await api.post(
+        "/v1/responses",
+        {"model": "tiny", "input": "Hi", "background": True, "stream": True},
+    )
+    await read_stream(answer)
+
+    (entry,) = entries()
+    assert entry["endpoint"] == "responses"
+    assert counts(entry) == (5, 0, 2)
+    assert entry["key_name"]
 
 
 async def test_several_answers_are_one_row_and_their_prompt_counts_once(
