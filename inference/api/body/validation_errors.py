@@ -165,9 +165,11 @@ def _path(fault: ErrorDetails, value: Any, at: str) -> str:
             if isinstance(place, list):
                 path, place = f"{path}[{part}]", place[part]
         elif isinstance(place, dict) and part in place:
-            # A text part has a text: the kind's name, and a member of this name.
-            is_kind = not isinstance(place[part], dict | list) and number < len(parts)
-            if is_kind:
+            # A text part has a text: the kind's name, and then a member of it. What
+            # follows any other member that is no object is the kind of its value.
+            rest = parts[number:]
+            is_whole = not isinstance(place[part], dict | list)
+            if is_whole and any(each in place or each is last for each in rest):
                 continue
             path, place = f"{path}.{quote(part)}", place[part]
         elif part is last:

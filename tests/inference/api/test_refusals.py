@@ -161,6 +161,7 @@ def call(**members: Any) -> dict[str, Any]:
             "unsupported_parameter",
         ),
         ({"user": 1}, "user", "invalid_type"),
+        ({"tool_choice": "some"}, "tool_choice", "invalid_value"),
         ({"priority": 1.5}, "priority", "invalid_type"),
         ({"priority": -101}, "priority", "invalid_value"),
         ({"priority": 101}, "priority", "invalid_value"),
@@ -341,7 +342,7 @@ async def test_another_method_is_405_and_the_right_one_is_named(
         ("/v1/audio/speech", "No model here hears or speaks."),
         ("/v1/images/generations", "No model here draws."),
         ("/moderations", "No model here moderates."),
-        ("/v1/messages", "Use /v1/chat/completions."),
+        ("/v1/message", "Use /v1/messages."),
         ("/api/generate", "Use /v1/completions."),
     ],
 )
