@@ -29,12 +29,13 @@ _SUMMED = (
 _ONCE = ("step", "subject", "start", "subject_id")
 _COLUMNS = (*_ONCE, "name", *_SUMMED)
 _TABLE = UsagePoint._meta.db_table
-_ADD = (
-    f"INSERT INTO {_TABLE} "  # noqa: S608 - names of ours
-    f"({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))}) "
-    f"ON CONFLICT ({', '.join(_ONCE)}) DO UPDATE SET "
-    + ", ".join(f"{name} = {_TABLE}.{name} + excluded.{name}" for name in _SUMMED)
+_ROW = f"({', '.join(['%s'] * len(_COLUMNS))})"
+_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608
+_ADD_TO = f" ON CONFLICT ({', '.join(_ONCE)}) DO UPDATE SET " + ", ".join(
+    f"{name} = {_TABLE}.{name} + excluded.{name}" for name in _SUMMED
 )
+#: Points of one statement of PostgreSQL: some hundred kilobytes.
+_AT_ONCE = 1000
 #: The points of hours are for charts of a week at most.
 HOURS_KEPT = timedelta(days=14)
 
@@ -49,21 +50,40 @@ class PointKey(NamedTuple):
 
 
 def points_add(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add requests to their points. One statement. Raises DatabaseError."""
+    """Add requests to their points. One statement. Raises DatabaseError.
+
+    More than some hundred requests may take several.
+    """
     sums, names = points_of(rows, ZoneInfo(settings.CONFIG.usage.time_zone))
     adapted = connection.ops.adapt_datetimefield_value
     # In one order everywhere: two processes that add to the same points wait for each
     # other, and never both.
     values = [
         (
-            *(key.step.value, key.subject.value, adapted(key.start), key.subject_id),
-            names[key.subject, key.subject_id],
-            *map(sums[key].__getitem__, _SUMMED),
+            *(key.step.value, key.subject.value, adapted(key.start)),
+            *(int(key.subject_id), names[key.subject, key.subject_id]),
+            # Nothing but numbers, whatever a journal says.
+            *(int(sums[key][name]) for name in _SUMMED),
         )
         for key in sorted(sums)
     ]
     with connection.cursor() as cursor:
-        cursor.executemany(_ADD, values)
+        if connection.vendor == "sqlite":
+            cursor.executemany(_INSERT + _ROW + _ADD_TO, values)
+            return
+        # Each statement is planned again, and psycopg takes microseconds for each
+        # parameter: so it is one statement of many rows, with its numbers as text.
+        for first in range(0, len(values), _AT_ONCE):
+            part = values[first : first + _AT_ONCE]
+            rows_text = ", ".join(map(_with_numbers, part))
+            strings = [text for row in part for text in (row[2], row[4])]
+            cursor.execute(_INSERT + rows_text + _ADD_TO, strings)
+
+
+def _with_numbers(values: tuple[Any, ...]) -> str:
+    """Return a row of SQL whose start and name are parameters."""
+    step, subject, _, subject_id, _, *sums = map(str, values)
+    return f"({step}, {subject}, %s, {subject_id}, %s, {', '.join(sums)})"
 
 
 def points_of(

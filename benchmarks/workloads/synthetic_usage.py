@@ -6,7 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import UsageDay, UsageRecord
@@ -132,9 +132,14 @@ def make_points() -> None:
     for row in rows.iterator(chunk_size=_CHUNK):
         part.append(row)
         if len(part) == _CHUNK:
-            points_add(part)
+            _add(part)
             part = []
-    points_add(part)
+    _add(part)
+
+
+def _add(rows: list[dict[str, Any]]) -> None:
+    with transaction.atomic():
+        points_add(rows)
 
 
 def make_models(count: int) -> None:

@@ -46,6 +46,8 @@ def facts() -> HealthFacts:
         redis=RedisFacts(0.2, version="7.2", memory_bytes=100),
         database=DatabaseFacts("SQLite", "3.40", 1000, 0.1),
         disks=[disk(free=200 * GIB)],
+        # Other tests of this process may have lost some.
+        lines_lost=0,
     )
 
 
