@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from inference.api.preparing.completion import PreparedCompletion
     from inference.engine.request import TokenizationRequest
 
-#: The version of Anthropic's API that is spoken here; the one before had other events.
-_VERSION = "2023-06-01"
+#: The versions of Anthropic's API that are spoken here; an earlier one had other
+#: events. The newer one is the older without sampling parameters, served in both here.
+_VERSIONS = ("2023-06-01", "2026-10-21")
 
 
 class AnthropicView(ApiView):
@@ -63,11 +64,11 @@ class AnthropicView(ApiView):
 
     def check_version(self, request: Request) -> None:
         """Refuse another version of the API. Raises BadRequest."""
-        version = request.headers.get(VERSION_HEADER, _VERSION)
-        if version != _VERSION:
+        version = request.headers.get(VERSION_HEADER, _VERSIONS[0])
+        if version not in _VERSIONS:
             raise BadRequest(
-                f"'{VERSION_HEADER}' is '{quote(version)}', and only {_VERSION} is "
-                "spoken here.",
+                f"'{VERSION_HEADER}' is '{quote(version)}', and only "
+                f"{' and '.join(_VERSIONS)} are spoken here.",
                 param=VERSION_HEADER,
             )
 

@@ -407,10 +407,12 @@ async def test_errors_of_the_chat_pipeline_name_anthropics_members(api: Api) -> 
     assert "'tools[1].input_schema.properties.a" in said
 
 
-async def test_another_version_of_the_api_is_refused(
-    api: Api, key: tuple[Any, str]
-) -> None:
+async def test_both_versions_of_the_api_are_spoken_and_no_other(api: Api) -> None:
     body = {"model": "tiny", "max_tokens": 1, "messages": [user("Hi")]}
+    for version in ("2023-06-01", "2026-10-21"):
+        headers = {"anthropic-version": version}
+        assert (await api.post("/v1/messages", body, **headers)).status_code == 200
+
     response = await api.post(
         "/v1/messages", body, **{"anthropic-version": "2023-01-01"}
     )
