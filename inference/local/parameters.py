@@ -19,6 +19,7 @@ class GenerationParameters(TypedDict, total=False):
     add_generation_prompt: bool
     audio: Any
     best_of: int
+    cache_prompt: Any
     chat_template_kwargs: dict[str, Any]
     continue_final_message: bool
     dry_allowed_length: int
@@ -37,10 +38,12 @@ class GenerationParameters(TypedDict, total=False):
     guided_grammar: str
     guided_json: dict[str, Any]
     guided_regex: str
+    id_slot: Any
     ignore_eos: bool
     include_reasoning: bool
     include_stop_str_in_output: bool
     json_schema: dict[str, Any]
+    keep_alive: Any
     logit_bias: dict[str, float] | list[Any]
     logprobs: bool | int
     lora: list[dict[str, Any]]

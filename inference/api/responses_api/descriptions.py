@@ -23,6 +23,7 @@ _REQUEST = {
 _ABOUT = {
     "object": "response",
     "created_at": 1767225600,
+    "completed_at": 1767225602,
     "model": "smollm2-135m-instruct",
 }
 _RESPONSE: dict[str, Any] = {

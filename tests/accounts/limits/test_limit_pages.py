@@ -152,7 +152,7 @@ def test_the_list_has_every_limit_and_a_default_is_made_there(
 def test_a_notice_is_on_the_dashboard_until_somebody_has_read_it(
     admin_client: Client,
 ) -> None:
-    notice_create(slot="a", kind=NoticeKind.BUDGET, text="80 % are used.", details={})
+    notice_create(slot="a", kind=NoticeKind.LOGIN, text="80 % are used.", details={})
     assert "80 % are used." in admin_client.get("/admin/").content.decode()
 
     admin_client.post(

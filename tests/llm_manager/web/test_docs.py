@@ -61,7 +61,8 @@ with ThreadPoolExecutor(16) as pool:
     documents = list(pool.map(ask, range(16)))
 print(len(documents), len(set(documents)))
 """
-API_PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+API_PAGES = [DOCS / name for name in ("api.md", "responses.md", "anthropic-api.md")]
 
 
 def test_processes_make_the_document_once_however_many_ask_first() -> None:
@@ -125,6 +126,20 @@ def test_every_route_is_in_it_and_none_that_is_not_one_for_clients() -> None:
         ("post", "/v1/models/{model_id}/unload"),
         ("post", "/v1/messages"),
         ("post", "/v1/messages/count_tokens"),
+        ("post", "/v1/conversations"),
+        ("get", "/v1/conversations/{conversation_id}"),
+        ("post", "/v1/conversations/{conversation_id}"),
+        ("delete", "/v1/conversations/{conversation_id}"),
+        ("get", "/v1/conversations/{conversation_id}/items"),
+        ("post", "/v1/conversations/{conversation_id}/items"),
+        ("get", "/v1/conversations/{conversation_id}/items/{item_id}"),
+        ("delete", "/v1/conversations/{conversation_id}/items/{item_id}"),
+        ("post", "/v1/responses"),
+        ("get", "/v1/responses/{response_id}"),
+        ("delete", "/v1/responses/{response_id}"),
+        ("post", "/v1/responses/{response_id}/cancel"),
+        ("get", "/v1/responses/{response_id}/input_items"),
+        ("post", "/v1/responses/input_tokens"),
         ("post", "/v1/rerank"),
         ("post", "/v1/tokenize"),
         ("get", "/v1/usage"),
@@ -275,7 +290,7 @@ async def test_the_page_needs_nothing_from_the_internet() -> None:
 
 
 def test_the_page_in_the_docs_names_every_member() -> None:
-    page = API_PAGE.read_text(encoding="utf-8")
+    page = "".join(page.read_text(encoding="utf-8") for page in API_PAGES)
 
     names = {
         *(
