@@ -30,6 +30,15 @@ _RESPONSE: dict[str, Any] = {
     "id": "resp_0f4c1c2b",
     **_ABOUT,
     "status": "completed",
+    "error": None,
+    "incomplete_details": None,
+    "usage": {
+        "input_tokens": 31,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 6,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 37,
+    },
     "output": [
         {
             "id": "msg_0f4c1c2b0000",

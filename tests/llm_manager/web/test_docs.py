@@ -290,7 +290,7 @@ async def test_the_page_needs_nothing_from_the_internet() -> None:
 
 
 def test_the_page_in_the_docs_names_every_member() -> None:
-    page = "".join(page.read_text(encoding="utf-8") for page in API_PAGES)
+    pages = [page.read_text(encoding="utf-8") for page in API_PAGES]
 
     names = {
         *(
@@ -303,8 +303,8 @@ def test_the_page_in_the_docs_names_every_member() -> None:
         *(value for _, value in UNSUPPORTED_VALUES),
     }
     for name in names:
-        assert f"`{name}`" in page, name
-    chat, text = page.split("## Text completions")
+        assert f"`{name}`" in "".join(pages), name
+    chat, text = pages[0].split("## Text completions")
     sections = ((chat, ChatCompletionRequest), (text, CompletionRequest))
     for section, request in sections:
         rows = [line for line in section.splitlines() if line.startswith("| `")]
