@@ -15,11 +15,8 @@ from inference.api.openapi.operations import EVENTS, JSON, Description, ref, ref
 
 _ERRORS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503)
 _TAG = "Responses"
-_REQUEST = {
-    "model": "smollm2-135m-instruct",
-    "input": "Name three colours.",
-    "max_output_tokens": 32,
-}
+_INPUT = {"model": "smollm2-135m-instruct", "input": "Name three colours."}
+_REQUEST = {**_INPUT, "max_output_tokens": 32}
 _ABOUT = {
     "object": "response",
     "created_at": 1767225600,
@@ -99,7 +96,7 @@ input_tokens_schema: Description = extend_schema(
     tags=[_TAG],
     request={
         JSON: OpenApiRequest(
-            ref("InputTokensRequest"), examples=[OpenApiExample("Short", _REQUEST)]
+            ref("InputTokensRequest"), examples=[OpenApiExample("Short", _INPUT)]
         )
     },
     responses={
