@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, WithJsonSchema
 from pydantic_core import core_schema
 
 from inference.api.body.validation_errors import broken_rule, too_many
@@ -117,13 +117,18 @@ class MaxItems:
         return self.limit if isinstance(self.limit, int) else self.limit()
 
 
+def _json_type(value: Any) -> str | None:
+    """Return the JSON type of a value; what was an object may be a model already."""
+    return "object" if isinstance(value, BaseModel) else _JSON_TYPES.get(type(value))
+
+
 def by_json_type(expected: str) -> Discriminator:
     """Return a discriminator of a union's alternatives, with JSON types as tags.
 
     ``expected`` names the alternatives for the error.
     """
     return Discriminator(
-        lambda value: _JSON_TYPES.get(type(value)),
+        _json_type,
         custom_error_type="wrong_type",
         # No context: it would make the types of the union unhashable.
         custom_error_message=expected,

@@ -192,3 +192,25 @@ async def test_tools_are_added_and_removed_in_a_conversation(
     prompt = engine.requests[0].prompt
     assert '"now"' in prompt
     assert '"get_weather"' not in prompt
+
+
+async def test_a_request_with_tools_may_be_repeated_by_its_key(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    body = {
+        "model": "hermes",
+        "max_tokens": 50,
+        "messages": [user("Time?")],
+        "tools": [WEATHER, NOW],
+        "tool_choice": {"type": "tool", "name": "now"},
+        "output_config": {"effort": "low"},
+    }
+    found = []
+    for _ in range(2):
+        script(engine, call("now"))
+        response = await hermes.post("/v1/messages", body, **{"Idempotency-Key": "a"})
+        found.append(response.json()["content"])
+
+    assert found[0][0]["name"] == "now"
+    # The second one goes on with the events of the first.
+    assert engine.so_far[1]
