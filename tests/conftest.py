@@ -96,16 +96,18 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_row_caches() -> None:
-    """No test sees the rows of another one."""
+    """No test sees the rows or the requests of another one."""
     from accounts.keys.key_cache import cached_key
     from accounts.limits.limit_rows import limit_rows
     from accounts.limits.refusals import refusals
+    from inference.transport.running.tracking import running_requests
     from registry.served_models import served_model
 
     cached_key.clear()
     limit_rows.clear()
     refusals.clear()
     served_model.clear()
+    running_requests._by_id.clear()
 
 
 @pytest.fixture(autouse=True)

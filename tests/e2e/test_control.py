@@ -231,7 +231,7 @@ def test_tokens_in_and_out_are_those_of_the_usage_and_survive_a_reload(
         assert stream.error is None
         assert stream.finish_reason == "length"
         expect(page.locator("#differences")).to_have_count(0)
-        expect(page.locator(".lm-panel >> text=1,024 ×")).to_be_visible()
+        expect(page.locator(".lm-panel dd >> text=1,024 ×")).to_be_visible()
         requests, tokens = expected[0] + 2, expected[2] + 400
         until(
             lambda: (totals()[0], totals()[2]) == (requests, tokens),
@@ -263,7 +263,7 @@ def test_a_model_that_cannot_be_loaded_unloads_none_and_what_would_go_is_said(
                 f"makes room by unloading {Q4_0}"
             )
             page.click(".lm-panel button:text-is('Load')")
-            expect(page.locator(".lm-panel >> text=not found")).to_be_visible()
+            expect(page.locator(".lm-panel >> text=not found").first).to_be_visible()
             expect(page.locator(".lm-panel >> text=Failed").first).to_be_visible()
             body = {"model": "broken", "prompt": "Hello", "max_tokens": 1}
             answer = api.post("/v1/completions", json=body)
