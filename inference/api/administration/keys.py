@@ -114,7 +114,7 @@ def _change(request: Request, prefix: str) -> Any:
 
 
 def _rotate(request: Request, prefix: str) -> Any:
-    hours = RotateRequest.parse(request.data or {}).grace_hours
+    hours = RotateRequest.parse(request.data).grace_hours
     key, secret = api_key_rotate(
         key=key_named(prefix), grace=timedelta(hours=hours), by=author(request)
     )

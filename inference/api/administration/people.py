@@ -165,7 +165,7 @@ class UserView(AdminView):
 
 
 def _invite(request: Request) -> Any:
-    body = InvitationRequest.parse(request.data or {})
+    body = InvitationRequest.parse(request.data)
     invitation, token = invitation_create(
         days=body.days,
         teams=teams_of(body.teams or ()),

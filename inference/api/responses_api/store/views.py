@@ -150,7 +150,7 @@ class ConversationsView(StoreView):
 
     def post_prepare(self, request: Request, owner_id: int) -> Any:
         """Make a conversation."""
-        body = ConversationRequest.parse(request.data or {})
+        body = ConversationRequest.parse(request.data)
         row = StoredConversation.objects.create(
             pk=f"conv_{uuid.uuid4().hex}",
             owner_id=owner_id,
