@@ -45,7 +45,7 @@ class LongRun:
 
     ``at_kills`` is what the requests have in their rows that ran at a kill: a counter
     that dies with its process, and a request that goes on elsewhere, differ by no more.
-    ``left`` is how many clients left: each may cost a step that no frame has told of.
+    ``left`` is how many clients left: each may cost a step that is in no frame.
     """
 
     result: UsageResult

@@ -132,8 +132,8 @@ class RunningAdmin(WrittenByServer, ModelAdmin[RunningRequest]):
             self.message_user(request, "The request has ended already.", messages.INFO)
             return
         note_cancelled(id_)
-        told = "The request is cancelled; its client was told so."
-        self.message_user(request, told, messages.SUCCESS)
+        text = "The request is cancelled; its client got an error that says so."
+        self.message_user(request, text, messages.SUCCESS)
 
     def _context(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):

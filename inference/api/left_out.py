@@ -39,7 +39,7 @@ REASONS = {
     "prompt_cache_key": _KEEPS,
     "prompt_cache_options": _KEEPS,
     "prompt_cache_retention": _KEEPS,
-    "safety_identifier": "nobody is told of users",
+    "safety_identifier": "no user is reported to anybody",
     "service_tier": "there is one tier",
     "store": "no response is stored",
     "verbosity": _NO_VERBOSITY,

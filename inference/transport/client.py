@@ -228,13 +228,15 @@ class EngineClient:
                 logger.exception("A frame could not be handled")
 
     async def _answer(self, question: AskRunning | CancelRequest) -> None:
-        told: RunningOfWeb | CancelAnswer
+        reply: RunningOfWeb | CancelAnswer
         if isinstance(question, CancelRequest):
-            told = CancelAnswer(await running_requests.cancel(question.id, question.by))
+            reply = CancelAnswer(
+                await running_requests.cancel(question.id, question.by)
+            )
         else:
-            told = running_requests.told()
+            reply = running_requests.states()
         redis = self._queue_layer.connection(0)
-        await answer(redis, self._reply_layer, question.answer_to, told)
+        await answer(redis, self._reply_layer, question.answer_to, reply)
 
     async def _handle(self, message: Frame | LineState) -> None:
         unwanted = {

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 _CLIENT = "Nothing is wrong here: "
 _BODY = (
-    f"{_CLIENT}the body of the request breaks a rule of the API. The client was told "
-    "which member is at fault."
+    f"{_CLIENT}the body of the request breaks a rule of the API. The client's error "
+    "says which member is at fault."
 )
 _KEY = "The key ended while the request was running. Give its owner another one."
 _MEMORY = "The page of the model has the reason, in llama.cpp's own words, and the log."

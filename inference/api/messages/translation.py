@@ -123,7 +123,7 @@ def translate(body: MessagesInput, signer: ThinkingSigner) -> Translation:
     if body.context_management is not None:
         translation.applied_edits = edits.applied
     if body.effort is None:
-        # It was not the request's own wish.
+        # The request did not ask for it.
         paths["reasoning_effort"] = ""
     translation.left_out = [
         *hints_left_out(body),

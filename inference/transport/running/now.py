@@ -73,8 +73,8 @@ async def cancel_running(id_: str, *, by: str) -> bool:
     """
     global _last
     was_there = False
-    async for told in ask(lambda place: CancelRequest(id_, by, place), WEB_PROCESSES):
-        was_there |= isinstance(told, CancelAnswer) and told.was_here
+    async for reply in ask(lambda place: CancelRequest(id_, by, place), WEB_PROCESSES):
+        was_there |= isinstance(reply, CancelAnswer) and reply.was_here
     _last = RunningNow(0)
     return was_there
 
@@ -83,12 +83,12 @@ async def _asked(now: float) -> RunningNow:
     found: dict[str, CurrentRequest] = {}
     lines: list[LineOfWorker] = []
     seen = RunningNow(now)
-    async for told in ask(AskRunning, WEB_PROCESSES, WORKERS):
-        if isinstance(told, RunningOfWeb):
-            found |= {request.id: request for request in told.requests}
-            seen.more += told.more
-        elif isinstance(told, LineOfWorker):
-            lines.append(told)
+    async for reply in ask(AskRunning, WEB_PROCESSES, WORKERS):
+        if isinstance(reply, RunningOfWeb):
+            found |= {request.id: request for request in reply.requests}
+            seen.more += reply.more
+        elif isinstance(reply, LineOfWorker):
+            lines.append(reply)
         else:
             seen.silent += 1
     seen.requests = placed(found.values(), lines)

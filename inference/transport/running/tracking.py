@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from inference.transport.stream import Stream
 
 #: Requests of one answer: the oldest, which are what somebody looks for.
-_MAX_TOLD = 500
+_MAX_LISTED = 500
 
 
 class StreamClient(Protocol):
@@ -103,11 +103,11 @@ class RunningRequests:
         """Forget a request. Idempotent."""
         self._by_id.pop(id_, None)
 
-    def told(self) -> RunningOfWeb:
+    def states(self) -> RunningOfWeb:
         """Return what they do now."""
-        told = list(self._by_id.values())[:_MAX_TOLD]
+        oldest = list(self._by_id.values())[:_MAX_LISTED]
         return RunningOfWeb(
-            tuple(request.state() for request in told), len(self._by_id) - len(told)
+            tuple(request.state() for request in oldest), len(self._by_id) - len(oldest)
         )
 
     async def cancel(self, id_: str, by: str) -> bool:

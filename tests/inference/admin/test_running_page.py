@@ -145,8 +145,9 @@ def test_a_request_is_cancelled_after_a_question_and_that_is_logged(
 
     response = admin_client.post(CANCEL)
     assert response["Location"] == PAGE
-    told = "success: The request is cancelled; its client was told so."
-    assert said(response) == [told]
+    assert said(response) == [
+        "success: The request is cancelled; its client got an error that says so."
+    ]
     assert server.cancelled == [(ID, "admin")]
     entry = dict(as_object(LogEntry.objects.latest("id")))
     assert (entry["event"], entry["by"], entry["object_id"]) == (

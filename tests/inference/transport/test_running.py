@@ -61,14 +61,14 @@ async def start(
     return streams[0]
 
 
-async def told() -> dict[str, tuple[str, int | None]]:
+async def states() -> dict[str, tuple[str, int | None]]:
     """Return the state and the place of each request."""
     now = await running_now()
     assert now.silent == 0
     return {each.request.id: (each.request.state, each.place) for each in now.requests}
 
 
-async def test_states_and_places_are_told_by_those_who_have_the_requests(
+async def test_states_and_places_come_from_those_who_have_the_requests(
     world: World, gate: Gate
 ) -> None:
     backend = GatedBackend(gate, n_seq_max=1)
@@ -86,7 +86,7 @@ async def test_states_and_places_are_told_by_those_who_have_the_requests(
     second = await start(world, "2", "b", arrived_at=2, priority=5)
     third = await start(world, "3", "c", arrived_at=3, priority=1)
     await until(lambda: second.was_accepted and third.was_accepted)
-    assert await told() == {
+    assert await states() == {
         "1": (RunState.DECODES, 0),
         "2": (RunState.WAITS, 2),
         "3": (RunState.WAITS, 1),
@@ -96,7 +96,7 @@ async def test_states_and_places_are_told_by_those_who_have_the_requests(
 async def test_what_no_worker_has_yet_is_in_line_by_its_arrival(world: World) -> None:
     for number in (1, 2):
         await start(world, str(number), "a", arrived_at=number)
-    assert await told() == {"1": (RunState.WAITS, 1), "2": (RunState.WAITS, 2)}
+    assert await states() == {"1": (RunState.WAITS, 1), "2": (RunState.WAITS, 2)}
 
 
 async def test_a_cancelled_request_frees_its_place_within_a_step(

@@ -1,4 +1,4 @@
-"""What runs, for programs, and what the client of a cancelled request is told."""
+"""What runs, for programs, and what the client of a cancelled request gets."""
 
 from __future__ import annotations
 

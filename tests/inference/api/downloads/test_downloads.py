@@ -204,7 +204,7 @@ def test_the_list_goes_on_after_a_page(models_api: Api) -> None:
         (None, (100,), "unknown"),
     ],
 )
-def test_what_fits_is_told_by_the_size(
+def test_the_size_says_what_fits(
     size: int | None, limits: tuple[int, ...], found: str
 ) -> None:
     assert fitting(size, limits) == found

@@ -96,7 +96,7 @@ composer.addEventListener("submit", (event) => {
   if (!send(message)) text.value = draft;
 });
 text.addEventListener("keydown", (event) => {
-  // Enter also ends a word of an input method: that is no wish to send.
+  // Enter also ends a word of an input method: that must not send.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeyboard) return;
   event.preventDefault();
   composer.requestSubmit();
