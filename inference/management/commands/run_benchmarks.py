@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from channels.layers import channel_layers
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from inference.benchmark import journal
 from inference.benchmark.measuring import measure
 from inference.benchmark.worker_door import WorkerDoor
 from inference.errors import InferenceError
+from inference.management.child_command import ChildCommand
 from inference.models import Benchmark
 from inference.services import worker_request
 from inference.transport.client import EngineClient
 from inference.transport.queue import ModelQueue
-from llm_manager.lib.processes.parent_death import end_with_parent
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
     from inference.benchmark.figures import BenchmarkResult
 
 logger = logging.getLogger(__name__)
@@ -37,17 +33,10 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
 
 
-class Command(BaseCommand):
+class Command(ChildCommand):
     help = "Run the benchmarks that were requested in the admin, then exit."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--parent", type=int, metavar="PID", help="End when this process is gone."
-        )
-
-    def handle(self, *_args: Any, **options: Any) -> None:
-        if options["parent"]:
-            end_with_parent(options["parent"], signal.SIGTERM)
+    def work(self) -> None:
         journal.cut_off_settle()
         asyncio.run(run_benchmarks())
 

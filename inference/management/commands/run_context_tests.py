@@ -7,11 +7,8 @@ left. It measures in a further process each.
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from typing import TYPE_CHECKING, Any
-
-from django.core.management.base import BaseCommand
+from typing import TYPE_CHECKING
 
 from inference.context_test import journal
 from inference.context_test.runner import Conditions, Interrupted, run_context_test
@@ -20,11 +17,10 @@ from inference.context_test.surroundings import (
     only_tests_here,
     surroundings_now,
 )
-from llm_manager.lib.processes.parent_death import end_with_parent
+from inference.management.child_command import ChildCommand, stopping_by_signal
 from registry.models import ContextTest
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from collections.abc import Callable
 
     from inference.context_test.surroundings import Surroundings
@@ -32,30 +28,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Command(BaseCommand):
+class Command(ChildCommand):
     help = "Run the context tests that were requested in the admin, then exit."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--parent", type=int, metavar="PID", help="End when this process is gone."
-        )
-
-    def handle(self, *_args: Any, **options: Any) -> None:
-        is_stopping = False
-
-        def stop(_number: int, _frame: object) -> None:
-            nonlocal is_stopping
-            is_stopping = True
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        if options["parent"]:
-            end_with_parent(options["parent"], signal.SIGTERM)
+    def work(self) -> None:
+        is_stopping = stopping_by_signal()
         try:
             with only_tests_here():
                 around = surroundings_now()
                 journal.interrupted_tests_settle(around.host)
-                while not is_stopping and _run_next(around, lambda: is_stopping):
+                while not is_stopping() and _run_next(around, is_stopping):
                     pass
         except OtherTestsRun as error:
             logger.info("%s", error)

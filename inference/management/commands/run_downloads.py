@@ -8,42 +8,26 @@ from __future__ import annotations
 
 import fcntl
 import platform
-import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from llm_manager.lib.processes.parent_death import end_with_parent
+from inference.management.child_command import ChildCommand, stopping_by_signal
 from registry.downloads.running import DownloadRunner
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
     from collections.abc import Iterator
 
 
-class Command(BaseCommand):
+class Command(ChildCommand):
     help = "Run the downloads that were requested, then exit."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--parent", type=int, metavar="PID", help="End when this process is gone."
-        )
-
-    def handle(self, *_args: Any, **options: Any) -> None:
-        is_stopping = False
-
-        def stop(_number: int, _frame: object) -> None:
-            nonlocal is_stopping
-            is_stopping = True
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        if options["parent"]:
-            end_with_parent(options["parent"], signal.SIGTERM)
+    def work(self) -> None:
+        is_stopping = stopping_by_signal()
         with _only_here():
-            DownloadRunner(platform.node(), is_stopping=lambda: is_stopping).run()
+            DownloadRunner(platform.node(), is_stopping=is_stopping).run()
 
 
 @contextmanager
