@@ -30,6 +30,9 @@ _MAX_REDIRECTS = 10
 #: IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64 (RFC 6052).
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+#: IANA gives public IPv6 addresses out of this block only. The library calls fec0::/10
+#: global too, the addresses of sites (RFC 3879).
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ def is_public(address: str) -> bool:
     """Return whether an IP address belongs to the public internet, for certain."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     return all(
-        each.is_global and not (each.is_multicast or each.is_reserved)
+        each.is_global
+        and not (each.is_multicast or each.is_reserved)
+        and (each.version == 4 or each in _PUBLIC_IPV6)
         for each in _with_embedded(ip)
     )
 
