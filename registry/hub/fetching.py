@@ -115,10 +115,14 @@ class Fetcher:
             raise _disk_failure(error) from error
 
     def discard(self, files: Sequence[WantedFile]) -> None:
-        """Delete what has come of these files and is not in its place."""
+        """Delete what has come of these files and is not in its place.
+
+        A part that another download has by now is left to it.
+        """
         for file in files:
-            for each in (self._part(file), self._whole(file), self._notes(file)):
-                each.unlink(missing_ok=True)
+            with self._lock_if_free(file.key) as is_mine:
+                if is_mine:
+                    self._delete_part(file)
 
     # One file --------------------------------------------------------------------
 
@@ -134,7 +138,7 @@ class Fetcher:
             size = self._download(file, part)
             digest = part.digest()
         if file.sha256 and digest != file.sha256:
-            self.discard([file])
+            self._delete_part(file)
             raise WrongContent(
                 f"'{file.target.name}' is not what the hub says: its sha256 is "
                 f"{digest}, not {file.sha256}. It was deleted; try again."
@@ -301,24 +305,37 @@ class Fetcher:
             file.target.parent.mkdir(parents=True, exist_ok=True)
             whole.replace(file.target)
             _sync_folder(file.target.parent)
-        self.discard([file])
+        self._delete_part(file)
+
+    def _delete_part(self, file: WantedFile) -> None:
+        """Delete what has come of a file; its lock is held."""
+        for each in (self._part(file), self._whole(file), self._notes(file)):
+            each.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """Hold the lock of a part; wait until nobody else has it.
+        """Hold the lock of a part; wait until nobody else has it."""
+        while True:
+            with self._lock_if_free(key) as is_mine:
+                if is_mine:
+                    yield
+                    return
+            self._pause(_LOCK_PAUSE_S)
+
+    @contextmanager
+    def _lock_if_free(self, key: str) -> Iterator[bool]:
+        """Hold the lock of a part, and yield True, unless another has it.
 
         The system gives it back when a process ends, however that ends.
         """
         path = self._parts / f"{key}.lock"
-        while True:
-            with path.open("w") as lock:
-                if _is_locked(lock, path):
-                    try:
-                        yield
-                    finally:
-                        path.unlink(missing_ok=True)
-                    return
-            self._pause(_LOCK_PAUSE_S)
+        with path.open("w") as lock:
+            is_mine = _is_locked(lock, path)
+            try:
+                yield is_mine
+            finally:
+                if is_mine:
+                    path.unlink(missing_ok=True)
 
 
 class _TryAgain(Exception):

@@ -231,6 +231,30 @@ def test_only_one_fetches_a_file_and_the_other_waits_for_it(
     assert download.left() == []
 
 
+def test_one_that_is_cancelled_leaves_the_part_that_another_fetches(
+    download: FakeDisk, hub: FakeHub
+) -> None:
+    file = wanted(download, hub)
+    fetching_it, cancelled = download.fetcher(), download.fetcher()
+    hub.cuts = [MIB]
+    fetching_it._pause = lambda _seconds: cancelled.discard([file])
+    fetching_it.fetch([file])
+    assert (download.folder / "a.gguf").read_bytes() == DATA
+    assert download.left() == []
+
+
+def test_one_that_is_cancelled_deletes_its_own_part(
+    download: FakeDisk, hub: FakeHub
+) -> None:
+    file = wanted(download, hub)
+    hub.cuts = [MIB] + [0] * 6
+    with pytest.raises(BrokenConnection):
+        download.fetcher().fetch([file])
+    assert download.left() == [f"{file.key}.part"]
+    download.fetcher().discard([file])
+    assert download.left() == []
+
+
 # Of an address nobody says size or checksum -----------------------------------------
 
 
