@@ -137,6 +137,7 @@ class ResponsesView(GenerationView):
             ),
             key_id=0 if key is None else key.pk,
             client_address=request_ip(request),
+            **background_writer.claim(),
         )
 
     def _hand_over(self) -> Any:

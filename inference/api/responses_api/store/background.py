@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import DatabaseError
-from django.db.models import Max, Q
+from django.db.models import F, Max, Q
 from django.http import HttpRequest
 from django.urls import resolve
 
@@ -93,6 +93,10 @@ class BackgroundWriter:
         self._make_view = make_view
         self._name = uuid.uuid4().hex
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def claim(self) -> dict[str, Any]:
+        """Return the fields of a new row that this process begins to write at once."""
+        return {"claimed_by": self._name, "claimed_until": database_now() + _CLAIM}
 
     def start(self, id_: str, hand_over: Callable[[Any], None] | None = None) -> None:
         """Begin to write a response, unless it is being written here.
@@ -246,16 +250,20 @@ def _unfinished() -> Any:
 
 def _abandoned() -> list[str]:
     late = Q(claimed_until=None) | Q(claimed_until__lt=database_now())
-    return list(_unfinished().filter(late).values_list("pk", flat=True)[:16])
+    # Those that were tried last come last: some may have to wait for a long time.
+    oldest = (
+        _unfinished().filter(late).order_by(F("claimed_until").asc(nulls_first=True))
+    )
+    return list(oldest.values_list("pk", flat=True)[:16])
 
 
 def _claim(id_: str, name: str) -> StoredResponse | None:
     """Claim a response; None if somebody else writes it, or nobody need to."""
     now = database_now()
-    late = Q(claimed_until=None) | Q(claimed_until__lt=now)
+    is_free = Q(claimed_until=None) | Q(claimed_until__lt=now) | Q(claimed_by=name)
     claimed = (
         _unfinished()
-        .filter(late, pk=id_)
+        .filter(is_free, pk=id_)
         .update(
             claimed_by=name,
             claimed_until=now + _CLAIM,
@@ -272,5 +280,5 @@ def _renew(id_: str, name: str) -> bool:
 
 def _release(id_: str, name: str) -> None:
     StoredResponse.objects.filter(pk=id_, claimed_by=name).update(
-        claimed_until=None, claimed_by=""
+        claimed_until=database_now(), claimed_by=""
     )

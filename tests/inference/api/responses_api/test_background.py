@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import StoredResponse
 from inference.api.responses_api.store import background
 from inference.api.responses_api.view import BackgroundView, background_writer
+from llm_manager.lib.threads import in_thread
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import read_stream
 from tests.inference.api.responses_api.helpers import create, events_of, types_of
@@ -200,3 +201,32 @@ async def test_a_claim_that_is_renewed_is_nobody_elses(
     assert row.claimed_until is not None
     assert row.claimed_until > timezone.now() - timedelta(seconds=1)
     await api.post(f"/v1/responses/{queued['id']}/cancel")
+
+
+async def test_a_response_is_its_processs_own_from_its_first_moment(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_here: list[str] = []
+    monkeypatch.setattr(
+        background_writer, "start", lambda id_, _: begun_here.append(id_)
+    )
+
+    queued = await create(api, background=True)
+
+    assert begun_here == [queued["id"]]
+    assert await in_thread(background._abandoned) == []
+    assert await in_thread(background._claim, queued["id"], "another") is None
+    claimed = await in_thread(background._claim, queued["id"], background_writer._name)
+    assert claimed is not None
+
+
+async def test_what_was_tried_last_is_rescued_last(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_writer, "start", lambda *_: None)
+    ids = [(await create(api, background=True))["id"] for _ in range(3)]
+    for id_ in (ids[1], ids[2], ids[0]):
+        row = await StoredResponse.objects.aget(pk=id_)
+        await in_thread(background._release, id_, row.claimed_by)
+
+    assert await in_thread(background._abandoned) == [ids[1], ids[2], ids[0]]
