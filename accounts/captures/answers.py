@@ -17,9 +17,10 @@ _DATA = b"data: "
 def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
     """Return one object in the form of a whole answer for the pieces of a stream.
 
-    They are chunks of chats and completions, or events of responses.
+    They are chunks of chats and completions, or events of responses or of messages.
     """
     answer: dict[str, Any] = {}
+    blocks: dict[int, dict[str, Any]] = {}
     choices: dict[int, dict[str, Any]] = {}
     output: dict[int, dict[str, str]] = {}
     for event in _events(pieces):
@@ -33,11 +34,16 @@ def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
             elif (event.get("response") or {}).get("output"):
                 answer = event["response"]
             continue
+        if kind.startswith(("message_", "content_block_", "ping")):
+            _add_event(answer, blocks, event)
+            continue
         for choice in event.pop("choices", None) or ():
             _add(choices.setdefault(choice.get("index", 0), {}), choice)
         answer |= event
     if choices:
         answer["choices"] = [{"index": i} | choices[i] for i in sorted(choices)]
+    if blocks:
+        answer["content"] = [blocks[i] for i in sorted(blocks)]
     if output and "output" not in answer:
         answer["output"] = [output[i] for i in sorted(output)]
     return answer
@@ -52,6 +58,23 @@ def _events(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         except ValueError:
             # The last one that was kept may be torn.
             continue
+
+
+def _add_event(
+    answer: dict[str, Any], blocks: dict[int, dict[str, Any]], event: dict[str, Any]
+) -> None:
+    """Add an event of a message, which has its text in blocks."""
+    if event["type"] == "message_start":
+        answer |= event["message"]
+    elif event["type"] == "content_block_start":
+        blocks[event["index"]] = event["content_block"]
+    elif event["type"] == "content_block_delta":
+        block = blocks.setdefault(event["index"], {})
+        for name, piece in event["delta"].items():
+            if name != "type":
+                block[name] = block.get(name, "") + piece
+    elif event["type"] == "message_delta":
+        answer |= event["delta"] | {"usage": event["usage"]}
 
 
 def _add(so_far: dict[str, Any], choice: dict[str, Any]) -> None:

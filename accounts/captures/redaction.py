@@ -18,6 +18,9 @@ _MIN_BASE64 = 512
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 #: Objects and lists inside each other; parsers of bodies allow fewer.
 _MAX_DEPTH = 200
+#: Members with a text again, token by token: no pattern matches a piece of a secret.
+_BY_TOKEN: dict[str, Any] = {"logprobs": (dict, list), "tokens": list}
+_LEFT_OUT = "[tokens]"
 
 
 class Redaction:
@@ -43,7 +46,9 @@ class Redaction:
             for name, member in value.items():
                 if self._is_full():
                     break
-                members[self.text(name)] = self.value(member, depth + 1)
+                is_by_token = isinstance(member, _BY_TOKEN.get(name, ()))
+                shown = _LEFT_OUT if is_by_token else member
+                members[self.text(name)] = self.value(shown, depth + 1)
             return members
         if isinstance(value, list):
             items = []
@@ -54,7 +59,9 @@ class Redaction:
             return items
         # About as long as a number is.
         self._left -= 8
-        return value
+        if isinstance(value, bool | None):
+            return value
+        return value if self._without_secrets(str(value)) == str(value) else REDACTED
 
     def text(self, text: str) -> str:
         """Return a text without what is redacted or too much."""
@@ -66,14 +73,18 @@ class Redaction:
             return file
         # A secret that the cut would tear is still whole for the patterns.
         kept = text[: 2 * self._max].encode("utf-8", "replace").decode()
-        for pattern in self._patterns:
-            kept = pattern.sub(REDACTED, kept)
+        kept = self._without_secrets(kept)
         if len(kept) > self._left or len(text) > 2 * self._max:
             self.is_cut = True
             kept = kept[: self._left]
         # The quotes, and what is between members.
         self._left -= len(kept) + 4
         return kept
+
+    def _without_secrets(self, text: str) -> str:
+        for pattern in self._patterns:
+            text = pattern.sub(REDACTED, text)
+        return text
 
     def _is_full(self) -> bool:
         if self._left <= 0:

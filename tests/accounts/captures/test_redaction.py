@@ -54,6 +54,27 @@ def test_of_files_only_their_size_is_kept(file: str, shown: str) -> None:
     assert shown in text
 
 
+def test_a_text_that_is_there_again_token_by_token_is_kept_once() -> None:
+    tokens = [{"token": "sk-", "logprob": -0.1}, {"token": "0123456789abcdefg"}]
+    text = "sk-0123456789abcdefg"
+    chat = {"message": {"content": text}, "logprobs": {"content": tokens}}
+    completion = {"text": text, "logprobs": {"tokens": ["sk-", "0123456789abcdefg"]}}
+    pieces = {"tokens": [{"id": 1, "piece": "sk-"}, {"id": 2, "piece": text[3:]}]}
+    kept = redact([chat, completion, pieces, {"logprobs": True, "tokens": 7}])[0]
+    assert "0123456789" not in kept
+    assert json.loads(kept) == [
+        {"message": {"content": REDACTED}, "logprobs": "[tokens]"},
+        {"text": REDACTED, "logprobs": "[tokens]"},
+        {"tokens": "[tokens]"},
+        {"logprobs": True, "tokens": 7},
+    ]
+
+
+def test_a_pattern_finds_a_number_that_is_no_text() -> None:
+    kept, _ = redact({"card": 4111111111111111, "n": 2, "on": True}, r"\d{16}", "True")
+    assert json.loads(kept) == {"card": REDACTED, "n": 2, "on": True}
+
+
 def test_an_address_of_an_image_and_words_are_no_files() -> None:
     body = {"url": "https://example.org/a.png", "text": "one two " * 100}
     assert json.loads(redact(body)[0]) == body
@@ -178,6 +199,47 @@ def test_a_response_is_its_last_event_or_the_texts_before_it() -> None:
     whole = {"id": "r", "output": [{"content": "Hello"}]}
     end = event(type="response.completed", response=whole)
     assert joined([begin, *deltas, end]) == whole
+
+
+def test_a_stream_of_a_message_is_its_blocks() -> None:
+    def delta(index: int, **piece: str) -> bytes:
+        return event(type="content_block_delta", index=index, delta=piece)
+
+    start = {"id": "m", "type": "message", "content": [], "usage": {"input_tokens": 3}}
+    call = {"type": "tool_use", "name": "look", "input": {}}
+    answer = joined(
+        [
+            b"event: message_start\n" + event(type="message_start", message=start),
+            event(type="ping"),
+            event(
+                type="content_block_start",
+                index=0,
+                content_block={"type": "text", "text": ""},
+            ),
+            delta(0, type="text_delta", text=SECRET[:9]),
+            delta(0, type="text_delta", text=SECRET[9:]),
+            event(type="content_block_stop", index=0),
+            event(type="content_block_start", index=1, content_block=call),
+            delta(1, type="input_json_delta", partial_json='{"a"'),
+            delta(1, type="input_json_delta", partial_json=":1}"),
+            event(
+                type="message_delta",
+                delta={"stop_reason": "tool_use"},
+                usage={"output_tokens": 2},
+            ),
+            event(type="message_stop"),
+        ]
+    )
+    assert answer == {
+        "id": "m",
+        "type": "message",
+        "content": [
+            {"type": "text", "text": SECRET},
+            call | {"partial_json": '{"a":1}'},
+        ],
+        "usage": {"output_tokens": 2},
+        "stop_reason": "tool_use",
+    }
 
 
 def test_a_pattern_that_is_none_is_refused_by_name() -> None:

@@ -100,6 +100,17 @@ async def test_a_response_is_kept_too(
     assert "Hello world" in json.dumps(json.loads(row.answer)["output"])
 
 
+async def test_a_stream_of_a_message_is_kept_too(
+    captured_api: Api, rows: Callable[[], Any]
+) -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    body = {"model": "tiny", "messages": messages, "max_tokens": 5, "stream": True}
+    await read_stream(await captured_api.post("/v1/messages", body))
+    (row,) = await rows()
+    (block,) = json.loads(row.answer)["content"]
+    assert block == {"type": "text", "text": "Hello world"}
+
+
 async def test_a_refusal_is_kept_with_what_was_refused(
     captured_api: Api, rows: Callable[[], Any]
 ) -> None:
