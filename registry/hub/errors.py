@@ -53,5 +53,9 @@ class BrokenConnection(DownloadFailed):
     code = "broken_connection"
 
 
+class NameServerAway(BrokenConnection):
+    """No server answers what address a host has; one may later."""
+
+
 class DownloadStopped(Exception):
     """Somebody cancelled the download, or its process is asked to end."""

@@ -23,6 +23,7 @@ from registry.hub.errors import (
     BrokenConnection,
     DiskFull,
     DownloadFailed,
+    NameServerAway,
     NoSuchFile,
     WrongContent,
 )
@@ -199,7 +200,7 @@ class Fetcher:
         try:
             with self._client.stream("GET", file.url, headers=headers) as response:
                 return self._receive(file, part, response)
-        except (httpx2.TransportError, httpx2.StreamError) as error:
+        except (httpx2.TransportError, httpx2.StreamError, NameServerAway) as error:
             raise _TryAgain(str(error) or type(error).__name__) from None
         except httpx2.TooManyRedirects:
             raise DownloadFailed(

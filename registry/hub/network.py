@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from registry.hub.errors import AddressRefused, BrokenConnection
+from registry.hub.errors import AddressRefused, BrokenConnection, NameServerAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,9 +145,11 @@ class CheckedTransport(httpx2.BaseTransport):
         try:
             addresses = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise BrokenConnection(
-                f"The host '{host}' cannot be found: {error}."
-            ) from None
+            is_away = isinstance(error, socket.gaierror) and (
+                error.errno == socket.EAI_AGAIN
+            )
+            failure = NameServerAway if is_away else BrokenConnection
+            raise failure(f"The host '{host}' cannot be found: {error}.") from None
         # All of them: one that is private says enough of the name.
         for address in addresses:
             self._policy.check_address(host, address)

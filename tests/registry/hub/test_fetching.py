@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -103,6 +104,24 @@ def test_a_connection_that_brings_nothing_is_given_up_and_the_part_kept(
     download.fetcher().fetch([wanted(download, hub)])
     assert hub.seen[-1].headers["Range"] == f"bytes={MIB}-"
     assert (download.folder / "a.gguf").read_bytes() == DATA
+
+
+def test_a_name_that_no_server_resolves_for_a_while_is_asked_again(
+    download: FakeDisk, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = wanted(download, hub)
+    away = [socket.gaierror(socket.EAI_AGAIN, "away")]
+    look_up = socket.getaddrinfo
+
+    def resolving(*given: Any, **more: Any) -> Any:
+        if away:
+            raise away.pop()
+        return look_up(*given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
+    download.fetcher().fetch([file])
+    assert (download.folder / "a.gguf").read_bytes() == DATA
+    assert download.pauses == [1.0]
 
 
 def test_a_busy_server_is_asked_again(download: FakeDisk, hub: FakeHub) -> None:
