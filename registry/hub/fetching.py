@@ -306,6 +306,9 @@ class Fetcher:
             file.target.parent.mkdir(parents=True, exist_ok=True)
             whole.replace(file.target)
             _sync_folder(file.target.parent)
+        elif whole.exists():
+            # It was not there when the download began.
+            self._check_present(file)
         self._delete_part(file)
 
     def _delete_part(self, file: WantedFile) -> None:

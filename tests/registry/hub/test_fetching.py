@@ -232,6 +232,22 @@ def test_another_file_of_the_name_is_left_alone(
     assert (download.folder / "a.gguf").read_bytes() == b"GGUF mine"
 
 
+def test_another_file_that_came_meanwhile_is_left_alone_and_said(
+    download: FakeDisk, hub: FakeHub
+) -> None:
+    file = wanted(download, hub)
+    fetcher = download.fetcher()
+    hub.cuts = [MIB]
+
+    def come(_seconds: float) -> None:
+        file.target.write_bytes(b"GGUF other")
+
+    fetcher._pause = come
+    with pytest.raises(DownloadFailed, match="is another file"):
+        fetcher.fetch([file])
+    assert file.target.read_bytes() == b"GGUF other"
+
+
 def test_only_one_fetches_a_file_and_the_other_waits_for_it(
     download: FakeDisk, hub: FakeHub
 ) -> None:
