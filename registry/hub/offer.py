@@ -140,10 +140,17 @@ def choose(offer: Offer, wanted: str) -> ModelChoice:
     )
 
 
+def is_named(path: str, wanted: str) -> bool:
+    """Return whether a file, its name, its stem or its quantization is wanted."""
+    file = PurePosixPath(path)
+    is_quantization = wanted.lower() == _quantization(path).lower()
+    return wanted in (path, file.name, file.stem) or is_quantization
+
+
 def _is_named(choice: ModelChoice, wanted: str) -> bool:
-    paths = [file.path for file in choice.files]
-    names = [*paths, *(PurePosixPath(path).name for path in paths), choice.stem]
-    return wanted in names or wanted.lower() == choice.quantization.lower()
+    return wanted == choice.stem or any(
+        is_named(file.path, wanted) for file in choice.files
+    )
 
 
 def _names(choices: Sequence[ModelChoice]) -> str:

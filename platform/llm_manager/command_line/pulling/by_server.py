@@ -9,6 +9,10 @@ from urllib.parse import urlencode
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
 from llm_manager.command_line.pulling.bar import download_bar
 from llm_manager.launcher.child_process import say
+from registry.hub.errors import DownloadFailed
+from registry.hub.hub import hub_endpoint
+from registry.hub.offer import is_named
+from registry.hub.source import HubSource, parse_source
 
 if TYPE_CHECKING:
     from llm_manager.command_line.remote.api_client import ApiClient
@@ -62,13 +66,7 @@ def cancel(client: ApiClient, source: str) -> Any:
     """Cancel the open download of this source or number. Raises CommandFailed."""
     listed = client.get("/v1/downloads?limit=1000")["data"]
     found = [
-        each
-        for each in listed
-        if each["state"] in _OPEN
-        and (
-            source in (each["source"], str(each["id"]))
-            or each["source"].startswith(f"{source.partition(':')[0]}:")
-        )
+        each for each in listed if each["state"] in _OPEN and _is_meant(each, source)
     ]
     if not found:
         raise CommandFailed(
@@ -78,3 +76,17 @@ def cancel(client: ApiClient, source: str) -> Any:
         numbers = ", ".join(f"{each['id']} ({each['source']})" for each in found)
         raise CommandFailed(f"Several are being downloaded; name one: {numbers}.")
     return client.post(f"/v1/downloads/{found[0]['id']}/cancel", {})
+
+
+def _is_meant(download: Any, source: str) -> bool:
+    """Return whether a source or a number means a download, as it was asked for."""
+    if source in (download["source"], str(download["id"])):
+        return True
+    try:
+        wanted = parse_source(source, endpoint=hub_endpoint())
+    except DownloadFailed:
+        return False
+    repo, _, path = download["source"].partition(":")
+    if not isinstance(wanted, HubSource) or wanted.repo != repo:
+        return False
+    return not wanted.choice or is_named(path, wanted.choice)

@@ -125,6 +125,21 @@ def test_a_download_is_cancelled_by_its_source_or_number(
     assert "cancelled" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("runs", "named"),
+    [
+        ("org/tiny:tiny-Q4_K_M.gguf", "org/tiny:Q8_0"),
+        ("https://one.test/a.gguf", "https://two.test/b.gguf"),
+    ],
+)
+def test_a_download_that_is_not_named_is_not_cancelled(
+    server: Server, runs: str, named: str
+) -> None:
+    listed = {"data": [download(source=runs)]}
+    server.answers["GET", "/v1/downloads?limit=1000"] = listed
+    assert cli.run(["pull", named, *URL, "--cancel"]) == ExitStatus.NOT_FOUND
+
+
 def test_what_is_not_downloaded_cannot_be_cancelled(server: Server) -> None:
     server.answers["GET", "/v1/downloads?limit=1000"] = {"data": []}
     assert cli.run(["pull", "org/tiny", *URL, "--cancel"]) == ExitStatus.NOT_FOUND
