@@ -110,10 +110,11 @@ class RunningAdmin(WrittenByServer, ModelAdmin[RunningRequest]):
             if request.method == "POST":
                 self._cancel(request, id_)
                 return HttpResponseRedirect(back)
-            found = [each for each in _now().requests if each.request.id == id_]
+            now = _now()
         except _FAILURES:
             self.message_user(request, _NO_REDIS, messages.ERROR)
             return HttpResponseRedirect(back)
+        found = [each for each in now.requests if each.request.id == id_]
         if not found:
             self.message_user(request, "The request has ended already.", messages.INFO)
             return HttpResponseRedirect(back)
@@ -121,7 +122,7 @@ class RunningAdmin(WrittenByServer, ModelAdmin[RunningRequest]):
             **self.admin_site.each_context(request),
             "title": "Cancel",
             "opts": self.opts,
-            "line": _line(found[0], _now().at),
+            "line": _line(found[0], now.at),
             "back": back,
         }
         return TemplateResponse(request, "admin/inference/running_cancel.html", context)
