@@ -76,7 +76,9 @@ class WorkerView(ApiView):
         finally:
             capture = self.recording.capture
             if capture.is_on:
-                await capture.take_request(IncomingBody.of(request))
+                # It is released after this.
+                incoming = IncomingBody.of(request)
+                await capture.take_request(incoming.data or incoming.value)
 
     async def settle(self) -> None:
         """Settle what the request has used; the first call counts."""

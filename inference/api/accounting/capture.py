@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from accounts.models import ApiKey
-    from inference.api.body.incoming_body import IncomingBody
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +52,8 @@ class Capture:
         if key.is_captured:
             self._key_id = key.pk
 
-    async def take_request(self, incoming: IncomingBody) -> None:
-        """Keep the body of the request, redacted: it is released after this."""
-        body = incoming.data or incoming.value
+    async def take_request(self, body: Any) -> None:
+        """Keep the body of the request, redacted: its bytes, or its value."""
         try:
             self._request, self._is_request_cut = await in_thread(_redacted, body)
         except Exception as error:
@@ -102,11 +100,15 @@ class Capture:
         self._answer = []
         capture_writer.put(captured)
 
+    def drop(self) -> None:
+        """Keep nothing."""
+        self._key_id = 0
+
     def _give_up(self, error: Exception) -> None:
         # Not its text: that may have the body's.
         kind = type(error).__name__
         logger.warning("The bodies of %s are not captured: %s", self._id, kind)
-        self._key_id = 0
+        self.drop()
 
 
 def _redacted(body: Any) -> tuple[str, bool]:

@@ -193,6 +193,7 @@ class Recording:
     def drop(self) -> None:
         """Write nothing: another request records what becomes of this one."""
         self._is_finished = True
+        self.capture.drop()
 
     def leave(self) -> None:
         """Write down that the client has left, unless the end came before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import timedelta
@@ -16,6 +17,7 @@ from accounts.captures import writer as writer_module
 from accounts.captures.writer import Captured, CaptureWriter
 from accounts.models import ApiKey, CapturedBody, Scope
 from inference.api.accounting import capture as capture_module
+from inference.api.responses_api.view import background_writer
 from inference.errors import QueueFull
 from tests.factories import make_api_key
 from tests.inference.api.conftest import Api, events_of, read_stream
@@ -109,6 +111,22 @@ async def test_a_stream_of_a_message_is_kept_too(
     (row,) = await rows()
     (block,) = json.loads(row.answer)["content"]
     assert block == {"type": "text", "text": "Hello world"}
+
+
+async def test_a_response_in_the_background_is_kept_once_with_its_request(
+    captured_api: Api, rows: Callable[[], Any], configure: Callable[..., None]
+) -> None:
+    configure(api__store=True)
+    body = {"model": "tiny", "input": f"Use {SECRET}.", "background": True}
+    answer = await captured_api.post("/v1/responses", body)
+    id_ = answer.json()["id"]
+    await read_stream(await captured_api.get(f"/v1/responses/{id_}?stream=true"))
+    async with asyncio.timeout(20):
+        while background_writer._tasks:
+            await asyncio.sleep(0.02)
+    (row,) = await rows()
+    assert json.loads(row.request)["input"] == "Use [redacted]."
+    assert "Hello world" in json.dumps(json.loads(row.answer)["output"])
 
 
 async def test_a_refusal_is_kept_with_what_was_refused(
