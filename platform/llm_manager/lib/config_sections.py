@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -45,3 +45,5 @@ AnyCase = BeforeValidator(_as_choice)
 Folder = Annotated[Path, BeforeValidator(_as_folder)]
 #: For a tuple: YAML has lists.
 FromList = BeforeValidator(_as_tuple)
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+Texts = Annotated[tuple[str, ...], FromList]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accounts.captures.answers import joined
 from accounts.captures.redaction import REDACTED, Redaction
 from accounts.captures.writer import redacted
-from llm_manager.config.schema import CaptureSection
+from llm_manager.config.sections.records import CaptureSection
 
 SECRET = "sk-llmm-0123456789ab-abcdefghijklmnopqrstuvwxyz"
 
