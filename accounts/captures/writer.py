@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.captures.answers import joined
 from accounts.captures.redaction import Redaction
 from accounts.models import CapturedBody
+from llm_manager.lib.quoting import storable
 from llm_manager.lib.threads import with_live_connection
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def store(captured: Captured) -> None:
     CapturedBody.objects.create(
         pk=captured.id,
         key_id=captured.key_id,
-        request=_storable(captured.request),
-        answer=_storable(answer),
+        request=storable(captured.request),
+        answer=storable(answer),
         is_request_cut=captured.is_request_cut,
         is_answer_cut=captured.is_cut or redaction.is_cut,
         captured_at=now,
@@ -124,11 +125,6 @@ def _answer_of(captured: Captured, redaction: Redaction) -> str:
     if captured.is_stream:
         return redacted(joined(captured.answer), redaction)
     return redacted(b"".join(captured.answer), redaction)
-
-
-def _storable(text: str) -> str:
-    """Return a text that every database takes."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 #: That of this process.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inference.api.errors import BadRequest
-from llm_manager.lib.quoting import quote
+from llm_manager.lib.quoting import quote, storable
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -38,7 +38,7 @@ def page_of(items: QuerySet[StoredItem], query: QueryDict) -> dict[str, Any]:
     limit = _limit(query.get("limit", str(_DEFAULT)))
     found = items.order_by("pk" if order == "asc" else "-pk")
     if after := query.get("after"):
-        start = items.filter(item_id=after.replace("\x00", "\ufffd")).first()
+        start = items.filter(item_id=storable(after)).first()
         if start is None:
             raise BadRequest(
                 f"Invalid value for 'after': there is no item '{quote(after)}'.",

@@ -16,11 +16,13 @@ from accounts.models import StoredConversation, StoredItem, StoredResponse
 from inference.api.errors import BadRequest, RowNotFound
 from inference.api.responses_api.body.items import ItemReference, Items
 from llm_manager.config.in_force import config
-from llm_manager.lib.quoting import quote
+from llm_manager.lib.quoting import quote, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.request import ResponseTask
@@ -119,11 +121,10 @@ def context_of(
     if body.conversation_id is not None:
         path = "conversation"
         conversation = conversation_find(body.conversation_id, owner_id, path)
-        found = conversation.items.all()
-        if until is not None:
-            found = found.filter(pk__lt=_first_pk(until))
-        items = found.values_list("item", flat=True)
-        return body, PriorItems(_with_path(_bounded(items), path), own, conversation)
+        found = _items_before(until, conversation)
+        _check_number(found.count())
+        items = list(found.values_list("item", flat=True))
+        return body, PriorItems(_with_path(items, path), own, conversation)
     return body, PriorItems([], own)
 
 
@@ -135,11 +136,11 @@ def _chain(last: StoredResponse, path: str) -> list[dict[str, Any]]:
     while row is not None:
         items = list(row.items.values_list("item", flat=True))
         if row.conversation is not None:
-            before = row.conversation.items.filter(pk__lt=_first_pk(row))
+            before = _items_before(row, row.conversation)
+            _check_number(seen + len(items) + before.count())
             items = [*before.values_list("item", flat=True), *items]
         seen += len(items)
-        if seen > config().limits.max_messages:
-            _bounded(range(seen))
+        _check_number(seen)
         chain.append(items)
         if not row.previous_id:
             break
@@ -147,22 +148,25 @@ def _chain(last: StoredResponse, path: str) -> list[dict[str, Any]]:
     return [item for items in reversed(chain) for item in items]
 
 
-def _first_pk(row: StoredResponse) -> int:
-    first = row.items.values_list("pk", flat=True).first()
-    return 0 if first is None else first
+def _items_before(
+    row: StoredResponse | None, conversation: StoredConversation
+) -> QuerySet[StoredItem]:
+    """Return a conversation's items that came before those of a response, if any."""
+    found = conversation.items.all()
+    first = None if row is None else row.items.values_list("pk", flat=True).first()
+    return found if first is None else found.filter(pk__lt=first)
 
 
-def _bounded(items: Iterable[Any]) -> list[Any]:
-    found = list(items)
+def _check_number(items: int) -> None:
+    """Refuse more items than a request may have. Raises BadRequest."""
     limit = config().limits.max_messages
-    if len(found) > limit:
+    if items > limit:
         raise BadRequest(
-            f"Too many items with those that came before: {len(found)}, and at most "
+            f"Too many items with those that came before: {items}, and at most "
             f"{limit} are allowed.",
             param="input",
             code="too_many_items",
         )
-    return found
 
 
 def _with_path(
@@ -178,14 +182,18 @@ def _resolved(
     if isinstance(body.input, str):
         text = {"type": "input_text", "text": body.input}
         return body, [with_id({"type": "message", "role": "user", "content": [text]})]
-    wanted = [each.id for each in body.input if isinstance(each, ItemReference)]
+    wanted = [
+        storable(each.id) for each in body.input if isinstance(each, ItemReference)
+    ]
     found: dict[str, Any] = {}
     if wanted:
         rows = StoredItem.objects.filter(item_id__in=wanted, owner_id=owner_id)
         found = dict(rows.values_list("item_id", "item"))
     shown: list[InputItem] = []
     for item in body.input:
-        referred = found.get(item.id) if isinstance(item, ItemReference) else None
+        referred = (
+            found.get(storable(item.id)) if isinstance(item, ItemReference) else None
+        )
         shown += [item] if referred is None else _ITEMS.validate_python([referred])
     return body.model_copy(update={"input": shown}), as_stored(shown)
 
@@ -237,10 +245,10 @@ def response_add(
         owner_id=owner_id,
         expires_at=expiry(),
         status=response["status"],
-        response=response,
+        response=storable(response),
         previous_id=previous_id or "",
         conversation=context.conversation,
-        **fields,
+        **{name: storable(value) for name, value in fields.items()},
     )
     items_add(row, context.input, is_output=False)
     items_add(row, response["output"], is_output=True)
@@ -256,7 +264,7 @@ def response_finish(id_: str, response: dict[str, Any]) -> bool:
         row = unfinished.first()
         if row is None:
             return False
-        row.status, row.response = response["status"], response
+        row.status, row.response = response["status"], storable(response)
         row.save(update_fields=["status", "response"])
         items_add(row, response["output"], is_output=True)
     return True
@@ -275,7 +283,7 @@ def items_add(
             is_output=is_output,
             item=item,
         )
-        for item in items
+        for item in map(storable, items)
     )
 
 
@@ -283,7 +291,7 @@ def conversation_extend(
     row: StoredConversation, items: Iterable[InputItem]
 ) -> list[dict[str, Any]]:
     """Add items to a conversation; return them as they are stored."""
-    added = as_stored(items)
+    added: list[dict[str, Any]] = storable(as_stored(items))
     StoredItem.objects.bulk_create(
         StoredItem(
             item_id=item["id"], owner_id=row.owner_id, conversation=row, item=item
@@ -308,5 +316,4 @@ def conversation_delete(row: StoredConversation) -> None:
 
 
 def _clean(id_: str) -> str:
-    # PostgreSQL refuses a text with a NUL, and no id has one.
-    return id_.replace("\x00", "\ufffd")[:64]
+    return str(storable(id_))[:64]

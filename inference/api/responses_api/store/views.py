@@ -18,7 +18,7 @@ from inference.api.responses_api.store.background import cancel
 from inference.api.responses_api.store.following import follow
 from inference.api.responses_api.store.listing import page_of
 from inference.api.view import ApiView
-from llm_manager.lib.quoting import quote
+from llm_manager.lib.quoting import quote, storable
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
@@ -155,7 +155,7 @@ class ConversationsView(StoreView):
             pk=f"conv_{uuid.uuid4().hex}",
             owner_id=owner_id,
             expires_at=rows.expiry(),
-            metadata=body.metadata,
+            metadata=storable(body.metadata),
         )
         rows.conversation_extend(row, body.items)
         return _conversation(row)
@@ -181,7 +181,8 @@ class ConversationView(StoreView):
     def post_prepare(self, request: Request, owner_id: int) -> Any:
         """Change the labels."""
         row = self.conversation_row(owner_id)
-        row.metadata = ConversationChangeRequest.parse(request.data).metadata
+        body = ConversationChangeRequest.parse(request.data)
+        row.metadata = storable(body.metadata)
         row.save(update_fields=["metadata"])
         return _conversation(row)
 
@@ -265,7 +266,7 @@ class ConversationItemView(StoreView):
 
     def _row(self, owner_id: int) -> Any:
         conversation = self.conversation_row(owner_id)
-        id_ = self.kwargs["item_id"].replace("\x00", "\ufffd")
+        id_ = storable(self.kwargs["item_id"])
         row = conversation.items.filter(item_id=id_).first()
         if row is None:
             raise rows.StoredNotFound("item", id_)

@@ -230,3 +230,21 @@ async def test_what_was_tried_last_is_rescued_last(
         await in_thread(background._release, id_, row.claimed_by)
 
     assert await in_thread(background._abandoned) == [ids[1], ids[2], ids[0]]
+
+
+async def test_a_conversation_goes_on_without_an_input_of_its_own(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    item = {"type": "message", "role": "user", "content": "Who are you?"}
+    made = await api.post("/v1/conversations", {"items": [item]})
+
+    queued = await create(
+        api,
+        background=True,
+        instructions="Be brief.",
+        input=[],
+        conversation=made.json()["id"],
+    )
+
+    assert (await polled(api, queued["id"]))["status"] == "completed"
+    assert "Who are you?" in engine.requests[-1].prompt

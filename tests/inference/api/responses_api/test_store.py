@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Scope, StoredItem, StoredResponse
 from accounts.stored_pruning import stored_prune
+from inference.api.errors import BadRequest
+from inference.api.responses_api.body.request import ResponseRequest
+from inference.api.responses_api.store import rows
+from llm_manager.lib.threads import in_thread
 from tests.factories import make_api_key, make_user
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api
-from tests.inference.api.responses_api.helpers import create, refused, stream
+from tests.inference.api.responses_api.helpers import (
+    create,
+    refused,
+    request_body,
+    stream,
+)
 from tests.openai_schema import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from accounts.models import ApiKey
     from tests.fakes import FakeEngineClient
 
 
@@ -229,3 +242,48 @@ async def test_without_a_store_its_routes_say_so(
         answer = await api.send(method, path, {} if method == "POST" else None)
         assert answer.status_code == 404
         assert "api.store" in answer.json()["error"]["message"]
+
+
+async def test_what_no_database_takes_is_replaced(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    engine.enqueue([*begun(), tokens("a\x00b")], [finished(completion=1)])
+    item = {"type": "message", "role": "user", "id": "msg\x00", "content": "c\x00"}
+
+    response = await create(api, input=[item], metadata={"d\x00": "e\x00"})
+    made = await api.post(
+        "/v1/conversations", {"items": [item], "metadata": {"d\x00": "e\x00"}}
+    )
+
+    assert made.json()["metadata"] == {"d\ufffd": "e\ufffd"}
+    stored = [
+        *[(row.item_id, row.item) async for row in StoredItem.objects.all()],
+        (await StoredResponse.objects.aget(pk=response["id"])).response,
+    ]
+    assert len(stored) == 4
+    assert "\\u0000" not in json.dumps(stored)
+    referred = await create(api, input=[{"type": "item_reference", "id": "msg\x00"}])
+    assert said(referred["output"][0])
+
+
+async def test_a_long_conversation_is_refused_before_it_is_read(
+    api: Api, key: tuple[ApiKey, str], configure: Callable[..., None]
+) -> None:
+    configure(api__store=True, limits__max_messages=2)
+    item = {"type": "message", "role": "user", "content": "Hi"}
+    id_ = (await api.post("/v1/conversations", {})).json()["id"]
+    for _ in range(3):
+        await api.post(f"/v1/conversations/{id_}/items", {"items": [item]})
+
+    def queries_of_a_request() -> list[str]:
+        body = ResponseRequest.parse({**request_body(), "conversation": id_})
+        with (
+            CaptureQueriesContext(connection) as queries,
+            pytest.raises(BadRequest, match="at most 2") as refusal,
+        ):
+            rows.context_of(body, key[0].owner_id)
+        assert refusal.value.code == "too_many_items"
+        return [query["sql"] for query in queries]
+
+    asked = await in_thread(queries_of_a_request)
+    assert [sql for sql in asked if '"item"' in sql] == []
