@@ -54,6 +54,16 @@ class DeletionEffects:
     projector: Model | None = None
 
 
+def check_own_name(model: Model, name: str) -> None:
+    """Raise DeletionRefused if ``name`` means the model together with an adapter."""
+    named = model.attachments.named(name)
+    if name != model.name and named.exists():
+        raise DeletionRefused(
+            f"'{name}' is the model '{model}' with an adapter, and has no files of its "
+            "own. Delete the model or the adapter by its own id."
+        )
+
+
 def deletion_effects(model: Model) -> DeletionEffects:
     """Return what would be deleted with a model, and what it would break."""
     projector = _own_projector(model)

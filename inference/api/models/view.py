@@ -38,7 +38,7 @@ from inference.api.openapi.operations import (
 )
 from inference.api.responses import json_response
 from inference.api.view import ApiView
-from inference.model_deletion import model_delete_files
+from inference.model_deletion import check_own_name, model_delete_files
 from inference.status import with_nodes
 from llm_manager.lib.threads import in_thread
 from registry.errors import ModelNotFound
@@ -123,7 +123,9 @@ class ModelView(ApiView):
         refuse_restricted_key(request)
         key = key_of(request)
         query = DeletionQuery.parse(request.query_params.dict())
-        model = any_model(self.kwargs["model_id"])
+        name = self.kwargs["model_id"]
+        model = any_model(name)
+        check_own_name(model, name)
         is_confirmed = query.confirm == "true"
         gone = model_delete_files(
             model=model, by=_name_of(key), is_confirmed=is_confirmed

@@ -93,6 +93,20 @@ def test_what_would_break_is_named_and_confirmed(
     assert not (models_dir / "org").exists()
 
 
+def test_the_name_of_a_model_with_an_adapter_deletes_neither(
+    models_api: Api, models_dir: Path
+) -> None:
+    adapter = placed(models_dir, "adapter", kind=Kind.LORA)
+    Attachment.objects.create(model=placed(models_dir, "base"), adapter=adapter)
+    answer = delete(models_api, "base:adapter", "?confirm=true")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (
+        409,
+        "deletion_refused",
+    )
+    assert Model.objects.count() == 2
+    assert (models_dir / "org/repo/base.gguf").exists()
+
+
 def test_an_adapter_names_the_models_that_are_loaded_with_it(
     models_api: Api, models_dir: Path
 ) -> None:
