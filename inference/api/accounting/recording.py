@@ -191,8 +191,11 @@ class Recording:
         usage_recorder.end(self._id, fields)
 
     def drop(self) -> None:
-        """Write nothing: another request records what becomes of this one."""
-        self._is_finished = True
+        """Write nothing: another request records what becomes of this one.
+
+        A request that went to the workers keeps its row.
+        """
+        self._is_finished = self._is_finished or not self._is_accepted
         self.capture.drop()
 
     def leave(self) -> None:

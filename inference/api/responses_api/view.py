@@ -31,7 +31,7 @@ from inference.api.responses_api.output.response_format import (
 )
 from inference.api.responses_api.prepare import prepare_response
 from inference.api.responses_api.store import rows
-from inference.api.responses_api.store.background import BackgroundWriter
+from inference.api.responses_api.store.background import LATER, BackgroundWriter
 from inference.api.responses_api.store.following import follow
 from inference.api.responses_api.storing import check_storing
 from inference.api.tokens.view import PreparedTokenizing, TokenizingView, unloaded_paths
@@ -204,6 +204,13 @@ class BackgroundView(ResponsesView):
         assert isinstance(format_, ResponseFormat)  # noqa: S101 - prepare() made it
         await self.save_events()
         await in_thread(rows.response_finish, self.row.pk, format_.final)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Return the answer to an exception; one that is tried again has no row yet."""
+        response = super().handle_exception(exc)
+        if self.inherited is None and response.status_code in LATER:
+            self.recording.drop()
+        return response
 
     def _count(self, requests: Sequence[ModelRequest]) -> None:
         """Count the request, unless the client's own has been counted."""

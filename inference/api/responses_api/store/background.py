@@ -41,8 +41,9 @@ _BEAT_S = 1.0
 _RESCUE_EVERY_S = 2.0
 #: How often new events become visible.
 _FLUSH_EVERY_S = 0.3
-#: Statuses after which a response that was rescued is tried again.
-_LATER = (429, 503)
+#: Statuses after which a response that was rescued is tried again, and how much later.
+LATER = (429, 503)
+_AGAIN_AFTER = timedelta(seconds=30)
 _PATH = "/v1/responses"
 
 
@@ -132,8 +133,10 @@ class BackgroundWriter:
         beating = asyncio.get_running_loop().create_task(
             self._beat(id_, writing.cancel if writing else lambda: None)
         )
+        again_after = timedelta(0)
         try:
-            await self._answer(row, view, is_rescued=hand_over is None)
+            if not await self._answer(row, view, is_rescued=hand_over is None):
+                again_after = _AGAIN_AFTER
         except asyncio.CancelledError:
             logger.info("The response %s is not written here any more", id_)
         except Exception:
@@ -141,28 +144,30 @@ class BackgroundWriter:
             await in_thread(fail, id_, "server_error", "The server made an error.")
         finally:
             beating.cancel()
-            await in_thread(_release, id_, self._name)
+            await in_thread(_release, id_, self._name, again_after)
 
     async def _answer(
         self, row: StoredResponse, view: WritingView, *, is_rescued: bool
-    ) -> None:
+    ) -> bool:
+        """Write a response to its end; False if it has to be tried again later."""
         response: Any = await view.dispatch(own_request(row))
         if not response.streaming:
-            if is_rescued and response.status_code in _LATER:
-                return
+            if is_rescued and response.status_code in LATER:
+                return False
             error = json.loads(response.content)["error"]
             code = "rate_limit_exceeded" if response.status_code == 429 else None
             code = code or ("server_error" if response.status_code >= 500 else None)
             await in_thread(
                 fail, row.pk, code or "invalid_prompt", str(error["message"])
             )
-            return
+            return True
         sink = await in_thread(EventSink, row.pk, resumes=view.resumes)
         async with aclosing(aiter(response)) as pieces:
             async for piece in pieces:
                 if sink.take(piece):
                     await view.save_events()
                     await in_thread(sink.flush)
+        return True
 
     async def _beat(self, id_: str, stop: Callable[[], object]) -> None:
         """Renew the claim; stop the writing once the response is somebody else's."""
@@ -278,7 +283,8 @@ def _renew(id_: str, name: str) -> bool:
     return bool(mine.update(claimed_until=database_now() + _CLAIM))
 
 
-def _release(id_: str, name: str) -> None:
+def _release(id_: str, name: str, again_after: timedelta = timedelta(0)) -> None:
+    """Give a claim up; nobody takes it before that time has passed."""
     StoredResponse.objects.filter(pk=id_, claimed_by=name).update(
-        claimed_until=database_now(), claimed_by=""
+        claimed_until=database_now() + again_after, claimed_by=""
     )

@@ -7,22 +7,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
 from django.utils import timezone
 
 from accounts.models import StoredResponse
+from accounts.usage.recorder import usage_recorder
 from inference.api.responses_api.store import background
 from inference.api.responses_api.view import BackgroundView, background_writer
 from llm_manager.lib.threads import in_thread
+from tests.factories import make_api_key
 from tests.fakes import begun, finished, tokens
-from tests.inference.api.conftest import read_stream
+from tests.inference.api.conftest import Api, read_stream
 from tests.inference.api.responses_api.helpers import create, events_of, types_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from registry.models import Model
     from tests.fakes import FakeEngineClient
-    from tests.inference.api.conftest import Api
 
 
 @pytest.fixture(autouse=True)
@@ -248,3 +251,23 @@ async def test_a_conversation_goes_on_without_an_input_of_its_own(
 
     assert (await polled(api, queued["id"]))["status"] == "completed"
     assert "Who are you?" in engine.requests[-1].prompt
+
+
+async def test_a_rescue_that_a_limit_refuses_waits_and_has_no_row(
+    model: Model, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = await sync_to_async(make_api_key)(rate_limit=1)
+    rows: list[Any] = []
+    monkeypatch.setattr(usage_recorder, "end", lambda _, fields: rows.append(fields))
+    monkeypatch.setattr(background_writer, "start", lambda *_: None)
+    queued = await create(Api(secret), background=True)
+    await in_thread(background._release, queued["id"], background_writer._name)
+    assert await in_thread(background._abandoned) == [queued["id"]]
+
+    await background.BackgroundWriter(BackgroundView)._write(queued["id"])
+
+    row = await StoredResponse.objects.aget(pk=queued["id"])
+    assert row.status == "in_progress"
+    assert await in_thread(background._abandoned) == []
+    assert rows == []
+    assert engine.requests == []
