@@ -74,7 +74,11 @@ class Redaction:
         # A secret that the cut would tear is still whole for the patterns.
         kept = text[: 2 * self._max].encode("utf-8", "replace").decode()
         kept = self._without_secrets(kept)
-        if len(kept) > self._left or len(text) > 2 * self._max:
+        if len(text) > 2 * self._max:
+            # Its end may be torn, too, and secrets before it take less room now.
+            kept = kept[: -self._max]
+            self.is_cut = True
+        if len(kept) > self._left:
             self.is_cut = True
             kept = kept[: self._left]
         # The quotes, and what is between members.

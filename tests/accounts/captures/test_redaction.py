@@ -94,6 +94,14 @@ def test_a_secret_at_the_cut_is_not_kept_in_part() -> None:
     assert "sk-llmm" not in text
 
 
+def test_secrets_before_it_do_not_move_a_torn_one_into_what_is_kept() -> None:
+    for more in range(len(SECRET)):
+        body = {"text": f"{SECRET} " * 4 + "x" * more + " " + f"{SECRET} " * 4}
+        text, is_cut = redact(body, max_chars=110)
+        assert is_cut
+        assert "sk-" not in text
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=30),
