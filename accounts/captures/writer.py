@@ -6,6 +6,7 @@ import json
 import logging
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -68,12 +69,16 @@ class CaptureWriter:
             logger.warning("The bodies of request %s are not captured", captured.id)
 
     def close(self) -> None:
-        """Write what is there, and end."""
+        """Write what is there, and end; the log says if that takes too long."""
         with self._starting:
             thread, self._thread = self._thread, None
-        if thread is not None:
-            self._waiting.put(None)
+        if thread is None:
+            return
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=_END_WITHIN_S)
             thread.join(_END_WITHIN_S)
+        if thread.is_alive():
+            logger.warning("The bodies of the last requests are not captured")
 
     def _run(self) -> None:
         while (captured := self._waiting.get()) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -222,6 +223,31 @@ async def test_what_comes_faster_than_it_can_be_written_is_left_out_and_said(
             writer.put(one)
     assert caplog.text.count("are not captured") == 1
     assert "private words" not in caplog.text
+
+
+def test_a_database_that_does_not_answer_does_not_hold_up_the_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = threading.Event(), threading.Event()
+
+    def store(captured: Captured) -> None:
+        asked.set()
+        answers.wait(60)
+
+    monkeypatch.setattr(writer_module, "store", store)
+    monkeypatch.setattr(writer_module, "_END_WITHIN_S", 0.01)
+    writer = CaptureWriter()
+    one = Captured("1", 1, "", False, (), False, False)
+    try:
+        with caplog.at_level(logging.WARNING):
+            writer.put(one)
+            assert asked.wait(20)
+            for _ in range(200):
+                writer.put(one)
+            writer.close()
+        assert caplog.messages == ["The bodies of the last requests are not captured"]
+    finally:
+        answers.set()
 
 
 async def test_a_failure_in_the_engine_is_kept_with_the_request(
