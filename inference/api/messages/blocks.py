@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, Tag
 
@@ -14,7 +14,17 @@ from inference.api.parameters.value_types import NonEmpty, Text, by_json_type
 MAX_BLOCKS = 4096
 
 _Id = Annotated[str, Field(min_length=1, max_length=256)]
-_STRING_OR_BLOCKS = by_json_type("a string or an array of content blocks")
+_Block = TypeVar("_Block")
+#: A text, or an array of blocks of these types.
+_TextOrBlocks = Annotated[
+    Annotated[Text, Tag("string")]
+    | Annotated[
+        list[Annotated[_Block, Field(discriminator="type")]],
+        Field(max_length=MAX_BLOCKS),
+        Tag("array"),
+    ],
+    by_json_type("a string or an array of content blocks"),
+]
 
 
 class CacheControl(Body):
@@ -85,15 +95,7 @@ class DocumentParts(Body):
     """A document's text, as it is or in blocks."""
 
     type: Literal["content"]
-    content: Annotated[
-        Annotated[Text, Tag("string")]
-        | Annotated[
-            list[Annotated[TextBlock | ImageBlock, Field(discriminator="type")]],
-            Field(max_length=MAX_BLOCKS),
-            Tag("array"),
-        ],
-        _STRING_OR_BLOCKS,
-    ]
+    content: _TextOrBlocks[TextBlock | ImageBlock]
 
 
 class Base64Document(Body):
@@ -183,23 +185,8 @@ class ToolResultBlock(ContentBlock):
 
     type: Literal["tool_result"]
     tool_use_id: _Id
-    content: Annotated[
-        Annotated[Text, Tag("string")]
-        | Annotated[
-            list[
-                Annotated[
-                    TextBlock
-                    | ImageBlock
-                    | DocumentBlock
-                    | SearchResultBlock
-                    | ToolReferenceBlock,
-                    Field(discriminator="type"),
-                ]
-            ],
-            Field(max_length=MAX_BLOCKS),
-            Tag("array"),
-        ],
-        _STRING_OR_BLOCKS,
+    content: _TextOrBlocks[
+        TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock
     ] = ""
     is_error: bool = False
     toolset_name: Annotated[Any, Unsupported()] = None
@@ -261,30 +248,14 @@ class UserTurn(Body):
     """What the user says, and what tools returned."""
 
     role: Literal["user"]
-    content: Annotated[
-        Annotated[Text, Tag("string")]
-        | Annotated[
-            list[Annotated[UserBlock, Field(discriminator="type")]],
-            _Blocks,
-            Tag("array"),
-        ],
-        _STRING_OR_BLOCKS,
-    ]
+    content: _TextOrBlocks[UserBlock]
 
 
 class AssistantTurn(Body):
     """An earlier answer, as it was received, or the beginning of the next one."""
 
     role: Literal["assistant"]
-    content: Annotated[
-        Annotated[Text, Tag("string")]
-        | Annotated[
-            list[Annotated[AssistantBlock, Field(discriminator="type")]],
-            _Blocks,
-            Tag("array"),
-        ],
-        _STRING_OR_BLOCKS,
-    ]
+    content: _TextOrBlocks[AssistantBlock]
 
 
 class SystemTurn(Body):
@@ -294,15 +265,7 @@ class SystemTurn(Body):
     clear_at: Literal["next_user_message", "never"] = "never"
     """Until when the model sees it."""
     output_config: Annotated[Any, Unsupported(({},), may_be_left_out=True)] = None
-    content: Annotated[
-        Annotated[Text, Tag("string")]
-        | Annotated[
-            list[Annotated[InstructionBlock, Field(discriminator="type")]],
-            _Blocks,
-            Tag("array"),
-        ],
-        _STRING_OR_BLOCKS,
-    ]
+    content: _TextOrBlocks[InstructionBlock]
 
 
 Turn = UserTurn | AssistantTurn | SystemTurn
