@@ -88,7 +88,7 @@ def download_cancel(download: Download, *, by: str) -> bool:
             row.finished_at = timezone.now()
         row.is_cancelled = True
         row.speed = 0
-        row.error = f"Cancelled by {by}."
+        row.error = f"Cancelled by {by}." if by else "Cancelled."
         row.save(
             update_fields=["state", "finished_at", "is_cancelled", "speed", "error"]
         )

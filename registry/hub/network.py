@@ -28,8 +28,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 20.0
 _MAX_REDIRECTS = 10
 #: IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64 (RFC 6052).
+#: In the block for local use (RFC 8215) an operator chooses where they stand, so no
+#: address of that one is known to be public.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 #: IANA gives public IPv6 addresses out of this block only. The library calls fec0::/10
 #: global too, the addresses of sites (RFC 3879).
 _PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
@@ -86,7 +87,7 @@ def _with_embedded(ip: IPAddress) -> list[IPAddress]:
         return [ip]
     if ip.ipv4_mapped is not None:
         return [ip.ipv4_mapped]
-    if ip in _NAT64 or ip in _LOCAL_NAT64:
+    if ip in _NAT64:
         return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
     found: list[IPAddress] = [ip]
     if ip.sixtofour is not None:

@@ -70,6 +70,8 @@ def client(
         "::ffff:127.0.0.1",
         "64:ff9b::7f00:1",
         "64:ff9b:1::a00:1",
+        # 10.0.0.1, then what looks like another address.
+        "64:ff9b:1:a00:0:100:808:808",
         "2002:7f00:1::",
     ],
 )
