@@ -170,6 +170,7 @@ class BackgroundView(ResponsesView):
             self.charge = self.inherited
         self.request.auth = await in_thread(_key_of, self.row)
         self.recording.caller_is(access_of(self.request))
+        await in_thread(self.check_permissions, self.request)
         if self.recording.capture.is_on:
             await self.recording.capture.take_request(self.row.body)
         prepared: PreparedCompletion = await in_thread(self.enter)

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
 from django.utils import timezone
 
-from accounts.models import StoredResponse
+from accounts.models import ApiKey, Scope, StoredResponse
 from accounts.usage.recorder import usage_recorder
 from inference.api.responses_api.store import background
 from inference.api.responses_api.view import BackgroundView, background_writer
@@ -270,4 +270,21 @@ async def test_a_rescue_that_a_limit_refuses_waits_and_has_no_row(
     assert row.status == "in_progress"
     assert await in_thread(background._abandoned) == []
     assert rows == []
+    assert engine.requests == []
+
+
+async def test_a_key_that_lost_its_scope_writes_no_more(
+    api: Api,
+    key: tuple[ApiKey, str],
+    engine: FakeEngineClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background_writer, "start", lambda *_: None)
+    queued = await create(api, background=True)
+    await ApiKey.objects.filter(pk=key[0].pk).aupdate(scopes=[Scope.MODELS])
+
+    await background_writer._write(queued["id"])
+
+    row = await StoredResponse.objects.aget(pk=queued["id"])
+    assert row.status == "failed"
     assert engine.requests == []
