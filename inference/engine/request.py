@@ -16,6 +16,12 @@ from inference.engine.config.adapters import Adapters
 from inference.engine.sampling.params import SamplingParams
 
 
+def share_of(key: str, *, idle_only: bool) -> str:
+    """Return the name of a key's share, or of its share while nobody else is here."""
+    # No key has a blank.
+    return f"{key} idle" if idle_only else key
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One sequence to generate.
@@ -33,7 +39,9 @@ class GenerationRequest:
 
     Cached prefixes are shared within an ``owner`` only, and between requests with the
     same ``adapters``. Capacity is shared fairly between API keys: ``key`` names one,
-    ``weight`` is its share. Of one key's requests a lower ``priority`` goes first.
+    ``weight`` is its share. Of one key's requests a lower ``priority`` goes first. One
+    that is ``idle_only`` is computed only while there is none that is not, as under
+    Linux' ``SCHED_IDLE``.
 
     ``counts_prompt``: no other request counts the prompt already. The answers of one
     prompt count it once, and so do the workers that run it in turn.
@@ -50,11 +58,17 @@ class GenerationRequest:
     key: str = ""
     weight: float = 1.0
     priority: int = 0
+    idle_only: bool = False
     prompt: str = ""
     suffix: str = ""
     prediction: str = ""
     add_special_tokens: bool = True
     counts_prompt: bool = True
+
+    @property
+    def share(self) -> str:
+        """Whose share it counts towards: what a key runs when idle is a share apart."""
+        return share_of(self.key, idle_only=self.idle_only)
 
     @property
     def num_prompt(self) -> int:
@@ -67,7 +81,8 @@ class PoolingRequest:
     """Texts that each become a vector or, with a ``query``, a score for it.
 
     ``inputs`` are texts or token ids, ``paths`` what the client calls each of them in
-    its request. ``key``, ``weight`` and ``priority`` are as in GenerationRequest.
+    its request. ``key``, ``weight``, ``priority`` and ``idle_only`` are as in
+    GenerationRequest.
     """
 
     request_id: str
@@ -75,9 +90,15 @@ class PoolingRequest:
     key: str = ""
     weight: float = 1.0
     priority: int = 0
+    idle_only: bool = False
     inputs: tuple[str | list[int], ...] = ()
     paths: tuple[str, ...] = ()
     query: str | None = None
+
+    @property
+    def share(self) -> str:
+        """Whose share it counts towards: what a key runs when idle is a share apart."""
+        return share_of(self.key, idle_only=self.idle_only)
 
     @property
     def num_prompt(self) -> int:
@@ -97,6 +118,7 @@ class TokenizationRequest:
     key: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
     priority: ClassVar[int] = 0
+    idle_only: ClassVar[bool] = False
 
     request_id: str
     text: str
@@ -111,6 +133,7 @@ class DetokenizationRequest:
     key: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
     priority: ClassVar[int] = 0
+    idle_only: ClassVar[bool] = False
 
     request_id: str
     tokens: tuple[int, ...]

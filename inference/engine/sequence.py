@@ -118,9 +118,9 @@ class Sequence:
         return self.num_uncomputed <= 1 + self.num_forced
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> tuple[bool, int, int]:
         """Its place in the order of preemption: the last is preempted first."""
-        return self.request.priority, self.arrival
+        return self.request.idle_only, self.request.priority, self.arrival
 
     @property
     def is_finished(self) -> bool:

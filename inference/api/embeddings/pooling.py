@@ -41,6 +41,7 @@ def pooling_requests(
             key=caller.key,
             weight=caller.weight,
             priority=priority,
+            idle_only=caller.idle_only,
         )
 
 

@@ -84,6 +84,7 @@ def generation_requests(
             key=caller.key,
             weight=caller.weight,
             priority=body.priority,
+            idle_only=caller.idle_only,
             counts_prompt=choice == 0,
         )
         for prompt in prompts

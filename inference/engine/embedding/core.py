@@ -46,6 +46,9 @@ class _Progress:
         return len(self.vectors) == len(self.request.input_token_ids)
 
 
+#: The most tokens of a batch of requests that are ``idle_only``.
+_IDLE_TOKENS = 512
+
 #: One input: its request, and its index there.
 _Input = tuple[_Progress, int]
 
@@ -117,6 +120,9 @@ class EmbeddingCore:
         """Take inputs off the queue until the batch is full."""
         batch: list[_Input] = []
         room = self._backend.n_batch
+        if self._queue.is_idle:
+            # Who comes meanwhile waits for this step.
+            room = min(room, _IDLE_TOKENS)
         while len(batch) < self._backend.layout.n_seq_max:
 
             def fits(progress: _Progress, room: int = room) -> bool:

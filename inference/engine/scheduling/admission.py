@@ -42,22 +42,26 @@ class Admission:
         #: Whether llama.cpp found no cells for the running sequences: no other may
         #: join.
         self.is_closed = False
+        #: Whether the next sequence found no cells at the last call.
+        self.is_short = False
 
     def admit(self, paused: Collection[Sequence]) -> tuple[list[Sequence], list[KVOp]]:
         """Return the admitted sequences, and the operations on the cache for them."""
 
         def is_ready(sequence: Sequence) -> bool:
-            has_room = self._shares.has_room(sequence.request.key)
+            has_room = self._shares.has_room(sequence.request.share)
             return has_room and not self._prefixes.must_wait(sequence, paused)
 
         admitted: list[Sequence] = []
         ops: list[KVOp] = []
+        self.is_short = False
         while self._slots.num_free and not self.is_closed:
             first = self._queue.first(is_ready)
             if first is None:
                 break
             reclaimed = self._make_room(first)
             if reclaimed is None:
+                self.is_short = True
                 break
             ops += [*reclaimed, *self._start(first)]
             admitted.append(first)

@@ -19,8 +19,8 @@ class KeyedRequest(Protocol):
     """A request that belongs to an API key."""
 
     @property
-    def key(self) -> str:
-        """The API key."""
+    def share(self) -> str:
+        """Whose share it counts towards: mostly an API key."""
 
     @property
     def weight(self) -> float:
@@ -29,6 +29,10 @@ class KeyedRequest(Protocol):
     @property
     def priority(self) -> int:
         """Among one key's requests, a lower number goes first."""
+
+    @property
+    def idle_only(self) -> bool:
+        """Whether it waits for all that are not."""
 
 
 class Queueable(Protocol):
@@ -55,6 +59,7 @@ class _KeyQueue(Generic[_Item]):
 
     weight: float
     served: float
+    idle_only: bool = False
     unfinished: int = 0
     waiting: list[tuple[int, int, _Item]] = field(default_factory=list)
 
@@ -66,7 +71,8 @@ class FairQueue(Generic[_Item]):
     the lowest counter of the active ones, so that idle time is not saved up. After
     Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024
     (arXiv:2401.00588). Of one key's sequences the lower priority number goes first,
-    then the earlier arrival.
+    then the earlier arrival. Requests that are ``idle_only`` wait until there is no
+    other, waiting or running.
     """
 
     def __init__(self) -> None:
@@ -84,23 +90,23 @@ class FairQueue(Generic[_Item]):
     def enter(self, sequence: _Item) -> None:
         """Queue a new sequence."""
         request = sequence.request
-        queue = self._queues.get(request.key)
+        queue = self._queues.get(request.share)
         if queue is None:
-            queue = _KeyQueue(request.weight, self._floor())
-            self._queues[request.key] = queue
+            queue = _KeyQueue(request.weight, self._floor(), request.idle_only)
+            self._queues[request.share] = queue
         queue.weight = request.weight
         queue.unfinished += 1
         self.put_back(sequence)
 
     def put_back(self, sequence: _Item) -> None:
         """Queue a preempted sequence again, at its old place."""
-        queue = self._queues[sequence.request.key]
+        queue = self._queues[sequence.request.share]
         place = (sequence.request.priority, sequence.arrival, sequence)
         insort(queue.waiting, place, key=lambda item: item[:2])
 
     def first(self, is_ready: Callable[[_Item], bool]) -> _Item | None:
         """Return the sequence that is next among those that are ready."""
-        for queue in sorted(self._queues.values(), key=lambda queue: queue.served):
+        for queue in sorted(self._eligible(), key=lambda queue: queue.served):
             for _, _, sequence in queue.waiting:
                 if is_ready(sequence):
                     return sequence
@@ -108,12 +114,12 @@ class FairQueue(Generic[_Item]):
 
     def take(self, sequence: _Item) -> None:
         """Remove a sequence that runs now, or has ended."""
-        waiting = self._queues[sequence.request.key].waiting
+        waiting = self._queues[sequence.request.share].waiting
         waiting[:] = [item for item in waiting if item[2] is not sequence]
 
     def leave(self, sequence: _Item) -> None:
         """Remove a sequence that has ended and is not waiting."""
-        key = sequence.request.key
+        key = sequence.request.share
         queue = self._queues[key]
         queue.unfinished -= 1
         if not queue.unfinished:
@@ -124,7 +130,7 @@ class FairQueue(Generic[_Item]):
 
     def charge(self, sequence: _Item, *, prefill: int = 0, output: int = 0) -> None:
         """Charge a sequence's key for computed tokens."""
-        queue = self._queues[sequence.request.key]
+        queue = self._queues[sequence.request.share]
         queue.served += (prefill + OUTPUT_COST * output) / queue.weight
 
     @property
@@ -144,6 +150,16 @@ class FairQueue(Generic[_Item]):
         """Return the number of waiting sequences of each key; 0 if all run."""
         return {key: len(queue.waiting) for key, queue in self._queues.items()}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing but requests that are ``idle_only``."""
+        return all(queue.idle_only for queue in self._queues.values())
+
+    def _eligible(self) -> list[_KeyQueue[_Item]]:
+        """Return the queues of those that may run now."""
+        queues = list(self._queues.values())
+        return [q for q in queues if not q.idle_only] or queues
+
     def _floor(self) -> float:
-        counters = (queue.served for queue in self._queues.values())
+        counters = (queue.served for queue in self._eligible())
         return min(counters, default=self._least_served)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
@@ -26,7 +26,8 @@ RECENT_S = 2.0
 class KeyShares:
     """Limits each key to its share of the running sequences.
 
-    A single key has no limit. A sequence beyond its key's share is preempted if others
+    A single key has no limit. Requests that are ``idle_only`` have no share while there
+    are others. A sequence beyond its key's share is preempted if others
     need its slot; else it pauses, and keeps slot and cells.
     """
 
@@ -47,6 +48,8 @@ class KeyShares:
         #: How many keys are expected to ask again.
         self.num_expected = 0
         self._demands: dict[str, KeyDemand] | None = None
+        #: The shares of those that wait until nobody else is here.
+        self._holding: set[str] = set()
         #: The maximum of running sequences of each key; None if one key has all of
         #: them.
         self._shares: dict[str, int] | None = None
@@ -55,40 +58,51 @@ class KeyShares:
         """Compute the shares again: the number of slots has changed."""
         self._demands = None
 
-    def update(self, unfinished: Iterable[Sequence]) -> None:
+    def update(self, unfinished: Collection[Sequence]) -> None:
         """Compute the shares of the keys of these sequences."""
-        counts = Counter(sequence.request.key for sequence in unfinished)
+        counts = Counter(sequence.request.share for sequence in unfinished)
+        is_idle = self._queue.is_idle
+        holding = set()
+        if not is_idle:
+            holding = {s.request.share for s in unfinished if s.request.idle_only}
         demands = {
             key: KeyDemand(count, self._queue.weight(key))
             for key, count in counts.items()
+            if key not in holding
         }
-        expected = self._expected(demands)
+        expected = self._expected(demands, is_idle=is_idle)
         if len(demands) + len(expected) > self._slots.count:
             # No slot stays empty for one who may come while another waits.
             expected = {}
-        self.num_expected = len(expected)
+        # Who comes while only idle ones run waits for the step that they are in.
+        self.num_expected = max(len(expected), int(is_idle and bool(counts)))
         demands |= expected
-        if len(demands) < 2:
+        if len(demands) + len(holding) < 2:
             self._demands = self._shares = None
+            self._holding = set()
             return
         # Step times drift slowly, so the shares stay while the demands do.
-        if demands == self._demands:
+        if demands == self._demands and holding == self._holding:
             return
-        self._demands = demands
+        self._demands, self._holding = demands, holding
         times = self._times
         self._shares = fair_shares(
             demands,
             n_seq_max=self._slots.count,
             step_seconds=_step_seconds(times) if times.knows_batches else None,
-        )
+        ) | dict.fromkeys(holding, 0)
 
-    def _expected(self, demands: Mapping[str, KeyDemand]) -> dict[str, KeyDemand]:
+    def _expected(
+        self, demands: Mapping[str, KeyDemand], *, is_idle: bool
+    ) -> dict[str, KeyDemand]:
         """Note which keys have sequences; return those that had some a moment ago."""
         now = self._clock()
         self._seen = {
             key: seen for key, seen in self._seen.items() if now - seen[0] < RECENT_S
         }
-        self._seen |= {key: (now, demand.weight) for key, demand in demands.items()}
+        if not is_idle:
+            seen = {key: (now, demand.weight) for key, demand in demands.items()}
+            self._seen |= seen
         return {
             key: KeyDemand(1, weight)
             for key, (_, weight) in self._seen.items()
@@ -113,11 +127,19 @@ class KeyShares:
         found: list[Sequence] = []
         by_age = sorted(self._slots.running, key=lambda sequence: sequence.order)
         for sequence in reversed(by_age):
-            key = sequence.request.key
+            key = sequence.request.share
             if len(found) < missing and running[key] > self._shares[key]:
                 running[key] -= 1
                 found.append(sequence)
         return found
+
+    def held(self) -> list[Sequence]:
+        """Return those that have a slot and wait until nobody else is here.
+
+        The first is to be preempted first.
+        """
+        held = [s for s in self._slots.running if s.request.share in self._holding]
+        return sorted(held, key=lambda sequence: sequence.order, reverse=True)
 
     def paused(self) -> set[Sequence]:
         """Return the sequences that have a slot but are not computed."""
@@ -135,7 +157,7 @@ class KeyShares:
             return running
         by_key: dict[str, list[Sequence]] = {}
         for sequence in running:
-            by_key.setdefault(sequence.request.key, []).append(sequence)
+            by_key.setdefault(sequence.request.share, []).append(sequence)
         active: list[Sequence] = []
         for key in sorted(by_key, key=lambda key: len(by_key[key])):
             members = by_key[key]
@@ -146,7 +168,7 @@ class KeyShares:
         return active
 
     def _running(self) -> Counter[str]:
-        return Counter(sequence.request.key for sequence in self._slots.running)
+        return Counter(sequence.request.share for sequence in self._slots.running)
 
 
 def _step_seconds(times: StepTimes) -> Callable[[int], float]:

@@ -174,6 +174,16 @@ class Scheduler:
             self._admission.is_closed = False
         admitted, changes = self._admission.admit(self._shares.paused())
         ops += changes
+        # Those that wait for all others must not keep them from starting.
+        while (self._admission.is_short or self._admission.is_closed) and (
+            held := self._shares.held()
+        ):
+            ops += self._preemption.preempt(held[0])
+            num_preempted += 1
+            self._admission.is_closed = False
+            more, changes = self._admission.admit(self._shares.paused())
+            admitted += more
+            ops += changes
         active = self._shares.active()
         ops += self.slots.compact(active)
         self._turns.prepare(s.request.adapters for s in active)

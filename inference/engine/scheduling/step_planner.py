@@ -153,7 +153,7 @@ class StepPlanner:
 
     def _order(self, sequence: Sequence) -> tuple[float, int, int]:
         request = sequence.request
-        return self._queue.served(request.key), request.priority, sequence.arrival
+        return self._queue.served(request.share), request.priority, sequence.arrival
 
 
 def _item(sequence: Sequence, size: int, draft: Iterable[int] = ()) -> StepItem:

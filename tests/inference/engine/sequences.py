@@ -23,6 +23,7 @@ def sequence(
     owner: str = "",
     weight: float = 1.0,
     priority: int = 0,
+    idle_only: bool = False,
     params: SamplingParams | None = None,
 ) -> Sequence:
     """Return a new sequence, later than all before."""
@@ -35,6 +36,7 @@ def sequence(
         key=key,
         weight=weight,
         priority=priority,
+        idle_only=idle_only,
     )
     return Sequence(
         request=request,

@@ -125,6 +125,7 @@ class Walk(RuleBasedStateMachine):
         owner=st.sampled_from("xy"),
         key=st.sampled_from("AB"),
         priority=st.integers(0, 1),
+        idle_only=st.booleans(),
         adapters=st.sampled_from(ADAPTERS),
     )
     def add(
@@ -135,6 +136,7 @@ class Walk(RuleBasedStateMachine):
         owner: str,
         key: str,
         priority: int,
+        idle_only: bool,
         adapters: Adapters,
     ) -> None:
         self.count += 1
@@ -151,6 +153,7 @@ class Walk(RuleBasedStateMachine):
                 owner=owner,
                 key=key,
                 priority=priority,
+                idle_only=idle_only,
             )
         )
         self.expected[name] = written(prompt, limit, adapters)

@@ -78,3 +78,15 @@ def test_what_ran_and_must_wait_again_is_before_what_came_later() -> None:
     queue.put_back(first)
     assert queue.first(lambda _: True) is first
     assert len(queue) == 2
+
+
+def test_what_is_idle_only_waits_for_all_others_even_those_that_run() -> None:
+    queue: FairQueue[Sequence] = FairQueue()
+    queue.enter(sequence([1], key="A", idle_only=True))
+    live = sequence([1], key="B")
+    queue.enter(live)
+    assert queue.first(lambda _: True) is live
+    queue.take(live)
+    assert queue.first(lambda _: True) is None
+    queue.leave(live)
+    assert served(queue, 1) == "A"

@@ -31,6 +31,14 @@ class Room:
         self.sequences += new
         return new
 
+    def run_idle(self, keys: str) -> list[Sequence]:
+        new = [
+            start(sequence([1], key=key, idle_only=True), self.slots, self.queue)
+            for key in keys
+        ]
+        self.sequences += new
+        return new
+
     def wait(self, keys: str) -> None:
         for key in keys:
             self.sequences.append(sequence([1], key=key))
@@ -125,3 +133,33 @@ def test_no_slot_stays_empty_for_keys_that_may_ask_while_others_do(room: Room) -
     room.update()
     assert room.shares.num_expected == 0
     assert room.shares.has_room("A")
+
+
+def test_what_is_idle_only_pauses_while_anybody_else_is_here(room: Room) -> None:
+    idle = room.run_idle("AA")
+    room.update()
+    assert room.shares.active() == idle
+    (live,) = room.run("A")
+    room.update()
+    assert room.shares.active() == [live]
+    assert room.shares.paused() == set(idle)
+    room.end(live)
+    room.update()
+    assert idle[0] in room.shares.active()
+
+
+def test_what_is_idle_only_gives_up_the_slots_that_others_need(room: Room) -> None:
+    idle = room.run_idle("AAAA")
+    room.wait("BB")
+    room.update()
+    assert room.shares.to_preempt() == [idle[3], idle[2]]
+    assert room.shares.held() == idle[::-1]
+
+
+def test_while_all_is_idle_steps_stay_short_for_who_may_come(room: Room) -> None:
+    (idle,) = room.run_idle("A")
+    room.update()
+    assert room.shares.num_expected == 1
+    room.end(idle)
+    room.update()
+    assert room.shares.num_expected == 0

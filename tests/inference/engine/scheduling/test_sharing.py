@@ -303,3 +303,31 @@ def test_a_context_that_cannot_grow_is_tried_again_after_a_rest() -> None:
     backend.memory_for = 10**9
     add(core, "long", "x" * 300)
     assert run(core) == {"long": written("x" * 300, 4)}
+
+
+def test_one_that_is_idle_only_stops_for_another_and_goes_on_after_it() -> None:
+    core, _ = make(n_seq_max=4)
+    add(core, "idle", "i" * 20, limit=30, idle_only=True)
+    early = run_steps(core, 8)
+    add(core, "live", "l" * 20, limit=10)
+    outputs = run_outputs(core)
+    ends = [output.request_id for output in outputs if output.finish_reason]
+    assert ends == ["live", "idle"]
+    names = [output.request_id for output in outputs if output.text]
+    assert set(names[: names.index("live") + 10]) == {"live"}
+    texts = run_texts([*early, *outputs])
+    assert texts == {"idle": written("i" * 20, 30), "live": written("l" * 20, 10)}
+
+
+def test_cells_of_what_is_idle_only_do_not_keep_others_from_starting() -> None:
+    core, _ = make(n_seq_max=4, n_cells=120, n_ctx=120, is_split=False)
+    for n in range(3):
+        add(core, f"idle{n}", chr(0x1000 + n) * 20, limit=30, idle_only=True)
+    early = run_steps(core, 12)
+    add(core, "live", "l" * 90, limit=10)
+    outputs = run_outputs(core)
+    ends = [output.request_id for output in outputs if output.finish_reason]
+    assert ends[0] == "live"
+    assert len(ends) == 4
+    texts = run_texts([*early, *outputs])
+    assert texts["idle2"] == written(chr(0x1002) * 20, 30)
