@@ -17,7 +17,7 @@ from benchmarks.commands import (
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
-from benchmarks.options import (
+from benchmarks.options.commands import (
     CompareOptions,
     EmbeddingOptions,
     FaultOptions,
@@ -28,8 +28,8 @@ from benchmarks.options import (
     SchemaOptions,
     SoakOptions,
     UsageOptions,
-    parse,
 )
+from benchmarks.options.parsing import parse
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.options import CompareOptions
+    from benchmarks.options.commands import CompareOptions
     from benchmarks.reporting.figures import Figures
     from benchmarks.systems import Running, System
     from benchmarks.workloads.serving import Workload

@@ -29,7 +29,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.options import EmbeddingOptions
+    from benchmarks.options.commands import EmbeddingOptions
     from benchmarks.systems import System
 
 #: Where the model is looked for unless this variable names one.

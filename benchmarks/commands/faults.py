@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from benchmarks.faults.fault import Fault
     from benchmarks.faults.trial import Result
-    from benchmarks.options import FaultOptions
+    from benchmarks.options.commands import FaultOptions
 
 #: Room for the next request beside the streams.
 _N_SEQ_MAX = STREAMS + 4

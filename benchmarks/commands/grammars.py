@@ -31,7 +31,7 @@ from benchmarks.reporting.figures import percentile
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from benchmarks.options import GrammarOptions
+    from benchmarks.options.commands import GrammarOptions
     from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 
 _JSON = r"""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from benchmarks.client.http_client import HttpTarget
-    from benchmarks.options import HostileOptions
+    from benchmarks.options.commands import HostileOptions
     from benchmarks.systems.usage import ProcessTree
 
 _MIB = 1024 * 1024

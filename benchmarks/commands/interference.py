@@ -30,7 +30,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.options import InterferenceOptions
+    from benchmarks.options.commands import InterferenceOptions
     from inference.engine import EngineCore
     from inference.engine.llama import LlamaBackend
 

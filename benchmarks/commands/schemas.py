@@ -31,7 +31,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.options import SchemaOptions
+    from benchmarks.options.commands import SchemaOptions
     from benchmarks.systems import System
 
 _CONTEXT = 2048

@@ -29,7 +29,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmarks.options import SoakOptions
+    from benchmarks.options.commands import SoakOptions
     from benchmarks.systems import Running
 
 _SAMPLE_EVERY_S = 1.0

@@ -26,7 +26,7 @@ from inference.engine.config.cpu_threads import physical_cores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.options import ProfileOptions
+    from benchmarks.options.commands import ProfileOptions
     from inference.engine.llama import LlamaBackend
 
 #: The beginning of a binding's name, and what it is for; the first that fits.

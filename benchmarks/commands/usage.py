@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.faults.usage_trial import UsageResult
-    from benchmarks.options import UsageOptions
+    from benchmarks.options.commands import UsageOptions
     from benchmarks.systems import Running
 
 SERVER = Ours(num_keys=2, settings=(("LLM_MANAGER_SERVER_WORKERS", "2"),))

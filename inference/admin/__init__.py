@@ -3,7 +3,7 @@
 from inference.admin import (  # noqa: F401
     engine_page,
     health_page,
-    model_page,
     running_page,
 )
 from inference.admin.downloads import download_page  # noqa: F401
+from inference.admin.model_page import page  # noqa: F401

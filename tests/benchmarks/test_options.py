@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.options import (
+from benchmarks.options.commands import (
     CompareOptions,
     GrammarOptions,
     HostileOptions,
@@ -14,8 +14,8 @@ from benchmarks.options import (
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
-    parse,
 )
+from benchmarks.options.parsing import parse
 from benchmarks.systems import DEFAULT_SYSTEMS
 from benchmarks.workloads.serving import QUICK_WORKLOADS, SCALING_WORKLOADS, WORKLOADS
 

@@ -19,7 +19,8 @@ from benchmarks.faults.other_programs import OtherPrograms
 from benchmarks.faults.page import BEGIN, END, put_result, row
 from benchmarks.faults.small_disk import full, small_disk
 from benchmarks.faults.trial import Result, next_within_s, try_fault
-from benchmarks.options import FaultOptions, parse
+from benchmarks.options.commands import FaultOptions
+from benchmarks.options.parsing import parse
 from benchmarks.systems.usage import ProcessTree
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.client.answers import Answer, Call, WrongAnswer
-from benchmarks.options import CompareOptions, EmbeddingOptions, parse
+from benchmarks.options.commands import CompareOptions, EmbeddingOptions
+from benchmarks.options.parsing import parse
 from benchmarks.workloads.features import (
     Constrained,
     CopyEditing,

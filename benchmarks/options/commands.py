@@ -1,0 +1,126 @@
+"""What each command is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.workloads.serving import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What is measured, how often, and where the figures go."""
+
+    systems: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    rounds: int
+    quantization: str
+    json: bool
+    output: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """Of how many streams the steps are taken apart."""
+
+    streams: tuple[int, ...]
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterferenceOptions:
+    """How many streams decode beside a prompt of how many tokens, how often."""
+
+    streams: int
+    prompt_tokens: int
+    rounds: int
+    cpu_time: bool
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarOptions:
+    """How often each grammar is gone through."""
+
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaOptions:
+    """The most tokens of an answer; a model's file instead of the sample."""
+
+    tokens: int
+    model: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostileOptions:
+    """Which attacks, how long each, and the ratio that fails the run."""
+
+    attacks: tuple[str, ...]
+    seconds: float
+    limit: float
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoakOptions:
+    """How long, how hard."""
+
+    minutes: float
+    clients: int
+    seed: int
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingOptions:
+    """How many requests at once, of how many texts, how long each, how often."""
+
+    requests: int
+    batch: int
+    tokens: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultOptions:
+    """How long the pauses are, which faults, and the page that gets the rows."""
+
+    seconds: tuple[float, ...]
+    only: tuple[str, ...]
+    quantization: str
+    output: Path | None
+
+    def has(self, name: str) -> bool:
+        """Whether the fault of this name is chosen."""
+        return not self.only or any(word in name for word in self.only)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOptions:
+    """Which parts are measured, and how many rows there are."""
+
+    parts: tuple[str, ...]
+    rows: int
+    minutes: float
+    is_postgresql: bool
+    quantization: str
+
+
+Options = (
+    CompareOptions
+    | EmbeddingOptions
+    | FaultOptions
+    | GrammarOptions
+    | HostileOptions
+    | InterferenceOptions
+    | ProfileOptions
+    | SchemaOptions
+    | SoakOptions
+    | UsageOptions
+)

@@ -1,0 +1,185 @@
+"""The command lines that measure one thing each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.options.arguments import (
+    ROUNDS,
+    add_quantization,
+    command_parser,
+    minutes,
+    positive,
+)
+from benchmarks.options.commands import (
+    EmbeddingOptions,
+    FaultOptions,
+    GrammarOptions,
+    HostileOptions,
+    InterferenceOptions,
+    ProfileOptions,
+    SchemaOptions,
+    SoakOptions,
+    UsageOptions,
+)
+from benchmarks.workloads.attacks import ATTACKS
+
+#: What a request costs, how long pages take, what kills leave.
+USAGE_PARTS = ("cost", "rows", "kills", "long")
+
+
+def embeddings(arguments: list[str]) -> EmbeddingOptions:
+    parser = command_parser("embeddings", "Vectors of many texts, beside llama-server.")
+    for name, default in (("requests", 8), ("batch", 16), ("tokens", 64)):
+        parser.add_argument(f"--{name}", type=positive, default=default, metavar="N")
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    return EmbeddingOptions(**vars(parser.parse_args(arguments)))
+
+
+def schemas(arguments: list[str]) -> SchemaOptions:
+    parser = command_parser("schemas", "Answers to 50 schemas, beside llama-server.")
+    parser.add_argument("--tokens", type=positive, default=256, metavar="N")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="another model")
+    return SchemaOptions(**vars(parser.parse_args(arguments)))
+
+
+def profile(arguments: list[str]) -> ProfileOptions:
+    parser = command_parser(
+        "profile", "Where the time of a step of the bare engine goes."
+    )
+    parser.add_argument(
+        "--streams", type=positive, nargs="+", metavar="N", default=[1, 16]
+    )
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return ProfileOptions(tuple(options.streams), options.quantization)
+
+
+def interference(arguments: list[str]) -> InterferenceOptions:
+    parser = command_parser(
+        "interference", "Inter-token latency of streams beside a long prompt's prefill."
+    )
+    for name, default in (("streams", 8), ("prompt-tokens", 1500), ("rounds", 10)):
+        parser.add_argument(f"--{name}", type=positive, default=default, metavar="N")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="for a busy machine: one thread, and its CPU time as the clock",
+    )
+    add_quantization(parser)
+    return InterferenceOptions(**vars(parser.parse_args(arguments)))
+
+
+def grammars(arguments: list[str]) -> GrammarOptions:
+    parser = command_parser(
+        "grammars", "GBNF by llguidance, and by llama.cpp's own sampler."
+    )
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N")
+    return GrammarOptions(**vars(parser.parse_args(arguments)))
+
+
+def hostile(arguments: list[str]) -> HostileOptions:
+    parser = command_parser("hostile", "A quiet client's latency beside attacks.")
+    parser.add_argument(
+        "--attacks",
+        nargs="+",
+        metavar="NAME",
+        choices=list(ATTACKS),
+        default=list(ATTACKS),
+        help=f"of {', '.join(ATTACKS)}",
+    )
+    parser.add_argument(
+        "--seconds", type=positive, default=15, help="for each attack (default: 15)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        default=2,
+        help="most that the p95 may grow by, as a factor (default: 2)",
+    )
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return HostileOptions(
+        *(tuple(options.attacks), options.seconds, options.limit, options.quantization)
+    )
+
+
+def soak(arguments: list[str]) -> SoakOptions:
+    parser = command_parser(
+        "soak", "A random load on the whole server; fails on errors and on leaks."
+    )
+    parser.add_argument(
+        "--minutes", type=minutes, default=30.0, help="at least 0.5 (default: 30)"
+    )
+    parser.add_argument(
+        "--clients", type=positive, default=24, help="requests at once (default: 24)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return SoakOptions(
+        options.minutes, options.clients, options.seed, options.quantization
+    )
+
+
+def faults(arguments: list[str]) -> FaultOptions:
+    parser = command_parser(
+        "faults", "Freeze and kill every process under streams; count what is lost."
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs="+",
+        default=(5, 13, 17, 20, 40),
+        help="of the pauses (default: 5 13 17 20 40)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="WORDS",
+        help="faults whose names have one of these, such as 'web frozen'",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the rows into the table of this page, in the place of earlier ones",
+    )
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return FaultOptions(
+        tuple(options.seconds),
+        tuple(options.only),
+        options.quantization,
+        options.output,
+    )
+
+
+def usage(arguments: list[str]) -> UsageOptions:
+    parser = command_parser(
+        "usage", "What rows of usage cost, how fast they are found, what kills leave."
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=USAGE_PARTS,
+        default=USAGE_PARTS[:3],
+        metavar="PART",
+    )
+    parser.add_argument("--rows", type=positive, default=1_000_000, metavar="N")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="of the part long (default: 60)"
+    )
+    parser.add_argument(
+        "--postgresql", action="store_true", help="cost and rows: not on SQLite"
+    )
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return UsageOptions(
+        tuple(options.parts),
+        options.rows,
+        options.minutes,
+        options.postgresql,
+        options.quantization,
+    )

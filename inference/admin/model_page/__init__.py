@@ -1,0 +1,1 @@
+"""Models in the admin, with their workers: state, memory, and what buttons do."""
