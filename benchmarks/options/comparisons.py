@@ -23,6 +23,7 @@ from benchmarks.workloads.serving import (
 
 if TYPE_CHECKING:
     import argparse
+
     from benchmarks.workloads.serving import Workload
 
 
