@@ -312,6 +312,7 @@ def test_the_request_as_code_runs_unchanged(page: Page, server: Server) -> None:
     text = written(answers(page).last).inner_text().strip()
     pane(page).get_by_text("Request as code").click()
     code = pane(page).locator("[data-part=code]")
+    expect(code).to_contain_text("curl ")
     environment = {
         **os.environ,
         "LLM_MANAGER_API_KEY": server.key,
@@ -331,6 +332,7 @@ def test_the_request_as_code_runs_unchanged(page: Page, server: Server) -> None:
     by_curl = "".join(c[0]["delta"].get("content") or "" for c in pieces if c)
     assert by_curl.strip() == text
     pane(page).locator("button", has_text="Python").click()
+    expect(code).to_contain_text("import OpenAI")
     assert output(sys.executable, "-c", code.inner_text()).strip() == text
     pane(page).locator("button", has_text="JavaScript").click()
     expect(code).to_contain_text("client.chat.completions.create(")
