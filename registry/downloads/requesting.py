@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from registry.downloads.parts import parts_discard
 from registry.hub.errors import DownloadFailed
 from registry.hub.hub import hub_endpoint, hub_offer
 from registry.hub.network import NetworkPolicy
@@ -77,13 +78,15 @@ def _add(*, files: list[DownloadFile], **columns: object) -> tuple[Download, boo
 def download_cancel(download: Download, *, by: str) -> bool:
     """Cancel a download; return whether it was open.
 
-    One that runs ends within seconds; what has come of it is deleted.
+    One that runs ends within seconds. What has come of it is deleted, by this process
+    if nobody runs it.
     """
     with transaction.atomic():
         row = Download.objects.select_for_update().get(pk=download.pk)
         if not row.is_open:
             return False
-        if row.state == _State.REQUESTED or row.is_silent:
+        is_run_by_nobody = row.state == _State.REQUESTED or row.is_silent
+        if is_run_by_nobody:
             row.state = _State.CANCELLED
             row.finished_at = timezone.now()
         row.is_cancelled = True
@@ -92,6 +95,8 @@ def download_cancel(download: Download, *, by: str) -> bool:
         row.save(
             update_fields=["state", "finished_at", "is_cancelled", "speed", "error"]
         )
+    if is_run_by_nobody:
+        parts_discard(row)
     download.refresh_from_db()
     return True
 

@@ -19,11 +19,12 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from registry import services
+from registry.downloads.parts import parts_tidy
 from registry.downloads.progress import SpeedWindow
 from registry.downloads.requesting import network_policy
 from registry.hub.disk import Room
 from registry.hub.errors import DownloadFailed, DownloadStopped
-from registry.hub.fetching import Fetcher, part_key
+from registry.hub.fetching import Fetcher
 from registry.hub.network import checked_client
 from registry.hub.placing import PARTS, wanted_files
 from registry.models import Download, FileState, Model
@@ -42,8 +43,6 @@ _BEAT_S = 1.0
 _LINGER_S = 15.0
 #: How long downloads have to write that they stop.
 _LAST_WORDS_S = 5.0
-#: Parts that belong to no row are deleted after this time.
-_FORGOTTEN_S = 7 * 86_400.0
 
 
 def in_daemon_thread(work: Callable[[], None]) -> None:
@@ -97,7 +96,7 @@ class DownloadRunner:
         """Run what waits, until there is nothing left or it is stopped."""
         idle_since = time.monotonic()
         try:
-            _delete_forgotten_parts()
+            parts_tidy()
             while not self._is_stopping():
                 try:
                     self._take()
@@ -286,23 +285,3 @@ def _finish_as(
                 *("bytes_total", "bytes_done", "finished_at"),
             ]
         )
-
-
-def _delete_forgotten_parts() -> None:
-    """Delete old parts of which no row knows: of rows that were deleted."""
-    folder = settings.MODELS_DIR / PARTS
-    if not folder.is_dir():
-        return
-    rows = Download.objects.exclude(state__in=(_State.DONE, _State.CANCELLED))
-    known = {
-        part_key(file["source"], file["sha256"])
-        for row in rows
-        for file in row.wanted()
-    }
-    for path in folder.iterdir():
-        try:
-            is_old = time.time() - path.stat().st_mtime > _FORGOTTEN_S
-            if path.stem not in known and is_old:
-                path.unlink()
-        except OSError as error:
-            logger.warning("%s cannot be deleted: %s", path.name, error)

@@ -44,6 +44,9 @@ _MAX_PAUSE_S = 60.0
 #: How often it is tried to get a part that another download has.
 _LOCK_PAUSE_S = 1.0
 _OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
+#: What there may be of a file: what came, all of it, what is known of it and its draft.
+_PART, _WHOLE, _NOTES = ".part", ".whole", ".json"
+_SUFFIXES = (_PART, _WHOLE, _NOTES, ".new")
 _GONE = (401, 403, 404, 410, 451)
 
 
@@ -69,6 +72,15 @@ class WantedFile:
 def part_key(url: str, sha256: str) -> str:
     """Return the name of a file's part: its checksum, or one of its address."""
     return sha256 or f"url-{hashlib.sha256(url.encode()).hexdigest()}"
+
+
+def delete_part(parts: Path, key: str) -> None:
+    """Delete what has come of a file, unless somebody fetches it. Raises OSError."""
+    if not parts.is_dir():
+        return
+    with _lock_if_free(parts, key) as is_mine:
+        if is_mine:
+            _delete_files(parts, key)
 
 
 class Fetcher:
@@ -121,9 +133,7 @@ class Fetcher:
         A part that another download has by now is left to it.
         """
         for file in files:
-            with self._lock_if_free(file.key) as is_mine:
-                if is_mine:
-                    self._delete_part(file)
+            delete_part(self._parts, file.key)
 
     # One file --------------------------------------------------------------------
 
@@ -139,7 +149,7 @@ class Fetcher:
             size = self._download(file, part)
             digest = part.digest()
         if file.sha256 and digest != file.sha256:
-            self._delete_part(file)
+            _delete_files(self._parts, file.key)
             raise WrongContent(
                 f"'{file.target.name}' is not what the hub says: its sha256 is "
                 f"{digest}, not {file.sha256}. It was deleted; try again."
@@ -292,13 +302,13 @@ class Fetcher:
     # Places ------------------------------------------------------------------------
 
     def _part(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}.part"
+        return self._parts / f"{file.key}{_PART}"
 
     def _whole(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}.whole"
+        return self._parts / f"{file.key}{_WHOLE}"
 
     def _notes(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}.json"
+        return self._parts / f"{file.key}{_NOTES}"
 
     def _place(self, file: WantedFile) -> None:
         whole = self._whole(file)
@@ -309,37 +319,17 @@ class Fetcher:
         elif whole.exists():
             # It was not there when the download began.
             self._check_present(file)
-        self._delete_part(file)
-
-    def _delete_part(self, file: WantedFile) -> None:
-        """Delete what has come of a file; its lock is held."""
-        for each in (self._part(file), self._whole(file), self._notes(file)):
-            each.unlink(missing_ok=True)
+        _delete_files(self._parts, file.key)
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         """Hold the lock of a part; wait until nobody else has it."""
         while True:
-            with self._lock_if_free(key) as is_mine:
+            with _lock_if_free(self._parts, key) as is_mine:
                 if is_mine:
                     yield
                     return
             self._pause(_LOCK_PAUSE_S)
-
-    @contextmanager
-    def _lock_if_free(self, key: str) -> Iterator[bool]:
-        """Hold the lock of a part, and yield True, unless another has it.
-
-        The system gives it back when a process ends, however that ends.
-        """
-        path = self._parts / f"{key}.lock"
-        with path.open("w") as lock:
-            is_mine = _is_locked(lock, path)
-            try:
-                yield is_mine
-            finally:
-                if is_mine:
-                    path.unlink(missing_ok=True)
 
 
 class _TryAgain(Exception):
@@ -414,6 +404,28 @@ class _Part:
             self._start += chunk[: len(MAGIC)]
         self._hash.update(chunk)
         self.size += len(chunk)
+
+
+def _delete_files(parts: Path, key: str) -> None:
+    """Delete what has come of a file; its lock is held."""
+    for suffix in _SUFFIXES:
+        (parts / f"{key}{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock_if_free(parts: Path, key: str) -> Iterator[bool]:
+    """Hold the lock of a part, and yield True, unless another has it.
+
+    The system gives it back when a process ends, however that ends.
+    """
+    path = parts / f"{key}.lock"
+    with path.open("w") as lock:
+        is_mine = _is_locked(lock, path)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                path.unlink(missing_ok=True)
 
 
 def _is_locked(lock: TextIO, path: Path) -> bool:

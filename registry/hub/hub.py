@@ -117,7 +117,7 @@ def file_url(repo: str, commit: str, path: str) -> str:
 
 def hub_headers() -> Mapping[str, str]:
     """Return the headers of a request to the hub, with its token."""
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers
 
     return dict(build_hf_headers(library_name=_LIBRARY))
 

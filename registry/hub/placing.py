@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypedDict
 
-from registry.hub.fetching import WantedFile
+from registry.hub.fetching import WantedFile, part_key
 from registry.hub.hub import file_url, hub_headers
 from registry.hub.paths import checked_path, place_in
 
@@ -58,6 +58,13 @@ def address_files(source: FileSource) -> list[DownloadFile]:
     ]
 
 
+def part_keys(files: Iterable[DownloadFile], *, repo: str, commit: str) -> list[str]:
+    """Return the names of the parts of files, as ``wanted_files`` has them."""
+    return [
+        part_key(_url(file, repo=repo, commit=commit), file["sha256"]) for file in files
+    ]
+
+
 def wanted_files(
     files: Iterable[DownloadFile], *, repo: str, commit: str, root: Path
 ) -> list[WantedFile]:
@@ -69,7 +76,7 @@ def wanted_files(
     headers = hub_headers() if repo else None
     return [
         WantedFile(
-            url=file_url(repo, commit, file["source"]) if repo else file["source"],
+            url=_url(file, repo=repo, commit=commit),
             target=place_in(root, checked_path(file["target"])),
             size=file["size"],
             sha256=file["sha256"],
@@ -77,3 +84,7 @@ def wanted_files(
         )
         for file in files
     ]
+
+
+def _url(file: DownloadFile, *, repo: str, commit: str) -> str:
+    return file_url(repo, commit, file["source"]) if repo else file["source"]

@@ -31,6 +31,10 @@ class DownloadQuerySet(models.QuerySet["Download"]):
         """Return those that run on this host, as far as their rows know."""
         return self.filter(state=Download.State.RUNNING, node=platform.node())
 
+    def that_go_on(self) -> DownloadQuerySet:
+        """Return those that need what has come of them: open or failed ones."""
+        return self.exclude(state__in=(Download.State.DONE, Download.State.CANCELLED))
+
     def wait_for_engines(self) -> bool:
         """Return whether this host has one to begin or to go on with."""
         return self.requested().exists() or self.cut_off().exists()

@@ -12,7 +12,7 @@ from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference.api.administration.bodies import ListQuery
 from inference.api.administration.view import page, query_of
-from inference.api.downloads.events import download_events
+from inference.api.downloads.events import followers
 from inference.api.downloads.hub_calls import in_hub_thread
 from inference.api.downloads.objects import (
     DownloadList,
@@ -55,10 +55,14 @@ if TYPE_CHECKING:
 
 
 def refuse_restricted_key(request: Request) -> None:
-    """Raise PermissionDenied for a key that may not use all models."""
+    """Raise PermissionDenied for a key that may not use all models.
+
+    What others get names models that the key may not even know of.
+    """
     if allowed_model_ids(key_of(request)) is not None:
         raise PermissionDenied(
-            "A key that is restricted to some models may neither get nor delete any.",
+            "A key that is restricted to some models may neither get nor delete any, "
+            "nor see downloads.",
             code="model_not_allowed",
         )
 
@@ -74,11 +78,14 @@ def pull_prepare(request: Request) -> tuple[Source, bool]:
 
 
 async def pull(request: Request, prepared: tuple[Source, bool]) -> HttpResponseBase:
-    """Request a download; answer with it, or with its progress. Raises DownloadFailed.
+    """Request a download; answer with it, or with its progress.
 
-    The status is 202, or 200 for one that was requested before.
+    The status is 202, or 200 for one that was requested before. Raises DownloadFailed,
+    and ServerBusy if too many follow downloads already.
     """
     source, is_stream = prepared
+    if is_stream:
+        followers.check_room()
     by = name_of(request)
     with acting(partial(actor_of, request)):
         download, is_new = await in_hub_thread(
@@ -86,7 +93,7 @@ async def pull(request: Request, prepared: tuple[Source, bool]) -> HttpResponseB
         )
     await in_thread(engine_wake)
     if is_stream:
-        return EventStreamResponse(download_events(download.pk))
+        return EventStreamResponse(followers.events(download))
     return json_response(download_object(download), status=202 if is_new else 200)
 
 
@@ -103,6 +110,7 @@ class DownloadsView(ApiView):
 
     def prepare(self, request: Request) -> DownloadList:
         """Return the downloads, the newest first. One query."""
+        refuse_restricted_key(request)
         query = query_of(request, ListQuery)
         rows = Download.objects.all()
         if query.after:
@@ -147,7 +155,8 @@ class _OneDownload(ApiView):
     required_scope = Scope.MODELS
 
     def prepare(self, request: Request) -> Download:
-        """Return the download. Raises RowNotFound."""
+        """Return the download. Raises PermissionDenied and RowNotFound."""
+        refuse_restricted_key(request)
         number: int = self.kwargs["number"]
         for download in Download.objects.filter(pk=number):
             return download
@@ -168,8 +177,9 @@ class DownloadEventsView(_OneDownload):
 
     @events_schema
     async def get(self, request: Request, download: Download) -> HttpResponseBase:
-        """Follow a download until it has ended."""
-        return EventStreamResponse(download_events(download.pk))
+        """Follow a download until it has ended. Raises ServerBusy."""
+        followers.check_room()
+        return EventStreamResponse(followers.events(download))
 
 
 class CancelDownloadView(_OneDownload):
@@ -177,7 +187,6 @@ class CancelDownloadView(_OneDownload):
 
     def prepare(self, request: Request) -> Download:
         """Cancel the download; return it."""
-        refuse_restricted_key(request)
         download = super().prepare(request)
         download_cancel(download, by=name_of(request))
         return download
@@ -193,7 +202,6 @@ class RetryDownloadView(_OneDownload):
 
     def prepare(self, request: Request) -> Download:
         """Request the download again; return it. Raises DownloadFailed."""
-        refuse_restricted_key(request)
         download = super().prepare(request)
         if download_retry(download):
             engine_wake()

@@ -28,8 +28,14 @@ class ExitStatus(IntEnum):
 
 
 class CommandFailed(Exception):
-    """A verb cannot do its work; the message is one sentence for people."""
+    """A verb cannot do its work; the message is one sentence for people.
 
-    def __init__(self, sentence: str, status: ExitStatus = ExitStatus.FAILED) -> None:
+    ``code`` is the code of the API's error, where there is one.
+    """
+
+    def __init__(
+        self, sentence: str, status: ExitStatus = ExitStatus.FAILED, *, code: str = ""
+    ) -> None:
         super().__init__(sentence)
         self.status = status
+        self.code = code

@@ -92,6 +92,32 @@ def test_one_that_waits_is_cancelled_at_once() -> None:
     assert not download_cancel(download, by="ada")
 
 
+def test_parts_of_one_that_waits_go_with_it_unless_another_needs_them(
+    models_dir: Path,
+) -> None:
+    folder = models_dir / ".downloads"
+    folder.mkdir()
+
+    def waiting(*names: str) -> Download:
+        return make_download(
+            files=[
+                {"source": name, "target": name, "size": 9, "sha256": name * 8}
+                for name in names
+            ]
+        )
+
+    download = waiting("a", "b")
+    waiting("b", "c")
+    for name in "abc":
+        (folder / f"{name * 8}.part").touch()
+    (folder / "aaaaaaaa.json").touch()
+    download_cancel(download, by="ada")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "bbbbbbbb.part",
+        "cccccccc.part",
+    ]
+
+
 def test_one_that_runs_is_asked_to_stop() -> None:
     download = make_download(state=State.RUNNING, seen_at=timezone.now())
     assert download_cancel(download, by="ada")

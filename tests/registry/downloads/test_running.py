@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from registry.downloads import running
+from registry.downloads import parts, running
 from registry.downloads.progress import SpeedWindow
 from registry.downloads.requesting import (
     download_cancel,
@@ -17,6 +20,7 @@ from registry.downloads.requesting import (
     source_of,
 )
 from registry.downloads.running import DownloadRunner, in_daemon_thread
+from registry.hub.placing import wanted_files
 from registry.models import Download, Kind, Model
 from tests.configuration import unchecked
 from tests.hub_fixtures import REPO, make_download
@@ -221,21 +225,75 @@ def test_an_error_that_nobody_expects_fails_the_download(
     assert "oops" not in download.error
 
 
+def test_parts_of_a_cancelled_download_go_without_waiting_to_grow_old(
+    models_dir: Path,
+) -> None:
+    folder = models_dir / ".downloads"
+    folder.mkdir()
+    _, _, shared = (
+        make_download(
+            state=state,
+            finished_at=timezone.now() + timedelta(seconds=1),
+            files=[
+                {"source": name, "target": name, "size": 9, "sha256": name * 8}
+                for name in names
+            ],
+        )
+        for state, names in (
+            (State.CANCELLED, "ab"),
+            (State.FAILED, "bc"),
+            (State.CANCELLED, "d"),
+        )
+    )
+    for name in "abcd":
+        (folder / f"{name * 8}.part").touch()
+    # Whoever gets a file without a row goes on with it.
+    later = shared.finished_at.timestamp() + 60
+    os.utime(folder / f"{'d' * 8}.part", (later, later))
+    runner().run()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{name * 8}.part" for name in "bcd"
+    ]
+
+
+def test_old_parts_of_files_without_a_checksum_are_kept_for_their_row(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "_FORGOTTEN_S", -1)
+    folder = models_dir / ".downloads"
+    folder.mkdir()
+    file = {"source": "a.gguf", "target": "a.gguf", "size": None, "sha256": ""}
+    keys = []
+    for more in ({}, {"repo": "", "commit": ""}):
+        source = file["source"] if not more else "https://x.test/a.gguf"
+        row = make_download(
+            state=State.FAILED, files=[{**file, "source": source}], **more
+        )
+        (wanted,) = wanted_files(
+            row.wanted(), repo=row.repo, commit=row.commit, root=models_dir
+        )
+        keys.append(wanted.key)
+        (folder / f"{wanted.key}.part").touch()
+    (folder / "forgotten.part").touch()
+    runner().run()
+    assert {path.stem for path in folder.iterdir()} == set(keys)
+
+
 def test_old_parts_that_no_row_knows_are_deleted(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = ask()
     Download.objects.update(state=State.FAILED)
-    parts = models_dir / ".downloads"
-    parts.mkdir()
-    kept = parts / f"{known.wanted()[0]['sha256']}.part"
-    for path in (kept, parts / "forgotten.part", parts / "forgotten.json"):
+    folder = models_dir / ".downloads"
+    folder.mkdir()
+    kept = folder / f"{known.wanted()[0]['sha256']}.part"
+    for path in (kept, folder / "forgotten.part", folder / "forgotten.json"):
         path.touch()
     runner().run()
-    assert len(list(parts.iterdir())) == 3
-    monkeypatch.setattr(running, "_FORGOTTEN_S", -1)
+    assert len(list(folder.iterdir())) == 3
+    monkeypatch.setattr(parts, "_FORGOTTEN_S", -1)
     runner().run()
-    assert list(parts.iterdir()) == [kept]
+    assert list(folder.iterdir()) == [kept]
 
 
 def test_the_speed_is_that_of_the_last_seconds() -> None:

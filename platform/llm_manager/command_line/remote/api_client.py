@@ -142,13 +142,13 @@ def unreachable(error: Exception, connection: Connection) -> CommandFailed:
 
 def refusal(response: httpx2.Response, connection: Connection) -> CommandFailed:
     """Return the failure for an answer that is an error, in the server's own words."""
-    message = _message(response)
+    message, code = _message_and_code(response)
     if response.status_code == httpx2.codes.UNAUTHORIZED and connection.key is None:
         message += (
             f" Give a key with --key or {connection.key_variable}; on the server's "
             "machine `llm-manager key create` makes one."
         )
-    return CommandFailed(message, meaning_of(response.status_code))
+    return CommandFailed(message, meaning_of(response.status_code), code=code)
 
 
 def meaning_of(status: int) -> ExitStatus:
@@ -156,11 +156,12 @@ def meaning_of(status: int) -> ExitStatus:
     return _STATUSES.get(status, ExitStatus.FAILED)
 
 
-def _message(response: httpx2.Response) -> str:
+def _message_and_code(response: httpx2.Response) -> tuple[str, str]:
     try:
-        return str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"{response.url} answers {response.status_code}."
+        error = response.json()["error"]
+        return str(error["message"]), str(error.get("code") or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{response.url} answers {response.status_code}.", ""
 
 
 def event_of(line: str) -> Any:

@@ -14,6 +14,9 @@ from llm_manager.command_line.remote.connection import remote
 if TYPE_CHECKING:
     from llm_manager.command_line.remote.connection import Connection
 
+#: The code of the error that a confirmation answers.
+_CONFIRMATION_NEEDED = "confirmation_needed"
+
 
 @click.command()
 @model_argument
@@ -37,7 +40,7 @@ def command(connection: Connection, /, *, model: str, yes: bool, as_json: bool) 
         try:
             gone = client.send("DELETE", path + ("?confirm=true" if yes else ""))
         except CommandFailed as error:
-            if yes or "Confirm it" not in str(error):
+            if yes or error.code != _CONFIRMATION_NEEDED:
                 raise
             click.echo(str(error), err=True)
             if not click.confirm("Delete it nevertheless?", err=True):

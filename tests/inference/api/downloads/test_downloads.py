@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from auditlog.models import LogEntry
+from django.db import OperationalError
 
 from accounts.audit.export import as_object
 from accounts.models import Scope
-from inference.api.downloads.events import download_events
+from inference.api.downloads import events as download_events
+from inference.api.downloads.events import DownloadFollowers
+from inference.api.errors import ServerBusy
 from inference.download_fit import fitting
 from registry.models import Download
 from tests.factories import GIB, make_api_key, make_model, make_node
@@ -19,6 +23,8 @@ from tests.hub_fixtures import REPO, make_download
 from tests.inference.api.conftest import Api
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.registry.hub.hub_server import FakeHub
 
 pytestmark = [
@@ -131,6 +137,13 @@ def test_keys_without_the_scope_and_restricted_ones_get_nothing() -> None:
         ):
             answer = async_to_sync(api.post)(path, body)
             assert answer.status_code == 403, path
+        for path in (
+            "/v1/downloads",
+            f"/v1/downloads/offer?model={REPO}",
+            f"/v1/downloads/{download.pk}",
+            f"/v1/downloads/{download.pk}/events",
+        ):
+            assert async_to_sync(api.get)(path).status_code == 403, path
         answer = async_to_sync(api.send)("DELETE", "/v1/models/tiny")
         assert answer.status_code in (403, 404)
     download.refresh_from_db()
@@ -154,7 +167,7 @@ async def test_the_progress_comes_as_events(monkeypatch: pytest.MonkeyPatch) -> 
     from asgiref.sync import sync_to_async
 
     download = await sync_to_async(make_download)(state=State.RUNNING, speed=10.0)
-    events = download_events(download.pk)
+    events = DownloadFollowers(look_every_s=0.02).events(download)
     first = _object(await anext(events))
     assert (first["state"], first["seconds_left"]) == ("running", 10)
     await Download.objects.aupdate(bytes_done=50)
@@ -163,6 +176,89 @@ async def test_the_progress_comes_as_events(monkeypatch: pytest.MonkeyPatch) -> 
     last = _object(await anext(events))
     assert (last["state"], last["error"]) == ("failed", "'a.gguf': no.")
     assert [each async for each in events] == [b"data: [DONE]\n\n"]
+
+
+class Reader:
+    """Reads rows that the test sets; each look waits for ``step``."""
+
+    def __init__(self, *rows: Download) -> None:
+        self.rows = {row.pk: row for row in rows}
+        self.asked: list[list[int]] = []
+        self.step = asyncio.Semaphore(0)
+
+    async def __call__(self, numbers: Sequence[int]) -> dict[int, Download]:
+        await self.step.acquire()
+        self.asked.append(sorted(numbers))
+        return {number: self.rows[number] for number in numbers if number in self.rows}
+
+
+async def test_however_many_follow_the_rows_are_read_once() -> None:
+    first, second = (Download(pk=pk, state=State.RUNNING) for pk in (1, 2))
+    read = Reader(first, second)
+    followers = DownloadFollowers(read=read, look_every_s=0)
+    streams = [followers.events(row) for row in [first] * 20 + [second] * 20]
+    for stream in streams:
+        assert _object(await anext(stream))["bytes_done"] == 0
+    read.rows = {
+        pk: Download(pk=pk, state=State.RUNNING, bytes_done=50) for pk in (1, 2)
+    }
+    read.step.release()
+    for stream in streams:
+        assert _object(await anext(stream))["bytes_done"] == 50
+    assert read.asked == [[1, 2]]
+    # A row that is deleted ends its followers' streams.
+    read.rows = {}
+    read.step.release()
+    for stream in streams:
+        assert [each async for each in stream] == [b"data: [DONE]\n\n"]
+    assert read.asked == [[1, 2], [1, 2]]
+    assert followers._reader is None
+
+
+async def test_a_follower_more_than_there_may_be_is_refused() -> None:
+    row = Download(pk=1, state=State.RUNNING)
+    followers = DownloadFollowers(read=Reader(row), most=2)
+    streams = [followers.events(row) for _ in range(2)]
+    for stream in streams:
+        await anext(stream)
+    with pytest.raises(ServerBusy, match="2 clients follow"):
+        followers.check_room()
+    with pytest.raises(ServerBusy):
+        await anext(followers.events(row))
+    for stream in streams:
+        await stream.aclose()
+    followers.check_room()
+
+
+async def test_a_database_that_fails_ends_all_streams_and_no_later_one() -> None:
+    row = Download(pk=1, state=State.RUNNING)
+    is_away = True
+
+    async def read(_numbers: Sequence[int]) -> dict[int, Download]:
+        if is_away:
+            raise OperationalError("away")
+        return {1: Download(pk=1, state=State.DONE)}
+
+    followers = DownloadFollowers(read=read, look_every_s=0)
+    streams = [followers.events(row) for _ in range(2)]
+    for stream in streams:
+        await anext(stream)
+    for stream in streams:
+        with pytest.raises(OperationalError):
+            await anext(stream)
+    is_away = False
+    found = [each async for each in followers.events(row)]
+    assert _object(found[1])["state"] == "done"
+
+
+def test_one_who_cannot_follow_gets_no_download_begun(
+    models_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_events.followers, "_most", 0)
+    post, get = async_to_sync(models_api.post), async_to_sync(models_api.get)
+    assert post("/v1/models", {"model": REPO, "stream": True}).status_code == 503
+    assert not Download.objects.exists()
+    assert get(f"/v1/downloads/{make_download().pk}/events").status_code == 503
 
 
 @pytest.mark.usefixtures("tiny_repo")

@@ -179,7 +179,7 @@ def test_a_deletion_is_confirmed_once_and_again_if_something_breaks(
 
     monkeypatch.setattr("click.confirm", confirm)
     server.answers["DELETE", "/v1/models/tiny"] = CommandFailed(
-        "API keys are restricted to it: 'a'. Confirm it to delete the model."
+        "API keys are restricted to it: 'a'.", code="confirmation_needed"
     )
     server.answers["DELETE", "/v1/models/tiny?confirm=true"] = GONE
     assert cli.run(["rm", "tiny", *URL]) == 0
@@ -187,6 +187,17 @@ def test_a_deletion_is_confirmed_once_and_again_if_something_breaks(
     assert printed == "tiny: deleted, 2 files, 2.0 KiB\n"
     assert "API keys are restricted" in said
     assert len(asked) == 2
+
+
+def test_a_deletion_that_is_refused_for_good_is_not_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.confirm", lambda *_, **__: True)
+    server.answers["DELETE", "/v1/models/tiny"] = CommandFailed(
+        "It is loaded. Confirm it later.", code="deletion_refused"
+    )
+    assert cli.run(["delete", "tiny", *URL]) == ExitStatus.FAILED
+    assert len(server.asked) == 1
 
 
 def test_a_deletion_that_nobody_confirms_is_not_asked_for(
