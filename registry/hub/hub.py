@@ -117,7 +117,10 @@ def file_url(repo: str, commit: str, path: str) -> str:
 
 def hub_headers() -> Mapping[str, str]:
     """Return the headers of a request to the hub, with its token."""
-    from huggingface_hub.utils import build_hf_headers
+    # Public; but the package says so in words of its own, which mypy does not read.
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
+    )
 
     return dict(build_hf_headers(library_name=_LIBRARY))
 

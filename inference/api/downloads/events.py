@@ -12,7 +12,7 @@ from llm_manager.lib.threads import in_thread
 from registry.models import Download
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from inference.api.downloads.objects import DownloadObject
 
@@ -85,7 +85,7 @@ class DownloadFollowers:
                 "Ask for the download itself instead, or try again later."
             )
 
-    async def events(self, download: Download) -> AsyncIterator[bytes]:
+    async def events(self, download: Download) -> AsyncGenerator[bytes, None]:
         """Yield the download's object as it changes, until it has ended.
 
         Raises ServerBusy, and what reading raises.

@@ -248,6 +248,7 @@ def test_parts_of_a_cancelled_download_go_without_waiting_to_grow_old(
     for name in "abcd":
         (folder / f"{name * 8}.part").touch()
     # Whoever gets a file without a row goes on with it.
+    assert shared.finished_at is not None
     later = shared.finished_at.timestamp() + 60
     os.utime(folder / f"{'d' * 8}.part", (later, later))
     runner().run()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from tests.registry.hub.hub_server import FakeHub
 
 DATA = b"GGUF1234"
+
+
+def test_only_the_librarys_public_modules_are_used() -> None:
+    private = re.compile(r"huggingface_hub(\.\w+)*\._|from huggingface_hub\S* import _")
+    files = [*Path("registry").rglob("*.py"), *Path("platform").rglob("*.py")]
+    assert files
+    assert [str(p) for p in files if private.search(p.read_text("utf-8"))] == []
 
 
 def test_a_repository_lists_its_files_with_sizes_and_checksums(hub: FakeHub) -> None:
