@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from inference.api.failures import failure_of
-from inference.api.streaming import sse
 from inference.api.streaming.collecting import in_words_of, pieces
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ async def stream(
 
     try:
         if not is_started:
-            yield sse.KEEP_ALIVE
+            yield format_.first_sign
         answer = pieces(
             generation, format_, limits, recording, complete, one_by_one=one_by_one
         )

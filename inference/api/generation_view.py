@@ -103,4 +103,4 @@ class GenerationView(WorkerView):
         )
         if self.recording.capture.is_on:
             events = self.recording.capture.following(events)
-        return EventStreamResponse(events)
+        return EventStreamResponse(events, prepared.format.content_type)

@@ -72,6 +72,14 @@ REASONS = {
     "tools[…].function.parameters…": "a keyword of the schema of a tool that is not "
     "strict, which no grammar can enforce, or not in the model's format",
     "functions[…].parameters…": "the same, in OpenAI's former words",
+    # Of Ollama's API.
+    "format…": "a pattern or a bound in the schema, which no grammar can enforce",
+    "options…": "how a model is loaded, which its settings say; or, of vectors, how "
+    "tokens are sampled",
+    "shift": "a context is not shifted: the answer ends where it is full",
+    "think": _NO_THOUGHT,
+    "truncate": "nothing is cut: what is longer than the context is refused",
+    "verbose": "the vocabulary of a model is not shown",
     # Of /v1/responses.
     "access_programs": _OF_OPENAI,
     "background_options": _OF_OPENAI,

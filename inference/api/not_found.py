@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rest_framework.exceptions import NotFound
 
-from inference.api.messages.error_shape import shaped_response
+from inference.api.error_shapes.choice import shaped_response
 from inference.api.view import OpenView
 from llm_manager.lib.quoting import quote
 

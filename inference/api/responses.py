@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 
+from inference.api.streaming import sse
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -27,7 +29,7 @@ def json_response(
 
 
 class EventStreamResponse(StreamingHttpResponse):
-    """A stream of server-sent events.
+    """A stream of events, one after the other.
 
     Django's iterator wraps the generator in two more. Closing the outermost would leave
     the generator's ``finally``, which frees the sequences of a disconnected client, to
@@ -36,10 +38,12 @@ class EventStreamResponse(StreamingHttpResponse):
 
     is_async = True
 
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, events: AsyncIterator[bytes], content_type: str = sse.CONTENT_TYPE
+    ) -> None:
         super().__init__(
             events,
-            content_type="text/event-stream; charset=utf-8",
+            content_type=content_type,
             headers={
                 "Cache-Control": "no-cache",
                 # Without this, nginx holds the events back until its buffer is full.

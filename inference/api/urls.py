@@ -12,6 +12,7 @@ from inference.api.embeddings.view import EmbeddingsView
 from inference.api.messages.view import CountTokensView, MessagesView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
+from inference.api.ollama.routes import ROUTES as OLLAMA_ROUTES
 from inference.api.rerank.view import RerankView
 from inference.api.responses_api.store.views import (
     CancelResponseView,
@@ -106,6 +107,11 @@ urlpatterns = [
     *(
         path(alias, RerankView.as_view(schema=None), name="rerank")
         for alias in _ALIASES
+    ),
+    # Those that are off do as if they did not exist.
+    *(
+        path(f"api/{route}", view.as_view(unknown=_unknown), name=name)
+        for route, view, name in OLLAMA_ROUTES
     ),
     re_path(_NO_PAGE, _unknown, name="unknown"),
 ]

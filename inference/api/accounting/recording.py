@@ -16,6 +16,7 @@ from accounts.record_id import new_id
 from accounts.session_access import SessionAccess
 from accounts.usage.recorder import usage_recorder
 from inference.api.accounting.capture import Capture
+from inference.api.accounting.durations import Durations
 from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
 from inference.engine.output import PoolingOutput, SequenceOutput
@@ -65,6 +66,7 @@ class Recording:
         self._progress: Progress = lambda: (TokenCounts(), "")
         self._replayed = TokenCounts()
         self._prices = Prices()
+        self._begun_at: float | None = None
         self._first_token_at: float | None = None
         self._span: RequestSpan | None = None
         self._has_caller = self._is_accepted = self._is_finished = False
@@ -123,6 +125,18 @@ class Recording:
     def replays(self, counts: TokenCounts) -> None:
         """Note what an earlier request counts of this one's answer."""
         self._replayed = counts
+
+    def durations(self) -> Durations:
+        """Return how long it has taken so far, by what was done."""
+        now = time.perf_counter()
+        first = self._first_token_at or now
+        begun = self._begun_at or first
+        return Durations(
+            total_ns=_nanoseconds(now - self._started),
+            waiting_ns=_nanoseconds(begun - self._started),
+            prompt_ns=_nanoseconds(first - begun),
+            answer_ns=_nanoseconds(now - first),
+        )
 
     def used(self) -> TokenCounts:
         """Return its tokens so far, without those that an earlier request counts."""
@@ -253,7 +267,9 @@ class Recording:
             self._timing.setdefault("node", event.node)
             self._timing.setdefault("replica", event.replica)
         elif isinstance(event, SequenceOutput | PoolingOutput):
-            self._timing.setdefault("queue_ms", self._since_arrival(now))
+            if self._begun_at is None:
+                self._begun_at = now
+                self._timing["queue_ms"] = self._since_arrival(now)
             is_token = isinstance(event, SequenceOutput) and event.num_output
             if is_token and self._first_token_at is None:
                 self._first_token_at = now
@@ -262,6 +278,10 @@ class Recording:
     def _since_arrival(self, now: float) -> int:
         """Return milliseconds."""
         return round((now - self._started) * 1000)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
 
 
 def _cut(text: str, length: int) -> str:

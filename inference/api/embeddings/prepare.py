@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inference.api.completions.prompts import by_path
 from inference.api.embeddings.pooling import pooling_requests, usage_of, vectors_of
-from inference.api.embeddings.response import embedding_list
+from inference.api.embeddings.response import embedding_list, vector_texts
 from inference.api.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -29,19 +29,20 @@ class PreparedEmbedding:
     dimensions: int | None
     is_base64: bool
 
-    async def answer(self, events: Sequence[Sequence[Event]]) -> bytes:
-        """Return an EmbeddingList as JSON. Raises BadRequest."""
+    async def vectors(self, events: Sequence[Sequence[Event]]) -> list[bytes]:
+        """Return each vector as JSON. Raises BadRequest."""
         vectors = list(vectors_of(events))
         if self.dimensions:
             width = len(vectors[0]) // 4
             _check_dimensions(self.dimensions, width, self.model_name)
-        return await embedding_list(
-            vectors,
-            model=self.model_name,
-            dimensions=self.dimensions,
-            is_base64=self.is_base64,
-            usage=usage_of(events),
+        return await vector_texts(
+            vectors, dimensions=self.dimensions, is_base64=self.is_base64
         )
+
+    async def answer(self, events: Sequence[Sequence[Event]]) -> bytes:
+        """Return an EmbeddingList as JSON. Raises BadRequest."""
+        texts = await self.vectors(events)
+        return embedding_list(texts, model=self.model_name, usage=usage_of(events))
 
 
 def prepare_embedding(

@@ -40,31 +40,37 @@ class EmbeddingList(TypedDict):
     usage: EmbeddingUsage
 
 
-async def embedding_list(
+async def vector_texts(
     vectors: Sequence[bytes],
     *,
-    model: str,
-    dimensions: int | None,
-    is_base64: bool,
-    usage: EmbeddingUsage,
-) -> bytes:
-    """Return an EmbeddingList as JSON; other requests run between the vectors.
+    dimensions: int | None = None,
+    is_base64: bool = False,
+) -> list[bytes]:
+    """Return each vector as JSON; other requests run between the vectors.
 
     For millions of numbers the json module would take seconds, and would write each
     float32 with the digits of a float64.
     """
-    pieces = []
+    texts = []
     unyielded = 0
-    for index, vector in enumerate(vectors):
+    for vector in vectors:
         vector = shortened(vector, dimensions) if dimensions else vector
-        text = _base64(vector) if is_base64 else _numbers(vector)
-        pieces.append(
-            b'{"object":"embedding","index":%d,"embedding":%b}' % (index, text)
-        )
+        texts.append(_base64(vector) if is_base64 else _numbers(vector))
         unyielded += len(vector) // 4
         if unyielded >= _YIELD_NUMBERS:
             unyielded = 0
             await asyncio.sleep(0)
+    return texts
+
+
+def embedding_list(
+    texts: Sequence[bytes], *, model: str, usage: EmbeddingUsage
+) -> bytes:
+    """Return an EmbeddingList as JSON, of its vectors as JSON."""
+    pieces = [
+        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, text)
+        for index, text in enumerate(texts)
+    ]
     rest = json.dumps({"model": model, "usage": usage}, ensure_ascii=False)
     return b'{"object":"list","data":[%b],%b' % (b",".join(pieces), rest[1:].encode())
 

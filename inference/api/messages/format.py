@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
-from inference.api.messages.error_shape import error_body
+from inference.api.error_shapes.anthropic import error_body
 from inference.api.streaming import sse
 from inference.api.streaming.answer_assembler import merged
 from inference.api.streaming.formats import AnswerFormat
+from inference.api.streaming.payloads import object_of
 from inference.output_parsers import (
     ContentDelta,
     ReasoningDelta,
@@ -119,7 +118,7 @@ class MessageFormat(AnswerFormat):
                 case ToolCallArguments(index, fragment):
                     arguments[index]["input"] += fragment
         for block in arguments.values():
-            block["input"] = _object(block["input"])
+            block["input"] = object_of(block["input"])
         return blocks
 
     # Streamed -------------------------------------------------------------------
@@ -295,12 +294,3 @@ def _thinking(thinking: str, signature: str) -> dict[str, Any]:
 def _call(id_: str, name: str) -> dict[str, Any]:
     """Return a tool_use block; its input is JSON text so far."""
     return {"type": "tool_use", "id": id_, "name": name, "input": ""}
-
-
-def _object(text: str) -> dict[str, Any]:
-    """Return the input of a call; of one that was cut, what there is of it."""
-    try:
-        value = from_json(text or "{}", allow_partial="trailing-strings")
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from inference.api.errors import BadRequest
-from inference.api.generation_view import GenerationView
-from inference.api.messages.error_shape import (
+from inference.api.error_shapes.anthropic import (
     REQUEST_ID_HEADER,
     VERSION_HEADER,
     error_response,
 )
+from inference.api.errors import BadRequest
+from inference.api.generation_view import GenerationView
 from inference.api.messages.prepare import Preparing, prepare_count, prepare_message
 from inference.api.messages.request import CountTokensRequest, MessagesRequest
 from inference.api.messages.signature import ThinkingSigner

@@ -12,8 +12,8 @@ from accounts.keys.key_access import allowed_model_ids
 from accounts.models import Scope
 from inference import services
 from inference.api.downloads.view import pull, pull_prepare, refuse_restricted_key
+from inference.api.error_shapes.choice import is_anthropics, shaped_response
 from inference.api.errors import BadRequest
-from inference.api.messages.error_shape import is_anthropics, shaped_response
 from inference.api.model_access import access_of, any_model, key_of, model_find
 from inference.api.models.anthropic import anthropic_model, anthropic_page
 from inference.api.models.objects import (

@@ -131,6 +131,11 @@ def _errors(*statuses: int) -> dict[Any, Any]:
     }
 
 
+def meaning_of(status: int) -> str:
+    """Return what a status of an error means."""
+    return _MEANINGS[status]
+
+
 def refusals(*statuses: int) -> dict[Any, Any]:
     """Return the descriptions of refusals with these statuses."""
     return _errors(*statuses)

@@ -47,9 +47,13 @@ class AnswerFormat(ABC):
     """
 
     #: The request's member that contains the prompt.
-    prompt_param: ClassVar[str]
+    prompt_param: str
+    #: The type of a stream.
+    content_type: ClassVar[str] = sse.CONTENT_TYPE
     #: What a stream sends while there is nothing to say.
-    keep_alive: ClassVar[bytes] = sse.KEEP_ALIVE
+    keep_alive: bytes = sse.KEEP_ALIVE
+    #: The same before the answer has begun.
+    first_sign: bytes = sse.KEEP_ALIVE
     with_logprobs: bool
     parser_settings: ParserSettings | None
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import from_json
 
 from inference.api.streaming.logprobs import chat_logprobs
 from inference.output_parsers import (
@@ -79,6 +81,15 @@ class Answer:
     prompt: tuple[TokenLogprobs, ...] = ()
     parts: tuple[Delta, ...] | None = None
     stopped_by: str = ""
+
+
+def object_of(arguments: str) -> dict[str, Any]:
+    """Return the arguments of a call; of one that was cut, what there is of them."""
+    try:
+        value = from_json(arguments or "{}", allow_partial="trailing-strings")
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def chat_completion(

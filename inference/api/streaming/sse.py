@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
 #: A comment: clients ignore it, and proxies see that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"

@@ -45,12 +45,20 @@ from inference.api.downloads.objects import (
 from inference.api.downloads.request import PullRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
+from inference.api.error_shapes.anthropic import AnthropicError
 from inference.api.failures import ErrorBody
-from inference.api.messages.error_shape import AnthropicError
 from inference.api.messages.objects import MessageAnswer, TokenCount
 from inference.api.messages.request import CountTokensRequest, MessagesRequest
 from inference.api.models.objects import DeletedModel, ModelList, ModelObject
 from inference.api.models.request import LoadRequest, UnloadRequest
+from inference.api.ollama.objects import ANSWERS as OLLAMA_ANSWERS
+from inference.api.ollama.request import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
+)
 from inference.api.openapi.operations import ref
 from inference.api.rerank.request import RerankRequest
 from inference.api.rerank.response import Ranking
@@ -94,6 +102,11 @@ _REQUESTS: tuple[type[Body], ...] = (
     ConversationItemsRequest,
     ConversationRequest,
     TokenizeRequest,
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
     InvitationRequest,
     KeyChangeRequest,
     LimitChangeRequest,
@@ -141,6 +154,7 @@ def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
         **_ANSWERS,
         **RESPONSE_ANSWERS,
         **STORE_ANSWERS,
+        **OLLAMA_ANSWERS,
         **ADMIN_ANSWERS,
         **further,
     }

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import schemathesis
 from channels.layers import InMemoryChannelLayer, channel_layers
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks as openapi_checks
 
@@ -23,12 +24,18 @@ from inference.api.worker_view import WorkerView
 from llm_manager.web.docs import openapi_document
 from llm_manager.web.handler import Handler
 from registry.models import Kind
+from tests.configuration import unchecked
 from tests.factories import make_api_key, make_model, make_node, make_worker
 from tests.inference.api.conftest import CHATML
 from tests.inference.api.embedders import EMBEDDER, RANKER, WIDTH
 from tests.inference.api.workers import FakeWorkerClient
 
-_MODELS = {"EmbeddingRequest": EMBEDDER, "RerankRequest": RANKER}
+_MODELS = {
+    "EmbeddingRequest": EMBEDDER,
+    "OllamaEmbedRequest": EMBEDDER,
+    "OllamaEmbeddingsRequest": EMBEDDER,
+    "RerankRequest": RANKER,
+}
 #: What needs more than rows and a worker: an engine that loads a model, a model's file,
 #: Redis.
 _NEEDS_MORE = {
@@ -66,7 +73,7 @@ SCHEMA: Any = schemathesis.openapi.from_dict(document())
 SCHEMA.app = Handler()
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
 #: Many operations, which seldom change.
-_SELDOM = ("/v1/admin/", "/v1/downloads")
+_SELDOM = ("/v1/admin/", "/v1/downloads", "/api/")
 CASES = [
     pytest.param(
         operation,
@@ -95,6 +102,11 @@ def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     return secret
 
 
+@pytest.fixture(autouse=True)
+def _all_routes(settings: Any) -> None:
+    settings.CONFIG = unchecked(settings.CONFIG, api__ollama=True)
+
+
 @pytest.mark.property
 @pytest.mark.parametrize(("operation", "mode"), CASES)
 def test_the_api_is_as_it_is_described(
@@ -106,7 +118,7 @@ def test_the_api_is_as_it_is_described(
     caplog.set_level(logging.WARNING, "llm_manager.access")
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(
+    @hypothesis_settings(
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import ApiKey, Invitation
 from accounts.sign_in.invitations import invitation_create
 from inference.api.view import ApiView
+from tests.configuration import unchecked
 from tests.factories import make_api_key, make_model, make_team, make_user
 from tests.inference.api.conftest import Api, Browser
 
@@ -72,6 +73,14 @@ INFERENCE = frozenset(
         "apply-template",
         "messages",
         "count-tokens",
+        "ollama-chat",
+        "ollama-generate",
+        "ollama-embed",
+        "ollama-embeddings",
+        "ollama-tags",
+        "ollama-show",
+        "ollama-ps",
+        "ollama-version",
         "models",
         "model",
         "usage",
@@ -136,6 +145,11 @@ def _path_of(pattern: str) -> str:
 
 
 ROUTES = sorted(routes(), key=lambda route: route.name)
+
+
+@pytest.fixture(autouse=True)
+def _all_routes(settings: Any) -> None:
+    settings.CONFIG = unchecked(settings.CONFIG, api__ollama=True)
 
 
 @pytest.fixture

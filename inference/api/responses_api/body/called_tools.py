@@ -18,7 +18,7 @@ from inference.api.responses_api.body.tools import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from inference.api.responses_api.body.paths import Paths
+    from inference.api.preparing.paths import Paths
     from inference.api.responses_api.body.tools import (
         ChosenCustom,
         ChosenFunction,

@@ -27,8 +27,8 @@ from llm_manager.lib.quoting import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from inference.api.preparing.paths import Paths
     from inference.api.responses_api.body.items import InputItem, OutputText
-    from inference.api.responses_api.body.paths import Paths
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import SamplingParameters
+from inference.api.preparing.paths import Paths
 from inference.api.responses_api.body.called_tools import chat_choice, functions_of
 from inference.api.responses_api.body.history import ChatHistory
-from inference.api.responses_api.body.paths import Paths
 from inference.api.responses_api.body.request import (
     FormatJsonObject,
     FormatJsonSchema,

@@ -57,7 +57,7 @@ class ServerSection(Section):
 
 
 class ApiSection(Section):
-    """What the API keeps for its clients."""
+    """What the API keeps for its clients, and which other APIs it speaks."""
 
     store: bool = Field(
         default=False,
@@ -70,6 +70,11 @@ class ApiSection(Section):
         ge=1,
         le=3650,
         description="Days after which stored responses and conversations are deleted.",
+    )
+    ollama: bool = Field(
+        default=False,
+        description="Whether the routes of Ollama's API are served too, below `/api`, "
+        "for programs that speak only that: the same keys, limits and models.",
     )
 
 

@@ -10,6 +10,8 @@ from inference.api.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inference.errors import RequestRejected
+
 _QUOTED = re.compile(r"'([^']+)'")
 
 
@@ -33,7 +35,7 @@ class Paths:
             end = max(path.rfind(".", 0, end), path.rfind("[", 0, end))
         return path
 
-    def in_own_words(self, error: BadRequest) -> BadRequest:
+    def in_own_words(self, error: BadRequest | RequestRejected) -> BadRequest:
         """Return an error about the chat as one about the request."""
         message = _QUOTED.sub(lambda match: f"'{self.own(match[1])}'", str(error))
         param = None if error.param is None else self.own(error.param)

@@ -11,8 +11,7 @@ from inference.api.responses import json_response
 from llm_manager.lib.request_id import request_id
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
-    from rest_framework.request import Request
+    from django.http import HttpResponse
 
     from inference.api.failures import Failure
 
@@ -57,16 +56,6 @@ class AnthropicError(TypedDict):
     type: Literal["error"]
     error: AnthropicErrorDetail
     request_id: str
-
-
-def is_anthropics(request: HttpRequest | Request) -> bool:
-    """Return whether the client speaks Anthropic's API, by its header."""
-    return VERSION_HEADER in request.headers
-
-
-def shaped_response(request: HttpRequest | Request, failure: Failure) -> HttpResponse:
-    """Return the answer to a failure in the shape of the client's API."""
-    return error_response(failure) if is_anthropics(request) else failure.response()
 
 
 def error_body(status: int, message: str) -> AnthropicError:
