@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DATA = b"data: "
+#: No secret is longer; private keys of 16,384 bits have some 12,700 characters.
+LONGEST_SECRET = 16_384
+#: Members of what is put together that are whole from the beginning.
+_WHOLE = {"type", "id", "index", "name", "role", "finish_reason"}
 
 
-def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
+def joined(pieces: Iterable[bytes], *, is_cut: bool = False) -> dict[str, Any]:
     """Return one object in the form of a whole answer for the pieces of a stream.
 
     They are chunks of chats and completions, or events of responses or of messages.
+    ``is_cut``: the last pieces are missing. Each text may end within a secret then, of
+    which no pattern matches a part, so it goes without its end.
     """
     answer: dict[str, Any] = {}
     blocks: dict[int, dict[str, Any]] = {}
@@ -40,6 +46,9 @@ def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
         for choice in event.pop("choices", None) or ():
             _add(choices.setdefault(choice.get("index", 0), {}), choice)
         answer |= event
+    if is_cut:
+        for written in (*choices.values(), *output.values(), *blocks.values()):
+            _shorten(written)
     if choices:
         answer["choices"] = [{"index": i} | choices[i] for i in sorted(choices)]
     if blocks:
@@ -47,6 +56,15 @@ def joined(pieces: Iterable[bytes]) -> dict[str, Any]:
     if output and "output" not in answer:
         answer["output"] = [output[i] for i in sorted(output)]
     return answer
+
+
+def _shorten(written: dict[str, Any]) -> None:
+    """Take the end off each text that is put together of pieces."""
+    for name, value in written.items():
+        if isinstance(value, dict):
+            _shorten(value)
+        elif isinstance(value, str) and name not in _WHOLE:
+            written[name] = value[:-LONGEST_SECRET]
 
 
 def _events(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -15,11 +15,16 @@ REDACTED = "[redacted]"
 _DATA_URL = re.compile(r"data:([\w.+/-]{0,100})[;,]")
 #: Base64 of less is no file.
 _MIN_BASE64 = 512
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+#: In one line, or in lines as MIME and PEM have them, of 76 and of 64 characters.
+_BASE64 = re.compile(
+    r"(?:[ \t]*[A-Za-z0-9+/_-]{40,}[ \t]*\r?\n)*[ \t]*[A-Za-z0-9+/_-]+={0,2}\s*"
+)
 #: Objects and lists inside each other; parsers of bodies allow fewer.
 _MAX_DEPTH = 200
 #: Members with a text again, token by token: no pattern matches a piece of a secret.
 _BY_TOKEN: dict[str, Any] = {"logprobs": (dict, list), "tokens": list}
+#: Members that may be ids of tokens, whose text no pattern sees.
+_OF_TOKENS = {"prompt", "input"}
 _LEFT_OUT = "[tokens]"
 
 
@@ -48,6 +53,8 @@ class Redaction:
                     break
                 is_by_token = isinstance(member, _BY_TOKEN.get(name, ()))
                 shown = _LEFT_OUT if is_by_token else member
+                if name in _OF_TOKENS:
+                    shown = _without_ids(member)
                 members[self.text(name)] = self.value(shown, depth + 1)
             return members
         if isinstance(value, list):
@@ -94,6 +101,15 @@ class Redaction:
         if self._left <= 0:
             self.is_cut = True
         return self._left <= 0
+
+
+def _without_ids(value: Any) -> Any:
+    """Return a prompt, or several, with a word in the place of ids of tokens."""
+    if not isinstance(value, list):
+        return value
+    if any(type(item) is int for item in value):
+        return _LEFT_OUT
+    return [_LEFT_OUT if isinstance(item, list) and item else item for item in value]
 
 
 def _file_in(text: str) -> str:

@@ -128,7 +128,8 @@ def _answer_of(captured: Captured, redaction: Redaction) -> str:
     if not captured.answer:
         return ""
     if captured.is_stream:
-        return redacted(joined(captured.answer), redaction)
+        answer = joined(captured.answer, is_cut=captured.is_cut)
+        return redacted(answer, redaction)
     return redacted(b"".join(captured.answer), redaction)
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.captures.answers import joined
+from accounts.captures.answers import LONGEST_SECRET, joined
 from accounts.captures.redaction import REDACTED, Redaction
-from accounts.captures.writer import redacted
+from accounts.captures.writer import Captured, redacted, store
+from accounts.models import CapturedBody
 from llm_manager.config.sections.records import CaptureSection
 
 SECRET = "sk-llmm-0123456789ab-abcdefghijklmnopqrstuvwxyz"
@@ -45,6 +46,8 @@ def test_patterns_are_those_of_the_configuration() -> None:
         ("data:image/png;base64," + "iVBOR" * 9, "[image/png, 67 characters]"),
         ("data:,hello", "[data, 11 characters]"),
         ("QUJD" * 300, "[base64, 1,200 characters]"),
+        (("QUJD" * 19 + "\r\n") * 9 + "QQ==\n", "[base64, 707 characters]"),
+        (("  " + "QUJD" * 16 + "\n") * 9 + "  QQ", "[base64, 607 characters]"),
     ],
 )
 def test_of_files_only_their_size_is_kept(file: str, shown: str) -> None:
@@ -68,6 +71,24 @@ def test_a_text_that_is_there_again_token_by_token_is_kept_once() -> None:
         {"tokens": "[tokens]"},
         {"logprobs": True, "tokens": 7},
     ]
+
+
+@pytest.mark.parametrize(
+    "prompt", [[101, 7592], [[101], [7592, 2088]], ["a text", [101]], [101, "a"]]
+)
+def test_prompts_of_token_ids_are_left_out(prompt: list[Any]) -> None:
+    """Their text would be redacted, and anybody can read it who has the model."""
+    for name in ("prompt", "input"):
+        kept = redact({name: prompt, "n": 2})[0]
+        assert "101" not in kept
+        assert "7592" not in kept
+        assert "[tokens]" in kept
+        assert json.loads(kept)["n"] == 2
+
+
+def test_prompts_of_texts_and_items_are_kept() -> None:
+    body = {"prompt": ["a", "b"], "input": [{"role": "user", "content": [{"n": 1}]}]}
+    assert json.loads(redact(body)[0]) == body
 
 
 def test_a_pattern_finds_a_number_that_is_no_text() -> None:
@@ -177,6 +198,41 @@ def test_a_stream_is_one_answer_in_which_words_are_whole() -> None:
             {"index": 1, "message": {"content": "other"}},
         ],
     }
+
+
+@pytest.mark.parametrize("half", [1, 20, len(SECRET) - 1])
+def test_a_stream_that_is_cut_keeps_no_part_of_a_secret(half: int) -> None:
+    """No pattern matches the half of one: each text goes without its end."""
+    text, kept = "x" * LONGEST_SECRET + SECRET[:half], "x" * half
+    call = {"function": {"name": "look", "arguments": text}}
+    deltas: list[dict[str, Any]] = [
+        {"index": 0, "delta": {"role": "assistant", "content": text}},
+        {"index": 1, "delta": {"tool_calls": [call]}},
+        {"index": 2, "text": text},
+    ]
+    chunks = joined([event(choices=[each]) for each in deltas], is_cut=True)
+    written, called, completed = chunks["choices"]
+    assert written["message"] == {"content": kept}
+    assert called["message"]["tool_calls"]["0"] == {"name": "look", "arguments": kept}
+    assert completed["text"] == kept
+    response = event(type="response.output_text.delta", output_index=0, delta=text)
+    assert joined([response], is_cut=True) == {"output": [{"output_text": kept}]}
+    block = {"type": "text_delta", "text": text}
+    message = event(type="content_block_delta", index=0, delta=block)
+    assert joined([message], is_cut=True) == {"content": [{"text": kept}]}
+
+
+def test_a_captured_stream_of_which_the_end_is_missing_is_stored_without_a_torn_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(
+        CapturedBody.objects, "create", lambda **columns: made.update(columns)
+    )
+    piece = event(choices=[{"index": 0, "delta": {"content": f"so: {SECRET[:9]}"}}])
+    store(Captured("r", 1, "", False, [piece], is_stream=True, is_cut=True))
+    assert "sk-" not in made["answer"]
+    assert made["is_answer_cut"]
 
 
 def test_a_stream_of_calls_of_completions_and_with_an_error_is_put_together() -> None:
