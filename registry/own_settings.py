@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from llm_manager.lib.config_sections import FromList
 from llm_manager.lib.quoting import quote
+from registry.draft_models import draft_conflicts
 from registry.errors import InvalidLoadSetting
 from registry.load_settings import LoadSettings, conflicts
 from registry.model_facts import context_misfit, pooling_misfit
@@ -84,20 +85,20 @@ def own_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(checked, name) for name in values}
 
 
-def check_own_settings(model: ModelFacts) -> None:
-    """Refuse settings that conflict with each other or with the model.
+def setting_faults(model: ModelFacts) -> dict[str, str]:
+    """Return each setting of a model that conflicts with another or with it, and why.
 
-    Raises InvalidLoadSetting.
+    The one check of what a model's page, a load of the API and a program ask for. Reads
+    the headers of the model and of its draft model. Raises ValueError if
+    ``tensor_split`` cannot be read.
     """
     in_force = model.settings_in_force()
     found = dict(conflicts(in_force, model.shape))
-    found["pooling_type"] = pooling_misfit(
-        model.kind, model.setting_in_force("pooling_type")
-    )
+    # A default of the configuration is for the models that it fits.
+    found["pooling_type"] = pooling_misfit(model.kind, model.pooling_type)
     found["n_ctx"] = context_misfit(model.n_ctx, model.context_length)
-    for name, reason in found.items():
-        if reason:
-            raise InvalidLoadSetting(reason, param=f"config.{name}")
+    found |= dict(draft_conflicts(model, in_force.draft))
+    return {name: reason for name, reason in found.items() if reason}
 
 
 def _nearest(name: str) -> str:

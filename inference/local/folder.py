@@ -9,7 +9,6 @@ from unicodedata import normalize
 
 from inference.local.model import LocalModel
 from llm_manager.lib.quoting import quote
-from registry.draft_models import draft_conflicts
 from registry.errors import (
     InvalidGGUF,
     InvalidLoadSetting,
@@ -19,7 +18,7 @@ from registry.errors import (
 from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
 from registry.load_settings import LIVE_SETTINGS
-from registry.own_settings import check_own_settings, own_settings
+from registry.own_settings import own_settings, setting_faults
 from registry.scan.files import read_headers
 from registry.scan.naming import choose_name
 from registry.scan.scanner import KnownModel, scan
@@ -104,9 +103,7 @@ class ModelFolder:
 
     def _check(self, model: LocalModel) -> None:
         """Refuse settings and parts that do not fit. Raises InvalidLoadSetting."""
-        check_own_settings(model)
-        draft = model.settings_in_force().draft
-        for name, reason in draft_conflicts(model, draft):
+        for name, reason in setting_faults(model).items():
             raise InvalidLoadSetting(reason, param=f"config.{name}")
         for index, adapter in enumerate(model.attached):
             try:

@@ -139,6 +139,10 @@ class LocalModel:
         return str(self.own.get("output_parser_override", ""))
 
     @property
+    def pooling_type(self) -> str:
+        return str(self.own.get("pooling_type", ""))
+
+    @property
     def pooling_in_force(self) -> str:
         return pooling_for(self.kind, self.setting_in_force("pooling_type"))
 

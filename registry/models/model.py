@@ -14,7 +14,6 @@ from django.db import models
 from django.db.models.functions import Concat
 from django_prometheus.models import ExportModelOperationsMixin
 
-from registry.draft_models import draft_conflicts
 from registry.errors import AmbiguousName, InvalidGGUF, ModelNotFound
 from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
@@ -22,19 +21,17 @@ from registry.gguf.memory_shape import MemoryShape
 from registry.load_columns import LoadColumns
 from registry.load_settings import (
     LoadSettings,
-    conflicts,
     setting_in_force,
     settings_in_force,
 )
 from registry.model_facts import (
     attached_name,
-    context_misfit,
     pooling_for,
-    pooling_misfit,
     template_for,
 )
 from registry.models.context_test import ContextTest, result_in_force
 from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
+from registry.own_settings import setting_faults
 from registry.prices import Prices
 from registry.scan.files import read_headers
 
@@ -268,16 +265,10 @@ class Model(_CountedModel, LoadColumns):
 
     def clean(self) -> None:
         """Check the settings against this model. Raises ValidationError."""
-        if reason := context_misfit(self.n_ctx, self.context_length):
-            raise ValidationError({"n_ctx": reason})
         try:
-            in_force = self.settings_in_force()
+            found = setting_faults(self)
         except ValueError as error:
             raise ValidationError({"tensor_split": str(error)}) from None
-        found = dict(conflicts(in_force, self.shape))
-        if reason := pooling_misfit(self.kind, self.pooling_type):
-            found["pooling_type"] = reason
-        found |= dict(draft_conflicts(self, in_force.draft))
         if found:
             raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():

@@ -165,6 +165,15 @@ def test_the_configurations_limits_and_defaults_hold(
             other.generate(HELLO * 4)
 
 
+def test_a_default_pooling_is_for_the_models_that_have_one(
+    manager: LLMManager, models_dir: Path
+) -> None:
+    with LLMManager(
+        models_dir, {"engine": {"pooling": "mean"}}, use_subprocess=False
+    ) as other:
+        assert other.load_model("large")["state"] == "ready"
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
