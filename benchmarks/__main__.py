@@ -10,6 +10,7 @@ from benchmarks.commands import (
     faults,
     grammars,
     hostile,
+    idle,
     interference,
     schemas,
     usage,
@@ -23,6 +24,7 @@ from benchmarks.options.commands import (
     FaultOptions,
     GrammarOptions,
     HostileOptions,
+    IdleOptions,
     InterferenceOptions,
     ProfileOptions,
     SchemaOptions,
@@ -61,6 +63,8 @@ def _run() -> int:
             return schemas.measure(options)
         case HostileOptions() as options:
             return hostile.measure(options)
+        case IdleOptions() as options:
+            return idle.measure(options)
         case SoakOptions() as options:
             return soak(options)
         case UsageOptions() as options:

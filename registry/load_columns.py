@@ -66,6 +66,7 @@ class LoadColumns(models.Model):
     swa_full = _switch("swa_full", "whole context in sliding windows")
     n_batch = _number("n_batch", "batch")
     n_ubatch = _number("n_ubatch", "micro-batch")
+    itl_target_ms = _number("itl_target_ms", "ITL target")
     n_threads = _number("n_threads", "threads")
     n_threads_batch = _number("n_threads_batch", "threads for prompts")
     numa = _choice("numa", "NUMA")

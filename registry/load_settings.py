@@ -119,6 +119,14 @@ class ModelEngineSection(Section):
     n_ubatch: BatchSize = Field(
         default=512, description="Most tokens computed at once; more take more memory."
     )
+    itl_target_ms: int = Field(
+        default=60,
+        ge=0,
+        le=10_000,
+        description="Milliseconds between a stream's tokens that are kept at p95 while "
+        "prompts are computed beside it; more make prompts and the whole faster. 0: no "
+        "more than 2.5 times as long as without prompts.",
+    )
     n_threads: ThreadCount = Field(
         default=0, description="Threads of one worker; 0 is one per physical core."
     )

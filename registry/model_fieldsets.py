@@ -58,6 +58,7 @@ _HOLDS_AFTER_RELOAD = (
         "A loaded model keeps what it was loaded with until it is loaded again.",
         ("n_ctx", "n_seq_max"),
         ("draft", "draft_model"),
+        "itl_target_ms",
         ("shares_prefixes", "deterministic"),
         "pooling_type",
         folded=False,

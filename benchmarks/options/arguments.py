@@ -20,6 +20,7 @@ COMMANDS = (
     "soak",
     "faults",
     "usage",
+    "idle",
 )
 #: How often a command measures, unless it is given.
 ROUNDS = 3

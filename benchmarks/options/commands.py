@@ -112,12 +112,26 @@ class UsageOptions:
     quantization: str
 
 
+@dataclass(frozen=True, slots=True)
+class IdleOptions:
+    """How long it is left alone, before and while it is measured.
+
+    More than ``limit`` percent of a core fails the run.
+    """
+
+    seconds: float
+    settle: float
+    limit: float
+    quantization: str
+
+
 Options = (
     CompareOptions
     | EmbeddingOptions
     | FaultOptions
     | GrammarOptions
     | HostileOptions
+    | IdleOptions
     | InterferenceOptions
     | ProfileOptions
     | SchemaOptions

@@ -46,6 +46,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.faults(rest)
         case "usage":
             return single.usage(rest)
+        case "idle":
+            return single.idle(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )

@@ -16,6 +16,7 @@ from benchmarks.options.commands import (
     FaultOptions,
     GrammarOptions,
     HostileOptions,
+    IdleOptions,
     InterferenceOptions,
     ProfileOptions,
     SchemaOptions,
@@ -183,3 +184,21 @@ def usage(arguments: list[str]) -> UsageOptions:
         options.postgresql,
         options.quantization,
     )
+
+
+def idle(arguments: list[str]) -> IdleOptions:
+    parser = command_parser("idle", "What the whole server takes while nobody asks.")
+    for name, default, help_text in (
+        ("seconds", 60.0, "of each measurement"),
+        ("settle", 20.0, "seconds before it"),
+        ("limit", 0.3, "percent of a core"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            default=default,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    add_quantization(parser)
+    return IdleOptions(**vars(parser.parse_args(arguments)))

@@ -143,6 +143,7 @@ def _engine(spec: LoadSpec, context: ContextPlan) -> EngineConfig:
         swa_full=in_force.swa_full,
         n_batch=in_force.n_batch,
         n_ubatch=in_force.n_ubatch,
+        itl_target_ms=in_force.itl_target_ms,
         n_threads=in_force.n_threads,
         n_threads_batch=in_force.n_threads_batch,
         numa=in_force.numa,

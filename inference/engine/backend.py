@@ -81,8 +81,9 @@ class Backend(Protocol):
     them. ``prefill_tile`` is how many tokens of a sequence a micro-batch needs for
     their attention to be computed in tiles, which is much faster; 1 where that makes
     no difference. With ``has_prefill_context`` short pieces are as fast beside
-    decodes; a resize may change that. ``adapters`` are the names of those that are
-    loaded with the model.
+    decodes; a resize may change that. ``itl_target_ms`` is the inter-token latency that
+    streams keep at p95 while others prefill, 0 for none. ``adapters`` are the names of
+    those that are loaded with the model.
     """
 
     layout: CacheLayout
@@ -95,6 +96,7 @@ class Backend(Protocol):
     needs_even_batches: bool
     max_lookup_sequences: int
     prefill_tile: int
+    itl_target_ms: int
     shares_prefixes: bool
     fixed_piece: int
     adapters: tuple[str, ...]

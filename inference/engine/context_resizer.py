@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.kv_cache.execution import KVCacheExecutor
+    from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.scheduling.scheduler import Scheduler
-    from inference.engine.scheduling.step_times import StepTimes
     from inference.engine.sequence import Sequence
     from inference.engine.telemetry import Telemetry
 

@@ -17,9 +17,9 @@ from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.output_processor import OutputProcessor
 from inference.engine.scheduling.draft_planner import DraftPlanner
+from inference.engine.scheduling.pacing.step_times import StepTimes
+from inference.engine.scheduling.pacing.warm_up import warm_up
 from inference.engine.scheduling.scheduler import Scheduler
-from inference.engine.scheduling.step_times import StepTimes
-from inference.engine.scheduling.warm_up import warm_up
 from inference.engine.sequence import FinishReason, Sequence
 from inference.engine.telemetry import Telemetry
 
@@ -45,7 +45,9 @@ class EngineCore:
     ) -> None:
         self._backend = backend
         self._clock = clock
-        self.times = StepTimes(backend.prefill_tile)
+        self.times = StepTimes(
+            backend.prefill_tile, itl_target_s=backend.itl_target_ms / 1000
+        )
         self.times.has_prefill_context = backend.has_prefill_context
         self.telemetry = Telemetry(
             n_ctx=backend.layout.n_ctx, n_ctx_max=backend.n_ctx_max

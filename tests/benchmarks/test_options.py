@@ -10,6 +10,7 @@ from benchmarks.options.commands import (
     CompareOptions,
     GrammarOptions,
     HostileOptions,
+    IdleOptions,
     InterferenceOptions,
     ProfileOptions,
     SchemaOptions,
@@ -62,6 +63,12 @@ def test_hostile() -> None:
     options = parse(["hostile", "--attacks", "wrong-keys", "--seconds", "3"])
 
     assert options == HostileOptions(("wrong-keys",), 3, 2, "Q4_0")
+
+
+def test_idle() -> None:
+    options = parse(["idle", "--seconds", "30"])
+
+    assert options == IdleOptions(30, 20, 0.3, "Q4_0")
 
 
 def test_interference_and_grammars() -> None:

@@ -42,16 +42,18 @@ class EngineConfig:
     ``n_seq_max`` sequences its own cells, ``unified`` shares ``n_cells`` between
     them (0 is ``n_ctx * n_seq_max``). ``swa_full`` keeps what has left a sliding
     window. ``prefill_context`` lets short pieces of prompts have a context of their
-    own. ``n_gpu_layers`` -1 is all; an empty ``tensor_split`` is by the GPUs' free
-    memory. ``n_threads`` 0 is one per physical core, ``n_threads_batch`` 0 as
-    many. ``shares_prefixes`` lets owners use each other's cached prefixes. With
-    ``draft`` ``lookup`` drafts are looked up in the sequence itself, with ``auto`` only
-    while few sequences decode; with ``model`` the model in ``draft_paths`` makes them.
-    ``deterministic`` computes a sequence in steps whose shape depends on nothing else.
-    ``adapters`` are loaded beside the model. Prefixes are stored in ``cache_dir``,
-    unless it is empty, in at most ``cache_bytes`` for all models; ``fingerprint``
-    identifies the model's file. ``task`` is what the model is for; ``pooling`` makes
-    vectors. Raises ValueError for settings that exclude each other.
+    own; ``itl_target_ms`` is the inter-token latency that streams keep at p95
+    beside them, 0 for none. ``n_gpu_layers`` -1 is all; an empty ``tensor_split``
+    is by the GPUs' free memory. ``n_threads`` 0 is one per physical core,
+    ``n_threads_batch`` 0 as many. ``shares_prefixes`` lets owners use each other's
+    cached prefixes. With ``draft`` ``lookup`` drafts are looked up in the sequence
+    itself, with ``auto`` only while few sequences decode; with ``model`` the model
+    in ``draft_paths`` makes them. ``deterministic`` computes a sequence in steps
+    whose shape depends on nothing else. ``adapters`` are loaded beside the model.
+    Prefixes are stored in ``cache_dir``, unless it is empty, in at most
+    ``cache_bytes`` for all models; ``fingerprint`` identifies the model's file.
+    ``task`` is what the model is for; ``pooling`` makes vectors. Raises ValueError
+    for settings that exclude each other.
     """
 
     paths: tuple[str, ...]
@@ -68,6 +70,7 @@ class EngineConfig:
     swa_full: bool = False
     n_batch: int = 512
     n_ubatch: int = 512
+    itl_target_ms: int = 0
     n_threads: int = 0
     n_threads_batch: int = 0
     numa: str = "disabled"

@@ -99,6 +99,7 @@ class LlamaBackend:
         # When a draft turns out wrong, a sliding window has already moved on.
         self.can_draft = self.can_cut and not has_window
         self.max_lookup_sequences = config.max_lookup_sequences
+        self.itl_target_ms = config.itl_target_ms
         tile = prefill_tile(config)
         # If a batch has room for only one tile, there is no choice.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1

@@ -20,7 +20,7 @@ from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.bindings.batch import Batch
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
-from inference.engine.scheduling.step_times import StepTimes
+from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.speculative.verification import num_agreed
 
 if TYPE_CHECKING:

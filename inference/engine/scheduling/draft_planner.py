@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inference.engine.backend import Drafter
     from inference.engine.request import GenerationRequest
-    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.sequence import Sequence
 
 

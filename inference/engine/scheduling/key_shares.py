@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
-    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.sequence import Sequence
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inference.engine.kv_cache.operations import KVOp
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.scheduling.draft_planner import DraftBudget
-    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.scheduling.pacing.step_times import StepTimes
 
 _NOTHING = Sampled()
 

@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
     from inference.engine.scheduling.key_shares import KeyShares
+    from inference.engine.scheduling.pacing.prefill_room import PrefillRoom
+    from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.scheduling.prefix_waiting import PrefixWaiting
-    from inference.engine.scheduling.step_times import StepTimes
     from inference.engine.sequence import Sequence
+
+#: How many requests that came before it a short next turn of a conversation goes ahead
+#: of. What comes later than that goes after them, so no prompt waits for ever.
+HEAD_START = 8
 
 
 class StepPlanner:
@@ -107,28 +112,23 @@ class StepPlanner:
 
     def _prefills(self, sequences: list[Sequence], used: int) -> list[StepItem]:
         """Distribute what ``used`` tokens leave of the step between prompts, fairly."""
-        sequences.sort(key=self._order)
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
-        depth = sequences[0].num_computed
         # Who is expected to ask again should not have to wait for a long step.
         beside = used or self._shares.num_expected
-        chunk = self._times.chunk(beside, budget, depth, waiting=len(sequences))
+        room = self._times.room(beside, budget, waiting=len(sequences))
         awaited = self._prefixes.awaited(self._queue)
         items: list[StepItem] = []
-        for sequence in sequences:
+        for sequence in sorted(sequences, key=lambda s: self._turn(s, room)):
             end = awaited.get(sequence.request_id, len(sequence.tokens))
-            rest = end - sequence.num_computed
-            size = chunk.piece(rest, budget)
+            size = room.piece(end - sequence.num_computed, sequence.num_computed)
             if sequence.params.prompt_logprobs is not None:
                 size = min(size, outputs)
-            is_crumb = size < min(rest, chunk.least) and items
-            if size <= 0 or outputs <= 0 or is_crumb:
+            if size <= 0 or outputs <= 0:
                 continue
             item = _item(sequence, size)
             outputs -= item.num_outputs
-            budget -= size
-            chunk = chunk.without(size)
+            room = room.without(size, item.start)
             items.append(item)
         return items
 
@@ -154,6 +154,19 @@ class StepPlanner:
     def _order(self, sequence: Sequence) -> tuple[float, int, int]:
         request = sequence.request
         return self._queue.served(request.share), request.priority, sequence.arrival
+
+    def _turn(self, sequence: Sequence, room: PrefillRoom) -> tuple[float, int, int]:
+        """Return the place of a prompt, by key; the next turn of a conversation early.
+
+        Most of it is cached, and the step computes the rest: it goes before a longer
+        prompt that has come a little earlier.
+        """
+        served, priority, arrival = self._order(sequence)
+        rest = sequence.num_uncomputed
+        is_nearly_done = sequence.num_cached >= rest and room.ends(
+            rest, sequence.num_computed
+        )
+        return served, priority, arrival - HEAD_START * is_nearly_done
 
 
 def _item(sequence: Sequence, size: int, draft: Iterable[int] = ()) -> StepItem:

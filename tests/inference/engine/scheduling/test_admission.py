@@ -8,8 +8,8 @@ from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.admission import Admission
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
-from inference.engine.scheduling.step_times import StepTimes
 from tests.inference.engine.sequences import compute, sequence
 
 if TYPE_CHECKING:

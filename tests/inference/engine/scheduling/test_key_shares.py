@@ -8,7 +8,7 @@ from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.key_shares import RECENT_S, KeyShares
-from inference.engine.scheduling.step_times import StepTimes
+from inference.engine.scheduling.pacing.step_times import StepTimes
 from tests.fakes import Clock
 from tests.inference.engine.sequences import sequence, start
 

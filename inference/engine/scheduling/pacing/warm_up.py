@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.backend import Backend
-    from inference.engine.scheduling.step_times import StepTimes
+    from inference.engine.scheduling.pacing.step_times import StepTimes
 
 #: Enough for the slope of step times; on a slow machine each step costs startup time.
 _SEQUENCES = 16
 #: The number of repetitions, the fastest of which counts: the first loads the weights.
 _STEPS = 3
-_PREFILL = 64
+#: Pieces of prompts: what is the same for both is the fixed cost of a pass.
+_PIECES = (16, 64)
 
 
 def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> None:
-    """Measure decodes of one and of several sequences, and a prefill.
+    """Measure decodes of one and of several sequences, and pieces of a prompt.
 
     Afterwards the weights are in memory, so that the first request need not wait for
     them; the KV cache is empty again.
@@ -54,9 +55,11 @@ def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> N
     for count in dict.fromkeys((1, most)):
         members = sequences[:count]
         times.calibrate(count, min(step(members, 1) for _ in range(_STEPS)))
-    size = min(_PREFILL, backend.n_batch, backend.layout.n_ctx - 2 * _STEPS)
-    depth = sequences[0].num_computed
-    times.observe(0, [(size, depth)], step(sequences[:1], size))
+    for piece in _PIECES:
+        start = sequences[0].num_computed
+        size = min(piece, backend.n_batch, backend.layout.n_ctx - start)
+        if size > 0:
+            times.calibrate_prefill(size, start, step(sequences[:1], size))
     if backend.drafter is not None:
         backend.drafter.warm_up(sequences)
     for sequence in sequences:

@@ -1,0 +1,112 @@
+"""``python -m benchmarks idle``: what an installation takes while nobody asks.
+
+The whole server loads a model, answers once and is left alone. The table has the CPU
+time of each of its processes as a share of one core, with a model loaded and without
+one, and the commands a second that Redis gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.client.answers import Call, Message, clock
+from benchmarks.model import Conditions, put_model
+from benchmarks.systems.ours import Ours
+from inference.engine.config.cpu_threads import physical_cores
+from llm_manager.config.redis_socket import socket_path
+
+if TYPE_CHECKING:
+    from benchmarks.options.commands import IdleOptions
+    from benchmarks.systems import Running
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Seconds of CPU a second by role; commands a second of Redis, by name."""
+
+    shares: dict[str, float]
+    commands: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """The share of one core that all processes take."""
+        return sum(self.shares.values())
+
+
+def measure(options: IdleOptions) -> int:
+    """Measure and print; return 1 if it takes more than the limit."""
+    with tempfile.TemporaryDirectory(prefix="llmm-bench-") as folder:
+        results = asyncio.run(_measure(options, Path(folder)))
+    _show(results)
+    return int(any(100 * idle.total > options.limit for idle in results.values()))
+
+
+async def _measure(options: IdleOptions, folder: Path) -> dict[str, Idle]:
+    conditions = Conditions(
+        model=put_model(folder / "models", options.quantization),
+        n_threads=physical_cores(),
+    )
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    results = {}
+    async with Ours().running(conditions, data) as running:
+        await asyncio.sleep(options.settle)
+        results["no model"] = await _idle(running, data, options.seconds)
+        await running.target.ask(Call((Message("user", "Hi"),), max_tokens=1))
+        await asyncio.sleep(options.settle)
+        results["a model is loaded"] = await _idle(running, data, options.seconds)
+    return results
+
+
+async def _idle(running: Running, data: Path, seconds: float) -> Idle:
+    """Return what the system takes for this long."""
+    with redis.Redis(unix_socket_path=str(socket_path(data))) as connection:
+        calls, used, start = _calls(connection), running.processes.cpu_s(), clock()
+        await asyncio.sleep(seconds)
+        took = clock() - start
+        shares: Counter[str] = Counter()
+        for (role, pid), cpu_s in running.processes.cpu_s().items():
+            shares[role] += (cpu_s - used.get((role, pid), 0.0)) / took
+        commands = {
+            name: (count - calls[name]) / took
+            for name, count in _calls(connection).items()
+            if count > calls[name] and name != "info"
+        }
+    return Idle(dict(shares), commands)
+
+
+def _calls(connection: redis.Redis) -> Counter[str]:
+    """Return how often each command has been called."""
+    statistics = connection.info("commandstats")
+    return Counter(
+        {
+            name.removeprefix("cmdstat_"): int(numbers["calls"])
+            for name, numbers in statistics.items()
+        }
+    )
+
+
+def _show(results: dict[str, Idle]) -> None:
+    table = Table(title="While nobody asks: percent of one core")
+    roles = sorted({role for idle in results.values() for role in idle.shares})
+    for title in ("", *roles, "all", "Redis, commands a second"):
+        table.add_column(title, justify="right" if title else "left")
+    for name, idle in results.items():
+        shares = [*(idle.shares.get(role, 0.0) for role in roles), idle.total]
+        asked = ", ".join(
+            f"{command} {rate:.1f}"
+            for command, rate in sorted(
+                idle.commands.items(), key=lambda item: -item[1]
+            )
+        )
+        table.add_row(name, *(f"{100 * share:.2f}" for share in shares), asked)
+    Console(width=160).print(table)

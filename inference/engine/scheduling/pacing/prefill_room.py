@@ -1,0 +1,121 @@
+"""Chooses the pieces of prompts that a step computes, by what they take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference.engine.scheduling.pacing.piece_times import PieceCost
+
+#: A token in the least piece takes at most this multiple of what it takes in a piece
+#: of ``_WHOLE`` tokens: shorter ones cost everybody more than they spare the streams.
+MAX_WASTE = 1.25
+#: No piece is cut shorter, however cheap a pass through the model is.
+MIN_PIECE = 16
+#: What pieces are compared with, and the first one before anything is measured. Where
+#: attention is computed in tiles it is one of them.
+_WHOLE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PieceCosts:
+    """What pieces take: shorter ones than a tile, and others.
+
+    ``tile`` is 1 where tiles make no difference. With ``has_prefill_context`` short
+    pieces are computed in a context where they waste nothing for being short.
+    """
+
+    short: PieceCost
+    tiled: PieceCost
+    tile: int = 1
+    has_prefill_context: bool = False
+
+    def of(self, size: int) -> PieceCost:
+        """Return the cost that holds for pieces of this size."""
+        return self.short if size < self.tile else self.tiled
+
+    def seconds(self, size: int, start: int) -> float:
+        """Return what a piece takes that has ``start`` tokens before it."""
+        return self.of(size).seconds(size, start)
+
+    def least(self, start: int) -> int:
+        """Return the least piece at a depth: a tile where shorter ones waste time."""
+        whole = self.short if self.has_prefill_context else self.tiled
+        token_s = MAX_WASTE * whole.seconds(_WHOLE, start) / _WHOLE
+        spare_s = token_s - self.short.token_s - start * self.short.depth_s
+        limit = max(self.tile, _WHOLE)
+        if spare_s <= 0:
+            return limit
+        return min(max(math.ceil(self.short.fixed_s / spare_s), MIN_PIECE), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillRoom:
+    """What a step has left for prompts: ``tokens`` of its batch, and ``seconds``.
+
+    ``seconds`` is infinite if no stream waits for the step. ``costs`` is None before
+    any are known. The first piece is taken even if it takes longer than there is, so
+    that prompts get done.
+    """
+
+    tokens: int
+    seconds: float = math.inf
+    costs: PieceCosts | None = None
+    tile: int = 1
+    is_first: bool = True
+
+    def piece(self, rest: int, start: int) -> int:
+        """Return how many of a prompt's ``rest`` tokens are computed, from ``start``.
+
+        Whole tiles where they fit; 0 if what fits is not worth a piece.
+        """
+        most = min(rest, self.tokens)
+        if most <= 0 or (self.seconds <= 0 and not self.is_first):
+            return 0
+        if math.isinf(self.seconds):
+            return self._unhurried(rest, most)
+        if self.costs is None:
+            return min(most, max(_WHOLE, self.tile)) if self.is_first else 0
+        if most == rest and self.costs.seconds(rest, start) <= self.seconds:
+            return rest
+        size = self._hurried(self.costs, rest, start)
+        return min(size, most)
+
+    def without(self, size: int, start: int) -> PrefillRoom:
+        """Return what is left after a piece."""
+        taken = self.costs.seconds(size, start) if self.costs else math.inf
+        seconds = self.seconds if math.isinf(self.seconds) else self.seconds - taken
+        return replace(self, tokens=self.tokens - size, seconds=seconds, is_first=False)
+
+    def ends(self, rest: int, start: int) -> bool:
+        """Whether a prompt's ``rest`` tokens fit into what is left."""
+        return self.piece(rest, start) == rest
+
+    def _unhurried(self, rest: int, most: int) -> int:
+        """Return a piece of a step that no stream waits for.
+
+        No end of a prompt is left that is shorter than a tile.
+        """
+        if not self.is_first and most < min(rest, self.tile):
+            return 0
+        left = rest - most
+        return max(rest - self.tile, 1) if 0 < left < self.tile else most
+
+    def _hurried(self, costs: PieceCosts, rest: int, start: int) -> int:
+        fitting = costs.tiled.tokens(self.seconds, start)
+        if costs.tile == 1:
+            size = fitting
+        elif fitting >= costs.tile:
+            return fitting // costs.tile * costs.tile
+        else:
+            size = min(costs.short.tokens(self.seconds, start), costs.tile - 1)
+        least = costs.least(start)
+        if size >= least:
+            return size
+        if not self.is_first:
+            return 0
+        # Where only tiles are worth it, an end that is shorter than one is not.
+        wastes_the_end = 1 < costs.tile <= least and rest < 2 * costs.tile
+        return rest if wastes_the_end else least

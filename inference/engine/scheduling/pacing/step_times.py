@@ -1,0 +1,110 @@
+"""Measures step times, and says how much of prompts a step may compute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inference.engine.scheduling.pacing.line_fit import LineFit
+from inference.engine.scheduling.pacing.overrun import Overrun
+from inference.engine.scheduling.pacing.piece_times import PieceTimes
+from inference.engine.scheduling.pacing.prefill_room import PieceCosts, PrefillRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: A step with prefill may take at least this multiple of a step without, more where
+#: more sequences prefill than decode.
+MAX_SLOWDOWN = 2.5
+#: Shorter prefills say little: they are mostly the fixed cost of a step.
+_MIN_OBSERVED = 8
+#: The weight of a warm-up measurement, relative to that of a step.
+_WARM_UP_WEIGHT = 4.0
+#: The decay of older steps per step: a memory of some fifty steps.
+_DECAY = 0.98
+
+
+class StepTimes:
+    """Models the seconds of a decode step by batch size, and of pieces of prompts.
+
+    A decode of n sequences reads the weights once and does n sequences' arithmetic, so
+    its time is fitted by a straight line: least squares over the newest decode steps
+    and the warm-up, which has measured both ends of the line. Pieces of at least
+    ``tile`` tokens, whose attention is computed in tiles, are learned apart from
+    shorter ones. ``itl_target_s`` is the inter-token latency that streams keep at p95
+    while others prefill; 0 leaves only ``MAX_SLOWDOWN``.
+    """
+
+    def __init__(self, tile: int = 1, *, itl_target_s: float = 0.0) -> None:
+        self._tile = tile
+        self._itl_target_s = itl_target_s
+        #: Whether short pieces run in the prefill context, where they are not slower.
+        self.has_prefill_context = False
+        self._warm_up = LineFit()
+        self._steps = LineFit()
+        self._short = PieceTimes()
+        self._tiled = PieceTimes()
+        self._overrun = Overrun()
+
+    def calibrate(self, num_decodes: int, seconds: float) -> None:
+        """Add a decode step of the warm-up, which does not decay."""
+        self._warm_up.add(num_decodes, seconds, _WARM_UP_WEIGHT)
+
+    def calibrate_prefill(self, size: int, start: int, seconds: float) -> None:
+        """Add a piece of the warm-up. With little before it tiles are no faster."""
+        for times in (self._short, self._tiled):
+            times.calibrate(size, start, seconds)
+
+    def observe(
+        self, num_decodes: int, prefills: Iterable[tuple[int, int]], seconds: float
+    ) -> None:
+        """Add a step; of each piece of a prompt its tokens, and those before it."""
+        pieces = list(prefills)
+        num_prefill = sum(size for size, _ in pieces)
+        if num_prefill == 0:
+            self._steps.decay(_DECAY)
+            self._steps.add(num_decodes, seconds, 1.0)
+            return
+        beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
+        if num_decodes and (costs := self._costs()):
+            expected = sum(costs.seconds(size, start) for size, start in pieces)
+            self._overrun.observe(seconds, beside + expected)
+        if num_prefill < _MIN_OBSERVED or seconds <= beside:
+            return
+        if all(size >= self._tile for size, _ in pieces):
+            self._tiled.observe(pieces, seconds - beside)
+        elif all(size < self._tile for size, _ in pieces):
+            self._short.observe(pieces, seconds - beside)
+
+    def decode_s(self, num_decodes: int) -> float | None:
+        """Return the seconds of a step that decodes this many sequences, if known."""
+        return self._warm_up.plus(self._steps).at(num_decodes)
+
+    @property
+    def knows_batches(self) -> bool:
+        """Whether batches of different sizes have been seen."""
+        return self._warm_up.plus(self._steps).has_slope
+
+    def room(self, num_decodes: int, tokens: int, *, waiting: int = 1) -> PrefillRoom:
+        """Return what a step has for prompts beside ``num_decodes`` decodes.
+
+        At most ``tokens``; without decodes no stream is delayed. A step may take as
+        long as the larger of the target and the slowdown. If more sequences are
+        ``waiting`` for their first token than decode, the slowdown is larger in that
+        proportion: otherwise a few fast streams would keep many requests from starting.
+        """
+        if num_decodes == 0:
+            return PrefillRoom(tokens, tile=self._tile)
+        decode_s, costs = self.decode_s(num_decodes), self._costs()
+        if decode_s is None or costs is None:
+            return PrefillRoom(tokens, 0.0, tile=self._tile)
+        slowdown_s = MAX_SLOWDOWN * max(waiting / num_decodes, 1.0) * decode_s
+        most_s = max(slowdown_s, self._itl_target_s / self._overrun.factor)
+        return PrefillRoom(tokens, most_s - decode_s, costs, tile=self._tile)
+
+    def _costs(self) -> PieceCosts | None:
+        tiled = self._tiled.cost
+        if tiled is None:
+            return None
+        # Short ones are assumed to be no slower until they are measured.
+        short = self._short.cost if self._tile > 1 else tiled
+        return PieceCosts(short or tiled, tiled, self._tile, self.has_prefill_context)
