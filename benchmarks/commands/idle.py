@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 from rich.console import Console
@@ -73,7 +73,7 @@ async def _idle(running: Running, data: Path, seconds: float) -> Idle:
         calls, used, start = _calls(connection), running.processes.cpu_s(), clock()
         await asyncio.sleep(seconds)
         took = clock() - start
-        shares: Counter[str] = Counter()
+        shares: defaultdict[str, float] = defaultdict(float)
         for (role, pid), cpu_s in running.processes.cpu_s().items():
             shares[role] += (cpu_s - used.get((role, pid), 0.0)) / took
         commands = {
@@ -86,7 +86,7 @@ async def _idle(running: Running, data: Path, seconds: float) -> Idle:
 
 def _calls(connection: redis.Redis) -> Counter[str]:
     """Return how often each command has been called."""
-    statistics = connection.info("commandstats")
+    statistics: Any = connection.info("commandstats")
     return Counter(
         {
             name.removeprefix("cmdstat_"): int(numbers["calls"])
