@@ -40,6 +40,7 @@ class StoredResponse(_Kept):
 
     ``previous_id`` is the response that it goes on from. ``body`` is the request of one
     that is written in the background; until ``claimed_until`` a web process does so.
+    ``size`` is in bytes, with its events and without its items.
     """
 
     QUEUED: ClassVar[str] = "queued"
@@ -60,10 +61,12 @@ class StoredResponse(_Kept):
     client_address = models.CharField(max_length=45, blank=True)
     claimed_by = models.CharField(max_length=64, blank=True)
     claimed_until = models.DateTimeField(null=True)
+    size = models.BigIntegerField(default=0)
 
     class Meta(_Kept.Meta):
         abstract = False
         indexes = [
+            models.Index(fields=["owner_id", "size"], name="response_sizes"),
             # They are few, and web processes look for them all the time.
             models.Index(
                 fields=["claimed_until"],
@@ -71,12 +74,15 @@ class StoredResponse(_Kept):
                 condition=models.Q(
                     is_background=True, status__in=["queued", "in_progress"]
                 ),
-            )
+            ),
         ]
 
 
 class StoredItem(models.Model):
-    """An item of the input or the output of a response, or of a conversation."""
+    """An item of the input or the output of a response, or of a conversation.
+
+    ``size`` is that of the item, in bytes.
+    """
 
     item_id = models.CharField(max_length=256, db_index=True)
     owner_id = models.BigIntegerField(default=0)
@@ -88,9 +94,11 @@ class StoredItem(models.Model):
     )
     is_output = models.BooleanField(default=False)
     item = models.JSONField()
+    size = models.BigIntegerField(default=0)
 
     class Meta:
         ordering = ["pk"]
+        indexes = [models.Index(fields=["owner_id", "size"], name="item_sizes")]
 
     def __str__(self) -> str:
         return self.item_id

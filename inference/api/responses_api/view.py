@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.keys.key_access import key_fault, keys_with_access
+from accounts.limits.demand import Tokens
 from accounts.limits.throttling import request_ip
 from accounts.session_access import SessionAccess
 from inference.api.accounting.charge import Charge
@@ -33,6 +34,7 @@ from inference.api.responses_api.prepare import prepare_response
 from inference.api.responses_api.store import rows
 from inference.api.responses_api.store.background import LATER, BackgroundWriter
 from inference.api.responses_api.store.following import follow
+from inference.api.responses_api.store.quota import check_quota, size_of
 from inference.api.responses_api.storing import check_storing
 from inference.api.tokens.view import PreparedTokenizing, TokenizingView, unloaded_paths
 from inference.engine.request import TokenizationRequest
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from accounts.models import StoredResponse
     from inference.api.preparing.completion import PreparedCompletion
+    from inference.api.responses_api.store.background import WritingView
     from inference.engine.request import ModelRequest
 
 #: How long the engine's events of a response in the background are kept, for another
@@ -62,6 +65,21 @@ class Keeping:
     body: ResponseRequest
     context: rows.PriorItems
     owner_id: int
+
+
+class InheritedCharge:
+    """What the request of the client has taken from its limits, for who writes it."""
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+
+    def to(self, view: WritingView) -> None:
+        """Give it to the view that writes the response."""
+        cast("BackgroundView", view).inherited = self._charge
+
+    def give_back(self) -> None:
+        """Give it back: nobody writes here, and who does later takes it again."""
+        self._charge.settle_later(Tokens())
 
 
 class ResponsesView(GenerationView):
@@ -91,6 +109,7 @@ class ResponsesView(GenerationView):
             before=context.before,
         )
         if is_stored:
+            check_quota(owner_id, size_of(context.input))
             self.keeping = Keeping(body, context, owner_id)
         return prepared
 
@@ -140,16 +159,12 @@ class ResponsesView(GenerationView):
             **background_writer.claim(),
         )
 
-    def _hand_over(self) -> Any:
-        """Return what gives the view that writes the response this one's charge."""
+    def _hand_over(self) -> InheritedCharge:
+        """Return what the view that writes the response gets of this one."""
         charge, self.charge = self.charge, Charge()
         # The request has one row of usage: that of who writes the response.
         self.recording.drop()
-
-        def hand_over(view: BackgroundView) -> None:
-            view.inherited = charge
-
-        return hand_over
+        return InheritedCharge(charge)
 
 
 class BackgroundView(ResponsesView):

@@ -84,6 +84,16 @@ class WritingView(Protocol):
         """Write the engine's events so far to where others can go on with them."""
 
 
+class Inheritance(Protocol):
+    """What the request of the client has, for the view that writes its response."""
+
+    def to(self, view: WritingView) -> None:
+        """Give it to the view."""
+
+    def give_back(self) -> None:
+        """Give it back: nobody writes the response here."""
+
+
 class BackgroundWriter:
     """Writes the responses that this process has claimed.
 
@@ -99,14 +109,16 @@ class BackgroundWriter:
         """Return the fields of a new row that this process begins to write at once."""
         return {"claimed_by": self._name, "claimed_until": database_now() + _CLAIM}
 
-    def start(self, id_: str, hand_over: Callable[[Any], None] | None = None) -> None:
+    def start(self, id_: str, inherited: Inheritance | None = None) -> None:
         """Begin to write a response, unless it is being written here.
 
-        ``hand_over`` gives the view what the request of the client has taken.
+        ``inherited`` is what the request of the client has taken.
         """
         if id_ in self._tasks:
+            if inherited is not None:
+                inherited.give_back()
             return
-        task = asyncio.get_running_loop().create_task(self._write(id_, hand_over))
+        task = asyncio.get_running_loop().create_task(self._write(id_, inherited))
         self._tasks[id_] = task
         task.add_done_callback(lambda _: self._tasks.pop(id_, None))
 
@@ -120,22 +132,27 @@ class BackgroundWriter:
             except DatabaseError as error:
                 logger.warning("No response can be rescued now: %s", error)
 
-    async def _write(
-        self, id_: str, hand_over: Callable[[Any], None] | None = None
-    ) -> None:
-        row = await in_thread(_claim, id_, self._name)
+    async def _write(self, id_: str, inherited: Inheritance | None = None) -> None:
+        row = None
+        try:
+            row = await in_thread(_claim, id_, self._name)
+        except DatabaseError as error:
+            logger.warning("The response %s cannot be claimed now: %s", id_, error)
+        finally:
+            if row is None and inherited is not None:
+                inherited.give_back()
         if row is None:
             return
         view = self._make_view(row)
-        if hand_over is not None:
-            hand_over(view)
+        if inherited is not None:
+            inherited.to(view)
         writing = asyncio.current_task()
         beating = asyncio.get_running_loop().create_task(
             self._beat(id_, writing.cancel if writing else lambda: None)
         )
         again_after = timedelta(0)
         try:
-            if not await self._answer(row, view, is_rescued=hand_over is None):
+            if not await self._answer(row, view, is_rescued=inherited is None):
                 again_after = _AGAIN_AFTER
         except asyncio.CancelledError:
             logger.info("The response %s is not written here any more", id_)
@@ -220,13 +237,15 @@ class EventSink:
         blocks, self._blocks = self._blocks, []
         if not blocks:
             return
+        text = b"".join(block for _, block in blocks)
         StoredEvents.objects.create(
             response_id=self._id,
             first=blocks[0][0],
             last=blocks[-1][0],
-            text=b"".join(block for _, block in blocks).decode(),
+            text=text.decode(),
         )
         self._last = blocks[-1][0]
+        StoredResponse.objects.filter(pk=self._id).update(size=F("size") + len(text))
 
 
 def fail(id_: str, code: str, message: str) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from pydantic import TypeAdapter
 
 from accounts.models import StoredConversation, StoredItem, StoredResponse
 from inference.api.errors import BadRequest, RowNotFound
 from inference.api.responses_api.body.items import ItemReference, Items
-from llm_manager.config.in_force import config
+from inference.api.responses_api.store.quota import CountedHistory, check_quota, size_of
 from llm_manager.lib.quoting import quote, storable
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def context_of(
         path = "conversation"
         conversation = conversation_find(body.conversation_id, owner_id, path)
         found = _items_before(until, conversation)
-        _check_number(found.count())
+        CountedHistory().add(found)
         items = list(found.values_list("item", flat=True))
         return body, PriorItems(_with_path(items, path), own, conversation)
     return body, PriorItems([], own)
@@ -130,18 +131,19 @@ def context_of(
 
 def _chain(last: StoredResponse, path: str) -> list[dict[str, Any]]:
     """Return the items of a response and of all that it went on from."""
+    now = timezone.now()
     chain: list[list[dict[str, Any]]] = []
     row: StoredResponse | None = last
-    seen = 0
+    history = CountedHistory()
     while row is not None:
-        items = list(row.items.values_list("item", flat=True))
-        if row.conversation is not None:
-            before = _items_before(row, row.conversation)
-            _check_number(seen + len(items) + before.count())
-            items = [*before.values_list("item", flat=True), *items]
-        seen += len(items)
-        _check_number(seen)
-        chain.append(items)
+        parts = [row.items.all()]
+        if row.conversation is not None and row.conversation.expires_at > now:
+            parts.insert(0, _items_before(row, row.conversation))
+        for part in parts:
+            history.add(part)
+        chain.append(
+            [item for part in parts for item in part.values_list("item", flat=True)]
+        )
         if not row.previous_id:
             break
         row = response_find(row.previous_id, row.owner_id, path)
@@ -155,18 +157,6 @@ def _items_before(
     found = conversation.items.all()
     first = None if row is None else row.items.values_list("pk", flat=True).first()
     return found if first is None else found.filter(pk__lt=first)
-
-
-def _check_number(items: int) -> None:
-    """Refuse more items than a request may have. Raises BadRequest."""
-    limit = config().limits.max_messages
-    if items > limit:
-        raise BadRequest(
-            f"Too many items with those that came before: {items}, and at most "
-            f"{limit} are allowed.",
-            param="input",
-            code="too_many_items",
-        )
 
 
 def _with_path(
@@ -187,7 +177,12 @@ def _resolved(
     ]
     found: dict[str, Any] = {}
     if wanted:
-        rows = StoredItem.objects.filter(item_id__in=wanted, owner_id=owner_id)
+        now = timezone.now()
+        rows = StoredItem.objects.filter(
+            Q(response__expires_at__gt=now) | Q(conversation__expires_at__gt=now),
+            item_id__in=wanted,
+            owner_id=owner_id,
+        )
         found = dict(rows.values_list("item_id", "item"))
     shown: list[InputItem] = []
     for item in body.input:
@@ -239,7 +234,8 @@ def response_add(
     previous_id: str | None,
     **fields: Any,
 ) -> StoredResponse:
-    """Store a response with its items."""
+    """Store a response with its items; without a conversation that is gone."""
+    conversation = context.conversation
     row = StoredResponse.objects.create(
         pk=response["id"],
         owner_id=owner_id,
@@ -247,7 +243,8 @@ def response_add(
         status=response["status"],
         response=storable(response),
         previous_id=previous_id or "",
-        conversation=context.conversation,
+        conversation=None if conversation is None else _locked(conversation.pk),
+        size=size_of(response) + size_of(fields.get("body", "")),
         **{name: storable(value) for name, value in fields.items()},
     )
     items_add(row, context.input, is_output=False)
@@ -258,16 +255,28 @@ def response_add(
 def response_finish(id_: str, response: dict[str, Any]) -> bool:
     """Note the end of a response in the background; False if it was ended before."""
     with transaction.atomic():
-        unfinished = StoredResponse.objects.select_for_update().filter(
-            pk=id_, status__in=StoredResponse.UNFINISHED
+        rows = StoredResponse.objects.filter(pk=id_)
+        # A conversation first, as who deletes it does; nobody waits for each other so.
+        for conversation_id in rows.values_list("conversation_id", flat=True):
+            _locked(conversation_id)
+        row = (
+            rows.select_for_update()
+            .filter(status__in=StoredResponse.UNFINISHED)
+            .first()
         )
-        row = unfinished.first()
         if row is None:
             return False
+        row.size += size_of(response) - size_of(row.response)
         row.status, row.response = response["status"], storable(response)
-        row.save(update_fields=["status", "response"])
+        row.save(update_fields=["status", "response", "size"])
         items_add(row, response["output"], is_output=True)
     return True
+
+
+def _locked(conversation_id: str | None) -> StoredConversation | None:
+    """Return a conversation that nobody deletes until the transaction ends."""
+    rows = StoredConversation.objects.select_for_update()
+    return rows.filter(pk=conversation_id).first()
 
 
 def items_add(
@@ -282,23 +291,56 @@ def items_add(
             conversation_id=row.conversation_id,
             is_output=is_output,
             item=item,
+            size=size_of(item),
         )
         for item in map(storable, items)
     )
 
 
+@transaction.atomic
+def conversation_add(
+    owner_id: int, metadata: dict[str, str], items: Iterable[InputItem]
+) -> StoredConversation:
+    """Make a conversation of items. Raises StoreFull."""
+    added: list[dict[str, Any]] = storable(as_stored(items))
+    check_quota(owner_id, size_of(added), "items")
+    row = StoredConversation.objects.create(
+        pk=f"conv_{uuid.uuid4().hex}",
+        owner_id=owner_id,
+        expires_at=expiry(),
+        metadata=storable(metadata),
+    )
+    _extend(row, added)
+    return row
+
+
+@transaction.atomic
 def conversation_extend(
     row: StoredConversation, items: Iterable[InputItem]
 ) -> list[dict[str, Any]]:
-    """Add items to a conversation; return them as they are stored."""
+    """Add items to a conversation; return them as they are stored.
+
+    Raises StoredNotFound if it is gone, and StoreFull.
+    """
     added: list[dict[str, Any]] = storable(as_stored(items))
+    check_quota(row.owner_id, size_of(added), "items")
+    if _locked(row.pk) is None:
+        raise StoredNotFound("stored conversation", row.pk)
+    _extend(row, added)
+    return added
+
+
+def _extend(row: StoredConversation, items: Iterable[dict[str, Any]]) -> None:
     StoredItem.objects.bulk_create(
         StoredItem(
-            item_id=item["id"], owner_id=row.owner_id, conversation=row, item=item
+            item_id=item["id"],
+            owner_id=row.owner_id,
+            conversation=row,
+            item=item,
+            size=size_of(item),
         )
-        for item in added
+        for item in items
     )
-    return added
 
 
 @transaction.atomic
@@ -311,6 +353,7 @@ def response_delete(row: StoredResponse) -> None:
 @transaction.atomic
 def conversation_delete(row: StoredConversation) -> None:
     """Delete a conversation; responses keep their items."""
+    _locked(row.pk)
     row.items.filter(response__isnull=False).update(conversation=None)
     row.delete()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -151,14 +150,7 @@ class ConversationsView(StoreView):
     def post_prepare(self, request: Request, owner_id: int) -> Any:
         """Make a conversation."""
         body = ConversationRequest.parse(request.data)
-        row = StoredConversation.objects.create(
-            pk=f"conv_{uuid.uuid4().hex}",
-            owner_id=owner_id,
-            expires_at=rows.expiry(),
-            metadata=storable(body.metadata),
-        )
-        rows.conversation_extend(row, body.items)
-        return _conversation(row)
+        return _conversation(rows.conversation_add(owner_id, body.metadata, body.items))
 
     @descriptions.create_conversation_schema
     async def post(self, request: Request, conversation: Any) -> HttpResponseBase:

@@ -71,6 +71,12 @@ class ApiSection(Section):
         le=3650,
         description="Days after which stored responses and conversations are deleted.",
     )
+    store_quota_mb: int = Field(
+        default=1024,
+        ge=1,
+        description="MiB of responses and conversations that are stored for one owner; "
+        "more are refused until some are deleted.",
+    )
     ollama: bool = Field(
         default=False,
         description="Whether the routes of Ollama's API are served too, below `/api`, "

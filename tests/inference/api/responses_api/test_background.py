@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import channel_layers
+from django.db import OperationalError
 from django.utils import timezone
 
+from accounts.limits.demand import Tokens
 from accounts.models import ApiKey, Scope, StoredResponse
 from accounts.usage.recorder import usage_recorder
+from inference.api.accounting.charge import Charge
 from inference.api.responses_api.store import background
-from inference.api.responses_api.view import BackgroundView, background_writer
+from inference.api.responses_api.view import (
+    BackgroundView,
+    InheritedCharge,
+    background_writer,
+)
 from llm_manager.lib.threads import in_thread
 from tests.factories import make_api_key
 from tests.fakes import begun, finished, tokens
@@ -288,3 +295,59 @@ async def test_a_key_that_lost_its_scope_writes_no_more(
     row = await StoredResponse.objects.aget(pk=queued["id"])
     assert row.status == "failed"
     assert engine.requests == []
+
+
+class Inherited:
+    """What the request of the client has taken."""
+
+    def __init__(self) -> None:
+        self.was_given_back = False
+
+    def to(self, view: Any) -> None:
+        raise AssertionError("Nobody writes here.")
+
+    def give_back(self) -> None:
+        self.was_given_back = True
+
+
+async def test_a_database_that_fails_at_the_claim_costs_no_limit(
+    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(background_writer, "start", lambda *_: None)
+        queued = await create(api, background=True)
+        inherited = Inherited()
+
+        def fail(*_: Any) -> None:
+            raise OperationalError("away")
+
+        patch.setattr(background, "_claim", fail)
+        await background_writer._write(queued["id"], inherited)
+        assert inherited.was_given_back
+
+    # The next one who looks writes it.
+    await background_writer._write(queued["id"])
+    assert (await polled(api, queued["id"]))["status"] == "completed"
+
+
+async def test_a_response_that_another_process_has_costs_no_limit_here(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_writer, "start", lambda *_: None)
+    queued = await create(api, background=True)
+    inherited = Inherited()
+    another = background.BackgroundWriter(BackgroundView)
+
+    await another._write(queued["id"], inherited)
+
+    assert inherited.was_given_back
+
+
+async def test_what_is_given_back_settles_with_nothing_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settled: list[Tokens] = []
+    charge = Charge()
+    monkeypatch.setattr(charge, "settle_later", settled.append)
+    InheritedCharge(charge).give_back()
+    assert settled == [Tokens()]

@@ -12,11 +12,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Scope, StoredItem, StoredResponse
+from accounts.models import Scope, StoredConversation, StoredItem, StoredResponse
 from accounts.stored_pruning import stored_prune
 from inference.api.errors import BadRequest
 from inference.api.responses_api.body.request import ResponseRequest
 from inference.api.responses_api.store import rows
+from inference.api.responses_api.view import ResponsesView
 from llm_manager.lib.threads import in_thread
 from tests.factories import make_api_key, make_user
 from tests.fakes import begun, finished, tokens
@@ -287,3 +288,115 @@ async def test_a_long_conversation_is_refused_before_it_is_read(
 
     asked = await in_thread(queries_of_a_request)
     assert [sql for sql in asked if '"item"' in sql] == []
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("by", ["conversation", "previous_response_id"])
+async def test_what_came_before_has_no_more_bytes_than_a_body(
+    api: Api, engine: FakeEngineClient, configure: Callable[..., None], by: str
+) -> None:
+    configure(api__store=True, limits__max_body_mb=1)
+    id_ = (await api.post("/v1/conversations", {})).json()["id"]
+    first = await create(api, conversation=id_)
+    before = {"conversation": id_, "previous_response_id": first["id"]}
+    await StoredItem.objects.aupdate(size=MIB // 2)
+    assert (await create(api, **{by: before[by]}))["status"] == "completed"
+    await StoredItem.objects.aupdate(size=MIB)
+
+    error = await refused(api, **{by: before[by]})
+
+    assert error["code"] == "request_too_large"
+    assert "limits.max_body_mb" in error["message"]
+    assert len(engine.requests) == 2
+
+
+async def test_an_owner_stores_no_more_than_the_quota(
+    api: Api, engine: FakeEngineClient, configure: Callable[..., None]
+) -> None:
+    configure(api__store=True, api__store_quota_mb=1)
+    item = {"role": "user", "content": "Hi"}
+    kept = await create(api)
+    id_ = (await api.post("/v1/conversations", {"items": [item]})).json()["id"]
+    await StoredResponse.objects.aupdate(size=MIB)
+
+    error = await refused(api)
+    for path in ("/v1/conversations", f"/v1/conversations/{id_}/items"):
+        answer = await api.post(path, {"items": [item]})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "items"
+
+    assert (error["code"], error["param"]) == ("store_quota_exceeded", "store")
+    assert "api.store_quota_mb" in error["message"]
+    assert len(engine.requests) == 1
+    # What is not stored, others, and who deletes something have room.
+    assert (await create(api, store=False))["status"] == "completed"
+    assert (await create(await other_owner()))["status"] == "completed"
+    await api.send("DELETE", f"/v1/responses/{kept['id']}")
+    assert (await create(api))["status"] == "completed"
+
+
+async def test_what_is_stored_knows_its_size(api: Api) -> None:
+    response = await create(api, input="Hi " * 1000)
+    row = await StoredResponse.objects.aget(pk=response["id"])
+    assert row.size >= len(json.dumps(row.response, ensure_ascii=False))
+    sizes = [each.size async for each in StoredItem.objects.all()]
+    assert 3000 < sizes[0] < 3500
+    assert 0 < sizes[1] < 1000
+
+
+async def test_a_conversation_that_is_deleted_meanwhile_does_not_end_the_response(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = (await api.post("/v1/conversations", {})).json()["id"]
+    store = ResponsesView._store
+
+    def store_later(view: Any, *args: Any) -> None:
+        StoredConversation.objects.get(pk=id_).delete()
+        store(view, *args)
+
+    monkeypatch.setattr(ResponsesView, "_store", store_later)
+    response = await create(api, conversation=id_)
+
+    assert response["status"] == "completed"
+    row = await StoredResponse.objects.aget(pk=response["id"])
+    assert row.conversation_id is None
+    assert await row.items.acount() == 2
+
+
+async def test_items_cannot_be_added_to_a_conversation_that_is_gone(
+    key: tuple[ApiKey, str],
+) -> None:
+    def extend() -> None:
+        row = rows.conversation_add(key[0].owner_id, {}, [])
+        StoredConversation.objects.all().delete()
+        with pytest.raises(rows.StoredNotFound):
+            rows.conversation_extend(row, [])
+
+    await in_thread(extend)
+
+
+async def test_items_that_have_expired_cannot_be_named(api: Api) -> None:
+    response = await create(api)
+    item = {"type": "item_reference", "id": response["output"][0]["id"]}
+    await StoredResponse.objects.aupdate(expires_at=timezone.now())
+
+    error = await refused(api, input=[item])
+
+    assert error["code"] == "item_not_found"
+
+
+async def test_items_of_an_expired_conversation_do_not_come_back(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    made = await api.post(
+        "/v1/conversations", {"items": [{"role": "user", "content": "I am Ada."}]}
+    )
+    response = await create(api, conversation=made.json()["id"])
+    await StoredConversation.objects.aupdate(expires_at=timezone.now())
+
+    await create(api, input="Who am I?", previous_response_id=response["id"])
+
+    assert "I am Ada." not in engine.requests[-1].prompt
+    assert "Hello world" in engine.requests[-1].prompt
