@@ -40,6 +40,7 @@ MEANINGS = {
     **dict.fromkeys(("password", "passwd"), _run("changepassword")),
     "version": _run("--version"),
     **dict.fromkeys(("preload", "warm"), _run("load")),
+    **dict.fromkeys(("dump", "export", "save"), _run("backup")),
     "eject": _run("unload"),
     "remove": _run("delete"),
     **dict.fromkeys(("status", "top"), _run("ps")),
