@@ -8,16 +8,16 @@ from accounts.admin import (
     notices,
     people,
     sign_in,
-    usage,
 )
+from accounts.admin.usage import lists
 
 __all__ = [
     "api_keys",
     "audit",
     "invitations",
     "limits",
+    "lists",
     "notices",
     "people",
     "sign_in",
-    "usage",
 ]

@@ -164,8 +164,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         )
 
     def get_inlines(self, request: HttpRequest, obj: ApiKey | None) -> list[Any]:
-        """Return the limits, once the key is there."""
-        return [] if obj is None else [KeyLimitInline]
+        """Return the limits."""
+        return [KeyLimitInline]
 
     @admin.display(description="of the key, its owner and its team")
     def in_force(self, key: ApiKey) -> SafeString | str:
@@ -207,6 +207,10 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         """Return the form without the button 'Save and add another'."""
         context["show_save_and_add_another"] = False
         context["may_capture"] = may_capture(request)
+        form = context["adminform"].form
+        if isinstance(form, NewApiKeyForm) and form.is_bound and not form.errors:
+            # Its limits were refused: no key was made.
+            form.reopen()
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Creation -----------------------------------------------------------------

@@ -14,7 +14,11 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from accounts.forms import OnceForm
 from accounts.models import Invitation
 from accounts.people import check_joinable
-from accounts.sign_in.invitations import MAX_DAYS, invitation_create
+from accounts.sign_in.invitations import (
+    MAX_DAYS,
+    invitation_create,
+    may_give_view_rights,
+)
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
 
@@ -41,7 +45,7 @@ class InvitationForm(OnceForm, ModelForm):
 
     class Meta:
         model = Invitation
-        fields = ("note", "teams")
+        fields = ("note", "teams", "views_admin")
 
     def clean(self) -> dict[str, Any] | None:
         """Check that one can be invited into the teams. Raises ValidationError."""
@@ -58,13 +62,15 @@ class InvitationAdmin(ModelAdmin[Invitation]):
     search_fields = ("note", "used_by__username")
     search_help_text = "Note or user"
     fields = ("note", "teams", "days")
+    _of_one = ("expires_at", "created_by", "used_at", "used_by")
     readonly_fields = ()
 
     def get_fields(self, request: HttpRequest, obj: Invitation | None = None) -> Any:
         """Return the fields; of one that exists, what became of it."""
-        if obj is None:
-            return self.fields
-        return ("note", "teams", "expires_at", "created_by", "used_at", "used_by")
+        if obj is not None:
+            return ("note", "teams", "views_admin", *self._of_one)
+        may_give = may_give_view_rights(_user(request))
+        return (*self.fields, *(["views_admin"] if may_give else []))
 
     def has_change_permission(
         self, request: HttpRequest, obj: Invitation | None = None
@@ -92,7 +98,8 @@ class InvitationAdmin(ModelAdmin[Invitation]):
             days=form.cleaned_data["days"],
             teams=form.cleaned_data["teams"],
             note=obj.note,
-            created_by=request.user if isinstance(request.user, User) else None,
+            views_admin=form.cleaned_data.get("views_admin", False),
+            created_by=_user(request),
         )
         vars(obj).update(vars(made), token_text=token)
 
@@ -133,3 +140,7 @@ class InvitationAdmin(ModelAdmin[Invitation]):
         if invitation.used_at is not None:
             return badge("used", "success")
         return badge("open", "info") if invitation.is_open else badge("expired", "")
+
+
+def _user(request: HttpRequest) -> User | None:
+    return request.user if isinstance(request.user, User) else None

@@ -9,14 +9,17 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 
-from accounts.limits.use_now import key_uses, limit_uses
+from accounts.limits.use_now import key_uses, uses_of_limits
 from accounts.models import ApiKey, Limit, LimitKind
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 
 if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+    from accounts.limits.use_now import LimitUse
 
     LimitFormSet = forms.BaseInlineFormSet[Limit, Any, Any]
 else:
@@ -57,7 +60,10 @@ class LimitInline(TabularInline[Limit, Any]):
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
         """Return what is used of it now."""
-        return used_now(limit)
+        if limit.pk is None:
+            return "-"
+        uses = [] if limit.is_for_each_key else uses_of_limits([limit])
+        return used_now(limit, uses)
 
 
 class KeyLimitInline(LimitInline):
@@ -65,6 +71,10 @@ class KeyLimitInline(LimitInline):
 
     fk_name = "key"
     fields = ("kind", "amount", "model", "used_now")
+
+    def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
+        """Return the empty rows: a new key has one."""
+        return 0 if obj is not None else 1
 
 
 class UserLimitInline(LimitInline):
@@ -114,6 +124,16 @@ class LimitAdmin(ModelAdmin[Limit]):
         """Return the limits with the names of their holders."""
         return super().get_queryset(request).select_related(*self.list_select_related)
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return the list, each of its rows with what is used of it now."""
+        changelist = super().get_changelist_instance(request)
+        shared = [each for each in changelist.result_list if not each.is_for_each_key]
+        uses = uses_of_limits(shared)
+        # None of any if Redis does not answer.
+        for limit, use in zip(shared, uses, strict=False):
+            limit.use = use
+        return changelist
+
     @admin.display(description="limit", ordering="amount")
     def amount_text(self, limit: Limit) -> str:
         """Return the number, with the currency of money."""
@@ -132,18 +152,15 @@ class LimitAdmin(ModelAdmin[Limit]):
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
         """Return what is used of it now."""
-        return used_now(limit)
+        use: LimitUse | None = getattr(limit, "use", None)
+        return used_now(limit, [use] if use else [])
 
 
-def used_now(limit: Limit) -> SafeString | str:
+def used_now(limit: Limit, uses: list[LimitUse]) -> SafeString | str:
     """Return a bar of what is used of a limit that is counted once."""
-    if limit.pk is None:
-        return "-"
     if limit.is_for_each_key:
         return "by each key"
-    return render_to_string(
-        "admin/accounts/limit/uses.html", {"uses": limit_uses(limit)}
-    )
+    return render_to_string("admin/accounts/limit/uses.html", {"uses": uses})
 
 
 def limits_of_key(key: ApiKey) -> SafeString | str:

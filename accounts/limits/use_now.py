@@ -39,9 +39,12 @@ class LimitUse:
     resets: str = ""
 
 
-def limit_uses(limit: Limit) -> list[LimitUse]:
-    """Return the use of one limit; none if Redis does not answer."""
-    return _uses([shared_rule(limit)])
+def uses_of_limits(limits: Sequence[Limit]) -> list[LimitUse]:
+    """Return the use of each, in their order, by one question.
+
+    None of any if Redis does not answer.
+    """
+    return _uses([shared_rule(limit) for limit in limits])
 
 
 def key_uses(key: ApiKey) -> list[LimitUse]:

@@ -26,6 +26,12 @@ class Invitation(models.Model):
         related_name="+",
         help_text="Teams that the person joins.",
     )
+    views_admin = models.BooleanField(
+        "may view the admin",
+        default=False,
+        help_text="The person sees all pages, and changes nothing. Captured bodies "
+        "are not among them.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -142,6 +142,8 @@ class UsageRecord(_Subject, _Counts):
             models.Index(fields=["owner_id", "id"], name="usage_owner"),
             models.Index(fields=["team_id", "id"], name="usage_team"),
             models.Index(fields=["model_id", "id"], name="usage_model"),
+            models.Index(fields=["endpoint", "id"], name="usage_endpoint"),
+            models.Index(fields=["node", "id"], name="usage_node"),
             models.Index(fields=["request_id"], name="usage_request_id"),
             # They are few: a list of them must not look at all others.
             models.Index(

@@ -121,7 +121,7 @@ def _join(
     if request.method != "POST":
         return _page(request, invitation, None)
     invitation_accept(token=token, user=user)
-    return redirect("account")
+    return redirect("admin:index" if invitation.views_admin else "account")
 
 
 def _welcome(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:

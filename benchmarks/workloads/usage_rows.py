@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts.admin.usage import MAX_LISTED
+from accounts.admin.usage.lists import MAX_LISTED
 from accounts.models import PointSubject, UsageDay, UsagePoint, UsageRecord
 from accounts.usage.charts import CHART_PERIODS, CHART_SUBJECTS, usage_series
 from accounts.usage.ingestion import store
@@ -138,7 +138,7 @@ def _pages() -> dict[str, Callable[[], object]]:
                 for period in CHART_PERIODS
                 for subject in CHART_SUBJECTS
             ),
-            "?part=live",
+            "live/",
             "inference/enginenode/",
             "registry/model/",
             "registry/model/?q=model-4",

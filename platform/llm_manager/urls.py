@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from inference.admin.playground import playground_view
+from llm_manager.dashboard.page import live_view
 from llm_manager.web.detailed_health import DetailedHealthView
 from llm_manager.web.docs import DocsView, OpenApiView
 from llm_manager.web.health import HealthView
@@ -16,6 +17,7 @@ urlpatterns = [
         admin.site.admin_view(playground_view),
         name="playground",
     ),
+    path("admin/live/", admin.site.admin_view(live_view), name="dashboard-live"),
     path("admin/", admin.site.urls),
     path("account/", include("accounts.urls")),
     path("health", HealthView.as_view(), name="health"),

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import key_secrets as keys
-from accounts.models import ApiKey, Scope
+from accounts.models import ApiKey, LimitKind, Scope
 from tests.admin_pages import count_queries, said
 from tests.factories import make_api_key, make_model, make_team, make_user
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/accounts/apikey/"
 ADD = "/admin/accounts/apikey/add/"
+NO_LIMITS = {"limits-TOTAL_FORMS": 0, "limits-INITIAL_FORMS": 0}
 SECRET = re.compile(r"sk-llmm-[0-9a-f]{12}-[\w-]{43}")
 
 
@@ -49,6 +50,7 @@ def new_form(client: Client, user: User, **changes: Any) -> dict[str, Any]:
         "scopes": [Scope.INFERENCE],
         "weight": 1,
         "form_id": form["form_id"].value(),
+        **NO_LIMITS,
         **({} if "allowed_models" in changes else {"all_models": "on"}),
         **changes,
     }
@@ -183,6 +185,24 @@ def test_a_form_of_another_session_makes_no_key(
     other.force_login(admin_user)
     admin_client.post(ADD, new_form(other, admin_user))
     assert not ApiKey.objects.exists()
+
+
+def test_a_new_key_has_its_limits_at_once(
+    admin_client: Client, admin_user: User
+) -> None:
+    limit = {
+        "limits-TOTAL_FORMS": 1,
+        "limits-0-kind": LimitKind.TOKENS_DAY,
+        "limits-0-amount": "none",
+    }
+    body = new_form(admin_client, admin_user, **limit)
+    refused = admin_client.post(ADD, body)
+    assert not ApiKey.objects.exists()
+    form = refused.context["adminform"].form
+    body |= {"form_id": form["form_id"].value(), "limits-0-amount": "2000"}
+    assert SECRET.search(admin_client.post(ADD, body).content.decode())
+    (found,) = ApiKey.objects.get().limits.all()
+    assert (found.kind, int(found.amount)) == ("tokens_day", 2000)
 
 
 def test_two_forms_open_at_once_make_two_keys(

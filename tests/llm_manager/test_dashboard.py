@@ -112,7 +112,7 @@ def test_dashboard_costs_as_many_queries_however_much_there_is(
         grow(number)
     assert count_queries(admin_client, "/admin/") == few
     # The charts' two and the recent actions are not in the part that is refreshed.
-    assert count_queries(admin_client, "/admin/?part=live") == few - 3
+    assert count_queries(admin_client, "/admin/live/") == few - 3
     assert few < 30
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models import Count, Q
+from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey
 from inference.health.facts import health_facts
@@ -23,32 +26,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.contrib.auth.models import User
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
     from inference.admin.attention import Attention
 
 _RECENT = 8
-#: The page asks for itself every few seconds with this in its query.
-_LIVE = "live"
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the dashboard's numbers to a template context and return it.
-
-    The part that is refreshed every few seconds has no charts.
-    """
+    """Add the dashboard's numbers to a template context and return it."""
     user = cast("User", request.user)
     context["title"] = "Dashboard"
     context["base_url"] = request.build_absolute_uri("/v1")
     if not settings.AUTH_REQUIRED:
         context["open_door"] = OPEN_DOOR
+    context |= _now(user)
+    if _may_view(user, "accounts.usagerecord"):
+        context["usage"] = charts_section(request.GET)
+    if "models" in context:
+        context["has_models"] = context["models"]["found"] > 0
+        if not (context["has_models"] and context.get("has_keys", True)):
+            context["models_folders"] = configured_roots()
+    log = LogEntry.objects.select_related("user", "content_type")
+    if not user.is_superuser:
+        log = log.filter(user_id=user.pk)
+    context["recent_actions"] = log[:_RECENT]
+    return context
 
-    def may_view(name: str) -> bool:
-        app, model = name.split(".")
-        return user.has_perm(f"{app}.view_{model}") or user.has_perm(
-            f"{app}.change_{model}"
-        )
 
+@require_safe
+def live_view(request: HttpRequest) -> HttpResponse:
+    """Return the parts of the page that are refreshed, without charts and frame."""
+    context = _now(cast("User", request.user))
+    return TemplateResponse(request, "admin/dashboard.html", context)
+
+
+def _may_view(user: User, name: str) -> bool:
+    app, model = name.split(".")
+    return user.has_perm(f"{app}.view_{model}") or user.has_perm(
+        f"{app}.change_{model}"
+    )
+
+
+def _now(user: User) -> dict[str, Any]:
+    """Return what is now, of what this user may view."""
+    context: dict[str, Any] = {}
+    may_view = partial(_may_view, user)
     if may_view("registry.model"):
         folders_look()
         context["models"] = Model.objects.aggregate(
@@ -69,19 +92,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         )
         context["may_add_key"] = user.has_perm("accounts.add_apikey")
         context["has_keys"] = context["num_keys"] > 0
-    context |= _needs(user, may_view, context)
-    if may_view("accounts.usagerecord") and "part" not in request.GET:
-        context["usage"] = charts_section(request.GET)
-    context["is_live_part"] = request.GET.get("part") == _LIVE
-    if "models" in context:
-        context["has_models"] = context["models"]["found"] > 0
-        if not (context["has_models"] and context.get("has_keys", True)):
-            context["models_folders"] = configured_roots()
-    log = LogEntry.objects.select_related("user", "content_type")
-    if not user.is_superuser:
-        log = log.filter(user_id=user.pk)
-    context["recent_actions"] = log[:_RECENT]
-    return context
+    return context | _needs(user, may_view, context)
 
 
 def _needs(

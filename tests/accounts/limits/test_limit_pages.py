@@ -9,6 +9,7 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 
+from accounts.limits import admission, use_now
 from accounts.limits.admission import admit
 from accounts.limits.demand import Demand, Tokens
 from accounts.models import Limit, LimitKind, Notice, NoticeKind
@@ -147,6 +148,25 @@ def test_the_list_has_every_limit_and_a_default_is_made_there(
     assert response.status_code == 302
     for text in ("2.50 USD", "ci", "0.00 USD used", "every key", "each key"):
         assert text in html
+
+
+def test_the_list_asks_redis_once(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def states_of(rules: Any) -> Any:
+        asked.append(len(rules))
+        return admission.states_of(rules)
+
+    monkeypatch.setattr(use_now, "states_of", states_of)
+    Limit.objects.create(kind=LimitKind.PARALLEL, amount=4)
+    for number in range(3):
+        key, _ = make_api_key(name=f"key {number}")
+        Limit.objects.create(key=key, kind=LimitKind.TOKENS_DAY, amount=9 + number)
+    page = admin_client.get(reverse("admin:accounts_limit_changelist"))
+    assert asked == [3]
+    assert page.content.decode().count("0 tokens used (0 %)") == 3
 
 
 def test_a_notice_is_on_the_dashboard_until_somebody_has_read_it(

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from auditlog.models import LogEntry
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Invitation
+from accounts.sign_in import view_rights
 from accounts.sign_in.invitations import invitation_accept, invitation_create
 from tests.configuration import changed
-from tests.factories import make_team, make_user
+from tests.factories import make_model, make_team, make_user
 
 if TYPE_CHECKING:
     from accounts.models import Team
@@ -157,3 +159,51 @@ def test_the_admin_shows_the_link_once_and_logs_no_secret(
     assert "Anna" in listed
     page = f"/admin/accounts/invitation/{invitation.pk}/change/"
     assert found[1] not in admin_client.get(page).content.decode()
+
+
+def test_a_colleague_with_view_rights_sees_the_admin_and_no_captured_body(
+    client: Client,
+) -> None:
+    _, token = invitation_create(
+        days=1, views_admin=True, created_by=make_user("root", is_superuser=True)
+    )
+    assert "change nothing" in client.get(link_of(token)).content.decode()
+    assert client.post(link_of(token), FORM)["Location"] == "/admin/"
+    anna = User.objects.get(username="anna")
+    assert (anna.is_staff, anna.is_superuser) == (True, False)
+    given = anna.get_all_permissions()
+    assert given == {
+        "{}.view_{}".format(*name.split(".")) for name in view_rights.VIEWED
+    }
+    assert client.get("/admin/registry/model/").status_code == 200
+    load = client.post("/admin/registry/model/load/", {"model": make_model().pk})
+    assert load.status_code == 403
+
+
+def test_every_page_of_rows_is_viewed_or_left_out_on_purpose() -> None:
+    with_pages = {model._meta.label_lower for model in admin.site._registry}
+    assert with_pages - set(view_rights.VIEWED) == {
+        "mfa.authenticator",
+        "socialaccount.socialaccount",
+    }
+
+
+def test_only_superusers_invite_into_the_admin() -> None:
+    with pytest.raises(ValidationError, match="Only superusers"):
+        invitation_create(days=1, views_admin=True, created_by=make_user(is_staff=True))
+    root = make_user(is_superuser=True)
+    _, token = invitation_create(days=1, views_admin=True, created_by=root)
+    root.is_superuser = False
+    root.save()
+    with pytest.raises(ValidationError, match="Only superusers"):
+        invitation_accept(token=token, user=make_user())
+
+
+def test_who_is_no_superuser_has_no_such_field(client: Client) -> None:
+    staff = make_user(None, "accounts.add_invitation", is_staff=True)
+    client.force_login(staff)
+    form = client.get(ADD).context["adminform"].form
+    assert "views_admin" not in form.fields
+    body = {"days": 7, "form_id": form["form_id"].value(), "views_admin": "on"}
+    client.post(ADD, body)
+    assert not Invitation.objects.get().views_admin

@@ -8,6 +8,7 @@ import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -62,6 +63,43 @@ def test_filters_find_requests_by_time_end_and_subject(admin_client: Client) -> 
     assert shown(admin_client, "?q=ol") == set()
 
 
+def test_filters_find_requests_by_endpoint_and_node(admin_client: Client) -> None:
+    store(
+        [
+            entry(request_id="chat", node="north"),
+            entry(request_id="vectors", endpoint="embeddings", node="south"),
+        ]
+    )
+    assert shown(admin_client, "?endpoint=embeddings") == {"vectors"}
+    assert shown(admin_client, "?node=north") == {"chat"}
+    html = admin_client.get(f"{LIST}?node=gone").content.decode()
+    for choice in ("chat-completions", "embeddings", "north", "south", "gone"):
+        assert choice in html
+
+
+def test_yesterday_is_a_day_of_the_configured_zone(
+    admin_client: Client, settings: Settings
+) -> None:
+    usage = settings.CONFIG.usage.model_copy(update={"time_zone": "Pacific/Auckland"})
+    settings.CONFIG = settings.CONFIG.model_copy(update={"usage": usage})
+    day = timezone.now().astimezone(ZoneInfo("Pacific/Auckland"))
+    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    minute = timedelta(minutes=1)
+    store(
+        [
+            entry(midnight - minute, request_id="last", prompt_tokens=2000),
+            entry(midnight + minute, request_id="today"),
+            entry(midnight - timedelta(hours=23), request_id="first", model_id=9),
+            entry(midnight - timedelta(hours=26), request_id="before"),
+        ]
+    )
+    assert shown(admin_client, "?period=yesterday") == {"first", "last"}
+    days = admin_client.get("/admin/accounts/usageday/?period=yesterday")
+    assert dict(days.context["sums"])["requests"] == "2"
+    assert dict(days.context["sums"])["prompt tokens"] == "2,010"
+    assert "sums" not in admin_client.get("/admin/accounts/usageday/").context
+
+
 def test_a_request_has_a_page_and_nobody_changes_it(admin_client: Client) -> None:
     fill()
     record = UsageRecord.objects.get(request_id="limited")
@@ -86,7 +124,7 @@ def test_lists_say_their_time_zones(admin_client: Client, settings: Settings) ->
 def test_a_long_list_says_where_it_ends(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.admin.usage.MAX_LISTED", 3)
+    monkeypatch.setattr("accounts.admin.usage.lists.MAX_LISTED", 3)
     fill()
     response = admin_client.get(LIST)
     assert response.context["cl"].paginator.count == 3

@@ -82,12 +82,13 @@ export class AnswerMessage {
 
   // Asks for the results of the calls; onSend sends them.
   askForResults(onSend) {
+    for (const field of this.#fields) field.readOnly = false;
     this.#calls.append(button("Send results", onSend, "lm-button lm-button-primary"));
   }
 
   // Returns the results that were written, as messages.
   results(calls) {
-    const fields = this.#calls.querySelectorAll("textarea");
+    const fields = this.#fields;
     return calls.map(({ id }, index) => ({
       role: "tool",
       tool_call_id: id,
@@ -95,9 +96,20 @@ export class AnswerMessage {
     }));
   }
 
+  // Writes results, messages, into the fields.
+  write(results) {
+    results.forEach(({ content }, index) => {
+      this.#fields[index].value = content;
+    });
+  }
+
   close() {
     this.#calls.querySelector("button")?.remove();
-    for (const field of this.#calls.querySelectorAll("textarea")) field.readOnly = true;
+    for (const field of this.#fields) field.readOnly = true;
+  }
+
+  get #fields() {
+    return this.#calls.querySelectorAll("textarea");
   }
 
   #show(answer) {

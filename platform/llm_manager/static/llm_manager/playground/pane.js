@@ -76,9 +76,14 @@ export class Pane {
     this.#showState();
   }
 
-  // Takes the conversation of another pane over.
+  // Takes the conversation of another pane over, with calls that wait for results.
   copy(other) {
-    for (const { message, model } of other.#entries) this.#add(message, model);
+    let last = null;
+    for (const { message, model } of other.#entries) last = this.#add(message, model);
+    if (!other.#pending) return;
+    const { calls, view } = other.#pending;
+    this.#askForResults(calls, last);
+    last.write(view.results(calls));
   }
 
   clear() {
@@ -158,14 +163,18 @@ export class Pane {
     if (answer.isEmpty && answer.isStopped) this.#say("Stopped before the first token.");
     if (error) this.#fail(error);
     else if (answer.calls.length && !answer.isStopped) {
-      this.#pending = { calls: answer.calls, view };
-      view.askForResults(() => {
-        if (this.#page.isBusy()) return;
-        this.#takeResults();
-        this.run();
-      });
+      this.#askForResults(answer.calls, view);
     }
     this.#follow(true);
+  }
+
+  #askForResults(calls, view) {
+    this.#pending = { calls, view };
+    view.askForResults(() => {
+      if (this.#page.isBusy()) return;
+      this.#takeResults();
+      this.run();
+    });
   }
 
   showRequest() {
@@ -230,8 +239,10 @@ export class Pane {
     for (const message of results) this.#add(message);
   }
 
+  // Returns the view of an answer, or null.
   #add(message, model = "") {
     let node = null;
+    let view = null;
     if (message.role === "user") {
       const number = this.#entries.filter((each) => each.message.role === "user").length;
       node = userMessage(message.content, (text) => this.#page.onEdit(number, text));
@@ -240,13 +251,14 @@ export class Pane {
       answer.content = message.content ?? "";
       answer.reasoning = message.reasoning_content ?? "";
       answer.calls = (message.tool_calls ?? []).map(({ id, function: f }) => ({ id, ...f }));
-      const view = new AnswerMessage(model, "");
+      view = new AnswerMessage(model, "");
       view.finish(answer);
       view.close();
       node = view.node;
     }
     this.#entries.push({ message, node, model });
     if (node) this.#log.append(node);
+    return view;
   }
 
   #truncate(length) {

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Max, Model, Sum
-from django.utils import timezone
+from django.db.models import Model, Sum
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
 from accounts.admin.exported import ExportedAdmin
 from accounts.admin.request.page import request_page
-from accounts.models import PointStep, UsageDay, UsageRecord
-from accounts.usage.charts import CHART_SUBJECTS, most_used
+from accounts.admin.usage.filters import (
+    FAILED,
+    SUBJECT_FILTERS,
+    EndFilter,
+    EndpointFilter,
+    ErrorFilter,
+    NodeFilter,
+    PeriodFilter,
+)
+from accounts.models import UsageDay, UsageRecord
 from accounts.usage.export import COLUMNS, as_object
-from accounts.usage.summary import today
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
 from llm_manager.lib.written_rows import WrittenByServer
@@ -33,12 +38,6 @@ if TYPE_CHECKING:
 
 #: How far a list can be leafed through: to count a hundred million rows takes minutes.
 MAX_LISTED = 10_000
-#: The choices of a filter: those that were used most in the last days.
-_CHOICES = 50
-_CHOICE_DAYS = 7
-_FAILED = 500
-#: Those among which a filter looks for errors to choose from.
-_LAST_FAILURES = 1000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -50,126 +49,6 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         rows: Any = self.object_list
         number: int = rows[:MAX_LISTED].count()
         return number
-
-
-class PeriodFilter(admin.SimpleListFilter):
-    """Requests of the last hours or days, by the primary key."""
-
-    title = "period"
-    parameter_name = "period"
-    _periods: ClassVar[dict[str, tuple[str, timedelta]]] = {
-        "1h": ("Last hour", timedelta(hours=1)),
-        "24h": ("Last 24 hours", timedelta(days=1)),
-        "7d": ("Last 7 days", timedelta(days=7)),
-        "30d": ("Last 30 days", timedelta(days=30)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the periods."""
-        return [(name, label) for name, (label, _) in self._periods.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the period."""
-        period = self._periods.get(self.value() or "")
-        if period is None:
-            return queryset
-        start = timezone.now() - period[1]
-        if queryset.model is UsageDay:
-            return queryset.filter(day__gt=today() - period[1])
-        requests: Any = queryset
-        since: QuerySet[Any] = requests.since(start)
-        return since
-
-
-class EndFilter(admin.SimpleListFilter):
-    """Requests by how they ended."""
-
-    title = "end"
-    parameter_name = "end"
-    _ends: ClassVar[dict[str, tuple[str, dict[str, Any]]]] = {
-        "answered": ("Answered", {"failed": False}),
-        # An index has only those that failed.
-        "refused": ("Refused", {"failed": True, "status__range": (400, 498)}),
-        "limited": ("Refused by a limit", {"failed": True, "status": 429}),
-        "failed": ("Failed", {"failed": True, "status__gte": _FAILED}),
-        "cancelled": (
-            "Cancelled",
-            {"failed": True, "error_code": "request_cancelled"},
-        ),
-        "interrupted": ("Interrupted", {"failed": True, "completed": False}),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the ends."""
-        return [(name, label) for name, (label, _) in self._ends.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the requests that ended so."""
-        end = self._ends.get(self.value() or "")
-        return queryset if end is None else queryset.filter(**end[1])
-
-
-class ErrorFilter(admin.SimpleListFilter):
-    """Requests that failed with one error, of those that occurred lately."""
-
-    title = "error"
-    parameter_name = "error"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the codes of the last failures; an index has only these."""
-        failed = UsageRecord.objects.filter(failed=True).exclude(error_code="")
-        last = failed.order_by("-pk").values_list("error_code", flat=True)
-        codes = {*last[:_LAST_FAILURES], *filter(None, [self.value()])}
-        return [(code, code) for code in sorted(codes)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the requests that failed so."""
-        code = self.value()
-        return queryset.filter(failed=True, error_code=code) if code else queryset
-
-
-class SubjectFilter(admin.SimpleListFilter):
-    """Rows of one key, owner, team or model, of those that were used most lately."""
-
-    column: ClassVar[str]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the ids and names."""
-        if subject := CHART_SUBJECTS.get(str(self.title)):
-            used = most_used(
-                PointStep.DAY,
-                subject,
-                timezone.now() - timedelta(days=_CHOICE_DAYS),
-                _CHOICES,
-            )
-            return [(str(id_), name) for id_, name in used.items() if id_]
-        # Owners have no points: all sums of these days are added up.
-        since = today() - timedelta(days=_CHOICE_DAYS)
-        rows = (
-            UsageDay.objects.filter(day__gte=since)
-            .exclude(**{self.column: 0})
-            .order_by()
-            .values_list(self.column)
-            .annotate(shown=Max(f"{self.title}_name"), used=Sum("requests"))
-            .order_by("-used")[:_CHOICES]
-        )
-        return [(str(id_), name) for id_, name, _ in rows]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen one."""
-        chosen = self.value() or ""
-        if not chosen.isdecimal() or len(chosen) > 18:
-            return queryset
-        return queryset.filter(**{self.column: int(chosen)})
-
-
-def _by(name: str) -> type[SubjectFilter]:
-    column = f"{name}_id"
-    attributes = {"title": name, "parameter_name": column, "column": column}
-    return type(f"{name.title()}Filter", (SubjectFilter,), attributes)
-
-
-_SUBJECT_FILTERS = tuple(map(_by, ("key", "owner", "team", "model")))
 
 
 class _UsageAdmin(WrittenByServer, ModelAdmin[Model]):
@@ -213,7 +92,11 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
     """Every request, the newest first."""
 
     list_display = ("at", "whose", "model_name", "end", "tokens", "times", "price")
-    list_filter = (PeriodFilter, EndFilter, ErrorFilter, *_SUBJECT_FILTERS)
+    list_filter = (
+        *(PeriodFilter, EndFilter, ErrorFilter),
+        *SUBJECT_FILTERS,
+        *(EndpointFilter, NodeFilter),
+    )
     search_fields = ("request_id",)
     search_help_text = "x-request-id of an answer, whole"
     sortable_by = ()
@@ -327,7 +210,7 @@ class UsageDayAdmin(_UsageAdmin):
     list_display = (
         *("day", "whose", "model_name", "requests", "failed", "tokens", "price"),
     )
-    list_filter = (PeriodFilter, *_SUBJECT_FILTERS)
+    list_filter = (PeriodFilter, *SUBJECT_FILTERS)
     sortable_by = ()
     fieldsets = (
         (
@@ -346,9 +229,38 @@ class UsageDayAdmin(_UsageAdmin):
     )
     readonly_fields = ("price",)
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Return the list, with the sums of a period that is chosen."""
+        response: Any = super().changelist_view(request, extra_context)
+        listed = (getattr(response, "context_data", None) or {}).get("cl")
+        if listed is not None and PeriodFilter.parameter_name in listed.params:
+            chosen = listed.queryset.order_by().aggregate(**_SUMS)
+            response.context_data["sums"] = self._sums(chosen)
+        answer: HttpResponse = response
+        return answer
+
+    def _sums(self, chosen: dict[str, int | None]) -> list[tuple[str, str]]:
+        sums = {name: number or 0 for name, number in chosen.items()}
+        cost = self.price(UsageDay(cost=sums.pop("cost")))
+        named = [
+            (name.replace("_", " "), f"{number:,}") for name, number in sums.items()
+        ]
+        return [*named, (f"cost in {settings.CONFIG.limits.currency}", cost)]
+
+
+_SUMS = {
+    name: Sum(name)
+    for name in (
+        *("requests", "failed", "cost"),
+        *("prompt_tokens", "cached_tokens", "completion_tokens"),
+    )
+}
+
 
 def _status(record: UsageRecord) -> SafeString:
-    is_ours = record.status >= _FAILED
+    is_ours = record.status >= FAILED
     tone: Tone = "danger" if is_ours else "warning" if record.failed else "success"
     return badge(str(record.status), tone)
 
