@@ -86,11 +86,8 @@ def test_layers_point_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-#: One model family a file, one verb a file: the more, the better.
-COLLECTIONS = {
-    "inference/output_parsers/families",
-    "platform/llm_manager/command_line/verbs",
-}
+#: One model family a file: the more, the better.
+COLLECTIONS = {"inference/output_parsers/families"}
 MAX_MODULES = 14
 
 

@@ -16,7 +16,7 @@ from django.core.management import get_commands
 import llm_manager
 from llm_manager import cli
 from llm_manager.command_line.environment import set_environment
-from llm_manager.command_line.program import program, verb_names
+from llm_manager.command_line.program import program, verb_modules
 from llm_manager.command_line.words import (
     ALIASES,
     MANAGEMENT,
@@ -161,7 +161,7 @@ def test_an_unknown_word_suggests_ours_before_djangos(word: str, answer: str) ->
 
 
 def test_every_suggested_command_exists() -> None:
-    known = {*verb_names(), *ALIASES, *MANAGEMENT, *get_commands(), "--version"}
+    known = {*verb_modules(), *ALIASES, *MANAGEMENT, *get_commands(), "--version"}
     suggested = {
         command
         for word in MEANINGS

@@ -23,14 +23,13 @@ class Program(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return our words, sorted; Django's own commands are not listed."""
-        return sorted([*verb_names(), *MANAGEMENT])
+        return sorted([*verb_modules(), *MANAGEMENT])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb, else the command that asks Django."""
         name = ALIASES.get(cmd_name, cmd_name)
-        if name in verb_names():
-            module = importlib.import_module(f"{verbs.__name__}.{name}")
-            command: click.Command = module.command
+        if path := verb_modules().get(name):
+            command: click.Command = importlib.import_module(path).command
             command.name = name
             return command
         if name.startswith("-"):
@@ -38,9 +37,16 @@ class Program(click.Group):
         return django_command(name, verbs=self.list_commands(ctx))
 
 
-def verb_names() -> list[str]:
-    """Return the names of the modules in the folder of verbs."""
-    return [module.name for module in pkgutil.iter_modules(verbs.__path__)]
+def verb_modules() -> dict[str, str]:
+    """Return the modules in the folder of verbs and in those below it, by their names.
+
+    Imports none of them.
+    """
+    return {
+        module.name.rpartition(".")[2]: module.name
+        for module in pkgutil.walk_packages(verbs.__path__, f"{verbs.__name__}.")
+        if not module.ispkg
+    }
 
 
 @click.group(

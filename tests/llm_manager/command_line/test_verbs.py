@@ -12,7 +12,7 @@ import pytest
 
 from llm_manager import cli
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
-from llm_manager.command_line.program import verb_names
+from llm_manager.command_line.program import verb_modules
 from llm_manager.command_line.remote.api_client import ApiClient
 from tests.llm_manager.command_line.chat.fakes import FakeBackend
 
@@ -277,7 +277,7 @@ def test_the_shell_completes_verbs_options_and_models(
     def offered(line: str) -> list[str]:
         return completed(monkeypatch, capsys, line)
 
-    assert set(verb_names()) <= set(offered("llm-manager "))
+    assert set(verb_modules()) <= set(offered("llm-manager "))
     assert offered("llm-manager unl") == ["unload"]
     assert offered("llm-manager unload --n") == ["--now"]
     assert offered("llm-manager show ") == ["other", "small", "tiny"]

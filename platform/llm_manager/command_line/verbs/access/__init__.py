@@ -1,0 +1,1 @@
+"""Verbs of who uses the server: keys, teams, users, limits, usage, the audit log."""

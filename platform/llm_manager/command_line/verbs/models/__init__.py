@@ -1,0 +1,1 @@
+"""Verbs of models: what there is, got, loaded, asked, measured, deleted."""
