@@ -43,6 +43,7 @@ def load_time_settings(model: Model) -> dict[str, Any]:
     values |= {name: getattr(model, name) for name in _AUTOMATIC}
     is_drafted = values["draft"] == "model" and model.draft_model is not None
     values["draft_model"] = str(model.draft_model) if is_drafted else ""
+    values["projector"] = str(model.projector) if model.projector else ""
     return values
 
 

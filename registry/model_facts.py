@@ -24,6 +24,11 @@ POOLINGS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("mean", "cls", "last"),
     "reranker": ("rank",),
 }
+#: What a projector reads, and the key of its header that says so.
+_ENCODERS = {
+    "image": "clip.has_vision_encoder",
+    "audio": "clip.has_audio_encoder",
+}
 
 
 class TestedContext(Protocol):
@@ -94,6 +99,8 @@ class ModelFacts(Protocol):
     def pooling_in_force(self) -> str: ...
     @property
     def draft_model(self) -> ModelFacts | None: ...
+    @property
+    def projector(self) -> ModelFacts | None: ...
 
     def template_in_force(self, *, is_for_tools: bool = False) -> str: ...
     def setting_in_force(self, name: str) -> Any: ...
@@ -124,6 +131,17 @@ def template_for(
 def pooling_for(kind: str, chosen: str) -> str:
     """Return the pooling that a setting chooses, or "" if the file decides."""
     return chosen if chosen in POOLINGS.get(kind, ()) else ""
+
+
+def media_of(model: ModelFacts) -> tuple[str, ...]:
+    """Return what a model reads besides text, by its projector: image, audio."""
+    projector = model.projector
+    if projector is None or model.kind not in GENERATIVE or not projector.is_found:
+        return ()
+    header = projector.metadata
+    return tuple(
+        kind for kind, key in _ENCODERS.items() if header.get(key, False) is True
+    )
 
 
 def attached_name(model: str, adapter: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db.models.signals import post_delete, post_save
 
 from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound, ModelNotServed
 from registry.models import Alias, Attachment, ContextTest, FileState, Model
 
+if TYPE_CHECKING:
+    from registry.models.model import ModelQuerySet
+
 
 def _read(name: str) -> Model:
     try:
-        # How long a prompt may be depends on what was tested.
-        models = Model.objects.servable().prefetch_related("context_tests")
-        return models.resolve(name)
+        return _servable().resolve(name)
     except ModelNotFound:
         _refuse_part(name)
         raise
@@ -34,8 +37,16 @@ def _refuse_part(name: str) -> None:
 
 
 def _read_by_wildcard(name: str) -> Model:
-    models = Model.objects.servable().prefetch_related("context_tests")
-    return models.by_wildcard(name)
+    return _servable().by_wildcard(name)
+
+
+def _servable() -> ModelQuerySet:
+    """Return the models that a request may name, with what decides what it may ask.
+
+    How long a prompt may be depends on what was tested, images on the projector.
+    """
+    models = Model.objects.servable()
+    return models.select_related("projector").prefetch_related("context_tests")
 
 
 #: The model of an alias with wildcards, for a name that nothing else has. Raises

@@ -23,6 +23,7 @@ from inference.capacity.memory_estimate import (
     estimate_memory,
     with_adapters,
     with_draft_model,
+    with_projector,
 )
 from inference.engine.config.engine_config import EngineConfig
 
@@ -49,6 +50,14 @@ class DraftModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectorFile:
+    """What reads images or sounds for a model, and its bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSpec:
     """A model to load, with its settings. ``kv_budget`` is in bytes."""
 
@@ -62,6 +71,7 @@ class LoadSpec:
     pooling: str = ""
     adapters: tuple[AdapterFile, ...] = ()
     draft: DraftModel | None = None
+    projector: ProjectorFile | None = None
     cache_dir: str = ""
     cache_bytes: int = 0
     fingerprint: str = ""
@@ -118,6 +128,8 @@ def load_plan(
     engine = _engine(spec, context)
     taken = estimate_memory(spec.shape, engine, machine, n_vocab=spec.n_vocab)
     taken = with_adapters(taken, spec.adapters)
+    if spec.projector is not None:
+        taken = with_projector(taken, spec.projector.size)
     drafting = engine.of_draft_model
     if spec.draft is not None and drafting is not None:
         draft = estimate_memory(
@@ -161,6 +173,7 @@ def _engine(spec: LoadSpec, context: ContextPlan) -> EngineConfig:
         task=spec.task,
         pooling=spec.pooling,
         adapters=spec.adapters,
+        projector=spec.projector.path if spec.projector is not None else "",
         cache_dir="" if in_force.deterministic else spec.cache_dir,
         cache_bytes=spec.cache_bytes,
         fingerprint=spec.fingerprint,

@@ -20,6 +20,7 @@ from inference.capacity.kv_cache_size import (
 )
 from inference.capacity.layer_devices import gpu_shares, layer_devices
 from inference.engine.config.engine_config import PREFILL_CONTEXT_SEQUENCES
+from inference.engine.media.encoded_cache import KEPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -217,6 +218,25 @@ def with_adapters(
         replace(each, weights=each.weights + size * each.weights // weights)
         for each in devices
     )
+    return replace(taken, host=host, gpus=tuple(gpus))
+
+
+def with_projector(taken: MemoryEstimate, size: int) -> MemoryEstimate:
+    """Add a projector of ``size`` bytes: it is on the first GPU that the model is on.
+
+    Encoding a large image takes some half of its weights besides.
+    """
+    on_gpu = next((n for n, gpu in enumerate(taken.gpus) if gpu.weights), None)
+    host = replace(taken.host, process=taken.host.process + KEPT_BYTES)
+    gpus = list(taken.gpus)
+    device = host if on_gpu is None else gpus[on_gpu]
+    grown = replace(
+        device, weights=device.weights + size, compute=device.compute + size // 2
+    )
+    if on_gpu is None:
+        host = grown
+    else:
+        gpus[on_gpu] = grown
     return replace(taken, host=host, gpus=tuple(gpus))
 
 

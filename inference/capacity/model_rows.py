@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from inference.capacity.context import ContextSpec
 from inference.capacity.kv_cache_size import KvCacheShape, cache_elements, kv_bytes
-from inference.capacity.load_plan import DraftModel, LoadSpec
+from inference.capacity.load_plan import DraftModel, LoadSpec, ProjectorFile
 from inference.engine.config.adapters import AdapterFile
 from inference.engine.config.engine_config import EngineConfig
 from llm_manager.config import in_force
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
+from registry.model_facts import GENERATIVE
 
 if TYPE_CHECKING:
     from registry.model_facts import ModelFacts
@@ -58,6 +59,7 @@ def load_spec(model: ModelFacts, hardware: dict[str, Any] | None = None) -> Load
         pooling=model.pooling_in_force,
         adapters=adapter_files(model),
         draft=_draft_model(model) if settings.draft == "model" else None,
+        projector=_projector(model),
         cache_dir=str(config.cache_dir) if config.cache.enabled else "",
         cache_bytes=config.cache.max_size_mb * _MIB,
         fingerprint=model.fingerprint,
@@ -78,6 +80,22 @@ def _draft_model(model: ModelFacts) -> DraftModel:
         shape=shape_of(other),
         n_vocab=other.vocab_size or 0,
     )
+
+
+def _projector(model: ModelFacts) -> ProjectorFile | None:
+    """Return a model's projector, if it has one and reads it.
+
+    Raises InvalidSettings if its file is missing.
+    """
+    found = model.projector
+    if found is None or model.kind not in GENERATIVE:
+        return None
+    if not found.is_found:
+        raise InvalidSettings(
+            f"The file of its projector {found.name} is missing. Choose another, or "
+            "none."
+        )
+    return ProjectorFile(path=found.path, size=found.file_size)
 
 
 def adapter_files(model: ModelFacts) -> tuple[AdapterFile, ...]:

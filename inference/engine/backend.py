@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Sequence as Tokens
 
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.infill import InfillTokens
+    from inference.engine.media.inputs import MediaInput
+    from inference.engine.media.spans import MediaPrompt
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.sequence import Sequence
     from inference.engine.step import Sampled, StepPlan
@@ -68,6 +71,28 @@ class Drafter(Protocol):
         """Measure a pass of one of these sequences, and one of all."""
 
 
+class Projector(Protocol):
+    """Reads the images and sounds of prompts. Safe to use from any thread."""
+
+    takes: tuple[str, ...]
+    sample_rate: int
+
+    def read(
+        self,
+        prompt: str,
+        media: Tokens[MediaInput],
+        *,
+        marker: str,
+        special: bool,
+        owner: str,
+    ) -> MediaPrompt:
+        """Return the tokens of a prompt, and what its media are to the model.
+
+        ``marker`` stands in the text for each of them; ``special`` is as for a
+        tokenizer. They are kept for the ``owner``. Raises EngineError.
+        """
+
+
 class Backend(Protocol):
     """A loaded model with a KV cache of slots. Used by the engine thread only.
 
@@ -108,6 +133,10 @@ class Backend(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
+
+    @property
+    def projector(self) -> Projector | None:
+        """What reads images and sounds, if there is one."""
 
     @property
     def drafter(self) -> Drafter | None:

@@ -14,6 +14,7 @@ from inference.engine.errors import (
 )
 from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
+from inference.engine.media.spans import words
 from inference.engine.output import EngineStats, SequenceOutput
 from inference.engine.output_processor import OutputProcessor
 from inference.engine.scheduling.draft_planner import DraftPlanner
@@ -154,7 +155,7 @@ class EngineCore:
             self._backend.open(
                 sequence.request_id,
                 sequence.params,
-                prompt=sequence.request.prompt_token_ids,
+                prompt=words(sequence.request.prompt_token_ids),
                 output=sequence.output,
             )
             self.telemetry.started(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.engine.errors import ContextExceeded, InvalidRequest, ModelReplaced
+from inference.engine.media.spans import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,12 @@ def check_request(
     n_ctx: int,
     n_vocab: int,
     resume: tuple[int, ...] = (),
+    has_media: bool = False,
 ) -> None:
     """Raise InvalidRequest if the request can never run on this model.
 
-    ``n_ctx`` is the most positions that a sequence may get.
+    ``n_ctx`` is the most positions that a sequence may get. With ``has_media`` some
+    tokens of the prompt stand for pieces of images.
     """
     if not prompt:
         raise InvalidRequest("The prompt has no tokens.", param="prompt")
@@ -36,7 +39,8 @@ def check_request(
         raise ContextExceeded(
             too_long(n_ctx, "the prompt", len(prompt), detail=detail), param="prompt"
         )
-    _check_vocabulary("The prompt", prompt, n_vocab, "prompt")
+    text = words(prompt) if has_media else prompt
+    _check_vocabulary("The prompt", text, n_vocab, "prompt")
     params.check_tokens(n_vocab)
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from inference.engine.media.spans import runs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
     from inference.engine.config.adapters import Adapters
     from inference.engine.errors import EngineError
+    from inference.engine.media.spans import MediaSpan
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sequence import Sequence
 
@@ -39,6 +42,31 @@ class StepItem:
     def is_decode(self) -> bool:
         """Whether the sequence decodes: no prompt is left to compute."""
         return self.samples and len(self.tokens) == 1 + self.num_forced + self.num_draft
+
+    @property
+    def has_media(self) -> bool:
+        """Whether some of its tokens stand for pieces of images."""
+        spans = self.sequence.request.media_spans
+        end = self.start + len(self.tokens)
+        return any(each.start < end and self.start < each.end for each in spans)
+
+    def pieces(self) -> list[tuple[StepItem, MediaSpan | None]]:
+        """Return its text and its images as items of their own, with their spans."""
+        end = self.start + len(self.tokens)
+        return [
+            (
+                StepItem(
+                    self.sequence,
+                    self.tokens[first - self.start : last - self.start],
+                    first,
+                    samples=self.samples and last == end,
+                ),
+                span,
+            )
+            for first, last, span in runs(
+                self.sequence.request.media_spans, self.start, end
+            )
+        ]
 
     @property
     def num_outputs(self) -> int:

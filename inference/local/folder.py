@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -18,9 +18,11 @@ from registry.errors import (
 from registry.gguf.architectures import why_not_alone
 from registry.gguf.lora import reason_unfit
 from registry.load_settings import LIVE_SETTINGS
+from registry.model_facts import GENERATIVE
 from registry.own_settings import own_settings, setting_faults
 from registry.scan.files import read_headers
 from registry.scan.naming import choose_name
+from registry.scan.pairing import PairingCandidate, choose_projector
 from registry.scan.scanner import KnownModel, scan
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class ModelFolder:
         """Return all models that answer requests, without settings of their own."""
         found = self._scan()
         return [
-            self._model(name, read)
+            replace(self._model(name, read), projector=self._projector(name, found))
             for name, read in found.models.items()
             if not _reason(read)
         ]
@@ -88,6 +90,7 @@ class ModelFolder:
             config=self._config,
             own=own,
             draft_model=self._part(draft, found) if draft else None,
+            projector=self._projector(key, found),
             attached=tuple(self._part(each, found) for each in adapters),
         )
         self._check(model)
@@ -100,6 +103,26 @@ class ModelFolder:
         """Return a file that is loaded with a model."""
         key = self._resolve(name, found)
         return self._model(key, found.models[key])
+
+    def _projector(self, name: str, found: _Found) -> LocalModel | None:
+        """Return the projector that belongs to a model, as a server's scan pairs it."""
+        folder = Path(found.models[name].files.path).parent
+        beside = {
+            key: read
+            for key, read in found.models.items()
+            if Path(read.files.path).parent == folder
+        }
+        names = list(beside)
+        rows = {key: _candidate(n, beside[key]) for n, key in enumerate(names)}
+        kinds = {key: read.description.kind for key, read in beside.items()}
+        models = [row for key, row in rows.items() if kinds[key] in GENERATIVE]
+        projectors = [row for key, row in rows.items() if kinds[key] == "projector"]
+        if rows[name] not in models:
+            return None
+        chosen = choose_projector(rows[name], projectors, models)
+        if chosen is None:
+            return None
+        return self._model(names[chosen.pk], beside[names[chosen.pk]])
 
     def _check(self, model: LocalModel) -> None:
         """Refuse settings and parts that do not fit. Raises InvalidLoadSetting."""
@@ -176,6 +199,11 @@ class ModelFolder:
         for read in now.values():
             models[choose_name(read, models)] = read
         return _Found(models, {each.path: each.reason for each in disk.unusable})
+
+
+def _candidate(number: int, read: ReadModel) -> PairingCandidate:
+    basename = read.description.metadata.get("general.basename", "")
+    return PairingCandidate(number, Path(read.files.path).stem, str(basename))
 
 
 def _reason(read: ReadModel) -> str:

@@ -24,7 +24,8 @@ class LocalModel:
     """The facts of a file, as ``ModelFacts`` has them, and its own settings.
 
     ``own`` are its own settings, by the names of ``OwnSettings``; the configuration has
-    the others. ``draft_model`` and ``attached`` are the files that it is loaded with.
+    the others. ``draft_model``, ``projector`` and ``attached`` are the files that it
+    is loaded with.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LocalModel:
     config: Config
     own: Mapping[str, Any] = field(default_factory=dict)
     draft_model: LocalModel | None = None
+    projector: LocalModel | None = None
     attached: tuple[LocalModel, ...] = ()
     is_found: bool = True
     #: Only rows know what requests needed.

@@ -150,7 +150,7 @@ def rows_of(
     """
     _adopt_orphans(node, silent, heard)
     workers = Worker.objects.select_related(
-        "model", "model__stop_order", "model__draft_model"
+        "model", "model__stop_order", "model__draft_model", "model__projector"
     ).prefetch_related("model__attachments__adapter", "model__context_tests")
     rows = [
         *workers.filter(node=node),

@@ -31,7 +31,8 @@ from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
 from inference.worker.pending import AcceptedRequests
 from inference.worker.preparation import Preparation
 from inference.worker.prepare_request import (
-    has_slow_sampler,
+    has_media,
+    holds_much,
     is_quick,
     prepare_request,
     too_slow,
@@ -256,7 +257,7 @@ class ModelServer:
 
     async def _prepare(self, accepted: AcceptedRequest, request: ModelRequest) -> None:
         """Prepare a request, if it is still wanted when its turn comes."""
-        if has_slow_sampler(request):
+        if holds_much(request):
             await self._wait_for_turn(accepted)
         if not self._has(accepted):
             return
@@ -266,9 +267,10 @@ class ModelServer:
             prepared = await self._preparation.in_thread(
                 partial(self._prepared, request),
                 on_overdue=partial(self._refuse, accepted, too_slow(request)),
+                encodes=has_media(request),
             )
             is_ready = isinstance(prepared, GenerationRequest)
-            accepted.holds_sampler = is_ready and has_slow_sampler(request)
+            accepted.holds_sampler = is_ready and holds_much(request)
             if self._has(accepted):
                 self._begin(accepted, prepared)
             else:

@@ -31,7 +31,8 @@ _REPORTED_KEYS = 50
 class AcceptedRequest:
     """A request that the worker has; it is pending until it is started.
 
-    ``holds_sampler``: the backend keeps for it what its sampler needs.
+    ``holds_sampler``: the backend keeps for it what its sampler needs, or its images
+    are encoded.
     """
 
     request_id: str
@@ -96,7 +97,7 @@ class AcceptedRequests:
         return request
 
     def num_ahead(self, key: str) -> int:
-        """Return how many pending requests of a key hold a sampler."""
+        """Return how many pending requests of a key hold a sampler or images."""
         return sum(each.holds_sampler for each in self._pending.get(key, {}).values())
 
     def position(self, request: AcceptedRequest) -> int:

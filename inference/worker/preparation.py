@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 #: Threads that prepare at once. More would only take processor time from the engine;
 #: a second one serves others while one key's request takes long.
 _PLACES = 2
+#: How long the images of a request may take to encode. A large one on a slow processor
+#: takes most of a minute.
+ENCODING_LIMIT_S = 300.0
 #: How long one preparation may take. The limits of grammars and DRY breakers keep it to
 #: about a second of processor time; this is what a busy machine may make of that.
 LIMIT_S = 20.0
@@ -46,6 +49,8 @@ class Preparation:
         self._on_idle = on_idle
         # First come, first served: between keys that is in turn.
         self._places = asyncio.Semaphore(_PLACES)
+        # A projector encodes one image at a time, and texts do not wait for it.
+        self._encoder = asyncio.Semaphore(1)
         self._jobs: dict[str, deque[Callable[[], Awaitable[None]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,16 +86,21 @@ class Preparation:
             self._on_idle()
 
     async def in_thread(
-        self, function: Callable[[], _T], *, on_overdue: Callable[[], None]
+        self,
+        function: Callable[[], _T],
+        *,
+        on_overdue: Callable[[], None],
+        encodes: bool = False,
     ) -> _T:
         """Return the result of a function that runs in a thread. For a job to call.
 
-        A thread cannot be ended. One that takes longer than the limit gives its place
+        One that ``encodes`` images has a place of its own, and more time. A thread cannot be ended. One that takes longer than the limit gives its place
         to other keys, and ``on_overdue`` is called; its own key waits for it.
         """
-        async with self._places:
+        limit = ENCODING_LIMIT_S if encodes else LIMIT_S
+        async with self._encoder if encodes else self._places:
             running = asyncio.wrap_future(_in_daemon_thread(function))
-            await asyncio.wait([running], timeout=LIMIT_S)
+            await asyncio.wait([running], timeout=limit)
         if not running.done():
             on_overdue()
         return await running

@@ -12,7 +12,7 @@ from inference.engine.request import (
 )
 from inference.engine.request_checks import check_begun_here
 from inference.transport.messages.events import Refused
-from inference.worker.preparation import LIMIT_S
+from inference.worker.preparation import ENCODING_LIMIT_S, LIMIT_S
 from inference.worker.tokenization import tokenized
 from inference.worker.tokenizer_requests import answer_now
 
@@ -45,6 +45,13 @@ def prepare_request(
 
 def too_slow(request: ModelRequest) -> Refused:
     """Return the refusal of a request that takes longer than is allowed to prepare."""
+    if has_media(request):
+        return Refused(
+            request.request_id,
+            InvalidRequest.code,
+            f"The images take longer than {ENCODING_LIMIT_S:.0f} s to encode. Send "
+            "fewer, or smaller ones.",
+        )
     return Refused(
         request.request_id,
         InvalidRequest.code,
@@ -55,7 +62,17 @@ def too_slow(request: ModelRequest) -> Refused:
 
 def is_quick(request: ModelRequest) -> bool:
     """Whether preparing a request takes milliseconds at most."""
-    return _length(request) <= _SHORT and not has_slow_sampler(request)
+    return _length(request) <= _SHORT and not holds_much(request)
+
+
+def holds_much(request: ModelRequest) -> bool:
+    """Whether a prepared request holds much memory until it runs."""
+    return has_slow_sampler(request) or has_media(request)
+
+
+def has_media(request: ModelRequest) -> bool:
+    """Whether a request has images or sounds to encode."""
+    return isinstance(request, GenerationRequest) and bool(request.media)
 
 
 def has_slow_sampler(request: ModelRequest) -> bool:

@@ -18,6 +18,7 @@ from inference.engine.request_checks import check_inputs, check_request
 if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.engine.media.spans import MediaSpan
     from inference.engine.request import ComputeRequest, PoolingRequest
 
 
@@ -44,13 +45,14 @@ def _task_of(request: ComputeRequest) -> str:
 
 
 def _generation(request: GenerationRequest, backend: Backend) -> GenerationRequest:
-    prompt = _prompt_of(request, backend)
+    prompt, spans = _prompt_of(request, backend)
     check_request(
         prompt=prompt,
         params=request.params,
         n_ctx=backend.n_ctx_max,
         n_vocab=backend.tokenizer.n_vocab,
         resume=request.resume,
+        has_media=bool(spans),
     )
     check_loaded(request.adapters, backend.adapters)
     prediction: list[int] = []
@@ -61,18 +63,44 @@ def _generation(request: GenerationRequest, backend: Backend) -> GenerationReque
     return replace(
         request,
         prompt_token_ids=prompt,
+        # The engine needs what they are to the model, not how they look.
+        media=(),
+        media_spans=spans,
         # What is beyond the context cannot come true.
         prediction_token_ids=tuple(prediction[: backend.n_ctx_max]),
     )
 
 
-def _prompt_of(request: GenerationRequest, backend: Backend) -> list[int]:
-    if request.suffix:
-        return _infill(request, backend)
-    if request.prompt_token_ids:
-        return request.prompt_token_ids
+def _prompt_of(
+    request: GenerationRequest, backend: Backend
+) -> tuple[list[int], tuple[MediaSpan, ...]]:
     special = request.add_special_tokens
-    return backend.tokenizer.tokenize(request.prompt, special=special)
+    if request.media:
+        return _with_media(request, backend)
+    if request.suffix:
+        return _infill(request, backend), ()
+    if request.prompt_token_ids:
+        return request.prompt_token_ids, ()
+    return backend.tokenizer.tokenize(request.prompt, special=special), ()
+
+
+def _with_media(
+    request: GenerationRequest, backend: Backend
+) -> tuple[list[int], tuple[MediaSpan, ...]]:
+    if backend.projector is None:
+        # The web process reads the model's row, which may have changed since the load.
+        raise InvalidRequest(
+            "The model was loaded without a projector, so it reads text only: none was "
+            "paired with it, or its machine's llama.cpp has no libmtmd."
+        )
+    read = backend.projector.read(
+        request.prompt,
+        request.media,
+        marker=request.media_marker,
+        special=request.add_special_tokens,
+        owner=request.owner,
+    )
+    return read.tokens, read.spans
 
 
 def _infill(request: GenerationRequest, backend: Backend) -> list[int]:

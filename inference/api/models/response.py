@@ -44,7 +44,7 @@ _STATES: dict[str, ModelState] = {
 
 
 #: The related rows that a model's object needs.
-RELATED = ("aliases", "attachments__adapter", "context_tests")
+RELATED = ("aliases", "attachments__adapter", "context_tests", "projector")
 
 
 def model_list(models: Iterable[Model]) -> ModelList:
@@ -54,7 +54,7 @@ def model_list(models: Iterable[Model]) -> ModelList:
 
 
 def model_object(model: Model) -> ModelObject:
-    """Return a model's object. Five queries, unless its rows are prefetched."""
+    """Return a model's object. Six queries, unless its rows are prefetched."""
     prefetch_related_objects([model], *RELATED, with_nodes())
     workers: list[Worker] = list(model.workers.all())
     state = model_state(workers)

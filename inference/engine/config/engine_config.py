@@ -49,8 +49,9 @@ class EngineConfig:
     cached prefixes. With ``draft`` ``lookup`` drafts are looked up in the sequence
     itself, with ``auto`` only while few sequences decode; with ``model`` the model
     in ``draft_paths`` makes them. ``deterministic`` computes a sequence in steps
-    whose shape depends on nothing else. ``adapters`` are loaded beside the model.
-    Prefixes are stored in ``cache_dir``, unless it is empty, in at most
+    whose shape depends on nothing else. ``adapters`` are loaded beside the model,
+    and so is the ``projector``, a file with what reads images or sounds for it; ""
+    is none. Prefixes are stored in ``cache_dir``, unless it is empty, in at most
     ``cache_bytes`` for all models; ``fingerprint`` identifies the model's file.
     ``task`` is what the model is for; ``pooling`` makes vectors. Raises ValueError
     for settings that exclude each other.
@@ -85,6 +86,7 @@ class EngineConfig:
     draft: str = "off"
     draft_paths: tuple[str, ...] = ()
     adapters: tuple[AdapterFile, ...] = ()
+    projector: str = ""
     cache_dir: str = ""
     cache_bytes: int = 0
     fingerprint: str = ""
@@ -121,7 +123,12 @@ class EngineConfig:
         if self.draft != "model":
             return None
         return replace(
-            self, paths=self.draft_paths, draft="off", draft_paths=(), adapters=()
+            self,
+            paths=self.draft_paths,
+            draft="off",
+            draft_paths=(),
+            adapters=(),
+            projector="",
         )
 
     @property

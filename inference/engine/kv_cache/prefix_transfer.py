@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inference.engine.media.spans import is_media
+
 if TYPE_CHECKING:
     from collections.abc import Sequence as Tokens
 
@@ -42,6 +44,9 @@ class DiskPrefixes:
         """Start to read a prefix of the sequence that is longer than in the cache."""
         if self._disk is None or sequence.params.prompt_logprobs is not None:
             return None
+        if sequence.request.media_spans:
+            # Files hold the tokens of a vocabulary, and no pictures.
+            return None
         return self._disk.look_up(
             sequence.tokens,
             self._slots.scope(sequence),
@@ -75,7 +80,7 @@ class DiskPrefixes:
         is_idle: bool = False,
     ) -> bool:
         """Start to write a cached prefix; return whether it is worth writing."""
-        if self._disk is None:
+        if self._disk is None or any(map(is_media, tokens)):
             return False
         size = self._disk.offer(
             tokens,

@@ -17,6 +17,7 @@ from inference.engine.kv_cache.operations import (
     Restore,
     Reuse,
 )
+from inference.engine.media.spans import whole
 from inference.engine.prefix_cache.prefix_tree import PrefixTree
 from inference.engine.prefix_cache.scope import PrefixScope
 
@@ -112,10 +113,11 @@ class Slots:
             return best
         limit = len(sequence.tokens) - 1
         scope = self.scope(sequence)
+        spans = sequence.request.media_spans
         for depth, slots in self._tree.match(sequence.tokens, scope):
             for slot in slots:
                 computed = self._length(slot)
-                length = min(depth, computed, limit)
+                length = whole(spans, min(depth, computed, limit))
                 if not self._can_cut and length < computed:
                     continue
                 # A finished sequence's slot can be reused; a running one's must be
@@ -134,7 +136,7 @@ class Slots:
         promised = found + MIN_WAIT - 1
         scope = self.scope(sequence)
         for depth, slots in self._tree.match(sequence.tokens, scope):
-            length = min(depth, limit)
+            length = whole(sequence.request.media_spans, min(depth, limit))
             for slot in slots:
                 runner = self._running.get(slot)
                 if runner and length > promised and runner.num_computed < length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,13 @@ from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.llama.context import can_cut
 from inference.engine.llama.draft_model import LlamaDraftModel
-from inference.engine.llama.prefill_context import CellsWithPrefillContext, open_cells
+from inference.engine.llama.media_cells import CellsOfImages, decode_span, position
+from inference.engine.llama.prefill_context import (
+    CellsWithPrefillContext,
+    has_more_positions,
+    open_cells,
+)
+from inference.engine.llama.projector import LlamaProjector, has_mtmd
 from inference.engine.llama.sampling.sampler import SequenceSampler
 from inference.engine.llama.sampling.sampler_cache import SamplerCache
 from inference.engine.speculative.verification import num_agreed, verified
@@ -33,9 +40,12 @@ if TYPE_CHECKING:
     from inference.engine.config.adapters import Adapters
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.config.engine_config import EngineConfig
+    from inference.engine.llama.context import KVCells
     from inference.engine.sampling.logprobs import TokenLogprobs
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.step import StepItem, StepPlan
+
+logger = logging.getLogger(__name__)
 
 #: llama_decode's return code if it finds no cells; the context is unchanged.
 _NO_CELLS = 1
@@ -88,6 +98,7 @@ class LlamaBackend:
         self._sampler_cache = SamplerCache(self.tokenizer)
         self._owned.callback(self._sampler_cache.close)
         self.can_cut = can_cut(self._model)
+        self.projector = self._load_projector()
         has_window = llama_cpp.llama_model_n_swa(self._model) > 0
         # For a batch of several micro-batches llama.cpp simulates where the tokens go,
         # and does not restore the cells of a sliding window that later micro-batches
@@ -104,6 +115,28 @@ class LlamaBackend:
         # If a batch has room for only one tile, there is no choice.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1
         self._load_draft_model()
+
+    def _load_projector(self) -> LlamaProjector | None:
+        """Load the projector, if configured. Raises ModelLoadError.
+
+        Where llama.cpp has no libmtmd, the model reads text: requests with images are
+        refused, by name.
+        """
+        if not self._config.projector:
+            return None
+        if not has_mtmd():
+            logger.warning(
+                "Images and sounds are refused: llama.cpp has no libmtmd here; "
+                "scripts/build_mtmd.sh builds it."
+            )
+            return None
+        try:
+            projector = LlamaProjector(self._config, self._model, log=self._log)
+        except ModelLoadError:
+            self.close()
+            raise
+        self._owned.callback(projector.close)
+        return projector
 
     def _load_draft_model(self) -> None:
         """Load the draft model, if configured. Raises ModelLoadError."""
@@ -127,7 +160,11 @@ class LlamaBackend:
     # The cache ----------------------------------------------------------------
 
     def _open_cells(self, layout: CacheLayout) -> None:
-        self._cells = open_cells(self._model, self._config, layout, self._log)
+        if self._config.projector and has_more_positions(self._model):
+            make: Callable[..., KVCells] = CellsOfImages
+        else:
+            make = open_cells
+        self._cells = make(self._model, self._config, layout, self._log)
         if self.drafter is not None:
             self.drafter.resize(layout)
 
@@ -244,6 +281,9 @@ class LlamaBackend:
         gained: dict[int, Sampled] = {}
         together = []
         for item in plan.items:
+            if item.has_media:
+                gained |= self._run_pieces(item, plan.adapters)
+                continue
             apart = self._cells.context_apart(item, plan)
             if apart is None:
                 together.append(item)
@@ -251,7 +291,43 @@ class LlamaBackend:
                 gained |= self._run(apart, [item], plan.adapters, in_slot=0)
         for items in self._batches(together):
             gained |= self._run(self._cells.context, items, plan.adapters)
+        for item in plan.items:
+            self._cells.computed(item)
         return gained
+
+    def _run_pieces(self, item: StepItem, adapters: Adapters) -> dict[int, Sampled]:
+        """Compute the text and the images of an item one after the other.
+
+        llama.cpp takes tokens or embeddings in a batch, not both. If it finds no cells,
+        those of the earlier pieces are freed.
+        """
+        slot = item.sequence.slot or 0
+        self._cells.settle(slot)
+        context = self._cells.context
+        gained: dict[int, Sampled] = {}
+        try:
+            for piece, span in item.pieces():
+                if span is None:
+                    gained |= self._run(context, [piece], adapters)
+                    continue
+                self._adapters.apply(context, adapters)
+                self._check(decode_span(context, piece, span), len(piece.tokens))
+                if piece.samples:
+                    # Of this batch llama.cpp keeps the logits of the last only.
+                    gained[slot] = self._sample(context, piece, len(piece.tokens))
+        except CellsExhausted as error:
+            if not self._cells.keep(slot, item.start):
+                raise DecodeError(error.message) from None
+            raise
+        return gained
+
+    def _check(self, code: int, count: int) -> None:
+        """Raise for what llama_decode returned."""
+        if code != 0:
+            kind = CellsExhausted if code == _NO_CELLS else DecodeError
+            raise kind(
+                f"llama_decode returned {code} for {count} tokens. " + self._log.tail()
+            )
 
     def _is_tiled(self, item: StepItem) -> bool:
         return len(item.tokens) >= self.prefill_tile > 1
@@ -284,19 +360,13 @@ class LlamaBackend:
         ends = [
             batch.add(
                 item.tokens,
-                start=item.start,
+                start=position(item.sequence.request.media_spans, item.start),
                 slot=(item.sequence.slot or 0) if in_slot is None else in_slot,
                 outputs=item.num_outputs,
             )
             for item in items
         ]
-        code = llama_cpp.llama_decode(context, batch.raw)
-        if code != 0:
-            kind = CellsExhausted if code == _NO_CELLS else DecodeError
-            raise kind(
-                f"llama_decode returned {code} for {ends[-1]} tokens. "
-                + self._log.tail()
-            )
+        self._check(llama_cpp.llama_decode(context, batch.raw), ends[-1])
         return {
             item.sequence.slot or 0: self._sample(context, item, end)
             for item, end in zip(items, ends, strict=True)

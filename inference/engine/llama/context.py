@@ -111,6 +111,12 @@ class KVCells:
         """Return how many positions the slot has in llama.cpp."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, slot)) + 1
 
+    def computed(self, item: StepItem) -> None:
+        """Note what a step has put into a slot."""
+
+    def settle(self, _slot: int) -> None:
+        """Have this slot's cells in ``context``."""
+
     def will_change(self) -> None:
         """Note that a step is about to change cells."""
         self._saved = None

@@ -104,8 +104,15 @@ class LlamaDraftModel:
     # Guesses ------------------------------------------------------------------
 
     def can_follow(self, sequence: Sequence) -> bool:
-        """Whether its training context is long enough for the sequence."""
-        return self._context is not None and len(sequence.tokens) < self._n_ctx_train
+        """Whether its training context is long enough for the sequence.
+
+        It has no projector: it reads no images.
+        """
+        return (
+            self._context is not None
+            and len(sequence.tokens) < self._n_ctx_train
+            and not sequence.request.media_spans
+        )
 
     def pass_s(self, num_sequences: int) -> float:
         """Return the seconds of a pass that computes a token of this many sequences."""

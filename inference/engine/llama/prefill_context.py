@@ -54,8 +54,13 @@ def can_prefill_apart(model: Any, config: EngineConfig) -> bool:
         and not llama_cpp.llama_model_is_recurrent(model)
         and not llama_cpp.llama_model_is_hybrid(model)
         and not llama_cpp.llama_model_n_swa(model)
-        and llama_cpp.llama_model_rope_type(model) not in _ROPES_WITH_MORE_POSITIONS
+        and not has_more_positions(model)
     )
+
+
+def has_more_positions(model: Any) -> bool:
+    """Whether a token of this model has a position in each of several dimensions."""
+    return llama_cpp.llama_model_rope_type(model) in _ROPES_WITH_MORE_POSITIONS
 
 
 def pays(layout: CacheLayout) -> bool:
@@ -165,7 +170,7 @@ class CellsWithPrefillContext(KVCells):
                 self.prefill.fill(slot, self.save(slot))
             self.prefill.keep(item.start)
             return self.prefill.context
-        self._settle(slot)
+        self.settle(slot)
         return None
 
     def clear(self, slot: int) -> None:
@@ -176,12 +181,12 @@ class CellsWithPrefillContext(KVCells):
 
     def keep(self, slot: int, length: int) -> bool:
         """As in KVCells."""
-        self._settle(slot)
+        self.settle(slot)
         return super().keep(slot, length)
 
     def save(self, slot: int) -> bytes:
         """As in KVCells."""
-        self._settle(slot)
+        self.settle(slot)
         return super().save(slot)
 
     def length(self, slot: int) -> int:
@@ -195,7 +200,7 @@ class CellsWithPrefillContext(KVCells):
         self.prefill.close()
         super().free()
 
-    def _settle(self, slot: int) -> None:
+    def settle(self, slot: int) -> None:
         """Move this slot's cells to the main context, if they are in the second one."""
         if self.prefill.slot != slot:
             return

@@ -63,6 +63,9 @@ class DraftPlanner:
 
     def lookup_for(self, request: GenerationRequest) -> PromptLookup | None:
         """Return the prompt lookup of a request's sequence."""
+        if request.media_spans:
+            # What follows a picture is not to be found in it.
+            return None
         if self._can_draft and (self._max_lookups or request.prediction_token_ids):
             return PromptLookup(request.prompt_token_ids, request.prediction_token_ids)
         return None

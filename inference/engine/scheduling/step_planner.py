@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inference.engine.media.spans import fitted
 from inference.engine.scheduling.draft_planner import DraftBudget
 from inference.engine.step import StepItem, StepPlan
 
@@ -108,6 +109,7 @@ class StepPlanner:
         size = min(self._fixed_piece, first.num_prompt - first.num_computed)
         if first.params.prompt_logprobs is not None:
             size = min(size, self._n_outputs_max)
+        size = fitted(first.request.media_spans, first.num_computed, size)
         return _plan([_item(first, size)])
 
     def _prefills(self, sequences: list[Sequence], used: int) -> list[StepItem]:
@@ -124,6 +126,7 @@ class StepPlanner:
             size = room.piece(end - sequence.num_computed, sequence.num_computed)
             if sequence.params.prompt_logprobs is not None:
                 size = min(size, outputs)
+            size = fitted(sequence.request.media_spans, sequence.num_computed, size)
             if size <= 0 or outputs <= 0:
                 continue
             item = _item(sequence, size)

@@ -138,6 +138,7 @@ class FakeBackend:
         self.itl_target_ms = 0
         self.has_prefill_context = False
         self.drafter = drafter
+        self.projector = None
         self.forces = forces
         self.shares_prefixes = shares_prefixes
         self.fixed_piece = fixed_piece

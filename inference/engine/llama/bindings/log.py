@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import llama_cpp
 
@@ -30,6 +30,10 @@ class LlamaLog:
         # C calls it until another one is installed, whichever instance made it.
         LlamaLog._installed = self
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def install_for(self, mtmd: Any) -> None:
+        """Take over the log of mtmd as well, whose bindings are given."""
+        mtmd.mtmd_log_set(self._callback, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, _data: object) -> None:
         if level != _LOG_CONT:

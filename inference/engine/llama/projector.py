@@ -1,0 +1,249 @@
+"""Reads the images and sounds of prompts, with llama.cpp's mtmd and a projector.
+
+libmtmd is a library of its own beside llama.cpp's (docs/adr/0032). Without it, and
+without a projector, a model reads text only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import llama_cpp
+import numpy as np
+
+from inference.engine.config.cpu_threads import physical_cores
+from inference.engine.errors import EngineError, InvalidRequest, ModelLoadError
+from inference.engine.llama.bindings.loading import is_on_cpu
+from inference.engine.llama.prefill_context import has_more_positions
+from inference.engine.media.encoded_cache import KEPT_BYTES, EncodedCache
+from inference.engine.media.inputs import AUDIO, IMAGE
+from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from inference.engine.config.engine_config import EngineConfig
+    from inference.engine.llama.bindings.log import LlamaLog
+    from inference.engine.media.inputs import MediaInput
+
+#: The positions of a token in several dimensions: time, height, width and one unused.
+_DIMENSIONS = 4
+
+
+def has_mtmd() -> bool:
+    """Whether libmtmd lies beside llama.cpp's libraries."""
+    return bool(list(Path(llama_cpp.__file__).parent.glob("lib/libmtmd.*")))
+
+
+class LlamaProjector:
+    """A projector that is loaded with a model. Any thread may use it.
+
+    ``takes`` are the kinds of media that it reads; ``sample_rate`` is what sounds must
+    have, in samples a second.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: Any,
+        *,
+        log: LlamaLog,
+    ) -> None:
+        """Load the projector. Raises ModelLoadError."""
+        # It loads libmtmd, which need not be there.
+        from llama_cpp import mtmd_cpp as mtmd
+
+        self._mtmd: Any = mtmd
+        self._log = log
+        self._row_size = int(llama_cpp.llama_model_n_embd_inp(model))
+        self._n_tokens_max = config.n_tokens_max
+        self._shares = config.shares_prefixes
+        self._kept = EncodedCache(KEPT_BYTES)
+        # The encoder has one place for its work and its result.
+        self._encoding = Lock()
+        # Nobody outside can write it into a prompt.
+        self._marker = f"<__media_{secrets.token_hex(16)}__>".encode()
+        log.install_for(mtmd)
+        params = mtmd.mtmd_context_params_default()
+        params.use_gpu = not is_on_cpu(config)
+        params.print_timings = False
+        params.n_threads = config.n_threads or physical_cores()
+        params.media_marker = self._marker
+        params.warmup = False
+        path = config.projector.encode()
+        self._context: Any = mtmd.mtmd_init_from_file(path, model, params)
+        if not self._context:
+            raise ModelLoadError(
+                log.tail() or f"llama.cpp cannot load {config.projector}."
+            )
+        self.takes = tuple(
+            kind
+            for kind, is_taken in (
+                (IMAGE, mtmd.mtmd_support_vision(self._context)),
+                (AUDIO, mtmd.mtmd_support_audio(self._context)),
+            )
+            if is_taken
+        )
+        self.sample_rate = int(mtmd.mtmd_get_audio_sample_rate(self._context))
+        self._has_more_positions = bool(mtmd.mtmd_decode_use_mrope(self._context))
+        if self._has_more_positions != has_more_positions(model):
+            self.close()
+            raise ModelLoadError(
+                "The positions of this projector's images are not supported."
+            )
+
+    def read(
+        self,
+        prompt: str,
+        media: Sequence[MediaInput],
+        *,
+        marker: str,
+        special: bool,
+        owner: str,
+    ) -> MediaPrompt:
+        """Return the tokens of a prompt, and its images encoded.
+
+        ``marker`` stands in the prompt where each of the media belongs. Those that an
+        ``owner`` sent before are not encoded again. Raises InvalidRequest for what this
+        projector does not read, EngineError if llama.cpp fails.
+        """
+        for each in media:
+            if each.kind not in self.takes:
+                raise InvalidRequest(f"The model reads no {_plural(each.kind)}.")
+        text = prompt.encode("utf-8", "replace")
+        if text.count(marker.encode()) != len(media):
+            raise InvalidRequest(
+                "The model's chat template does not show each image once."
+            )
+        text = text.replace(marker.encode(), self._marker)
+        bitmaps = [self._bitmap(each) for each in media]
+        chunks = self._mtmd.mtmd_input_chunks_init()
+        try:
+            self._cut(chunks, text, bitmaps, special=special)
+            scope = "" if self._shares else owner
+            return self._prompt(chunks, scope)
+        finally:
+            self._mtmd.mtmd_input_chunks_free(chunks)
+            for bitmap in bitmaps:
+                self._mtmd.mtmd_bitmap_free(bitmap)
+
+    def _bitmap(self, media: MediaInput) -> Any:
+        mtmd, content = self._mtmd, media.content()
+        if media.kind == IMAGE:
+            pixels = (ctypes.c_uint8 * len(content)).from_buffer_copy(content)
+            bitmap = mtmd.mtmd_bitmap_init(media.width, media.height, pixels)
+        else:
+            samples = (ctypes.c_float * media.width).from_buffer_copy(content)
+            bitmap = mtmd.mtmd_bitmap_init_from_audio(media.width, samples)
+        mtmd.mtmd_bitmap_set_id(bitmap, media.digest.encode())
+        return bitmap
+
+    def _cut(
+        self, chunks: Any, text: bytes, bitmaps: list[Any], *, special: bool
+    ) -> None:
+        """Cut a prompt into chunks: of text, or of one image or a part of it."""
+        mtmd = self._mtmd
+        given = mtmd.mtmd_input_text(
+            text=text, text_len=len(text), add_special=special, parse_special=True
+        )
+        array = (ctypes.c_void_p * len(bitmaps))(*bitmaps)
+        code = mtmd.mtmd_tokenize(
+            self._context, chunks, ctypes.byref(given), array, len(bitmaps)
+        )
+        if code != 0:
+            raise InvalidRequest("The image cannot be prepared. " + self._log.tail())
+
+    def _prompt(self, chunks: Any, scope: str) -> MediaPrompt:
+        mtmd = self._mtmd
+        tokens: list[int] = []
+        spans: list[MediaSpan] = []
+        parts: dict[str, int] = {}
+        for chunk in self._each(chunks):
+            if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
+                count = ctypes.c_size_t()
+                found = mtmd.mtmd_input_chunk_get_tokens_text(
+                    chunk, ctypes.byref(count)
+                )
+                tokens += found[: count.value]
+                continue
+            digest = (mtmd.mtmd_input_chunk_get_id(chunk) or b"").decode()
+            # An image may be cut into parts, each a chunk; the same one comes again.
+            part = parts.get(digest, 0)
+            parts[digest] = part + 1
+            span = self._span(chunk, (scope, digest, part), len(tokens))
+            tokens += media_tokens(digest, part, len(span.embeddings))
+            spans.append(span)
+        return MediaPrompt(tokens, tuple(spans))
+
+    def _each(self, chunks: Any) -> Iterator[Any]:
+        for index in range(self._mtmd.mtmd_input_chunks_size(chunks)):
+            yield self._mtmd.mtmd_input_chunks_get(chunks, index)
+
+    def _span(self, chunk: Any, key: tuple[str, str, int], start: int) -> MediaSpan:
+        mtmd, context = self._mtmd, self._context
+        count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
+        is_causal = not mtmd.mtmd_decode_use_non_causal(context, chunk)
+        if not is_causal and count > self._n_tokens_max:
+            raise InvalidRequest(
+                f"The image takes {count} tokens, which this model computes at once; "
+                f"its settings n_batch and n_ubatch allow {self._n_tokens_max}."
+            )
+        return MediaSpan(
+            start=start,
+            embeddings=self._embeddings(chunk, key, count),
+            is_causal=is_causal,
+            positions=self._positions(chunk, count),
+            num_positions=mtmd.mtmd_input_chunk_get_n_pos(chunk),
+        )
+
+    def _embeddings(
+        self, chunk: Any, key: tuple[str, str, int], count: int
+    ) -> NDArray[np.float32]:
+        found = self._kept.get(key)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+        with self._encoding:
+            # Another thread may just have encoded it.
+            found = self._kept.get(key)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+            if self._mtmd.mtmd_encode_chunk(self._context, chunk) != 0:
+                raise EngineError("The image cannot be encoded. " + self._log.tail())
+            output = self._mtmd.mtmd_get_output_embd(self._context)
+            shape = (count, self._row_size)
+            rows = np.ctypeslib.as_array(output, shape=shape).copy()
+        self._kept.put(key, rows)
+        return rows
+
+    def _positions(self, chunk: Any, count: int) -> NDArray[np.int32] | None:
+        """Return the positions of a chunk's tokens relative to its first."""
+        if not self._has_more_positions:
+            return None
+        mtmd = self._mtmd
+        places = np.zeros((_DIMENSIONS, count), np.int32)
+        image = mtmd.mtmd_input_chunk_get_tokens_image(chunk)
+        if not image:
+            places[:3] = np.arange(count)
+            return places
+        for index in range(count):
+            each = mtmd.mtmd_image_tokens_get_decoder_pos(image, 0, index)
+            places[:, index] = (each.t, each.y, each.x, each.z)
+        return places
+
+    def close(self) -> None:
+        """Free it. Idempotent."""
+        # A preparation may still encode: its thread ends before the context does.
+        with self._encoding:
+            context, self._context = self._context, None
+            if context:
+                self._mtmd.mtmd_free(context)
+
+
+def _plural(kind: str) -> str:
+    return "images" if kind == IMAGE else "sounds"

@@ -1,0 +1,259 @@
+"""Images in the batch of a tiny random model: as llama.cpp itself computes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.engine import EngineConfig
+from inference.engine.errors import InvalidRequest
+from inference.engine.llama import LlamaBackend
+from tests.inference.engine.driver import Driver
+from tests.inference.engine.llama.mtmd_reference import MARKER, reference_answer
+from tests.media_inputs import image_input
+from tests.tiny_projectors import KINDS, write_tiny_vision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from inference.engine.media.inputs import MediaInput
+
+pytestmark = pytest.mark.model
+
+LIMIT = 12
+SIZES = ((32, 32), (64, 40), (17, 90), (48, 48), (31, 33))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five pictures of different sizes."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(7)
+    paths = []
+    for number, (width, height) in enumerate(SIZES):
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def files(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    return write_tiny_vision(request.param, folder)
+
+
+def load(files: tuple[Path, Path], **options: Any) -> LlamaBackend:
+    model, projector = files
+    return LlamaBackend(
+        EngineConfig(
+            paths=(str(model),),
+            projector=str(projector),
+            **{"n_ctx": 512, "n_seq_max": 4, "n_threads": 1, **options},
+        )
+    )
+
+
+@pytest.fixture(scope="module", params=["split", "unified"])
+def backend(
+    request: pytest.FixtureRequest, files: tuple[Path, Path]
+) -> Iterator[LlamaBackend]:
+    backend = load(files, kv_layout=request.param)
+    yield backend
+    backend.close()
+
+
+def add(
+    driver: Driver,
+    backend: LlamaBackend,
+    name: str,
+    prompt: str,
+    media: list[MediaInput],
+    **more: Any,
+) -> None:
+    """Queue a request as a worker does."""
+    assert backend.projector is not None
+    owner = more.get("owner", "")
+    read = backend.projector.read(
+        prompt, media, marker=MARKER, special=True, owner=owner
+    )
+    driver.add(name, read.tokens, LIMIT, media_spans=read.spans, **more)
+
+
+def answer(
+    driver: Driver,
+    backend: LlamaBackend,
+    name: str,
+    prompt: str,
+    media: list[MediaInput],
+) -> list[int]:
+    add(driver, backend, name, prompt, media)
+    driver.run()
+    return driver.tokens[name]
+
+
+def prompts(images: list[Path]) -> list[tuple[str, list[Path]]]:
+    """Return a question for each picture, and one for two of them."""
+    return [
+        *((f"Q{n}: {MARKER} What is it?", [path]) for n, path in enumerate(images)),
+        (f"Compare {MARKER} with {MARKER}.", [images[0], images[2]]),
+    ]
+
+
+def test_the_answers_are_llama_cpps_own(
+    files: tuple[Path, Path], backend: LlamaBackend, images: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    for number, (prompt, paths) in enumerate(prompts(images)):
+        expected = reference_answer(*files, prompt, paths, LIMIT)
+        media = [image_input(path) for path in paths]
+        assert answer(driver, backend, str(number), prompt, media) == expected
+
+
+def test_different_pictures_have_different_answers(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    prompt = f"{MARKER} What is it?"
+    answers = [
+        answer(driver, backend, path.name, prompt, [image_input(path)])
+        for path in images
+    ]
+    assert len(set(map(tuple, answers))) > 1
+
+
+def test_requests_side_by_side_are_answered_as_alone(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    asked = [
+        *prompts(images),
+        ("No picture here.", []),
+    ]
+    alone = Driver(backend, ignores_end=True)
+    media = [[image_input(path) for path in paths] for _, paths in asked]
+    expected = [
+        answer(alone, backend, str(n), prompt, media[n])
+        for n, (prompt, _) in enumerate(asked)
+    ]
+    beside = Driver(backend, ignores_end=True)
+    for n, (prompt, _) in enumerate(asked):
+        add(beside, backend, str(n), prompt, media[n])
+        beside.step(2)
+    beside.run()
+    assert [beside.tokens[str(n)] for n in range(len(asked))] == expected
+
+
+def test_a_picture_in_the_prefix_cache_is_not_computed_again(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    first, second = image_input(images[0]), image_input(images[1])
+    prompt = f"{MARKER} What is it?"
+    cold = answer(driver, backend, "cold", prompt, [first])
+    again = answer(driver, backend, "again", prompt, [first])
+    answer(driver, backend, "other", prompt, [second])
+    longer = f"{MARKER} What is it? And what else?"
+    answer(driver, backend, "turn", longer, [first])
+    assert again == cold
+    assert backend.projector is not None
+    read = backend.projector.read(
+        prompt, [first], marker=MARKER, special=True, owner=""
+    )
+    assert driver.cached["again"] == len(read.tokens) - 1
+    # Of another picture only what comes before it is the same.
+    assert driver.cached["other"] <= read.spans[0].start
+    assert driver.cached["turn"] >= driver.cached["again"]
+
+
+def test_what_is_cached_does_not_change_the_answer(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    media = [image_input(images[3])]
+    prompts = [f"{MARKER} A long question.", f"{MARKER} A long quest."]
+    cold = [
+        answer(Driver(backend, ignores_end=True), backend, "cold", prompt, media)
+        for prompt in prompts
+    ]
+    driver = Driver(backend, ignores_end=True)
+    warm = [
+        answer(driver, backend, f"warm {n}", prompts[n % 2], media) for n in range(4)
+    ]
+    assert warm == cold + cold
+
+
+def test_another_owner_finds_no_picture(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    prompt = f"{MARKER} What is it?"
+    for owner in ("ann", "ben"):
+        add(driver, backend, owner, prompt, [image_input(images[0])], owner=owner)
+        driver.run()
+    assert driver.cached["ben"] == 0
+    assert driver.tokens["ann"] == driver.tokens["ben"]
+
+
+def test_a_picture_is_encoded_once_for_an_owner(
+    backend: LlamaBackend, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projector = backend.projector
+    assert projector is not None
+    rng = np.random.default_rng(11)
+    media = image_input(rng.integers(0, 256, (20, 20, 3), np.uint8))
+    encode = projector._mtmd.mtmd_encode_chunk
+    calls = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return encode(*arguments)
+
+    monkeypatch.setattr(projector._mtmd, "mtmd_encode_chunk", counted)
+    for owner in ("ann", "ann", "ben"):
+        projector.read(MARKER, [media], marker=MARKER, special=True, owner=owner)
+    assert len(calls) == 2
+
+
+def test_a_preempted_request_with_a_picture_goes_on(
+    files: tuple[Path, Path], images: list[Path]
+) -> None:
+    """Cells of a picture are copied out of the cache, and back."""
+    backend = load(files, kv_layout="unified", n_ctx=160, n_cells=200)
+    try:
+        asked = prompts(images)[:3]
+        media = [[image_input(path) for path in paths] for _, paths in asked]
+        alone = Driver(backend, ignores_end=True)
+        expected = [
+            answer(alone, backend, str(n), prompt, media[n])
+            for n, (prompt, _) in enumerate(asked)
+        ]
+        beside = Driver(backend, ignores_end=True)
+        for n, (prompt, _) in enumerate(asked):
+            add(beside, backend, str(n), prompt, media[n])
+        beside.run()
+        assert [beside.tokens[str(n)] for n in range(3)] == expected
+    finally:
+        backend.close()
+
+
+def test_sounds_are_refused_by_a_projector_of_images(backend: LlamaBackend) -> None:
+    assert backend.projector is not None
+    sound = image_input(np.zeros((1, 1, 3), np.uint8))
+    sound = type(sound)("audio", 4, 1, sound.packed, "0")
+    with pytest.raises(InvalidRequest, match="reads no sounds"):
+        backend.projector.read(MARKER, [sound], marker=MARKER, special=True, owner="")
+
+
+def test_a_prompt_must_show_each_picture_once(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    assert backend.projector is not None
+    with pytest.raises(InvalidRequest, match="does not show each image"):
+        backend.projector.read(
+            "nothing", [image_input(images[0])], marker=MARKER, special=True, owner=""
+        )

@@ -1,0 +1,28 @@
+"""Images as the engine gets them."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from inference.engine.media.inputs import IMAGE, MediaInput, media_digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def image_input(source: Path | NDArray[np.uint8]) -> MediaInput:
+    """Return a picture of a file or of an array of its pixels."""
+    if isinstance(source, Path):
+        with Image.open(source) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    else:
+        pixels = source
+    height, width, _ = pixels.shape
+    content = pixels.tobytes()
+    digest = media_digest(IMAGE, width, height, content)
+    return MediaInput(IMAGE, width, height, zlib.compress(content, 1), digest)
