@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from inference.api.body.parsing_pool import malformed
 from inference.api.body.request_body import Body
 from inference.api.body.strict_json import MalformedJSON, parse_json
-from inference.api.chat.conversation import conversation
+from inference.api.chat.conversation import text_conversation
 from inference.api.chat.messages import Messages
 from inference.api.chat.tools import Tools, functions_of
 from inference.api.errors import BadRequest
@@ -87,7 +87,7 @@ class ConversationField(forms.CharField):
         try:
             given = Conversation.parse(parse_json(text))
             return {
-                "messages": conversation(given.messages),
+                "messages": text_conversation(given.messages),
                 "tools": functions_of([tool.function for tool in given.tools]),
             }
         except BadRequest as error:

@@ -94,8 +94,9 @@ class Preparation:
     ) -> _T:
         """Return the result of a function that runs in a thread. For a job to call.
 
-        One that ``encodes`` images has a place of its own, and more time. A thread cannot be ended. One that takes longer than the limit gives its place
-        to other keys, and ``on_overdue`` is called; its own key waits for it.
+        One that ``encodes`` images has a place of its own, and more time. A thread
+        cannot be ended. One that takes longer than the limit gives its place to other
+        keys, and ``on_overdue`` is called; its own key waits for it.
         """
         limit = ENCODING_LIMIT_S if encodes else LIMIT_S
         async with self._encoder if encodes else self._places:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNSUPPORTED_VALUES = {
     # Parts of a message.
     ("type", "file"): "Only text is.",
-    ("type", "image_url"): "Only text is.",
+    ("type", "image_url"): "Images are in messages of the user and of tools.",
     ("type", "input_audio"): "Only text is.",
     ("type", "input_file"): "Only text is.",
     ("type", "input_image"): "Only text is.",

@@ -15,6 +15,8 @@ from inference.api.chat.messages import (
     ToolMessage,
 )
 from inference.api.errors import BadRequest
+from inference.api.media.marks import MediaMarks
+from inference.api.media.parts import ImagePart
 from inference.prompts.messages import Message
 from llm_manager.lib.quoting import quote
 
@@ -27,14 +29,16 @@ if TYPE_CHECKING:
 _PART_SEPARATOR = "\n"
 
 
-def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+def conversation(
+    messages: Sequence[ChatMessage], marks: MediaMarks
+) -> tuple[Message, ...]:
     """Return the messages; tool messages get the name of their function.
 
-    Raises BadRequest unless every call is answered by a tool message before any other
-    message, for tool messages without a call, and for texts that are too large or have
-    a blocked pattern.
+    ``marks`` takes the images. Raises BadRequest unless every call is answered by a
+    tool message before any other message, for tool messages without a call, and for
+    texts that are too large or have a blocked pattern.
     """
-    found = [_message(message, index) for index, message in enumerate(messages)]
+    found = [_message(message, index, marks) for index, message in enumerate(messages)]
     sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
     check_sizes(sizes, "messages")
     check_patterns(
@@ -42,6 +46,14 @@ def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
     )
     former = {i for i, each in enumerate(messages) if _is_former(each)}
     return _answered(found, former)
+
+
+def text_conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """Return the messages where only text is counted or shown. Raises BadRequest."""
+    marks = MediaMarks()
+    found = conversation(messages, marks)
+    marks.check_none()
+    return found
 
 
 def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
@@ -53,7 +65,28 @@ def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
     )
 
 
-def _message(message: ChatMessage, index: int) -> Message:
+def _seen(
+    content: str | Sequence[TextPart | ImagePart], path: str, marks: MediaMarks
+) -> str:
+    """Return the parts of a message as one text, with marks for its images.
+
+    As in llama.cpp, a line break is between texts only.
+    """
+    if isinstance(content, str):
+        return content
+    found = ""
+    was_text = False
+    for number, part in enumerate(content):
+        if isinstance(part, ImagePart):
+            found += marks.add(part, f"{path}[{number}].image_url.url")
+            was_text = False
+        else:
+            found += (_PART_SEPARATOR if was_text else "") + part.text
+            was_text = True
+    return found
+
+
+def _message(message: ChatMessage, index: int, marks: MediaMarks) -> Message:
     if isinstance(message, AssistantMessage):
         return _assistant(message, index)
     call_id = None
@@ -63,7 +96,7 @@ def _message(message: ChatMessage, index: int) -> Message:
         call_id = _function_call_id(message.name)
     return Message(
         role="tool" if isinstance(message, FunctionMessage) else message.role,
-        content=text_of(message.content),
+        content=_seen(message.content, f"messages[{index}].content", marks),
         name=message.name,
         tool_call_id=call_id,
     )

@@ -8,6 +8,7 @@ from pydantic import Field, Tag
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
+from inference.api.media.parts import ImagePart
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import Between, MaxItems, Text, by_json_type
@@ -55,10 +56,19 @@ AssistantContent = Annotated[
 ]
 
 
+_SeenPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+#: What a user says and shows.
+UserContent = Annotated[
+    Annotated[Text, Tag("string")]
+    | Annotated[
+        list[_SeenPart], Field(min_length=1, max_length=_MAX_PARTS), Tag("array")
+    ],
+    _BY_JSON_TYPE,
+]
 #: What a tool returned: it may be nothing at all.
 ToolContent = Annotated[
     Annotated[Text, Tag("string")]
-    | Annotated[list[TextPart], Field(max_length=_MAX_PARTS), Tag("array")],
+    | Annotated[list[_SeenPart], Field(max_length=_MAX_PARTS), Tag("array")],
     _BY_JSON_TYPE,
 ]
 
@@ -104,7 +114,7 @@ class UserMessage(Body):
     """A message of the user."""
 
     role: Literal["user"]
-    content: Content
+    content: UserContent
     name: _Name | None = None
 
 

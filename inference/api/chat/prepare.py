@@ -18,6 +18,8 @@ from inference.api.chat.reasoning import (
 from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import tool_use
+from inference.api.media.marks import MediaMarks
+from inference.api.media.reading import check_reads_images, read_images
 from inference.api.parameters.grammar import grammar_of, json_style
 from inference.api.preparing.completion import (
     PreparedCompletion,
@@ -74,7 +76,8 @@ def prepare_chat(
     """
     asked = render_chat(body, find_model, left_out)
     model, prompt, use = asked.model, asked.prompt, asked.use
-    check_length([prompt.text], model, "messages")
+    marked = asked.marks.of_prompt(prompt.text)
+    check_length([marked.text], model, "messages")
     parsing = _parser_settings(prompt, use, reasoning=shown_reasoning(body))
     style = json_style()
     matched = answer_grammar(prompt, use, asked.grammar, style)
@@ -90,8 +93,9 @@ def prepare_chat(
         "control_tokens": control_tokens,
     }
     limit = body.token_limit or model.max_tokens or config().generation.max_tokens
+    media = read_images(marked.parts)
     requests = generation_requests(
-        [prompt.text],
+        [marked.text],
         caller,
         body,
         model=model,
@@ -99,6 +103,8 @@ def prepare_chat(
         max_tokens=None if limit == -1 else limit,
         # The tokenizer adds BOS if the template has not written it.
         add_special_tokens=not prompt.has_bos,
+        media=media,
+        media_marker=marked.mark,
     )
     format_: AnswerFormat
     if make_format is not None:
@@ -116,10 +122,14 @@ def prepare_chat(
 
 @dataclass(frozen=True, slots=True)
 class RenderedChat:
-    """A chat as its model's prompt, and what its answer must be."""
+    """A chat as its model's prompt, and what its answer must be.
+
+    The prompt has a mark for each image.
+    """
 
     model: ModelFacts
     prompt: Prompt
+    marks: MediaMarks
     use: ToolUse
     grammar: Grammar | None
     is_continued: bool
@@ -134,7 +144,8 @@ def render_chat(
 
     Raises BadRequest and RequestRejected.
     """
-    messages = conversation(body.messages)
+    marks = MediaMarks()
+    messages = conversation(body.messages, marks)
     grammar = grammar_of(body, left_out)
     use = tool_use(body)
     is_continued = continues(
@@ -150,6 +161,7 @@ def render_chat(
         if name != BUDGET
     }
     model = find_model(body.model)
+    check_reads_images(marks.parts, model)
     prompt = chat.prompt_render(
         model,
         messages,
@@ -160,7 +172,7 @@ def render_chat(
         continues=is_continued,
     )
     left_out.add(*hints_left_out(body), *left_out_of(prompt, body))
-    return RenderedChat(model, prompt, use, grammar, is_continued)
+    return RenderedChat(model, prompt, marks, use, grammar, is_continued)
 
 
 def _parser_settings(

@@ -11,16 +11,20 @@ from inference.api.chat.messages import (
     AssistantMessage,
     CalledFunction,
     SystemMessage,
+    TextPart,
     ToolCallParam,
     ToolMessage,
     UserMessage,
 )
 from inference.api.errors import BadRequest
+from inference.api.media.parts import ImagePart, image_part
 from inference.api.messages.blocks import (
     Base64Document,
+    Base64Image,
     DocumentBlock,
     DocumentParts,
     FileDocument,
+    ImageBlock,
     PlainText,
     RedactedThinkingBlock,
     SearchResultBlock,
@@ -33,6 +37,7 @@ from inference.api.messages.blocks import (
     ToolResultBlock,
     ToolUseBlock,
     UrlDocument,
+    UrlImage,
     has_longer_ttl,
 )
 from inference.api.messages.context_edits import CLEARED
@@ -160,7 +165,7 @@ class _Reader:
     # One kind of turn each ------------------------------------------------------
 
     def _take_user(self, blocks: Sequence[object], path: str, place: str) -> None:
-        texts: list[str] = []
+        texts: list[str | ImagePart] = []
         later: list[tuple[int, object]] = []
         for number, block in enumerate(blocks):
             if isinstance(block, ToolResultBlock):
@@ -174,7 +179,7 @@ class _Reader:
                 texts = []
                 self._take_instructions([block], at, place, is_one=True)
             else:
-                texts.append(self._text(block, at))
+                texts.append(self._seen(block, at))
         if texts or not blocks:
             self._add_user(texts or [""], place)
 
@@ -279,25 +284,39 @@ class _Reader:
                 "yet.",
                 param=f"{path}.tool_use_id",
             )
-        if isinstance(block.content, str):
-            text = block.content
-        else:
-            text = "\n".join(
-                self._text(part, f"{path}.content[{number}]")
-                for number, part in enumerate(block.content)
-            )
-        if block.is_error:
-            text = f"Error: {text}"
+        seen: list[str | ImagePart]
         if block.tool_use_id in self._cleared.results:
-            text = CLEARED
+            seen = [CLEARED]
+        elif isinstance(block.content, str):
+            seen = [block.content]
+        else:
+            seen = [
+                self._seen(part, f"{path}.content[{number}]")
+                for number, part in enumerate(block.content)
+            ]
+        if block.is_error and seen != [CLEARED]:
+            is_text = bool(seen) and isinstance(seen[0], str)
+            seen = [f"Error: {seen[0]}", *seen[1:]] if is_text else ["Error: ", *seen]
         message = ToolMessage.model_construct(
-            role="tool", content=text, tool_call_id=block.tool_use_id
+            role="tool", content=_content(seen), tool_call_id=block.tool_use_id
         )
         self.found.messages.append(message)
         self.found.places.append(place)
 
+    def _seen(self, block: object, path: str) -> str | ImagePart:
+        """Return what a model sees of a block, text or image. Raises BadRequest."""
+        if not isinstance(block, ImageBlock):
+            return self._text(block, path)
+        self._note_hints(block, path)
+        match block.source:
+            case Base64Image(media_type=media_type, data=data):
+                return image_part(f"data:{media_type};base64,{data}")
+            case UrlImage(url=url):
+                return image_part(url)
+        raise _refusal(f"{path}.source", "send the image itself, in base64.")
+
     def _text(self, block: object, path: str) -> str:
-        """Return what a model sees of a block. Raises BadRequest."""
+        """Return what a model reads of a block. Raises BadRequest."""
         match block:
             case TextBlock(text=text):
                 if block.citations:
@@ -316,8 +335,8 @@ class _Reader:
                 self._note_hints(block, path)
                 self.found.tools_changed[name] = True
                 return f"The tool {name} can be called now."
-        # An image: a model that sees it gets it as a part of the message.
-        raise _refusal(path, "only text is served.")
+        # An image within a document, or in instructions.
+        raise _refusal(path, "images are in messages and in results of tools.")
 
     def _document(self, block: DocumentBlock, path: str) -> str:
         match block.source:
@@ -344,12 +363,10 @@ class _Reader:
 
     # What it makes --------------------------------------------------------------
 
-    def _add_user(self, texts: Sequence[str], place: str) -> None:
-        if texts:
-            self._add(
-                UserMessage.model_construct(role="user", content="\n".join(texts)),
-                place,
-            )
+    def _add_user(self, seen: Sequence[str | ImagePart], place: str) -> None:
+        if seen:
+            content = _content(seen)
+            self._add(UserMessage.model_construct(role="user", content=content), place)
 
     def _add_system(self, texts: Sequence[str], place: str) -> None:
         if texts:
@@ -362,6 +379,19 @@ class _Reader:
             self.check_answered()
         self.found.messages.append(message)
         self.found.places.append(place)
+
+
+def _content(seen: Sequence[str | ImagePart]) -> str | list[TextPart | ImagePart]:
+    """Return the content of a chat's message: one text, unless it has images."""
+    texts = [each for each in seen if isinstance(each, str)]
+    if len(texts) == len(seen):
+        return "\n".join(texts)
+    return [
+        TextPart.model_construct(type="text", text=each)
+        if isinstance(each, str)
+        else each
+        for each in seen
+    ]
 
 
 def _block_of(text: str) -> TextBlock:

@@ -71,6 +71,7 @@ def _counted(body: MessagesInput, need: Preparing) -> TokenizationRequest:
     left_out = LeftOut()
     try:
         asked = render_chat(translation.chat, need.find_model, left_out)
+        asked.marks.check_none()
     except (BadRequest, RequestRejected) as error:
         translation.in_words(error)
         raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.formats import AnswerFormat
+    from inference.engine.media.inputs import MediaInput
     from registry.model_facts import ModelFacts
 
 
@@ -60,8 +61,13 @@ def generation_requests(
     add_special_tokens: bool,
     suffix: str = "",
     echo: bool = False,
+    media: tuple[MediaInput, ...] = (),
+    media_marker: str = "",
 ) -> list[GenerationRequest]:
-    """Return the generation requests, those of each prompt together."""
+    """Return the generation requests, those of each prompt together.
+
+    ``media`` are where a prompt has the ``media_marker``.
+    """
     adapters = adapters_of(model, body.model, body.lora)
     return [
         GenerationRequest(
@@ -86,6 +92,8 @@ def generation_requests(
             priority=body.priority,
             idle_only=caller.idle_only,
             counts_prompt=choice == 0,
+            media=media,
+            media_marker=media_marker if media else "",
         )
         for prompt in prompts
         for choice in range(body.num_sequences)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inference.api.body.text_limits import check_sizes
-from inference.api.chat.conversation import conversation
+from inference.api.chat.conversation import text_conversation
 from inference.api.chat.tools import functions_of
 from inference.engine.request import TokenizationRequest
 from inference.prompts import chat
@@ -42,7 +42,7 @@ def rendered(
     left_out: LeftOut,
 ) -> Prompt:
     """Return a conversation as a prompt. Raises what prompt_render raises."""
-    turns = conversation(messages)
+    turns = text_conversation(messages)
     prompt = chat.prompt_render(
         model,
         turns,

@@ -15,6 +15,7 @@ from pydantic import Field
 from llm_manager.config.sections.access import (
     AuthSection,
     LimitsSection,
+    MediaSection,
     OidcSection,
 )
 from llm_manager.config.sections.records import (
@@ -69,6 +70,7 @@ class Config(Section):
     auth: AuthSection = AuthSection()
     oidc: OidcSection = OidcSection()
     limits: LimitsSection = LimitsSection()
+    media: MediaSection = MediaSection()
     server: ServerSection = ServerSection()
     api: ApiSection = ApiSection()
     notices: NoticesSection = NoticesSection()

@@ -94,7 +94,7 @@ def shape(**members: Any) -> dict[str, Any]:
         ({"store": True}, "store", "unsupported_parameter", "false is accepted. Use"),
         (
             shape(type="image_url", url="x"),
-            *("shapes[1].type", "unsupported_parameter", "Only text"),
+            *("shapes[1].type", "unsupported_parameter", "Images are in"),
         ),
     ],
 )

@@ -88,7 +88,7 @@ def call(**members: Any) -> dict[str, Any]:
         (part(text="Hi"), "messages[0].content[0].type", "missing_required_parameter"),
         (
             part(type="image_url", image_url={"url": "x"}),
-            "messages[0].content[0].type",
+            "messages[0].content[0].image_url.url",
             "unsupported_parameter",
         ),
         (part(type="smell"), "messages[0].content[0].type", "invalid_value"),

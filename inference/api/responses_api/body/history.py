@@ -15,6 +15,7 @@ from inference.api.responses_api.body.items import (
     EarlierCustomCall,
     EarlierReasoning,
     HostedItem,
+    InputImage,
     InputMessage,
     InputText,
     ItemReference,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from inference.api.preparing.paths import Paths
     from inference.api.responses_api.body.items import InputItem, OutputText
+
+    Part = InputText | InputImage | OutputText | Refusal
 
 
 @dataclass(slots=True)
@@ -108,11 +111,11 @@ class ChatHistory:
         answer = self._answer
         if answer is not None and answer["content"] is not None:
             if "tool_calls" in answer:
-                said = _text(item.content)
+                said = _said(item, path)
                 answer["content"] = joined(_text_of(answer["content"]), said)
                 return
             self._answer = None
-        self._assistant(path)["content"] = _text(item.content)
+        self._assistant(path)["content"] = _said(item, path)
 
     def _reason(self, item: EarlierReasoning, path: str) -> None:
         if self._open:
@@ -191,17 +194,36 @@ class ChatHistory:
             )
 
 
-def _content(
-    given: str | Sequence[InputText | OutputText | Refusal],
-) -> str | list[dict[str, str]]:
+def _content(given: str | Sequence[Part]) -> str | list[dict[str, Any]]:
     """Return the content of a chat's message."""
     if isinstance(given, str):
         return given
-    return [{"type": "text", "text": _part(part)} for part in given] or ""
+    return [_seen(part) for part in given] or ""
 
 
-def _text(given: str | Sequence[InputText | OutputText | Refusal]) -> str:
-    return given if isinstance(given, str) else "".join(map(_part, given))
+def _seen(part: Part) -> dict[str, Any]:
+    if isinstance(part, InputImage):
+        image = {"url": part.image_url, "detail": part.detail or "auto"}
+        return {"type": "image_url", "image_url": image}
+    return {"type": "text", "text": _part(part)}
+
+
+def _said(item: InputMessage, path: str) -> str:
+    """Return the text of an earlier answer. Raises BadRequest for an image in it."""
+    if isinstance(item.content, str):
+        return item.content
+    texts = []
+    for number, part in enumerate(item.content):
+        if isinstance(part, InputImage):
+            at = f"{path}.content[{number}]"
+            raise BadRequest(
+                f"Unsupported value: '{at}' is an image; an assistant's message has "
+                "text.",
+                param=at,
+                code="unsupported_parameter",
+            )
+        texts.append(_part(part))
+    return "".join(texts)
 
 
 def _text_of(content: str | list[dict[str, str]]) -> str:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, Tag
 
 from inference.api.body.request_body import Body
+from inference.api.body.unsupported import Unsupported
 from inference.api.chat.messages import max_messages
+from inference.api.media.parts import Detail
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import MaxItems, NonEmpty, Text, by_json_type
@@ -38,6 +40,16 @@ class InputText(Body):
     """Accepted: prefixes are always cached."""
 
 
+class InputImage(Body):
+    """An image in a message, or in what a tool returned."""
+
+    type: Literal["input_image"]
+    image_url: NonEmpty
+    detail: Detail | None = None
+    file_id: Annotated[Any, Unsupported()] = None
+    prompt_cache_breakpoint: Annotated[dict[str, Any], AnyJson(1024)] | None = None
+
+
 class OutputText(Body):
     """A text part of an earlier answer, as it was received."""
 
@@ -56,7 +68,11 @@ class Refusal(Body):
 
 _BY_JSON_TYPE = by_json_type("a string or an array of content parts")
 _Parts = Annotated[
-    list[Annotated[InputText | OutputText | Refusal, Field(discriminator="type")]],
+    list[
+        Annotated[
+            InputText | InputImage | OutputText | Refusal, Field(discriminator="type")
+        ]
+    ],
     Field(max_length=_MAX_PARTS),
 ]
 
@@ -114,7 +130,7 @@ class _Result(_Item):
     output: Annotated[
         Annotated[Text, Tag("string")]
         | Annotated[
-            list[Annotated[InputText, Field()]],
+            list[Annotated[InputText | InputImage, Field(discriminator="type")]],
             Field(max_length=_MAX_PARTS),
             Tag("array"),
         ],

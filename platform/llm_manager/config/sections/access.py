@@ -62,6 +62,18 @@ class OidcSection(Section):
     )
 
 
+class MediaSection(Section):
+    """Images in requests, for models that see."""
+
+    max_images: int = Field(default=16, ge=1, description="Images in one request.")
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        le=200_000_000,
+        description="Pixels of one image. It is refused before any is decoded.",
+    )
+
+
 class LimitsSection(Section):
     """The size of requests, and what budgets count in."""
 

@@ -346,7 +346,7 @@ async def test_a_hint_about_the_cache_is_what_happens_anyway(api: Api) -> None:
     [
         (
             {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}},
-            "'messages[0].content[0]' is not served here; only text is served.",
+            "is an image, and the model 'tiny' reads only text",
         ),
         (
             {

@@ -239,7 +239,7 @@ async def test_what_cannot_be_honoured_is_refused_by_its_own_name(
 ) -> None:
     error = await refused(api, **members)
 
-    assert error["param"] == (param or "input[0].content[0].type")
+    assert error["param"] == (param or "input[0].content[0].image_url")
     assert f"'{error['param']}'" in error["message"]
     assert "messages" not in error["message"]
 

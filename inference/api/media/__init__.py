@@ -1,0 +1,1 @@
+"""Images in requests: parts of messages, decoded in processes of their own."""

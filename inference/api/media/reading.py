@@ -1,0 +1,121 @@
+"""Makes what the engine takes of the images of a request."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from inference.api.errors import BadRequest
+from inference.api.media.decoding_pool import (
+    TooLargeImage,
+    UndecodableImage,
+    decoding_pool,
+)
+from inference.engine.media.inputs import IMAGE, MediaInput, media_digest
+from llm_manager.config.in_force import config
+from registry.model_facts import media_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inference.api.media.marks import MarkedPart
+    from registry.model_facts import ModelFacts
+
+#: The longest side of an image that a model gets: larger ones are made smaller first,
+#: as OpenAI does. ``detail`` ``low`` asks for less.
+LONGEST, LONGEST_LOW = 2048, 512
+#: Packed pixels of one request: all of it crosses Redis.
+MAX_PACKED_BYTES = 32 * 1024 * 1024
+_DATA = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
+_TYPES = ("image/png", "image/jpeg", "image/jpg", "image/webp", "image/gif")
+
+
+def check_reads_images(parts: Sequence[MarkedPart], model: ModelFacts) -> None:
+    """Refuse images that the model cannot read, and too many. Raises BadRequest."""
+    if not parts:
+        return
+    if IMAGE not in media_of(model):
+        raise BadRequest(
+            f"Unsupported value: '{parts[0].path}' is an image, and the model "
+            f"'{model.name}' reads only text: it has no projector of images.",
+            param=parts[0].path,
+            code="unsupported_parameter",
+        )
+    most = config().media.max_images
+    if len(parts) > most:
+        raise BadRequest(
+            f"Too many images: {len(parts)}, and at most {most} are allowed.",
+            param=parts[most].path,
+            code="too_many_images",
+        )
+
+
+def read_images(parts: Sequence[MarkedPart]) -> tuple[MediaInput, ...]:
+    """Return the images, decoded. Raises BadRequest, with the path of what is wrong."""
+    found: list[MediaInput] = []
+    size = 0
+    for each in parts:
+        image = _read(each)
+        size += len(image.packed)
+        if size > MAX_PACKED_BYTES:
+            raise BadRequest(
+                f"The images are too large together, from '{each.path}' on: their "
+                f"pixels take more than {MAX_PACKED_BYTES // 1024**2} MiB. Send fewer, "
+                "smaller ones, or some with 'detail': 'low'.",
+                param=each.path,
+                code="image_too_large",
+            )
+        found.append(image)
+    return tuple(found)
+
+
+def _read(marked: MarkedPart) -> MediaInput:
+    given = marked.part.image_url
+    data = _content(given.url, marked.path)
+    try:
+        pixels = decoding_pool().decode(
+            data,
+            longest=LONGEST_LOW if given.detail == "low" else LONGEST,
+            most_pixels=config().media.max_pixels,
+        )
+    except UndecodableImage as error:
+        is_large = isinstance(error, TooLargeImage)
+        raise BadRequest(
+            f"The image '{marked.path}' cannot be read: {error}.",
+            param=marked.path,
+            code="image_too_large" if is_large else "invalid_image",
+        ) from None
+    digest = media_digest(IMAGE, pixels.width, pixels.height, pixels.packed)
+    return MediaInput(IMAGE, pixels.width, pixels.height, pixels.packed, digest)
+
+
+def _content(url: str, path: str) -> bytes:
+    """Return the bytes of an image. Raises BadRequest."""
+    match = _DATA.match(url)
+    if match is None:
+        raise BadRequest(
+            f"Invalid value for '{path}': it must be a 'data:' URL, as in "
+            "data:image/png;base64,… Images are not fetched from addresses here.",
+            param=path,
+            code="unsupported_image_url",
+        )
+    media_type, options = match[1].lower(), match[2].lower()
+    if media_type not in _TYPES:
+        raise BadRequest(
+            f"Invalid value for '{path}': an image is image/png, image/jpeg, "
+            "image/webp or image/gif.",
+            param=path,
+            code="invalid_image",
+        )
+    try:
+        if ";base64" not in options:
+            raise ValueError("it is not in base64")
+        return base64.b64decode(url[match.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(
+            f"The image '{path}' cannot be read: {error}.",
+            param=path,
+            code="invalid_image",
+        ) from None
