@@ -196,3 +196,43 @@ class QuotaExceeded(LimitReached):
     """More tokens or money than a day or a month allows."""
 
     default_code = "insufficient_quota"
+
+
+class StorageFull(AccountsError, APIException):
+    """An owner has as many bytes of files as may be kept."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "storage_full"
+
+    def __init__(self, quota_mb: int) -> None:
+        super().__init__(
+            f"With this file you would keep more than {quota_mb} MiB, which is what "
+            "this server keeps of one owner (files.quota_mb). Delete some: GET "
+            "/v1/files lists them."
+        )
+
+
+class FileInUse(AccountsError, APIException):
+    """A file that a batch still reads."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "file_in_use"
+
+    def __init__(self, file_id: str, batch_id: str) -> None:
+        super().__init__(
+            f"The file '{file_id}' is the input of the batch '{batch_id}', which has "
+            "not ended. Cancel that first."
+        )
+
+
+class TooManyBatches(AccountsError, APIException):
+    """An owner has as many batches that have not ended as may be at once."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "too_many_batches"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} batches that have not ended, which is the most "
+            "(batches.max_open). Wait for one, or cancel one."
+        )

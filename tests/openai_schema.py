@@ -26,11 +26,14 @@ _ANSWERS = (
     *("CreateCompletionResponse", "CreateEmbeddingResponse"),
     *("ErrorResponse", "ListModelsResponse", "Model"),
     *("Response", "ResponseStreamEvent", "ResponseItemList", "TokenCountsResource"),
+    *("Batch", "ListBatchesResponse"),
+    *("OpenAIFile", "ListFilesResponse", "DeleteFileResponse"),
     *("ConversationResource", "ConversationItemList", "DeletedConversationResource"),
 )
 _REQUESTS = (
     *("CreateChatCompletionRequest", "CreateCompletionRequest"),
     *("CreateEmbeddingRequest", "CreateResponse", "TokenCountsBody"),
+    "CreateBatchRequest",
 )
 _PROSE = {
     "description",

@@ -95,14 +95,21 @@ def admit(
     key: ApiKey | SessionAccess,
     model: Model | None,
     demand: Callable[[bool], Demand],
+    *,
+    is_parallel: bool = True,
 ) -> Reservation:
     """Take what a request needs from every limit of its key, or refuse it.
 
-    ``demand`` is called with whether tokens have to be estimated. One round trip to
-    Redis, two where a budget has to be loaded. Raises RateLimited, QuotaExceeded,
-    TooManySequences, TooManyTokens and RedisError.
+    ``demand`` is called with whether tokens have to be estimated. What is not
+    ``is_parallel`` takes no place of the requests at once: it waits for the others. One
+    round trip to Redis, two where a budget has to be loaded. Raises RateLimited,
+    QuotaExceeded, TooManySequences, TooManyTokens and RedisError.
     """
-    rules = rules_of(key, model)
+    rules = [
+        rule
+        for rule in rules_of(key, model)
+        if is_parallel or rule.kind != LimitKind.PARALLEL
+    ]
     needs_tokens = any(rule.kind not in _COUNTS_REQUESTS for rule in rules)
     wanted = demand(needs_tokens)
     prices = model.prices if model is not None and needs_tokens else Prices()

@@ -1,4 +1,4 @@
-"""Rows of this app: API keys, teams, limits, usage."""
+"""Rows of this app: API keys, teams, limits, usage, what is kept for clients."""
 
 from accounts.models.api_key import (
     ApiKey,
@@ -7,11 +7,13 @@ from accounts.models.api_key import (
     validate_scopes,
     validate_weight,
 )
+from accounts.models.batch import Batch
 from accounts.models.captured_body import CapturedBody
 from accounts.models.invitation import Invitation
 from accounts.models.key_address import KeyAddress
 from accounts.models.limit import Limit, LimitKind
 from accounts.models.notice import Notice, NoticeKind
+from accounts.models.stored_file import StoredFile
 from accounts.models.stored_response import (
     StoredConversation,
     StoredEvents,
@@ -25,6 +27,7 @@ from accounts.models.usage_point import PointStep, PointSubject, UsagePoint
 __all__ = [
     "ApiKey",
     "ApiKeyQuerySet",
+    "Batch",
     "CapturedBody",
     "Invitation",
     "KeyAddress",
@@ -37,6 +40,7 @@ __all__ = [
     "Scope",
     "StoredConversation",
     "StoredEvents",
+    "StoredFile",
     "StoredItem",
     "StoredResponse",
     "Team",

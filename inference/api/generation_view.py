@@ -6,8 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
 from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
 from inference.api.idempotency import LoggingClient, logging_client
@@ -53,7 +51,7 @@ class GenerationView(WorkerView):
 
     async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""
-        timeout_s = settings.CONFIG.server.request_timeout
+        timeout_s = self.request_timeout_s()
         deadline = asyncio.get_running_loop().time() + timeout_s
         body = prepared.body
         limits = prepared.limits(timeout_s, deadline)

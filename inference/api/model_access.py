@@ -87,6 +87,7 @@ def owner_id_of(request: Request) -> int:
 def caller_of(request: Request) -> Caller:
     """Return whom a request counts for: its key, its person, or else its address."""
     key = access_of(request)
+    idle_only: bool = getattr(request, "idle_only", False)
     if key is None:
-        return Caller(f"ip:{request_ip(request)}")
-    return Caller(key.prefix, key.weight, str(key.owner_id))
+        return Caller(f"ip:{request_ip(request)}", idle_only=idle_only)
+    return Caller(key.prefix, key.weight, str(key.owner_id), idle_only=idle_only)

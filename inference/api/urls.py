@@ -5,10 +5,16 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 
 from inference.api.administration.routes import ROUTES as ADMIN_ROUTES
+from inference.api.batches.view import (
+    BatchesView,
+    BatchView,
+    CancelBatchView,
+)
 from inference.api.chat.view import ChatCompletionsView
 from inference.api.completions.view import CompletionsView
 from inference.api.downloads.view import ROUTES as DOWNLOAD_ROUTES
 from inference.api.embeddings.view import EmbeddingsView
+from inference.api.files.view import FileContentView, FilesView, FileView
 from inference.api.messages.view import CountTokensView, MessagesView
 from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadView
 from inference.api.not_found import UnknownRouteView
@@ -75,6 +81,12 @@ _ROUTES = (
         ConversationItemView,
         "conversation-item",
     ),
+    ("files", FilesView, "files"),
+    ("files/<str:file_id>", FileView, "file"),
+    ("files/<str:file_id>/content", FileContentView, "file-content"),
+    ("batches", BatchesView, "batches"),
+    ("batches/<str:batch_id>", BatchView, "batch"),
+    ("batches/<str:batch_id>/cancel", CancelBatchView, "batch-cancel"),
     ("tokenize", TokenizeView, "tokenize"),
     ("detokenize", DetokenizeView, "detokenize"),
     ("apply-template", ApplyTemplateView, "apply-template"),

@@ -77,6 +77,11 @@ class ApiView(APIView):
         May raise every exception in the table of ``inference.api.failures``.
         """
 
+    def max_body_bytes(self) -> int:
+        """Return the most bytes of a body."""
+        most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return most
+
     def failure_response(self, failure: Failure) -> HttpResponse:
         """Return the answer to a failure, in the shape of the client's API."""
         return failure.response()
@@ -93,7 +98,7 @@ class ApiView(APIView):
         incoming = IncomingBody.of(request)
         encoding = _content_encoding(request)
         client = client_of(self.request)
-        data = await incoming.read(client, _declared_length(request))
+        data = await incoming.read(client, declared_length(request))
         # REST framework treats a chunked body, without a Content-Length, as empty.
         request.META["CONTENT_LENGTH"] = str(len(data))
         if (encoding or len(data) >= MIN_BYTES) and self._is_json():
@@ -149,7 +154,7 @@ class ApiView(APIView):
         self.failure: Failure | None = None
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
-            _check_envelope(request)
+            _check_envelope(request, self.max_body_bytes())
             handler = self.get_handler(request.method or "")
             prepared = None
             if self.needs_thread:
@@ -208,19 +213,19 @@ def client_of(request: Request) -> str:
     return f"ip:{request_ip(request)}"
 
 
-def _check_envelope(request: HttpRequest) -> None:
+def _check_envelope(request: HttpRequest, limit: int) -> None:
     """Refuse requests by their headers alone.
 
     Raises BodyTooLarge, UnsupportedMediaType or DisallowedHost.
     """
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    if _declared_length(request) > limit:
+    if declared_length(request) > limit:
         raise BodyTooLarge(limit)
     _content_encoding(request)
     request.get_host()
 
 
-def _declared_length(request: HttpRequest) -> int:
+def declared_length(request: HttpRequest) -> int:
+    """Return the Content-Length of a request; 0 if it names none."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return int(length) if length.isdecimal() else 0
 

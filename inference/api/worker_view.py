@@ -127,6 +127,11 @@ class WorkerView(ApiView):
         self.headers.update(getattr(exc, "headers", {}))
         return super().handle_exception(exc)
 
+    def request_timeout_s(self) -> float:
+        """Return the seconds that an answer may take."""
+        seconds: float = settings.CONFIG.server.request_timeout
+        return seconds
+
     def get_client(self) -> Client:
         """Return the client of the workers; tests replace it."""
         return get_client()
@@ -156,7 +161,7 @@ class WorkerView(ApiView):
 
     async def run_whole(self, requests: Sequence[ModelRequest]) -> list[list[Event]]:
         """Return the events of each request. Raises InferenceError."""
-        timeout_s = settings.CONFIG.server.request_timeout
+        timeout_s = self.request_timeout_s()
         events: list[list[Event]] = [[] for _ in requests]
         generation = Generation()
         self.recording.counts(lambda: (_counted(events), ""))

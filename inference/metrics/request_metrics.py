@@ -47,8 +47,15 @@ FIRST_TOKEN = Histogram(
 )
 TOKENS_INPUT = Counter("llm_tokens_input", "Prompt tokens.", ["model"])
 TOKENS_OUTPUT = Counter("llm_tokens_output", "Output tokens.", ["model"])
+BATCH_LINES = Counter(
+    "llm_batch_lines",
+    "Requests of batches, by what became of them: completed, failed, expired or "
+    "cancelled.",
+    ["result"],
+)
 REQUEST_METRICS = (
     *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT),
+    BATCH_LINES,
     *USAGE_METRICS,
 )
 

@@ -58,6 +58,7 @@ class Charge:
                 lambda needs_tokens: demand_of(
                     requests, model, needs_tokens=needs_tokens
                 ),
+                is_parallel=not getattr(request, "idle_only", False),
             )
         except (TooManySequences, TooManyTokens):
             # Refused as a request with a bad body is, which counts as one.

@@ -62,6 +62,7 @@ class Recording:
         self._id = str(new_id(self._time))
         self._fields: dict[str, Any] = {}
         self._about: dict[str, Any] = {}
+        self._labels: dict[str, Any] = {}
         self._timing: dict[str, Any] = {}
         self._progress: Progress = lambda: (TokenCounts(), "")
         self._replayed = TokenCounts()
@@ -110,8 +111,9 @@ class Recording:
 
     def labels(self, metadata: Mapping[str, Any]) -> None:
         """Note the client's own labels of the request, as JSON."""
-        if metadata:
-            self._fields["metadata"] = json.dumps(metadata, ensure_ascii=True)
+        self._labels.update(metadata)
+        if self._labels:
+            self._fields["metadata"] = json.dumps(self._labels, ensure_ascii=True)
 
     def leaves_out(self, names: str) -> None:
         """Note what the answer goes without, as the header says it."""

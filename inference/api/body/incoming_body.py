@@ -12,7 +12,7 @@ from inference.api.body.in_flight import FREE_BYTES, BodyBudget, body_budget
 from inference.api.errors import BodyTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from django.http import HttpRequest
 
@@ -74,7 +74,19 @@ class IncomingBody:
         self._budget.check(client, declared)
         pieces: list[bytes] = []
         size = 0
-        while True:
+        async for piece in self.pieces(limit):
+            size += len(piece)
+            self._hold(max(size - FREE_BYTES, 0))
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the body as it comes in, up to ``limit`` bytes.
+
+        Raises BodyTooLarge and RequestTooSlow; CancelledError if the client leaves.
+        """
+        size = 0
+        while not self.was_read.is_set():
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.is_abandoned = True
@@ -83,11 +95,9 @@ class IncomingBody:
             size += len(piece)
             if size > limit:
                 raise BodyTooLarge(limit)
-            self._hold(max(size - FREE_BYTES, 0))
-            pieces.append(piece)
             if not message.get("more_body"):
                 self.was_read.set()
-                return b"".join(pieces)
+            yield piece
 
     def release(self) -> None:
         """Give the memory of the body back. Idempotent.

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from rest_framework.exceptions import AuthenticationFailed
-
-from accounts.keys.key_access import key_fault, keys_with_access
 from accounts.limits.demand import Tokens
 from accounts.limits.throttling import request_ip
 from accounts.session_access import SessionAccess
@@ -16,6 +13,7 @@ from inference.api.accounting.charge import Charge
 from inference.api.errors import BadRequest
 from inference.api.generation_view import GenerationView
 from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
+from inference.api.own_request import key_of_id
 from inference.api.preparing.abilities import WRITES
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.responses_api.body.request import (
@@ -183,7 +181,7 @@ class BackgroundView(ResponsesView):
         """Return what is prepared of the stored request."""
         if self.inherited is not None:
             self.charge = self.inherited
-        self.request.auth = await in_thread(_key_of, self.row)
+        self.request.auth = await in_thread(key_of_id, self.row.key_id)
         self.recording.caller_is(access_of(self.request))
         await in_thread(self.check_permissions, self.request)
         if self.recording.capture.is_on:
@@ -232,19 +230,6 @@ class BackgroundView(ResponsesView):
         """Count the request, unless the client's own has been counted."""
         if self.inherited is None:
             super()._count(requests)
-
-
-def _key_of(row: StoredResponse) -> Any:
-    """Return the key of a stored request. Raises ApiKeyEnded, AuthenticationFailed."""
-    if not row.key_id:
-        return None
-    key = keys_with_access().filter(pk=row.key_id).first()
-    if key is None:
-        raise AuthenticationFailed("The API key of this response was deleted.")
-    fault = key_fault(key)
-    if fault is not None:
-        raise fault
-    return key
 
 
 def _check_kept(body: ResponseRequest, request: Request) -> None:

@@ -16,7 +16,7 @@ from inference.engine.errors import (
     ModelLoadError,
 )
 from inference.engine.llama.bindings.adapters import LlamaAdapters
-from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.batch import LlamaBatch
 from inference.engine.llama.bindings.loading import load_model, prefill_tile
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
@@ -88,7 +88,7 @@ class LlamaBackend:
             self._adapters = LlamaAdapters(self._model, config.adapters, self._log)
             # A batch never has more than n_batch tokens: that is the scheduler's
             # budget.
-            self._batch = Batch(config.n_batch)
+            self._batch = LlamaBatch(config.n_batch)
             stack.callback(self._batch.close)
             self._open_cells(self.layout)
             stack.callback(self._free_cells)

@@ -17,7 +17,7 @@ import llama_cpp
 import numpy as np
 
 from inference.engine.errors import DecodeError, ModelLoadError
-from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.batch import LlamaBatch
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
 from inference.engine.scheduling.pacing.step_times import StepTimes
@@ -78,7 +78,7 @@ class LlamaDraftModel:
             stack.callback(llama_cpp.llama_model_free, self._model)
             _check(self._model, tokenizer)
             self._n_ctx_train: int = llama_cpp.llama_model_n_ctx_train(self._model)
-            self._batch = Batch(config.n_batch)
+            self._batch = LlamaBatch(config.n_batch)
             stack.callback(self._batch.close)
             self._context: Any = None
             self.resize(layout)

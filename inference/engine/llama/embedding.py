@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.errors import DecodeError, ModelLoadError
-from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.batch import LlamaBatch
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.bindings.tokenizer import LlamaTokenizer
@@ -60,7 +60,7 @@ class LlamaEmbedder:
             self._model = load_model(config, on_progress, self._log, is_dry=is_dry)
             stack.callback(llama_cpp.llama_model_free, self._model)
             self._check_model()
-            self._batch = Batch(config.n_tokens_max)
+            self._batch = LlamaBatch(config.n_tokens_max)
             stack.callback(self._batch.close)
             self._context = make_context(self._model, config, self.layout, self._log)
             stack.callback(llama_cpp.llama_free, self._context)

@@ -35,7 +35,9 @@ from llm_manager.config.sections.running_models import (
 )
 from llm_manager.config.sections.serving import (
     ApiSection,
+    BatchesSection,
     DatabaseSection,
+    FilesSection,
     HttpsSection,
     RedisSection,
     ServerSection,
@@ -73,6 +75,8 @@ class Config(Section):
     media: MediaSection = MediaSection()
     server: ServerSection = ServerSection()
     api: ApiSection = ApiSection()
+    files: FilesSection = FilesSection()
+    batches: BatchesSection = BatchesSection()
     notices: NoticesSection = NoticesSection()
     https: HttpsSection = HttpsSection()
     database: DatabaseSection = DatabaseSection()
@@ -87,6 +91,11 @@ class Config(Section):
     def models_dir(self) -> Path:
         """The models directory, absolute."""
         return self.models.dir or self.data_dir / "models"
+
+    @property
+    def files_dir(self) -> Path:
+        """Where the contents of clients' files lie."""
+        return self.data_dir / "files"
 
     @property
     def usage_dir(self) -> Path:

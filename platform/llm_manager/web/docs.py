@@ -37,6 +37,8 @@ refused by name, never ignored.
 _TAGS = (
     "Completions",
     "Embeddings",
+    "Files",
+    "Batches",
     "Tokens",
     "Models",
     "Operation",
@@ -89,7 +91,8 @@ def _document() -> bytes:
     for operations in document["paths"].values():
         for operation in operations.values():
             body = operation.get("requestBody")
-            if body and body["content"][JSON]["schema"] not in _OPTIONAL:
+            contents = body["content"].values() if body else ()
+            if any(each["schema"] not in _OPTIONAL for each in contents):
                 body["required"] = True
     return json.dumps(document, ensure_ascii=False).encode()
 

@@ -32,6 +32,8 @@ from inference.api.administration.bodies import (
     UserChangeRequest,
 )
 from inference.api.administration.objects import ANSWERS as ADMIN_ANSWERS
+from inference.api.batches.objects import ANSWERS as BATCH_ANSWERS
+from inference.api.batches.request import BatchRequest
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.downloads.objects import (
@@ -47,6 +49,7 @@ from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
 from inference.api.error_shapes.anthropic import AnthropicError
 from inference.api.failures import ErrorBody
+from inference.api.files.objects import ANSWERS as FILE_ANSWERS
 from inference.api.messages.objects import MessageAnswer, TokenCount
 from inference.api.messages.request import CountTokensRequest, MessagesRequest
 from inference.api.models.objects import DeletedModel, ModelList, ModelObject
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
 
 _REQUESTS: tuple[type[Body], ...] = (
     ApplyTemplateRequest,
+    BatchRequest,
     ChatCompletionRequest,
     CompletionRequest,
     CountTokensRequest,
@@ -155,6 +159,8 @@ def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
         **RESPONSE_ANSWERS,
         **STORE_ANSWERS,
         **OLLAMA_ANSWERS,
+        **BATCH_ANSWERS,
+        **FILE_ANSWERS,
         **ADMIN_ANSWERS,
         **further,
     }

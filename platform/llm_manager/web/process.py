@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import socket
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -17,7 +18,7 @@ from llm_manager.lib.tracing.sending import spans_sent
 from llm_manager.web.connections.web_server import WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _MAX_DESCRIPTORS = 65_536
@@ -49,11 +50,15 @@ def _usage_recorded(folder: Path) -> Iterator[None]:
         capture_writer.close()
 
 
-def _rescuing() -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return what goes on with responses that other web processes have left."""
+async def _beside() -> None:
+    """Work on batches, and go on with responses that other web processes have left."""
+    from inference.api.batches.running import batch_runner
     from inference.api.responses_api.view import background_writer
 
-    return background_writer.rescue_forever
+    async with asyncio.TaskGroup() as works:
+        works.create_task(batch_runner().run_forever())
+        if settings.CONFIG.api.store:
+            works.create_task(background_writer.rescue_forever())
 
 
 def run(*, fd: int | None, host: str, port: int) -> None:
@@ -75,7 +80,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
         sock,
         drain_timeout_s=config.engine.drain_timeout + _DRAIN_MARGIN_S,
         receive_timeout_s=config.server.receive_timeout,
-        beside=_rescuing() if config.api.store else None,
+        beside=_beside,
     )
     with spans_sent("web"), _usage_recorded(config.usage_dir):
         server.run()

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import DatabaseError
 from django.db.models import F, Max, Q
-from django.http import HttpRequest
-from django.urls import resolve
 
 from accounts.models import StoredEvents, StoredResponse
+from inference.api.own_request import OwnRequest
 from inference.api.responses_api.store import rows
 from inference.api.responses_api.store.following import blocks_of
 from inference.api.streaming import sse
@@ -32,6 +31,8 @@ from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
@@ -45,30 +46,6 @@ _FLUSH_EVERY_S = 0.3
 LATER = (429, 503)
 _AGAIN_AFTER = timedelta(seconds=30)
 _PATH = "/v1/responses"
-
-
-class OwnRequest(HttpRequest):
-    """A request that this server makes of its own, for a response in the background."""
-
-    def get_host(self) -> str:
-        """Return no host that could be refused."""
-        return "localhost"
-
-
-def own_request(row: StoredResponse) -> HttpRequest:
-    """Return the request to write a response; its answer is kept under its id."""
-    request = OwnRequest()
-    request.method = "POST"
-    request.path = request.path_info = _PATH
-    request.META = {
-        "REMOTE_ADDR": row.client_address,
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "CONTENT_TYPE": "application/json",
-        "HTTP_IDEMPOTENCY_KEY": row.pk,
-    }
-    request.resolver_match = resolve(_PATH)
-    return request
 
 
 class WritingView(Protocol):
@@ -167,7 +144,9 @@ class BackgroundWriter:
         self, row: StoredResponse, view: WritingView, *, is_rescued: bool
     ) -> bool:
         """Write a response to its end; False if it has to be tried again later."""
-        response: Any = await view.dispatch(own_request(row))
+        response: Any = await view.dispatch(
+            OwnRequest(_PATH, client_address=row.client_address, idempotency_key=row.pk)
+        )
         if not response.streaming:
             if is_rescued and response.status_code in LATER:
                 return False

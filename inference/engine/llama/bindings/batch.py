@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Batch:
+class LlamaBatch:
     """Room for ``size`` tokens, each of one sequence.
 
     The columns are NumPy views of llama.cpp's own arrays: a prefill chunk is written at

@@ -84,6 +84,53 @@ class ApiSection(Section):
     )
 
 
+class FilesSection(Section):
+    """Files that clients upload to `/v1/files`, and what batches write."""
+
+    max_mb: int = Field(
+        default=200, ge=1, le=10_240, description="The most MiB of one file."
+    )
+    quota_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="The most MiB that are kept of one owner, each file with 4 KiB "
+        "besides; clients without a key are one owner. 0 keeps no files.",
+    )
+    retention_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days after which files, and batches that have ended, are deleted.",
+    )
+
+
+class BatchesSection(Section):
+    """Batches: files of requests that are answered while there is nothing else."""
+
+    max_open: int = Field(
+        default=8,
+        ge=0,
+        le=1000,
+        description="Batches of one owner that have not ended; 0 takes none.",
+    )
+    max_lines: int = Field(
+        default=50_000, ge=1, le=50_000, description="Requests in a batch."
+    )
+    in_flight: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Requests of a batch that are sent to the workers at once. More "
+        "use a GPU better; a step of all of them is what another request may wait for.",
+    )
+    window_hours: int = Field(
+        default=24,
+        ge=1,
+        le=720,
+        description="Hours after which a batch expires, whatever is left of it.",
+    )
+
+
 class HttpsSection(Section):
     """Pages behind a proxy that ends TLS. The proxy has to set X-Forwarded-Proto, and
     ``server.trusted_proxies`` to count it.

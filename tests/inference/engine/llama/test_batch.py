@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine.llama.bindings.batch import Batch
+from inference.engine.llama.bindings.batch import LlamaBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def batch() -> Iterator[Batch]:
-    batch = Batch(8)
+def batch() -> Iterator[LlamaBatch]:
+    batch = LlamaBatch(8)
     yield batch
     batch.close()
 
 
-def rows(batch: Batch) -> list[tuple[int, int, int, int, bool]]:
+def rows(batch: LlamaBatch) -> list[tuple[int, int, int, int, bool]]:
     """Return token, position, number of sequences, slot and output of each place."""
     raw = batch.raw
     return [
@@ -34,7 +34,7 @@ def rows(batch: Batch) -> list[tuple[int, int, int, int, bool]]:
     ]
 
 
-def test_tokens_come_one_after_the_other(batch: Batch) -> None:
+def test_tokens_come_one_after_the_other(batch: LlamaBatch) -> None:
     assert batch.add([7], start=30, slot=2, outputs=1) == 1
     assert batch.add([4, 5, 6], start=10, slot=3, outputs=2) == 4
 
@@ -46,7 +46,7 @@ def test_tokens_come_one_after_the_other(batch: Batch) -> None:
     ]
 
 
-def test_a_cleared_batch_keeps_nothing(batch: Batch) -> None:
+def test_a_cleared_batch_keeps_nothing(batch: LlamaBatch) -> None:
     batch.add([1, 2, 3], start=0, slot=1, outputs=3)
     batch.clear()
     assert len(batch) == 0

@@ -1,0 +1,189 @@
+"""/v1/files: uploads, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from accounts.files.folder import folder
+from accounts.files.pruning import files_prune
+from accounts.models import Scope, StoredFile
+from tests.factories import make_api_key, make_user
+from tests.inference.api.batches.helpers import (
+    content,
+    create,
+    line,
+    multipart,
+    send_parts,
+    send_upload,
+    upload,
+)
+from tests.inference.api.conftest import Api
+from tests.openai_schema import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def stranger() -> Api:
+    """Return the API, called by somebody else."""
+    make = sync_to_async(make_api_key)
+    owner = await sync_to_async(make_user)("sam")
+    return Api((await make(owner=owner, scopes=[Scope.INFERENCE]))[1])
+
+
+def names() -> list[str]:
+    """Return the files on disk."""
+    return sorted(each.name for each in folder().iterdir())
+
+
+async def test_a_file_is_uploaded_listed_read_and_deleted(api: Api) -> None:
+    text = line("a") * 3000
+    uploaded = (await send_upload(api, text)).json()
+    path = f"/v1/files/{uploaded['id']}"
+
+    check("OpenAIFile", uploaded)
+    assert (uploaded["bytes"], uploaded["filename"]) == (len(text), "in.jsonl")
+    assert (await api.get(path)).json() == uploaded
+    listed = (await api.get("/v1/files?purpose=batch")).json()
+    check("ListFilesResponse", listed)
+    assert listed["data"] == [uploaded]
+    assert await content(api, uploaded["id"]) == text
+    assert names() == [uploaded["id"]]
+
+    deleted = (await api.send("DELETE", path)).json()
+
+    check("DeleteFileResponse", deleted)
+    assert (await api.get(path)).status_code == 404
+    assert names() == []
+
+
+async def test_nobody_else_finds_a_file(api: Api) -> None:
+    id_ = await upload(api, line())
+    other = await stranger()
+
+    assert (await other.get("/v1/files")).json()["data"] == []
+    for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
+        answer = await other.send(method, f"/v1/files/{id_}{path}")
+        assert answer.status_code == 404
+    body = {
+        "input_file_id": id_,
+        "endpoint": "/v1/completions",
+        "completion_window": "24h",
+    }
+    refused = await other.post("/v1/batches", body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (
+        404,
+        "input_file_id",
+    )
+
+
+async def test_a_list_has_pages(api: Api) -> None:
+    ids = [await upload(api, line(str(n))) for n in range(3)]
+
+    first = (await api.get("/v1/files?limit=2&order=asc")).json()
+    rest = (await api.get(f"/v1/files?order=asc&after={first['last_id']}")).json()
+
+    assert first["has_more"]
+    assert sorted(ids) == [each["id"] for each in first["data"] + rest["data"]]
+    assert (await api.get("/v1/files?limit=0")).json()["error"]["param"] == "limit"
+    unknown = (await api.get("/v1/files?colour=red")).json()["error"]
+    assert unknown["code"] == "unknown_parameter"
+
+
+@pytest.mark.parametrize(
+    ("parts", "param"),
+    [
+        ([("file", "a", b"x")], "purpose"),
+        ([("file", "a", b"x"), ("purpose", None, b"vision")], "purpose"),
+        ([("purpose", None, b"batch")], "file"),
+        ([("file", "a", b""), ("purpose", None, b"batch")], "file"),
+        ([("file", "a", b"x"), ("file", "b", b"x")], "file"),
+        ([("image", "a", b"x"), ("purpose", None, b"batch")], "file"),
+        ([("file", "a", b"x"), ("colour", None, b"red")], "colour"),
+        (
+            [
+                ("file", "a", b"x"),
+                ("purpose", None, b"batch"),
+                ("expires_after[anchor]", None, b"created_at"),
+                ("expires_after[seconds]", None, b"5"),
+            ],
+            "expires_after[seconds]",
+        ),
+    ],
+)
+async def test_an_upload_that_is_wrong_is_refused_and_leaves_nothing(
+    api: Api, parts: Any, param: str
+) -> None:
+    refused = await send_parts(api, multipart(parts))
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    assert names() == []
+
+
+async def test_what_is_no_form_is_refused(api: Api) -> None:
+    assert (await api.post("/v1/files", {"file": "x"})).status_code == 415
+    assert (await send_parts(api, b"nonsense")).status_code == 400
+    assert names() == []
+
+
+async def test_no_file_and_no_owner_is_larger_than_allowed(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(files__max_mb=1)
+    large = await send_upload(api, b"x" * (1024 * 1024 + 1))
+    assert (large.status_code, large.json()["error"]["code"]) == (
+        413,
+        "request_too_large",
+    )
+
+    configure(files__quota_mb=1)
+    first = await send_upload(api, b"x" * 800_000)
+    second = await send_upload(api, b"x" * 800_000)
+
+    assert first.status_code == 200
+    assert (second.status_code, second.json()["error"]["code"]) == (400, "storage_full")
+    assert names() == [first.json()["id"]]
+
+
+async def test_the_input_of_a_batch_that_runs_stays(api: Api) -> None:
+    batch = await create(api, line())
+
+    refused = await api.send("DELETE", f"/v1/files/{batch['input_file_id']}")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (
+        409,
+        "file_in_use",
+    )
+
+
+async def test_files_that_have_expired_and_lost_uploads_are_deleted(api: Api) -> None:
+    kept, old = await upload(api, line("kept")), await upload(api, line("old"))
+    used = (await create(api, line("used")))["input_file_id"]
+    expired = StoredFile.objects.filter(pk__in=[old, used])
+    await expired.aupdate(expires_at=timezone.now() - timedelta(seconds=1))
+    lost = folder() / "upload-lost.part"
+    lost.touch()
+    before = time.time() - 30 * 86_400
+    for path in (lost, folder() / kept):
+        os.utime(path, (before, before))
+
+    await sync_to_async(files_prune)()
+
+    assert names() == sorted([kept, used])
+    assert (await api.get(f"/v1/files/{old}")).status_code == 404
+
+
+async def test_a_file_may_expire_earlier_but_no_later_than_the_server_says(
+    api: Api,
+) -> None:
+    hour = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = (await send_upload(api, line(), **hour)).json()
+
+    assert file["expires_at"] - file["created_at"] in (3599, 3600, 3601)
