@@ -1,16 +1,15 @@
-"""Many requests at once, with a progress bar."""
+"""Many requests at once."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from inference.api.preparing.abilities import WRITES
 from llm_manager.lib.errors import LLMManagerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from inference.local.answers import Answers, Said
     from inference.local.loaded_models import LoadedModels
@@ -78,30 +77,3 @@ async def run_batch(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@contextmanager
-def progress_bar(total: int, *, is_shown: bool) -> Iterator[Callable[[], None]]:
-    """Yield a function to call for each answer; any thread may call it."""
-    if not is_shown:
-        yield lambda: None
-        return
-    # Imported here: it takes longer than the rest of the package.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("Generating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

@@ -22,7 +22,7 @@ from registry.errors import InvalidLoadSetting, ModelNotFound
 from registry.model_facts import attached_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from inference.api.preparing.abilities import Ability
     from inference.capacity.eviction import Memory
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from inference.local.model import LocalModel
     from inference.local.workers import LocalWorker
     from llm_manager.config.schema import Config
+
+
+def _nobody_looks(_share: float) -> None:
+    """Take how much of a model is loaded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,10 +84,16 @@ class LoadedModels:
             (each for each in self._loaded.values() if name in each.names), None
         )
 
-    async def load(self, name: str, given: Mapping[str, Any] | None) -> LoadedModel:
+    async def load(
+        self,
+        name: str,
+        given: Mapping[str, Any] | None,
+        on_progress: Callable[[float], None] = _nobody_looks,
+    ) -> LoadedModel:
         """Load a model, or load it again in another way; it is the current one then.
 
-        Raises ModelNotFound, InvalidLoadSetting, ModelLoadFailed, WorkerCrashed.
+        ``on_progress`` gets how much of it is loaded, 0 to 1. Raises ModelNotFound,
+        InvalidLoadSetting, ModelLoadFailed, WorkerCrashed.
         """
         model = await asyncio.to_thread(self._folder.find, name, given)
         async with self._changing:
@@ -93,9 +103,14 @@ class LoadedModels:
                     self._loaded[model.name] = before
                     return before
                 await before.worker.aclose()
-            return await self._start(model)
+            return await self._start(model, on_progress)
 
-    async def switch(self, name: str, given: Mapping[str, Any] | None) -> LoadedModel:
+    async def switch(
+        self,
+        name: str,
+        given: Mapping[str, Any] | None,
+        on_progress: Callable[[float], None] = _nobody_looks,
+    ) -> LoadedModel:
         """Unload the current model, then load another. Raises what ``load`` raises.
 
         A model or settings that do not exist unload nothing.
@@ -103,7 +118,7 @@ class LoadedModels:
         model = await asyncio.to_thread(self._folder.find, name, given)
         if self.current is not None and self.current.model != model:
             await self.unload(None)
-        return await self.load(name, given)
+        return await self.load(name, given, on_progress)
 
     async def all(self) -> list[LoadedModel | LocalModel]:
         """Return every model in the folder, and how it is loaded if it is."""
@@ -168,7 +183,11 @@ class LoadedModels:
         await self._ready(loaded.worker)
         return loaded
 
-    async def _start(self, model: LocalModel) -> LoadedModel:
+    async def _start(
+        self,
+        model: LocalModel,
+        on_progress: Callable[[float], None] = _nobody_looks,
+    ) -> LoadedModel:
         plan = await self._plan(model)
         spec = WorkerSpec(
             queue="",
@@ -178,15 +197,19 @@ class LoadedModels:
             engine=plan.engine,
         )
         loaded = LoadedModel(model, plan, self._worker_type(spec))
-        await self._ready(loaded.worker)
+        await self._ready(loaded.worker, on_progress)
         self._loaded[model.name] = loaded
         return loaded
 
-    async def _ready(self, worker: LocalWorker) -> None:
+    async def _ready(
+        self,
+        worker: LocalWorker,
+        on_progress: Callable[[float], None] = _nobody_looks,
+    ) -> None:
         timeout_s = self._config.engine.load_timeout
         try:
             async with asyncio.timeout(timeout_s):
-                await worker.start()
+                await worker.start(on_progress)
         except TimeoutError:
             await worker.aclose()
             raise ModelLoadFailed(

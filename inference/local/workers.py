@@ -23,6 +23,8 @@ from inference.worker.process import llama_loader
 from inference.worker.socket.frames import packed, read_message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference.transport.messages.events import Event
     from inference.worker.node_pipe import WorkerSpec
 
@@ -41,8 +43,11 @@ class LocalWorker(ABC):
         self._changed = asyncio.Event()
 
     @abstractmethod
-    async def start(self) -> None:
-        """Load the model. Raises ModelLoadFailed, WorkerCrashed."""
+    async def start(self, on_progress: Callable[[float], None]) -> None:
+        """Load the model; ``on_progress`` gets 0 to 1.
+
+        Raises ModelLoadFailed, WorkerCrashed.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -76,7 +81,7 @@ class ProcessWorker(LocalWorker):
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start(self, on_progress: Callable[[float], None]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             reader, self._writer = await asyncio.open_unix_connection(sock=ours)
@@ -102,6 +107,7 @@ class ProcessWorker(LocalWorker):
         self._listening = asyncio.create_task(self._listen(reader))
         try:
             while self._process.is_running and self.report.state == "loading":
+                on_progress(self.report.progress)
                 self._changed.clear()
                 await self._changed.wait()
         except BaseException:
@@ -178,13 +184,14 @@ class ThreadWorker(LocalWorker):
         self._report = WorkerReport("loading")
         self._server: ModelServer | None = None
 
-    async def start(self) -> None:
+    async def start(self, on_progress: Callable[[float], None]) -> None:
         load = await asyncio.to_thread(llama_loader, self.spec.engine)
         self._server = ModelServer(
             self.spec, reply=self._reply, report=self._take_report, load=load
         )
         self._server.start()
         while self._report.state == "loading":
+            on_progress(self._report.progress)
             self._changed.clear()
             await self._changed.wait()
         if self._report.state != "ready":

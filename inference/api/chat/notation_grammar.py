@@ -14,9 +14,7 @@ from inference.output_parsers.notations.notation import Notation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inference.engine.structured_output.json_schema.preparation import (
-        PreparedSchema,
-    )
+    from inference.engine.structured_output.json_schema.prepared import PreparedSchema
     from inference.output_parsers.framing import Framing
 
 _NOTHING = '""'

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from inference.api.chat.tool_use import ToolUse
-    from inference.engine.structured_output.json_schema.preparation import (
-        PreparedSchema,
-    )
+    from inference.engine.structured_output.json_schema.prepared import PreparedSchema
     from inference.output_parsers import PairFraming
     from inference.prompts.chat import Prompt
     from inference.prompts.messages import Tool

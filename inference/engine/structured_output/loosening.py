@@ -7,11 +7,10 @@ server of tools, another language, a draft of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.engine.structured_output.compiling import InvalidGrammar, check
 from inference.engine.structured_output.json_schema.preparation import (
-    PreparedSchema,
     prepare_arguments,
 )
 from inference.engine.structured_output.json_schema.style import JsonStyle
@@ -21,6 +20,9 @@ from inference.engine.structured_output.schema_faults import (
     find_fault,
     schema_grammar,
 )
+
+if TYPE_CHECKING:
+    from inference.engine.structured_output.json_schema.prepared import PreparedSchema
 
 #: Each costs some compilations.
 _MAX_FAULTS = 20

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inference.engine.structured_output.compiling import InvalidGrammar, validate
 
 if TYPE_CHECKING:
-    from inference.engine.structured_output.json_schema.preparation import (
-        PreparedSchema,
-    )
+    from inference.engine.structured_output.json_schema.prepared import PreparedSchema
 
 #: The maximum of compilations of a schema's parts while looking for the fault.
 _MAX_TRIALS = 300

@@ -12,10 +12,8 @@ and unlike in JSON Schema: a model that may go on writing properties does.
 from __future__ import annotations
 
 import json
-import math
 import re
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import Any
 
 from inference.engine.structured_output.json_schema.closing import (
     close,
@@ -23,18 +21,34 @@ from inference.engine.structured_output.json_schema.closing import (
     names_all,
     parts_of_objects,
 )
+from inference.engine.structured_output.json_schema.ending import ending_definitions
+from inference.engine.structured_output.json_schema.engine_limits import (
+    Multiples,
+    bound_integers,
+    too_much_for_objects,
+)
 from inference.engine.structured_output.json_schema.formats import (
     FORMAT_PATTERNS,
     FORMATS,
 )
+from inference.engine.structured_output.json_schema.prepared import (
+    SUBSCHEMA,
+    SUBSCHEMA_LISTS,
+    SUBSCHEMA_MAPS,
+    PreparedSchema,
+)
+from inference.engine.structured_output.json_schema.references import (
+    join,
+    place_of,
+    pointer_of,
+    target_of,
+)
 from inference.engine.structured_output.json_schema.style import JsonStyle
 from inference.engine.structured_output.json_schema.values import (
     MAX_DEPTH,
-    TYPES,
     EngineLimit,
     SchemaError,
     TooLargeSchema,
-    exact_number,
     expect,
     modern_keywords,
     nonempty,
@@ -43,16 +57,8 @@ from inference.engine.structured_output.json_schema.values import (
     plain_value,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
 MAX_BYTES = 128 * 1024
 MAX_SCHEMAS = 2_000
-#: llguidance's parser tracks every property that may come next.
-MAX_OPTIONAL = 400
-#: An automaton with this many states tests a number for being a multiple.
-MAX_MULTIPLE = 10_000
-MAX_MULTIPLES_TOGETHER = 100_000
 
 _ANNOTATIONS = {
     "$comment",
@@ -81,50 +87,6 @@ _DIALECTS = re.compile(
     r"https?://json-schema\.org/"
     r"(draft/(2020-12|2019-09)/schema|(draft-0[467]/)?schema)#?"
 )
-#: All numbers of 18 digits, and most that have 64 bits.
-_MAX_INTEGER = 9 * 10**18
-_SUBSCHEMA = {"additionalProperties", "items"}
-_SUBSCHEMA_LISTS = {"allOf", "anyOf", "prefixItems"}
-_SUBSCHEMA_MAPS = {"properties", "patternProperties"}
-
-
-class PreparedSchema:
-    """A schema for llguidance, with the paths of its parts.
-
-    ``places`` has the path of each part, by its identity.
-    """
-
-    def __init__(
-        self,
-        body: dict[str, Any],
-        definitions: dict[str, Any],
-        places: dict[int, str],
-        style: JsonStyle,
-    ) -> None:
-        self.body = body
-        self.style = style
-        self.definitions = definitions
-        self.places = places
-
-    def parts(self, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the subschemas of a schema, including those that it refers to."""
-        for keyword, value in body.items():
-            if keyword == "$ref":
-                yield from _objects([self.definitions[_definition(value)]])
-            elif keyword in _SUBSCHEMA:
-                yield from _objects([value])
-            elif keyword in _SUBSCHEMA_LISTS or keyword == "oneOf":
-                yield from _objects(value)
-            elif keyword in _SUBSCHEMA_MAPS:
-                yield from _objects(value.values())
-
-    def document(self, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the schema, or a part of it, as a self-contained document."""
-        return {
-            "x-guidance": self.style.options,
-            "$defs": self.definitions,
-            **(self.body if body is None else body),
-        }
 
 
 def prepare_schema(
@@ -179,7 +141,7 @@ class _Preparation:
         self._pending: list[tuple[str, bool, str]] = []
         self._inlined: list[str] = []
         self._count = 0
-        self._multiples: list[int] = []
+        self._multiples = Multiples()
         self._places: dict[int, str] = {}
 
     def prepared(self, style: JsonStyle) -> PreparedSchema:
@@ -188,14 +150,17 @@ class _Preparation:
         while self._pending:
             pointer, is_part, path = self._pending.pop()
             definitions[self._names[pointer, is_part]] = self._child(
-                self._target(pointer, path), _place(pointer), 0, is_part=is_part
+                target_of(self._root, pointer, path),
+                place_of(pointer),
+                0,
+                is_part=is_part,
             )
         if body is False:
             raise SchemaError("no value can match it")
-        ending = _ending(definitions)
+        ending = ending_definitions(definitions)
         for (pointer, _), name in self._names.items():
             if name not in ending:
-                path = _place(pointer)
+                path = place_of(pointer)
                 error = SchemaError("no value that ends can match it", path)
                 self._leave_out(error, path)
                 definitions[name] = True
@@ -242,24 +207,24 @@ class _Preparation:
         modern = modern_keywords(schema, path)
         parts = is_part or parts_of_objects(modern)
         for keyword, value in modern.items():
-            where = _join(path, keyword)
+            where = join(path, keyword)
             try:
                 if not self._is_inert(keyword, value, path):
                     self._keyword(out, keyword, value, where, depth, parts)
             except SchemaError as error:
                 self._leave_out(error, where)
-        for keyword, reason in _too_much_for_objects(out):
-            where = _join(path, keyword)
+        for keyword, reason in too_much_for_objects(out):
+            where = join(path, keyword)
             self._leave_out(SchemaError(reason, where), where)
             del out[keyword]
         if not is_part and names_all(modern):
             close(out)
-        _bound_integers(out)
+        bound_integers(out)
         return out
 
     def _is_inert(self, keyword: str, value: Any, path: str) -> bool:
         """Whether a keyword does not restrict the value."""
-        where = _join(path, keyword)
+        where = join(path, keyword)
         if keyword in ("$schema", "$id") and not path:
             is_known = isinstance(value, str) and _DIALECTS.fullmatch(value)
             if keyword == "$schema" and not is_known:
@@ -285,9 +250,9 @@ class _Preparation:
         parts: bool,  # noqa: FBT001
     ) -> None:
         """Write one keyword to ``out``, or refuse it."""
-        if keyword in _SUBSCHEMA:
+        if keyword in SUBSCHEMA:
             out[keyword] = self._child(value, path, depth + 1)
-        elif keyword in _SUBSCHEMA_LISTS:
+        elif keyword in SUBSCHEMA_LISTS:
             out[keyword] = [
                 *out.get(keyword, []),
                 *(
@@ -300,12 +265,12 @@ class _Preparation:
                     for index, item in enumerate(nonempty(value, path))
                 ),
             ]
-        elif keyword in _SUBSCHEMA_MAPS:
+        elif keyword in SUBSCHEMA_MAPS:
             expect(value, dict, "an object", path)
             is_pattern = keyword == "patternProperties"
             out[keyword] = {
                 pattern_value(name, path) if is_pattern else name: self._child(
-                    item, _join(path, name), depth + 1
+                    item, join(path, name), depth + 1
                 )
                 for name, item in value.items()
             }
@@ -324,7 +289,7 @@ class _Preparation:
             for other in others:
                 out["allOf"] = [*out.get("allOf", []), {"pattern": other}]
         elif keyword == "multipleOf":
-            out[keyword] = self._multiple(value, path)
+            out[keyword] = self._multiples.add(value, path)
         else:
             out[keyword] = plain_value(keyword, value, path)
 
@@ -339,28 +304,6 @@ class _Preparation:
         else:
             out["format"] = value
 
-    def _multiple(self, value: Any, path: str) -> float:
-        number: float = exact_number(value, path)
-        if number <= 0:
-            raise SchemaError("it must be above 0", path)
-        digits = f"{number:.10f}".rstrip("0").rstrip(".")
-        coefficient = max(int(digits.replace(".", "")), 1)
-        multiples = [*self._multiples, coefficient]
-        if float(digits) != number or sum(multiples) > MAX_MULTIPLE:
-            raise SchemaError(
-                "it is too large or too fine: without their decimal points all values "
-                f"of 'multipleOf' may add up to {MAX_MULTIPLE}",
-                path,
-            )
-        if math.lcm(*multiples) > MAX_MULTIPLES_TOGETHER:
-            raise SchemaError(
-                "the least common multiple of all values of 'multipleOf' is above "
-                f"{MAX_MULTIPLES_TOGETHER}",
-                path,
-            )
-        self._multiples = multiples
-        return number
-
     # References ---------------------------------------------------------------
 
     def _option(self, option: Any, path: str, depth: int, is_part: bool) -> Any:  # noqa: FBT001
@@ -371,127 +314,20 @@ class _Preparation:
         plain = {"$ref", *_ANNOTATIONS}
         if not (isinstance(option, dict) and "$ref" in option and plain >= set(option)):
             return self._child(option, path, depth, is_part=is_part)
-        pointer = _pointer(option["$ref"], _join(path, "$ref"))
-        target = self._target(pointer, _join(path, "$ref"))
+        pointer = pointer_of(option["$ref"], join(path, "$ref"))
+        target = target_of(self._root, pointer, join(path, "$ref"))
         if pointer in self._inlined:
             return self._child(option, path, depth, is_part=is_part)
         self._inlined.append(pointer)
-        inlined = self._option(target, _place(pointer), depth, is_part)
+        inlined = self._option(target, place_of(pointer), depth, is_part)
         self._inlined.pop()
         return inlined
 
     def _name(self, reference: Any, path: str, is_part: bool) -> str:  # noqa: FBT001
         """Return the name of the definition that a reference's target becomes."""
-        pointer = _pointer(reference, path)
-        self._target(pointer, path)
+        pointer = pointer_of(reference, path)
+        target_of(self._root, pointer, path)
         if (pointer, is_part) not in self._names:
             self._names[pointer, is_part] = str(len(self._names))
             self._pending.append((pointer, is_part, path))
         return self._names[pointer, is_part]
-
-    def _target(self, pointer: str, path: str) -> Any:
-        target = self._root
-        for part in pointer.split("/")[1:]:
-            key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, dict) and key in target:
-                target = target[key]
-            elif isinstance(target, list) and key.isdecimal() and len(key) < 5:
-                target = target[int(key)] if int(key) < len(target) else None
-            else:
-                target = None
-            if target is None:
-                raise SchemaError("there is nothing where it points to", path)
-        return target
-
-
-def _bound_integers(out: dict[str, Any]) -> None:
-    """Bound integers that have no bounds: a small model writes digits without end."""
-    if out.get("type") != "integer" or {"const", "enum", "multipleOf"} & out.keys():
-        return
-    if not {"minimum", "exclusiveMinimum"} & out.keys():
-        out["minimum"] = -_MAX_INTEGER
-    if not {"maximum", "exclusiveMaximum"} & out.keys():
-        out["maximum"] = _MAX_INTEGER
-
-
-def _too_much_for_objects(out: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield keywords of an object that llguidance cannot enforce, and why."""
-    required = set(out.get("required", ()))
-    optional = out.get("properties", {}).keys() - required
-    if len(optional) > MAX_OPTIONAL:
-        yield (
-            "properties",
-            f"{len(optional)} properties are optional, and at most {MAX_OPTIONAL} "
-            "may be",
-        )
-    # A key that 'properties' does not list may come twice, but counts once.
-    if out.get("minProperties", 0) > len(required) + 1:
-        yield (
-            "minProperties",
-            "it can be at most one more than there are names in 'required'",
-        )
-
-
-def _ending(definitions: dict[str, Any]) -> set[str]:
-    """Return the definitions that a finite value can match."""
-    ending: set[str] = set()
-    before = -1
-    while before != (before := len(ending)):
-        # A definition mostly comes after those that refer to it.
-        for name, body in reversed(definitions.items()):
-            if _ends(body, ending):
-                ending.add(name)
-    return ending
-
-
-def _ends(schema: Any, ending: set[str]) -> bool:
-    """Whether a finite value can match, given the definitions in ``ending``."""
-
-    def ends(schema: Any) -> bool:
-        return _ends(schema, ending)
-
-    if isinstance(schema, bool):
-        return schema
-    if "$ref" in schema and _definition(schema["$ref"]) not in ending:
-        return False
-    if not all(map(ends, schema.get("allOf", ()))):
-        return False
-    if any(not any(map(ends, schema[k])) for k in ("anyOf", "oneOf") if k in schema):
-        return False
-    names = schema.get("type", TYPES)
-    types = {names} if isinstance(names, str) else set(names)
-    least = schema.get("minItems", 0)
-    items = [*schema.get("prefixItems", ())[:least], schema.get("items", True)]
-    properties = schema.get("properties", {})
-    others = schema.get("additionalProperties", True)
-    required = [properties.get(name, others) for name in schema.get("required", ())]
-    return (
-        bool(types - {"array", "object"})
-        or ("object" in types and all(map(ends, required)))
-        or ("array" in types and all(map(ends, items[:least])))
-    )
-
-
-def _objects(schemas: Iterable[Any]) -> list[dict[str, Any]]:
-    return [schema for schema in schemas if isinstance(schema, dict)]
-
-
-def _definition(reference: str) -> str:
-    """Return the name of the definition that a prepared reference points to."""
-    return reference.removeprefix("#/$defs/")
-
-
-def _pointer(reference: Any, path: str) -> str:
-    """Return where a reference points to: "" is the whole document."""
-    expect(reference, str, "a string", path)
-    if reference != "#" and not reference.startswith("#/"):
-        raise SchemaError("only references like '#/$defs/name' are followed", path)
-    return unquote(reference[1:])
-
-
-def _place(pointer: str) -> str:
-    return pointer.strip("/").replace("~1", "/").replace("~0", "~").replace("/", ".")
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

@@ -7,7 +7,11 @@ import pytest
 
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
-from inference.engine.structured_output.json_schema import preparation, values
+from inference.engine.structured_output.json_schema import (
+    preparation,
+    prepared,
+    values,
+)
 from inference.engine.structured_output.json_schema.formats import FORMATS
 from inference.engine.structured_output.json_schema.preparation import prepare_schema
 from inference.engine.structured_output.json_schema.style import JsonStyle
@@ -357,9 +361,9 @@ def test_the_page_in_the_docs_names_every_keyword() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     keywords = {
         *preparation._ANNOTATIONS,
-        *preparation._SUBSCHEMA,
-        *preparation._SUBSCHEMA_LISTS,
-        *preparation._SUBSCHEMA_MAPS,
+        *prepared.SUBSCHEMA,
+        *prepared.SUBSCHEMA_LISTS,
+        *prepared.SUBSCHEMA_MAPS,
         *values.BOUNDS,
         *values.COUNTS,
         *FORMATS,
