@@ -71,6 +71,7 @@ class Batch(models.Model):
     claimed_until = models.DateTimeField(null=True)
 
     class Meta:
+        default_permissions = ("view", "cancel")
         ordering = ["-id"]
         verbose_name_plural = "batches"
         indexes = [

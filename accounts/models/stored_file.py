@@ -26,6 +26,7 @@ class StoredFile(models.Model):
     bytes = models.BigIntegerField()
 
     class Meta:
+        default_permissions = ()
         indexes = [models.Index(fields=["owner_id", "id"], name="stored_file_owner")]
 
     def __str__(self) -> str:

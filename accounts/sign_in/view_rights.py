@@ -19,6 +19,7 @@ VIEWED = (
     *("inference.worker", "inference.enginenode", "inference.runningrequest"),
     *("accounts.apikey", "accounts.team", "accounts.limit", "accounts.notice"),
     *("accounts.invitation", "accounts.usagerecord", "accounts.usageday"),
+    "accounts.batch",
     *("auth.user", "auth.group", "auditlog.logentry"),
 )
 

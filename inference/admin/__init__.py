@@ -5,5 +5,6 @@ from inference.admin import (  # noqa: F401
     health_page,
     running_page,
 )
+from inference.admin.batches import batch_page  # noqa: F401
 from inference.admin.downloads import download_page  # noqa: F401
 from inference.admin.model_page import page  # noqa: F401

@@ -109,6 +109,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Usage",
                 "items": [
                     _item("Running", "pending", "inference.runningrequest"),
+                    _item("Batches", "stacks", "accounts.batch"),
                     _item("Requests", "receipt_long", "accounts.usagerecord"),
                     _item("Days", "calendar_month", "accounts.usageday"),
                 ],
