@@ -216,7 +216,7 @@ def _row(model: Model, replica: int, config: dict[str, Any], by: str) -> Worker:
 
 
 def engine_wake() -> None:
-    """Ask engines to read the rows now; they do so once a second anyway."""
+    """Ask engines to read the rows now; they do so every few seconds anyway."""
     async_to_sync(_wake)()
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey
 from accounts.session_access import session_owner_id
+from inference.capacity.model_rows import kv_cache_bytes
 from inference.load_progress import LoadProgress
 from inference.models import EngineNode, Worker, WorkerState
 
@@ -128,6 +129,23 @@ class WorkerSummary:
         """What the worker waits for before it is loaded, or an empty text."""
         is_waiting = self.worker.state == WorkerState.REQUESTED
         return self.worker.error if is_waiting else ""
+
+    @property
+    def kv_reserved(self) -> int:
+        """Bytes that its KV cache takes when all cells are in use."""
+        worker = self.worker
+        return kv_cache_bytes(
+            worker.model,
+            n_cells=worker.kv_cells_total,
+            n_seq_max=worker.n_seq_max or 1,
+            kv_layout=worker.kv_layout,
+        )
+
+    @property
+    def kv_used(self) -> int:
+        """Bytes of the cells that are in use."""
+        total = self.worker.kv_cells_total
+        return self.kv_reserved * self.worker.kv_cells_used // total if total else 0
 
     @property
     def memory(self) -> int:

@@ -2,14 +2,15 @@
 
 ``python -m tests.memory_probe`` reads an EngineConfig from standard input, imports
 what a worker imports, loads the model, computes a whole context in full
-micro-batches, and prints its resident memory in bytes. One sequence does: llama.cpp
-writes to all of a KV cache when it makes it.
+micro-batches, and prints its resident memory in bytes. One sequence does: here
+llama.cpp writes to all of a KV cache when it makes it, as if all cells were in use.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import llama_cpp
@@ -20,6 +21,7 @@ import inference.worker.main  # noqa: F401 - a part of what is measured
 from inference.engine.config.cache_layout import first_layout
 from inference.engine.config.engine_config import EngineConfig
 from inference.engine.llama import LlamaEmbedder
+from inference.engine.llama.bindings import loading
 from inference.engine.llama.bindings.loading import load_model, make_context
 from inference.engine.llama.bindings.log import LlamaLog
 from inference.engine.llama.prefill_context import (
@@ -34,6 +36,7 @@ _TOKENS = range(1000, 6000)
 
 def main() -> None:
     """Load, compute, measure."""
+    loading.memory_as_used = nullcontext  # type: ignore[assignment]
     fields = json.load(sys.stdin)
     paths = tuple(fields.pop("paths"))
     # One thread waits for no other, however busy the machine is.

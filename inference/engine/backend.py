@@ -174,6 +174,12 @@ class Backend(Protocol):
     def restore(self, slot: int, state: bytes) -> bool:
         """Fill an empty slot with saved cells; False, with it empty, if it fails."""
 
+    def compact(self) -> bool:
+        """Give back the memory of cells that are not in use any more.
+
+        False if the content of the others could not be kept: then it is undefined.
+        """
+
     def length(self, slot: int) -> int:
         """Return how many positions the slot has in the real cache."""
 

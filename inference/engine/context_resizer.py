@@ -1,4 +1,8 @@
-"""Resizes the context: it grows for a long sequence, and shrinks when idle."""
+"""Resizes the context: it grows for a long sequence, and shrinks when idle.
+
+Within its size the memory grows and shrinks by itself: cells take some when they are
+first written, and an idle engine gives back that of cells that are not in use.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +46,12 @@ class ContextResizer:
         self._first_layout = backend.layout
         #: Why growing the context has failed, if it was tried.
         self._shortage = ""
+        #: Whether no cell has been written since the last rest.
+        self._is_compact = True
 
     def fit(self) -> list[Sequence]:
         """Grow the context if needed; return the sequences that it cannot fit."""
+        self._is_compact = False
         needed = self._scheduler.context_needed()
         layout = self._scheduler.slots.layout
         if needed > layout.n_ctx:
@@ -62,13 +69,17 @@ class ContextResizer:
         return self._end_too_long() if self._shortage else []
 
     def rest(self) -> None:
-        """Shrink the context to its initial size."""
+        """Shrink the context to its initial size; give back memory not in use."""
         if self._shortage:
             self._shortage = ""
             self._scheduler.n_ctx_max = self._backend.n_ctx_max
         is_idle = not self._scheduler.unfinished()
         if is_idle and self._scheduler.slots.layout != self._first_layout:
             self._resize(self._first_layout)
+        if is_idle and not self._is_compact:
+            self._is_compact = True
+            if not self._backend.compact():
+                self._resize(self._scheduler.slots.layout)
 
     def _end_too_long(self) -> list[Sequence]:
         limit = self._scheduler.n_ctx_max

@@ -70,7 +70,11 @@ _ROW = (
         "Resident memory of the worker.",
         lambda w: w.memory_bytes,
     ),
-    _gauge("llm_context_size_bytes", "Memory of the KV cache.", _context_bytes),
+    _gauge(
+        "llm_context_size_bytes",
+        "Memory of the KV cache when all its cells are in use.",
+        _context_bytes,
+    ),
     WorkerMetric(
         "llm_context_size_tokens",
         "gauge",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: A model serves for at least this long before another one may evict it, so that it
 #: takes the requests that wait for it. Running requests are finished in any case.
 SERVES_AT_LEAST_S = 2.0
+#: A model whose keep-alive ends this soon is looked at every second.
+_LOOK_BEFORE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -80,6 +82,19 @@ class ClaimedWorker:
         estimate = self.plan.estimate
         host, *gpus = estimate.totals
         return (max(host, self.rss - estimate.stale), *gpus)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it serves, has nothing to do, and will not be unloaded soon."""
+        report, keep_alive = self.process.report, self.settings.keep_alive
+        idle_s = time.monotonic() - self.last_used
+        return (
+            report.state == "ready"
+            and self.is_saved_ready
+            and not self.process.is_draining
+            and not report.running + report.waiting
+            and (not keep_alive or idle_s < keep_alive - _LOOK_BEFORE_S)
+        )
 
     def follow(self, model: Model) -> None:
         """Take over settings that may change while loaded: pinned, keep-alive."""

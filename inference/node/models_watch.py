@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How often the folders themselves are looked at, and files that are being written.
+#: How often files are looked at that are being written.
 _LOOK_EVERY_S = 1.0
+#: The folders themselves, which may be replaced, are looked at every fifth time.
+_LOOKS_AT_FOLDERS = 5
+#: Changes are collected this long.
+_STEP_S = 0.25
 
 
 class ModelsWatch:
@@ -31,6 +35,7 @@ class ModelsWatch:
 
     def __init__(self) -> None:
         self._is_due = True
+        self._is_growing = False
         self._deleted: set[str] = set()
 
     async def run(self) -> None:
@@ -52,16 +57,21 @@ class ModelsWatch:
             await asyncio.sleep(_LOOK_EVERY_S)
             return
         self._is_due = True
+        is_growing = self._is_growing
+        every_s = _LOOK_EVERY_S * (1 if is_growing else _LOOKS_AT_FOLDERS)
         changes = awatch(
             *folders,
             watch_filter=_is_visible,
-            rust_timeout=int(_LOOK_EVERY_S * 1000),
+            step=int(_STEP_S * 1000),
+            rust_timeout=int(every_s * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
         )
         async for found in changes:
             self._note(found)
             await self._look_if_due()
+            if self._is_growing != is_growing:
+                return
             if await asyncio.to_thread(_existing, configured_roots()) != folders:
                 return
 
@@ -82,7 +92,8 @@ class ModelsWatch:
         """Look for what came, and after that for what is gone: it may have moved."""
         if self._is_due:
             found = await in_thread(folder_look.look)
-            self._is_due = found is not None and bool(found.growing)
+            self._is_growing = found is not None and bool(found.growing)
+            self._is_due = self._is_growing
             for path in found.whole if found is not None else ():
                 logger.info("Found %s", path)
         if self._deleted:

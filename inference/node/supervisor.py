@@ -1,8 +1,9 @@
 """The engine process of a node: starts and stops workers until they match the rows.
 
 It never imports llama.cpp: a model that crashes ends only its own worker process. It
-reads the rows every second and whenever it is woken, and acts on the difference, so a
-lost message delays it by a second at most.
+reads the rows whenever it is woken, and acts on the difference. While something goes on
+it reads them every second besides, so a lost message delays it by a second; while
+nothing does, every five.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from inference.node.children.command_process import (
 from inference.node.children.spare_worker import SpareWorker
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
-from inference.node.silent_workers import SilentWorkers
+from inference.node.silence.calm import Calm
+from inference.node.silence.silent_workers import SilentWorkers
 from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
 from inference.services import ENGINE_GROUP, ENGINE_WAKE, models_preload
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
-_HEARTBEAT_EVERY_S = 1.0
 
 
 class Supervisor:
@@ -62,6 +63,7 @@ class Supervisor:
         self._downloads = download_process()
         self._benchmarks = benchmark_process()
         self._others = SilentWorkers()
+        self._calm = Calm()
         self._node: EngineNode | None = None
 
     def stop(self) -> None:
@@ -89,7 +91,9 @@ class Supervisor:
                 self._look.clear()
                 await self._look_once()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._look.wait(), _LOOK_EVERY_S)
+                    await asyncio.wait_for(self._look.wait(), self._calm.look_every_s)
+                if self._look.is_set():
+                    self._calm.disturb()
             await self._leave()
         finally:
             for task in tasks:
@@ -117,9 +121,13 @@ class Supervisor:
         rows = await in_one_thread(
             worker_rows.rows_of, self._node, self._others.silent, self._others.heard
         )
+        if any(row.state == WorkerState.REQUESTED for row in rows):
+            self._calm.disturb()
         by_id = await self._watcher.own_rows(rows, self._node)
         for row_id in list(self._workers):
             await self._watcher.check(self._workers[row_id], by_id.get(row_id))
+        if not all(worker.is_at_rest for worker in self._workers.values()):
+            self._calm.disturb()
         for row in rows:
             if row.pk not in self._workers and row.state == WorkerState.REQUESTED:
                 try:
@@ -162,6 +170,7 @@ class Supervisor:
                 finally:
                     hearing.cancel()
             except Exception:
+                self._calm.disturb()
                 logger.warning(
                     "Redis cannot be reached; reading the rows once a second",
                     exc_info=True,
@@ -173,9 +182,13 @@ class Supervisor:
         assert self._node is not None  # noqa: S101 - run() sets it first
         layer = channel_layers["default"]
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            is_alone = self._others.is_empty
+            await asyncio.sleep(self._calm.look_every_s if is_alone else _LOOK_EVERY_S)
             try:
                 others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
+                self._calm.is_alone = not await in_one_thread(
+                    worker_rows.has_other_nodes, self._node
+                )
                 for queue in set(others.values()):
                     await layer.group_add(queue, channel)
                 self._others.follow(others)
@@ -214,7 +227,7 @@ class Supervisor:
                 await in_one_thread(worker_rows.node_beat, self._node)
             except Exception:
                 logger.exception("The heartbeat could not be written")
-            await asyncio.sleep(_HEARTBEAT_EVERY_S)
+            await asyncio.sleep(self._calm.beat_every_s)
 
     async def _leave(self) -> None:
         """Drain and end all workers, and give the rows back."""

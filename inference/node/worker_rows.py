@@ -173,6 +173,11 @@ def workers_elsewhere(node: EngineNode) -> dict[str, str]:
     return {incarnation: queue_name(model_id) for incarnation, model_id in found}
 
 
+def has_other_nodes(node: EngineNode) -> bool:
+    """Whether there is another node, which may watch this one's heartbeat."""
+    return EngineNode.objects.exclude(pk=node.pk).exists()
+
+
 def _adopt_orphans(
     node: EngineNode, silent: Collection[str], heard: Collection[str]
 ) -> None:

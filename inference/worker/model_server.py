@@ -55,6 +55,8 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _REPORT_EVERY_S = 1.0
+#: A node ends a worker that it has not heard for 30 seconds.
+_REPORT_AT_REST_EVERY_S = 5.0
 #: How many waiting requests of one key may hold what their samplers need: a grammar and
 #: a DRY sampler may take some 25 MB together. The next one is prepared when one starts.
 _AHEAD = 4
@@ -390,9 +392,14 @@ class ModelServer:
         self._set()
 
     async def send_reports(self) -> None:
-        """Report regularly, forever."""
+        """Report every second while the engine computes, else seldom; forever."""
+        stats, silent_s = None, 0.0
         while True:
-            self._set()
+            silent_s += _REPORT_EVERY_S
+            # It is replaced by every step.
+            if stats is not self._runner.stats or silent_s >= _REPORT_AT_REST_EVERY_S:
+                stats, silent_s = self._runner.stats, 0.0
+                self._set()
             await asyncio.sleep(_REPORT_EVERY_S)
 
     def _set(self, **changes: Any) -> None:

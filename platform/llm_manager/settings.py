@@ -195,7 +195,7 @@ CACHES = {
 CHANNEL_LAYERS = {
     # Reply frames and control messages: at most once, hence the sequence numbers.
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "llm_manager.lib.redis.pubsub.PatientPubSubLayer",
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": "llm-manager."},
     },
     # Requests: competing consumers, a capacity (ChannelFull), an expiry.

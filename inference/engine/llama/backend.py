@@ -225,6 +225,13 @@ class LlamaBackend:
         """Fill an empty slot with saved cells; False, with it empty, if it fails."""
         return self._cells.restore(slot, state)
 
+    def compact(self) -> bool:
+        """Give back the memory of cells that are not in use any more.
+
+        False if the content of the others is lost.
+        """
+        return self._cells.compact()
+
     def length(self, slot: int) -> int:
         """Return how many positions the slot has in llama.cpp."""
         return self._cells.length(slot)

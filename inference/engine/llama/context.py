@@ -117,6 +117,20 @@ class KVCells:
     def settle(self, _slot: int) -> None:
         """Have this slot's cells in ``context``."""
 
+    def compact(self) -> bool:
+        """Give back the memory of cells that are not in use any more.
+
+        False if llama.cpp does not take a slot back: then the cells are undefined. In a
+        unified cache, where slots share cells, only that of an empty one.
+        """
+        self._saved = None
+        used = [slot for slot in range(self.layout.n_seq_max) if self.length(slot)]
+        if used and not self.layout.is_split:
+            return True
+        saved = {slot: self.save(slot) for slot in used}
+        llama_cpp.llama_memory_clear(self._memory, True)
+        return all(self.restore(slot, state) for slot, state in saved.items())
+
     def will_change(self) -> None:
         """Note that a step is about to change cells."""
         self._saved = None

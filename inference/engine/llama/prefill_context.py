@@ -129,6 +129,11 @@ class PrefillContext:
             raise DecodeError("llama.cpp cannot save a sequence that was prefilled.")
         return transposed(state, n_streams=self._n_streams)
 
+    def compact(self) -> None:
+        """Empty it, and give its memory back."""
+        self.slot = None
+        llama_cpp.llama_memory_clear(self._memory, True)
+
     def close(self) -> None:
         """Free it. Idempotent."""
         if self.context is not None:
@@ -194,6 +199,13 @@ class CellsWithPrefillContext(KVCells):
         if self.prefill.slot == slot:
             return self.prefill.length
         return super().length(slot)
+
+    def compact(self) -> bool:
+        """As in KVCells."""
+        done = super().compact()
+        # Nothing is in it: what was has been saved.
+        self.prefill.compact()
+        return done
 
     def free(self) -> None:
         """Free both contexts. Idempotent."""

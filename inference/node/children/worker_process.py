@@ -159,7 +159,7 @@ class WorkerProcess:
                 more = {FIELDS: {"model": name}}
                 logger.warning("worker %s: %s", name, text, extra=more)
                 continue
-            changed = report.state != self.report.state
+            changed = _activity(report) != _activity(self.report)
             self.report = report
             self._heard_at = self._clock()
             if report.state == "ready" and self.ready_at is None:
@@ -185,6 +185,11 @@ class WorkerProcess:
             return
         self._stderr.append(str(members["message"]))
         logger.handle(passed_on(members, model=name))
+
+
+def _activity(report: WorkerReport) -> tuple[str, int, int]:
+    """Return what the node looks at its rows for at once."""
+    return report.state, report.running, report.requests_total
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -76,6 +76,11 @@ class Replies:
         for frame in self._frames.sent_from(reply_to, seq):
             await self._publish(reply_to, frame)
 
+    @property
+    def has_leases(self) -> bool:
+        """Whether web processes are known, whose leases are counted in beats."""
+        return bool(self._frames.channels)
+
     async def beat(self, redis: Redis) -> set[str]:
         """Count a beat of the leases; return the web processes that are gone."""
         return set(self._frames.beat(await self._deaf(redis)))

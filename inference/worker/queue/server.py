@@ -61,7 +61,9 @@ class QueueServer:
             on_change=self._changed,
             on_ready=self._ready,
         )
-        self._stealing = WorkStealing(reply_layer, spec, self.model)
+        self._stealing = WorkStealing(
+            reply_layer, spec, self.model, needs_beats=lambda: self._replies.has_leases
+        )
         self._receiver = QueueReceiver(
             queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
         )

@@ -89,12 +89,23 @@ class Load(Protocol):
 
 
 class WorkStealing:
-    """Balances one worker with its model's others."""
+    """Balances one worker with its model's others.
 
-    def __init__(self, layer: Any, spec: WorkerSpec, load: Load) -> None:
+    ``needs_beats`` says whether anything is counted in this worker's own beats.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        spec: WorkerSpec,
+        load: Load,
+        *,
+        needs_beats: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._layer = layer
         self._spec = spec
         self._load = load
+        self._needs_beats = needs_beats
         self._control = ""
         self._has_room = asyncio.Event()
         self._can_steal = asyncio.Event()
@@ -168,4 +179,5 @@ class WorkStealing:
                         self._load.surplus,
                     )
                     await self._layer.group_send(self._spec.queue, to_wire(heartbeat))
-                await self._layer.send(self._control, to_wire(Beat(self._control)))
+                if self._needs_beats():
+                    await self._layer.send(self._control, to_wire(Beat(self._control)))

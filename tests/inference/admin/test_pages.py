@@ -99,6 +99,7 @@ def test_engine_page_shows_machines_and_workers(admin_client: Client) -> None:
             *("16 CPUs", "version 5.1.0", "of 24.0 GiB allowed"),
             *("8,192 \u00d7 16", "6.0 GiB", "6.2 M", "6.4 s"),
             *('value="21480" max="131072"', "Failed 3 min ago"),
+            *("2.6 GiB in use", "16.0 GiB reserved"),
             "llama_model_load: error\nno memory</pre>",
         ):
             assert text in html, text

@@ -155,6 +155,8 @@ class FakeBackend:
         self.fail_next = False
         self.exhaust_next = False
         self.memory_for = 10**9
+        self.num_compacted = 0
+        self.loses_cells = False
         self.is_closed = False
         self.prefilled = 0
         self._names = 0
@@ -207,6 +209,12 @@ class FakeBackend:
             for token, _, adapters in cells
         ]
         return True
+
+    def compact(self) -> bool:
+        self.num_compacted += 1
+        if self.loses_cells:
+            self.cells = {}
+        return not self.loses_cells
 
     def length(self, slot: int) -> int:
         return len(self.cells.get(slot, ()))

@@ -13,6 +13,7 @@ from inference.engine.config.cpu_threads import physical_cores
 from inference.engine.config.engine_config import CPU_TILE
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.bindings.cpu import has_broken_amx
+from inference.engine.llama.bindings.kv_memory import memory_as_used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,8 @@ def make_context(
     params.no_perf = True
     params.n_threads = config.n_threads or physical_cores()
     params.n_threads_batch = config.n_threads_batch or params.n_threads
-    context = llama_cpp.llama_init_from_model(model, params)
+    with memory_as_used():
+        context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise ModelLoadError(
             log.tail()

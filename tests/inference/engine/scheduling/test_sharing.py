@@ -331,3 +331,27 @@ def test_cells_of_what_is_idle_only_do_not_keep_others_from_starting() -> None:
     assert len(ends) == 4
     texts = run_texts([*early, *outputs])
     assert texts["idle2"] == written(chr(0x1002) * 20, 30)
+
+
+def test_an_idle_engine_gives_memory_back_once() -> None:
+    core, backend = make()
+    add(core, "a", "abc")
+    core.step()
+    core.rest()
+    assert backend.num_compacted == 0
+    run(core)
+    for _ in range(2):
+        core.rest()
+    assert backend.num_compacted == 1
+    core.check_integrity()
+
+
+def test_if_the_cells_are_lost_by_that_the_next_request_is_computed_again() -> None:
+    core, backend = make()
+    add(core, "a", "abc")
+    run(core)
+    backend.loses_cells = True
+    core.rest()
+    core.check_integrity()
+    add(core, "b", "abc")
+    assert run(core)["b"] == written("abc", 4)

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import worker_rows
-from inference.node.silent_workers import SILENT_BEATS, SilentWorkers
+from inference.node.silence.silent_workers import SILENT_BEATS, SilentWorkers
 from inference.transport.messages.peers import WorkerHeartbeat
 from llm_manager.lib.clocks.database_clock import database_now
 from tests.factories import make_model

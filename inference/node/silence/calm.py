@@ -1,0 +1,48 @@
+"""How often a node looks at the rows and shows that it lives."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: While something goes on: models are loaded, requests run, somebody asked for a look.
+_BUSY_S = 1.0
+#: While nothing does. What must be seen at once comes by Redis; this is for the rest,
+#: and for messages that were lost.
+_LOOK_S = 5.0
+#: A node counts as alive for ten seconds after a heartbeat: three of these. Other nodes
+#: doubt one much earlier, so this is for a node that is alone.
+_BEAT_S = 3.0
+#: Nothing has gone on for this long.
+_CALM_AFTER_S = 15.0
+
+
+class Calm:
+    """Whether nothing has gone on for a while, and so how often a node has to look."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._disturbed_at = clock()
+        #: Whether there are no other nodes.
+        self.is_alone = False
+
+    def disturb(self) -> None:
+        """Note that something goes on now."""
+        self._disturbed_at = self._clock()
+
+    @property
+    def look_every_s(self) -> float:
+        """Seconds until the rows are read again, unless the node is woken."""
+        return _LOOK_S if self._is_calm else _BUSY_S
+
+    @property
+    def beat_every_s(self) -> float:
+        """Seconds between two heartbeats."""
+        return _BEAT_S if self._is_calm and self.is_alone else _BUSY_S
+
+    @property
+    def _is_calm(self) -> bool:
+        return self._clock() - self._disturbed_at >= _CALM_AFTER_S

@@ -1,0 +1,47 @@
+"""A node on which nothing goes on looks seldom; one that is disturbed, every second."""
+
+from __future__ import annotations
+
+from inference.models import HEARTBEAT_EXPIRES
+from inference.node.silence.calm import Calm
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_node_looks_seldom_once_nothing_has_gone_on_for_a_while() -> None:
+    clock = Clock()
+    calm = Calm(clock)
+    calm.is_alone = True
+    busy = calm.look_every_s, calm.beat_every_s
+    clock.now += 60
+    assert calm.look_every_s > busy[0]
+    assert calm.beat_every_s > busy[1]
+
+
+def test_what_goes_on_makes_it_look_often_again() -> None:
+    clock = Clock()
+    calm = Calm(clock)
+    busy = calm.look_every_s
+    clock.now += 60
+    calm.disturb()
+    assert calm.look_every_s == busy
+
+
+def test_its_heartbeats_are_never_so_far_apart_that_it_seems_dead() -> None:
+    clock = Clock()
+    calm = Calm(clock)
+    calm.is_alone = True
+    clock.now += 60
+    assert 3 * calm.beat_every_s < HEARTBEAT_EXPIRES.total_seconds()
+
+
+def test_other_nodes_hear_from_it_every_second_however_calm_it_is() -> None:
+    clock = Clock()
+    calm = Calm(clock)
+    clock.now += 60
+    assert calm.beat_every_s == 1
