@@ -1,9 +1,9 @@
 """Notices that the workers of another node are gone, long before their rows say so.
 
 A node that is not alone writes a row every second, and its workers say over Redis every
-second that they serve. If both stop, the node is dead, frozen or cut off, and another one loads its
-models. If only one of them stops, the database or one process stands still, and nothing
-is gained by moving a model.
+second that they serve. If both stop, the node is dead, frozen or cut off, and another
+one loads its models. If only one of them stops, the database or one process stands
+still, and nothing is gained by moving a model.
 
 Silence is counted in beats, which this process sends to itself over Redis: while Redis
 or this process stands still, nobody else is silent.
