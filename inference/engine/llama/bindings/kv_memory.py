@@ -94,8 +94,7 @@ def memory_as_used() -> Iterator[None]:
             table.alloc_buffer = before
 
 
-@_CLEAR
-def _clear(address: int, value: int) -> None:
+def _clear_buffer(address: int, value: int) -> None:
     """Fill a buffer with a byte: with zeros by giving its pages back."""
     get_base = _ggml_library.ggml_backend_buffer_get_base
     get_base.argtypes, get_base.restype = (_VOID,), _VOID
@@ -108,3 +107,7 @@ def _clear(address: int, value: int) -> None:
         return
     ctypes.memset(base, 0, first - base)
     ctypes.memset(end, 0, base + size - end)
+
+
+#: Kept for as long as any buffer may call it.
+_clear = _CLEAR(_clear_buffer)
