@@ -83,6 +83,7 @@ def server(data_dir: Path) -> Iterator[Server]:
         LLM_MANAGER_SERVER_RATE_LIMIT_WINDOW=str(WINDOW_S),
         LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
         LLM_MANAGER_API_STORE="true",
+        LLM_MANAGER_API_OLLAMA="true",
     ) as server:
         yield server
 

@@ -54,11 +54,6 @@ def description(model: Model) -> OllamaDescription:
     defaults: dict[str, Any] = {**(defaults_of(model) or {})}
     # Ollama's name of it.
     defaults["num_predict"] = defaults.pop("max_tokens", None)
-    info = {
-        name: value
-        for name, value in model.metadata.items()
-        if not name.startswith(_HIDDEN)
-    }
     return {
         "license": model.license,
         "parameters": "\n".join(
@@ -66,7 +61,7 @@ def description(model: Model) -> OllamaDescription:
         ),
         "template": model.template_in_force(),
         "details": _details(model),
-        "model_info": info,
+        "model_info": _header(model),
         "capabilities": _capabilities(model),
         "modified_at": _modified(model),
     }
@@ -91,6 +86,28 @@ def loaded(workers: Iterable[Worker]) -> Iterator[OllamaLoadedModel]:
             "size_vram": sum(sum(each.device_memory[1:]) for each in replicas),
             "context_length": max(each.n_ctx or 0 for each in replicas),
         }
+
+
+def _header(model: Model) -> dict[str, Any]:
+    """Return what the header of a model's file says, under its keys in GGUF."""
+    kind = model.architecture
+    columns = {
+        "general.architecture": kind,
+        "general.parameter_count": model.parameter_count,
+        f"{kind}.context_length": model.context_length,
+        f"{kind}.embedding_length": model.embedding_length,
+        f"{kind}.block_count": model.block_count,
+        f"{kind}.attention.head_count": model.head_count,
+        f"{kind}.attention.head_count_kv": model.head_count_kv,
+        f"{kind}.vocab_size": model.vocab_size,
+    }
+    known = {name: value for name, value in columns.items() if value is not None}
+    others = {
+        name: value
+        for name, value in model.metadata.items()
+        if not name.startswith(_HIDDEN)
+    }
+    return {**known, **others}
 
 
 def _model(model: Model, name: str) -> OllamaModel:

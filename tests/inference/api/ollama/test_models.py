@@ -73,7 +73,7 @@ async def test_a_model_is_described_by_its_file(api: Api) -> None:
         template=THINK + template_of("hermes"),
         license="mit",
         metadata={
-            "general.architecture": "llama",
+            "general.name": "Hermes",
             "tokenizer.chat_template.tool_use": "x",
         },
     )
@@ -81,7 +81,10 @@ async def test_a_model_is_described_by_its_file(api: Api) -> None:
     found = (await api.post("/api/show", {"model": "hermes:latest"})).json()
 
     assert found["capabilities"] == ["completion", "tools", "thinking"]
-    assert found["model_info"] == {"general.architecture": "llama"}
+    info = found["model_info"]
+    assert (info["general.architecture"], info["general.name"]) == ("llama", "Hermes")
+    assert info["llama.context_length"] == 131_072
+    assert "tokenizer.chat_template.tool_use" not in info
     assert found["license"] == "mit"
     assert "<tool_call>" in found["template"]
     assert "temperature " in found["parameters"]
