@@ -1,19 +1,20 @@
-"""Converts exceptions to errors in OpenAI's format, by one table."""
+"""Converts exceptions to errors, by one table."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError
-from django.http import Http404, HttpResponse
+from django.http import Http404
 from redis.exceptions import RedisError
 from rest_framework import exceptions as drf
 
 from accounts.errors import QuotaExceeded
 from inference import errors as inference
+from inference.api.error_shapes.failure import Failure
 from inference.api.errors import (
     BadRequest,
     BodyTooLarge,
@@ -23,7 +24,6 @@ from inference.api.errors import (
     RowNotFound,
     ServerBusy,
 )
-from inference.api.responses import json_response
 from inference.model_deletion import DeletionRefused
 from llm_manager.lib.errors import INVALID, LLMManagerError
 from llm_manager.lib.file_names import without_folders
@@ -32,9 +32,7 @@ from registry.errors import ModelNotFound, ModelNotServed
 from registry.hub.errors import BrokenConnection, DownloadFailed, NoSuchFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from inference.load_progress import LoadProgress
+    from django.http import HttpResponse
 
 logger = logging.getLogger(__name__)
 
@@ -44,62 +42,6 @@ LOADING_HEADER = "x-llm-manager-load-progress"
 RETRY_AFTER_S = 5
 #: The same where what is in the way is gone within a moment.
 BUSY_RETRY_AFTER_S = 1
-
-
-class Loading(TypedDict):
-    """How far the model is loaded, from 0 to 1, and the seconds left, if known."""
-
-    progress: float
-    seconds_left: int | None
-
-
-class ErrorDetail(TypedDict):
-    """What went wrong; ``loading`` if it is that the model is being loaded."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-    loading: NotRequired[Loading]
-
-
-class ErrorBody(TypedDict):
-    """The body of every error."""
-
-    error: ErrorDetail
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An exception as an HTTP error; ``limit_name`` is the limit that refused it."""
-
-    status: int
-    type: str
-    code: str | None
-    message: str
-    param: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    limit_name: str = ""
-    loading: LoadProgress | None = None
-
-    def body(self) -> ErrorBody:
-        """Return the body in OpenAI's shape."""
-        detail: ErrorDetail = {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
-        }
-        if self.loading is not None:
-            detail["loading"] = {
-                "progress": round(self.loading.share, 2),
-                "seconds_left": self.loading.seconds_left,
-            }
-        return {"error": detail}
-
-    def response(self) -> HttpResponse:
-        """Return the answer."""
-        return json_response(self.body(), status=self.status, headers=self.headers)
 
 
 @dataclass(frozen=True, slots=True)

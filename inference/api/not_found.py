@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
     from rest_framework.request import Request
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
 
 #: What serves the purpose of other APIs' routes: Ollama's, OpenAI's oldest.
 _INSTEAD = {

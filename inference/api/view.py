@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
 
 
 class JSONNegotiation(DefaultContentNegotiation):

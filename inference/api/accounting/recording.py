@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from accounts.keys.key_access import Access
     from inference.api.accounting.trace import RequestSpan
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
     from inference.transport.messages.running import CurrentRequest

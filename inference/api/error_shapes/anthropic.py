@@ -13,7 +13,7 @@ from llm_manager.lib.request_id import request_id
 if TYPE_CHECKING:
     from django.http import HttpResponse
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
 
 VERSION_HEADER = "anthropic-version"
 #: The name of an answer's id in Anthropic's API.

@@ -12,12 +12,12 @@ from inference.api.error_shapes import anthropic, ollama
 from llm_manager.config.in_force import config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container
 
     from django.http import HttpRequest, HttpResponse
     from rest_framework.request import Request
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
 
 _MESSAGES = "messages"
 _OLLAMA = "api"
@@ -34,13 +34,13 @@ def shaped_response(request: HttpRequest | Request, failure: Failure) -> HttpRes
 
 
 def response_in_shape(
-    failure: Failure, path: str, headers: Mapping[str, str]
+    failure: Failure, path: str, headers: Container[str]
 ) -> HttpResponse:
     """Return the answer to the failure of a request with this path and these headers.
 
     Anthropic's shape is for the routes of messages, and for its clients on all others;
-    Ollama's for the routes below /api, if they are on. The names of ``headers`` are in
-    lower case, or it takes any.
+    Ollama's for the routes below /api, if they are on. Names of ``headers`` are in
+    lower case.
     """
     words = [word for word in path.split("/") if word][:2]
     first = words[1] if words[:1] == ["v1"] and len(words) > 1 else (words or [""])[0]

@@ -12,7 +12,7 @@ from inference.api.responses import json_response
 if TYPE_CHECKING:
     from django.http import HttpResponse
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
 
 
 class OllamaError(TypedDict):

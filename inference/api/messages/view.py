@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
     from inference.api.messages.objects import TokenCount
     from inference.api.messages.prepare import CountedPrompts
     from inference.api.preparing.completion import PreparedCompletion

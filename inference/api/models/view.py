@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from accounts.models import ApiKey
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
     from registry.hub.source import Source
 
 

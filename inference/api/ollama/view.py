@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from inference.api.embeddings.prepare import PreparedEmbedding
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
     from inference.api.ollama.format import Route
     from inference.api.preparing.abilities import Ability
     from inference.api.preparing.completion import PreparedCompletion

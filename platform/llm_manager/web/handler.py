@@ -18,7 +18,7 @@ from inference.api.body.incoming_body import IncomingBody
 from inference.api.failures import failure_of
 from llm_manager.lib.tracing.choice import is_on
 from llm_manager.web.api_chain import api_chain, find_route, is_api
-from llm_manager.web.middleware.failures import accepted_by, failure_response
+from llm_manager.web.middleware.failures import scope_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ class Handler(ASGIHandler):
         request, refusal = super().create_request(scope, body_file)
         if request is None:
             failure = failure_of(SuspiciousOperation())
-            return None, failure_response(failure, accepted_by(scope))
+            return None, scope_refusal(failure, scope)
         request.resolver_match = scope["resolver_match"]
         return request, refusal
 

@@ -48,7 +48,7 @@ from inference.api.downloads.request import PullRequest
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.embeddings.response import EmbeddingList
 from inference.api.error_shapes.anthropic import AnthropicError
-from inference.api.failures import ErrorBody
+from inference.api.error_shapes.failure import ErrorBody
 from inference.api.files.objects import ANSWERS as FILE_ANSWERS
 from inference.api.messages.objects import MessageAnswer, TokenCount
 from inference.api.messages.request import CountTokensRequest, MessagesRequest

@@ -10,12 +10,15 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import connectionDone
 from twisted.web.http import HTTPChannel
 
+from inference.api.error_shapes.failure import Failure
 from inference.api.errors import RequestTooSlow
-from llm_manager.web.connections.errors import raw_refusal
+from llm_manager.lib.errors import INVALID
+from llm_manager.web.connections.errors import raw, refusal
 from llm_manager.web.connections.streamed_request import StreamedRequest
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
+    from django.http import HttpResponse
+    from twisted.python.failure import Failure as Reason
 
 reactor: Any = _reactor
 
@@ -58,7 +61,7 @@ class StrictChannel(HTTPChannel):
         left = self._began_at + self._receive_timeout_s - time.monotonic()
         request.begin(self._command, self._path, self._version, timeout_s=max(left, 0))
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+    def connectionLost(self, reason: Reason = connectionDone) -> None:  # noqa: N802  # Twisted's name
         """Stop the clock."""
         self._stop_clock()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
@@ -68,30 +71,29 @@ class StrictChannel(HTTPChannel):
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802  # Twisted's name
-        self._refuse(
-            raw_refusal(
-                400,
-                "This is no HTTP request that can be served.",
-                kind="invalid_request_error",
-                code="bad_request",
-            )
-        )
+        message = "This is no HTTP request that can be served."
+        self._refuse(Failure(400, INVALID, "bad_request", message))
 
     def _refuse_slow_headers(self) -> None:
         self._slow = None
         slow = RequestTooSlow()
-        self._refuse(
-            raw_refusal(slow.status, slow.message, kind="timeout_error", code=slow.code)
-        )
+        self._refuse(Failure(slow.status, slow.type, slow.code, slow.message))
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, failure: Failure) -> None:
         self._stop_clock()
         # What else has come in is no request of anybody.
         self.lineReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]
         if not any(request.is_answering for request in self.requests):
             transport: Any = self.transport
-            transport.write(answer)
+            transport.write(raw(self._answer_to(failure)))
         self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _answer_to(self, failure: Failure) -> HttpResponse:
+        """Return the answer to a failure of the request that is being read."""
+        if not self.requests:
+            return refusal(failure, b"", ())
+        headers = self.requests[-1].requestHeaders.getAllRawHeaders()
+        return refusal(failure, getattr(self, "_path", b""), headers)
 
     def _stop_clock(self) -> None:
         if self._slow is not None and self._slow.active():

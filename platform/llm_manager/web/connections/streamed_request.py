@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from daphne.http_protocol import WebRequest
 from twisted.internet import reactor as _reactor
 
+from inference.api.error_shapes.failure import Failure
 from llm_manager.web.connections.body_stream import BodyStream
-from llm_manager.web.connections.errors import error_body
+from llm_manager.web.connections.errors import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from django.http import HttpResponse
 
 logger = logging.getLogger(__name__)
 reactor: Any = _reactor
@@ -112,14 +115,18 @@ class StreamedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
             if status < 500
             else ("server_error", "internal_error")
         )
-        content = error_body(f"{body}.", kind=kind, code=code)
+        answer = self.refusal_of(Failure(status, kind, code, f"{body}."))
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode("ascii")),
+            (b"content-length", str(len(answer.content)).encode("ascii")),
         ]
-        start = {"type": "http.response.start", "status": status, "headers": headers}
-        self.handle_reply(start)
-        self.handle_reply({"type": "http.response.body", "body": content})
+        start = {"type": "http.response.start", "status": answer.status_code}
+        self.handle_reply({**start, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": answer.content})
+
+    def refusal_of(self, failure: Failure) -> HttpResponse:
+        """Return the answer to a failure, as far as the request is known."""
+        return refusal(failure, self.uri, self.requestHeaders.getAllRawHeaders())
 
     def handle_exception(self, exception: BaseException) -> None:
         """Answer what the application raised; cut an answer that has begun."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from daphne.server import Server, twisted_loop  # isort: skip
 from twisted.internet import defer, reactor
 
+from inference.api.error_shapes.failure import Failure
 from llm_manager.lib.processes.sign_of_life import show_life
 from llm_manager.web.connections.channel import StrictFactory
-from llm_manager.web.connections.errors import error_body
+from llm_manager.web.connections.errors import refusal
 from llm_manager.web.connections.prompt_connection import PromptConnection
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ _POLL_S = 0.05
 #: A client that takes nothing of its answer for so long is gone. What a stream makes
 #: in this time is kept for it.
 STALL_TIMEOUT_S = 20.0
-_STOPPING_BODY = error_body(
-    "The server is stopping.", kind="server_error", code="server_stopping"
-)
+_STOPPING = Failure(503, "server_error", "server_stopping", "The server is stopping.")
 
 
 class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
@@ -148,14 +147,17 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         if self._deadline is None:
             await self._application(scope, receive, send)
             return
+        path = scope["path"].encode("utf-8", "replace")
+        answer = refusal(_STOPPING, path, scope["headers"])
         headers = [
             (b"content-type", b"application/json"),
             (b"retry-after", b"1"),
-            (b"content-length", str(len(_STOPPING_BODY)).encode("ascii")),
+            (b"content-length", str(len(answer.content)).encode("ascii")),
             (b"connection", b"close"),
         ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": _STOPPING_BODY})
+        start = {"type": "http.response.start", "status": answer.status_code}
+        await send({**start, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.content})
 
 
 def _is_done(details: dict[str, Any]) -> bool:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
+from inference.api.error_shapes.choice import response_in_shape
 from inference.api.failures import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
-    from inference.api.failures import Failure
+    from inference.api.error_shapes.failure import Failure
     from llm_manager.web.asgi_types import Application, Message, Receive, Scope, Send
 
 _PAGE = """<!doctype html>
@@ -46,7 +47,7 @@ class Failures:
         except Exception as error:
             if has_begun:
                 raise
-            response = failure_response(failure_of(error), accepted_by(scope))
+            response = scope_refusal(failure_of(error), scope)
             headers = [
                 (name.lower().encode("ascii"), value.encode("latin-1"))
                 for name, value in response.items()
@@ -57,20 +58,27 @@ class Failures:
             await send({"type": "http.response.body", "body": response.content})
 
 
-def failure_response(failure: Failure, accept: str) -> HttpResponse:
-    """Return a failure as JSON, or as a page if the client is a browser."""
+def scope_refusal(failure: Failure, scope: Mapping[str, Any]) -> HttpResponse:
+    """Return a failure in the shape of the API of a request, given its scope."""
+    names = {name.decode("latin-1") for name, _ in scope["headers"]}
+    given = [value for name, value in scope["headers"] if name == b"accept"]
+    accept = b",".join(given).decode("latin-1")
+    return failure_response(failure, accept, scope["path"], names)
+
+
+def failure_response(
+    failure: Failure, accept: str, path: str, headers: Container[str]
+) -> HttpResponse:
+    """Return a failure as JSON, or as a page if the client is a browser.
+
+    ``path`` and the names of ``headers`` say which API's shape the JSON has.
+    """
     if "text/html" in accept:
         title = f"{failure.status} {HTTPStatus(failure.status).phrase}"
         page = _PAGE.format(title=title, message=escape(failure.message))
         response = HttpResponse(page, status=failure.status, headers=failure.headers)
     else:
-        response = failure.response()
+        response = response_in_shape(failure, path, headers)
     response["Content-Length"] = str(len(response.content))
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def accepted_by(scope: Mapping[str, Any]) -> str:
-    """Return the header ``Accept`` of a request."""
-    given = [value for name, value in scope["headers"] if name == b"accept"]
-    return b",".join(given).decode("latin-1")

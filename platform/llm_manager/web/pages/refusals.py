@@ -68,7 +68,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _plain(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer outside the admin: in JSON, or to a browser by a page."""
-    return failure_response(failure_of(exception), request.META.get("HTTP_ACCEPT", ""))
+    failure = failure_of(exception)
+    accept = request.META.get("HTTP_ACCEPT", "")
+    return failure_response(failure, accept, request.path, request.headers)
 
 
 def _page(request: HttpRequest, refusal: _Refusal) -> HttpResponse | None:

@@ -96,3 +96,19 @@ def _whole(head: bytes, body: bytes) -> bytes:
         pieces.append(line[2][:size])
         body = line[2][size + 2 :]
     return b"".join(pieces)
+
+
+def test_what_is_no_request_is_refused_in_the_shape_of_its_path(
+    web_process: WebProcess,
+) -> None:
+    framed = "Host: a\r\nTransfer-Encoding: identity, chunked\r\n\r\n"
+    shapes = {}
+    for path in ("/v1/messages", "/v1/chat/completions"):
+        answer = web_process.ask(f"POST {path} HTTP/1.1\r\n{framed}".encode())
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.split()[1] == b"400"
+        shapes[path] = sorted(json.loads(_whole(head, body)))
+    assert shapes == {
+        "/v1/messages": ["error", "request_id", "type"],
+        "/v1/chat/completions": ["error"],
+    }
