@@ -179,7 +179,7 @@ def _clear_thinking(
         ]
         if texts:
             thoughts[index] = sum(map(estimate_tokens, texts))
-    old = list(thoughts)[: -edit.keep.value]
+    old = [i for i in list(thoughts)[: -edit.keep.value] if i not in cleared.thinking]
     if old:
         cleared.thinking.update(old)
         cleared.applied.append(
@@ -211,14 +211,23 @@ def _clear_tool_uses(
         return
     old = uses[: max(len(uses) - edit.keep.value, 0)]
     old = [use for use in old if use.name not in edit.exclude_tools]
-    without_input = [use for use in old if _clears_input(edit, use)]
-    tokens = sum(estimate_tokens(str(results[use.id].content)) for use in old)
-    tokens += sum(estimate_tokens(str(use.input)) for use in without_input)
+    # What an edit before this one has cleared is not cleared again.
+    inputs = {
+        use.id: use.input
+        for use in old
+        if _clears_input(edit, use) and use.id not in cleared.inputs
+    }
+    old = [use for use in old if use.id not in cleared.results or use.id in inputs]
+    texts = [
+        *(results[use.id].content for use in old if use.id not in cleared.results),
+        *inputs.values(),
+    ]
+    tokens = sum(estimate_tokens(str(text)) for text in texts)
     least = edit.clear_at_least.value if edit.clear_at_least else 1
-    if tokens < least:
+    if tokens < max(least, 1):
         return
     cleared.results.update(use.id for use in old)
-    cleared.inputs.update(use.id for use in without_input)
+    cleared.inputs.update(inputs)
     cleared.applied.append(
         {
             "type": edit.type,

@@ -208,6 +208,9 @@ class _Reader:
             self._add_system(texts, place)
 
     def _take_answer(self, blocks: Sequence[object], place: str, index: int) -> None:
+        if self._last_answer() is None:
+            # The user has answered some of the last calls only.
+            self.check_answered()
         texts, thoughts = [], []
         calls: list[ToolCallParam] = []
         for number, block in enumerate(blocks):

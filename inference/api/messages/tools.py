@@ -103,7 +103,8 @@ def _kind_of(value: Any) -> str | None:
     )
     if kind is None or kind == "custom":
         return "custom"
-    return "known" if kind in CLIENT_TOOLS else "hosted"
+    is_known = isinstance(kind, str) and kind in CLIENT_TOOLS
+    return "known" if is_known else "hosted"
 
 
 #: A tool that only Anthropic's host runs; it is left out.

@@ -27,6 +27,13 @@ _WHOLE = re.compile(
     r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*"
 )
 
+#: The beginning of an escape, or of a pair of them.
+_TORN = re.compile(
+    r"\\(?:u[0-9a-fA-F]{0,3})?"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?"
+)
+_AFTER_INPUT = re.compile(r'"\s*\}\s*\Z')
+
 
 class OutputItem(ABC):
     """One item that is being written; ``place`` is its number in the output."""
@@ -272,6 +279,11 @@ class CustomCallItem(OutputItem):
             # It is no call of the function that the model was shown.
             self._input = self._arguments
             yield self._event("custom_tool_call_input.delta", delta=self._input)
+        rest = _AFTER_INPUT.sub("", self._arguments[self._read :])
+        if self._read and rest.startswith("\\") and not _TORN.fullmatch(rest):
+            # It is no escape of JSON; who wrote it meant what stands there.
+            self._input += rest
+            yield self._event("custom_tool_call_input.delta", delta=rest)
         yield self._event("custom_tool_call_input.done", input=self._input)
 
 

@@ -267,6 +267,14 @@ async def test_a_beginning_cannot_be_made_to_match(api: Api) -> None:
         [user("Hi"), assistant([use()])],
         [user("Hi"), assistant([use()]), user("And?")],
         [user("Hi"), assistant([use(), use("now", 2)]), user([result("Sun")])],
+        # The result of the other one comes a turn too late.
+        [
+            user("Hi"),
+            assistant([use(), use("now", 2)]),
+            user([result("Sun")]),
+            assistant("Hm."),
+            user([result("Noon", 2)]),
+        ],
     ],
 )
 async def test_a_call_without_a_result_is_refused(

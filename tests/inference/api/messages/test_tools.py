@@ -126,6 +126,12 @@ async def test_two_formats_that_differ_are_refused(api: Api) -> None:
     assert "'output_config.format' and 'output_format'" in said
 
 
+@pytest.mark.parametrize("kind", [{"a": 1}, ["bash_20250124"], 7, True])
+async def test_a_tool_whose_type_is_no_text_is_refused(api: Api, kind: object) -> None:
+    said = await refusal(api, tools=[{"type": kind, "name": "bash"}])
+    assert "tools[0]" in said
+
+
 async def test_examples_of_inputs_are_shown(
     hermes: Api, engine: FakeEngineClient
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from inference.api.responses_api.body.called_tools import CalledTool
+from inference.api.responses_api.output.items import CustomCallItem
 from tests.inference.api.responses_api.helpers import (
     WEATHER,
     create,
@@ -74,6 +76,38 @@ async def test_the_input_of_a_custom_tool_comes_as_it_is_written(
         item = events[-1]["response"]["output"][0]
         assert (item["type"], item["input"]) == ("custom_tool_call", text)
         assert item["name"] == "apply_patch"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        # No escapes of JSON, as small models write them: all of it comes nevertheless.
+        (r'{"input": "grep \d+ x"}', r"grep \d+ x"),
+        (r'{"input": "a \ud83d b"}', r"a \ud83d b"),
+        (r'{"input": "a \u12 b"}', r"a \u12 b"),
+        # What stands after the input is none of it.
+        (r'{"input": "a", "b": "\d"}', "a"),
+        (r'{"input": ""}', ""),
+    ],
+)
+def test_no_part_of_a_custom_tools_input_is_lost(arguments: str, text: str) -> None:
+    for size in (1, 2, 5, 100):
+        item = CustomCallItem("0", 0, "call_0", CalledTool("apply", is_custom=True))
+        events = [
+            event
+            for start in range(0, len(arguments), size)
+            for event in item.add(arguments[start : start + size], [])
+        ]
+        events += item.end("completed")
+        deltas = [e["delta"] for e in events if e["type"].endswith("input.delta")]
+        assert "".join(deltas) == item.item()["input"] == text
+
+
+def test_an_escape_that_is_cut_off_is_left_away() -> None:
+    item = CustomCallItem("0", 0, "call_0", CalledTool("apply", is_custom=True))
+    list(item.add(r'{"input": "a\u00', []))
+    list(item.end("incomplete"))
+    assert item.item()["input"] == "a"
 
 
 async def test_the_input_of_a_custom_tool_matches_its_regex(
