@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 CLIENTS=.venv-clients
 NODE=tests/clients/node
-NEEDED_MIB=4096
+NEEDED_MIB=6144
 
 fail() {
     echo "$*" >&2

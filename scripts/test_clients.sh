@@ -14,8 +14,8 @@ run() {
         --results "$CLIENTS/$environment.json" "$@"
 }
 
-# The first two need an older `openai` than the others, so it is tested too.
-older="$TESTS/test_instructor.py $TESTS/test_litellm.py $TESTS/test_openai.py"
+# These need an older `openai` than the others, so it is tested too.
+old="$TESTS/test_instructor.py $TESTS/test_litellm.py $TESTS/test_litellm_apis.py"
 if [ $# -gt 0 ]; then
     case " $* " in
         *instructor* | *litellm*) run older "$@" ;;
@@ -24,6 +24,7 @@ if [ $# -gt 0 ]; then
     exit
 fi
 # shellcheck disable=SC2086
-run older $older
-run newest "$TESTS" --ignore "$TESTS/test_instructor.py" --ignore "$TESTS/test_litellm.py"
+run older $old "$TESTS/test_openai.py"
+# shellcheck disable=SC2046
+run newest "$TESTS" $(printf -- ' --ignore %s' $old)
 .venv/bin/python -m tests.clients.page "$CLIENTS/older.json" "$CLIENTS/newest.json"

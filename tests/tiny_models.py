@@ -186,12 +186,14 @@ KINDS: dict[str, _Kind] = {
 }
 
 
-def write_tiny_model(kind: str, path: Path) -> None:
+def write_tiny_model(
+    kind: str, path: Path, *, n_ctx: int = 4096, chat_template: str = ""
+) -> None:
     """Write a model of this kind, always the same one; some 0.5 MB."""
     model = KINDS[kind]
     writer = gguf.GGUFWriter(path, model.architecture)
     settings = {
-        "context_length": 4096,
+        "context_length": n_ctx,
         "block_count": len(model.layers),
         "embedding_length": _WIDTH,
         "feed_forward_length": _FEED_FORWARD,
@@ -202,6 +204,8 @@ def write_tiny_model(kind: str, path: Path) -> None:
     for name, value in settings.items():
         _add(writer, f"{model.architecture}.{name}", value)
     _add_vocabulary(writer)
+    if chat_template:
+        writer.add_chat_template(chat_template)
     rng = np.random.default_rng(1)
     n_vocab = len(SPECIAL_TOKENS) + 256
     shapes: dict[str, tuple[int, ...]] = {

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.checkout import EMBEDDING_MODEL, ROOT
+from tests.clients.agents import Desk
 from tests.clients.client import EMBEDDER, MODEL
 from tests.whole_server import Server, running
 
@@ -89,6 +90,46 @@ def server(data_dir: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def scripted_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Server, Path]]:
+    """The platform with a model that says what a test scripts, and its folder."""
+    folder = tmp_path_factory.mktemp("scripted")
+    with running(
+        folder,
+        launcher=[str(LAUNCHER.with_name("python")), "-m", "tests.scripted.server"],
+        LLM_MANAGER_LOGGING_LEVEL="info",
+        LLM_MANAGER_MODELS_DEFAULT_CTX="262144",
+        PYTHONPATH=os.pathsep.join([str(ROOT / "platform"), str(ROOT)]),
+        SCRIPT=str(folder / "script.json"),
+    ) as server:
+        yield server, folder
+
+
+@pytest.fixture
+def make_desk(
+    scripted_server: tuple[Server, Path],
+    tmp_path: Path,
+    until: Callable[[Callable[[], bool], str], None],
+) -> Callable[[Callable[[Desk], dict[str, list[str]]]], Desk]:
+    """Make a place where an agent works, with what the model says to it."""
+    server, data_dir = scripted_server
+
+    def make(script: Callable[[Desk], dict[str, list[str]]]) -> Desk:
+        log = data_dir / "log"
+        begin = log.stat().st_size
+        folder, home = tmp_path / "work", tmp_path / "home"
+        folder.mkdir()
+        home.mkdir()
+        desk = Desk(server, folder, home, log, begin, until)
+        desk.file.write_text("Hello, world.\n")
+        (data_dir / "script.json").write_text(json.dumps(script(desk)))
+        return desk
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_key(server: Server, data_dir: Path) -> Callable[..., str]:
     """Make an API key by `llm-manager key` with further options; return its secret."""
 
@@ -120,6 +161,8 @@ def show_log(data_dir: Path) -> Iterator[None]:
     log = data_dir / "log"
     before = log.stat().st_size if log.exists() else 0
     yield
+    if not log.exists():
+        return
     with log.open("rb") as stream:
         stream.seek(before)
         print(stream.read().decode("utf-8", "replace"))  # noqa: T201

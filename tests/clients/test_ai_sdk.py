@@ -12,7 +12,10 @@ from tests.clients.node_scripts import proofs, run_script, versions
 if TYPE_CHECKING:
     from tests.whole_server import Server
 
-_PACKAGES = ("ai", "@ai-sdk/openai-compatible", "@ai-sdk/openai")
+_PACKAGES = (
+    *("ai", "@ai-sdk/openai-compatible"),
+    *("@ai-sdk/openai", "@ai-sdk/anthropic"),
+)
 CLIENT = Client(
     "AI SDK",
     _PACKAGES,
@@ -27,7 +30,9 @@ CLIENT = Client(
     """,
     language="js",
     note="Without `supportsStructuredOutputs` it asks for any JSON instead of the "
-    "schema. `@ai-sdk/openai` works by `createOpenAI({ baseURL, apiKey }).chat(…)`.",
+    "schema. `@ai-sdk/openai` works by `createOpenAI({ baseURL, apiKey })`: on "
+    "responses, and on chats with `.chat(…)`. `@ai-sdk/anthropic` works on messages by "
+    "`createAnthropic` with the same `baseURL`.",
     versions=versions(*_PACKAGES),
 )
 

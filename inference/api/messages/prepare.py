@@ -89,7 +89,7 @@ def prepare_message(body: MessagesRequest, need: Preparing) -> PreparedCompletio
     Raises BadRequest and RequestRejected, with the request's own names of members.
     """
     translation = translate(body, need.signer)
-    shows = getattr(body.thinking, "display", "summarized") != "omitted"
+    shows = getattr(body.thinking, "display", "summarized") == "summarized"
 
     def make_format(
         model: ModelFacts, params: SamplingParams, parsing: ParserSettings | None

@@ -18,7 +18,9 @@ from llm_manager.config.in_force import config
 
 _MAX_STOPS = 16
 
-_Display = Literal["summarized", "omitted"]
+#: Of thoughts, "updates" shows only what a model reports of its progress between calls.
+#: Models here write none, so it shows as much as "omitted".
+_Display = Literal["summarized", "omitted", "updates"]
 
 
 def _max_messages() -> int:

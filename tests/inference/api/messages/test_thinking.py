@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LEFT_OUT = "x-llm-manager-left-out"
 ENABLED = {"type": "enabled", "budget_tokens": 1024}
 OMITTED = {"type": "adaptive", "display": "omitted"}
+#: What Claude Code sends.
+UPDATES = {"type": "adaptive", "display": "updates"}
 THOUGHT = "<think>Six times seven.</think>42"
 
 
@@ -75,7 +77,7 @@ async def test_who_does_not_ask_for_thoughts_gets_none(
     assert engine.requests[0].params.thinking.max_tokens == 0
 
 
-@pytest.mark.parametrize("thinking", [ENABLED, OMITTED])
+@pytest.mark.parametrize("thinking", [ENABLED, OMITTED, UPDATES])
 async def test_thoughts_go_back_to_the_model_shown_or_not(
     thinker: Api, engine: FakeEngineClient, thinking: Any
 ) -> None:
