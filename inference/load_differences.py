@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.load_settings import LIVE_SETTINGS, SETTINGS
+from registry.model_facts import projector_in_force
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def load_time_settings(model: Model) -> dict[str, Any]:
     values |= {name: getattr(model, name) for name in _AUTOMATIC}
     is_drafted = values["draft"] == "model" and model.draft_model is not None
     values["draft_model"] = str(model.draft_model) if is_drafted else ""
-    values["projector"] = str(model.projector) if model.projector else ""
+    projector = projector_in_force(model)
+    values["projector"] = str(projector) if projector else ""
     return values
 
 

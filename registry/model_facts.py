@@ -64,6 +64,8 @@ class ModelFacts(Protocol):
     @property
     def is_found(self) -> bool: ...
     @property
+    def is_enabled(self) -> bool: ...
+    @property
     def architecture(self) -> str: ...
     @property
     def metadata(self) -> Mapping[str, Any]: ...
@@ -133,10 +135,18 @@ def pooling_for(kind: str, chosen: str) -> str:
     return chosen if chosen in POOLINGS.get(kind, ()) else ""
 
 
+def projector_in_force(model: ModelFacts) -> ModelFacts | None:
+    """Return the projector that a model is loaded with: one that is not disabled."""
+    projector = model.projector
+    if projector is None or model.kind not in GENERATIVE or not projector.is_enabled:
+        return None
+    return projector
+
+
 def media_of(model: ModelFacts) -> tuple[str, ...]:
     """Return what a model reads besides text, by its projector: image, audio."""
-    projector = model.projector
-    if projector is None or model.kind not in GENERATIVE or not projector.is_found:
+    projector = projector_in_force(model)
+    if projector is None or not projector.is_found:
         return ()
     header = projector.metadata
     return tuple(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_CHAT = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 #: The width of the tiny models of text.
 _TEXT = 64
 _WIDTH, _HEADS, _FEED_FORWARD = 32, 2, 64
@@ -99,7 +100,7 @@ def write_tiny_vision(kind: str, folder: Path) -> tuple[Path, Path]:
     found = KINDS[kind]
     folder.mkdir(exist_ok=True)
     model, projector = folder / "tiny.gguf", folder / "mmproj-tiny.gguf"
-    write_tiny_model(found.model, model)
+    write_tiny_model(found.model, model, chat_template=_CHAT)
     _write_projector(kind, found, projector)
     return model, projector
 

@@ -12,7 +12,7 @@ from inference.engine.config.engine_config import EngineConfig
 from llm_manager.config import in_force
 from registry.gguf.memory_shape import Block, MemoryShape, Weights, Widths
 from registry.load_settings import conflicts
-from registry.model_facts import GENERATIVE
+from registry.model_facts import projector_in_force
 
 if TYPE_CHECKING:
     from registry.model_facts import ModelFacts
@@ -87,13 +87,13 @@ def _projector(model: ModelFacts) -> ProjectorFile | None:
 
     Raises InvalidSettings if its file is missing.
     """
-    found = model.projector
-    if found is None or model.kind not in GENERATIVE:
+    found = projector_in_force(model)
+    if found is None:
         return None
     if not found.is_found:
         raise InvalidSettings(
-            f"The file of its projector {found.name} is missing. Choose another, or "
-            "none."
+            f"The file of its projector {found.name} is missing. Without, disable the "
+            "projector."
         )
     return ProjectorFile(path=found.path, size=found.file_size)
 

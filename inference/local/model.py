@@ -36,6 +36,7 @@ class LocalModel:
     projector: LocalModel | None = None
     attached: tuple[LocalModel, ...] = ()
     is_found: bool = True
+    is_enabled: bool = True
     #: Only rows know what requests needed.
     n_ctx_seen: None = None
 

@@ -46,7 +46,7 @@ from inference.transport.messages.running import (
 )
 
 #: Processes of different protocol versions do not exchange messages.
-VERSION = 7
+VERSION = 8
 
 WireMessage = (
     QueuedRequest

@@ -38,26 +38,28 @@ _PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """Whom downloads may connect to.
+    """Whom downloads, or other fetches for strangers, may connect to.
 
     ``hosts``: names, ``*.name`` with all below it; empty permits any.
     ``is_private_permitted``: addresses that are not of the public internet, and http.
+    ``section`` of the configuration has both.
     """
 
     hosts: tuple[str, ...] = ()
     is_private_permitted: bool = False
+    section: str = "downloads"
 
     def check_url(self, scheme: str, host: str) -> None:
         """Raise AddressRefused for what no address has to be known of."""
         if scheme != "https" and not (scheme == "http" and self.is_private_permitted):
             raise AddressRefused(
                 f"'{scheme}://{host}' is refused: only https is permitted "
-                "(downloads.private_addresses)."
+                f"({self.section}.private_addresses)."
             )
         if self.hosts and not any(_matches(host, each) for each in self.hosts):
             raise AddressRefused(
                 f"The host '{host}' is refused: it is not in the list of hosts that "
-                "models may come from (downloads.hosts)."
+                f"files may come from ({self.section}.hosts)."
             )
 
     def check_address(self, host: str, address: str) -> None:
@@ -66,7 +68,7 @@ class NetworkPolicy:
             return
         raise AddressRefused(
             f"The host '{host}' is refused: {address} is a private address "
-            "(downloads.private_addresses)."
+            f"({self.section}.private_addresses)."
         )
 
 

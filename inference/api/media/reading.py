@@ -13,6 +13,7 @@ from inference.api.media.decoding_pool import (
     UndecodableImage,
     decoding_pool,
 )
+from inference.api.media.fetching import NotFetched, fetch_image
 from inference.engine.media.inputs import IMAGE, MediaInput, media_digest
 from llm_manager.config.in_force import config
 from registry.model_facts import media_of
@@ -49,6 +50,17 @@ def check_reads_images(parts: Sequence[MarkedPart], model: ModelFacts) -> None:
             f"Too many images: {len(parts)}, and at most {most} are allowed.",
             param=parts[most].path,
             code="too_many_images",
+        )
+
+
+def check_countable(media: Sequence[MediaInput]) -> None:
+    """Refuse images where tokens are counted without a worker. Raises BadRequest."""
+    if media:
+        raise BadRequest(
+            "Unsupported value: 'input' has an image. Its tokens are known when the "
+            "request itself is sent: 'usage' counts them.",
+            param="input",
+            code="unsupported_parameter",
         )
 
 
@@ -93,11 +105,25 @@ def _read(marked: MarkedPart) -> MediaInput:
 
 def _content(url: str, path: str) -> bytes:
     """Return the bytes of an image. Raises BadRequest."""
+    if url[:8].lower() == "https://" and config().media.hosts:
+        try:
+            return fetch_image(url)
+        except NotFetched as error:
+            raise BadRequest(
+                f"The image '{path}' cannot be fetched: {error}.",
+                param=path,
+                code="image_not_fetched",
+            ) from None
     match = _DATA.match(url)
     if match is None:
+        also = (
+            "or an https address of a host that is permitted (media.hosts)."
+            if config().media.hosts
+            else "and images are not fetched from addresses here (media.hosts)."
+        )
         raise BadRequest(
             f"Invalid value for '{path}': it must be a 'data:' URL, as in "
-            "data:image/png;base64,… Images are not fetched from addresses here.",
+            f"data:image/png;base64,… {also}",
             param=path,
             code="unsupported_image_url",
         )

@@ -35,6 +35,7 @@ _NEVER = "9999-12-31T00:00:00Z"
 _CAPABILITIES: dict[Capability, OllamaCapability] = {
     "completion": "completion",
     "infill": "insert",
+    "vision": "vision",
     "embedding": "embedding",
 }
 #: What a file's header has for people and programs that load it.

@@ -10,7 +10,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 from inference.api.error_shapes.ollama import OllamaError
 from inference.api.streaming.response_objects import ContentLogprob  # noqa: TC001
 
-OllamaCapability = Literal["completion", "tools", "insert", "embedding", "thinking"]
+OllamaCapability = Literal[
+    "completion", "tools", "insert", "vision", "embedding", "thinking"
+]
 
 
 class OllamaFunction(TypedDict):

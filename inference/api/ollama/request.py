@@ -27,8 +27,10 @@ from inference.api.parameters.value_types import (
 )
 
 _MAX_DIMENSIONS = 65_536
-#: Images in base64; no model here sees them.
-_Images = Annotated[Any, Unsupported(([],))]
+#: Images in base64, for models that see.
+_Images = Annotated[list[NonEmpty] | None, Field(max_length=1024)]
+#: Only users show images.
+_NoImages = Annotated[Any, Unsupported(([],))]
 _Id = Annotated[str, Field(max_length=256)]
 
 
@@ -51,7 +53,7 @@ class OllamaToolCall(Body):
 
 class _Turn(Body):
     content: Text = ""
-    images: _Images = None
+    images: _NoImages = None
 
 
 class OllamaSystemTurn(_Turn):
@@ -61,9 +63,10 @@ class OllamaSystemTurn(_Turn):
 
 
 class OllamaUserTurn(_Turn):
-    """A message of the user."""
+    """A message of the user, with images before its text."""
 
     role: Literal["user"]
+    images: _Images = None
 
 
 class OllamaAssistantTurn(_Turn):
@@ -107,6 +110,7 @@ class OllamaGenerateRequest(GenerationBody):
     raw: bool = False
     """Continue the prompt as it is, without the model's chat template."""
     images: _Images = None
+    """Images in base64, which the model sees before the prompt."""
     context: Annotated[Any, Unsupported(([],))] = None
     template: Annotated[Any, Unsupported(("",))] = None
 

@@ -9,7 +9,11 @@ from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.errors import BadRequest
 from inference.api.ollama.options import Options
-from inference.api.ollama.request import OllamaAssistantTurn, OllamaToolTurn
+from inference.api.ollama.request import (
+    OllamaAssistantTurn,
+    OllamaToolTurn,
+    OllamaUserTurn,
+)
 from inference.api.parameters.sampling import SamplingParameters
 from inference.api.preparing.paths import Paths
 
@@ -49,7 +53,7 @@ def chat_of(body: OllamaChatRequest, model: str, paths: Paths) -> ChatCompletion
     return ChatCompletionRequest.parse(
         {
             "model": model,
-            "messages": _messages(body.messages),
+            "messages": _messages(body.messages, paths),
             "tools": body.tools,
             **_common(body),
             **_thinking(body, paths),
@@ -63,14 +67,20 @@ def chat_of_prompt(
     body: OllamaGenerateRequest, model: str, paths: Paths
 ) -> ChatCompletionRequest:
     """Return a prompt in the model's template as OpenAI's chat. Raises BadRequest."""
-    given = {"system": body.system, "user": body.prompt}
-    messages = [{"role": role, "content": text} for role, text in given.items() if text]
-    own = {"system": "system", "user": "prompt"}
+    turns: list[tuple[str, dict[str, Any]]] = []
+    if body.system:
+        turns.append(("system", {"role": "system", "content": body.system}))
+    if body.prompt or body.images:
+        content = _content(body.prompt, body.images or ())
+        turns.append(("prompt", {"role": "user", "content": content}))
+    messages = [message for _, message in turns]
     paths.add("messages", "prompt")
-    for index, message in enumerate(messages):
-        name = own[message["role"]]
+    for index, (name, _) in enumerate(turns):
         paths.add(f"messages[{index}]", name)
         paths.add(f"messages[{index}].content", name)
+    for number in range(len(body.images or ())):
+        at = f"messages[{len(turns) - 1}].content[{number}].image_url.url"
+        paths.add(at, f"images[{number}]")
     return ChatCompletionRequest.parse(
         {
             "model": model,
@@ -90,7 +100,7 @@ def completion_of(
 
     ``max_tokens`` is the default. Raises BadRequest.
     """
-    for name in ("system", "think"):
+    for name in ("system", "think", "images"):
         if getattr(body, name):
             raise BadRequest(
                 f"'{name}' needs the model's chat template, and this prompt is "
@@ -135,7 +145,24 @@ def _thinking(body: GenerationBody, paths: Paths) -> dict[str, Any]:
     return {"reasoning_effort": body.think}
 
 
-def _messages(turns: Sequence[OllamaTurn]) -> list[dict[str, Any]]:
+def _content(text: str, images: Sequence[str]) -> str | list[dict[str, Any]]:
+    """Return the content of a user's message: images, in base64, before its text."""
+    if not images:
+        return text
+    parts: list[dict[str, Any]] = [
+        {
+            "type": "image_url",
+            # Of a data: URL only the bytes say which format they are.
+            "image_url": {"url": f"data:image/png;base64,{image}"},
+        }
+        for image in images
+    ]
+    if text:
+        parts.append({"type": "text", "text": text})
+    return parts
+
+
+def _messages(turns: Sequence[OllamaTurn], paths: Paths) -> list[dict[str, Any]]:
     """Return the messages. A call without an id gets one. Raises BadRequest."""
     messages: list[dict[str, Any]] = []
     calls = _OpenCalls()
@@ -145,6 +172,11 @@ def _messages(turns: Sequence[OllamaTurn]) -> list[dict[str, Any]]:
             case OllamaAssistantTurn():
                 message["reasoning_content"] = turn.thinking
                 message["tool_calls"] = calls.begin(index, turn)
+            case OllamaUserTurn(images=images):
+                message["content"] = _content(turn.content, images or ())
+                for number in range(len(images or ())):
+                    at = f"messages[{index}].content[{number}].image_url.url"
+                    paths.add(at, f"messages[{index}].images[{number}]")
             case OllamaToolTurn():
                 message["tool_call_id"] = calls.answer(index, turn)
         messages.append(message)

@@ -181,7 +181,7 @@ class OllamaGenerateView(OllamaGenerationView):
     def prepare(self, request: Request) -> PreparedCompletion | ModelToLoad:
         """Return the generation request, or the model to load."""
         body = OllamaGenerateRequest.parse(request.data)
-        return self.prepared(request, body, is_empty=not body.prompt)
+        return self.prepared(request, body, is_empty=not (body.prompt or body.images))
 
     @generate_schema
     async def post(

@@ -12,6 +12,7 @@ from accounts.session_access import SessionAccess
 from inference.api.accounting.charge import Charge
 from inference.api.errors import BadRequest
 from inference.api.generation_view import GenerationView
+from inference.api.media.reading import check_countable
 from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
 from inference.api.own_request import key_of_id
 from inference.api.preparing.abilities import WRITES
@@ -271,6 +272,7 @@ class InputTokensView(TokenizingView):
             before=context.before,
         )
         (generation,) = prepared.requests
+        check_countable(generation.media)
         return PreparedTokenizing(
             TokenizationRequest(
                 request_id=new_request_id(),

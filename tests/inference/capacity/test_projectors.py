@@ -73,6 +73,16 @@ def test_a_projector_whose_file_is_gone_is_named() -> None:
 
 
 @pytest.mark.django_db
+def test_a_model_goes_without_a_projector_that_is_disabled() -> None:
+    off = projector(vision=True)
+    off.is_enabled = False
+    off.save()
+    model = make_model(projector=off)
+    assert load_spec(model).projector is None
+    assert "vision" not in capabilities_of(model)
+
+
+@pytest.mark.django_db
 def test_another_projector_needs_a_reload() -> None:
     model = make_model(projector=projector(vision=True))
     before = load_time_settings(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
@@ -138,7 +138,7 @@ class FakeBackend:
         self.itl_target_ms = 0
         self.has_prefill_context = False
         self.drafter = drafter
-        self.projector = None
+        self.projector: Any = None
         self.forces = forces
         self.shares_prefixes = shares_prefixes
         self.fixed_piece = fixed_piece
@@ -282,7 +282,8 @@ class FakeBackend:
 
     def _sample(self, item: StepItem, cells: list[Cell]) -> Sampled:
         """Return the next token, and another for each accepted draft token."""
-        held = "".join(chr(token) for token, _, _ in cells)
+        # What is no text is a piece of an image.
+        held = "".join(chr(token) if token >= 0 else "*" for token, _, _ in cells)
         adapters = item.sequence.request.adapters
         before = held[: len(held) - item.num_draft]
         draft = list(map(ord, held[len(before) :]))

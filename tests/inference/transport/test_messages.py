@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
+from inference.engine.media.inputs import MediaInput
 from inference.engine.output import PoolingOutput, SequenceOutput
 from inference.engine.request import (
     DetokenizationRequest,
@@ -105,6 +106,10 @@ _requests = st.one_of(
         resume=_tokens,
         prediction_token_ids=_tokens,
         adapters=st.lists(st.tuples(_texts, _weights), max_size=2).map(tuple),
+        media=st.lists(
+            st.builds(MediaInput, _texts, _ids, _ids, st.binary(), _texts), max_size=2
+        ).map(tuple),
+        media_marker=_texts,
         owner=_texts,
         key=_texts,
         weight=_weights,

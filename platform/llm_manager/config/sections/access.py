@@ -72,6 +72,19 @@ class MediaSection(Section):
         le=200_000_000,
         description="Pixels of one image. It is refused before any is decoded.",
     )
+    hosts: Texts = Field(
+        default=(),
+        description="Hosts that the server fetches images from, by https, when a "
+        "request has an address of one; `*.example.org` is all below example.org. "
+        "Private addresses are refused whatever their name, also after a redirect. "
+        "Empty: it fetches none, and images come in the request itself.",
+    )
+    fetch_timeout: Seconds = Field(
+        default=10, description="Seconds in which an image must have been fetched."
+    )
+    max_fetch_mb: int = Field(
+        default=10, ge=1, le=1024, description="Size of a fetched image, in MiB."
+    )
 
 
 class LimitsSection(Section):

@@ -10,9 +10,6 @@ import pytest
 
 from inference.api.accounting.demand import demand_of
 from inference.api.media import reading
-from registry.models import Kind
-from tests.factories import make_model
-from tests.inference.api.conftest import CHATML
 from tests.inference.api.media.images import (
     BLUE,
     RED,
@@ -26,17 +23,6 @@ if TYPE_CHECKING:
     from registry.models import Model
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
-
-
-@pytest.fixture
-def seeing(model: Model) -> Model:
-    """The model ``tiny``, which sees."""
-    model.projector = make_model(
-        kind=Kind.PROJECTOR, metadata={"clip.has_vision_encoder": True}
-    )
-    model.chat_template = CHATML
-    model.save()
-    return model
 
 
 def image(url: str | None = None, **more: Any) -> dict[str, Any]:
@@ -141,6 +127,12 @@ async def test_responses_take_images(
     assert response.status_code == 200, response.content
     assert pixels(engine.requests[0]) == [RED]
 
+    counted = await api.post(
+        "/v1/responses/input_tokens", {"model": "tiny", "input": turns}
+    )
+    assert counted.status_code == 400
+    assert "has an image" in counted.json()["error"]["message"]
+
 
 async def test_messages_take_images(
     api: Api, engine: FakeEngineClient, seeing: Model
@@ -169,6 +161,26 @@ async def test_messages_take_images(
     )
     assert counted.status_code == 400
     assert "is an image" in counted.json()["error"]["message"]
+
+
+async def test_ollamas_routes_take_images(
+    api: Api, engine: FakeEngineClient, seeing: Model, configure: Any
+) -> None:
+    configure(api__ollama=True)
+    images = [base64.b64encode(image_file("WEBP", lossless=True)).decode()]
+    turn = {"role": "user", "content": "What is this?", "images": images}
+    body = {"model": "tiny", "stream": False}
+    chat = await api.post("/api/chat", {**body, "messages": [turn]})
+    generate = await api.post(
+        "/api/generate", {**body, "prompt": "What is this?", "images": images}
+    )
+    alone = await api.post("/api/generate", {**body, "images": images})
+
+    assert [each.status_code for each in (chat, generate, alone)] == [200] * 3
+    for request in engine.requests:
+        assert pixels(request) == [RED]
+    mark = engine.requests[0].media_marker
+    assert f"{mark}What is this?" in engine.requests[0].prompt
 
 
 async def test_a_model_without_a_projector_refuses_images_by_name(

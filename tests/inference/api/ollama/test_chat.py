@@ -160,8 +160,10 @@ async def test_what_cannot_be_honoured_is_refused_in_ollamas_words(api: Api) -> 
 
 async def test_an_image_is_refused_by_its_place(api: Api) -> None:
     turn = {"role": "user", "content": "What is it?", "images": ["aGk="]}
-    assert "'messages[0].images'" in await refusal(api, CHAT, messages=[turn])
-    assert "'images'" in await refusal(api, GENERATE, prompt="x", images=["aGk="])
+    assert "'messages[0].images[0]'" in await refusal(api, CHAT, messages=[turn])
+    assert "'images[0]'" in await refusal(api, GENERATE, prompt="x", images=["aGk="])
+    refused = await refusal(api, GENERATE, prompt="x", raw=True, images=["aGk="])
+    assert "'images' needs the model's chat template" in refused
     # LangChain sends an empty list with every message.
     assert await whole(api, CHAT, messages=[{**turn, "images": []}])
 

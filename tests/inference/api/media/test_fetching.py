@@ -1,0 +1,191 @@
+"""Images at addresses: only of permitted hosts, never of the network inside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from inference.api.media import fetching
+from inference.api.media.fetching import NotFetched, fetch_image
+from registry.hub.network import CheckedTransport, NetworkPolicy
+from tests.configuration import unchecked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PUBLIC, INSIDE = "93.184.216.34", "10.0.0.7"
+NAMES = {
+    "images.example.org": PUBLIC,
+    "a.example.net": PUBLIC,
+    "inside.example.net": INSIDE,
+    "elsewhere.org": PUBLIC,
+}
+URL = "https://images.example.org/cat.png"
+
+
+class Network(httpx2.BaseTransport):
+    """The world outside: gives each answer in turn, and notes who was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: list[Any] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request.url.host)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Network:
+    made = Network()
+
+    def client(policy: NetworkPolicy, timeout_s: float) -> httpx2.Client:
+        transport = CheckedTransport(policy, lambda host, _port: [NAMES[host]])
+        transport._inner = made  # type: ignore[assignment]
+        return httpx2.Client(transport=transport, follow_redirects=True)
+
+    monkeypatch.setattr(fetching, "_client", client)
+    settings.CONFIG = unchecked(
+        settings.CONFIG,
+        media__hosts=("images.example.org", "*.example.net"),
+        media__max_fetch_mb=1,
+    )
+    return made
+
+
+def found(content: bytes) -> httpx2.Response:
+    return httpx2.Response(200, content=iter([content]))
+
+
+def redirect(to: str) -> httpx2.Response:
+    return httpx2.Response(302, headers={"location": to})
+
+
+def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None:
+    network.answers = [
+        redirect("https://a.example.net/x"),
+        found(b"png"),
+    ]
+
+    assert fetch_image(URL) == b"png"
+    assert network.asked == [PUBLIC, PUBLIC]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.org/cat.png",
+        "https://inside.example.net/cat.png",
+        "http://images.example.org/cat.png",
+        "https://example.net/cat.png",
+        "https://127.0.0.1/cat.png",
+        "https://[::1]/cat.png",
+        "https://user:secret@images.example.org/cat.png",
+        "https://",
+    ],
+)
+def test_nobody_else_is_asked(network: Network, url: str) -> None:
+    with pytest.raises(NotFetched) as caught:
+        fetch_image(url)
+
+    assert not network.asked
+    assert INSIDE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://inside.example.net/secret",
+        "https://elsewhere.org/x",
+        "http://a.example.net/x",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_redirect_is_checked_as_an_address_is(network: Network, to: str) -> None:
+    network.answers = [redirect(to)]
+
+    with pytest.raises(NotFetched) as caught:
+        fetch_image(URL)
+
+    assert network.asked == [PUBLIC]
+    assert INSIDE not in str(caught.value)
+
+
+def chunks(sent: list[int]) -> Iterator[bytes]:
+    for _ in range(1000):
+        sent.append(1)
+        yield bytes(64 * 1024)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(network: Network) -> None:
+    sent: list[int] = []
+    network.answers = [httpx2.Response(200, content=chunks(sent))]
+
+    with pytest.raises(NotFetched, match="more than 1 MiB"):
+        fetch_image(URL)
+    assert len(sent) < 20
+
+
+def test_a_file_that_comes_too_slowly_is_given_up(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            self.now += 6
+            return self.now
+
+    monkeypatch.setattr(fetching, "time", Clock())
+    sent: list[int] = []
+    network.answers = [httpx2.Response(200, content=chunks(sent))]
+
+    with pytest.raises(NotFetched, match="longer than 10 s"):
+        fetch_image(URL)
+    assert len(sent) <= 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx2.Response(404), "the status 404"),
+        (httpx2.ConnectTimeout("slow"), "gives no answer"),
+    ],
+)
+def test_what_does_not_come_is_said(network: Network, answer: Any, said: str) -> None:
+    network.answers = [answer]
+
+    with pytest.raises(NotFetched, match=said):
+        fetch_image(URL)
+
+
+async def test_a_chat_has_an_image_at_an_address(
+    api: Any,
+    engine: Any,
+    seeing: Any,
+    network: Network,
+    configure: Callable[..., None],
+) -> None:
+    from tests.inference.api.media.images import image_file
+
+    configure(media__hosts=("images.example.org",))
+    part = {"type": "image_url", "image_url": {"url": URL}}
+    turns = [{"role": "user", "content": [part]}]
+    network.answers = [found(image_file())]
+    response = await api.chat(messages=turns)
+    assert response.status_code == 200, response.content
+    assert engine.requests[0].media[0].width == 4
+
+    network.answers = [httpx2.Response(500)]
+    response = await api.chat(messages=turns)
+    error = response.json()["error"]
+    assert response.status_code == 400
+    assert (error["code"], error["param"]) == (
+        "image_not_fetched",
+        "messages[0].content[0].image_url.url",
+    )
