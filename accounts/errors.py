@@ -90,6 +90,16 @@ class PlaygroundNotAllowed(AccountsError, PermissionDenied):
     )
 
 
+class CaptureNotAllowed(AccountsError, PermissionDenied):
+    """The owner of the key that asks may not capture bodies."""
+
+    default_code = "capture_not_allowed"
+    default_detail = (
+        "The key's owner lacks the permission 'accounts.capture_apikey'. An "
+        "administrator can change that."
+    )
+
+
 class KeyNeeded(AccountsError, PermissionDenied):
     """A session was sent to an endpoint that takes keys only."""
 

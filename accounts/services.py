@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The longest that a rotated key goes on working.
 MAX_GRACE = timedelta(days=90)
+#: For how many hours the bodies of a key can be captured; never for good.
+CAPTURE_HOURS = (1, 8, 24)
 #: What a rotated key has from the key before it.
 _INHERITED = (
     *("name", "owner", "team", "scopes", "all_models", "allowed_networks"),
@@ -116,3 +118,16 @@ def api_key_update(
         key.save(update_fields=list(fields))
     if models is not None:
         key.allowed_models.set(models)
+
+
+def api_key_capture(*, key: ApiKey, hours: int | None, by: User | None) -> None:
+    """Capture the bodies of a key's requests for so long from now; None ends it.
+
+    Raises ValidationError for a revoked key, and for other hours than those to choose.
+    """
+    if not key.is_active:
+        raise ValidationError(f"{key} is revoked.")
+    if hours is not None and hours not in CAPTURE_HOURS:
+        raise ValidationError({"hours": f"Choose one of {CAPTURE_HOURS}."})
+    until = None if hours is None else timezone.now() + timedelta(hours=hours)
+    key.capture(until, by=by)

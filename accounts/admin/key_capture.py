@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -14,14 +13,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
+
+from accounts.services import CAPTURE_HOURS, api_key_capture
 
 if TYPE_CHECKING:
     from accounts.models import ApiKey
     from llm_manager.lib.unfold_types import ModelAdmin
 
-_HOURS = {1: "one hour", 8: "8 hours", 24: "24 hours"}
+_HOURS = {n: "one hour" if n == 1 else f"{n} hours" for n in CAPTURE_HOURS}
 
 
 class CaptureForm(forms.Form):
@@ -56,14 +56,14 @@ def capture_view(
         return HttpResponseRedirect(here)
     user = request.user if isinstance(request.user, User) else None
     if request.method == "POST" and "end" in request.POST:
-        key.capture(None, by=user)
+        api_key_capture(key=key, hours=None, by=user)
         text = f"The bodies of {key} are not captured any more."
         admin.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(here)
     form = CaptureForm(request.POST or None)
     if form.is_valid():
         hours = form.cleaned_data["hours"]
-        key.capture(timezone.now() + timedelta(hours=hours), by=user)
+        api_key_capture(key=key, hours=hours, by=user)
         text = f"The bodies of {key} are captured for {_HOURS[hours]}."
         admin.message_user(request, text, messages.SUCCESS)
         return HttpResponseRedirect(here)

@@ -75,6 +75,11 @@ def note(row: Row, event: str, **details: Any) -> None:
     )
 
 
+def note_read(request_id: str, record_id: str) -> None:
+    """Log that somebody has read the captured bodies of a request."""
+    note(UsageRecord(pk=record_id, request_id=request_id), "captured bodies read")
+
+
 def note_cancelled(request_id: str) -> None:
     """Log that a request was cancelled, whose row of usage has this id."""
     note(UsageRecord(pk=request_id, request_id=request_id), "cancelled")

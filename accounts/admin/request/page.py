@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accounts.admin.request.advice import advice
 from accounts.admin.request.timeline import HEIGHT, WIDTH, timeline
+from accounts.audit.log import note_read
 from accounts.models import ApiKey, CapturedBody, Team
 from llm_manager.lib.units import human_span
 from registry.models import Model
@@ -36,10 +37,15 @@ class Subject:
 
 
 def request_page(request: HttpRequest, record: UsageRecord) -> dict[str, Any]:
-    """Return the context of the page, in at most five queries."""
+    """Return the context of the page, in at most five queries.
+
+    One more logs that captured bodies are read.
+    """
     captured = None
     if request.user.has_perm("accounts.view_capturedbody"):
         captured = CapturedBody.objects.kept().filter(pk=record.pk).first()
+        if captured is not None:
+            note_read(record.request_id, str(record.pk))
     duration = record.duration_ms
     return {
         "record": record,

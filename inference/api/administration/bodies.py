@@ -101,6 +101,13 @@ class RotateRequest(Body):
     """For how long the old key goes on working; 0 revokes it at once."""
 
 
+class CaptureRequest(Body):
+    """For how long bodies are captured."""
+
+    hours: Literal[1, 8, 24] = 1
+    """Hours from now."""
+
+
 class NewTeamRequest(Body):
     """A new team."""
 

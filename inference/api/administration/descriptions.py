@@ -81,6 +81,16 @@ rotate_key = _described(
     status=201,
     named=True,
 )
+capture_key = _described(
+    "captureKey",
+    "Capture the bodies of a key's requests for a while",
+    "AdminKey",
+    body="CaptureRequest",
+    named=True,
+)
+end_capture = _described(
+    "endCapture", "End the capture of a key's requests", "AdminKey", named=True
+)
 revoke_key = _described("revokeKey", "Revoke an API key", "AdminKey", named=True)
 list_teams = _described("listTeams", "List teams", "AdminTeamList", query=ListQuery)
 create_team = _described(

@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from accounts.errors import CaptureNotAllowed
 from accounts.models import ApiKey
-from accounts.services import api_key_create, api_key_rotate, api_key_update
+from accounts.services import (
+    api_key_capture,
+    api_key_create,
+    api_key_rotate,
+    api_key_update,
+)
 from inference.api.administration import descriptions as about
 from inference.api.administration.bodies import (
+    CaptureRequest,
     KeyChangeRequest,
     KeyQuery,
     NewKeyRequest,
@@ -127,6 +134,30 @@ def _revoke(request: Request, prefix: str) -> Any:
     return key_object(key)
 
 
+def _capture(request: Request, prefix: str) -> Any:
+    hours = CaptureRequest.parse(request.data).hours
+    return _captured(request, prefix, hours)
+
+
+def _end_capture(request: Request, prefix: str) -> Any:
+    return _captured(request, prefix, None)
+
+
+def _captured(request: Request, prefix: str, hours: int | None) -> Any:
+    """Switch the capture; without a key that asks, this machine's user does it."""
+    by = author(request)
+    # The row of a key that is cached remembers what its owner might do.
+    if by is not None and not _fresh(by).has_perm("accounts.capture_apikey"):
+        raise CaptureNotAllowed
+    key = key_named(prefix)
+    api_key_capture(key=key, hours=hours, by=by)
+    return key_object(key)
+
+
+def _fresh(user: User) -> User:
+    return type(user)._default_manager.get(pk=user.pk)
+
+
 class KeysView(AdminView):
     """The keys."""
 
@@ -155,3 +186,11 @@ class RevokeView(AdminView):
 
     on = {"POST": _revoke}
     post = answering(about.revoke_key)
+
+
+class CaptureView(AdminView):
+    """The bodies of a key's requests are captured, or no more."""
+
+    on = {"POST": _capture, "DELETE": _end_capture}
+    post = answering(about.capture_key)
+    delete = answering(about.end_capture)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from inference.api.administration.audit import AuditView
-from inference.api.administration.keys import KeysView, KeyView, RevokeView, RotateView
+from inference.api.administration.keys import (
+    CaptureView,
+    KeysView,
+    KeyView,
+    RevokeView,
+    RotateView,
+)
 from inference.api.administration.limits import LimitsView, LimitView
 from inference.api.administration.people import (
     InvitationsView,
@@ -20,6 +26,7 @@ ROUTES = (
     ("admin/keys", KeysView, "admin-keys"),
     ("admin/keys/<str:prefix>/rotate", RotateView, "admin-rotate-key"),
     ("admin/keys/<str:prefix>/revoke", RevokeView, "admin-revoke-key"),
+    ("admin/keys/<str:prefix>/capture", CaptureView, "admin-capture-key"),
     ("admin/keys/<str:prefix>", KeyView, "admin-key"),
     ("admin/teams", TeamsView, "admin-teams"),
     ("admin/teams/<any:name>", TeamView, "admin-team"),

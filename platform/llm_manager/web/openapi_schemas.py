@@ -20,6 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from accounts.usage.summary import UsageCounts, UsageGroup
 from inference.api.administration.bodies import (
+    CaptureRequest,
     InvitationRequest,
     KeyChangeRequest,
     LimitChangeRequest,
@@ -118,6 +119,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     NewKeyRequest,
     NewTeamRequest,
     NewUserRequest,
+    CaptureRequest,
     RotateRequest,
     TeamChangeRequest,
     UserChangeRequest,

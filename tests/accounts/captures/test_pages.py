@@ -143,11 +143,18 @@ def test_a_request_shows_its_bodies_to_who_may_see_them(
     right = "accounts.view_usagerecord"
     client.force_login(make_user("vera", right, is_staff=True))
     assert "What?" not in client.get(page).content.decode()
+    assert not LogEntry.objects.get_for_object(record).exists()
     rights = (right, "accounts.view_capturedbody")
     client.force_login(make_user("carl", *rights, is_staff=True))
     html = client.get(page).content.decode()
     assert "&lt;b&gt;What?&lt;/b&gt;" in html
     assert "Answer, the beginning" in html
+    (read,) = LogEntry.objects.get_for_object(record)
+    logged = dict(as_object(read))
+    assert (logged["by"], read.additional_data["event"]) == (
+        "carl",
+        "captured bodies read",
+    )
     row.expires_at = timezone.now()
     row.save()
     assert "What?" not in client.get(page).content.decode()

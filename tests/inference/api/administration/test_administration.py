@@ -155,6 +155,28 @@ def test_a_key_lives_its_life(admin: Admin) -> None:
     assert "revoked" in admin.refused("PATCH", f"keys/{prefix}", {"name": "x"})[1]
 
 
+def test_the_bodies_of_a_key_are_captured_by_who_may(admin: Admin) -> None:
+    key, _ = make_api_key(make_user("anna"))
+    capture = f"keys/{key.prefix}/capture"
+    refused = admin("POST", capture, {"hours": 8}, 403)["error"]
+    assert refused["code"] == "capture_not_allowed"
+    assert admin("DELETE", capture, status=403)["error"]["code"] == refused["code"]
+    root = User.objects.get(username="root")
+    root.user_permissions.add(Permission.objects.get(codename="capture_apikey"))
+    LogEntry.objects.all().delete()
+
+    on = admin("POST", capture, {"hours": 8})
+    key.refresh_from_db()
+    assert key.is_captured
+    assert on["captured_until"] == key.capture_until.isoformat()  # type: ignore[union-attr]
+    assert admin.refused("POST", capture, {"hours": 100})[0] == "hours"
+    assert admin("DELETE", capture)["captured_until"] is None
+    by = [as_object(entry)["by"] for entry in LogEntry.objects.all()]
+    assert by == ["root", "root"]
+    admin("POST", f"keys/{key.prefix}/revoke")
+    assert "is revoked" in admin.refused("POST", capture, {"hours": 1})[1]
+
+
 #: What is no key, the member at fault, and what the sentence says.
 NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
     ({"owner": "nobody"}, "owner", "there is no active user 'nobody'"),

@@ -113,6 +113,13 @@ def test_a_key_is_made_rotated_and_revoked(door: Verbs) -> None:
     listed = door.json("key", "list", "--team", "red")["data"]
     assert [key["state"] for key in listed] == ["active", "revoked"]
     prefix = rotated["key"]["prefix"]
+    status, printed, said = door("key", "capture", prefix, "--hours", "8")
+    if status:
+        assert "accounts.capture_apikey" in said
+    else:
+        assert "Captured until" in printed
+        ended = door.json("key", "capture", prefix, "--end")
+        assert ended["captured_until"] is None
     status, printed, _ = door("key", "revoke", prefix)
     assert (status, prefix in printed) == (0, True)
     assert not ApiKey.objects.get(prefix=prefix).is_active

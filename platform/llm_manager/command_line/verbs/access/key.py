@@ -26,7 +26,7 @@ _MAX_DAYS = 36_500
 
 @click.group()
 def command() -> None:
-    """Create, list, rotate and revoke API keys.
+    """Create, list, rotate, capture and revoke API keys.
 
     At the server, with a key of the scope admin; else on the database of the data
     directory.
@@ -157,6 +157,38 @@ def revoke(api: AdminApi, /, *, which: str, as_json: bool) -> None:
         print_json(revoked)
     else:
         click.echo(f"Revoked {revoked['name']} ({revoked['prefix']}…).")
+
+
+@command.command()
+@click.argument("which", metavar="KEY")
+@click.option(
+    "--hours",
+    type=click.Choice(["1", "8", "24"]),
+    default="1",
+    show_default=True,
+    help="For how long, from now.",
+)
+@click.option("--end", is_flag=True, help="End it.")
+@json_option
+@administering
+def capture(
+    api: AdminApi, /, *, which: str, hours: str, end: bool, as_json: bool
+) -> None:
+    """Capture the bodies of a key's requests and answers for a while.
+
+    Its owner sees that, and the audit log has it.
+    """
+    prefix = _active_key(api, which)["prefix"]
+    if end:
+        key = api.delete("keys", prefix, "capture")
+    else:
+        key = api.post("keys", prefix, "capture", body={"hours": int(hours)})
+    if as_json:
+        print_json(key)
+    elif key["captured_until"]:
+        click.echo(f"Captured until {minute(key['captured_until'])}: {key['name']}.")
+    else:
+        click.echo(f"Not captured any more: {key['name']}.")
 
 
 def _print_secret(created: dict[str, Any], *, as_json: bool) -> None:
