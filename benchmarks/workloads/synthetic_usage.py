@@ -47,7 +47,8 @@ _KEY = (
 _IS_BAD = "n * 15485863 % 1000003 % 100 = 0"
 _COLUMNS = {
     "request_id": "md5('' || n)",
-    "endpoint": "'chat-completions'",
+    "endpoint": "CASE WHEN n % 100003 = 0 THEN 'rerank' WHEN n % 10 = 0 "
+    "THEN 'embeddings' ELSE 'chat-completions' END",
     "key_id": "key",
     "key_prefix": "'sk-llmm-' || key",
     "key_name": "'key ' || key",
@@ -67,7 +68,7 @@ _COLUMNS = {
     "first_token_ms": "CASE WHEN is_bad THEN NULL ELSE 40 + n * 48611 % 4001 END",
     "duration_ms": "6000",
     "tokens_per_second": "CASE WHEN is_bad THEN NULL ELSE 5.0 + n * 7433 % 151 END",
-    "node": "'node-1'",
+    "node": "'node-' || (1 + n % 4)",
     "replica": "0",
     "client_address": "'10.0.0.1'",
     "error_code": "''",

@@ -26,6 +26,7 @@ from benchmarks.workloads.synthetic_usage import (
     make_points,
     make_rows,
 )
+from registry.models import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +120,8 @@ def _pages() -> dict[str, Callable[[], object]]:
     user = get_user_model().objects.create_superuser("admin")
     client = Client(headers={"host": "localhost"})
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    models = Model.objects.order_by("name").values_list("pk", flat=True)[:_PAGE]
+    ids = "&".join(f"id={pk}" for pk in models)
 
     def page(address: str) -> None:
         response = client.get(f"/admin/{address}")
@@ -131,7 +134,11 @@ def _pages() -> dict[str, Callable[[], object]]:
             "accounts/usagerecord/",
             "accounts/usagerecord/?key_id=2&period=7d",
             "accounts/usagerecord/?end=limited",
+            "accounts/usagerecord/?endpoint=rerank",
+            "accounts/usagerecord/?node=node-2",
+            "accounts/usagerecord/?period=yesterday",
             "accounts/usageday/",
+            "accounts/usageday/?period=yesterday",
             "accounts/usageday/?team_id=3&period=30d",
             *(
                 f"?period={period}&by={subject}"
@@ -142,6 +149,13 @@ def _pages() -> dict[str, Callable[[], object]]:
             "inference/enginenode/",
             "registry/model/",
             "registry/model/?q=model-4",
+            f"registry/model/states/?{ids}",
+            f"registry/model/{models[0]}/change/",
+            "inference/worker/",
+            "inference/runningrequest/",
+            "accounts/apikey/",
+            "accounts/limit/",
+            "auditlog/logentry/",
         )
     }
 

@@ -48,6 +48,8 @@ class Line:
     request: CurrentRequest
     place: int | None
     age_s: int
+    #: Of the prompt, in percent; None of what does not prefill.
+    prefill: int | None
 
     @property
     def tone(self) -> Tone:
@@ -162,4 +164,6 @@ def _now() -> RunningNow:
 
 def _line(placed: Placed, now: float) -> Line:
     age = round(max(now - placed.request.arrived_at, 0.0))
-    return Line(placed.request, placed.place, age)
+    share = placed.prefill
+    percent = None if share is None else int(share * 100)
+    return Line(placed.request, placed.place, age, percent)

@@ -15,7 +15,7 @@ from inference.engine.errors import (
 from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.media.spans import words
-from inference.engine.output import EngineStats, SequenceOutput
+from inference.engine.output import EngineStats, PrefillProgress, SequenceOutput
 from inference.engine.output_processor import OutputProcessor
 from inference.engine.scheduling.draft_planner import DraftPlanner
 from inference.engine.scheduling.pacing.step_times import StepTimes
@@ -287,6 +287,11 @@ class EngineCore:
             requests_total=self._requests_total,
             prompt_tokens_total=self._prompt_tokens_total,
             output_tokens_total=self._output_tokens_total,
+            prefills=tuple(
+                PrefillProgress(each.request_id, each.num_computed, each.num_prompt)
+                for each in slots.running
+                if not each.num_output
+            ),
         )
 
     def check_integrity(self) -> None:

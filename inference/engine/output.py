@@ -77,12 +77,22 @@ class PoolingOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefillProgress:
+    """How many tokens of a sequence's prompt are computed or cached, of how many."""
+
+    request_id: str
+    computed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
-    """The engine's state and totals at one moment, all of them counts.
+    """The engine's state and totals at one moment, most of them counts.
 
     ``prompt_tokens_total`` counts the prompts of requests as their usage does: also
     the tokens that were cached, and the prompt of several answers once. ``n_ctx`` are
     the positions that a sequence can have now, ``n_ctx_max`` those that it can get.
+    ``prefills`` are of the sequences that have no token of an answer yet.
     """
 
     num_running: int = 0
@@ -94,3 +104,4 @@ class EngineStats:
     requests_total: int = 0
     prompt_tokens_total: int = 0
     output_tokens_total: int = 0
+    prefills: tuple[PrefillProgress, ...] = ()

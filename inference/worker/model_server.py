@@ -44,7 +44,11 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.embedding.backend import EmbeddingBackend
-    from inference.engine.output import PoolingOutput, SequenceOutput
+    from inference.engine.output import (
+        PoolingOutput,
+        PrefillProgress,
+        SequenceOutput,
+    )
     from inference.engine.request import ComputeRequest, ModelRequest
     from inference.engine.runner import Core
     from inference.transport.messages.events import Event
@@ -356,6 +360,10 @@ class ModelServer:
     def line(self) -> list[str]:
         """Return the ids of the pending requests, as they will start."""
         return [each.request_id for each in self._accepted.first(self.num_pending)]
+
+    def prefills(self) -> tuple[PrefillProgress, ...]:
+        """Return how far the prompts are that are computed now."""
+        return self._runner.stats.prefills
 
     def release_first(self, count: int) -> None:
         """Release the next pending requests: whoever sent them queues them again."""

@@ -60,6 +60,7 @@ def demo_running() -> Iterator[None]:
 async def _answer() -> None:
     from channels.layers import channel_layers
 
+    from inference.engine.output import PrefillProgress
     from inference.transport.codec import from_wire
     from inference.transport.messages.running import LineOfWorker, RunningOfWeb
     from inference.transport.running.questions import WEB_PROCESSES, WORKERS, answer
@@ -74,7 +75,9 @@ async def _answer() -> None:
         question = from_wire(await layer.receive(channels[0]))
         requests = tuple(_running(began))
         line = tuple(each.waiting[0] for each in requests if each.waiting)
-        for told in (RunningOfWeb(requests, 0), LineOfWorker("queue.1", line)):
+        prefills = (PrefillProgress("s2", 15_360, 24_310),)
+        of_worker = LineOfWorker("queue.1", line, prefills)
+        for told in (RunningOfWeb(requests, 0), of_worker):
             await answer(redis, layer, question.answer_to, told)
 
 
@@ -110,6 +113,7 @@ def _running(began: float) -> Iterator[Any]:
             state=state,
             sequences=1,
             waiting=(f"s{number}",) if waits else (),
+            prefilling=("s2",) if number == 2 else (),
             in_line=True,
             node="gpu-01",
             replica=0,

@@ -54,6 +54,11 @@ def running_request(
         state=state,
         sequences=len(streams),
         waiting=tuple(each.request_id for each in waiting),
+        prefilling=tuple(
+            each.request_id
+            for each in streams
+            if each.is_started and not each.is_done and not each.tokens
+        ),
         in_line=at_worker is not None,
         node=at_worker.node if at_worker else "",
         replica=at_worker.replica if at_worker else -1,

@@ -237,6 +237,10 @@ class RunningQuery(Body):
     """The prefix of a key."""
     state: Literal["waits", "prefills", "decodes"] | None = None
     """What they do."""
+    endpoint: Annotated[str, Field(max_length=32)] | None = None
+    """The endpoint that they came to, such as `chat-completions`."""
+    node: Annotated[str, Field(max_length=255)] | None = None
+    """The node whose worker has them."""
 
 
 class AuditQuery(ListQuery):

@@ -108,6 +108,7 @@ class AdminRequest(TypedDict):
 
     `id` cancels it, and is that of its page later; `request_id` is its
     `x-request-id`. `place` is its place in the line of its model, 1 is next.
+    `prefill_progress` is the share of its prompt that is computed, from 0 to 1.
     """
 
     object: Literal["admin.request"]
@@ -122,6 +123,7 @@ class AdminRequest(TypedDict):
     client_address: str
     state: str
     place: int | None
+    prefill_progress: float | None
     node: str | None
     replica: int | None
     stream: bool

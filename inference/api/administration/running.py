@@ -68,6 +68,8 @@ def requests_list(now: RunningNow, query: RunningQuery) -> AdminRequestList:
         if query.model in (None, placed.request.model)
         and query.key in (None, placed.request.key_prefix)
         and query.state in (None, placed.request.state)
+        and query.endpoint in (None, placed.request.endpoint)
+        and query.node in (None, placed.request.node)
     ]
     return {
         "object": "list",
@@ -93,6 +95,9 @@ def request_object(placed: Placed, now: float) -> AdminRequest:
         "client_address": request.client_address,
         "state": request.state.value,
         "place": placed.place or None,
+        "prefill_progress": (
+            None if placed.prefill is None else round(placed.prefill, 3)
+        ),
         "node": request.node or None,
         "replica": None if request.replica < 0 else request.replica,
         "stream": request.is_stream,

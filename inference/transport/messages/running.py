@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from inference.engine.output import PrefillProgress
+
 
 class RunState(StrEnum):
     """What a request does now."""
@@ -38,9 +40,10 @@ class CurrentRequest:
     """A request as its web process sees it. Times are in seconds since the epoch.
 
     ``id`` is that of its row of usage, ``request_id`` the ``x-request-id`` of its
-    answer. ``waiting`` are the ids of its sequences that have not begun. ``in_line`` is
-    whether a worker has it; if not, it is in the queue of its model. A ``replica`` of
-    -1 and 0 ``prompt_tokens`` are not known yet.
+    answer. ``waiting`` are the ids of its sequences that have not begun, ``prefilling``
+    those of the ones that have, without a token yet. ``in_line`` is whether a worker
+    has it; if not, it is in the queue of its model. A ``replica`` of -1 and 0
+    ``prompt_tokens`` are not known yet.
     """
 
     id: str
@@ -59,6 +62,7 @@ class CurrentRequest:
     state: RunState
     sequences: int
     waiting: tuple[str, ...]
+    prefilling: tuple[str, ...]
     in_line: bool
     node: str
     replica: int
@@ -78,10 +82,14 @@ class RunningOfWeb:
 
 @dataclass(frozen=True, slots=True)
 class LineOfWorker:
-    """The requests that wait in a worker of a model, in the order of their starts."""
+    """What a worker of a model has: in the order of their starts those that wait.
+
+    ``prefills`` is how far the prompts of others are.
+    """
 
     queue: str
     request_ids: tuple[str, ...]
+    prefills: tuple[PrefillProgress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from inference.transport.queue import queue_name
 from inference.transport.running.questions import WEB_PROCESSES, WORKERS, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from inference.engine.output import PrefillProgress
     from inference.transport.messages.running import CurrentRequest
 
 #: However many people look, a web process asks no more often.
@@ -30,11 +31,13 @@ _ASK_EVERY_S = 1.0
 class Placed:
     """A request, and its place in the line of its model: 1 is next, 0 runs.
 
-    Without a word from its worker a place is None.
+    Without a word from its worker a place is None. ``prefill`` is the share of its
+    prompt that is computed or cached, None of what does not prefill.
     """
 
     request: CurrentRequest
     place: int | None
+    prefill: float | None = None
 
 
 @dataclass(slots=True)
@@ -105,7 +108,9 @@ def placed(
     """
     in_workers: dict[str, int] = {}
     place_of: dict[str, int] = {}
+    prefills: dict[str, PrefillProgress] = {}
     for line in lines:
+        prefills |= {each.request_id: each for each in line.prefills}
         in_workers[line.queue] = in_workers.get(line.queue, 0) + len(line.request_ids)
         place_of |= {id_: place for place, id_ in enumerate(line.request_ids, 1)}
     oldest_first = sorted(requests, key=lambda request: request.arrived_at)
@@ -116,7 +121,10 @@ def placed(
             queued[queue] = queued.get(queue, 0) + 1
             place = in_workers.get(queue, 0) + queued[queue]
             place_of |= dict.fromkeys(request.waiting, place)
-    return [Placed(request, _place(request, place_of)) for request in oldest_first]
+    return [
+        Placed(request, _place(request, place_of), _prefill(request, prefills))
+        for request in oldest_first
+    ]
 
 
 def _place(request: CurrentRequest, place_of: dict[str, int]) -> int | None:
@@ -124,3 +132,13 @@ def _place(request: CurrentRequest, place_of: dict[str, int]) -> int | None:
         return 0
     places = [place_of[id_] for id_ in request.waiting if id_ in place_of]
     return min(places, default=None)
+
+
+def _prefill(
+    request: CurrentRequest, prefills: Mapping[str, PrefillProgress]
+) -> float | None:
+    known = [prefills[id_] for id_ in request.prefilling if id_ in prefills]
+    total = sum(each.total for each in known)
+    if request.state != RunState.PREFILLS or not total:
+        return None
+    return sum(each.computed for each in known) / total

@@ -164,7 +164,8 @@ class QueueServer:
                 case WorkerHeartbeat():
                     self._stealing.put(command)
                 case AskRunning(place):
-                    line = LineOfWorker(self._queue, tuple(model.line()))
+                    waiting = tuple(model.line())
+                    line = LineOfWorker(self._queue, waiting, model.prefills())
                     redis = self._queue_layer.connection(0)
                     await answer(redis, self._reply_layer, place, line)
                 case StealRequests(room):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from django.template.loader import render_to_string
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 Tone = Literal["", "info", "success", "warning", "danger", "primary"]
 
 
+@lru_cache(maxsize=1024)
 def badge(text: str, tone: Tone = "", title: str = "") -> SafeString:
-    """Return a label; the text is escaped."""
+    """Return a label; the text is escaped.
+
+    A list has hundreds of them, and few that differ.
+    """
     context = {"text": text, "type": tone, "label_title": title, "size": "md"}
     return render_to_string("unfold/helpers/label.html", context)
 

@@ -45,6 +45,7 @@ REQUEST = CurrentRequest(
     state=RunState.DECODES,
     sequences=1,
     waiting=(),
+    prefilling=(),
     in_line=True,
     node="gpu-01",
     replica=0,
@@ -73,7 +74,11 @@ class Server:
         if self.failure:
             raise self.failure
         placed = [
-            Placed(each, 3 if each.state == RunState.WAITS else 0)
+            Placed(
+                each,
+                3 if each.state == RunState.WAITS else 0,
+                0.347 if each.state == RunState.PREFILLS else None,
+            )
             for each in self.requests
         ]
         return RunningNow(SINCE + 65, placed, silent=1)
@@ -104,13 +109,15 @@ def test_the_page_and_its_refreshed_part_show_what_runs_and_waits(
     admin_client: Client, server: Server
 ) -> None:
     waits = replace(REQUEST, id="2", state=RunState.WAITS, prompt_tokens=0, node="")
-    server.run([REQUEST, waits])
+    prefills = replace(REQUEST, id="3", state=RunState.PREFILLS)
+    server.run([REQUEST, waits, prefills])
     for url in (PAGE, STATUS):
         html = admin_client.get(url).content.decode()
         for text in (
             *("tiny", "chat-completions, stream", "&lt;b&gt;Search&lt;/b&gt;"),
             *("anna · red", "1,234", "1,000 cached", "56", "41.2/s", "gpu-01"),
             *("1 min 5 s", "place 3", "<b>1</b> decode", "<b>1</b> wait"),
+            *("34 %", "Prefill of tiny"),
             *(CANCEL, "1 of the server's processes did not answer"),
         ):
             assert text in html, text

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
 from inference.engine.media.inputs import MediaInput
-from inference.engine.output import PoolingOutput, SequenceOutput
+from inference.engine.output import PoolingOutput, PrefillProgress, SequenceOutput
 from inference.engine.request import (
     DetokenizationRequest,
     GenerationRequest,
@@ -156,7 +156,12 @@ _messages = st.one_of(
         ).map(tuple),
         _ids,
     ),
-    st.builds(LineOfWorker, _texts, _names),
+    st.builds(
+        LineOfWorker,
+        _texts,
+        _names,
+        st.lists(st.builds(PrefillProgress, _texts, _ids, _ids)).map(tuple),
+    ),
     st.builds(CancelAnswer, st.booleans()),
     st.builds(
         Frame, _texts, _texts, _ids, _ids, st.lists(_events, max_size=4).map(tuple)

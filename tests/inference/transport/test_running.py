@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +92,30 @@ async def test_states_and_places_come_from_those_who_have_the_requests(
         "2": (RunState.WAITS, 2),
         "3": (RunState.WAITS, 1),
     }
+
+
+async def test_a_prefill_says_how_much_of_the_prompt_is_computed(
+    world: World, gate: Gate
+) -> None:
+    backend = GatedBackend(gate, n_seq_max=1)
+    prompt = "p" * 100
+    backend.script(prompt, "x" * 3000)
+    world.start_worker(backend)
+    stream = await start(world, "1", prompt)
+
+    async def share() -> float | None:
+        (only,) = (await running_now()).requests
+        return only.prefill
+
+    # Two steps of sixteen tokens.
+    gate.allow(2)
+    async with asyncio.timeout(60):
+        while not (found := await share()):
+            await asyncio.sleep(0.01)
+    assert found in (0.16, 0.32)
+    gate.open()
+    await until(lambda: bool(stream.tokens))
+    assert await share() is None
 
 
 async def test_what_no_worker_has_yet_is_in_line_by_its_arrival(world: World) -> None:

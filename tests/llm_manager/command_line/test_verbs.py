@@ -131,6 +131,7 @@ def running(**more: Any) -> dict[str, Any]:
                 "tokens_per_second": None,
                 "age_seconds": 3.4,
                 "place": 2,
+                "prefill_progress": None,
             }
         ],
         "has_more": False,
@@ -150,6 +151,11 @@ def test_requests_says_what_runs_and_waits(
         "0193-1 tiny Search anna chat-completions waits - 12 0 - 3 s 2"
     )
     assert printed.err == "1 of the server's processes did not answer.\n"
+    prefills = running()["data"][0] | {"state": "prefills", "prefill_progress": 0.347}
+    path = "/v1/admin/requests?endpoint=rerank&node=north&limit=1000"
+    answers[path] = running(data=[prefills])
+    assert cli.run(["requests", "--endpoint", "rerank", "--node", "north"]) == 0
+    assert "prefills 34 %" in capsys.readouterr().out
     answers["/v1/admin/requests?limit=1000"] = running(data=[])
     assert cli.run(["requests"]) == 0
     assert capsys.readouterr().out == "No request runs or waits.\n"

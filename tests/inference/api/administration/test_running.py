@@ -90,7 +90,10 @@ async def test_a_running_stream_is_listed_and_cancelled_with_a_word_to_its_clien
     )
     assert request["prompt_tokens"] == 1
     assert request["completion_tokens"] > 0
-    assert await listed(admin, "?model=other") == []
+    for other in ("model=other", "endpoint=rerank", "node=elsewhere"):
+        assert await listed(admin, f"?{other}") == []
+    here = await listed(admin, "?endpoint=completions")
+    assert [each["id"] for each in here] == [request["id"]]
 
     assert (await cancel(admin, request["id"])).json() == {
         "id": request["id"],

@@ -33,6 +33,8 @@ _NUMBERS = ("prompt", "tokens", "tokens/s", "age", "place")
 @click.command()
 @click.option("--model", type=ModelName(), help="Only those of this model.")
 @click.option("--prefix", help="Only those of the key with this prefix.")
+@click.option("--endpoint", help="Only those of this endpoint.")
+@click.option("--node", help="Only those of this node.")
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
 @json_option
 @remote
@@ -42,6 +44,8 @@ def command(
     *,
     model: str | None,
     prefix: str | None,
+    endpoint: str | None,
+    node: str | None,
     watch: bool,
     as_json: bool,
 ) -> None:
@@ -51,7 +55,8 @@ def command(
     """
     from llm_manager.command_line.remote.api_client import ApiClient
 
-    query = urlencode(given(model=model, key=prefix, limit=_MOST))
+    filters = given(model=model, key=prefix, endpoint=endpoint, node=node)
+    query = urlencode({**filters, "limit": _MOST})
     with ApiClient(connection) as client:
         while True:
             found = client.get(f"/v1/admin/requests?{query}")
@@ -89,7 +94,7 @@ def _rows(requests: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
             request["key_name"],
             request["owner"],
             request["endpoint"],
-            request["state"],
+            _state(request),
             request["node"],
             request["prompt_tokens"],
             request["completion_tokens"],
@@ -97,3 +102,9 @@ def _rows(requests: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
             f"{request['age_seconds']:.0f} s",
             request["place"],
         )
+
+
+def _state(request: Mapping[str, Any]) -> str:
+    share = request["prefill_progress"]
+    state = str(request["state"])
+    return state if share is None else f"{state} {int(share * 100)} %"
