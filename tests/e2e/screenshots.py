@@ -2,7 +2,7 @@
 
 Makes a database of its own with demonstration data, serves it and drives
 Chromium over it; for the playground, a server with the sample model. ``--all`` adds the
-dark and the narrow versions.
+dark and the narrow versions of all pages.
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ def main() -> None:
         data_dir = stack.enter_context(tempfile.TemporaryDirectory())
         _set_up(data_dir)
         from tests.e2e.demo_downloads import demo_downloads
+        from tests.e2e.demo_model_page import demo_model_page
         from tests.e2e.demo_requests import demo_redis, demo_requests, demo_running
 
         demo_requests()
         demo_downloads()
+        demo_model_page()
         stack.enter_context(demo_redis(data_dir))
         stack.enter_context(demo_running())
         url = stack.enter_context(_server())
         _shoot(url, options.folder, _tour, everything=options.all)
+        _shoot(url, options.folder, _tour_model, everything=True)
     shoot_playground(options.folder, everything=options.all)
 
 
@@ -200,6 +203,27 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
         ):
             page.goto(f"{url}/admin/{path}")
             shoot(name)
+
+
+def _tour_model(
+    page: Page, url: str, folder: Path, suffix: str, *, everything: bool
+) -> None:
+    """Take the parts of a model's page that change while one looks: in all versions."""
+    if suffix == "-dark-narrow":
+        return
+    _sign_in(page, url)
+    page.goto(f"{url}/admin/registry/model/")
+    page.click("text=llama-3.1-8b-instruct")
+    page.wait_for_load_state("networkidle")
+    page.locator(".lm-panel").screenshot(path=folder / f"model-panel{suffix}.png")
+
+
+def _sign_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/admin/login/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "correct horse")
+    page.click("[type=submit]")
+    page.wait_for_url(f"{url}/admin/")
 
 
 def _tour_playground(
