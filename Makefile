@@ -8,7 +8,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks examples manage.py
 SPREAD := --numprocesses=2 --dist=loadscope
-DOCS := docs/cli.md docs/configuration.md docs/metrics.md
+DOCS := docs/cli.md docs/configuration.md docs/metrics.md docs/parameters.md
 
 # HOST counts only from the command line: some shells export it as the machine's name,
 # and the server would listen to the world.
@@ -44,7 +44,7 @@ check: venv-dev ## Lint, types, layers, spelling, Django's checks, generated pag
 	$(BIN)/python manage.py check
 	$(BIN)/python manage.py check --deploy --fail-level ERROR
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/cog --check -I platform $(DOCS)
+	$(BIN)/cog --check -I platform -I . $(DOCS)
 
 fmt: venv-dev ## Format the code and repair what can be repaired.
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -57,7 +57,7 @@ bench-peers: venv-dev ## Build what `make bench` compares with: llama-server and
 	@scripts/build_peers.sh
 
 docs: venv-dev ## Write the generated pages again.
-	$(BIN)/cog -r -I platform $(DOCS)
+	$(BIN)/cog -r -I platform -I . $(DOCS)
 
 requirements: venv-dev ## Pin the newest versions of everything again.
 	scripts/compile_requirements.sh

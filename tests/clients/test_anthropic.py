@@ -9,10 +9,15 @@ import anthropic
 import httpx
 import pytest
 
+from tests.clients.agents import call
 from tests.clients.client import FOLDER_MODEL, MODEL, Client
 from tests.clients.subjects import CAPITAL, PERSON, STORY, WEATHER, Person, said
+from tests.scripted.names import MODEL as SCRIPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.clients.agents import Desk
     from tests.whole_server import Server
 
 CLIENT = Client(
@@ -28,6 +33,7 @@ CLIENT = Client(
 )
 #: Newer versions of the package have no argument for it.
 GREEDY = {"temperature": 0}
+PARIS = '{"city": "Paris"}'
 GET_WEATHER: Any = {
     "name": "get_weather",
     "description": "Tells the weather of a city.",
@@ -98,14 +104,14 @@ def test_the_answer_ends_at_its_limit_or_at_a_stop_sequence(client: Any) -> None
 def test_a_tool_is_called_and_its_result_read(client: Any) -> None:
     tools = {"tools": [GET_WEATHER], "tool_choice": {"type": "any"}}
     answer = ask(client, WEATHER, **tools)
-    call = answer.content[-1]
-    assert (answer.stop_reason, call.type, call.name) == (
+    use = answer.content[-1]
+    assert (answer.stop_reason, use.type, use.name) == (
         "tool_use",
         "tool_use",
         "get_weather",
     )
-    assert call.input["city"] in ("Paris", "London", "Berlin")
-    result = {"type": "tool_result", "tool_use_id": call.id, "content": "Sunny."}
+    assert use.input["city"] in ("Paris", "London", "Berlin")
+    result = {"type": "tool_result", "tool_use_id": use.id, "content": "Sunny."}
     turns = [
         *said(WEATHER),
         {"role": "assistant", "content": answer.content},
@@ -139,6 +145,44 @@ def test_parse_makes_an_object_of_the_answer(client: Any) -> None:
         output_format=Person,
     )
     assert isinstance(answer.parsed_output, Person)
+
+
+def test_thoughts_are_streamed_and_go_back_with_the_result_of_a_call(
+    make_desk: Callable[..., Desk],
+) -> None:
+    """By a model that says what is scripted: the small one does not think."""
+    answers = [
+        f"<think>I look it up.</think>{call('get_weather', PARIS)}",
+        "<think>It shines.</think>It is sunny.",
+    ]
+    desk = make_desk(lambda _: {WEATHER: answers})
+    asked: Any = {
+        "model": SCRIPTED,
+        "max_tokens": 2048,
+        "tools": [GET_WEATHER],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+    }
+    address = {"base_url": desk.address, "api_key": desk.server.key}
+    with anthropic.Anthropic(**address) as client:
+        with client.messages.stream(messages=said(WEATHER), **asked) as stream:
+            kinds = {event.type for event in stream}
+            first = stream.get_final_message()
+        assert {"thinking", "signature", "input_json"} <= kinds
+        thoughts, use = first.content
+        assert (thoughts.type, thoughts.thinking) == ("thinking", "I look it up.")
+        assert (use.type, use.input) == ("tool_use", {"city": "Paris"})
+        result = {"type": "tool_result", "tool_use_id": use.id, "content": "Sunny."}
+        turns: Any = [
+            *said(WEATHER),
+            {"role": "assistant", "content": first.content},
+            {"role": "user", "content": [result]},
+        ]
+        second = client.messages.create(messages=turns, **asked)
+        assert [block.type for block in second.content] == ["thinking", "text"]
+        changed = thoughts.model_copy(update={"thinking": "I guess."})
+        turns[1]["content"] = [changed, use]
+        with pytest.raises(anthropic.BadRequestError):
+            client.messages.create(messages=turns, **asked)
 
 
 def test_tokens_are_counted_as_they_are_used(client: Any) -> None:

@@ -19,6 +19,8 @@ from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.value_types import Between, TokenLimit
 
 _MAX_METADATA_BYTES = 16 * 1024
+_TEXT_ONLY = " Models here answer with text."
+_NOT_MODERATED = " Nothing here moderates."
 
 
 class Prediction(Body):
@@ -31,9 +33,9 @@ class Prediction(Body):
 class UnsupportedChatParameters(Body):
     """OpenAI's members that are not supported."""
 
-    audio: Annotated[Any, Unsupported()] = None
-    modalities: Annotated[Any, Unsupported((["text"],))] = None
-    moderation: Annotated[Any, Unsupported()] = None
+    audio: Annotated[Any, Unsupported(hint=_TEXT_ONLY)] = None
+    modalities: Annotated[Any, Unsupported((["text"],), hint=_TEXT_ONLY)] = None
+    moderation: Annotated[Any, Unsupported(hint=_NOT_MODERATED)] = None
     prompt_cache_key: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_options: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_retention: Annotated[Any, Unsupported(may_be_left_out=True)] = None
@@ -43,7 +45,9 @@ class UnsupportedChatParameters(Body):
     ] = None
     store: Annotated[Any, Unsupported((False,), may_be_left_out=True)] = None
     verbosity: Annotated[Any, Unsupported(may_be_left_out=True)] = None
-    web_search_options: Annotated[Any, Unsupported()] = None
+    web_search_options: Annotated[
+        Any, Unsupported(hint=" Nothing here searches the web.")
+    ] = None
 
 
 class ChatCompletionRequest(

@@ -108,7 +108,7 @@ class MessagesInput(Body):
     cache_control: CacheControl | None = None
     """Accepted: prefixes are always cached."""
     billing_policy: Annotated[Any, Unsupported(may_be_left_out=True)] = None
-    compaction: Annotated[Any, Unsupported()] = None
+    compaction: Annotated[Any, Unsupported(hint=" Nothing here sums up.")] = None
     mcp_servers: Annotated[Any, Unsupported(([],), may_be_left_out=True)] = None
     speed: Annotated[Any, Unsupported(("standard",), may_be_left_out=True)] = None
 
@@ -167,8 +167,8 @@ class MessagesRequest(MessagesInput):
     """Accepted: there is one tier."""
 
     # What only a host can do.
-    container: Annotated[Any, Unsupported()] = None
-    thread: Annotated[Any, Unsupported()] = None
+    container: Annotated[Any, Unsupported(hint=" There are no containers.")] = None
+    thread: Annotated[Any, Unsupported(hint=" No messages are stored here.")] = None
     diagnostics: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     fallbacks: Annotated[Any, Unsupported(([],), may_be_left_out=True)] = None
     fallback_credit_token: Annotated[Any, Unsupported(may_be_left_out=True)] = None

@@ -111,8 +111,12 @@ class OllamaGenerateRequest(GenerationBody):
     """Continue the prompt as it is, without the model's chat template."""
     images: _Images = None
     """Images in base64, which the model sees before the prompt."""
-    context: Annotated[Any, Unsupported(([],))] = None
-    template: Annotated[Any, Unsupported(("",))] = None
+    context: Annotated[Any, Unsupported(([],), hint=" Send messages to /api/chat.")] = (
+        None
+    )
+    template: Annotated[Any, Unsupported(("",), hint=" The model's own is used.")] = (
+        None
+    )
 
 
 class OllamaEmbedRequest(ModelRequestBody):

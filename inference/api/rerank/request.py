@@ -31,6 +31,7 @@ class RerankRequest(PriorityParameter):
     model: ModelName
     """Id, alias or file name of a reranker."""
     query: NonEmpty
+    """What the documents are ranked for."""
     documents: Annotated[
         list[
             Annotated[

@@ -75,6 +75,7 @@ class DetokenizeRequest(Body):
     model: ModelName
     """Id, alias or file name of a model."""
     tokens: Tokens
+    """The tokens, by their ids."""
 
 
 class ApplyTemplateRequest(TemplateParameters):

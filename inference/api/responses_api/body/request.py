@@ -112,8 +112,10 @@ class ResponseHints(Body):
     client_metadata: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     context_management: Annotated[Any, Unsupported(([],), may_be_left_out=True)] = None
     image: Annotated[Any, Unsupported(may_be_left_out=True)] = None
-    moderation: Annotated[Any, Unsupported()] = None
-    prompt: Annotated[Any, Unsupported()] = None
+    moderation: Annotated[Any, Unsupported(hint=" Nothing here moderates.")] = None
+    prompt: Annotated[
+        Any, Unsupported(hint=" No prompts are stored here; send its text.")
+    ] = None
     prompt_cache_key: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_options: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_retention: Annotated[Any, Unsupported(may_be_left_out=True)] = None
