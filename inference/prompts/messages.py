@@ -17,13 +17,15 @@ def _no_parameters() -> dict[str, Any]:
 class Tool:
     """A function that the model may call; ``parameters`` is a JSON schema.
 
-    ``strict``: calls must match the schema.
+    ``strict``: calls must match the schema. ``input_grammar``: its only argument is a
+    text, and this the grammar of what JSON writes of it and of its last quote.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=_no_parameters)
     strict: bool = False
+    input_grammar: str = ""
 
     def function(self) -> dict[str, Any]:
         """Return OpenAI's ``function`` object, with all members, for a template."""

@@ -219,3 +219,26 @@ def test_structured_json_is_in_one_style_and_ends(api: httpx.Client) -> None:
     assert choice["finish_reason"] == "stop"
     content = choice["message"]["content"]
     assert content == json.dumps(json.loads(content))
+
+
+def test_the_input_of_a_custom_tool_matches_its_lark_grammar(api: httpx.Client) -> None:
+    definition = (
+        'start: "*** Begin" LF line{1,2} "*** \\"End\\""\n'
+        "line: /[+-][a-z]{1,5}/ LF\n%import common.LF\n"
+    )
+    grammar = {"type": "grammar", "syntax": "lark", "definition": definition}
+    body = {
+        "model": Q4_0,
+        "input": "Change the file.",
+        "temperature": 0,
+        "tools": [{"type": "custom", "name": "patch", "format": grammar}],
+        "tool_choice": {"type": "custom", "name": "patch"},
+    }
+
+    answer = api.post("/v1/responses", json=body)
+
+    assert answer.status_code == 200, answer.text
+    (call,) = answer.json()["output"]
+    assert call["type"] == "custom_tool_call"
+    pattern = r'\*{3} Begin\n([+-][a-z]{1,5}\n){1,2}\*{3} "End"'
+    assert re.fullmatch(pattern, call["input"]), call

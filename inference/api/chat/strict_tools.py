@@ -48,7 +48,9 @@ def strict_grammar(
         answer = writer.in_place_of_content(use)
     else:
         answer = writer.in_lines(use)
-    return checked(Grammar(writer.lark([answer]), PARAM, tuple(writer.control_tokens)))
+    return checked(
+        Grammar(writer.source([answer]), PARAM, tuple(writer.control_tokens))
+    )
 
 
 class _Writer(GrammarWriter):

@@ -82,13 +82,12 @@ def answer_grammar(
     if use.may_call:
         options.append(writer.calls(use))
     if answer is not None and not use.must_call:
-        options.append(writer.content())
+        options.append(writer.content(answer))
     else:
         answer = None
-    lark = writer.lark(options)
     grammar = checked(
         Grammar(
-            lark if answer is None else _around(lark, answer.source),
+            writer.source(options),
             PARAM if answer is None else answer.param,
             tuple(writer.control_tokens),
         )
@@ -107,17 +106,6 @@ def checked(grammar: Grammar) -> Grammar:
         ) from None
 
 
-def _around(lark: str, answer: str) -> str:
-    """Return the grammar with another in it, as ``@answer``."""
-    inner = {"lark_grammar": answer}
-    if answer.startswith("{"):
-        (inner,) = json.loads(answer)["grammars"]
-    return json.dumps(
-        {"grammars": [{"lark_grammar": lark}, {**inner, "name": "answer"}]},
-        ensure_ascii=False,
-    )
-
-
 class GrammarWriter:
     """Writes one grammar in Lark.
 
@@ -132,18 +120,36 @@ class GrammarWriter:
         self.framing = prompt.output_parser.framing
         self.rules: list[str] = []
         self.control_tokens: list[tuple[str, ...]] = []
+        # Other grammars, by the names that rules have for them.
+        self._inner: dict[str, str] = {}
+        self._has_inputs = False
         longest_first = sorted(
             self.output_parser.preserved_tokens, key=len, reverse=True
         )
         self._mark = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
 
-    def lark(self, options: list[str]) -> str:
+    def source(self, options: list[str]) -> str:
         """Return the grammar of an answer that is one of these."""
         start = f"{self.thinking()} ({' | '.join(options)})"
-        return "\n".join([f"start: {start}", *self.rules, ""])
+        lark = "\n".join([f"start: {start}", *self.rules, ""])
+        if not self._inner:
+            return lark
+        others = [
+            {**_as_object(source), "name": name} for name, source in self._inner.items()
+        ]
+        return json.dumps(
+            {"grammars": [{"lark_grammar": lark}, *others]}, ensure_ascii=False
+        )
 
-    def content(self) -> str:
-        """Return the rule of an answer that is a text."""
+    def content(self, answer: Grammar) -> str:
+        """Return the rule of an answer that is a text. Raises BadRequest."""
+        if self._has_inputs and self._is_object:
+            raise BadRequest(
+                "In this model's format, an answer cannot be made to match anything "
+                "beside tools whose input has a grammar.",
+                param=answer.param,
+            )
+        self._inner["answer"] = answer.source
         return f"{self.text(self.framing.before_content)} @answer"
 
     def calls(self, use: ToolUse) -> str:
@@ -173,6 +179,7 @@ class GrammarWriter:
 
     def one_call(self, use: ToolUse) -> str:
         """Return the rule of a call of any of the tools."""
+        self._has_inputs = any(tool.input_grammar for tool in use.may_call)
         names = [
             self.rule(f"call_{index}", self._call(index, tool))
             for index, tool in enumerate(use.may_call)
@@ -196,6 +203,8 @@ class GrammarWriter:
 
     def arguments(self, index: int, tool: Tool) -> str:
         """Return what matches the arguments of a tool's calls."""
+        if tool.input_grammar:
+            return self._input(index, tool)
         prepared = self._prepared(tool)
         if self.framing.notation is not None:
             return self.in_notation(index, tool, prepared)
@@ -213,9 +222,29 @@ class GrammarWriter:
         name = f"argument_{index}"
         return arguments_in_notation(self, name, self.framing, prepared, leave_out)
 
+    def _input(self, index: int, tool: Tool) -> str:
+        """Return what matches arguments of which the only one is a text with a grammar.
+
+        Raises BadRequest.
+        """
+        (key,) = tool.parameters["properties"]
+        if self.framing.notation is not None or self.framing.parameter is not None:
+            reason = "in this model's format, no text has a grammar"
+            raise _unenforceable(tool, f"properties.{key}", reason)
+        name = f"input_{index}"
+        self._inner[name] = tool.input_grammar
+        before = json.dumps(f'{{"{key}": "')
+        return f'{before} @{name} "}}"'
+
+    @property
+    def _is_object(self) -> bool:
+        """Whether calls are JSON objects from their first character on."""
+        first = self.framing.begin + self.framing.call.before_name
+        return first.startswith("{")
+
     def _call(self, index: int, tool: Tool) -> str:
         pair = self.framing.call
-        if (self.framing.begin + pair.before_name).startswith("{"):
+        if self._is_object and not self._has_inputs:
             # The whole call is one schema: a lexer that waits for '{"name": ' would not
             # recognize the beginning of an answer that is JSON, too.
             prepared = self._prepared(tool)
@@ -372,6 +401,14 @@ class GrammarWriter:
         if texts not in self.control_tokens:
             self.control_tokens.append(texts)
         return self.control_tokens.index(texts)
+
+
+def _as_object(source: str) -> dict[str, Any]:
+    """Return a grammar as llguidance's object."""
+    if not source.startswith("{"):
+        return {"lark_grammar": source}
+    (grammar,) = json.loads(source)["grammars"]
+    return dict(grammar)
 
 
 def _object_of_call(pair: PairFraming, name: str, arguments: Any) -> dict[str, Any]:

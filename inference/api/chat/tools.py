@@ -46,6 +46,13 @@ class FunctionDefinition(Body):
     """Calls must match the schema."""
 
 
+class TextFunction(FunctionDefinition):
+    """A function whose only argument is a text with a grammar: no client sends one."""
+
+    input_grammar: str = ""
+    """The grammar of what JSON writes of the text and of its last quote, in Lark."""
+
+
 class FunctionTool(Body):
     """A tool. Only functions are supported."""
 

@@ -24,6 +24,7 @@ from inference.engine.structured_output.json_schema.preparation import (
 from inference.engine.structured_output.json_schema.style import JsonStyle
 from inference.engine.structured_output.json_schema.values import SchemaError
 from inference.engine.structured_output.lark import prepare_lark
+from inference.engine.structured_output.quoting.json_text import text_and_quote
 from inference.engine.structured_output.schema_faults import (
     find_fault,
     schema_grammar,
@@ -33,6 +34,8 @@ from inference.engine.structured_output.schema_faults import (
 #: together.
 MAX_GRAMMAR_BYTES = 32 * 1024
 MAX_CHOICES = 1_000
+#: The same of the grammar of a tool's input: a second or so.
+MAX_TEXT_GRAMMAR_BYTES = 16 * 1024
 
 
 def json_object(param: str = "") -> Grammar:
@@ -125,6 +128,21 @@ def lark(
     return Grammar(text, param)
 
 
+def text_in_json(source: str, param: str = "") -> Grammar:
+    """Return the grammar of a text as JSON writes it, with the quote that ends it.
+
+    ``source`` is the text's own grammar, in Lark. Raises InvalidGrammar.
+    """
+    _check_size(source, MAX_TEXT_GRAMMAR_BYTES)
+    lark(source, param)
+    try:
+        text = _text_in_json(source)
+    except GrammarSyntaxError as error:
+        raise InvalidGrammar(str(error)) from None
+    check(text)
+    return Grammar(text, param)
+
+
 def checked(grammar: Grammar) -> Grammar:
     """Return the grammar if it can be enforced. Raises InvalidGrammar.
 
@@ -134,9 +152,14 @@ def checked(grammar: Grammar) -> Grammar:
     return grammar
 
 
-def _check_size(source: str) -> None:
-    if len(source.encode()) > MAX_GRAMMAR_BYTES:
-        raise InvalidGrammar(f"it is larger than {MAX_GRAMMAR_BYTES} bytes")
+def _check_size(source: str, limit: int = MAX_GRAMMAR_BYTES) -> None:
+    if len(source.encode()) > limit:
+        raise InvalidGrammar(f"it is larger than {limit} bytes")
+
+
+@lru_cache(maxsize=32)
+def _text_in_json(source: str) -> str:
+    return text_and_quote(source)
 
 
 @lru_cache(maxsize=32)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from inference.api.chat.tools import TextFunction
 from inference.api.errors import BadRequest
+from inference.api.parameters.grammar import checked_grammar
 from inference.api.responses_api.body.tools import (
     ChosenTools,
     CustomToolParam,
@@ -14,6 +16,7 @@ from inference.api.responses_api.body.tools import (
     HostedTool,
     NamespaceTool,
 )
+from inference.engine.structured_output import grammars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +118,7 @@ def _function(
     path: str,
     *,
     strict_by_default: bool,
-) -> dict[str, Any]:
+) -> dict[str, Any] | TextFunction:
     name = flat_name(tool.name, _name(namespace))
     if len(name) > _MAX_NAME:
         raise BadRequest(
@@ -134,30 +137,32 @@ def _function(
             "strict": strict,
         }
     text: dict[str, Any] = {"type": "string"}
+    input_grammar = ""
     if isinstance(tool.format, GrammarFormat):
         grammar = tool.format
-        if grammar.syntax != "regex":
-            raise BadRequest(
-                f"Unsupported value: '{path}.format.syntax' is '{grammar.syntax}', "
-                "which is not served here. A regex is.",
-                param=f"{path}.format.syntax",
-                code="unsupported_parameter",
-            )
-        text["pattern"] = f"^(?:{grammar.definition})$"
+        definition = grammar.definition
+        if grammar.syntax == "lark":
+            at = f"{path}.format.definition"
+            input_grammar = checked_grammar(
+                grammars.text_in_json, definition, at
+            ).source
+        else:
+            text["pattern"] = f"^(?:{definition})$"
         about.append(
-            f"Its {INPUT} matches this {grammar.syntax} grammar:\n{grammar.definition}"
+            f"Its {INPUT} matches this {grammar.syntax} grammar:\n{definition}"
         )
-    return {
-        "name": name,
-        "description": "\n\n".join(about),
-        "parameters": {
+    return TextFunction(
+        name=name,
+        description="\n\n".join(about),
+        parameters={
             "type": "object",
             "properties": {INPUT: text},
             "required": [INPUT],
             "additionalProperties": False,
         },
-        "strict": True,
-    }
+        strict=True,
+        input_grammar=input_grammar,
+    )
 
 
 def _name(namespace: NamespaceTool | None) -> str | None:

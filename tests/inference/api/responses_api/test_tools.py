@@ -9,6 +9,8 @@ import pytest
 
 from inference.api.responses_api.body.called_tools import CalledTool
 from inference.api.responses_api.output.items import CustomCallItem
+from inference.engine.structured_output.control_tokens import resolve_control_tokens
+from inference.output_parsers.families import OUTPUT_PARSERS
 from tests.inference.api.responses_api.helpers import (
     WEATHER,
     create,
@@ -16,6 +18,7 @@ from tests.inference.api.responses_api.helpers import (
     stream,
 )
 from tests.inference.api.tool_models import make_tool_model, script
+from tests.inference.engine.structured_output.recogniser import allows
 
 if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
@@ -36,6 +39,11 @@ AGENTS: dict[str, Any] = {
 
 def call(name: str, arguments: str) -> str:
     return f'<tool_call>{{"name": "{name}", "arguments": {arguments}}}</tool_call>'
+
+
+def call_of(text: str) -> str:
+    """Return a call of apply_patch as the model writes it."""
+    return OUTPUT_PARSERS["hermes"].framing.write([("apply_patch", {"input": text})])
 
 
 @pytest.fixture
@@ -126,6 +134,38 @@ async def test_the_input_of_a_custom_tool_matches_its_regex(
     grammar = engine.requests[0].params.grammar
     assert grammar is not None
     assert "[0-9]{3}" in grammar.source
+
+
+async def test_the_input_of_a_custom_tool_matches_its_lark_grammar(
+    hermes: Api, engine: FakeEngineClient
+) -> None:
+    def with_grammar(definition: str) -> dict[str, Any]:
+        grammar = {"type": "grammar", "syntax": "lark", "definition": definition}
+        return {**PATCH, "format": grammar}
+
+    patch = with_grammar('start: "a\\n" INT\n%import common.INT')
+    script(engine, call("apply_patch", '{"input": "a\\\\n12"}'))
+
+    response = await create(
+        hermes,
+        model="hermes",
+        tools=[patch],
+        tool_choice={"type": "custom", "name": "apply_patch"},
+    )
+
+    grammar = engine.requests[0].params.grammar
+    assert grammar is not None
+    assert allows(resolve_control_tokens(grammar, {}), call_of("a\n12"))
+    assert not allows(resolve_control_tokens(grammar, {}), call_of("a\nb"))
+    assert response["tools"] == [patch]
+    assert "Its input matches this lark grammar" in engine.requests[0].prompt
+
+    error = await refused(hermes, model="hermes", tools=[with_grammar("begin: /a/")])
+    assert error["param"] == "tools[0].format.definition"
+    error = await refused(
+        hermes, model="hermes", tools=[with_grammar("start: <think>")]
+    )
+    assert "'<think>' is not supported" in error["message"]
 
 
 async def test_strictness_is_the_servers_choice_where_none_is_given(
