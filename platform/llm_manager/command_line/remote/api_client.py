@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -66,6 +66,27 @@ class ApiClient:
         """Return the JSON of a request by any method. Raises CommandFailed."""
         more: dict[str, Any] = {} if body is None else {"json": body}
         return self._json(method, path, **more)
+
+    def upload(
+        self, path: str, content: IO[bytes], *, name: str, fields: dict[str, str]
+    ) -> Any:
+        """Return the JSON of a POST of a file. Raises CommandFailed."""
+        return self._json(
+            "POST",
+            path,
+            files={"file": (name, content)},
+            data=fields,
+            timeout=timeouts(None),
+        )
+
+    def download(self, path: str, sink: IO[bytes]) -> None:
+        """Write what a GET answers. Raises CommandFailed."""
+        with self._failures(), self._http.stream("GET", path) as response:
+            if not response.is_success:
+                response.read()
+                raise refusal(response, self.connection)
+            for piece in response.iter_bytes():
+                sink.write(piece)
 
     @contextmanager
     def stream(
