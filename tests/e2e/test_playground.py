@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.e2e.conftest import Q4_0
+from tests.inference.api.media.images import BLUE, data_url, image_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -349,3 +350,50 @@ def test_the_request_as_code_runs_unchanged(page: Page, server: Server) -> None:
     pane(page).locator("button", has_text="JavaScript").click()
     expect(code).to_contain_text("client.chat.completions.create(")
     expect(code).to_contain_text('"top_k": 1')
+
+
+def test_images_go_with_a_message_to_a_model_that_sees(
+    page: Page, tmp_path: Path
+) -> None:
+    seeing = {"id": Q4_0, "state": "ready", "capabilities": ["chat", "vision"]}
+    asked: list[Any] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        chunk = {"choices": [{"index": 0, "delta": {"content": "Red."}}]}
+        body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+        route.fulfill(body=body, content_type="text/event-stream")
+
+    expect(page.locator("#pg-add")).to_be_hidden()
+    page.route("**/v1/models", lambda route: route.fulfill(json={"data": [seeing]}))
+    page.route("**/v1/models/*", lambda route: route.fulfill(json=seeing))
+    page.route("**/v1/chat/completions", answer)
+    page.reload()
+    page.wait_for_selector("#playground[data-ready]")
+    red, blue = tmp_path / "red.png", tmp_path / "blue.png"
+    red.write_bytes(image_file())
+    blue.write_bytes(image_file(colour=BLUE))
+    page.set_input_files("#pg-picker", [red, blue])
+    chosen = page.locator("#pg-images li")
+    expect(chosen).to_have_count(2)
+    page.get_by_role("button", name="Remove blue.png").click()
+    expect(chosen).to_have_count(1)
+    say(page, "What is this?")
+
+    expect(written(answers(page).last)).to_have_text("Red.")
+    expect(pane(page).locator("[data-role=user] img")).to_have_count(1)
+    expect(chosen).to_have_count(0)
+    content = asked[0]["messages"][-1]["content"]
+    assert content == [
+        {"type": "image_url", "image_url": {"url": data_url()}},
+        {"type": "text", "text": "What is this?"},
+    ]
+
+    pane(page).locator("summary", has_text="Request as code").click()
+    expect(pane(page).locator("[data-part=code]")).to_contain_text("image/png;base64,…")
+    pane(page).locator("button", has_text="Edit").click()
+    page.fill(".pg-edit textarea", "And this?")
+    page.click(".pg-edit .lm-button-primary")
+    expect(pane(page).locator("[data-role=user] .pg-text")).to_have_text("And this?")
+    expect(written(answers(page).last)).to_have_text("Red.")
+    assert asked[1]["messages"][-1]["content"][0] == content[0]

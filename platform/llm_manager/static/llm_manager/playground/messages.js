@@ -1,6 +1,7 @@
 // How messages look: what a person wrote, and an answer as it arrives.
 
 import { button, element, setOut } from "./elements.js";
+import { imagesOf, picture, textOf } from "./images.js";
 
 // Letters of a request's id that tell it from its neighbours.
 const SHORT = 8;
@@ -14,10 +15,12 @@ const article = (role, name, ...children) =>
   );
 
 // Returns the message of a person. onEdit gets the changed text, to send it again.
-export const userMessage = (text, onEdit) => {
+export const userMessage = (content, onEdit) => {
+  const text = textOf(content);
+  const pictures = imagesOf(content).map((url) => picture(url, "An image of yours"));
   const shown = element("div", { className: "pg-text" }, text);
   const tools = element("div", { className: "pg-tools" });
-  const node = article("user", "You", shown, tools);
+  const node = article("user", "You", ...pictures, shown, tools);
 
   const show = () => {
     node.querySelector("form")?.remove();

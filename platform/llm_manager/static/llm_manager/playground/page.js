@@ -1,6 +1,7 @@
 // The playground: a form, one or two models, and what is written to them.
 
 import * as api from "./api.js";
+import { contentOf, Images } from "./images.js";
 import { Pane, sentence } from "./pane.js";
 import { FieldError, showDefaults } from "./settings.js";
 
@@ -26,11 +27,15 @@ const showAll = () => {
   sendButton.hidden = busy;
   stopButton.hidden = !busy;
   compareButton.disabled = find("new").disabled = busy;
+  const sees = ({ model }) => model?.capabilities?.includes("vision");
+  find("add").hidden = !panes.length || !panes.every(sees);
   showDefaults(settings, panes.map((pane) => pane.model));
   for (const pane of panes) pane.showRequest();
 };
 
-// Sends a text to all panes. Returns whether it was sent.
+const images = new Images(find("picker"), find("images"), showAll);
+
+// Sends a text, or parts, to all panes. Returns whether it was sent.
 const send = (message, goBack = () => {}) => {
   if (isBusy()) return false;
   say("");
@@ -56,7 +61,7 @@ const addPane = () => {
   const pane = new Pane(fresh, settings, panes.length + 1, {
     usageUrl: root.dataset.usageUrl,
     loginUrl: root.dataset.loginUrl,
-    draft: () => text.value.trim(),
+    draft: () => contentOf(text.value.trim(), images.urls),
     isBusy,
     onChange: showAll,
     onEdit: (number, changed) =>
@@ -89,11 +94,14 @@ const compare = () => {
 
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
-  const message = text.value.trim();
-  if (!message || !models.length) return;
+  const message = contentOf(text.value.trim(), images.urls);
+  if (!message || !models.length || isBusy()) return;
   const draft = text.value;
+  const chosen = images.take();
   text.value = "";
-  if (!send(message)) text.value = draft;
+  if (send(message)) return;
+  text.value = draft;
+  images.put(chosen);
 });
 text.addEventListener("keydown", (event) => {
   // Enter also ends a word of an input method: that must not send.

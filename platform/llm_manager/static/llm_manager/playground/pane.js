@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { Answer } from "./answer.js";
 import { button, element } from "./elements.js";
+import { contentOf, imagesOf, shortened } from "./images.js";
 import { AnswerMessage, userMessage } from "./messages.js";
 import { requestOf, templatePart } from "./settings.js";
 import { LANGUAGES } from "./snippets.js";
@@ -27,7 +28,7 @@ export class Pane {
   #stopping = null;
   #language = "curl";
 
-  // page: onEdit(number, text) → whether it was sent, onChange(), usageUrl.
+  // page: onEdit(number, content) → whether it was sent, onChange(), usageUrl.
   constructor(root, form, number, page) {
     this.#root = root;
     this.#form = form;
@@ -92,8 +93,8 @@ export class Pane {
   }
 
   // Returns the request after one more message. Throws FieldError.
-  requestWith(text) {
-    const said = text ? [...this.#results(), { role: "user", content: text }] : [];
+  requestWith(content) {
+    const said = content ? [...this.#results(), { role: "user", content }] : [];
     return this.#request(said);
   }
 
@@ -106,9 +107,9 @@ export class Pane {
     if (index >= 0) this.#truncate(index);
   }
 
-  async ask(text) {
+  async ask(content) {
     this.#takeResults();
-    this.#add({ role: "user", content: text });
+    this.#add({ role: "user", content });
     await this.run();
   }
 
@@ -183,7 +184,8 @@ export class Pane {
     try {
       const draft = this.#page.draft();
       const request = draft || this.isEmpty ? this.requestWith(draft) : this.#lastRequest();
-      place.textContent = LANGUAGES[this.#language](request, `${location.origin}/v1`);
+      const shown = shortened(request);
+      place.textContent = LANGUAGES[this.#language](shown, `${location.origin}/v1`);
     } catch (error) {
       place.textContent = error.message;
     }
@@ -245,7 +247,10 @@ export class Pane {
     let view = null;
     if (message.role === "user") {
       const number = this.#entries.filter((each) => each.message.role === "user").length;
-      node = userMessage(message.content, (text) => this.#page.onEdit(number, text));
+      const urls = imagesOf(message.content);
+      node = userMessage(message.content, (text) =>
+        this.#page.onEdit(number, contentOf(text, urls)),
+      );
     } else if (message.role === "assistant") {
       const answer = new Answer();
       answer.content = message.content ?? "";

@@ -1,0 +1,91 @@
+"""Thousands of damaged image files: each is read or refused, nothing else happens."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from inference.api.media.decoding_pool import DecodingPool, Pixels, UndecodableImage
+from inference.engine import EngineConfig
+from inference.engine.llama import LlamaBackend
+from inference.engine.media.inputs import IMAGE, MediaInput
+from tests.inference.api.media.images import RED, image_file
+from tests.tiny_projectors import write_tiny_vision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.long, pytest.mark.model]
+
+FILES = 5_000
+MARK = "<image>"
+
+
+def damaged(rng: random.Random) -> Iterator[bytes]:
+    """Yield files that were whole once: with other bytes, fewer, or more of them."""
+    whole = [
+        image_file("PNG", (24, 16)),
+        image_file("PNG", (24, 16), 3, mode="P"),
+        image_file("PNG", (16, 16), (1, 2, 3, 4), mode="RGBA"),
+        image_file("JPEG", (40, 24)),
+        image_file("JPEG", (40, 24), 7, mode="L", progressive=True),
+        image_file("WEBP", (24, 16)),
+        image_file("WEBP", (24, 16), lossless=True),
+        image_file("GIF", (24, 16)),
+    ]
+    for _ in range(FILES):
+        data = bytearray(rng.choice(whole))
+        for _ in range(rng.choice((1, 1, 2, 8, 64))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        match rng.randrange(5):
+            case 0:
+                del data[rng.randrange(len(data)) :]
+            case 1:
+                data += rng.randbytes(rng.randrange(200))
+            case 2:
+                start = rng.randrange(len(data))
+                data[start:start] = data[: rng.randrange(len(data))]
+        yield bytes(data)
+
+
+def test_no_file_ends_a_worker(tmp_path: Path) -> None:
+    model, projector = write_tiny_vision("mlp", tmp_path)
+    pool = DecodingPool(timeout_s=120)
+    backend = LlamaBackend(
+        EngineConfig(
+            (str(model),), n_ctx=256, n_seq_max=1, n_threads=1, projector=str(projector)
+        )
+    )
+    assert backend.projector is not None
+
+    def tokens(pixels: Pixels) -> int:
+        assert backend.projector is not None
+        image = MediaInput(
+            IMAGE, pixels.width, pixels.height, pixels.packed, pixels.packed.hex()
+        )
+        read = backend.projector.read(
+            MARK, [image], marker=MARK, special=False, owner=""
+        )
+        return len(read.tokens)
+
+    try:
+        expected = tokens(pool.decode(image_file(), longest=64, most_pixels=10**6))
+        was_read = was_refused = 0
+        for data in damaged(random.Random(1)):
+            try:
+                pixels = pool.decode(data, longest=64, most_pixels=10**6)
+            except UndecodableImage:
+                was_refused += 1
+            else:
+                was_read += 1
+                assert tokens(pixels) == expected
+        assert was_read + was_refused == FILES
+        assert min(was_read, was_refused) > FILES / 20
+        found = pool.decode(image_file(colour=RED), longest=64, most_pixels=10**6)
+        assert tokens(found) == expected
+    finally:
+        backend.close()
+        pool.close()
