@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SERVES_AT_LEAST_S = 2.0
 #: A model whose keep-alive ends this soon is looked at every second.
 _LOOK_BEFORE_S = 10.0
+#: An idle worker reports every five seconds.
+_SPEAKS_WITHIN_S = 12.0
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class ClaimedWorker:
         idle_s = time.monotonic() - self.last_used
         return (
             report.state == "ready"
+            and self.process.silent_s < _SPEAKS_WITHIN_S
             and self.is_saved_ready
             and not self.process.is_draining
             and not report.running + report.waiting

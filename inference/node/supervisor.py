@@ -3,7 +3,7 @@
 It never imports llama.cpp: a model that crashes ends only its own worker process. It
 reads the rows whenever it is woken, and acts on the difference. While something goes on
 it reads them every second besides, so a lost message delays it by a second; while
-nothing does, every five.
+nothing does, seldom.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+#: How often workers are checked without reading any row.
+_CHECK_EVERY_S = 5.0
 
 
 class Supervisor:
@@ -90,15 +92,27 @@ class Supervisor:
             while not self._stopping.is_set():
                 self._look.clear()
                 await self._look_once()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._look.wait(), self._calm.look_every_s)
-                if self._look.is_set():
-                    self._calm.disturb()
+                await self._pause()
             await self._leave()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        """Wait until the node is woken, or has to look in any case."""
+        until = time.monotonic() + self._calm.look_every_s
+        while (left_s := until - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), min(left_s, _CHECK_EVERY_S))
+            if self._look.is_set() or not self._is_at_rest:
+                self._calm.disturb()
+                return
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether all its workers serve and have nothing to do."""
+        return all(worker.is_at_rest for worker in self._workers.values())
 
     async def _look_once(self) -> None:
         """Do all that is due; what fails is tried again with the next look."""
@@ -126,7 +140,7 @@ class Supervisor:
         by_id = await self._watcher.own_rows(rows, self._node)
         for row_id in list(self._workers):
             await self._watcher.check(self._workers[row_id], by_id.get(row_id))
-        if not all(worker.is_at_rest for worker in self._workers.values()):
+        if not self._is_at_rest:
             self._calm.disturb()
         for row in rows:
             if row.pk not in self._workers and row.state == WorkerState.REQUESTED:

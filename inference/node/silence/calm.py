@@ -13,6 +13,8 @@ _BUSY_S = 1.0
 #: While nothing does. What must be seen at once comes by Redis; this is for the rest,
 #: and for messages that were lost.
 _LOOK_S = 5.0
+#: The same for a node that is alone: there is no other one to wait for.
+_LOOK_ALONE_S = 20.0
 #: A node counts as alive for ten seconds after a heartbeat: three of these. Other nodes
 #: doubt one much earlier, so this is for a node that is alone.
 _BEAT_S = 3.0
@@ -36,7 +38,9 @@ class Calm:
     @property
     def look_every_s(self) -> float:
         """Seconds until the rows are read again, unless the node is woken."""
-        return _LOOK_S if self._is_calm else _BUSY_S
+        if not self._is_calm:
+            return _BUSY_S
+        return _LOOK_ALONE_S if self.is_alone else _LOOK_S
 
     @property
     def beat_every_s(self) -> float:

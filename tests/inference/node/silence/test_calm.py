@@ -45,3 +45,12 @@ def test_other_nodes_hear_from_it_every_second_however_calm_it_is() -> None:
     calm = Calm(clock)
     clock.now += 60
     assert calm.beat_every_s == 1
+
+
+def test_a_node_that_is_alone_looks_more_seldom_than_one_among_others() -> None:
+    clock = Clock()
+    calm = Calm(clock)
+    clock.now += 60
+    among_others = calm.look_every_s
+    calm.is_alone = True
+    assert calm.look_every_s > among_others
