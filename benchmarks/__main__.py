@@ -8,11 +8,14 @@ import sys
 from benchmarks.commands import (
     embeddings,
     faults,
+    gpu,
     grammars,
     hostile,
     idle,
     interference,
     schemas,
+    start,
+    targets,
     usage,
 )
 from benchmarks.commands.compare import compare
@@ -22,6 +25,7 @@ from benchmarks.options.commands import (
     CompareOptions,
     EmbeddingOptions,
     FaultOptions,
+    GpuOptions,
     GrammarOptions,
     HostileOptions,
     IdleOptions,
@@ -29,6 +33,8 @@ from benchmarks.options.commands import (
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
+    StartOptions,
+    TargetOptions,
     UsageOptions,
 )
 from benchmarks.options.parsing import parse
@@ -53,6 +59,8 @@ def _run() -> int:
             return embeddings.measure(options)
         case FaultOptions() as options:
             return faults.inflict(options)
+        case GpuOptions() as options:
+            return gpu.measure(options)
         case GrammarOptions() as options:
             return grammars.measure(options)
         case InterferenceOptions() as options:
@@ -65,6 +73,10 @@ def _run() -> int:
             return hostile.measure(options)
         case IdleOptions() as options:
             return idle.measure(options)
+        case StartOptions() as options:
+            return start.measure(options)
+        case TargetOptions() as options:
+            return targets.measure(options)
         case SoakOptions() as options:
             return soak(options)
         case UsageOptions() as options:

@@ -84,7 +84,7 @@ def profile(options: ProfileOptions) -> int:
     # Asked first: where OpenMP binds threads, what computes may see one core only.
     n_threads = physical_cores()
     # Before the engine is imported: it may take functions out of the module.
-    _time_bindings(stopwatch)
+    time_bindings(stopwatch)
     from inference.engine import EngineConfig
     from inference.engine.llama import LlamaBackend
     from inference.engine.llama.sampling.sampler import SequenceSampler
@@ -107,15 +107,16 @@ def profile(options: ProfileOptions) -> int:
             )
         )
         try:
-            _decode(backend, max(options.streams), stopwatch)  # warms up
-            times = [_decode(backend, n, stopwatch) for n in options.streams]
+            decode_times(backend, max(options.streams), stopwatch)  # warms up
+            times = [decode_times(backend, n, stopwatch) for n in options.streams]
         finally:
             backend.close()
     _show(times)
     return 0
 
 
-def _time_bindings(stopwatch: Stopwatch) -> None:
+def time_bindings(stopwatch: Stopwatch) -> None:
+    """Time all calls of the bindings from now on."""
     import llama_cpp
 
     for name in dir(llama_cpp):
@@ -126,7 +127,9 @@ def _time_bindings(stopwatch: Stopwatch) -> None:
             setattr(llama_cpp, name, stopwatch.timed(part, function))
 
 
-def _decode(backend: LlamaBackend, streams: int, stopwatch: Stopwatch) -> StepTimes:
+def decode_times(
+    backend: LlamaBackend, streams: int, stopwatch: Stopwatch
+) -> StepTimes:
     """Return the times of the steps in which all streams decode, and nothing else."""
     from inference.engine import EngineCore, SamplingParams
     from inference.engine.request import GenerationRequest

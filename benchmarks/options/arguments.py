@@ -21,6 +21,9 @@ COMMANDS = (
     "faults",
     "usage",
     "idle",
+    "start",
+    "targets",
+    "gpu",
 )
 #: How often a command measures, unless it is given.
 ROUNDS = 3

@@ -125,10 +125,43 @@ class IdleOptions:
     quantization: str
 
 
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """How often the server is started."""
+
+    rounds: int
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """Which targets in milliseconds, under which workloads; where plots go, if any."""
+
+    targets: tuple[int, ...]
+    workloads: tuple[Workload, ...]
+    rounds: int
+    plots: Path | None
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuOptions:
+    """Which models are written and where, how they are loaded, where the JSON goes."""
+
+    shape: str
+    quantizations: tuple[str, ...]
+    streams: tuple[int, ...]
+    n_ctx: int
+    rounds: int
+    folder: Path | None
+    output: Path
+
+
 Options = (
     CompareOptions
     | EmbeddingOptions
     | FaultOptions
+    | GpuOptions
     | GrammarOptions
     | HostileOptions
     | IdleOptions
@@ -136,5 +169,7 @@ Options = (
     | ProfileOptions
     | SchemaOptions
     | SoakOptions
+    | StartOptions
+    | TargetOptions
     | UsageOptions
 )

@@ -11,7 +11,7 @@ from benchmarks.options.arguments import (
     command_parser,
     positive,
 )
-from benchmarks.options.commands import CompareOptions
+from benchmarks.options.commands import CompareOptions, TargetOptions
 from benchmarks.systems import DEFAULT_SYSTEMS, SYSTEMS
 from benchmarks.workloads.features import FEATURE_WORKLOADS
 from benchmarks.workloads.serving import (
@@ -86,6 +86,35 @@ def features(arguments: list[str]) -> CompareOptions:
     names = options.workloads or [workload.name for workload in FEATURE_WORKLOADS]
     chosen = tuple(w for w in FEATURE_WORKLOADS if w.name in names)
     return _common(options, chosen, ROUNDS)
+
+
+#: What users send: prompts and answers mixed.
+_MIXING = ("chat", "newcomer", "mixed")
+
+
+def targets(arguments: list[str]) -> TargetOptions:
+    parser = command_parser(
+        "targets", "Throughput against ITL p95, for targets of the ITL."
+    )
+    parser.add_argument(
+        "--targets", type=int, nargs="+", default=[0, 30, 60, 120, 250], metavar="MS"
+    )
+    parser.add_argument(
+        "--workloads", nargs="+", choices=_MIXING, default=_MIXING, metavar="NAME"
+    )
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write a chart of each workload there"
+    )
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return TargetOptions(
+        tuple(options.targets),
+        tuple(w for w in WORKLOADS if w.name in options.workloads),
+        options.rounds,
+        options.plots,
+        options.quantization,
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, *, systems: tuple[str, ...]) -> None:

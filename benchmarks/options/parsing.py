@@ -48,6 +48,12 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.usage(rest)
         case "idle":
             return single.idle(rest)
+        case "start":
+            return single.start(rest)
+        case "targets":
+            return comparisons.targets(rest)
+        case "gpu":
+            return single.gpu(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )

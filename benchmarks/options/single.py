@@ -14,6 +14,7 @@ from benchmarks.options.arguments import (
 from benchmarks.options.commands import (
     EmbeddingOptions,
     FaultOptions,
+    GpuOptions,
     GrammarOptions,
     HostileOptions,
     IdleOptions,
@@ -21,9 +22,11 @@ from benchmarks.options.commands import (
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
+    StartOptions,
     UsageOptions,
 )
 from benchmarks.workloads.attacks import ATTACKS
+from benchmarks.workloads.random_model import FILE_TYPES, SHAPES
 
 #: What a request costs, how long pages take, what kills leave.
 USAGE_PARTS = ("cost", "rows", "kills", "long")
@@ -202,3 +205,41 @@ def idle(arguments: list[str]) -> IdleOptions:
         )
     add_quantization(parser)
     return IdleOptions(**vars(parser.parse_args(arguments)))
+
+
+def gpu(arguments: list[str]) -> GpuOptions:
+    parser = command_parser(
+        "gpu", "Equality, memory and speed of a model with random weights on a GPU."
+    )
+    parser.add_argument("--shape", choices=list(SHAPES), default="8b")
+    parser.add_argument(
+        "--quantizations",
+        nargs="+",
+        choices=list(FILE_TYPES),
+        default=list(FILE_TYPES),
+        metavar="TYPE",
+    )
+    parser.add_argument(
+        "--streams", type=positive, nargs="+", metavar="N", default=[1, 8, 32, 64]
+    )
+    parser.add_argument("--n-ctx", type=positive, default=6144, metavar="N")
+    parser.add_argument("--rounds", type=positive, default=1, metavar="N")
+    parser.add_argument(
+        "--folder", type=Path, metavar="DIR", help="for the models; some 9 GB"
+    )
+    parser.add_argument("--output", type=Path, default=Path("gpu.json"), metavar="FILE")
+    options = parser.parse_args(arguments)
+    return GpuOptions(
+        **{
+            **vars(options),
+            "quantizations": tuple(options.quantizations),
+            "streams": tuple(options.streams),
+        }
+    )
+
+
+def start(arguments: list[str]) -> StartOptions:
+    parser = command_parser("start", "How soon an answer begins: cold, and unloaded.")
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    add_quantization(parser)
+    return StartOptions(**vars(parser.parse_args(arguments)))

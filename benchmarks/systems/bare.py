@@ -26,6 +26,7 @@ from benchmarks.systems.system import (
 )
 from benchmarks.systems.usage import ProcessTree
 from inference.engine.config.cpu_threads import thread_environment
+from registry.load_settings import ModelEngineSection
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -127,6 +128,7 @@ class Bare:
 
     name: str = "bare"
     num_keys: int = 3
+    itl_target_ms: int = ModelEngineSection.model_fields["itl_target_ms"].default
 
     def missing(self) -> str | None:
         """It is always there."""
@@ -143,6 +145,7 @@ class Bare:
             "n_seq_max": conditions.n_seq_max,
             "n_batch": conditions.n_batch,
             "n_threads": conditions.n_threads,
+            "itl_target_ms": self.itl_target_ms,
             "draft": "auto",
         }
         command = [

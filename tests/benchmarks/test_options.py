@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.options.commands import (
     CompareOptions,
+    GpuOptions,
     GrammarOptions,
     HostileOptions,
     IdleOptions,
@@ -15,6 +16,8 @@ from benchmarks.options.commands import (
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
+    StartOptions,
+    TargetOptions,
 )
 from benchmarks.options.parsing import parse
 from benchmarks.systems import DEFAULT_SYSTEMS
@@ -109,3 +112,18 @@ def test_invalid_arguments_are_refused(
     with pytest.raises(SystemExit) as refusal:
         parse(line.split())
     assert refusal.value.code
+
+
+def test_start() -> None:
+    assert parse(["start", "--rounds", "2"]) == StartOptions(2, "Q4_0")
+
+
+def test_targets_and_gpu() -> None:
+    targets = parse(["targets", "--targets", "0", "60", "--workloads", "chat"])
+    assert isinstance(targets, TargetOptions)
+    assert targets.targets == (0, 60)
+    assert [workload.name for workload in targets.workloads] == ["chat"]
+    gpu = parse(["gpu", "--shape", "small", "--streams", "1", "4"])
+    assert isinstance(gpu, GpuOptions)
+    assert (gpu.shape, gpu.streams) == ("small", (1, 4))
+    assert gpu.quantizations == ("Q4_K_M", "Q8_0")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 
-from inference.admin.context_plot import plot
 from inference.admin.model_actions import ActionOutcome
 from inference.admin.model_panels.settings_text import settings_text
 from inference.benchmark import journal
 from inference.models import Benchmark, EngineNode
 from inference.services import engine_wake
+from llm_manager.lib.plots import plot
 
 if TYPE_CHECKING:
     from registry.models import Model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference.admin.context_plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plot
+from llm_manager.lib.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, plot
 
 
 def says(value: float) -> str:

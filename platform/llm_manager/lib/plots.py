@@ -1,4 +1,4 @@
-"""Charts of context tests: coordinates, which a template draws as SVG. Pure."""
+"""Charts of measurements: coordinates, which a template draws as SVG. Pure."""
 
 from __future__ import annotations
 

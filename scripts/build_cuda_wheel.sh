@@ -1,0 +1,72 @@
+#!/bin/sh
+# Build, without a card, what scripts/gpu_check.sh needs on a machine with one: a wheel
+# of llama-cpp-python for one kind of NVIDIA GPU, and llama-server of the same source.
+#
+#     scripts/build_cuda_wheel.sh [DIR]      # DIR: build/cuda
+#
+# CUDA_ARCHITECTURE is the kind of GPU: 90 (H100, H200) unless it is set; JOBS is the
+# number of compilers at once. It takes an hour or more on two cores.
+set -eu
+cd "$(dirname "$0")/.."
+
+OUT=${1:-build/cuda}
+ARCHITECTURE=${CUDA_ARCHITECTURE:-90}
+PYTHON=${PYTHON:-.venv/bin/python}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+command -v nvcc >/dev/null || fail "nvcc is missing: install NVIDIA's CUDA toolkit."
+command -v cmake >/dev/null || fail "cmake is missing: apt install cmake."
+version=$("$PYTHON" -c 'from importlib.metadata import version
+print(version("llama-cpp-python"))') ||
+    fail "llama-cpp-python is not installed: make run installs it."
+mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
+
+# cuBLAS is a part of the toolkit that some installations leave out; NVIDIA has it on PyPI.
+toolkit=$(dirname "$(nvcc -dryrun -x cu /dev/null 2>&1 | sed -n 's/^#\$ _HERE_=//p')")
+[ -d "$toolkit" ] || toolkit=/usr/local/cuda
+cublas=
+if [ ! -e "$toolkit/include/cublas_v2.h" ]; then
+    major=$(nvcc --version | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
+    [ -d "$OUT/cublas/nvidia" ] ||
+        "$PYTHON" -m pip install --quiet --target "$OUT/cublas" "nvidia-cublas==$major.*" ||
+        fail "cuBLAS is missing in $toolkit, and cannot be had from PyPI."
+    headers=$(dirname "$(find "$OUT/cublas" -name cublas_v2.h | head -n 1)")
+    libraries=$(dirname "$(find "$OUT/cublas" -name 'libcublas.so.*' | head -n 1)")
+    for name in cublas cublasLt; do
+        ln -sf "$(find "$libraries" -name "lib$name.so.*" | head -n 1)" \
+            "$libraries/lib$name.so"
+    done
+    cublas="-DCUDA_cublas_LIBRARY=$libraries/libcublas.so"
+    cublas="$cublas -DCUDA_cublasLt_LIBRARY=$libraries/libcublasLt.so"
+    cublas="$cublas -DCMAKE_CUDA_FLAGS=-I$headers -DCMAKE_CXX_FLAGS=-I$headers"
+fi
+
+# The processor there is another one; one architecture keeps the wheel small.
+arguments="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$ARCHITECTURE -DLLAVA_BUILD=OFF"
+arguments="$arguments -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON"
+arguments="$arguments $cublas"
+echo "Building for the architecture $ARCHITECTURE: $arguments"
+CMAKE_ARGS="$arguments" CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-$(nproc)} \
+    "$PYTHON" -m pip wheel --no-deps --no-binary llama-cpp-python \
+    --wheel-dir "$OUT/wheels" "llama-cpp-python==$version"
+
+if [ ! -d "$OUT/source" ]; then
+    "$PYTHON" -m pip download --quiet --no-deps --no-binary llama-cpp-python \
+        --dest "$OUT" "llama-cpp-python==$version"
+    mkdir "$OUT/source"
+    tar -xzf "$OUT"/llama_cpp_python-*.tar.gz -C "$OUT/source" --strip-components 1
+fi
+# shellcheck disable=SC2086 # the arguments are words
+cmake -S "$OUT/source/vendor/llama.cpp" -B "$OUT/build" $arguments \
+    -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+    -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH='$ORIGIN' \
+    -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+    -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
+cmake --build "$OUT/build" --target llama-server --parallel "${JOBS:-$(nproc)}"
+cp -R "$OUT/build/bin" "$OUT/"
+ls -l "$OUT/wheels" "$OUT/bin"
