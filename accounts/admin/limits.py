@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 
 from accounts.limits.use_now import key_uses, uses_of_limits
 from accounts.models import ApiKey, Limit, LimitKind
+from llm_manager.lib.readonly_fields import with_fields
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class HolderLimits(LimitFormSet):
             seen.add(what)
 
 
+#: What is shown in the place of a field that cannot be edited.
+_SHOWN = {"amount": "amount_text"}
+
+
 class LimitInline(TabularInline[Limit, Any]):
     """The limits of one holder, with what is used of them."""
 
@@ -53,9 +58,21 @@ class LimitInline(TabularInline[Limit, Any]):
     formset = HolderLimits
     extra = 0
     hide_title = True
-    readonly_fields = ("used_now",)
+    readonly_fields = ("amount_text", "used_now")
     autocomplete_fields = ("model",)
     verbose_name_plural = "limits: all hold at once, and the narrowest refuses"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the columns; who may not edit sees the number as people write it."""
+        fields = super().get_fields(request, obj)
+        if self.has_change_permission(request, obj):
+            return fields
+        return [_SHOWN.get(str(name), name) for name in fields]
+
+    @admin.display(description="amount")
+    def amount_text(self, limit: Limit) -> str:
+        """Return the number, with the currency of money."""
+        return limit.amount_text
 
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
@@ -119,6 +136,15 @@ class LimitAdmin(ModelAdmin[Limit]):
             },
         ),
     )
+
+    readonly_fields = ("amount_text",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Limit | None = None) -> Any:
+        """Return the fields; who may not edit sees the number as people write it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return with_fields(fieldsets, _SHOWN)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Limit]:
         """Return the limits with the names of their holders."""

@@ -15,6 +15,7 @@ from accounts.admin.limits import TeamLimitInline, UserLimitInline
 from accounts.forms import TeamForm
 from accounts.models import Team
 from accounts.people import team_update
+from llm_manager.lib.readonly_fields import without_field
 from llm_manager.lib.unfold_types import ModelAdmin
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Return the groups of fields; who may not edit sees nothing of passwords."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return without_field(fieldsets, "password")
 
 
 @admin.register(Group)

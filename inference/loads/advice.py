@@ -36,8 +36,8 @@ _ADVICE = tuple(
         ),
         (r"It fits ", "Change one of the settings that the error names."),
         (
-            r"needs at least|out of memory|failed to allocate|unable to allocate|"
-            r"cannot allocate|SIGKILL|KV memory",
+            r"needs at least|out of memory|insufficient memory|failed to allocate|"
+            r"unable to allocate|cannot allocate|SIGKILL|KV memory",
             _MEMORY,
         ),
         (

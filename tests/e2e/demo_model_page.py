@@ -29,14 +29,19 @@ def demo_model_page() -> None:
         (52, {"requested_by": "the engine's start", "n_ctx": 4096, "seconds": 7.1}),
         (27, {"requested_by": "ada", "n_ctx": 131_072, "error": failure}),
         (26, {"requested_by": "ada", "n_ctx": 8192, "seconds": 6.8}),
-        (3, {"requested_by": "a request of sk-llmm-4d1f", "n_ctx": 4096}),
+        (
+            3,
+            {
+                "requested_by": "a request of sk-llmm-4d1f",
+                "n_ctx": 4096,
+                "seconds": 6.4,
+            },
+        ),
     ):
         at = now - timedelta(hours=hours)
         result = ModelLoad.Result.FAILED if "error" in columns else "loaded"
         times = {"requested_at": at, "started_at": at, "ended_at": at}
-        ModelLoad.objects.create(
-            **{**common, "seconds": 6.4, "result": result, **times, **columns}
-        )
+        ModelLoad.objects.create(**{**common, "result": result, **times, **columns})
     for hours, n_ctx, rates in ((26, 8192, (39.8, 221.0, 318.5)), (2, 4096, None)):
         measured = rates or (41.2, 246.4, 362.0)
         streams = [

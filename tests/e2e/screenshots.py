@@ -17,7 +17,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,7 +215,16 @@ def _tour_model(
     page.goto(f"{url}/admin/registry/model/")
     page.click("text=llama-3.1-8b-instruct")
     page.wait_for_load_state("networkidle")
-    page.locator(".lm-panel").screenshot(path=folder / f"model-panel{suffix}.png")
+    # High enough that the bar of the form's buttons is below it.
+    width = page.evaluate("innerWidth")
+    page.set_viewport_size({"width": width, "height": 3000})
+    panel = page.locator(".lm-panel").bounding_box()
+    speed = page.locator("#speed").bounding_box()
+    assert panel is not None
+    assert speed is not None
+    loads: Any = {**panel, "height": speed["y"] - panel["y"]}
+    page.screenshot(path=folder / f"model-loads{suffix}.png", clip=loads)
+    page.locator("#speed").screenshot(path=folder / f"model-speed{suffix}.png")
 
 
 def _sign_in(page: Page, url: str) -> None:

@@ -39,3 +39,17 @@ def with_fields(fieldsets: Any, replaced: dict[str, Any]) -> list[tuple[Any, Any
         (title, {**options, "fields": line(options["fields"])})
         for title, options in fieldsets
     ]
+
+
+def without_field(fieldsets: Any, name: str) -> list[tuple[Any, Any]]:
+    """Return an admin's fieldsets without a field."""
+
+    def line(fields: Any) -> Any:
+        if isinstance(fields, (list, tuple)):
+            return tuple(line(each) for each in fields if each != name)
+        return fields
+
+    return [
+        (title, {**options, "fields": line(options["fields"])})
+        for title, options in fieldsets
+    ]

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Invitation
+from accounts.models import Invitation, Limit, LimitKind
 from accounts.sign_in import view_rights
 from accounts.sign_in.invitations import invitation_accept, invitation_create
 from tests.configuration import changed
@@ -176,6 +176,12 @@ def test_a_colleague_with_view_rights_sees_the_admin_and_no_captured_body(
         "{}.view_{}".format(*name.split(".")) for name in view_rights.VIEWED
     }
     assert client.get("/admin/registry/model/").status_code == 200
+    page = f"/admin/auth/user/{anna.pk}/change/"
+    assert "password" not in client.get(page).context["adminform"].readonly_fields
+    assert "algorithm" not in client.get(page).content.decode()
+    limit = Limit.objects.create(kind=LimitKind.TOKENS_MONTH, amount=700_000)
+    page = f"/admin/accounts/limit/{limit.pk}/change/"
+    assert "700,000" in client.get(page).content.decode()
     load = client.post("/admin/registry/model/load/", {"model": make_model().pk})
     assert load.status_code == 403
 

@@ -32,6 +32,10 @@ from inference.loads.advice import load_advice
             "size 17179869184",
             "shorter context",
         ),
+        (
+            "ggml_aligned_malloc: insufficient memory (attempted to allocate 17 MB)",
+            "shorter context",
+        ),
         ("The worker was killed by SIGKILL.", "shorter context"),
         ("Loading took longer than 600 s (engine.load_timeout).", "faster disk"),
         ("The worker was killed by SIGILL.", "compile"),
