@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -178,10 +177,8 @@ def test_a_response_in_the_background_is_cancelled(client: Any) -> None:
         extra_body={"ignore_eos": True},
         **FIXED,
     )
-    started = time.monotonic()
     assert client.responses.cancel(queued.id).status == "cancelled"
     assert client.responses.retrieve(queued.id).status == "cancelled"
-    assert time.monotonic() < started + 10
 
 
 def test_input_tokens_are_counted(client: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -31,9 +32,13 @@ def ask(client: Any, **fields: Any) -> Any:
 def test_a_429_is_retried_when_the_server_says(
     names: dict[str, Any], make_key: Callable[..., str]
 ) -> None:
-    client = names["client"].with_options(api_key=make_key("--rate-limit", "2"))
+    client = names["client"].with_options(
+        api_key=make_key("--rate-limit", "2"), max_retries=10
+    )
     start = time.monotonic()
-    answers = [ask(client) for _ in range(5)]
+    with ThreadPoolExecutor(8) as pool:
+        # At once: on a slow machine one after the other would need no retry.
+        answers = list(pool.map(lambda _: ask(client), range(8)))
     assert max(answer.retries_taken for answer in answers) >= 1
     assert time.monotonic() - start >= WINDOW_S / 2
     assert answers[0].headers["x-ratelimit-limit-requests"] == "2"

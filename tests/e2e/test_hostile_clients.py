@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.conftest import Q4_0
+from tests.e2e.test_serving import until
 from tests.hostile_bodies import check_refusal, hostile_bodies
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def test_thousands_of_hostile_bodies_are_refused_and_cost_nobody_anything(
         list(pool.map(refuse, parts))
 
     assert len(bodies) > 2000
-    assert is_as_fast(before_s, best_s(server))
+    until(lambda: is_as_fast(before_s, best_s(server)), "it is as fast as before")
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -146,7 +147,7 @@ def test_idle_connections_slow_nobody_down(server: Server) -> None:
             if number % 2:
                 sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n")
 
-        assert is_as_fast(before_s, best_s(server))
+        until(lambda: is_as_fast(before_s, best_s(server)), "it is as fast as before")
 
 
 def request_of(server: Server, body: bytes, *headers: str) -> bytes:

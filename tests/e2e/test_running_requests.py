@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +68,9 @@ def test_a_stream_is_seen_and_cancelled_on_the_page_and_another_one_goes_on(
         expect(rows.nth(1).locator("td").nth(4)).not_to_have_text(before)
         rows.nth(1).locator("text=Cancel…").click()
         page.click("text=Cancel the request")
-        cancelled_at = time.monotonic()
         expect(page.locator("text=The request is cancelled")).to_be_visible()
         stream.wait()
-        assert stream.ended_at - cancelled_at < 1
+        assert stream.num_chunks < LONG
         assert stream.error is not None
         assert stream.error["code"] == "request_cancelled"
         assert stream.error["message"] == (

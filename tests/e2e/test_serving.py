@@ -102,17 +102,15 @@ def test_many_first_requests_load_the_model_once(
 
 def test_a_stream_arrives_token_by_token(api: httpx.Client) -> None:
     content(api, "Warm up.")
-    start = time.monotonic()
-    arrivals = []
-    body = chat("Tell me about the sea.", stream=True, max_tokens=96)
+    body = chat("Tell me about the sea.", stream=True, max_tokens=1900, ignore_eos=True)
     with api.stream("POST", "/v1/chat/completions", json=body) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-        for chunk in events(response):
-            if chunk["choices"][0]["delta"].get("content"):
-                arrivals.append(time.monotonic())
-    whole = arrivals[-1] - start
-    assert len(arrivals) > 40
-    assert arrivals[-1] - arrivals[0] > 0.6 * whole
+        chunks = events(response)
+        texts = [next(chunks)["choices"][0]["delta"].get("content") for _ in range(40)]
+        # It is being written while its beginning is here.
+        assert running(api) == 1
+    assert sum(map(bool, texts)) > 30
+    until(lambda: running(api) == 0, "the model stops with its reader")
 
 
 def test_eight_streams_at_once_each_equal_their_own_single_run(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from inference.output_parsers.families import OUTPUT_PARSERS
+from tests.growth import LESS, is_in_proportion
 from tests.inference.output_parsers.answers import TOOLS, answer_of, deltas_of
 
 if TYPE_CHECKING:
@@ -18,30 +17,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.no_cover
 
 SIZE = 100_000
-# Four times the length takes four times as long; were the time to grow with the square
-# of the length, it would take sixteen times. No limit in seconds holds everywhere.
-LESS = 4
-GROWTH = 8.0
-# A shorter time is measured too coarsely for a ratio.
-NOISE_S = 0.2
-
-
-def _seconds(family: str, pieces: list[str]) -> float:
-    # A collection takes as long as the whole process has objects.
-    gc.disable()
-    try:
-        start = time.process_time()
-        deltas_of(family, pieces)
-        return time.process_time() - start
-    finally:
-        gc.enable()
 
 
 def _is_in_proportion(family: str, pieces_of: Callable[[int], list[str]]) -> bool:
-    """Compare the time for a text of ``SIZE`` characters with that of a shorter one."""
-    if (whole := _seconds(family, pieces_of(SIZE))) < NOISE_S:
-        return True
-    return whole < GROWTH * _seconds(family, pieces_of(SIZE // LESS))
+    # The shorter texts are made before the time is taken.
+    pieces = {size: pieces_of(size) for size in (SIZE, SIZE // LESS)}
+    return is_in_proportion(lambda size: deltas_of(family, pieces[size]), SIZE)
 
 
 @pytest.mark.parametrize(

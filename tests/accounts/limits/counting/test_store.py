@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -80,16 +81,19 @@ def test_a_refused_request_takes_nothing_from_any_limit(client: Any) -> None:
 
 def test_retry_after_is_true_to_a_second(client: Any) -> None:
     rule = make_rule(LimitKind.REQUESTS_MINUTE, 1, window_s=2)
+    before = time.monotonic()
     assert take(client, "a", [counter(rule, 1)]).is_taken
     (state,) = take(client, "b", [counter(rule, 1)]).states
-    started = time.monotonic()
+    after = time.monotonic()
+    assert 2 - (after - before) - 0.1 < state.wait_s < 2.1
 
-    while not take(client, "c", [counter(rule, 1)]).is_taken:
-        assert time.monotonic() - started < 5
-
-    waited = time.monotonic() - started
-    assert state.wait_s - 0.1 < waited < math.ceil(state.wait_s) + 0.5
-    assert state.wait_s == pytest.approx(2, abs=0.2)
+    while True:
+        asked = time.monotonic()
+        if take(client, "c", [counter(rule, 1)]).is_taken:
+            break
+        # Who asks after that time is let in, however slow the machine is.
+        assert asked < after + state.wait_s + 0.1
+    assert time.monotonic() > before + state.wait_s - 0.1
 
 
 async def test_the_end_of_a_request_gives_back_what_was_reserved_too_much_once(
@@ -138,7 +142,8 @@ async def test_only_as_many_requests_run_at_once_and_an_end_makes_room(
 async def test_a_place_that_nobody_renews_lapses_and_a_renewed_one_stays(
     client: Any, aclient: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.limits.counting.store.LEASE_S", 0.5)
+    # Long beside the pauses of a busy machine: the kept one is renewed in time.
+    monkeypatch.setattr("accounts.limits.counting.store.LEASE_S", 2)
     rule = make_rule(LimitKind.PARALLEL, 2)
     kept, left = [counter(rule, 1)], [counter(rule, 1)]
     assert take(client, "kept", kept).is_taken
@@ -147,9 +152,9 @@ async def test_a_place_that_nobody_renews_lapses_and_a_renewed_one_stays(
 
     while not take(client, "next", [counter(rule, 1)]).is_taken:
         await renew(aclient, places_of("kept", kept))
-        assert time.monotonic() - started < 5
+        await asyncio.sleep(0.02)
 
-    assert time.monotonic() - started > 0.4
+    assert time.monotonic() - started > 1.8
     assert client.zscore(kept[0].key, "kept#1") is not None
     assert client.zscore(kept[0].key, "left#1") is None
 
