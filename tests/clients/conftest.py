@@ -18,6 +18,7 @@ import pytest
 from tests.checkout import EMBEDDING_MODEL, ROOT
 from tests.clients.agents import Desk
 from tests.clients.client import EMBEDDER, MODEL
+from tests.scripted.names import MODEL as SCRIPTED
 from tests.whole_server import Server, running
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ WINDOW_S = 2
 _WAIT_S = 60.0
 _FIND_SAMPLE = (
     "from llm_manager.launcher.sample_model import find_sample; print(find_sample())"
+)
+_ADD_ALIAS = (
+    "from registry.models import Model; "
+    f"Model.objects.get(name='{SCRIPTED}').aliases.create(name='claude-*')"
 )
 
 os.environ.update(
@@ -95,14 +100,22 @@ def scripted_server(
 ) -> Iterator[tuple[Server, Path]]:
     """The platform with a model that says what a test scripts, and its folder."""
     folder = tmp_path_factory.mktemp("scripted")
+    python = str(LAUNCHER.with_name("python"))
+    path = os.pathsep.join([str(ROOT / "platform"), str(ROOT)])
     with running(
         folder,
-        launcher=[str(LAUNCHER.with_name("python")), "-m", "tests.scripted.server"],
+        launcher=[python, "-m", "tests.scripted.server"],
         LLM_MANAGER_LOGGING_LEVEL="info",
         LLM_MANAGER_MODELS_DEFAULT_CTX="262144",
-        PYTHONPATH=os.pathsep.join([str(ROOT / "platform"), str(ROOT)]),
+        PYTHONPATH=path,
         SCRIPT=str(folder / "script.json"),
     ) as server:
+        # As an administrator does on the model's page.
+        subprocess.run(
+            [python, "-m", "llm_manager", "shell", "-c", _ADD_ALIAS],
+            env={**os.environ, "LLM_MANAGER_DATA_DIR": str(folder), "PYTHONPATH": path},
+            check=True,
+        )
         yield server, folder
 
 

@@ -125,6 +125,21 @@ def test_a_file_is_edited_and_the_conversation_goes_on(desk: Desk) -> None:
     desk.expect("POST /v1/messages", 4)
 
 
+def test_an_alias_takes_the_models_that_it_chooses_itself(desk: Desk) -> None:
+    done = claude(desk, TASK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert desk.file.read_text() == "Goodbye, world.\n"
+    assert all(name.startswith("claude-") for name in used_models(done.stdout))
+    desk.expect("POST /v1/messages", 3)
+
+
+def used_models(result: str) -> list[str]:
+    """Return the names of the models that a result has usage of."""
+    names = list(json.loads(result)["modelUsage"])
+    assert names
+    return names
+
+
 def test_an_answer_matches_a_schema(desk: Desk) -> None:
     words = {"type": "array", "items": {"type": "string"}}
     schema = {"type": "object", "properties": {"words": words}, "required": ["words"]}
