@@ -24,11 +24,8 @@ POOLINGS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("mean", "cls", "last"),
     "reranker": ("rank",),
 }
-#: What a projector reads, and the key of its header that says so.
-_ENCODERS = {
-    "image": "clip.has_vision_encoder",
-    "audio": "clip.has_audio_encoder",
-}
+#: Key of a projector's header: whether it reads images, not only sounds.
+_READS_IMAGES = "clip.has_vision_encoder"
 
 
 class TestedContext(Protocol):
@@ -136,22 +133,20 @@ def pooling_for(kind: str, chosen: str) -> str:
 
 
 def projector_in_force(model: ModelFacts) -> ModelFacts | None:
-    """Return the projector that a model is loaded with: one that is not disabled."""
+    """Return the projector that a model is loaded with.
+
+    It reads images, and is not disabled.
+    """
     projector = model.projector
     if projector is None or model.kind not in GENERATIVE or not projector.is_enabled:
         return None
-    return projector
+    return projector if projector.metadata.get(_READS_IMAGES) is True else None
 
 
-def media_of(model: ModelFacts) -> tuple[str, ...]:
-    """Return what a model reads besides text, by its projector: image, audio."""
+def reads_images(model: ModelFacts) -> bool:
+    """Return whether a model sees."""
     projector = projector_in_force(model)
-    if projector is None or not projector.is_found:
-        return ()
-    header = projector.metadata
-    return tuple(
-        kind for kind, key in _ENCODERS.items() if header.get(key, False) is True
-    )
+    return projector is not None and projector.is_found
 
 
 def attached_name(model: str, adapter: str) -> str:

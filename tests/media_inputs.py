@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from inference.engine.media.inputs import IMAGE, MediaInput, media_digest
+from inference.engine.media.inputs import ImageInput, image_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def image_input(source: Path | NDArray[np.uint8]) -> MediaInput:
+def image_input(source: Path | NDArray[np.uint8]) -> ImageInput:
     """Return a picture of a file or of an array of its pixels."""
     if isinstance(source, Path):
         with Image.open(source) as image:
@@ -24,5 +24,5 @@ def image_input(source: Path | NDArray[np.uint8]) -> MediaInput:
         pixels = source
     height, width, _ = pixels.shape
     content = pixels.tobytes()
-    digest = media_digest(IMAGE, width, height, content)
-    return MediaInput(IMAGE, width, height, zlib.compress(content, 1), digest)
+    packed = zlib.compress(content, 1)
+    return ImageInput(width, height, packed, image_digest(width, height, packed))

@@ -51,7 +51,7 @@ class DraftModel:
 
 @dataclass(frozen=True, slots=True)
 class ProjectorFile:
-    """What reads images or sounds for a model, and its bytes."""
+    """What reads images for a model, and its bytes."""
 
     path: str
     size: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from inference.engine.config.adapters import Adapters
-from inference.engine.media.inputs import MediaInput
+from inference.engine.media.inputs import ImageInput
 from inference.engine.media.spans import MediaSpan
 from inference.engine.sampling.params import SamplingParams
 
@@ -45,7 +45,7 @@ class GenerationRequest:
     that is ``idle_only`` is computed only while there is none that is not, as under
     Linux' ``SCHED_IDLE``.
 
-    ``media`` are the images and sounds of the prompt, in the order of the places where
+    ``media`` are the images of the prompt, in the order of the places where
     its text has the ``media_marker``. The worker makes ``media_spans`` of them.
 
     ``counts_prompt``: no other request counts the prompt already. The answers of one
@@ -69,7 +69,7 @@ class GenerationRequest:
     prediction: str = ""
     add_special_tokens: bool = True
     counts_prompt: bool = True
-    media: tuple[MediaInput, ...] = ()
+    media: tuple[ImageInput, ...] = ()
     media_marker: str = ""
     media_spans: tuple[MediaSpan, ...] = ()
 

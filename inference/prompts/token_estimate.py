@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.engine.media.inputs import MediaInput
+    from inference.engine.media.inputs import ImageInput
 
 _LARGE_VOCABULARY = 100_000
 #: A word of more letters takes more tokens. A far longer one is no word; its letters
@@ -70,13 +70,13 @@ def estimate_tokens(text: str, vocab_size: int | None = None) -> int:
     return math.ceil(tokens)
 
 
-def estimate_media_tokens(media: MediaInput) -> int:
-    """Return an estimate of the tokens that an image or a sound takes.
+def estimate_image_tokens(image: ImageInput) -> int:
+    """Return an estimate of the tokens that an image takes.
 
     Most projectors make a token of 28 x 28 pixels, and few models have more than 1,024
     of an image. The worker counts exactly.
     """
-    pixels = media.width * media.height
+    pixels = image.width * image.height
     tokens = math.ceil(pixels / _PIXELS_OF_TOKEN)
     return min(max(tokens, _LEAST_OF_IMAGE), _MOST_OF_IMAGE)
 

@@ -71,7 +71,7 @@ def holds_much(request: ModelRequest) -> bool:
 
 
 def has_media(request: ModelRequest) -> bool:
-    """Whether a request has images or sounds to encode."""
+    """Whether a request has images to encode."""
     return isinstance(request, GenerationRequest) and bool(request.media)
 
 

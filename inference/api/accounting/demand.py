@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from accounts.limits.demand import Demand, Tokens
 from inference.engine.request import GenerationRequest, PoolingRequest
-from inference.prompts.token_estimate import estimate_media_tokens, estimate_tokens
+from inference.prompts.token_estimate import estimate_image_tokens, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def _prompts(requests: Sequence[ModelRequest]) -> Iterator[str | Sequence[int]]:
                 yield request.prompt or request.prompt_token_ids
                 yield request.suffix
                 for each in request.media:
-                    yield range(estimate_media_tokens(each))
+                    yield range(estimate_image_tokens(each))
         elif isinstance(request, PoolingRequest):
             for text in request.inputs:
                 yield text

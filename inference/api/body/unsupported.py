@@ -18,7 +18,7 @@ UNSUPPORTED_VALUES = {
     # Parts of a message.
     ("type", "file"): "Only text is.",
     ("type", "image_url"): "Images are in messages of the user and of tools.",
-    ("type", "input_audio"): "Only text is.",
+    ("type", "input_audio"): "Only texts and images are.",
     ("type", "input_file"): "Only text is.",
     ("type", "input_image"): "Only text is.",
     ("type", "refusal"): "Only an assistant's message has refusals.",

@@ -14,9 +14,9 @@ from inference.api.media.decoding_pool import (
     decoding_pool,
 )
 from inference.api.media.fetching import NotFetched, fetch_image
-from inference.engine.media.inputs import IMAGE, MediaInput, media_digest
+from inference.engine.media.inputs import ImageInput, image_digest
 from llm_manager.config.in_force import config
-from registry.model_facts import media_of
+from registry.model_facts import reads_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def check_reads_images(parts: Sequence[MarkedPart], model: ModelFacts) -> None:
     """Refuse images that the model cannot read, and too many. Raises BadRequest."""
     if not parts:
         return
-    if IMAGE not in media_of(model):
+    if not reads_images(model):
         raise BadRequest(
             f"Unsupported value: '{parts[0].path}' is an image, and the model "
             f"'{model.name}' reads only text: it has no projector of images.",
@@ -53,7 +53,7 @@ def check_reads_images(parts: Sequence[MarkedPart], model: ModelFacts) -> None:
         )
 
 
-def check_countable(media: Sequence[MediaInput]) -> None:
+def check_countable(media: Sequence[ImageInput]) -> None:
     """Refuse images where tokens are counted without a worker. Raises BadRequest."""
     if media:
         raise BadRequest(
@@ -64,9 +64,9 @@ def check_countable(media: Sequence[MediaInput]) -> None:
         )
 
 
-def read_images(parts: Sequence[MarkedPart]) -> tuple[MediaInput, ...]:
+def read_images(parts: Sequence[MarkedPart]) -> tuple[ImageInput, ...]:
     """Return the images, decoded. Raises BadRequest, with the path of what is wrong."""
-    found: list[MediaInput] = []
+    found: list[ImageInput] = []
     size = 0
     for each in parts:
         image = _read(each)
@@ -83,7 +83,7 @@ def read_images(parts: Sequence[MarkedPart]) -> tuple[MediaInput, ...]:
     return tuple(found)
 
 
-def _read(marked: MarkedPart) -> MediaInput:
+def _read(marked: MarkedPart) -> ImageInput:
     given = marked.part.image_url
     data = _content(given.url, marked.path)
     try:
@@ -99,8 +99,8 @@ def _read(marked: MarkedPart) -> MediaInput:
             param=marked.path,
             code="image_too_large" if is_large else "invalid_image",
         ) from None
-    digest = media_digest(IMAGE, pixels.width, pixels.height, pixels.packed)
-    return MediaInput(IMAGE, pixels.width, pixels.height, pixels.packed, digest)
+    digest = image_digest(pixels.width, pixels.height, pixels.packed)
+    return ImageInput(pixels.width, pixels.height, pixels.packed, digest)
 
 
 def _content(url: str, path: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from inference.api.parameters.effective_sampling import sampling_defaults
 from inference.capacity.model_rows import context_spec
 from llm_manager.config.in_force import config
-from registry.model_facts import attached_name, media_of
+from registry.model_facts import attached_name, reads_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from registry.model_facts import ModelFacts
 
 ModelState = Literal["unloaded", "requested", "loading", "ready", "draining", "failed"]
-Capability = Literal[
-    "chat", "completion", "infill", "vision", "audio", "embedding", "reranking"
-]
+Capability = Literal["chat", "completion", "infill", "vision", "embedding", "reranking"]
 
 
 class Context(TypedDict):
@@ -142,7 +140,6 @@ def capabilities_of(model: ModelFacts) -> list[Capability]:
         "chat": bool(model.template_in_force()),
         "completion": True,
         "infill": model.supports_infill,
-        "vision": "image" in media_of(model),
-        "audio": "audio" in media_of(model),
+        "vision": reads_images(model),
     }
     return [name for name, is_able in able.items() if is_able]

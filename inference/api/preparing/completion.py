@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.formats import AnswerFormat
-    from inference.engine.media.inputs import MediaInput
+    from inference.engine.media.inputs import ImageInput
     from registry.model_facts import ModelFacts
 
 
@@ -61,7 +61,7 @@ def generation_requests(
     add_special_tokens: bool,
     suffix: str = "",
     echo: bool = False,
-    media: tuple[MediaInput, ...] = (),
+    media: tuple[ImageInput, ...] = (),
     media_marker: str = "",
 ) -> list[GenerationRequest]:
     """Return the generation requests, those of each prompt together.

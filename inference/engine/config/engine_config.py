@@ -50,7 +50,7 @@ class EngineConfig:
     itself, with ``auto`` only while few sequences decode; with ``model`` the model
     in ``draft_paths`` makes them. ``deterministic`` computes a sequence in steps
     whose shape depends on nothing else. ``adapters`` are loaded beside the model,
-    and so is the ``projector``, a file with what reads images or sounds for it; ""
+    and so is the ``projector``, a file with what reads images for it; ""
     is none. Prefixes are stored in ``cache_dir``, unless it is empty, in at most
     ``cache_bytes`` for all models; ``fingerprint`` identifies the model's file.
     ``task`` is what the model is for; ``pooling`` makes vectors. Raises ValueError

@@ -126,7 +126,7 @@ class LlamaBackend:
             return None
         if not has_mtmd():
             logger.warning(
-                "Images and sounds are refused: llama.cpp has no libmtmd here; "
+                "Images are refused: llama.cpp has no libmtmd here; "
                 "scripts/build_mtmd.sh builds it."
             )
             return None

@@ -1,4 +1,4 @@
-"""Reads the images and sounds of prompts, with llama.cpp's mtmd and a projector.
+"""Reads the images of prompts, with llama.cpp's mtmd and a projector.
 
 libmtmd is a library of its own beside llama.cpp's (docs/adr/0032). Without it, and
 without a projector, a model reads text only.
@@ -20,7 +20,6 @@ from inference.engine.errors import EngineError, InvalidRequest, ModelLoadError
 from inference.engine.llama.bindings.loading import is_on_cpu
 from inference.engine.llama.prefill_context import has_more_positions
 from inference.engine.media.encoded_cache import KEPT_BYTES, EncodedCache
-from inference.engine.media.inputs import AUDIO, IMAGE
 from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
-    from inference.engine.media.inputs import MediaInput
+    from inference.engine.media.inputs import ImageInput
 
 #: The positions of a token in several dimensions: time, height, width and one unused.
 _DIMENSIONS = 4
@@ -38,15 +37,12 @@ _DIMENSIONS = 4
 
 def has_mtmd() -> bool:
     """Whether libmtmd lies beside llama.cpp's libraries."""
-    return bool(list(Path(llama_cpp.__file__).parent.glob("lib/libmtmd.*")))
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    return any((folder / f"libmtmd.{kind}").exists() for kind in ("so", "dylib"))
 
 
 class LlamaProjector:
-    """A projector that is loaded with a model. Any thread may use it.
-
-    ``takes`` are the kinds of media that it reads; ``sample_rate`` is what sounds must
-    have, in samples a second.
-    """
+    """A projector that is loaded with a model. Any thread may use it."""
 
     def __init__(
         self,
@@ -65,8 +61,9 @@ class LlamaProjector:
         self._n_tokens_max = config.n_tokens_max
         self._shares = config.shares_prefixes
         self._kept = EncodedCache(KEPT_BYTES)
-        # The encoder has one place for its work and its result.
-        self._encoding = Lock()
+        # The encoder has one place for its work and its result, and is not freed while
+        # somebody reads.
+        self._turn = Lock()
         # Nobody outside can write it into a prompt.
         self._marker = f"<__media_{secrets.token_hex(16)}__>".encode()
         log.install_for(mtmd)
@@ -82,15 +79,9 @@ class LlamaProjector:
             raise ModelLoadError(
                 log.tail() or f"llama.cpp cannot load {config.projector}."
             )
-        self.takes = tuple(
-            kind
-            for kind, is_taken in (
-                (IMAGE, mtmd.mtmd_support_vision(self._context)),
-                (AUDIO, mtmd.mtmd_support_audio(self._context)),
-            )
-            if is_taken
-        )
-        self.sample_rate = int(mtmd.mtmd_get_audio_sample_rate(self._context))
+        if not mtmd.mtmd_support_vision(self._context):
+            self.close()
+            raise ModelLoadError("The projector reads no images. Disable it.")
         self._has_more_positions = bool(mtmd.mtmd_decode_use_mrope(self._context))
         if self._has_more_positions != has_more_positions(model):
             self.close()
@@ -101,7 +92,7 @@ class LlamaProjector:
     def read(
         self,
         prompt: str,
-        media: Sequence[MediaInput],
+        media: Sequence[ImageInput],
         *,
         marker: str,
         special: bool,
@@ -113,15 +104,20 @@ class LlamaProjector:
         ``owner`` sent before are not encoded again. Raises InvalidRequest for what this
         projector does not read, EngineError if llama.cpp fails.
         """
-        for each in media:
-            if each.kind not in self.takes:
-                raise InvalidRequest(f"The model reads no {_plural(each.kind)}.")
         text = prompt.encode("utf-8", "replace")
         if text.count(marker.encode()) != len(media):
             raise InvalidRequest(
                 "The model's chat template does not show each image once."
             )
         text = text.replace(marker.encode(), self._marker)
+        with self._turn:
+            if self._context is None:
+                raise EngineError("The model is being unloaded.")
+            return self._read(text, media, special=special, owner=owner)
+
+    def _read(
+        self, text: bytes, media: Sequence[ImageInput], *, special: bool, owner: str
+    ) -> MediaPrompt:
         bitmaps = [self._bitmap(each) for each in media]
         chunks = self._mtmd.mtmd_input_chunks_init()
         try:
@@ -133,15 +129,11 @@ class LlamaProjector:
             for bitmap in bitmaps:
                 self._mtmd.mtmd_bitmap_free(bitmap)
 
-    def _bitmap(self, media: MediaInput) -> Any:
-        mtmd, content = self._mtmd, media.content()
-        if media.kind == IMAGE:
-            pixels = (ctypes.c_uint8 * len(content)).from_buffer_copy(content)
-            bitmap = mtmd.mtmd_bitmap_init(media.width, media.height, pixels)
-        else:
-            samples = (ctypes.c_float * media.width).from_buffer_copy(content)
-            bitmap = mtmd.mtmd_bitmap_init_from_audio(media.width, samples)
-        mtmd.mtmd_bitmap_set_id(bitmap, media.digest.encode())
+    def _bitmap(self, image: ImageInput) -> Any:
+        mtmd, content = self._mtmd, image.content()
+        pixels = (ctypes.c_uint8 * len(content)).from_buffer_copy(content)
+        bitmap = mtmd.mtmd_bitmap_init(image.width, image.height, pixels)
+        mtmd.mtmd_bitmap_set_id(bitmap, image.digest.encode())
         return bitmap
 
     def _cut(
@@ -208,16 +200,10 @@ class LlamaProjector:
         found = self._kept.get(key)
         if found is not None:
             return found  # type: ignore[no-any-return]
-        with self._encoding:
-            # Another thread may just have encoded it.
-            found = self._kept.get(key)
-            if found is not None:
-                return found  # type: ignore[no-any-return]
-            if self._mtmd.mtmd_encode_chunk(self._context, chunk) != 0:
-                raise EngineError("The image cannot be encoded. " + self._log.tail())
-            output = self._mtmd.mtmd_get_output_embd(self._context)
-            shape = (count, self._row_size)
-            rows = np.ctypeslib.as_array(output, shape=shape).copy()
+        if self._mtmd.mtmd_encode_chunk(self._context, chunk) != 0:
+            raise EngineError("The image cannot be encoded. " + self._log.tail())
+        output = self._mtmd.mtmd_get_output_embd(self._context)
+        rows = np.ctypeslib.as_array(output, shape=(count, self._row_size)).copy()
         self._kept.put(key, rows)
         return rows
 
@@ -238,12 +224,7 @@ class LlamaProjector:
 
     def close(self) -> None:
         """Free it. Idempotent."""
-        # A preparation may still encode: its thread ends before the context does.
-        with self._encoding:
+        with self._turn:
             context, self._context = self._context, None
             if context:
                 self._mtmd.mtmd_free(context)
-
-
-def _plural(kind: str) -> str:
-    return "images" if kind == IMAGE else "sounds"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 
 class EncodedCache:
-    """Embeddings by key, up to ``max_bytes`` of them. Thread-safe.
+    """Embeddings by key, up to ``max_bytes`` of them.
 
     The least recently used go first.
     """
@@ -24,25 +23,22 @@ class EncodedCache:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = Lock()
 
     def get(self, key: Hashable) -> Any | None:
         """Return the embeddings of a key, None if they are not kept."""
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            return found
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
 
     def put(self, key: Hashable, embeddings: Any) -> None:
         """Keep embeddings, unless they alone are more than is kept."""
         if embeddings.nbytes > self._max_bytes:
             return
-        with self._lock:
-            old = self._kept.pop(key, None)
-            if old is not None:
-                self._bytes -= old.nbytes
-            self._kept[key] = embeddings
-            self._bytes += embeddings.nbytes
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        old = self._kept.pop(key, None)
+        if old is not None:
+            self._bytes -= old.nbytes
+        self._kept[key] = embeddings
+        self._bytes += embeddings.nbytes
+        while self._bytes > self._max_bytes:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes

@@ -1,4 +1,4 @@
-"""Where images and sounds stand in the tokens of a prompt.
+"""Where images stand in the tokens of a prompt.
 
 The engine counts, caches and schedules by tokens. An image takes as many of them as it
 has embeddings: their ids are below zero, which no vocabulary has, and are made of the
@@ -21,7 +21,7 @@ _PLACES = 1 << 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MediaSpan:
-    """The tokens from ``start`` on that an image, a part of one, or a sound takes.
+    """The tokens from ``start`` on that an image, or a part of one, takes.
 
     ``embeddings`` is an array of float32, a row for each token: what the model reads in
     the place of a token's own. Without ``is_causal`` each of them sees all the others,
@@ -45,7 +45,7 @@ class MediaSpan:
 
 @dataclass(frozen=True, slots=True)
 class MediaPrompt:
-    """The tokens of a prompt with images or sounds, and the spans that these take."""
+    """The tokens of a prompt with images, and the spans that these take."""
 
     tokens: list[int]
     spans: tuple[MediaSpan, ...]
@@ -59,7 +59,7 @@ def media_tokens(digest: str, part: int, count: int) -> list[int]:
 
 
 def is_media(token: int) -> bool:
-    """Whether a token stands for a piece of an image or a sound."""
+    """Whether a token stands for a piece of an image."""
     return token < 0
 
 

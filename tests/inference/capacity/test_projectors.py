@@ -41,11 +41,10 @@ def projector(**header: bool) -> Model:
 def test_a_model_can_what_its_projector_reads() -> None:
     assert "vision" not in capabilities_of(make_model())
     seeing = make_model(projector=projector(vision=True))
-    assert {"vision", "audio"} & set(capabilities_of(seeing)) == {"vision"}
-    both = make_model(projector=projector(vision=True, audio=True))
-    assert {"vision", "audio"} <= set(capabilities_of(both))
-    blind = make_model(projector=projector(vision=False, audio=True))
-    assert {"vision", "audio"} & set(capabilities_of(blind)) == {"audio"}
+    assert "vision" in capabilities_of(seeing)
+    hearing = make_model(projector=projector(vision=False, audio=True))
+    assert "vision" not in capabilities_of(hearing)
+    assert load_spec(hearing).projector is None
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
-from inference.engine.media.inputs import MediaInput
+from inference.engine.media.inputs import ImageInput
 from inference.engine.output import PoolingOutput, PrefillProgress, SequenceOutput
 from inference.engine.request import (
     DetokenizationRequest,
@@ -107,7 +107,7 @@ _requests = st.one_of(
         prediction_token_ids=_tokens,
         adapters=st.lists(st.tuples(_texts, _weights), max_size=2).map(tuple),
         media=st.lists(
-            st.builds(MediaInput, _texts, _ids, _ids, st.binary(), _texts), max_size=2
+            st.builds(ImageInput, _ids, _ids, st.binary(), _texts), max_size=2
         ).map(tuple),
         media_marker=_texts,
         owner=_texts,

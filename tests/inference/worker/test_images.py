@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from inference.engine.media.inputs import MediaInput
+from inference.engine.media.inputs import ImageInput
 from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
 from inference.errors import RequestRejected
 from inference.transport.messages.events import Accepted
@@ -22,22 +22,19 @@ if TYPE_CHECKING:
 #: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-IMAGE = MediaInput("image", 1, 1, b"", "red")
+IMAGE = ImageInput(1, 1, b"", "red")
 TAKEN = 5
 
 
 class SlowProjector:
     """Reads an image when the test says so."""
 
-    takes = ("image",)
-    sample_rate = -1
-
     def __init__(self) -> None:
         self.allowed = threading.Semaphore(0)
         self.begun: list[str] = []
 
     def read(
-        self, prompt: str, media: Sequence[MediaInput], *, marker: str, **_: Any
+        self, prompt: str, media: Sequence[ImageInput], *, marker: str, **_: Any
     ) -> MediaPrompt:
         self.begun.append(prompt)
         assert self.allowed.acquire(timeout=WAIT_S)

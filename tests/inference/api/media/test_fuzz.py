@@ -10,7 +10,7 @@ import pytest
 from inference.api.media.decoding_pool import DecodingPool, Pixels, UndecodableImage
 from inference.engine import EngineConfig
 from inference.engine.llama import LlamaBackend
-from inference.engine.media.inputs import IMAGE, MediaInput
+from inference.engine.media.inputs import ImageInput
 from tests.inference.api.media.images import RED, image_file
 from tests.tiny_projectors import write_tiny_vision
 
@@ -63,8 +63,8 @@ def test_no_file_ends_a_worker(tmp_path: Path) -> None:
 
     def tokens(pixels: Pixels) -> int:
         assert backend.projector is not None
-        image = MediaInput(
-            IMAGE, pixels.width, pixels.height, pixels.packed, pixels.packed.hex()
+        image = ImageInput(
+            pixels.width, pixels.height, pixels.packed, pixels.packed.hex()
         )
         read = backend.projector.read(
             MARK, [image], marker=MARK, special=False, owner=""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.media.inputs import MediaInput
+    from inference.engine.media.inputs import ImageInput
 
 pytestmark = pytest.mark.model
 
@@ -74,7 +74,7 @@ def add(
     backend: LlamaBackend,
     name: str,
     prompt: str,
-    media: list[MediaInput],
+    media: list[ImageInput],
     **more: Any,
 ) -> None:
     """Queue a request as a worker does."""
@@ -91,7 +91,7 @@ def answer(
     backend: LlamaBackend,
     name: str,
     prompt: str,
-    media: list[MediaInput],
+    media: list[ImageInput],
 ) -> list[int]:
     add(driver, backend, name, prompt, media)
     driver.run()
@@ -239,14 +239,6 @@ def test_a_preempted_request_with_a_picture_goes_on(
         assert [beside.tokens[str(n)] for n in range(3)] == expected
     finally:
         backend.close()
-
-
-def test_sounds_are_refused_by_a_projector_of_images(backend: LlamaBackend) -> None:
-    assert backend.projector is not None
-    sound = image_input(np.zeros((1, 1, 3), np.uint8))
-    sound = type(sound)("audio", 4, 1, sound.packed, "0")
-    with pytest.raises(InvalidRequest, match="reads no sounds"):
-        backend.projector.read(MARKER, [sound], marker=MARKER, special=True, owner="")
 
 
 def test_a_prompt_must_show_each_picture_once(
