@@ -37,6 +37,8 @@ class ChatConversation(BaseModel):
     system: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     messages: list[dict[str, Any]] = Field(default_factory=list)
+    #: ``data:`` URLs of images that go with the next question.
+    images: list[str] = Field(default_factory=list)
 
     def request(self) -> dict[str, Any]:
         """Return the body of the request for the next answer."""
@@ -50,8 +52,15 @@ class ChatConversation(BaseModel):
         }
 
     def ask(self, prompt: str) -> None:
-        """Add a message of the user."""
-        self.messages.append({"role": "user", "content": prompt})
+        """Add a message of the user, with the images that were shown before it."""
+        content: Any = prompt
+        if self.images:
+            shown = [
+                {"type": "image_url", "image_url": {"url": u}} for u in self.images
+            ]
+            content = [*shown, {"type": "text", "text": prompt}]
+            self.images = []
+        self.messages.append({"role": "user", "content": content})
 
     def answered(self, content: str, reasoning: str) -> None:
         """Add the answer, as far as it came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,16 @@ from llm_manager.command_line.request_settings import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+#: Media types of image files, by their suffix.
+_IMAGES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
 
 
 class Leave(Exception):
@@ -97,6 +108,7 @@ def _show(state: ChatState, _rest: str) -> str:
 
 def _clear(state: ChatState, _rest: str) -> str:
     state.conversation.messages.clear()
+    state.conversation.images.clear()
     return "The conversation is forgotten; its settings stay."
 
 
@@ -130,8 +142,14 @@ def _again(state: ChatState, _rest: str) -> None:
     state.again = True
 
 
-def _image(state: ChatState, _rest: str) -> str:
-    return f"The model '{state.conversation.model}' takes no images."
+def _image(state: ChatState, rest: str) -> str:
+    file = _file(rest, "/image")
+    media_type = _IMAGES.get(file.suffix.lower())
+    if media_type is None:
+        raise CommandFailed(f"{file} is none of {', '.join(_IMAGES)}.")
+    data = base64.b64encode(file.read_bytes()).decode()
+    state.conversation.images.append(f"data:{media_type};base64,{data}")
+    return f"{file.name} goes with the next message."
 
 
 def _help(_state: ChatState, _rest: str) -> str:
@@ -163,7 +181,9 @@ COMMANDS = {
     "/model": SlashCommand(_model, "NAME: let another model answer"),
     "/save": SlashCommand(_save, "FILE: write the conversation"),
     "/load": SlashCommand(_load, "FILE: go on with a saved conversation"),
-    "/image": SlashCommand(_image, "FILE: show the model an image"),
+    "/image": SlashCommand(
+        _image, "FILE: show the model an image, with the next message"
+    ),
     "/bye": SlashCommand(_leave, "leave (also /exit)"),
     "/exit": SlashCommand(_leave, "leave"),
     "/?": SlashCommand(_help, "this list (also /help)"),

@@ -108,8 +108,29 @@ def test_regen_asks_the_last_question_again(state: ChatState) -> None:
     assert [each["content"] for each in state.conversation.messages] == ["Hi"]
 
 
-def test_images_are_refused_by_name(state: ChatState) -> None:
-    assert run_command(state, "/image x.png") == "The model 'tiny' takes no images."
+def test_an_image_goes_with_the_next_message(state: ChatState, tmp_path: Path) -> None:
+    file = tmp_path / "cat.PNG"
+    file.write_bytes(b"\x89PNG")
+    said = run_command(state, f"/image {file}")
+    assert said == "cat.PNG goes with the next message."
+    state.conversation.ask("What is this?")
+    state.conversation.answered("A cat.", "")
+    state.conversation.ask("Sure?")
+
+    first, _, last = state.conversation.request()["messages"]
+    image = {"url": "data:image/png;base64,iVBORw=="}
+    assert first["content"] == [
+        {"type": "image_url", "image_url": image},
+        {"type": "text", "text": "What is this?"},
+    ]
+    assert last["content"] == "Sure?"
+
+
+def test_what_is_no_image_is_refused_by_name(state: ChatState, tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="none of"):
+        run_command(state, f"/image {tmp_path / 'x.pdf'}")
+    with pytest.raises(CommandFailed, match="No such file"):
+        run_command(state, f"/image {tmp_path / 'x.png'}")
 
 
 def test_help_lists_every_command(state: ChatState) -> None:
