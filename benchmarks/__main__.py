@@ -12,16 +12,17 @@ from benchmarks.commands import (
     grammars,
     hostile,
     idle,
-    interference,
     schemas,
     start,
     targets,
     usage,
 )
+from benchmarks.commands.beside import batches, interference
 from benchmarks.commands.compare import compare
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
 from benchmarks.options.commands import (
+    BatchOptions,
     CompareOptions,
     EmbeddingOptions,
     FaultOptions,
@@ -53,6 +54,8 @@ def main() -> int:
 
 def _run() -> int:
     match parse(sys.argv[1:]):
+        case BatchOptions() as options:
+            return batches.measure(options)
         case CompareOptions() as options:
             return compare(options)
         case EmbeddingOptions() as options:

@@ -21,6 +21,7 @@ COMMANDS = (
     "faults",
     "usage",
     "idle",
+    "batches",
     "start",
     "targets",
     "gpu",

@@ -157,8 +157,26 @@ class GpuOptions:
     output: Path
 
 
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """Live clients, each with ``requests`` in a phase, and the lines of the batch.
+
+    ``pause`` is the mean of the seconds before each request. A p95 beside the batch of
+    more than ``limit`` times that without one fails the run.
+    """
+
+    lines: int
+    clients: int
+    requests: int
+    pause: float
+    rounds: int
+    limit: float
+    quantization: str
+
+
 Options = (
-    CompareOptions
+    BatchOptions
+    | CompareOptions
     | EmbeddingOptions
     | FaultOptions
     | GpuOptions

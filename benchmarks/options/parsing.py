@@ -48,6 +48,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.usage(rest)
         case "idle":
             return single.idle(rest)
+        case "batches":
+            return single.batches(rest)
         case "start":
             return single.start(rest)
         case "targets":

@@ -12,6 +12,7 @@ from benchmarks.options.arguments import (
     positive,
 )
 from benchmarks.options.commands import (
+    BatchOptions,
     EmbeddingOptions,
     FaultOptions,
     GpuOptions,
@@ -243,3 +244,24 @@ def start(arguments: list[str]) -> StartOptions:
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
     add_quantization(parser)
     return StartOptions(**vars(parser.parse_args(arguments)))
+
+
+def batches(arguments: list[str]) -> BatchOptions:
+    parser = command_parser("batches", "What a batch does to the requests beside it.")
+    for name, kind, default, help_text in (
+        ("lines", int, 10_000, "requests of the batch"),
+        ("clients", int, 2, "clients beside it"),
+        ("requests", int, 40, "of each client in a phase"),
+        ("pause", float, 0.5, "mean of the seconds before a request"),
+        ("rounds", int, ROUNDS, "of both phases"),
+        ("limit", float, 1.1, "most of the ratio of the p95"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=default,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    add_quantization(parser)
+    return BatchOptions(**vars(parser.parse_args(arguments)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.options.commands import (
+    BatchOptions,
     CompareOptions,
     GpuOptions,
     GrammarOptions,
@@ -66,6 +67,12 @@ def test_hostile() -> None:
     options = parse(["hostile", "--attacks", "wrong-keys", "--seconds", "3"])
 
     assert options == HostileOptions(("wrong-keys",), 3, 2, "Q4_0")
+
+
+def test_batches() -> None:
+    options = parse(["batches", "--lines", "100", "--limit", "1.2"])
+
+    assert options == BatchOptions(100, 2, 40, 0.5, 3, 1.2, "Q4_0")
 
 
 def test_idle() -> None:

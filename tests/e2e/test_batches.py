@@ -98,6 +98,15 @@ class Batch:
             assert time.monotonic() < deadline, last
             time.sleep(0.2)
 
+    def until_answered(self, count: int) -> None:
+        """Wait for this many answers."""
+        self.until(
+            lambda state: (
+                state["request_counts"]["completed"] >= count
+                or state["status"] in ENDED
+            )
+        )
+
     def kill(self, command: str) -> None:
         launcher = psutil.Process(self._server.pid)
         victims = []
@@ -115,12 +124,7 @@ def test_no_kill_loses_a_line_or_runs_it_to_a_second_result(tmp_path: Path) -> N
     with running(tmp_path, LLM_MANAGER_SERVER_RATE_LIMIT="0") as server:
         batch = Batch(server)
         for count, victim in KILLS:
-            batch.until(
-                lambda state, count=count: (
-                    state["request_counts"]["completed"] >= count
-                    or state["status"] in ENDED
-                )
-            )
+            batch.until_answered(count)
             batch.kill(victim)
         done = batch.until(lambda state: state["status"] in ENDED)
         assert done["status"] == "completed", done

@@ -1,0 +1,1 @@
+"""Commands that measure requests beside others, one a file."""
