@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmarks.workloads.serving import Workload
@@ -40,6 +41,7 @@ class InterferenceOptions:
     rounds: int
     cpu_time: bool
     quantization: str
+    targets: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

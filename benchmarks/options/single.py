@@ -71,6 +71,14 @@ def interference(arguments: list[str]) -> InterferenceOptions:
         action="store_true",
         help="for a busy machine: one thread, and its CPU time as the clock",
     )
+    parser.add_argument(
+        "--targets",
+        type=int,
+        nargs="+",
+        default=(),
+        metavar="MS",
+        help="compare these targets of the ITL instead; 0 is none",
+    )
     add_quantization(parser)
     return InterferenceOptions(**vars(parser.parse_args(arguments)))
 

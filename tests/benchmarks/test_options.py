@@ -121,6 +121,12 @@ def test_invalid_arguments_are_refused(
     assert refusal.value.code
 
 
+def test_interference_of_targets() -> None:
+    options = parse(["interference", "--targets", "0", "60"])
+    assert isinstance(options, InterferenceOptions)
+    assert options.targets == [0, 60]
+
+
 def test_start() -> None:
     assert parse(["start", "--rounds", "2"]) == StartOptions(2, "Q4_0")
 

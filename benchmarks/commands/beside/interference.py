@@ -6,6 +6,7 @@ inter-token latency beside a prefill. Every run does the same work, so its token
 second are the price. Variants of the engine take turns, round by round, in one
 process: what else the machine does meets all of them. ``--cpu-time`` is for machines
 that are busy with something else: one thread computes, and its CPU time is the clock.
+With ``--targets`` the variants are targets of the ITL.
 """
 
 from __future__ import annotations
@@ -88,6 +89,11 @@ def measure(options: InterferenceOptions) -> int:
             "one context": replace(config, prefill_context=False),
             "prefill context": config,
         }
+        if options.targets:
+            variants = {
+                f"{target} ms": replace(config, itl_target_ms=target)
+                for target in options.targets
+            }
         cores = {}
         for name, variant in variants.items():
             backend = LlamaBackend(variant)

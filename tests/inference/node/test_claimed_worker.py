@@ -6,6 +6,8 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from inference.capacity.memory_estimate import DeviceMemory, MemoryEstimate
 from inference.models import EngineNode
 from inference.node.claimed_worker import ClaimedWorker, node_capacity
@@ -63,3 +65,43 @@ def test_the_room_knows_names_and_what_is_left() -> None:
     assert capacity.names == {1: "model-1", 2: "model-2"}
     assert [each.is_pinned for each in capacity.loaded] == [False, True]
     assert node_capacity(node, []).free == (1000,)
+
+
+def resting(**fields: Any) -> ClaimedWorker:
+    """Return a worker that has served, and has nothing to do for a minute."""
+    worker = claimed(1)
+    worker.is_saved_ready = True
+    worker.last_used = time.monotonic() - 60
+    worker.settings = cast("Any", SimpleNamespace(keep_alive=fields.pop("keep", 0)))
+    report = {"state": "ready", "running": 0, "waiting": 0}
+    worker.process = cast(
+        "Any",
+        SimpleNamespace(
+            is_draining=fields.pop("is_draining", False),
+            silent_s=fields.pop("silent_s", 1.0),
+            report=SimpleNamespace(**report | fields),
+        ),
+    )
+    return worker
+
+
+def test_a_worker_that_only_waits_is_at_rest() -> None:
+    assert resting().is_at_rest
+    assert resting(keep=3600).is_at_rest
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"running": 1},
+        {"waiting": 1},
+        {"state": "loading"},
+        {"is_draining": True},
+        # It is unloaded in a moment.
+        {"keep": 65},
+        # It may hang.
+        {"silent_s": 20.0},
+    ],
+)
+def test_a_worker_that_must_be_watched_is_not_at_rest(fields: dict[str, Any]) -> None:
+    assert not resting(**fields).is_at_rest
