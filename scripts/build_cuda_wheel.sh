@@ -51,8 +51,9 @@ arguments="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$ARCHITECTURE -DLLAVA_BUILD
 arguments="$arguments -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON"
 arguments="$arguments $cublas"
 echo "Building for the architecture $ARCHITECTURE: $arguments"
+# Without the cache: a wheel there may have been built for the processor alone.
 CMAKE_ARGS="$arguments" CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-$(nproc)} \
-    "$PYTHON" -m pip wheel --no-deps --no-binary llama-cpp-python \
+    "$PYTHON" -m pip wheel --no-deps --no-cache-dir --no-binary llama-cpp-python \
     --wheel-dir "$OUT/wheels" "llama-cpp-python==$version"
 
 if [ ! -d "$OUT/source" ]; then
