@@ -23,7 +23,6 @@ UNSUPPORTED_VALUES = {
     ("type", "input_image"): "Only text is.",
     ("type", "refusal"): "Only an assistant's message has refusals.",
     # Tools.
-    ("type", "custom"): "Only functions are.",
     ("type", "mcp"): "Give the tools of the server as functions.",
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
@@ -12,6 +13,7 @@ from inference.api.media.parts import ImagePart
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import Between, MaxItems, Text, by_json_type
+from inference.api.streaming.text_inputs import INPUT
 from llm_manager.config.in_force import config
 
 _MAX_PARTS = 1024
@@ -84,6 +86,30 @@ class CalledFunction(Body):
     ] = ""
 
 
+class CalledCustom(Body):
+    """The custom tool of a call, and its input."""
+
+    name: SchemaName
+    input: Text = ""
+
+
+class CustomCallParam(Body):
+    """A call of a custom tool in an earlier answer."""
+
+    id: _Name
+    type: Literal["custom"]
+    custom: CalledCustom
+    index: Annotated[int, Between(0, MAX_CALLS - 1)] | None = None
+
+    @property
+    def function(self) -> CalledFunction:
+        """The function that the model has called."""
+        arguments = json.dumps({INPUT: self.custom.input}, ensure_ascii=False)
+        return CalledFunction.model_construct(
+            name=self.custom.name, arguments=arguments
+        )
+
+
 class ToolCallParam(Body):
     """A tool call in an earlier answer."""
 
@@ -92,6 +118,18 @@ class ToolCallParam(Body):
     function: CalledFunction
     # Clients that put an answer together from its chunks send their numbers back.
     index: Annotated[int, Between(0, MAX_CALLS - 1)] | None = None
+
+
+def _kind_of_call(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", "")
+    return "custom" if kind == "custom" else "function"
+
+
+_Call = Annotated[
+    Annotated[ToolCallParam, Tag("function")]
+    | Annotated[CustomCallParam, Tag("custom")],
+    Discriminator(_kind_of_call),
+]
 
 
 class SystemMessage(Body):
@@ -124,7 +162,7 @@ class AssistantMessage(Body):
     role: Literal["assistant"]
     content: AssistantContent | None = None
     name: _Name | None = None
-    tool_calls: Annotated[list[ToolCallParam], Field(max_length=MAX_CALLS)] = []
+    tool_calls: Annotated[list[_Call], Field(max_length=MAX_CALLS)] = []
     function_call: CalledFunction | None = None
     """OpenAI's former member for one call; a message of role function answers it."""
     refusal: Text | None = None

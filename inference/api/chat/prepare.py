@@ -116,6 +116,7 @@ def prepare_chat(
             with_logprobs=body.logprobs,
             parser_settings=parsing,
             is_former=body.uses_former_tools,
+            custom=use.custom,
         )
     return PreparedCompletion(requests, format_, body)
 

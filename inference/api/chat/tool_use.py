@@ -9,6 +9,8 @@ from inference.api.chat.functions import choice_of
 from inference.api.chat.tools import (
     FUNCTION_PATH,
     TOOL_PATH,
+    FunctionTool,
+    NamedCustom,
     NamedTool,
     ToolChoice,
     functions_of,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference.api.chat.request import ChatCompletionRequest
+    from inference.api.chat.tools import FunctionDefinition
     from inference.prompts.messages import Tool
 
 
@@ -35,7 +38,8 @@ class ToolUse:
 
     The model sees ``tools``; it may call those in ``may_call``. ``must_call`` excludes
     every other answer; ``max_calls`` None is any number. ``paths`` are the places of
-    the functions' definitions in the request, by name.
+    the functions' definitions in the request, by name. ``custom`` are the names of
+    custom tools.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -43,6 +47,7 @@ class ToolUse:
     must_call: bool = False
     max_calls: int | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
+    custom: frozenset[str] = frozenset()
 
     @property
     def is_strict(self) -> bool:
@@ -63,12 +68,13 @@ class ToolUse:
 def tool_use(body: ChatCompletionRequest) -> ToolUse:
     """Return a request's use of tools. Raises BadRequest."""
     former = body.uses_former_tools
-    path, choice = TOOL_PATH, body.tool_choice
-    definitions = [tool.function for tool in body.tools]
+    choice = body.tool_choice
+    definitions, paths, custom = _definitions(body)
     if former:
-        path, choice = FUNCTION_PATH, choice_of(body)
+        choice = choice_of(body)
         definitions = body.functions
-    tools = functions_of(definitions, path)
+        paths = [FUNCTION_PATH.format(index) for index, _ in enumerate(definitions)]
+    tools = functions_of(definitions, paths)
     mode, names = _choice(choice)
     must_call = mode == "required"
     member, choice_member = _MEMBERS[former]
@@ -76,9 +82,9 @@ def tool_use(body: ChatCompletionRequest) -> ToolUse:
         raise BadRequest(
             f"'{choice_member}' is only allowed with '{member}'.", param=choice_member
         )
-    known = {tool.name for tool in tools}
-    for name in names or ():
-        if name not in known:
+    known = {tool.name: tool.name in custom for tool in tools}
+    for name, is_custom in (names or {}).items():
+        if known.get(name) != is_custom:
             raise BadRequest(
                 f"Invalid value for '{choice_member}': there is no tool '{name}' in "
                 f"'{member}'.",
@@ -89,7 +95,7 @@ def tool_use(body: ChatCompletionRequest) -> ToolUse:
     named = tuple(tool for tool in tools if names is None or tool.name in names)
     if must_call:
         _check_end(body)
-    is_one = isinstance(choice, NamedTool)
+    is_one = isinstance(choice, NamedTool | NamedCustom)
     return ToolUse(
         # To choose one function the model still sees all; it never sees tools that are
         # not allowed.
@@ -97,18 +103,43 @@ def tool_use(body: ChatCompletionRequest) -> ToolUse:
         may_call=named,
         must_call=must_call,
         max_calls=1 if is_one or former or not body.parallel_tool_calls else None,
-        paths={tool.name: path.format(index) for index, tool in enumerate(tools)},
+        paths={tool.name: path for tool, path in zip(tools, paths, strict=True)},
+        custom=custom,
     )
 
 
-def _choice(choice: ToolChoice) -> tuple[str, tuple[str, ...] | None]:
-    """Return the mode and the names of the allowed functions; None is all of them."""
+def _definitions(
+    body: ChatCompletionRequest,
+) -> tuple[list[FunctionDefinition], list[str], frozenset[str]]:
+    """Return the functions of the tools, their paths, and the names of custom ones.
+
+    Raises BadRequest.
+    """
+    definitions, paths, custom = [], [], set()
+    for index, tool in enumerate(body.tools):
+        if isinstance(tool, FunctionTool):
+            paths.append(TOOL_PATH.format(index))
+            definitions.append(tool.function)
+        else:
+            paths.append(f"tools[{index}].custom")
+            definitions.append(tool.function_at(paths[-1]))
+            custom.add(tool.custom.name)
+    return definitions, paths, frozenset(custom)
+
+
+def _choice(choice: ToolChoice) -> tuple[str, dict[str, bool] | None]:
+    """Return the mode, and the names of the allowed tools: whether each is custom.
+
+    None is all of them.
+    """
     if isinstance(choice, str):
         return choice, None
-    if isinstance(choice, NamedTool):
-        return "required", (choice.function.name,)
+    if isinstance(choice, NamedTool | NamedCustom):
+        return "required", {choice.function.name: isinstance(choice, NamedCustom)}
     allowed = choice.allowed_tools
-    return allowed.mode, tuple(each.function.name for each in allowed.tools)
+    return allowed.mode, {
+        each.function.name: isinstance(each, NamedCustom) for each in allowed.tools
+    }
 
 
 def _check_end(body: ChatCompletionRequest) -> None:

@@ -227,7 +227,8 @@ class _Reader:
         before = self._last_answer()
         if before is not None:
             # Anthropic takes turns of one role as one.
-            calls = [*before.tool_calls, *calls]
+            made = [c for c in before.tool_calls if isinstance(c, ToolCallParam)]
+            calls = [*made, *calls]
             texts = [*_given(before.content), *texts]
             thoughts = [*_given(before.reasoning_content), *thoughts]
             self.found.messages.pop()

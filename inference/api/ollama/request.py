@@ -12,7 +12,7 @@ from pydantic import Field, Tag
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
 from inference.api.chat.messages import MAX_CALLS
-from inference.api.chat.tools import Tools  # noqa: TC001
+from inference.api.chat.tools import FunctionTools  # noqa: TC001
 from inference.api.completions.prompts import MAX_INPUTS
 from inference.api.ollama.options import GenerationBody, ModelRequestBody
 from inference.api.parameters.json_object import AnyJson
@@ -94,7 +94,7 @@ class OllamaChatRequest(GenerationBody):
 
     messages: list[Annotated[OllamaTurn, Field(discriminator="role")]] = []
     """The conversation. The configuration limits its size."""
-    tools: Tools = []
+    tools: FunctionTools = []
     """Functions that the model may call."""
 
 

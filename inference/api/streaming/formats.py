@@ -19,9 +19,10 @@ from inference.api.streaming.response_objects import (
     ChatCompletion,
     TextCompletion,
 )
+from inference.api.streaming.text_inputs import InputDeltas, rewrite_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from inference.api.streaming.answer_assembler import ParserSettings
     from inference.api.streaming.payloads import Answer, AnswerHeader
@@ -165,7 +166,10 @@ class Format(AnswerFormat, Generic[_Whole, _Chunk]):
 
 
 class ChatFormat(Format[ChatCompletion, ChatChunk]):
-    """Chat completions; ``is_former``: a call is a ``function_call`` of the message."""
+    """Chat completions; ``is_former``: a call is a ``function_call`` of the message.
+
+    ``custom`` are the names of custom tools.
+    """
 
     prompt_param = "messages"
 
@@ -177,6 +181,7 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
         with_logprobs: bool = False,
         parser_settings: ParserSettings | None = None,
         is_former: bool = False,
+        custom: Collection[str] = (),
     ) -> None:
         super().__init__(
             header,
@@ -185,13 +190,16 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
             parser_settings=parser_settings,
         )
         self._is_former = is_former
+        self._custom = custom
+        self._inputs: dict[int, InputDeltas] = {}
 
     def whole(
         self, answers: Sequence[Answer], usage: CompletionUsage
     ) -> ChatCompletion:
         completion = payloads.chat_completion(self._header, answers, usage)
-        if self._is_former:
-            for choice in completion["choices"]:
+        for choice in completion["choices"]:
+            rewrite_calls(choice, self._custom)
+            if self._is_former:
                 former_calls.rewrite_choice(choice)
         return completion
 
@@ -203,14 +211,16 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
     def finish(self, index: int, reason: ChatFinishReason) -> bytes:
         if self._is_former:
             reason = former_calls.finish_reason(reason)
-        return self._event(index, {}, reason)
+        rest = self._inputs.pop(index).end() if index in self._inputs else ()
+        before = b"".join(self._event(index, delta) for _, delta in rest)
+        return before + self._event(index, {}, reason)
 
     def parts(
         self, index: int, parts: Sequence[Delta], logprobs: Sequence[TokenLogprobs]
     ) -> bytes:
         events = []
         scored = chat_logprobs(logprobs) if logprobs else None
-        deltas: list[MessageDelta] = [payloads.delta_of(part) for part in parts]
+        deltas = self._deltas(index, parts)
         if self._is_former:
             deltas = [former_calls.delta(each) for each in deltas]
         # Tokens may have logprobs without text: it is held back, or they have none.
@@ -218,6 +228,15 @@ class ChatFormat(Format[ChatCompletion, ChatChunk]):
             events.append(self._event(index, delta, logprobs=scored))
             scored = None
         return b"".join(events)
+
+    def _deltas(self, index: int, parts: Sequence[Delta]) -> list[MessageDelta]:
+        if not self._custom:
+            return [payloads.delta_of(part) for part in parts]
+        inputs = self._inputs.setdefault(index, InputDeltas(self._custom))
+        return [
+            delta if part is None else payloads.delta_of(part)
+            for part, delta in inputs.deltas(parts)
+        ]
 
     def _text_chunk(
         self, index: int, text: str, logprobs: Sequence[TokenLogprobs]

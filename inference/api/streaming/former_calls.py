@@ -17,7 +17,8 @@ def rewrite_choice(choice: ChatChoice) -> None:
     calls = choice["message"].pop("tool_calls", None)
     if calls:
         (call,) = calls
-        choice["message"]["function_call"] = call["function"]
+        if call["type"] == "function":
+            choice["message"]["function_call"] = call["function"]
     choice["finish_reason"] = finish_reason(choice["finish_reason"])
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ChatFinishReason,
         ChatLogprobs,
         CompletionUsage,
+        CustomCall,
         MessageDelta,
         TextChoice,
         TextCompletion,
@@ -135,7 +136,7 @@ def _message(answer: Answer) -> ChatAnswer:
                 arguments.append([])
             case ToolCallArguments(index, fragment):
                 arguments[index].append(fragment)
-    calls: list[ToolCall] = [
+    calls: list[ToolCall | CustomCall] = [
         {
             "id": call.id,
             "type": "function",

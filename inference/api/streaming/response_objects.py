@@ -84,6 +84,21 @@ class ToolCall(TypedDict):
     function: FunctionCall
 
 
+class CustomInput(TypedDict):
+    """The called custom tool; ``input`` is a text."""
+
+    name: str
+    input: str
+
+
+class CustomCall(TypedDict):
+    """One call of a custom tool."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CustomInput
+
+
 class ChatAnswer(TypedDict):
     """The message of one choice; ``content`` is null if it has only calls."""
 
@@ -91,7 +106,7 @@ class ChatAnswer(TypedDict):
     content: str | None
     refusal: None
     reasoning_content: NotRequired[str]
-    tool_calls: NotRequired[list[ToolCall]]
+    tool_calls: NotRequired[list[ToolCall | CustomCall]]
     function_call: NotRequired[FunctionCall]
 
 
@@ -123,13 +138,21 @@ class FunctionDelta(TypedDict, total=False):
     arguments: str
 
 
+class CustomInputDelta(TypedDict, total=False):
+    """What a chunk adds to the called custom tool."""
+
+    name: str
+    input: str
+
+
 class ToolCallDelta(TypedDict):
     """What a chunk adds to a tool call; ``index`` counts the answer's calls from 0."""
 
     index: int
     id: NotRequired[str]
-    type: NotRequired[Literal["function"]]
-    function: FunctionDelta
+    type: NotRequired[Literal["function", "custom"]]
+    function: NotRequired[FunctionDelta]
+    custom: NotRequired[CustomInputDelta]
 
 
 class MessageDelta(TypedDict, total=False):

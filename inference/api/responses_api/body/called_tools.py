@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inference.api.chat.tools import TextFunction
+from inference.api.chat.tools import text_function
 from inference.api.errors import BadRequest
-from inference.api.parameters.grammar import checked_grammar
 from inference.api.responses_api.body.tools import (
     ChosenTools,
     CustomToolParam,
@@ -16,11 +15,11 @@ from inference.api.responses_api.body.tools import (
     HostedTool,
     NamespaceTool,
 )
-from inference.engine.structured_output import grammars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from inference.api.chat.tools import TextFunction
     from inference.api.preparing.paths import Paths
     from inference.api.responses_api.body.tools import (
         ChosenCustom,
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
         ToolParam,
     )
 
-#: The only argument of a custom tool, as a function.
-INPUT = "input"
 _MAX_NAME = 64
 
 
@@ -136,33 +133,10 @@ def _function(
             "parameters": tool.parameters or {"type": "object", "properties": {}},
             "strict": strict,
         }
-    text: dict[str, Any] = {"type": "string"}
-    input_grammar = ""
+    grammar = None
     if isinstance(tool.format, GrammarFormat):
-        grammar = tool.format
-        definition = grammar.definition
-        if grammar.syntax == "lark":
-            at = f"{path}.format.definition"
-            input_grammar = checked_grammar(
-                grammars.text_in_json, definition, at
-            ).source
-        else:
-            text["pattern"] = f"^(?:{definition})$"
-        about.append(
-            f"Its {INPUT} matches this {grammar.syntax} grammar:\n{definition}"
-        )
-    return TextFunction(
-        name=name,
-        description="\n\n".join(about),
-        parameters={
-            "type": "object",
-            "properties": {INPUT: text},
-            "required": [INPUT],
-            "additionalProperties": False,
-        },
-        strict=True,
-        input_grammar=input_grammar,
-    )
+        grammar = tool.format.syntax, tool.format.definition
+    return text_function(name, about, grammar, f"{path}.format.definition")
 
 
 def _name(namespace: NamespaceTool | None) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.api.errors import BadRequest
-from inference.api.responses_api.body.called_tools import INPUT, flat_name
+from inference.api.responses_api.body.called_tools import flat_name
 from inference.api.responses_api.body.items import (
     CallResult,
     CustomCallResult,
@@ -22,6 +22,7 @@ from inference.api.responses_api.body.items import (
     Refusal,
 )
 from inference.api.responses_api.body.sealing import Unreadable, unseal
+from inference.api.streaming.text_inputs import INPUT
 from inference.prompts.messages import joined
 from llm_manager.lib.quoting import quote
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Tag
 
 from inference.api.body.request_body import Body
-from inference.api.chat.tools import MAX_TOOLS, schema_of_object
+from inference.api.chat.tools import MAX_TOOLS, FreeText, schema_of_object
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import NonEmpty, Text, by_json_type
@@ -53,12 +53,6 @@ class FunctionToolParam(_Named):
     """Calls must match the schema. Default: if the schema can be enforced."""
     output_schema: _AnySchema | None = None
     """A hint: what the function returns."""
-
-
-class FreeText(Body):
-    """Any text."""
-
-    type: Literal["text"]
 
 
 class GrammarFormat(Body):

@@ -5,12 +5,10 @@ Events lack their ``sequence_number``, which counts those of the whole stream.
 
 from __future__ import annotations
 
-import json
-import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inference.api.responses_api.body.called_tools import INPUT
+from inference.api.streaming.text_inputs import TextInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,21 +16,6 @@ if TYPE_CHECKING:
     from inference.api.responses_api.body.called_tools import CalledTool
 
 Event = dict[str, Any]
-#: What stands before the input of a custom tool, as the only argument of a function.
-_BEFORE_INPUT = re.compile(rf'\s*\{{\s*"{INPUT}"\s*:\s*"')
-#: A piece of a JSON string in which no escape is cut off, nor a pair of them.
-_WHOLE = re.compile(
-    r'(?:[^"\\]|\\["\\/bfnrt]'
-    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*"
-)
-
-#: The beginning of an escape, or of a pair of them.
-_TORN = re.compile(
-    r"\\(?:u[0-9a-fA-F]{0,3})?"
-    r"|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?"
-)
-_AFTER_INPUT = re.compile(r'"\s*\}\s*\Z')
 
 
 class OutputItem(ABC):
@@ -245,9 +228,7 @@ class CustomCallItem(OutputItem):
         super().__init__(number, place)
         self._call_id = call_id
         self._tool = tool
-        self._arguments = ""
-        self._read = 0
-        self._input = ""
+        self._text = TextInput()
 
     def item(self) -> dict[str, Any]:
         return {
@@ -255,36 +236,18 @@ class CustomCallItem(OutputItem):
             "type": "custom_tool_call",
             "status": self.status,
             "call_id": self._call_id,
-            "input": self._input,
+            "input": self._text.value,
             **_named(self._tool),
         }
 
     def add(self, text: str, logprobs: list[Any]) -> Iterator[Event]:
-        self._arguments += text
-        if not self._read:
-            before = _BEFORE_INPUT.match(self._arguments)
-            if before is None:
-                return
-            self._read = before.end()
-        whole = _WHOLE.match(self._arguments, self._read)
-        if whole is None or whole.end() == self._read:
-            return
-        self._read = whole.end()
-        piece = json.loads(f'"{whole[0]}"', strict=False)
-        self._input += piece
-        yield self._event("custom_tool_call_input.delta", delta=piece)
+        if piece := self._text.add(text):
+            yield self._event("custom_tool_call_input.delta", delta=piece)
 
     def _ending(self) -> Iterator[Event]:
-        if not self._read and self._arguments:
-            # It is no call of the function that the model was shown.
-            self._input = self._arguments
-            yield self._event("custom_tool_call_input.delta", delta=self._input)
-        rest = _AFTER_INPUT.sub("", self._arguments[self._read :])
-        if self._read and rest.startswith("\\") and not _TORN.fullmatch(rest):
-            # It is no escape of JSON; who wrote it meant what stands there.
-            self._input += rest
+        if rest := self._text.end():
             yield self._event("custom_tool_call_input.delta", delta=rest)
-        yield self._event("custom_tool_call_input.done", input=self._input)
+        yield self._event("custom_tool_call_input.done", input=self._text.value)
 
 
 def _named(tool: CalledTool) -> dict[str, str]:

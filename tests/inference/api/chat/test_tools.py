@@ -554,11 +554,7 @@ FORMAT_PATH = "tools[0].function.parameters.properties.a.format"
             "tools[0].function",
             "missing_required_parameter",
         ),
-        (
-            {"tools": [{"type": "custom", "custom": {"name": "f"}}]},
-            "tools[0].type",
-            "unsupported_parameter",
-        ),
+        ({"tools": [{"type": "mcp"}]}, "tools[0].type", "unsupported_parameter"),
         ({"tools": [{"type": "magic"}]}, "tools[0].type", "invalid_value"),
         ({"tools": [NOW] * 129}, "tools", "invalid_value"),
         ({"tools": [NOW, NOW]}, "tools[0].function.name", "invalid_value"),
@@ -606,8 +602,8 @@ FORMAT_PATH = "tools[0].function.parameters.properties.a.format"
         ),
         (
             {**tool(), "tool_choice": {"type": "custom", "custom": {"name": "f"}}},
-            "tool_choice.type",
-            "unsupported_parameter",
+            "tool_choice",
+            "invalid_value",
         ),
         (
             {**tool(), "tool_choice": "required", "min_tokens": 5},
