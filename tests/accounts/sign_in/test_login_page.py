@@ -178,6 +178,62 @@ def test_the_pages_of_signing_in_have_the_admins_look(
     page = client.get(f"/account/{path}", follow=True)
     assert page.status_code == 200
     assert "llm_manager/admin.css" in page.content.decode()
+    check_words(page.content.decode())
+
+
+#: What the library says where we say log in, second factor, set up and remove.
+LIBRARYS_WORDS = (
+    "Sign In",
+    "Sign Out",
+    "Two-Factor",
+    "hird-party",
+    "Authenticator App",
+)
+
+
+def make_recovery_codes(client: Client) -> None:
+    client.post("/account/reauthenticate/", {"password": PASSWORD})
+    client.post("/account/2fa/recovery-codes/generate/")
+
+
+def check_words(page: str) -> None:
+    assert [word for word in LIBRARYS_WORDS if word in page] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("2fa/", "Second factor"),
+        ("2fa/recovery-codes/generate/", "New recovery codes"),
+        ("2fa/recovery-codes/", "Recovery codes"),
+        ("2fa/totp/deactivate/", "Remove the authenticator app"),
+        ("oidc/cancelled/", "Not logged in"),
+        ("oidc/error/", "Not logged in"),
+    ],
+)
+def test_the_librarys_pages_use_our_words(
+    guarded: Client, path: str, title: str
+) -> None:
+    second = reverse("mfa_authenticate")
+    check_words(guarded.get(second).content.decode())
+    guarded.post(second, {"code": code_now(SECRET)})
+    make_recovery_codes(guarded)
+    page = guarded.get(f"/account/{path}", follow=True).content.decode()
+    assert title in page
+    check_words(page)
+
+
+def test_recovery_codes_are_shown_one_a_line_and_log_in_once(guarded: Client) -> None:
+    guarded.post(reverse("mfa_authenticate"), {"code": code_now(SECRET)})
+    make_recovery_codes(guarded)
+    page = guarded.get("/account/2fa/recovery-codes/").content.decode()
+    codes = page.partition("readonly>")[2].partition("<")[0].split("\n")
+    assert len(codes) == 10
+    guarded.logout()
+    second = log_in(guarded)["Location"]
+    assert guarded.post(second, {"code": codes[0]}).status_code == 302
+    shown = guarded.get("/account/2fa/").content.decode()
+    assert "9 of 10 can still be used" in shown
 
 
 @pytest.mark.parametrize("path", ["signup/", "password/reset/", "email/"])
