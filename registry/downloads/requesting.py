@@ -50,10 +50,11 @@ def download_request(*, source: Source, by: str) -> tuple[Download, bool]:
         offer = offer_of(source)
         choice = choose(offer, source.choice)
         return _add(
-            source=f"{source.repo}:{choice.path}",
-            repo=source.repo,
+            source=f"{source.name}:{choice.path}",
+            # Of addresses a row has no repository.
+            repo="" if source.is_modelscope else source.repo,
             commit=offer.commit,
-            files=hub_files(source.repo, choice),
+            files=hub_files(source, offer, choice),
             bytes_total=choice.size,
             requested_by=by,
         )

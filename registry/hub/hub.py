@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from registry.hub.errors import BrokenConnection, DownloadFailed, NoSuchFile
+from registry.hub.modelscope import modelscope_offer
 from registry.hub.network import checked_client
 from registry.hub.offer import HubFile, Offer, make_offer
 
@@ -60,6 +61,8 @@ def hub_endpoint() -> str:
 
 def hub_offer(source: HubSource, policy: NetworkPolicy) -> Offer:
     """Return what a repository offers. Raises DownloadFailed."""
+    if source.is_modelscope:
+        return modelscope_offer(source, policy)
     from huggingface_hub import errors
 
     _shared.use(policy)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, TypedDict
 
 from registry.hub.fetching import WantedFile, part_key
 from registry.hub.hub import file_url, hub_headers
+from registry.hub.modelscope import modelscope_url
 from registry.hub.paths import checked_path, place_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from registry.hub.offer import ModelChoice
-    from registry.hub.source import FileSource
+    from registry.hub.offer import ModelChoice, Offer
+    from registry.hub.source import FileSource, HubSource
 
 #: Parts of files, in the models directory; scans skip it.
 PARTS = ".downloads"
@@ -33,12 +34,20 @@ class DownloadFile(TypedDict):
     sha256: str
 
 
-def hub_files(repo: str, choice: ModelChoice) -> list[DownloadFile]:
-    """Return the files of a model; its projector comes into the folder of the model."""
+def hub_files(
+    source: HubSource, offer: Offer, choice: ModelChoice
+) -> list[DownloadFile]:
+    """Return the files of a model; its projector comes into the folder of the model.
+
+    Those of ModelScope have addresses.
+    """
+    repo = source.repo
     folder = PurePosixPath(repo) / PurePosixPath(choice.path).parent
     return [
         DownloadFile(
-            source=file.path,
+            source=modelscope_url(repo, offer.commit, file.path)
+            if source.is_modelscope
+            else file.path,
             target=str(
                 folder / PurePosixPath(file.path).name
                 if file is choice.projector

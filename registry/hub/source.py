@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from llm_manager.lib.quoting import printable, quote
@@ -17,6 +17,9 @@ _REPO = re.compile(rf"{_PART}/{_PART}")
 _FILE_PAGES = ("resolve", "blob")
 #: The public hub's names; people copy addresses of it even where a mirror is used.
 _HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+#: ModelScope's names; what begins with them is of it.
+MODELSCOPE = "modelscope.cn"
+_MODELSCOPE_HOSTS = frozenset({MODELSCOPE, f"www.{MODELSCOPE}"})
 MAX_LENGTH = 1024
 
 
@@ -25,16 +28,23 @@ class HubSource:
     """A repository, and what of it: a quantization, a file, or "" for the usual one.
 
     ``revision`` is a branch, a tag or a commit; "" is the main branch.
+    ``is_modelscope``: it is of ModelScope, not of the hub.
     """
 
     repo: str
     choice: str = ""
     revision: str = ""
+    is_modelscope: bool = False
+
+    @property
+    def name(self) -> str:
+        """The repository, with the host if it is not the hub's."""
+        return f"{MODELSCOPE}/{self.repo}" if self.is_modelscope else self.repo
 
     def __str__(self) -> str:
         choice = f":{self.choice}" if self.choice else ""
         revision = f"@{self.revision}" if self.revision else ""
-        return f"{self.repo}{revision}{choice}"
+        return f"{self.name}{revision}{choice}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,8 @@ def parse_source(text: str, *, endpoint: str) -> Source:
     """Return what is named. Raises InvalidSource and HostilePath.
 
     ``org/repo``, ``org/repo:Q4_K_M``, ``org/repo:folder/file.gguf``,
-    ``org/repo@revision:…``, an address of the hub at ``endpoint``, or any address of a
-    GGUF file.
+    ``org/repo@revision:…``, each also with ``modelscope.cn/`` before it, an address of
+    the hub at ``endpoint`` or of ModelScope, or any address of a GGUF file.
     """
     text = text.strip()
     if len(text) > MAX_LENGTH:
@@ -65,12 +75,15 @@ def parse_source(text: str, *, endpoint: str) -> Source:
         return _address(text, endpoint)
     for host in _HUB_HOSTS:
         text = text.removeprefix(f"{host}/")
+    is_modelscope = text.startswith(f"{MODELSCOPE}/")
+    text = text.removeprefix(f"{MODELSCOPE}/")
     name, _, choice = text.partition(":")
     repo, _, revision = name.partition("@")
     if repo.count("/") > 1 and repo.lower().endswith(SUFFIX) and not choice:
         organisation, second, choice = repo.split("/", 2)
         repo = f"{organisation}/{second}"
-    return _hub_source(repo, choice, revision, text)
+    source = _hub_source(repo, choice, revision, text)
+    return replace(source, is_modelscope=is_modelscope)
 
 
 def _hub_source(repo: str, choice: str, revision: str, text: str) -> HubSource:
@@ -106,6 +119,9 @@ def _address(text: str, endpoint: str) -> Source:
     if is_public_hub or text.startswith(f"{endpoint.rstrip('/')}/"):
         base = "" if is_public_hub else urlsplit(endpoint).path.rstrip("/")
         return _page_of_hub(path.removeprefix(base).strip("/"), text)
+    if host in _MODELSCOPE_HOSTS and not has_port:
+        page = path.strip("/").removeprefix("models/")
+        return replace(_page_of_hub(page, text), is_modelscope=True)
     if parts.query or parts.fragment:
         raise InvalidSource(
             "An address with '?' or '#' is refused: what is behind it may be a secret, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,21 @@ def test_a_request_knows_its_files_and_where_they_come_to(
     ]
     sizes = [len(tiny_repo[file["source"]]) for file in found.wanted()]
     assert found.bytes_total == sum(sizes)
+
+
+def test_files_of_modelscope_have_addresses_and_checksums(
+    tiny_repo: dict[str, bytes], hub: FakeHub
+) -> None:
+    found, _ = ask(f"modelscope.cn/{REPO}:Q8_0")
+    assert (found.source, found.repo) == (f"modelscope.cn/{REPO}:tiny-Q8_0.gguf", "")
+    file = found.wanted()[0]
+    assert file["source"] == f"{hub.url}/models/{REPO}/resolve/master/tiny-Q8_0.gguf"
+    data = tiny_repo["tiny-Q8_0.gguf"]
+    assert file["target"] == f"{REPO}/tiny-Q8_0.gguf"
+    assert (file["size"], file["sha256"]) == (
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+    )
 
 
 @pytest.mark.usefixtures("tiny_repo")

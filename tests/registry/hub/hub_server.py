@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,10 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.seen.append(seen)
         if self.host_name == "store":
             self._store(path.strip("/"))
+        elif path.startswith("/api/v1/models/"):
+            self._modelscope_list(path.removeprefix("/api/v1/models/"))
         elif path.startswith("/api/models/"):
             self._info(path.removeprefix("/api/models/"))
         elif "/resolve/" in path:
-            self._resolve(*path.strip("/").split("/resolve/"))
+            # ModelScope's addresses begin with "models".
+            place = path.strip("/").removeprefix("models/")
+            self._resolve(*place.split("/resolve/"))
         else:
             self._error(404, "EntryNotFound", "Entry not found")
 
@@ -158,6 +162,29 @@ class _Handler(BaseHTTPRequestHandler):
                 "siblings": siblings,
             }
         )  # fmt: skip
+
+    def _modelscope_list(self, name: str) -> None:
+        repo, _, rest = name.partition("/repo/")
+        files = self.hub.repos.get(repo)
+        query = parse_qs(urlsplit(self.path).query)
+        is_here = rest == "files" and query["Revision"][0] == "master"
+        if files is None or not is_here:
+            self._error(404, "", "not found")
+            return
+        assert query["Recursive"] == ["true"]
+        found = [
+            {
+                "Type": "blob", "Path": path, "Name": path.rpartition("/")[2],
+                "Size": len(data), "Sha256": hashlib.sha256(data).hexdigest(),
+                "Revision": COMMIT,
+            }
+            for path, data in files.items()
+        ]  # fmt: skip
+        folders = {path.rpartition("/")[0] for path in files} - {""}
+        found += [
+            {"Type": "tree", "Path": path, "Size": 0, "Sha256": ""} for path in folders
+        ]
+        self._json({"Code": 200, "Success": True, "Data": {"Files": found}})
 
     def _resolve(self, repo: str, rest: str) -> None:
         _revision, _, path = rest.partition("/")

@@ -31,6 +31,18 @@ HUB = "https://huggingface.co"
             HubSource("org/repo", "m.gguf", "main"),
         ),
         (
+            "modelscope.cn/org/repo@v1:Q4_K_M",
+            HubSource("org/repo", "Q4_K_M", "v1", is_modelscope=True),
+        ),
+        (
+            "https://modelscope.cn/models/org/repo/files",
+            HubSource("org/repo", is_modelscope=True),
+        ),
+        (
+            "https://www.modelscope.cn/models/org/repo/resolve/master/s/m.gguf",
+            HubSource("org/repo", "s/m.gguf", "master", is_modelscope=True),
+        ),
+        (
             "https://host.test/a/m%20b.gguf",
             FileSource("https://host.test/a/m%20b.gguf", "m b.gguf"),
         ),
@@ -38,6 +50,11 @@ HUB = "https://huggingface.co"
 )
 def test_a_source_is_understood(text: str, source: object) -> None:
     assert parse_source(text, endpoint=HUB) == source
+
+
+def test_a_source_of_modelscope_is_written_as_it_is_read() -> None:
+    text = "modelscope.cn/org/repo@v1:Q4_K_M"
+    assert str(parse_source(text, endpoint=HUB)) == text
 
 
 def test_a_mirrors_own_address_is_the_hubs() -> None:

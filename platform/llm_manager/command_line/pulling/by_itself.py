@@ -67,8 +67,9 @@ def _pull(source: str, config: Config, *, is_shown: bool) -> list[Path]:
     if isinstance(parsed, HubSource):
         found = _offer(parsed, config)
         choice = choose(found, parsed.choice)
-        repo, commit, total = parsed.repo, found.commit, choice.size
-        files = hub_files(repo, choice)
+        repo = "" if parsed.is_modelscope else parsed.repo
+        commit, total = found.commit, choice.size
+        files = hub_files(parsed, found, choice)
     else:
         repo = commit = ""
         total = None

@@ -87,6 +87,6 @@ def _is_meant(download: Any, source: str) -> bool:
     except DownloadFailed:
         return False
     repo, _, path = download["source"].partition(":")
-    if not isinstance(wanted, HubSource) or wanted.repo != repo:
+    if not isinstance(wanted, HubSource) or wanted.name != repo:
         return False
     return not wanted.choice or is_named(path, wanted.choice)

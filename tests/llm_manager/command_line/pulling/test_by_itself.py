@@ -53,6 +53,11 @@ def test_a_pull_that_is_killed_twice_ends_with_the_right_checksum(
     assert ranges == [None, "bytes=1000000-", "bytes=1700000-"]
 
 
+def test_a_model_of_modelscope_is_pulled(tiny: bytes, models: Path) -> None:
+    assert cli.run(["pull", f"modelscope.cn/{REPO}:Q4_K_M"]) == 0
+    assert (models / REPO / "tiny-Q4_K_M.gguf").read_bytes() == tiny
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_repository_is_listed(
     models: Path, capsys: pytest.CaptureFixture[str]

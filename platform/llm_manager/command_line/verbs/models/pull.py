@@ -38,12 +38,12 @@ def command(
 ) -> None:
     """Get a model from a hub or an https address.
 
-    SOURCE is ORG/REPO, ORG/REPO:QUANTIZATION, ORG/REPO:FILE or an address of a GGUF
-    file. Shards and the vision projector come with it. HF_ENDPOINT names a mirror,
-    HF_TOKEN is the token of gated models; both belong to whoever downloads. The server
-    does, and goes on when this program ends; the key needs the scope models. Without a
-    running server the files come into the models directory. What breaks off goes on
-    with the same command.
+    SOURCE is ORG/REPO, ORG/REPO:QUANTIZATION, ORG/REPO:FILE, these of ModelScope with
+    modelscope.cn/ before them, or an address of a GGUF file. Shards and the vision
+    projector come with it. HF_ENDPOINT names a mirror, HF_TOKEN is the token of gated
+    models; both belong to whoever downloads. The server does, and goes on when this
+    program ends; the key needs the scope models. Without a running server the files
+    come into the models directory. What breaks off goes on with the same command.
     """
     from llm_manager.command_line.remote.api_client import ApiClient
 
