@@ -43,17 +43,29 @@ _MERGED = 4 * _WIDTH
 
 @dataclass(frozen=True)
 class _Kind:
-    """A projector of llama.cpp's, and the kind of tiny model that it is for."""
+    """A projector, by llama.cpp's name, and the kind of tiny model that it is for."""
 
+    projector: str
     model: str
     shapes: Shapes
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-#: By llama.cpp's name of the projector.
+# Each token of an image sees all the others.
+_SEEN_AT_ONCE: Shapes = {
+    "v.patch_embd.weight": _PATCH_SHAPE,
+    "v.patch_embd.bias": (_WIDTH,),
+    "v.position_embd.weight": (_WIDTH, _PATCHES),
+    **_POST,
+    "mm.input_projection.weight": (_TEXT, _WIDTH),
+    "mm.soft_emb_norm.weight": (_WIDTH,),
+}
+_NOT_POOLED = {"clip.vision.projector.scale_factor": 1}
+
 KINDS: dict[str, _Kind] = {
     # LLaVA: its images are read as text is, a token after the other.
     "mlp": _Kind(
+        "mlp",
         "llama",
         {
             "v.patch_embd.weight": _PATCH_SHAPE,
@@ -66,21 +78,13 @@ KINDS: dict[str, _Kind] = {
             "mm.2.bias": (_TEXT,),
         },
     ),
-    # Each token of an image sees all the others.
-    "gemma3": _Kind(
-        "llama",
-        {
-            "v.patch_embd.weight": _PATCH_SHAPE,
-            "v.patch_embd.bias": (_WIDTH,),
-            "v.position_embd.weight": (_WIDTH, _PATCHES),
-            **_POST,
-            "mm.input_projection.weight": (_TEXT, _WIDTH),
-            "mm.soft_emb_norm.weight": (_WIDTH,),
-        },
-        {"clip.vision.projector.scale_factor": 1},
+    "gemma3": _Kind("gemma3", "llama", _SEEN_AT_ONCE, _NOT_POOLED),
+    "gemma3 with a window": _Kind(
+        "gemma3", "sliding window", _SEEN_AT_ONCE, _NOT_POOLED
     ),
     # A token of an image has a row and a column.
     "qwen2vl_merger": _Kind(
+        "qwen2vl_merger",
         "positions in three dimensions",
         {
             "v.patch_embd.weight": _PATCH_SHAPE,
@@ -101,16 +105,16 @@ def write_tiny_vision(kind: str, folder: Path) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     model, projector = folder / "tiny.gguf", folder / "mmproj-tiny.gguf"
     write_tiny_model(found.model, model, chat_template=_CHAT)
-    _write_projector(kind, found, projector)
+    _write_projector(found, projector)
     return model, projector
 
 
-def _write_projector(kind: str, found: _Kind, path: Path) -> None:
+def _write_projector(found: _Kind, path: Path) -> None:
     writer = gguf.GGUFWriter(path, "clip")
     writer.add_type("mmproj")
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_bool("clip.use_gelu", True)
-    writer.add_string("clip.projector_type", kind)
+    writer.add_string("clip.projector_type", found.projector)
     writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-5)

@@ -223,7 +223,7 @@ def test_a_preempted_request_with_a_picture_goes_on(
     files: tuple[Path, Path], images: list[Path]
 ) -> None:
     """Cells of a picture are copied out of the cache, and back."""
-    backend = load(files, kv_layout="unified", n_ctx=160, n_cells=200)
+    backend = load(files, n_seq_max=2)
     try:
         asked = prompts(images)[:3]
         media = [[image_input(path) for path in paths] for _, paths in asked]
@@ -233,10 +233,31 @@ def test_a_preempted_request_with_a_picture_goes_on(
             for n, (prompt, _) in enumerate(asked)
         ]
         beside = Driver(backend, ignores_end=True)
-        for n, (prompt, _) in enumerate(asked):
-            add(beside, backend, str(n), prompt, media[n])
+        for n, (prompt, _) in enumerate(asked[:2]):
+            add(beside, backend, str(n), prompt, media[n], key="A")
+        beside.step(6)
+        add(beside, backend, "2", asked[2][0], media[2], key="B")
         beside.run()
+        assert beside.preemptions > 0
         assert [beside.tokens[str(n)] for n in range(3)] == expected
+    finally:
+        backend.close()
+
+
+def test_a_deterministic_model_reads_pictures(
+    files: tuple[Path, Path], images: list[Path]
+) -> None:
+    backend = load(files, deterministic=True)
+    try:
+        driver = Driver(backend, ignores_end=True)
+        asked = prompts(images)[:2]
+        for n, (prompt, paths) in enumerate(asked):
+            add(driver, backend, str(n), prompt, [image_input(each) for each in paths])
+        driver.run()
+        for n, (prompt, paths) in enumerate(asked):
+            assert driver.tokens[str(n)] == reference_answer(
+                *files, prompt, paths, LIMIT
+            )
     finally:
         backend.close()
 
