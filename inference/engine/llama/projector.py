@@ -70,7 +70,8 @@ class LlamaProjector:
         params = mtmd.mtmd_context_params_default()
         params.use_gpu = not is_on_cpu(config)
         params.print_timings = False
-        params.n_threads = config.n_threads or physical_cores()
+        # Streams go on meanwhile: half of the cores are theirs alone.
+        params.n_threads = max((config.n_threads or physical_cores()) // 2, 1)
         params.media_marker = self._marker
         params.warmup = False
         path = config.projector.encode()
