@@ -32,7 +32,7 @@ RUNNING = 4
 WAITING = 4
 #: Seconds of the rate limit's window; short, so that a client can wait for its end.
 WINDOW_S = 2
-_WAIT_S = 60.0
+_WAIT_S = 300.0
 _FIND_SAMPLE = (
     "from llm_manager.launcher.sample_model import find_sample; print(find_sample())"
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "node"
 _SHARED = "client.mjs"
 #: Seconds of one script.
-_TIMEOUT_S = 90
+_TIMEOUT_S = 300
 
 
 def proofs(client: str) -> list[str]:
