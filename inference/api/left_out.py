@@ -88,6 +88,7 @@ REASONS = {
     "image": _OF_OPENAI,
     "include[…]": "it belongs to a hosted tool",
     "input[…]": "what a hosted tool of another server did",
+    "input[…].tools…": f"{_HOSTED}, or a keyword of a tool's schema as in `tools`",
     "personality": _OF_OPENAI,
     "reasoning.context": "the chat template decides",
     "reasoning.mode": "models here have one mode",

@@ -36,9 +36,9 @@ _WAIT_S = 300.0
 _FIND_SAMPLE = (
     "from llm_manager.launcher.sample_model import find_sample; print(find_sample())"
 )
-_ADD_ALIAS = (
-    "from registry.models import Model; "
-    f"Model.objects.get(name='{SCRIPTED}').aliases.create(name='claude-*')"
+_ADD_ALIASES = (
+    f"from registry.models import Model; model = Model.objects.get(name='{SCRIPTED}'); "
+    "[model.aliases.create(name=name) for name in ('claude-*', 'gpt-*')]"
 )
 
 os.environ.update(
@@ -112,7 +112,7 @@ def scripted_server(
     ) as server:
         # As an administrator does on the model's page.
         subprocess.run(
-            [python, "-m", "llm_manager", "shell", "-c", _ADD_ALIAS],
+            [python, "-m", "llm_manager", "shell", "-c", _ADD_ALIASES],
             env={**os.environ, "LLM_MANAGER_DATA_DIR": str(folder), "PYTHONPATH": path},
             check=True,
         )

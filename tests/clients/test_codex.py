@@ -40,13 +40,19 @@ CLIENT = Client(
     versions=versions("@openai/codex"),
 )
 TASK = "Change greeting.txt by a command: it must say Goodbye."
+IN_JAVASCRIPT = "Change greeting.txt by a script: it must say Goodbye."
 AGAIN = "What does greeting.txt say now?"
 SCHEMA = "What is said in greeting.txt, as an object?"
 EDIT = "sed -i s/Hello/Goodbye/ greeting.txt && cat greeting.txt"
+JAVASCRIPT = f"text(await tools.exec_command({json.dumps({'cmd': EDIT})}));"
 SCRIPT = {
     TASK: [
         "<think>sed will do.</think>I change it.\n"
         + call("exec_command", json.dumps({"cmd": EDIT})),
+        "It says Goodbye.",
+    ],
+    IN_JAVASCRIPT: [
+        call("functions__exec", json.dumps({"input": JAVASCRIPT})),
         "It says Goodbye.",
     ],
     AGAIN: ["<think>I changed it.</think>Goodbye, as before."],
@@ -121,6 +127,14 @@ def test_a_file_is_edited_and_the_conversation_goes_on(desk: Desk) -> None:
     assert texts(resumed, "agent_message") == ["Goodbye, as before."]
 
     desk.expect("POST /v1/responses", 3)
+
+
+def test_a_model_that_it_knows_by_name_gets_its_tools_in_the_input(desk: Desk) -> None:
+    """By its name it has one tool, which runs JavaScript, and a grammar for it."""
+    events = events_of(desk, "--model", "gpt-6.2-sol", IN_JAVASCRIPT)
+    assert desk.file.read_text() == "Goodbye, world.\n"
+    assert texts(events, "agent_message") == ["It says Goodbye."]
+    desk.expect("POST /v1/responses", 2)
 
 
 def test_an_answer_matches_a_schema(desk: Desk) -> None:

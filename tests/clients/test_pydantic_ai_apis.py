@@ -27,7 +27,9 @@ CLIENT = Client(
     openai = OpenAIProvider(base_url="http://localhost:8000/v1", api_key=key)
     anthropic = AnthropicProvider(base_url="http://localhost:8000", api_key=key)
     responses = OpenAIResponsesModel(name, provider=openai)
-    messages = AnthropicModel(name, provider=anthropic)
+    # What it knows of Anthropic's own models by their names.
+    able = {"supports_json_schema_output": True}
+    messages = AnthropicModel(name, provider=anthropic, profile=able)
     """,
 )
 

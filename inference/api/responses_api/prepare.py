@@ -11,25 +11,27 @@ from inference.api.chat.prepare import prepare_chat
 from inference.api.errors import BadRequest
 from inference.api.left_out import LeftOut
 from inference.api.parameters.lora import served_name
+from inference.api.responses_api.body.called_tools import tools_of
 from inference.api.responses_api.body.request import (
     ENCRYPTED,
     ResponseRequest,
     nested_hints,
 )
 from inference.api.responses_api.body.sealing import seal
-from inference.api.responses_api.body.translation import as_chat
+from inference.api.responses_api.body.translation import as_chat, input_items
 from inference.api.responses_api.output.response_format import (
     ResponseFormat,
     ResponseSettings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from inference.api.preparing.caller import Caller
     from inference.api.preparing.completion import PreparedCompletion
     from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.request import ResponseTask
+    from inference.api.responses_api.body.tools import ToolParam
     from inference.api.responses_api.body.translation import Translated
     from inference.api.streaming.answer_assembler import ParserSettings
     from inference.engine.sampling.params import SamplingParams
@@ -68,14 +70,16 @@ def prepare_response(
         return make(strict_by_default=True)
     except BadRequest:
         # OpenAI's rule: calls match their schema where it is one that can be enforced.
-        if all(getattr(tool, "strict", True) is not None for tool in _own_tools(body)):
+        items = [*before, *input_items(body)]
+        own = _own_tools(tools_of(body.tools, items))
+        if all(getattr(tool, "strict", True) is not None for tool in own):
             raise
         return make(strict_by_default=False)
 
 
-def _own_tools(body: ResponseTask) -> list[Any]:
+def _own_tools(tools: Iterable[tuple[ToolParam, str]]) -> list[Any]:
     """Return the tools of a request, those of namespaces one by one."""
-    return [each for tool in body.tools for each in getattr(tool, "tools", [tool])]
+    return [each for tool, _ in tools for each in getattr(tool, "tools", [tool])]
 
 
 def _prepared(

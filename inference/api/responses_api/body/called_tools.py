@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.chat.tools import text_function
 from inference.api.errors import BadRequest
+from inference.api.responses_api.body.items import AdditionalTools
 from inference.api.responses_api.body.tools import (
     ChosenTools,
     CustomToolParam,
@@ -17,10 +18,11 @@ from inference.api.responses_api.body.tools import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from inference.api.chat.tools import TextFunction
     from inference.api.preparing.paths import Paths
+    from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.tools import (
         ChosenCustom,
         ChosenFunction,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     )
 
 _MAX_NAME = 64
+#: The paths of a request's own tools begin so.
+_OF_REQUEST = "tools["
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class CalledTool:
 class Functions:
     """The functions of a chat, and the tool that each of them is, by name.
 
-    ``effective`` are the tools that are served, as the response shows them; ``hosted``
+    ``effective`` are the request's own, as the response shows them; ``hosted``
     are the paths of those that are not.
     """
 
@@ -62,14 +66,33 @@ def flat_name(name: str, namespace: str | None) -> str:
     return name if namespace is None else f"{namespace}__{name}"
 
 
+def tools_of(
+    tools: Iterable[ToolParam], items: Iterable[tuple[InputItem, str]]
+) -> Iterator[tuple[ToolParam, str]]:
+    """Yield the tools of a request and of its items, each once, with its path."""
+    own = [(tool, f"{_OF_REQUEST}{index}]") for index, tool in enumerate(tools)]
+    added = [
+        (tool, f"{path}.tools[{index}]")
+        for item, path in items
+        if isinstance(item, AdditionalTools)
+        for index, tool in enumerate(item.tools)
+    ]
+    seen: list[ToolParam] = [tool for tool, _ in own]
+    yield from own
+    for tool, path in added:
+        # An agent may send what a stored conversation has already.
+        if tool not in seen:
+            seen.append(tool)
+            yield tool, path
+
+
 def functions_of(
-    tools: Sequence[ToolParam], paths: Paths, *, strict_by_default: bool
+    tools: Iterable[tuple[ToolParam, str]], paths: Paths, *, strict_by_default: bool
 ) -> Functions:
-    """Return the functions of a chat. Raises BadRequest."""
+    """Return the functions of a chat. ``tools`` have their paths. Raises BadRequest."""
     found = Functions()
     has_open = False
-    for index, tool in enumerate(tools):
-        path = f"tools[{index}]"
+    for tool, path in tools:
         if isinstance(tool, HostedTool):
             found.hosted.append(path)
             continue
@@ -91,7 +114,9 @@ def functions_of(
                 _name(namespace),
                 is_custom=isinstance(own, CustomToolParam),
             )
-        found.effective.append(_effective(tool, strict_by_default=strict_by_default))
+        if path.startswith(_OF_REQUEST):
+            effective = _effective(tool, strict_by_default=strict_by_default)
+            found.effective.append(effective)
     if has_open:
         return Functions(
             found.functions, found.tools, found.effective, found.hosted, has_open

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inference.api.errors import BadRequest
 from inference.api.responses_api.body.called_tools import flat_name
 from inference.api.responses_api.body.items import (
+    AdditionalTools,
     CallResult,
     CustomCallResult,
     EarlierCall,
@@ -79,6 +80,9 @@ class ChatHistory:
                     self._call(item, arguments, path)
                 case CallResult() | CustomCallResult():
                     self._answer_call(item, path)
+                case AdditionalTools():
+                    # ``tools_of`` finds them: a model is shown all tools at once.
+                    continue
                 case HostedItem():
                     self.left_out.append(path)
                 case ItemReference():

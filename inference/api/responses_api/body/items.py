@@ -13,6 +13,7 @@ from inference.api.media.parts import Detail
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import MaxItems, NonEmpty, Text, by_json_type
+from inference.api.responses_api.body.tools import Tools
 
 _MAX_PARTS = 1024
 
@@ -184,6 +185,15 @@ class ItemReference(Body):
     id: _Id
 
 
+class AdditionalTools(Body):
+    """Tools that come with the conversation, beside those of the request."""
+
+    type: Literal["additional_tools"]
+    id: _Id | None = None
+    role: Literal["developer"]
+    tools: Tools
+
+
 class HostedItem(Body):
     """What a tool of another server did. Left out, and said."""
 
@@ -200,6 +210,7 @@ InputItem = (
     | CustomCallResult
     | EarlierReasoning
     | ItemReference
+    | AdditionalTools
     | HostedItem
 )
 

@@ -9,7 +9,11 @@ from inference.api.chat.request import ChatCompletionRequest
 from inference.api.errors import BadRequest
 from inference.api.parameters.sampling import SamplingParameters
 from inference.api.preparing.paths import Paths
-from inference.api.responses_api.body.called_tools import chat_choice, functions_of
+from inference.api.responses_api.body.called_tools import (
+    chat_choice,
+    functions_of,
+    tools_of,
+)
 from inference.api.responses_api.body.history import ChatHistory
 from inference.api.responses_api.body.request import (
     FormatJsonObject,
@@ -67,14 +71,16 @@ def as_chat(
     if body.instructions is not None:
         conversation.instruct(body.instructions)
     conversation.add(before)
+    items = input_items(body)
     if isinstance(body.input, str):
         conversation.ask(body.input)
-    else:
-        conversation.add(
-            (item, f"input[{index}]") for index, item in enumerate(body.input)
-        )
+    conversation.add(items)
     conversation.finish()
-    functions = functions_of(body.tools, paths, strict_by_default=strict_by_default)
+    functions = functions_of(
+        tools_of(body.tools, [*before, *items]),
+        paths,
+        strict_by_default=strict_by_default,
+    )
     choice, hosted = chat_choice(body.tool_choice, functions)
     chat: dict[str, Any] = {
         "model": body.model,
@@ -94,6 +100,13 @@ def as_chat(
         raise paths.in_own_words(error) from None
     left_out = [*conversation.left_out, *functions.hosted, *hosted]
     return Translated(request, paths, functions, left_out)
+
+
+def input_items(body: ResponseTask) -> list[tuple[InputItem, str]]:
+    """Return the items of the input, each with its path; a text has none."""
+    if isinstance(body.input, str):
+        return []
+    return [(item, f"input[{index}]") for index, item in enumerate(body.input)]
 
 
 def _own_parameters(body: ResponseRequest) -> dict[str, Any]:

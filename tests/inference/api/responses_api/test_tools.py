@@ -19,6 +19,7 @@ from tests.inference.api.responses_api.helpers import (
 )
 from tests.inference.api.tool_models import make_tool_model, script
 from tests.inference.engine.structured_output.recogniser import allows
+from tests.openai_schema import check
 
 if TYPE_CHECKING:
     from tests.fakes import FakeEngineClient
@@ -306,3 +307,38 @@ async def test_a_call_without_an_output_is_refused(hermes: Api) -> None:
 
     assert "call_1" in error["message"]
     assert error["param"] == "input"
+
+
+async def test_tools_that_come_with_the_input_are_called_as_those_of_the_request(
+    api: Api, engine: FakeEngineClient
+) -> None:
+    await make_tool_model("hermes")
+    named = {"type": "custom", "name": "exec", "description": "Runs a script."}
+    added = {
+        "type": "additional_tools",
+        "role": "developer",
+        "tools": [
+            {"type": "namespace", "name": "functions", "tools": [named]},
+            {"type": "web_search"},
+        ],
+    }
+    arguments = {"name": "functions__exec", "arguments": {"input": "x = 1"}}
+    script(engine, f"<tool_call>{json.dumps(arguments)}</tool_call>")
+
+    answer = await api.post(
+        "/v1/responses",
+        {
+            "model": "hermes",
+            "input": [added, {"role": "user", "content": "Run it."}, added],
+        },
+    )
+
+    assert answer.status_code == 200, answer.content
+    check("Response", answer.json())
+    (call,) = answer.json()["output"]
+    assert (call["type"], call["namespace"], call["name"], call["input"]) == (
+        *("custom_tool_call", "functions", "exec"),
+        "x = 1",
+    )
+    assert answer.json()["tools"] == []
+    assert answer["x-llm-manager-left-out"] == "input[0].tools[1]"
