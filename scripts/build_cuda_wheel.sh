@@ -35,14 +35,23 @@ if [ ! -e "$toolkit/include/cublas_v2.h" ]; then
     [ -d "$OUT/cublas/nvidia" ] ||
         "$PYTHON" -m pip install --quiet --target "$OUT/cublas" "nvidia-cublas==$major.*" ||
         fail "cuBLAS is missing in $toolkit, and cannot be had from PyPI."
-    headers=$(dirname "$(find "$OUT/cublas" -name cublas_v2.h | head -n 1)")
-    libraries=$(dirname "$(find "$OUT/cublas" -name 'libcublas.so.*' | head -n 1)")
-    for name in cublas cublasLt; do
-        ln -sf "$(find "$libraries" -name "lib$name.so.*" | head -n 1)" \
-            "$libraries/lib$name.so"
+    # One tree that has both, as CMake wants it: folders of its own, with links to files.
+    # A link to a folder would lead what is added here into the toolkit itself.
+    rm -rf "$OUT/toolkit"
+    mkdir "$OUT/toolkit"
+    (cd "$toolkit" && find -L . -type d) | while read -r folder; do
+        mkdir -p "$OUT/toolkit/$folder"
+        find -L "$toolkit/$folder" -maxdepth 1 -type f \
+            -exec ln -s -t "$OUT/toolkit/$folder" {} +
     done
-    cublas="-DCUDA_cublas_LIBRARY=$libraries/libcublas.so"
-    cublas="$cublas -DCUDA_cublasLt_LIBRARY=$libraries/libcublasLt.so"
+    headers=$(dirname "$(find "$OUT/cublas" -name cublas_v2.h | head -n 1)")
+    ln -sf "$headers"/cublas* "$OUT/toolkit/include/"
+    for name in cublas cublasLt; do
+        library=$(find "$OUT/cublas" -name "lib$name.so.*" | head -n 1)
+        ln -sf "$library" "$OUT/toolkit/lib64/lib$name.so"
+    done
+    cublas="-DCUDAToolkit_ROOT=$OUT/toolkit"
+    cublas="$cublas -DCMAKE_CUDA_COMPILER=$OUT/toolkit/bin/nvcc"
     cublas="$cublas -DCMAKE_CUDA_FLAGS=-I$headers -DCMAKE_CXX_FLAGS=-I$headers"
 fi
 
@@ -50,6 +59,10 @@ fi
 arguments="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$ARCHITECTURE -DLLAVA_BUILD=OFF"
 arguments="$arguments -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON"
 arguments="$arguments $cublas"
+if [ ! -e "$toolkit/lib64/stubs/libcuda.so" ]; then
+    # Nothing stands in for the driver here: llama.cpp then uses its simpler pool.
+    arguments="$arguments -DGGML_CUDA_NO_VMM=ON"
+fi
 echo "Building for the architecture $ARCHITECTURE: $arguments"
 # Without the cache: a wheel there may have been built for the processor alone.
 CMAKE_ARGS="$arguments" CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-$(nproc)} \
