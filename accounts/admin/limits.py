@@ -93,6 +93,16 @@ class KeyLimitInline(LimitInline):
         """Return the empty rows: a new key has one."""
         return 0 if obj is not None else 1
 
+    def formfield_for_choice_field(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Return the choice of a kind, which is none at first.
+
+        A row that nobody touched is no limit; with a kind it would need its amount.
+        """
+        kwargs["choices"] = db_field.get_choices(include_blank=True)
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
+
 
 class UserLimitInline(LimitInline):
     """The limits of a user's keys."""

@@ -64,6 +64,20 @@ def manager(client: Client) -> Client:
     return client
 
 
+def test_a_row_of_limits_that_nobody_touched_is_none(
+    admin_client: Client, admin_user: User
+) -> None:
+    """A browser sends the option of each choice that is shown."""
+    page = admin_client.get(ADD).content.decode()
+    choice = page.partition('name="limits-0-kind"')[2].partition("</select>")[0]
+    shown = re.findall(r'<option value="([^"]*)"', choice)[0]
+    row = {"kind": shown, "amount": "", "model": "", "id": "", "key": ""}
+    sent = {f"limits-0-{name}": value for name, value in row.items()}
+    body = new_form(admin_client, admin_user, **sent)
+    answer = admin_client.post(ADD, {**body, "limits-TOTAL_FORMS": 1})
+    assert SECRET.search(answer.content.decode())
+
+
 # The list -------------------------------------------------------------------
 
 
