@@ -81,8 +81,13 @@ async def test_what_fails_beside_the_views_has_the_same_shape() -> None:
 
 
 async def test_every_fault_of_messages_has_anthropics_shape(
-    model: Model, settings: Any, monkeypatch: pytest.MonkeyPatch
+    model: Model,
+    settings: Any,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The window must outlast the test.
+    configure(server__rate_limit_window=3600)
     _, secret = await sync_to_async(make_api_key)(rate_limit=0)
     api = Api(secret)
     path = "/v1/messages"

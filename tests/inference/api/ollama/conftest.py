@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.inference.api.conftest import read_stream
+from tests.inference.api.usage.conftest import entries as entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
-from accounts.models import UsageRecord
 from inference.api.streaming import collecting
 from inference.errors import EngineUnavailable
 from tests.factories import make_model, make_node, make_worker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.fakes import FakeEngineClient
+    from tests.inference.api.usage.conftest import Entries
 
 CHAT = "/api/chat"
 GENERATE = "/api/generate"
@@ -322,7 +324,9 @@ async def test_without_messages_the_model_is_loaded(
     api: Api, engine: FakeEngineClient
 ) -> None:
     model = await sync_to_async(make_model)("other", chat_template="x")
-    node = await sync_to_async(make_node)()
+    # The node's heartbeat must outlast the test.
+    beat = timezone.now() + timedelta(days=1)
+    node = await sync_to_async(make_node)(heartbeat_at=beat)
     await sync_to_async(make_worker)(model, node)
 
     answer = await whole(api, CHAT, model="other", messages=[])
@@ -345,12 +349,17 @@ async def test_latest_may_follow_a_models_name(api: Api) -> None:
     assert "'none'" in response.json()["error"]
 
 
-async def test_a_request_has_a_row_of_usage(api: Api) -> None:
-    await whole(api, CHAT, messages=said())
+async def test_each_request_has_a_row_of_usage(api: Api, entries: Entries) -> None:
+    await whole(api, CHAT, messages=said(), keep_alive="5m")
+    await lines(api, GENERATE, prompt="Hi")
     await api.post(CHAT, {"model": "tiny", "colour": 1})
 
-    rows = [row async for row in UsageRecord.objects.order_by("pk")]
-    assert {row.endpoint for row in rows} <= {"ollama-chat"}
+    chat, generated, refused = entries()
+    assert (chat["endpoint"], chat["status"]) == ("ollama-chat", 200)
+    assert (chat["prompt_tokens"], chat["completion_tokens"]) == (5, 2)
+    assert (chat["model_name"], chat["left_out"]) == ("tiny", "keep_alive")
+    assert (generated["endpoint"], generated["is_stream"]) == ("ollama-generate", True)
+    assert (refused["endpoint"], refused["status"]) == ("ollama-chat", 400)
 
 
 async def test_every_fault_has_ollamas_shape(api: Api, settings: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from accounts.models import Scope
 from inference.api.worker_view import WorkerView
@@ -55,7 +57,9 @@ async def test_the_models_of_the_key_are_listed(api: Api, model: Model) -> None:
 
 async def test_loaded_models_say_until_when(api: Api, model: Model) -> None:
     assert await listed(api, "/api/ps") == []
-    node = await sync_to_async(make_node)()
+    # The node's heartbeat must outlast the test.
+    beat = timezone.now() + timedelta(days=1)
+    node = await sync_to_async(make_node)(heartbeat_at=beat)
     await sync_to_async(make_worker)(
         model, node, n_ctx=4096, memory_estimate=700, device_memory=[100, 200, 400]
     )
