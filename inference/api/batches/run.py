@@ -155,12 +155,15 @@ class BatchRun:
                 for _ in range(settings.CONFIG.batches.in_flight)
             ]
             stopping = asyncio.create_task(self._stop_in_time())
-            working = asyncio.gather(*workers)
-            either: set[asyncio.Future[Any]] = {working, stopping}
+            left_to_do = set(workers)
             try:
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if working.done():
-                    working.result()
+                while left_to_do and not stopping.done():
+                    done, _ = await asyncio.wait(
+                        {*left_to_do, stopping}, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for ended in left_to_do & done:
+                        ended.result()
+                    left_to_do -= done
             finally:
                 for task in (*workers, stopping):
                     task.cancel()
