@@ -7,7 +7,7 @@ asked for.
 Of each job it reads a header (the longest side of the result, the most pixels of the
 file, the bytes) and the file; it answers with a header (kind of the answer, width,
 height, bytes) and the pixels, packed, or a sentence. It ends when its input does, and
-after a job that took much memory.
+after a job that leaves it with much memory.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import warnings
 import zlib
 from typing import IO
 
+import psutil
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: Longest side of the result, most pixels of the file, bytes of the file.
@@ -33,8 +34,8 @@ PIXELS, BROKEN, TOO_LARGE = b"p", b"b", b"l"
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 #: Address space: 50 million pixels take four bytes each, twice while they are turned.
 _MEMORY_BYTES = 2 * 1024**3
-#: After a job that took more, the process ends and gives its memory back.
-_KEPT_KB = 256 * 1024
+#: A process that still has more after a job ends, and gives its memory back.
+_KEPT_BYTES = 256 * 1024**2
 #: Requests that are served must not wait for one that is decoded.
 _NICENESS = 5
 _WHITE = (255, 255, 255)
@@ -98,7 +99,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         longest, most, size = JOB.unpack(header)
         data = source.read(size)
         kind, width, height, content = answer_to(data, longest, most)
-        is_large = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _KEPT_KB
+        is_large = psutil.Process().memory_info().rss > _KEPT_BYTES
         sink.write(ANSWER.pack(kind, is_large, width, height, len(content)) + content)
         sink.flush()
         if is_large:

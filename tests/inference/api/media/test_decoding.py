@@ -100,6 +100,16 @@ def test_formats_with_programs_in_them_are_not_read(pool: DecodingPool) -> None:
         pool.decode(image_file("TIFF"), **LIMITS)
 
 
+def test_a_process_decodes_many_images(pool: DecodingPool) -> None:
+    pool.decode(image_file(), **LIMITS)
+    children = set(pool._children)
+    for _ in range(5):
+        pool.decode(image_file(), **LIMITS)
+
+    assert children
+    assert pool._children == children
+
+
 def test_a_process_that_dies_fails_one_image(pool: DecodingPool) -> None:
     pool.decode(image_file(), **LIMITS)
     for child in list(pool._children):
