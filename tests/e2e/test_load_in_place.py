@@ -27,7 +27,9 @@ pytestmark = [
 def test_a_model_is_loaded_with_progress_and_unloaded_without_leaving_the_page(
     page: Page, live_server: LiveServer, where: str
 ) -> None:
-    node, model = make_node(), make_model("tiny")
+    # The page may take long on a busy machine: the node stays alive meanwhile.
+    alive = timezone.now() + timedelta(hours=1)
+    node, model = make_node(heartbeat_at=alive), make_model("tiny")
     path = "" if where == "list" else f"{model.pk}/change/"
     page.goto(f"{live_server.url}/admin/registry/model/{path}")
     page.evaluate("window.stayed = true")
@@ -54,7 +56,7 @@ def test_a_model_is_loaded_with_progress_and_unloaded_without_leaving_the_page(
 
 
 def test_a_load_that_makes_room_asks_first(page: Page, live_server: LiveServer) -> None:
-    node = make_node(max_models=1)
+    node = make_node(max_models=1, heartbeat_at=timezone.now() + timedelta(hours=1))
     Worker.objects.create(
         model=make_model("old"), node=node, state=WorkerState.READY, progress=1
     )

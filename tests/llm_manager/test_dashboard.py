@@ -62,7 +62,9 @@ def links(html: str) -> set[str]:
 
 
 def test_dashboard_shows_the_numbers(admin_client: Client, admin_user: User) -> None:
-    node = make_node("gpu-01", max_models=3)
+    # It is alive however busy this machine is.
+    alive = timezone.now() + timedelta(hours=1)
+    node = make_node("gpu-01", max_models=3, heartbeat_at=alive)
     make_worker(make_model("llama"), node, running=5, waiting=2)
     make_model(state=FileState.MISSING)
     make_api_key()
