@@ -29,8 +29,8 @@ CLIENT = Client(
     """,
     language="sh",
     note="Instead of naming the model here, an administrator may give it the alias "
-    "`claude-*`. The first request has some 20,000 tokens: the model needs a context "
-    "of 65,536 or more. Proven with a model that says what the tests script, because "
+    "`claude-*`. The first request has some 12,000 tokens: the model needs a context "
+    "of 32,768 or more. Proven with a model that says what the tests script, because "
     "one of 135M parameters edits no files. Its npm package has a program for each "
     "platform; where npm may run no scripts, `node cli-wrapper.cjs` starts it.",
     versions=versions("@anthropic-ai/claude-code"),
