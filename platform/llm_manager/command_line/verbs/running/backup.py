@@ -21,7 +21,7 @@ def command(file: Path, *, as_json: bool) -> None:
 
     FILE is a zip that only you may read. It holds each key's hash, the second factors,
     stored responses and captured bodies, so keep it as you keep a password. Not in it:
-    model files, the configuration, and what only runs now.
+    model files, files of batches, the configuration, and what only runs now.
     """
     if file.exists():
         raise CommandFailed(f"{file} is there already; choose another name.")
