@@ -112,6 +112,18 @@ class NetworksField(forms.CharField):
         return parse_networks(super().clean(value))
 
 
+class ListedModels(UnfoldAdminSelect2MultipleWidget):  # type: ignore[misc]
+    """A choice among options that are all in the page.
+
+    Django's script makes every box of the class ``admin-autocomplete`` ask the server
+    for options, if any box of the page does; this one's address would be none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"data-placeholder": "No model", "data-width": "100%"})
+        self.attrs["class"] = "unfold-admin-autocomplete"
+
+
 class AllowedModelsForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
     """What keys and teams have in common: all models, or a list of them."""
 
@@ -119,9 +131,7 @@ class AllowedModelsForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
         label="Allowed models",
         queryset=Model.objects.all(),
         required=False,
-        widget=UnfoldAdminSelect2MultipleWidget(
-            attrs={"data-placeholder": "No model", "data-width": "100%"}
-        ),
+        widget=ListedModels(),
         help_text="Type to search for models.",
     )
 

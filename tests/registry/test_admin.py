@@ -147,8 +147,8 @@ def test_list_costs_ten_queries_however_long_it_is(admin_client: Client) -> None
     projector = make_model("mmproj", kind=Kind.PROJECTOR)
     make_model(projector=projector)
     # Session, user, architectures and quantizations for their filters, number of
-    # the models found and of all, the models with the largest machine's limit, their
-    # workers with nodes, their adapters, their context tests.
+    # the models found and of all, the models with the largest machine's limit and
+    # projectors, their workers with nodes, their adapters, their context tests.
     assert count_queries(admin_client, LIST) == 10
     for _ in range(20):
         make_model(projector=projector)

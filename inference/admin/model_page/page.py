@@ -109,6 +109,7 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
                 # What the list draws of a model knows no request.
                 may_load=Value(self.has_change_permission(request)),
             )
+            .select_related("projector")
             .prefetch_related(with_nodes(), "attachments__adapter", "context_tests")
         )
 

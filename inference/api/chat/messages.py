@@ -121,13 +121,14 @@ class ToolCallParam(Body):
 
 
 def _kind_of_call(value: Any) -> str:
+    # No name of a member, which a fault's place would then have twice.
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", "")
-    return "custom" if kind == "custom" else "function"
+    return "of a custom tool" if kind == "custom" else "of a function"
 
 
 _Call = Annotated[
-    Annotated[ToolCallParam, Tag("function")]
-    | Annotated[CustomCallParam, Tag("custom")],
+    Annotated[ToolCallParam, Tag("of a function")]
+    | Annotated[CustomCallParam, Tag("of a custom tool")],
     Discriminator(_kind_of_call),
 ]
 
