@@ -72,6 +72,5 @@ def test_a_measurement_is_cancelled_and_another_one_is_kept(admin: Admin) -> Non
     assert len(rates) == 3
     assert rates[1] > rates[0] > 0
     assert "First token after 1,024 tokens" in shown
-    settings = re.findall(r"<td>([^<]*)</td>", shown)
     # How much context it has depends on the machine's memory.
-    assert re.fullmatch("[\\d,]+ \u00d7 8, KV f16", settings[0]), settings
+    assert re.search("[\\d,]+ \u00d7 8, KV f16", shown), shown

@@ -50,6 +50,16 @@ from inference.transport.queue import queue_name
 
 _texts = st.text(max_size=20)
 _ids = st.integers(0, 2**31)
+_times = st.floats(0, 1e10)
+#: The whole numbers of a request that runs.
+_COUNTS = (
+    "model_id",
+    "sequences",
+    "replica",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+)
 _names = st.lists(_texts, max_size=3).map(tuple)
 _params = st.builds(
     SamplingParams,
@@ -134,7 +144,7 @@ _requests = st.one_of(
     st.builds(DetokenizationRequest, _texts, _tokens, _texts),
 )
 _messages = st.one_of(
-    st.builds(QueuedRequest, _requests, _texts, st.floats(0, 1e10)),
+    st.builds(QueuedRequest, _requests, _texts, _times),
     st.builds(Abort, _names),
     st.builds(Renew, _texts),
     st.builds(Resend, _texts, _ids),
@@ -148,7 +158,11 @@ _messages = st.one_of(
         st.lists(
             st.builds(
                 CurrentRequest,
+                arrived_at=_times,
+                queued_at=_times,
                 waiting=_names,
+                prefilling=_names,
+                **dict.fromkeys(_COUNTS, _ids),
                 state=st.sampled_from(RunState),
                 tokens_per_second=st.none() | st.floats(0, 1e6),
             ),
