@@ -2,7 +2,7 @@
 
 What may be asked is decided by ``registry.hub.network``: https, hosts of a list, no
 private address at any redirect, and the address that was checked is the one that is
-connected to. Here are the bounds of size, time and number. What a client is told does
+connected to. Here are the bounds of size, time and number. What a client learns does
 not say what answers inside the network.
 """
 
