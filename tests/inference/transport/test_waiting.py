@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from channels.layers import channel_layers
@@ -15,7 +15,8 @@ from inference.engine.output import SequenceOutput
 from inference.errors import QueueFull, QueueTimeout
 from inference.transport import stream_watch
 from inference.transport.messages.events import Accepted
-from inference.transport.queue import depth, queue_name
+from inference.transport.queue import depth, queue_name, take
+from inference.worker.queue import receiver
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
@@ -174,10 +175,18 @@ async def test_what_comes_to_a_worker_that_drains_is_queued_again_at_once(
     world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", WAIT_S)
+    begun: list[str] = []
+
+    async def noted(layer: Any, queue: str) -> Any:
+        begun.append(queue)
+        return await take(layer, queue)
+
+    monkeypatch.setattr(receiver, "take", noted)
     worker = world.start_worker(gated(gate))
     running = await start_one(world, gate)
+    # The wait for the next request after the running one cannot be undone.
+    await until(lambda: len(begun) == 2)
     worker.drain()
-    # The worker's wait for a request had begun before and cannot be undone.
     late = await world.submit("b")
     taken = late.request_id
     await until(lambda: late.request_id != taken)
