@@ -23,6 +23,7 @@ from inference.api.body.content_encoding import (
     unpack,
 )
 from inference.api.body.strict_json import MalformedJSON, parse_json
+from llm_manager.lib.processes.own_memory import resident_bytes
 
 #: Bytes of the encoding's name, bytes of the body, bytes that it may have unpacked.
 JOB = struct.Struct(">III")
@@ -37,9 +38,9 @@ MAX_VALUES = 1_000_000
 MAX_MEMBERS = 250_000
 #: Address space: a body of 10 MiB can make values of some 50 times its size.
 _MEMORY_BYTES = 2 * 1024**3
-#: After a job that took more, the process ends and gives its memory back. It begins
+#: After a job that leaves it with more, the process ends and gives that back. It begins
 #: with some 13 MiB; a body of 2 MiB stays below.
-_KEPT_KB = 24 * 1024
+_KEPT_BYTES = 24 * 1024**2
 #: Requests that are served must not wait for one that is read.
 _NICENESS = 5
 
@@ -96,7 +97,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         name_size, body_size, limit = JOB.unpack(header)
         encoding = source.read(name_size).decode("ascii")
         kind, answer = answer_to(source.read(body_size), encoding, limit)
-        is_large = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _KEPT_KB
+        is_large = resident_bytes() > _KEPT_BYTES
         sink.write(ANSWER.pack(kind, is_large, len(answer)) + answer)
         sink.flush()
         if is_large:

@@ -21,8 +21,9 @@ import warnings
 import zlib
 from typing import IO
 
-import psutil
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from llm_manager.lib.processes.own_memory import resident_bytes
 
 #: Longest side of the result, most pixels of the file, bytes of the file.
 JOB = struct.Struct(">III")
@@ -99,7 +100,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         longest, most, size = JOB.unpack(header)
         data = source.read(size)
         kind, width, height, content = answer_to(data, longest, most)
-        is_large = psutil.Process().memory_info().rss > _KEPT_BYTES
+        is_large = resident_bytes() > _KEPT_BYTES
         sink.write(ANSWER.pack(kind, is_large, width, height, len(content)) + content)
         sink.flush()
         if is_large:
