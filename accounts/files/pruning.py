@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.utils import timezone
 
 from accounts.files.folder import content_delete, folder
 from accounts.models import Batch, StoredFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Rows of one transaction: others write meanwhile.
 BATCH = 100
@@ -39,13 +44,21 @@ def files_prune() -> int:
 def _orphans_delete() -> int:
     """Delete old contents that no row has: of uploads that a dead process began."""
     before = time.time() - _ORPHAN_AFTER_S
-    old = [each for each in folder().iterdir() if each.stat().st_mtime < before][:BATCH]
-    names = [each.name for each in old]
-    known = set(StoredFile.objects.filter(pk__in=names).values_list("pk", flat=True))
+    old = [each for each in folder().iterdir() if _written_at(each) < before]
+    # A batch that ends meanwhile is in one of the two: its results become files.
     open_batches = Batch.objects.filter(status__in=Batch.OPEN)
-    for pair in open_batches.values_list("output_id", "error_id"):
-        known.update(pair)
-    lost = [each for each in old if each.name not in known]
+    pairs = open_batches.values_list("output_id", "error_id")
+    known = {id_ for pair in pairs for id_ in pair}
+    known.update(StoredFile.objects.values_list("pk", flat=True).iterator())
+    lost = [each for each in old if each.name not in known][:BATCH]
     for each in lost:
         each.unlink(missing_ok=True)
     return len(lost)
+
+
+def _written_at(path: Path) -> float:
+    """Return when a file was written last; never, if another process deletes it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

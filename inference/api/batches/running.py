@@ -107,6 +107,7 @@ class BatchRunner:
             await run.run()
         except ResultsTaken:
             logger.info("The batch %s is still written by another process", id_)
+            await asyncio.sleep(_LOOK_EVERY_S)
         except asyncio.CancelledError:
             logger.info("The batch %s is not worked on here any more", id_)
             raise

@@ -71,21 +71,21 @@ def memory_as_used() -> Iterator[None]:
         return
     get = _ggml_library.ggml_backend_cpu_buffer_type
     get.restype = _VOID
-    address = get()
-    table = _BufferType.from_address(address)
-    own = _ALLOC(table.alloc_buffer)
-
-    def alloc(buft: int, size: int) -> int | None:
-        allocated: int | None = own(buft, size)
-        if allocated and size >= _LEAST_BYTES:
-            buffer = _Buffer.from_address(allocated)
-            if (buffer.buft, buffer.size) == (buft, size):
-                buffer.clear = ctypes.cast(_clear, _VOID).value
-        return allocated
-
-    # The name keeps the callback alive while C may call it.
-    callback = _ALLOC(alloc)
+    table = _BufferType.from_address(get())
+    # The function that is replaced is ggml's own, never another thread's replacement.
     with _lock:
+        own = _ALLOC(table.alloc_buffer)
+
+        def alloc(buft: int, size: int) -> int | None:
+            allocated: int | None = own(buft, size)
+            if allocated and size >= _LEAST_BYTES:
+                buffer = _Buffer.from_address(allocated)
+                if (buffer.buft, buffer.size) == (buft, size):
+                    buffer.clear = ctypes.cast(_clear, _VOID).value
+            return allocated
+
+        # The name keeps the callback alive while C may call it.
+        callback = _ALLOC(alloc)
         before = table.alloc_buffer
         table.alloc_buffer = ctypes.cast(callback, _VOID).value
         try:

@@ -30,11 +30,16 @@ def text_and_quote(source: str) -> str:
     ``source`` is the text's own grammar. Both are in Lark. Raises GrammarSyntaxError.
     """
     try:
-        rules = {name: _quoted(body) for name, body in parse_lark(source).items()}
+        rules = {_own(name): _quoted(body) for name, body in parse_lark(source).items()}
     except RecursionError:
         raise GrammarSyntaxError("the grammar is nested too deep") from None
     known = {**rules, "root": sequence([rules["start"], _QUOTE])}
     return to_lark(known)
+
+
+def _own(name: str) -> str:
+    """Return a rule's name, which is not that of the whole text."""
+    return "-root" if name == "root" else name
 
 
 def _quoted(expression: Expression) -> Expression:
@@ -47,8 +52,8 @@ def _quoted(expression: Expression) -> Expression:
             return either([_quoted(option) for option in options])
         case Repeat(item, low, high):
             return repeat(_quoted(item), low, high)
-        case Ref():
-            return expression
+        case Ref(name):
+            return Ref(_own(name))
 
 
 def _spelt(ranges: tuple[tuple[int, int], ...]) -> Expression:

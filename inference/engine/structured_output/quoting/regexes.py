@@ -163,6 +163,8 @@ class _Parser:
                 self._refuse("classes within classes")
             is_first = False
             found = self._character()
+            if self._pattern.startswith("--", self._at):
+                self._refuse("classes within classes")
             if self._peek() == "-" and self._pattern[self._at + 1 :][:1] != "]":
                 self._at += 1
                 last = self._character()

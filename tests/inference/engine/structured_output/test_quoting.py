@@ -51,6 +51,9 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["ab\\d", 'ab-😀"'],
         ["ab\\", "1\\d"],
     ),
+    # A question mark before the name of a terminal is no part of it.
+    'start: "-"?INT\n%import common.INT': (["-5", "5"], ["-", "--5"]),
+    'start: "x" root | "y"\nroot: "a"': (["xa", "y"], ["x", "a"]),
     "start: INT /[^0-9]/ QUOTED\n%import common (INT)\n"
     "%import common.ESCAPED_STRING -> QUOTED": (
         ['12\n"a \\" b"', '1x""'],
@@ -78,6 +81,7 @@ def test_json_writes_what_the_grammar_allows_and_nothing_else(source: str) -> No
         ('start: "a"\n%ignore / /', "'%ignore' is not supported"),
         ("start: A\nA: ~/a/ & /./", "'~' is not supported"),
         (r"start: /a\b/", "lookarounds"),
+        (r"start: /[!--b]/", "classes within classes"),
         ("start: /(?x:a b)/", "flags other than i and s"),
         ("start: /a/m", "'/a/m' is not supported"),
         ("start: nothing", "nothing"),
