@@ -140,7 +140,6 @@ class OllamaGenerationView(OllamaWorkerView, GenerationView):
                 param="keep_alive",
             )
         self.left_out.add(*body.hints())
-        services.worker_request(model=model)
         return ModelToLoad(model)
 
     async def answered(
@@ -149,6 +148,8 @@ class OllamaGenerationView(OllamaWorkerView, GenerationView):
         """Run the request, or wait until the model is loaded."""
         if not isinstance(prepared, ModelToLoad):
             return await self.run(prepared)
+        # As for a request: what has just failed to load is not tried again.
+        await services.ensure_worker(prepared.model.pk)
         timeout_s = settings.CONFIG.engine.load_timeout
         await services.worker_wait(prepared.model, timeout_s=timeout_s)
         answer = answer_object(self.route, prepared.model.name, {}, done=True)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from inference.api.streaming import collecting
 from inference.errors import EngineUnavailable
+from inference.models import WorkerState
 from tests.factories import make_model, make_node, make_worker
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api
@@ -338,6 +339,24 @@ async def test_without_messages_the_model_is_loaded(
     for none in (0, "0", "0s", "0m"):
         message = await refusal(api, GENERATE, model="other", keep_alive=none)
         assert "POST /v1/models/{id}/unload" in message
+
+
+async def test_a_model_that_has_just_failed_to_load_is_not_loaded_by_an_empty_request(
+    api: Api,
+) -> None:
+    model = await sync_to_async(make_model)("other", chat_template="x")
+    beat = timezone.now() + timedelta(days=1)
+    node = await sync_to_async(make_node)(heartbeat_at=beat)
+    worker = await sync_to_async(make_worker)(
+        model, node, state=WorkerState.FAILED, failed_at=timezone.now(), error="damaged"
+    )
+
+    response = await api.post(GENERATE, {"model": "other"})
+
+    assert response.status_code == 503
+    assert "damaged" in json.loads(response.content)["error"]
+    await worker.arefresh_from_db()
+    assert worker.state == WorkerState.FAILED
 
 
 async def test_latest_may_follow_a_models_name(api: Api) -> None:
