@@ -1,8 +1,8 @@
 """Machines on one machine: network namespaces with host names of their own.
 
-Each has an interface for clients, and one for Redis and PostgreSQL. Those of all
-machines meet in two bridges of this machine, as cables do in a switch: a port that is
-down loses packets in silence, and nobody is refused.
+Each has an interface for clients, one for Redis and one for PostgreSQL. Those of all
+machines meet in bridges of this machine, as cables do in a switch: a port that is down
+loses packets in silence, and nobody is refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: Names of bridges, and the networks behind them.
-_NETWORKS = {"client": "10.231.1", "service": "10.231.2"}
+_NETWORKS = {"client": "10.231.1", "redis": "10.231.2", "database": "10.231.3"}
+#: What a machine that is cut off is without.
+SERVICES = ("redis", "database")
 _PREFIX = "llmm"
 #: Where this machine is reached by the others.
-SERVICE_HOST = f"{_NETWORKS['service']}.1"
+REDIS_HOST, DATABASE_HOST = (f"{_NETWORKS[service]}.1" for service in SERVICES)
 
 
 class NotPermitted(Exception):
@@ -94,14 +96,16 @@ def _plug(machine: Machine, network: str, address: str) -> None:
 
 
 @contextmanager
-def cut_off(machine: Machine) -> Iterator[None]:
-    """Lose all packets between a machine and Redis and PostgreSQL."""
-    port = machine.port("service")
-    _ip("link", "set", "dev", port, "down")
+def cut_off(machine: Machine, services: Iterable[str] = SERVICES) -> Iterator[None]:
+    """Lose all packets between a machine and some of SERVICES."""
+    ports = [machine.port(service) for service in services]
+    for port in ports:
+        _ip("link", "set", "dev", port, "down")
     try:
         yield
     finally:
-        _ip("link", "set", "dev", port, "up")
+        for port in ports:
+            _ip("link", "set", "dev", port, "up")
 
 
 def _ip(*words: str) -> None:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from benchmarks.client.answers import clock
 from benchmarks.faults.clients import Api, answers
 from benchmarks.faults.fault import PARTS, Fault, Place, frozen, killed
-from benchmarks.faults.network import SERVICE_HOST, Machine, cut_off, machines
+from benchmarks.faults.network import (
+    DATABASE_HOST,
+    REDIS_HOST,
+    Machine,
+    cut_off,
+    machines,
+)
 from benchmarks.systems.ours import READY, role, settings
 from benchmarks.systems.postgresql import PostgreSQL, running_postgresql
 from benchmarks.systems.system import environment, free_port, process, start_failed
@@ -79,18 +85,18 @@ async def two_nodes(conditions: Conditions, folder: Path) -> AsyncIterator[TwoNo
     async with AsyncExitStack() as running:
         first, second = running.enter_context(machines(2))
         postgresql = running.enter_context(
-            running_postgresql(_DATABASE, host=SERVICE_HOST, port=port)
+            running_postgresql(_DATABASE, host=DATABASE_HOST, port=port)
         )
         server = find_server()
         if server is None:
             raise FileNotFoundError("no redis-server: apt install redis-server")
-        redis = [str(server), "--port", str(redis_port), "--bind", SERVICE_HOST]
+        redis = [str(server), "--port", str(redis_port), "--bind", REDIS_HOST]
         redis += ["--protected-mode", "no", "--save", "", "--dir", str(folder)]
         await running.enter_async_context(process(redis, folder / "redis.log"))
         env = environment(
             **settings(conditions),
-            DATABASE_URL=postgresql.network_url(SERVICE_HOST, port, _DATABASE),
-            REDIS_URL=f"redis://{SERVICE_HOST}:{redis_port}",
+            DATABASE_URL=postgresql.network_url(DATABASE_HOST, port, _DATABASE),
+            REDIS_URL=f"redis://{REDIS_HOST}:{redis_port}",
             LLM_MANAGER_SECRET_KEY=secrets.token_urlsafe(50),
         )
         pid = await running.enter_async_context(_node(first, folder, env))

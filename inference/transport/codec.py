@@ -5,6 +5,13 @@ dicts. A message becomes a dict of its fields, a nested dataclass a list of its 
 a tuple a list; in a union of dataclasses the list begins with the name of the class.
 The encoding of a field follows from its annotation, once, when this module is imported:
 a new field needs no code here.
+
+Processes of different versions work together while they are replaced one by one. A new
+field is the last one and has a default: a reader that does not know it leaves it out,
+one that misses it takes the default. A field of a request that must not be left out has
+the next version in its ``metadata``, as in ``{"needs_version": 9}``: a request with
+another value than the default is marked with it, and older workers leave it to newer
+ones. See docs/adr/0043-versions-side-by-side.md.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -45,8 +53,13 @@ from inference.transport.messages.running import (
     RunningOfWeb,
 )
 
-#: Processes of different protocol versions do not exchange messages.
+#: What is read here. A field that needs a version gets the next one.
 VERSION = 8
+#: The messages of older versions are not read. What is written here, all versions from
+#: this one on can read, except for requests that need a later one.
+OLDEST = 8
+#: The key of a field's metadata.
+_NEEDS_VERSION = "needs_version"
 
 WireMessage = (
     QueuedRequest
@@ -102,6 +115,10 @@ class ProtocolError(Exception):
     """A message that does not match this version of the protocol."""
 
 
+class NewerMessage(ProtocolError):
+    """A message that only later versions of the protocol can read."""
+
+
 class _Coder(NamedTuple):
     """The encoder and decoder of one type; None leaves values as they are."""
 
@@ -115,21 +132,41 @@ def to_wire(message: WireMessage) -> dict[str, Any]:
     values = _record(kind).encode(message)
     return {
         "type": _NAMES[kind],
-        "v": VERSION,
+        "v": version_needed(message) if kind is QueuedRequest else OLDEST,
         **dict(zip(_record(kind).names, values, strict=True)),
     }
 
 
 def from_wire(wire: dict[str, Any]) -> Any:
-    """Return the message that a dict contains. Raises ProtocolError."""
-    kind = _MESSAGES.get(wire.get("type", ""))
-    if kind is None or wire.get("v") != VERSION:
-        raise ProtocolError(f"no message: {wire.get('type')!r} v{wire.get('v')!r}")
+    """Return the message that a dict contains. Raises ProtocolError, NewerMessage."""
+    name, version = wire.get("type", ""), wire.get("v")
+    kind = _MESSAGES.get(name)
+    if not isinstance(version, int) or version < OLDEST:
+        raise ProtocolError(f"no message: {name!r} v{version!r}")
+    if version > VERSION:
+        raise NewerMessage(f"{name!r} v{version} is newer than v{VERSION}")
+    if kind is None:
+        raise ProtocolError(f"no message: {name!r} v{version}")
     record = _record(kind)
     try:
-        return record.decode([wire[name] for name in record.names])
+        return record.decode(record.known(wire))
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ProtocolError(f"broken {wire['type']}: {error!r}") from None
+        raise ProtocolError(f"broken {name}: {error!r}") from None
+
+
+def version_needed(value: Any) -> int:
+    """Return the oldest version that can read a dataclass without a loss."""
+    needed = OLDEST
+    for field in fields(value):
+        member = getattr(value, field.name)
+        if member != field.default:
+            needed = max(needed, field.metadata.get(_NEEDS_VERSION, OLDEST))
+        for each in member if isinstance(member, tuple) else (member,):
+            if not is_dataclass(each):
+                # The members of a tuple are alike, and there may be many.
+                break
+            needed = max(needed, version_needed(each))
+    return needed
 
 
 class _Record:
@@ -158,10 +195,23 @@ class _Record:
             values[index] = encode(values[index])
         return values
 
+    def known(self, wire: dict[str, Any]) -> list[Any]:
+        """Return the values of the fields that a dict has, up to the first one that
+        another version did not write. Raises TypeError.
+        """
+        return [wire[name] for name in takewhile(wire.__contains__, self.names)]
+
     def decode(self, values: list[Any]) -> Any:
-        """Return the instance with these values; takes over the list."""
+        """Return the instance with these values; takes over the list.
+
+        Another version may have written fewer or more.
+        """
+        count = len(values)
+        if count != len(self.names):
+            del values[len(self.names) :]
         for index, decode in self._decoders:
-            values[index] = decode(values[index])
+            if index < count:
+                values[index] = decode(values[index])
         return self._kind(*values)
 
 

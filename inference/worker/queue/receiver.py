@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
+from channels.exceptions import ChannelFull
 from redis.exceptions import RedisError
 
-from inference.transport.codec import ProtocolError, from_wire
-from inference.transport.queue import depth, take
+from inference.transport.codec import NewerMessage, ProtocolError, from_wire
+from inference.transport.queue import depth, put, take
 from inference.worker.queue.replies import RETRY_S
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from inference.worker.queue.work_stealing import WorkStealing
 
 logger = logging.getLogger(__name__)
+
+#: How long a worker leaves the queue to others that can read what it cannot.
+_YIELD_TO_NEWER_S = 0.2
 
 
 class QueueReceiver:
@@ -53,11 +58,34 @@ class QueueReceiver:
             try:
                 await self._stealing.let_others_choose()
                 while self._is_open.is_set() and await self._may_take():
-                    self._accept(from_wire(await take(self._layer, self._queue)))
+                    await self._take()
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):
                 await asyncio.sleep(RETRY_S)
+
+    async def _take(self) -> None:
+        wire = await take(self._layer, self._queue)
+        try:
+            queued = from_wire(wire)
+        except NewerMessage as error:
+            await self._leave_to_newer(wire, error)
+        else:
+            self._accept(queued)
+
+    async def _leave_to_newer(self, wire: dict[str, Any], error: NewerMessage) -> None:
+        """Put a request back that a worker of a later version can read."""
+        now = time.time()
+        # Every version writes it, so that a request does not go round for ever.
+        if now > wire["deadline"]:
+            return
+        logger.warning("A request is left to a newer worker: %s", error)
+        try:
+            await put(self._layer, self._queue, wire, now)
+        except ChannelFull:
+            # Its web process sees that no worker has it, and queues it again.
+            logger.warning("The queue is full; a request that is too new is dropped")
+        await asyncio.sleep(_YIELD_TO_NEWER_S)
 
     async def _may_take(self) -> bool:
         """Whether to take a request, and whether to wait if the queue is empty."""
