@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Statuses from here on are this server's own failures, which may pass.
+SERVER_ERROR = 500
 #: How far the model is loaded, where that is why a request is not served.
 LOADING_HEADER = "x-llm-manager-load-progress"
 #: The default of Retry-After, in seconds.
@@ -137,7 +139,7 @@ def failure_of(error: Exception) -> Failure:
             code="internal_error",
             message="The server made an error; its log has the details.",
         )
-    if row.status >= 500:
+    if row.status >= SERVER_ERROR:
         kind = type(error).__name__
         logger.warning("Request %s: %s: %s", request_id.get(), kind, error)
     return Failure(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 #: Faults that are reported; others of the same file are not looked for.
 MAX_FAULTS = 100
 _MAX_ID = 512
+_ID_MEMBER = re.compile(rb'"custom_id"\s*:\s*("[^"\\\x00-\x1f]{1,512}")')
 _MEMBERS = ("body", "custom_id", "method", "url")
 
 
@@ -47,6 +50,15 @@ class LineFault(Exception):
             "param": self.param,
             "line": number,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class WrongLine:
+    """A line that cannot be answered, and why; ``custom_id`` is "" if it has none."""
+
+    number: int
+    custom_id: str
+    fault: LineFault
 
 
 def read_lines(source: IO[bytes], *, max_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -101,6 +113,12 @@ def parse_line(number: int, text: bytes, endpoint: str, *, max_bytes: int) -> Ba
                 "unknown_parameter", f"Unknown parameter: '{quote(name)}'.", quote(name)
             )
     return BatchLine(number, _custom_id(value["custom_id"]), _body(value, endpoint))
+
+
+def custom_id_in(text: bytes) -> str:
+    """Return the custom_id of a line that cannot be parsed; "" if none is found."""
+    found = _ID_MEMBER.search(text)
+    return "" if found is None else str(json.loads(found[1]))
 
 
 def _value(text: bytes, max_bytes: int) -> Any:

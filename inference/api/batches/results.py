@@ -133,11 +133,15 @@ class BatchResults:
             self.failed += 1
 
     def close(self) -> None:
-        """Close the files, and free them. Idempotent."""
-        for fd in (self._output_fd, self._errors_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._output_fd = self._errors_fd = -1
+        """Close the files, and free them; a result that is being written comes first.
+
+        Idempotent.
+        """
+        with self._writing:
+            for fd in (self._output_fd, self._errors_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._output_fd = self._errors_fd = -1
 
     def _line(
         self, number: int, custom_id: str, *, response: Any = None, error: Any = None

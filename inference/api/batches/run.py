@@ -13,10 +13,17 @@ from accounts.files.folder import content_path
 from accounts.models import Batch
 from inference.api.batches import rows
 from inference.api.batches.line_views import answer_line
-from inference.api.batches.lines import Examination, LineFault, parse_line, read_lines
+from inference.api.batches.lines import (
+    Examination,
+    LineFault,
+    WrongLine,
+    custom_id_in,
+    parse_line,
+    read_lines,
+)
 from inference.api.batches.pace import Pace
 from inference.api.batches.results import BatchResults
-from inference.api.failures import failure_of
+from inference.api.failures import SERVER_ERROR, failure_of
 from inference.api.model_access import model_find
 from inference.api.own_request import key_of_id
 from inference.metrics.request_metrics import BATCH_LINES
@@ -93,8 +100,8 @@ class BatchRun:
         results = BatchResults(
             row.pk, content_path(row.output_id), content_path(row.error_id)
         )
+        await _opened(results)
         try:
-            await in_thread(results.__enter__)
             self._results = results
             if row.status == Batch.Status.IN_PROGRESS:
                 await self._answer_all(results)
@@ -130,6 +137,9 @@ class BatchRun:
             model_find(name, key_of_id(self._row.key_id))
         except Exception as error:
             failure = failure_of(error)
+            if failure.status >= SERVER_ERROR:
+                # It passes: the batch is looked at again later.
+                raise
             raise LineFault(
                 failure.code or "model_not_found", failure.message, "body.model"
             ) from None
@@ -178,15 +188,33 @@ class BatchRun:
         except TimeoutError:
             return
 
-    def _unanswered(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[BatchLine]:
+    def _unanswered(
+        self, lines: Iterator[tuple[int, bytes]]
+    ) -> Iterator[BatchLine | WrongLine]:
         for number, text in lines:
             assert self._results is not None  # noqa: S101 - run() has opened them
-            if number not in self._results.done:
+            if number in self._results.done:
+                continue
+            try:
                 yield parse_line(
                     number, text, self._row.endpoint, max_bytes=self._max_bytes
                 )
+            except LineFault as fault:
+                # It was right when it was examined: a limit has changed since.
+                yield WrongLine(number, custom_id_in(text), fault)
 
-    async def _answer_one(self, line: BatchLine, results: BatchResults) -> None:
+    async def _answer_one(
+        self, line: BatchLine | WrongLine, results: BatchResults
+    ) -> None:
+        if isinstance(line, WrongLine):
+            fault = line.fault
+            await self._written(
+                lambda: results.add_error(
+                    line.number, line.custom_id, fault.code, str(fault)
+                )
+            )
+            BATCH_LINES.labels("failed").inc()
+            return
         while True:
             await self._pace.turn()
             # A task of its own has a context of its own: the request's id, and spans.
@@ -264,3 +292,24 @@ class BatchRun:
             for line in self._unanswered(read_lines(source, max_bytes=self._max_bytes)):
                 results.add_error(line.number, line.custom_id, code, message)
                 BATCH_LINES.labels(code.removeprefix("batch_")).inc()
+
+
+async def _opened(results: BatchResults) -> None:
+    """Open results. If this is cancelled they are closed once they are open.
+
+    Raises ResultsTaken.
+    """
+    opening = asyncio.ensure_future(in_thread(results.__enter__))
+    try:
+        await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # The thread goes on, and locks the files.
+        opening.add_done_callback(lambda _: _closed(opening, results))
+        raise
+
+
+def _closed(opening: asyncio.Future[BatchResults], results: BatchResults) -> None:
+    if not opening.cancelled():
+        # Taken note of: whoever comes next finds the same.
+        opening.exception()
+    results.close()

@@ -96,28 +96,42 @@ class BatchRunner:
         task.add_done_callback(ended)
 
     async def _work(self, id_: str) -> None:
-        row = await in_thread(rows.claim, id_, self._name)
-        if row is None:
-            return
-        run = self._make_run(row)
-        working = asyncio.current_task()
-        assert working is not None  # noqa: S101 - this is one
-        beating = asyncio.create_task(self._beat(row, run, working))
         try:
-            await run.run()
+            row = await in_thread(rows.claim, id_, self._name)
+            if row is not None:
+                await self._run(row)
         except ResultsTaken:
             logger.info("The batch %s is still written by another process", id_)
             await asyncio.sleep(_LOOK_EVERY_S)
         except asyncio.CancelledError:
             logger.info("The batch %s is not worked on here any more", id_)
             raise
+        except DatabaseError as error:
+            logger.warning("The batch %s cannot be worked on now: %s", id_, error)
+            await asyncio.sleep(_LOOK_EVERY_S)
         except Exception:
             logger.exception("The work on the batch %s broke off", id_)
             # Or it would be tried again and again without a pause.
             await asyncio.sleep(_LOOK_EVERY_S)
         finally:
+            await self._release(id_)
+
+    async def _run(self, row: Batch) -> None:
+        run = self._make_run(row)
+        working = asyncio.current_task()
+        assert working is not None  # noqa: S101 - this is one
+        beating = asyncio.create_task(self._beat(row, run, working))
+        try:
+            await run.run()
+        finally:
             beating.cancel()
+
+    async def _release(self, id_: str) -> None:
+        try:
             await in_thread(rows.release, id_, self._name)
+        except DatabaseError as error:
+            # It lapses by itself.
+            logger.warning("The claim of %s cannot be given up now: %s", id_, error)
 
     async def _beat(
         self, row: Batch, run: BatchRun, working: asyncio.Task[None]

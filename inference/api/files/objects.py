@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+from accounts.files.folder import content_path
 
 if TYPE_CHECKING:
     from accounts.models import StoredFile
+
+
+_LOST = "The content of this file is not on this server; upload it again."
 
 
 class FileObject(TypedDict):
@@ -18,7 +23,8 @@ class FileObject(TypedDict):
     expires_at: int
     filename: str
     purpose: str
-    status: Literal["processed"]
+    status: Literal["processed", "error"]
+    status_details: NotRequired[str]
 
 
 class FileList(TypedDict):
@@ -47,8 +53,8 @@ ANSWERS: dict[str, type] = {
 
 
 def file_object(row: StoredFile) -> dict[str, Any]:
-    """Return OpenAI's object of a file."""
-    return {
+    """Return OpenAI's object of a file; it says if the content is not here."""
+    shown = {
         "id": row.pk,
         "object": "file",
         "bytes": row.bytes,
@@ -58,3 +64,7 @@ def file_object(row: StoredFile) -> dict[str, Any]:
         "purpose": row.purpose,
         "status": "processed",
     }
+    if not content_path(row.pk).exists():
+        # A backup has the rows alone.
+        shown |= {"status": "error", "status_details": _LOST}
+    return shown

@@ -98,6 +98,15 @@ async def _result(
 
 async def _answer(manager: LLMManager, endpoint: str, body: dict[str, Any]) -> Any:
     parameters = {name: value for name, value in body.items() if name != "stream"}
-    if endpoint == "/v1/embeddings":
+    is_embedding = endpoint == "/v1/embeddings"
+    if is_embedding and "input" not in parameters:
+        from inference.api.errors import BadRequest
+
+        raise BadRequest(
+            "Missing required parameter: 'input'.",
+            param="input",
+            code="missing_required_parameter",
+        )
+    if is_embedding:
         return await manager.embed_async(**parameters)
     return await manager.generate_async(**parameters)

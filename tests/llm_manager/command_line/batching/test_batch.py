@@ -222,6 +222,9 @@ class Manager:
             raise BadRequest("Too hot.", param="temperature")
         return {"object": "chat.completion"}
 
+    async def embed_async(self, input: Any, **body: Any) -> Any:  # noqa: A002
+        return {"object": "list"}
+
 
 def test_without_a_server_this_program_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,6 +246,27 @@ def test_without_a_server_this_program_answers(
     error = values["hot"]["response"]["body"]["error"]
     assert (error["message"], error["param"]) == ("Too hot.", "temperature")
     assert (len(done), output.answered, output.failed) == (2, {"a", "c"}, 1)
+
+
+def test_an_embedding_without_an_input_is_a_line_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_manager.LLMManager", Manager)
+    source, path = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    url = "/v1/embeddings"
+    source.write_bytes(line("none", url=url) + line("some", url=url, input="Hi"))
+    output = BatchOutput(path)
+    output.begin()
+
+    by_itself.run(read_input(source), output, lambda: None)
+
+    values = {
+        each["custom_id"]: each["response"]
+        for each in map(json.loads, path.read_text().splitlines())
+    }
+    assert values["none"]["status_code"] == 400
+    assert values["none"]["body"]["error"]["param"] == "input"
+    assert values["some"]["status_code"] == 200
 
 
 def test_what_needs_a_server_says_so(tmp_path: Path) -> None:
