@@ -2,7 +2,8 @@
 
 One client of one key asks for a token again and again, first alone, then while clients
 of another key attack. The table has its latency alone and beside each attack, what the
-web process took in memory at most and keeps after it, and what the attackers got.
+web process took in memory at most and keeps after it, what the attackers got, and the
+share of a processor that they took: these are the victim's processors too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -23,12 +25,11 @@ from benchmarks.client.answers import Call, Message, WrongAnswer, clock
 from benchmarks.model import Conditions, put_model
 from benchmarks.reporting.figures import percentile
 from benchmarks.systems.ours import Ours
+from benchmarks.workloads.attacks import Result
 from inference.engine.config.cpu_threads import physical_cores
 from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from benchmarks.client.http_client import HttpTarget
     from benchmarks.options.commands import HostileOptions
     from benchmarks.systems.usage import ProcessTree
@@ -50,7 +51,7 @@ class Beside:
     before: int
     peak: int
     after: int
-    statuses: Counter[str]
+    attack: Result
 
 
 def measure(options: HostileOptions) -> int:
@@ -85,32 +86,41 @@ async def _measure(options: HostileOptions, folder: Path) -> dict[str, Beside]:
 async def _beside(
     name: str, target: HttpTarget, processes: ProcessTree, seconds: float
 ) -> Beside:
-    alone, failures = await _ask(target, seconds)
-    before = peak = processes.rss_bytes()["web"]
-    attacker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.workloads.attacks"),
-        *(name, str(target.port), target.model, target.keys[1]),
-        stdin=PIPE,
-        stdout=PIPE,
-        env={"PYTHONPATH": python_path()},
-    )
+    web = psutil.Process(processes.pids()["web"][0])
+    sizes: list[int] = []
 
     async def watch_memory() -> None:
-        nonlocal peak
         while True:
-            peak = max(peak, processes.rss_bytes()["web"])
+            sizes.append(web.memory_info().rss)
             await asyncio.sleep(0.1)
 
+    # Beside both, so that both are measured under the same conditions.
     watching = asyncio.create_task(watch_memory())
     try:
-        attacked, more = await _ask(target, seconds)
+        alone, failures = await _ask(target, seconds)
+        before = sizes[-1]
+        attacker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.workloads.attacks"),
+            *(name, str(target.port), target.model, target.keys[1]),
+            stdin=PIPE,
+            stdout=PIPE,
+            env={"PYTHONPATH": python_path()},
+        )
+        assert attacker.stdout is not None
+        try:
+            # It has made its requests.
+            await attacker.stdout.readline()
+            attacked, more = await _ask(target, seconds)
+        finally:
+            result, _ = await attacker.communicate(b"")
+        await asyncio.sleep(_REST_S)
     finally:
         watching.cancel()
-        counted, _ = await attacker.communicate(b"")
-    await asyncio.sleep(_REST_S)
-    after = processes.rss_bytes()["web"]
-    statuses = json.loads(counted)
-    return Beside(alone, attacked, failures + more, before, peak, after, statuses)
+    return Beside(
+        *(alone, attacked, failures + more),
+        *(before, max(sizes), web.memory_info().rss),
+        Result(**json.loads(result)),
+    )
 
 
 async def _ask(target: HttpTarget, seconds: float) -> tuple[list[float], int]:
@@ -139,6 +149,7 @@ def _show(results: dict[str, Beside]) -> None:
     for title in (
         *("attack", "p50 alone, ms", "beside it", "p95 alone, ms", "beside it"),
         *("ratio", "failed", "MiB before", "at most", "after", "the attackers got"),
+        *("a second", "their CPU"),
     ):
         table.add_column(title, justify="left" if title == "attack" else "right")
     for name, beside in results.items():
@@ -148,12 +159,16 @@ def _show(results: dict[str, Beside]) -> None:
             for latencies in (beside.alone, beside.attacked)
         ]
         memory = (beside.before, beside.peak, beside.after)
+        attack = beside.attack
         got = ", ".join(
-            f"{count} x {status or 'cut'}" for status, count in beside.statuses.items()
+            f"{count} x {status or 'cut'}"
+            for status, count in beside.attack.statuses.items()
         )
         table.add_row(
             *(name, *times, f"{_ratio(beside):.1f}", str(beside.failures)),
             *(f"{size / _MIB:.0f}" for size in memory),
             got,
+            f"{sum(attack.statuses.values()) / attack.seconds:.0f}",
+            f"{attack.cpu_s / attack.seconds:.0%}",
         )
     Console(width=160).print(table)

@@ -1,8 +1,9 @@
 """What hostile clients send. A new attack is one more line in ``ATTACKS``.
 
-`python -m benchmarks.workloads.attacks NAME PORT MODEL KEY` makes one until its input
-ends, and prints how often each status came: in a process of its own, so that what it
-costs the attacker is not taken for the victim's time.
+`python -m benchmarks.workloads.attacks NAME PORT MODEL KEY` says "ready" when it has
+made its requests, attacks until its input ends, and prints what came of it. An attacker
+from elsewhere takes no processor of the victim's. So that this one takes little, it is
+a process of its own with the lowest priority, and its requests are made beforehand.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
 _MIB = 1024 * 1024
 _CHAT = "/v1/chat/completions"
-_NICENESS = 10
+_NICENESS = 19
+#: Requests of an attack that varies: more than a server keeps anything of.
+_VARIETIES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +136,36 @@ ATTACKS = {
 }
 
 
-async def attack(one: Attack, port: int, model: str, key: str) -> Counter[str]:
-    """Attack until standard input ends; return how often each status came."""
-    request = one.request(model, key)
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How often each status came, and the seconds of CPU time that it cost."""
+
+    statuses: dict[str, int]
+    seconds: float
+    cpu_s: float
+
+
+async def attack(one: Attack, port: int, requests: list[bytes]) -> Result:
+    """Attack until standard input ends; return what came of it."""
     statuses: Counter[str] = Counter()
+    sent = cycle(requests)
 
     async def client() -> None:
         while True:
-            sent = one.request(model, key) if one.varies else request
             try:
-                statuses[await _send(one, sent, port)] += 1
+                statuses[await _send(one, next(sent), port)] += 1
             except OSError as error:
                 statuses[type(error).__name__] += 1
                 await asyncio.sleep(0.05)
 
+    started, cpu_started = time.monotonic(), time.process_time()
     clients = [asyncio.create_task(client()) for _ in range(one.clients)]
     await asyncio.to_thread(sys.stdin.read)
+    seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu_started
     for task in clients:
         task.cancel()
     await asyncio.gather(*clients, return_exceptions=True)
-    return statuses
+    return Result(dict(statuses), seconds, cpu_s)
 
 
 async def _send(one: Attack, request: bytes, port: int) -> str:
@@ -179,5 +194,9 @@ async def _send(one: Attack, request: bytes, port: int) -> str:
 if __name__ == "__main__":
     os.nice(_NICENESS)
     name, port, model, key = sys.argv[1:]
-    counted = asyncio.run(attack(ATTACKS[name], int(port), model, key))
-    print(json.dumps(counted))
+    chosen = ATTACKS[name]
+    made = [
+        chosen.request(model, key) for _ in range(_VARIETIES if chosen.varies else 1)
+    ]
+    print("ready", flush=True)
+    print(json.dumps(asdict(asyncio.run(attack(chosen, int(port), made)))))

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
 from inference.api.idempotency import LoggingClient, logging_client
+from inference.api.media.reading import read_images
+from inference.api.preparing.completion import PreparedCompletion
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.usage import counts_of_events
+from inference.api.view import client_of
 from inference.api.worker_view import WorkerView
-from inference.errors import RequestRejected
+from inference.errors import RequestRejected, RequestTimeout
 from inference.transport.answer_log import KEPT_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from inference.api.preparing.completion import PreparedCompletion
     from inference.engine.request import ModelRequest
 
 
@@ -40,6 +43,27 @@ class GenerationView(WorkerView):
     def model_requests(self, prepared: PreparedCompletion) -> Sequence[ModelRequest]:
         """Return the sequences."""
         return prepared.requests
+
+    async def _enter_with_body(self, request: HttpRequest) -> Any:
+        """Read the body, ``enter``, and read its images: the limits have let it in.
+
+        Its body counts among those in flight until then. Raises RequestTimeout too.
+        """
+        return await self._with_images(await super()._enter_with_body(request))
+
+    async def _with_images(self, prepared: Any) -> Any:
+        """Return it with its images. Raises BadRequest, RequestTimeout."""
+        if not isinstance(prepared, PreparedCompletion) or not prepared.images:
+            return prepared
+        timeout_s = self.request_timeout_s()
+        try:
+            async with asyncio.timeout(timeout_s):
+                client = client_of(self.request)
+                return prepared.with_media(await read_images(prepared.images, client))
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The images were not read within {timeout_s:g} s."
+            ) from None
 
     async def keep(self, prepared: PreparedCompletion) -> None:
         """Keep an answer that is complete, before the client has its end."""

@@ -12,10 +12,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from inference.engine.media.inputs import ImageInput
 
 _LARGE_VOCABULARY = 100_000
 #: A word of more letters takes more tokens. A far longer one is no word; its letters
@@ -47,8 +43,8 @@ _DIGIT = 0.3
 _RUN_OF_PUNCTUATION = 1.1
 _RUN_OF_SPACES = 1.6
 _LETTER_OF_NO_WORD = 0.12
-_PIXELS_OF_TOKEN = 28 * 28
-_LEAST_OF_IMAGE, _MOST_OF_IMAGE = 64, 1024
+#: Few models have more tokens of an image. A limit reserves them; the worker counts.
+LEAST_OF_IMAGE, MOST_OF_IMAGE = 64, 1024
 
 
 def estimate_tokens(text: str, vocab_size: int | None = None) -> int:
@@ -68,17 +64,6 @@ def estimate_tokens(text: str, vocab_size: int | None = None) -> int:
         tokens += weights.cjk * cjk
         tokens += weights.other * (_count(_NON_ASCII, text) - cjk)
     return math.ceil(tokens)
-
-
-def estimate_image_tokens(image: ImageInput) -> int:
-    """Return an estimate of the tokens that an image takes.
-
-    Most projectors make a token of 28 x 28 pixels, and few models have more than 1,024
-    of an image. The worker counts exactly.
-    """
-    pixels = image.width * image.height
-    tokens = math.ceil(pixels / _PIXELS_OF_TOKEN)
-    return min(max(tokens, _LEAST_OF_IMAGE), _MOST_OF_IMAGE)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:

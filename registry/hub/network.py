@@ -7,6 +7,7 @@ here again.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from llm_manager.lib.processes.fair_threads import FairThreads
 from registry.hub.errors import AddressRefused, BrokenConnection, NameServerAway
 
 if TYPE_CHECKING:
@@ -105,38 +107,35 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+_resolving = FairThreads("resolving", threads=16)
+#: No connection is kept: another host of the same address would get it unchecked.
+_NO_KEEPING = httpx2.Limits(max_keepalive_connections=0)
+
+
 class CheckedTransport(httpx2.BaseTransport):
     """Sends each request to an address that was checked.
 
-    TLS goes on with the host's own name, so its certificate is checked as ever. No
-    connection is kept: another host of the same address would get it unchecked.
+    TLS goes on with the host's own name, so its certificate is checked as ever.
     """
 
     def __init__(self, policy: NetworkPolicy, resolve: Resolve = resolve) -> None:
         self._policy = policy
         self._resolve = resolve
-        self._inner = httpx2.HTTPTransport(
-            limits=httpx2.Limits(max_keepalive_connections=0)
-        )
+        self._inner: httpx2.BaseTransport = httpx2.HTTPTransport(limits=_NO_KEEPING)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Raises AddressRefused and httpx2.TransportError."""
-        scheme, host = request.url.scheme, request.url.host
-        self._policy.check_url(scheme, host)
-        port = request.url.port or (443 if scheme == "https" else 80)
         failure: httpx2.TransportError | None = None
-        for address in self._addresses(host, port):
-            checked = httpx2.Request(
-                request.method,
-                request.url.copy_with(host=address),
-                headers=request.headers,
-                stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": host},
-            )
+        for address in _addresses(request, self._policy, self._resolve):
             try:
-                return self._inner.handle_request(checked)
+                response = self._inner.handle_request(_sent_to(address, request))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
+                continue
+            if response.has_redirect_location:
+                response.close()
+                return _without_body(response)
+            return response
         assert failure is not None  # noqa: S101 - there is an address
         raise failure
 
@@ -144,19 +143,83 @@ class CheckedTransport(httpx2.BaseTransport):
         """Close the connections."""
         self._inner.close()
 
-    def _addresses(self, host: str, port: int) -> Sequence[str]:
-        try:
-            addresses = self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            is_away = isinstance(error, socket.gaierror) and (
-                error.errno == socket.EAI_AGAIN
-            )
-            failure = NameServerAway if is_away else BrokenConnection
-            raise failure(f"The host '{host}' cannot be found: {error}.") from None
-        # All of them: one that is private says enough of the name.
-        for address in addresses:
-            self._policy.check_address(host, address)
-        return addresses
+
+class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
+    """Does as ``CheckedTransport``, so that a request can be cancelled at any point."""
+
+    def __init__(self, policy: NetworkPolicy, resolve: Resolve = resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._inner: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
+            limits=_NO_KEEPING
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request. Raises AddressRefused and httpx2.TransportError."""
+        failure: httpx2.TransportError | None = None
+        # A name server may be silent for longer than the request is waited for.
+        finding = _resolving.submit(
+            request.url.host,
+            lambda: _addresses(request, self._policy, self._resolve),
+        )
+        for address in await asyncio.wrap_future(finding):
+            sent = _sent_to(address, request)
+            try:
+                response = await self._inner.handle_async_request(sent)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
+                continue
+            if response.has_redirect_location:
+                await response.aclose()
+                return _without_body(response)
+            return response
+        assert failure is not None  # noqa: S101 - there is an address
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def _addresses(
+    request: httpx2.Request, policy: NetworkPolicy, resolve: Resolve
+) -> Sequence[str]:
+    """Return the addresses that a request may go to.
+
+    Raises AddressRefused, NameServerAway and BrokenConnection.
+    """
+    scheme, host = request.url.scheme, request.url.host
+    policy.check_url(scheme, host)
+    port = request.url.port or (443 if scheme == "https" else 80)
+    try:
+        addresses = resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        is_away = isinstance(error, socket.gaierror) and (
+            error.errno == socket.EAI_AGAIN
+        )
+        failure = NameServerAway if is_away else BrokenConnection
+        raise failure(f"The host '{host}' cannot be found: {error}.") from None
+    # All of them: one that is private says enough of the name.
+    for address in addresses:
+        policy.check_address(host, address)
+    return addresses
+
+
+def _sent_to(address: str, request: httpx2.Request) -> httpx2.Request:
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=address),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": request.url.host},
+    )
+
+
+def _without_body(redirect: httpx2.Response) -> httpx2.Response:
+    """Return a redirect without its body, which the client would read to its end."""
+    return httpx2.Response(
+        redirect.status_code, headers={"location": redirect.headers["location"]}
+    )
 
 
 def checked_client(policy: NetworkPolicy, resolve: Resolve = resolve) -> httpx2.Client:

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from accounts.limits.demand import Demand, Tokens
 from inference.engine.request import GenerationRequest, PoolingRequest
-from inference.prompts.token_estimate import estimate_image_tokens, estimate_tokens
+from inference.prompts.token_estimate import (
+    LEAST_OF_IMAGE,
+    MOST_OF_IMAGE,
+    estimate_tokens,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +37,9 @@ def demand_of(
     if model is None or not needs_tokens:
         return Demand(requests=count, model=model)
     prompt = least = 0
+    images = sum(map(_num_images, generations))
+    prompt += images * MOST_OF_IMAGE
+    least += images * LEAST_OF_IMAGE
     for text in _prompts(requests):
         if isinstance(text, str):
             tokens = estimate_tokens(text, model.vocab_size)
@@ -50,6 +57,13 @@ def demand_of(
     return Demand(count, model, Tokens(prompt=prompt, output=output), least)
 
 
+def _num_images(request: GenerationRequest) -> int:
+    """Return how many images a prompt has, which are read later; once of several."""
+    if not request.media_marker or not request.counts_prompt:
+        return 0
+    return request.prompt.count(request.media_marker)
+
+
 def _prompts(requests: Sequence[ModelRequest]) -> Iterator[str | Sequence[int]]:
     """Yield what is computed: a prompt of several answers once."""
     for request in requests:
@@ -57,8 +71,6 @@ def _prompts(requests: Sequence[ModelRequest]) -> Iterator[str | Sequence[int]]:
             if request.counts_prompt:
                 yield request.prompt or request.prompt_token_ids
                 yield request.suffix
-                for each in request.media:
-                    yield range(estimate_image_tokens(each))
         elif isinstance(request, PoolingRequest):
             for text in request.inputs:
                 yield text

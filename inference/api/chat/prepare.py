@@ -19,7 +19,7 @@ from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import tool_use
 from inference.api.media.marks import MediaMarks
-from inference.api.media.reading import check_reads_images, read_images
+from inference.api.media.reading import check_reads_images
 from inference.api.parameters.grammar import grammar_of, json_style
 from inference.api.preparing.completion import (
     PreparedCompletion,
@@ -93,7 +93,6 @@ def prepare_chat(
         "control_tokens": control_tokens,
     }
     limit = body.token_limit or model.max_tokens or config().generation.max_tokens
-    media = read_images(marked.parts)
     requests = generation_requests(
         [marked.text],
         caller,
@@ -103,8 +102,7 @@ def prepare_chat(
         max_tokens=None if limit == -1 else limit,
         # The tokenizer adds BOS if the template has not written it.
         add_special_tokens=not prompt.has_bos,
-        media=media,
-        media_marker=marked.mark,
+        media_marker=marked.mark if marked.parts else "",
     )
     format_: AnswerFormat
     if make_format is not None:
@@ -118,7 +116,7 @@ def prepare_chat(
             is_former=body.uses_former_tools,
             custom=use.custom,
         )
-    return PreparedCompletion(requests, format_, body)
+    return PreparedCompletion(requests, format_, body, marked.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import warnings
 import zlib
 from typing import IO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageMath, ImageOps, UnidentifiedImageError
 
 from llm_manager.lib.processes.own_memory import resident_bytes
 
@@ -62,18 +62,42 @@ def decoded(data: bytes, longest: int, most: int) -> Image.Image:
         # Where the format can, it decodes no more than is needed.
         image.draft("RGB", (longest, longest))
         image.load()
-        turned = ImageOps.exif_transpose(image)
+        turned = _in_colours(ImageOps.exif_transpose(image))
         if max(turned.size) > longest:
             turned.thumbnail((longest, longest), Image.Resampling.BICUBIC)
         return _without_alpha(turned)
 
 
+def _in_colours(image: Image.Image) -> Image.Image:
+    """Return an image as RGB or RGBA, whose pixels have colours between them.
+
+    The numbers of a palette have none; of 16 bits Pillow's own conversion takes the
+    white for all that has a higher byte.
+    """
+    if image.mode.startswith("I"):
+        image = _in_eight_bits(image)
+    is_clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    return image.convert("RGBA" if is_clear else "RGB")
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 bits as one of eight, perhaps with alpha."""
+    wide = image.convert("I")
+    grey = wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    clear = image.info.get("transparency")
+    if clear is not None:
+        seen = ImageMath.lambda_eval(
+            lambda of: of["convert"]((of["wide"] != clear) * 255, "L"), wide=wide
+        )
+        grey.putalpha(seen)
+    return grey
+
+
 def _without_alpha(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        paper = Image.new("RGBA", seen.size, (*_WHITE, 255))
-        return Image.alpha_composite(paper, seen).convert("RGB")
-    return image.convert("RGB")
+    if image.mode != "RGBA":
+        return image
+    paper = Image.new("RGBA", image.size, (*_WHITE, 255))
+    return Image.alpha_composite(paper, image).convert("RGB")
 
 
 def answer_to(data: bytes, longest: int, most: int) -> tuple[bytes, int, int, bytes]:

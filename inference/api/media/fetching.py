@@ -8,70 +8,83 @@ not say what answers inside the network.
 
 from __future__ import annotations
 
-import time
-from threading import BoundedSemaphore
+import asyncio
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 import httpx2
 
 from llm_manager.config.in_force import config
+from llm_manager.lib.processes.fair_threads import FairThreads
 from llm_manager.lib.quoting import quote
 from registry.hub.errors import AddressRefused, DownloadFailed
-from registry.hub.network import CheckedTransport, NetworkPolicy
+from registry.hub.network import AsyncCheckedTransport, NetworkPolicy
 
 _MIB = 1024 * 1024
 _MAX_REDIRECTS = 3
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity"}
-#: Fetches at once in a web process: each holds a thread.
-_PLACES = BoundedSemaphore(4)
+#: Fetches at once in a web process; a client has one at a time.
+_PLACES = 4
 
 
 class NotFetched(Exception):
     """The image cannot be fetched; the message says why."""
 
 
-def fetch_image(url: str) -> bytes:
-    """Return what is at an address. Raises NotFetched."""
+async def fetch_image(url: str, client: str) -> bytes:
+    """Return what is at an address, in the client's turn. Raises NotFetched."""
     settings = config().media
     timeout_s = float(settings.fetch_timeout)
     policy = NetworkPolicy(hosts=settings.hosts, section="media")
-    if not _PLACES.acquire(timeout=timeout_s):
-        raise NotFetched("too many are being fetched; try again")
-    try:
-        with _client(policy, timeout_s) as client:
-            return _fetched(client, url, settings.max_fetch_mb * _MIB, timeout_s)
-    finally:
-        _PLACES.release()
+    fetch = partial(
+        _fetch, url, policy, limit=settings.max_fetch_mb * _MIB, timeout_s=timeout_s
+    )
+    return await asyncio.wrap_future(_threads().submit(client, fetch))
 
 
-def _client(policy: NetworkPolicy, timeout_s: float) -> httpx2.Client:
-    return httpx2.Client(
-        transport=CheckedTransport(policy),
+@cache
+def _threads() -> FairThreads:
+    return FairThreads("fetching", threads=_PLACES)
+
+
+def _fetch(url: str, policy: NetworkPolicy, *, limit: int, timeout_s: float) -> bytes:
+    async def fetch() -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s), _client(policy) as client:
+                return await _fetched(client, url, limit)
+        except TimeoutError:
+            raise NotFetched(f"it takes longer than {timeout_s:g} s") from None
+
+    # An event loop of its own: there, a fetch can be given up wherever it is.
+    return asyncio.run(fetch())
+
+
+def _client(policy: NetworkPolicy) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        transport=AsyncCheckedTransport(policy),
         follow_redirects=True,
         max_redirects=_MAX_REDIRECTS,
-        timeout=timeout_s,
+        # The time is that of all of it.
+        timeout=None,
         trust_env=False,
     )
 
 
-def _fetched(client: httpx2.Client, url: str, limit: int, timeout_s: float) -> bytes:
+async def _fetched(client: httpx2.AsyncClient, url: str, limit: int) -> bytes:
     """Return what is at an address, of at most ``limit`` bytes. Raises NotFetched."""
     host = _checked_host(url)
-    ends_at = time.monotonic() + timeout_s
     data = bytearray()
     try:
-        with client.stream("GET", url, headers=_HEADERS) as response:
+        async with client.stream("GET", url, headers=_HEADERS) as response:
             if response.status_code != httpx2.codes.OK:
                 raise NotFetched(
                     f"'{quote(host)}' answers with the status {response.status_code}"
                 )
             # As it comes: what it is packed with is not unpacked here.
-            for chunk in response.iter_raw():
+            async for chunk in response.aiter_raw():
                 data += chunk
                 if len(data) > limit:
                     raise NotFetched(f"it has more than {limit // _MIB} MiB")
-                if time.monotonic() > ends_at:
-                    raise NotFetched(f"it takes longer than {timeout_s:g} s")
     except AddressRefused:
         # Not which address it is: that would be a map of the network inside.
         raise NotFetched(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from inference.api.errors import BadRequest
@@ -14,7 +16,6 @@ from inference.api.media.decoding_pool import (
     decoding_pool,
 )
 from inference.api.media.fetching import NotFetched, fetch_image
-from inference.engine.media.inputs import ImageInput, image_digest
 from llm_manager.config.in_force import config
 from registry.model_facts import reads_images
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inference.api.media.marks import MarkedPart
+    from inference.engine.media.inputs import ImageInput
     from registry.model_facts import ModelFacts
 
 #: The longest side of an image that a model gets: larger ones are made smaller first,
@@ -53,9 +55,9 @@ def check_reads_images(parts: Sequence[MarkedPart], model: ModelFacts) -> None:
         )
 
 
-def check_countable(media: Sequence[ImageInput]) -> None:
+def check_countable(images: Sequence[MarkedPart]) -> None:
     """Refuse images where tokens are counted without a worker. Raises BadRequest."""
-    if media:
+    if images:
         raise BadRequest(
             "Unsupported value: 'input' has an image. Its tokens are known when the "
             "request itself is sent: 'usage' counts them.",
@@ -64,12 +66,17 @@ def check_countable(media: Sequence[ImageInput]) -> None:
         )
 
 
-def read_images(parts: Sequence[MarkedPart]) -> tuple[ImageInput, ...]:
-    """Return the images, decoded. Raises BadRequest, with the path of what is wrong."""
+async def read_images(
+    parts: Sequence[MarkedPart], client: str
+) -> tuple[ImageInput, ...]:
+    """Return the images, which are fetched and decoded in the client's turn.
+
+    Raises BadRequest, with the path of what is wrong.
+    """
     found: list[ImageInput] = []
     size = 0
     for each in parts:
-        image = _read(each)
+        image = await _read(each, client)
         size += len(image.packed)
         if size > MAX_PACKED_BYTES:
             raise BadRequest(
@@ -83,15 +90,20 @@ def read_images(parts: Sequence[MarkedPart]) -> tuple[ImageInput, ...]:
     return tuple(found)
 
 
-def _read(marked: MarkedPart) -> ImageInput:
+async def _read(marked: MarkedPart, client: str) -> ImageInput:
     given = marked.part.image_url
-    data = _content(given.url, marked.path)
+    if given.url[:8].lower() == "https://" and config().media.hosts:
+        load = partial(bytes, await _fetched(given.url, marked.path, client))
+    else:
+        load = partial(_data, given.url, _header(given.url, marked.path), marked.path)
+    decoding = decoding_pool().decode(
+        load,
+        client=client,
+        longest=LONGEST_LOW if given.detail == "low" else LONGEST,
+        most_pixels=config().media.max_pixels,
+    )
     try:
-        pixels = decoding_pool().decode(
-            data,
-            longest=LONGEST_LOW if given.detail == "low" else LONGEST,
-            most_pixels=config().media.max_pixels,
-        )
+        return await asyncio.wrap_future(decoding)
     except UndecodableImage as error:
         is_large = isinstance(error, TooLargeImage)
         raise BadRequest(
@@ -99,21 +111,22 @@ def _read(marked: MarkedPart) -> ImageInput:
             param=marked.path,
             code="image_too_large" if is_large else "invalid_image",
         ) from None
-    digest = image_digest(pixels.width, pixels.height, pixels.packed)
-    return ImageInput(pixels.width, pixels.height, pixels.packed, digest)
 
 
-def _content(url: str, path: str) -> bytes:
-    """Return the bytes of an image. Raises BadRequest."""
-    if url[:8].lower() == "https://" and config().media.hosts:
-        try:
-            return fetch_image(url)
-        except NotFetched as error:
-            raise BadRequest(
-                f"The image '{path}' cannot be fetched: {error}.",
-                param=path,
-                code="image_not_fetched",
-            ) from None
+async def _fetched(url: str, path: str, client: str) -> bytes:
+    """Return the bytes at an address. Raises BadRequest."""
+    try:
+        return await fetch_image(url, client)
+    except NotFetched as error:
+        raise BadRequest(
+            f"The image '{path}' cannot be fetched: {error}.",
+            param=path,
+            code="image_not_fetched",
+        ) from None
+
+
+def _header(url: str, path: str) -> re.Match[str]:
+    """Return the header of a data URL of an image. Raises BadRequest."""
     match = _DATA.match(url)
     if match is None:
         also = (
@@ -127,18 +140,22 @@ def _content(url: str, path: str) -> bytes:
             param=path,
             code="unsupported_image_url",
         )
-    media_type, options = match[1].lower(), match[2].lower()
-    if media_type not in _TYPES:
+    if match[1].lower() not in _TYPES:
         raise BadRequest(
             f"Invalid value for '{path}': an image is image/png, image/jpeg, "
             "image/webp or image/gif.",
             param=path,
             code="invalid_image",
         )
+    return match
+
+
+def _data(url: str, header: re.Match[str], path: str) -> bytes:
+    """Return the bytes that a data URL holds. Raises BadRequest."""
     try:
-        if ";base64" not in options:
+        if ";base64" not in header[2].lower():
             raise ValueError("it is not in base64")
-        return base64.b64decode(url[match.end() :], validate=True)
+        return base64.b64decode(url[header.end() :], validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest(
             f"The image '{path}' cannot be read: {error}.",

@@ -112,4 +112,4 @@ def prepare_message(body: MessagesRequest, need: Preparing) -> PreparedCompletio
         translation.in_words(error)
         raise
     need.left_out.add(*translation.left_out, *translation.of_request(left_out.paths))
-    return prepared
+    return prepared.renamed(translation.own_path)

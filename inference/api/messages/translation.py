@@ -90,7 +90,7 @@ class Translation:
     def in_words(self, error: BadRequest | RequestRejected) -> None:
         """Give an error the request's own names of members."""
         if error.param:
-            error.param = next(self.of_request([error.param]), error.param)
+            error.param = self.own_path(error.param)
         message = _PATH.sub(self._renamed, str(error))
         error.args = (message, *error.args[1:])
         if hasattr(error, "message"):
@@ -101,7 +101,11 @@ class Translation:
         head = match[1].partition("[")[0]
         if head not in ChatCompletionRequest.model_fields:
             return match[0]
-        return f"'{next(self.of_request([path]), path)}'"
+        return f"'{self.own_path(path)}'"
+
+    def own_path(self, path: str) -> str:
+        """Return the request's own path of a member of the chat."""
+        return next(self.of_request([path]), path)
 
 
 def translate(body: MessagesInput, signer: ThinkingSigner) -> Translation:

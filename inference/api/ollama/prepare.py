@@ -79,7 +79,7 @@ def prepare_ollama(
     except (BadRequest, RequestRejected) as error:
         raise paths.in_own_words(error) from None
     need.left_out.add(*body.hints(), *filter(None, map(paths.own, left_out.paths)))
-    return prepared
+    return prepared.renamed(paths.own)
 
 
 def _prepare_chat(

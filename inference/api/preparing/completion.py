@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.api.parameters.effective_sampling import sampling_params
@@ -13,8 +13,9 @@ from inference.engine.request import GenerationRequest
 from inference.transport.stream import new_request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from inference.api.media.marks import MarkedPart
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.formats import AnswerFormat
@@ -24,11 +25,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCompletion:
-    """The generation requests of a request, and the format of its answer."""
+    """The generation requests of a request, and the format of its answer.
+
+    ``images`` are yet to be read, once the limits let the request in: until then the
+    requests have marks in their place.
+    """
 
     requests: list[GenerationRequest]
     format: AnswerFormat
     body: CompletionParameters
+    images: tuple[MarkedPart, ...] = ()
+
+    def renamed(self, own: Callable[[str], str]) -> PreparedCompletion:
+        """Return the same with the paths of images in the request's own words."""
+        images = tuple(replace(each, path=own(each.path)) for each in self.images)
+        return replace(self, images=images)
+
+    def with_media(self, media: tuple[ImageInput, ...]) -> PreparedCompletion:
+        """Return the same with its images, which were read."""
+        requests = [replace(each, media=media) for each in self.requests]
+        return replace(self, requests=requests, images=())
 
     def limits(self, timeout_s: float, deadline: float) -> AnswerLimits:
         """Return the limits of the answer; ``deadline`` is the event loop's time."""
@@ -61,12 +77,11 @@ def generation_requests(
     add_special_tokens: bool,
     suffix: str = "",
     echo: bool = False,
-    media: tuple[ImageInput, ...] = (),
     media_marker: str = "",
 ) -> list[GenerationRequest]:
     """Return the generation requests, those of each prompt together.
 
-    ``media`` are where a prompt has the ``media_marker``.
+    Images belong where a prompt has the ``media_marker``.
     """
     adapters = adapters_of(model, body.model, body.lora)
     return [
@@ -92,8 +107,7 @@ def generation_requests(
             priority=body.priority,
             idle_only=caller.idle_only,
             counts_prompt=choice == 0,
-            media=media,
-            media_marker=media_marker if media else "",
+            media_marker=media_marker,
         )
         for prompt in prompts
         for choice in range(body.num_sequences)

@@ -127,7 +127,7 @@ def _prepared(
         *translated.left_out,
         *map(translated.paths.own, of_chat.paths),
     )
-    return prepared
+    return prepared.renamed(translated.paths.own)
 
 
 def _sealing(body: ResponseTask, owner: str) -> Callable[[str], str] | None:

@@ -187,7 +187,9 @@ class BackgroundView(ResponsesView):
         await in_thread(self.check_permissions, self.request)
         if self.recording.capture.is_on:
             await self.recording.capture.take_request(self.row.body)
-        prepared: PreparedCompletion = await in_thread(self.enter)
+        prepared: PreparedCompletion = await self._with_images(
+            await in_thread(self.enter)
+        )
         return prepared
 
     def prepare(self, request: Request) -> PreparedCompletion:
@@ -272,7 +274,7 @@ class InputTokensView(TokenizingView):
             before=context.before,
         )
         (generation,) = prepared.requests
-        check_countable(generation.media)
+        check_countable(prepared.images)
         return PreparedTokenizing(
             TokenizationRequest(
                 request_id=new_request_id(),

@@ -45,7 +45,7 @@ def client(
     transport = CheckedTransport(
         policy or NetworkPolicy(), lambda host, _port: list(names[host])
     )
-    transport._inner = sent  # type: ignore[assignment]
+    transport._inner = sent
     return httpx2.Client(transport=transport, follow_redirects=True)
 
 
@@ -113,7 +113,7 @@ def test_a_name_is_resolved_once_so_that_it_cannot_answer_otherwise() -> None:
     answers = [[PUBLIC], ["127.0.0.1"]]
     transport = CheckedTransport(NetworkPolicy(), lambda *_: answers.pop(0))
     sent = Sent()
-    transport._inner = sent  # type: ignore[assignment]
+    transport._inner = sent
     httpx2.Client(transport=transport).get("https://rebinding.test/x")
     assert [each.url.host for each in sent.requests] == [PUBLIC]
     assert answers == [["127.0.0.1"]]

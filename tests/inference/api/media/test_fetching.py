@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -9,11 +10,11 @@ import pytest
 
 from inference.api.media import fetching
 from inference.api.media.fetching import NotFetched, fetch_image
-from registry.hub.network import CheckedTransport, NetworkPolicy
+from registry.hub.network import AsyncCheckedTransport, NetworkPolicy
 from tests.configuration import unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 PUBLIC, INSIDE = "93.184.216.34", "10.0.0.7"
 NAMES = {
@@ -25,18 +26,20 @@ NAMES = {
 URL = "https://images.example.org/cat.png"
 
 
-class Network(httpx2.BaseTransport):
+class Network(httpx2.AsyncBaseTransport):
     """The world outside: gives each answer in turn, and notes who was asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answers: list[Any] = []
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(request.url.host)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if callable(answer):
+            await answer()
         return answer  # type: ignore[no-any-return]
 
 
@@ -44,10 +47,10 @@ class Network(httpx2.BaseTransport):
 def network(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Network:
     made = Network()
 
-    def client(policy: NetworkPolicy, timeout_s: float) -> httpx2.Client:
-        transport = CheckedTransport(policy, lambda host, _port: [NAMES[host]])
-        transport._inner = made  # type: ignore[assignment]
-        return httpx2.Client(transport=transport, follow_redirects=True)
+    def client(policy: NetworkPolicy) -> httpx2.AsyncClient:
+        transport = AsyncCheckedTransport(policy, lambda host, _port: [NAMES[host]])
+        transport._inner = made
+        return httpx2.AsyncClient(transport=transport, follow_redirects=True)
 
     monkeypatch.setattr(fetching, "_client", client)
     settings.CONFIG = unchecked(
@@ -59,20 +62,25 @@ def network(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Network:
 
 
 def found(content: bytes) -> httpx2.Response:
-    return httpx2.Response(200, content=iter([content]))
+    return httpx2.Response(200, content=pieces([content]))
+
+
+async def pieces(content: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
 
 
 def redirect(to: str) -> httpx2.Response:
     return httpx2.Response(302, headers={"location": to})
 
 
-def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None:
+async def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None:
     network.answers = [
         redirect("https://a.example.net/x"),
         found(b"png"),
     ]
 
-    assert fetch_image(URL) == b"png"
+    assert await fetch_image(URL, "a") == b"png"
     assert network.asked == [PUBLIC, PUBLIC]
 
 
@@ -89,9 +97,9 @@ def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None:
         "https://",
     ],
 )
-def test_nobody_else_is_asked(network: Network, url: str) -> None:
+async def test_nobody_else_is_asked(network: Network, url: str) -> None:
     with pytest.raises(NotFetched) as caught:
-        fetch_image(url)
+        await fetch_image(url, "a")
 
     assert not network.asked
     assert INSIDE not in str(caught.value)
@@ -106,48 +114,68 @@ def test_nobody_else_is_asked(network: Network, url: str) -> None:
         "file:///etc/passwd",
     ],
 )
-def test_a_redirect_is_checked_as_an_address_is(network: Network, to: str) -> None:
+async def test_a_redirect_is_checked_as_an_address_is(
+    network: Network, to: str
+) -> None:
     network.answers = [redirect(to)]
 
     with pytest.raises(NotFetched) as caught:
-        fetch_image(URL)
+        await fetch_image(URL, "a")
 
     assert network.asked == [PUBLIC]
     assert INSIDE not in str(caught.value)
 
 
-def chunks(sent: list[int]) -> Iterator[bytes]:
+async def chunks(sent: list[int]) -> AsyncIterator[bytes]:
     for _ in range(1000):
         sent.append(1)
         yield bytes(64 * 1024)
 
 
-def test_a_file_without_end_is_not_read_to_its_end(network: Network) -> None:
+async def test_a_file_without_end_is_not_read_to_its_end(network: Network) -> None:
     sent: list[int] = []
     network.answers = [httpx2.Response(200, content=chunks(sent))]
 
     with pytest.raises(NotFetched, match="more than 1 MiB"):
-        fetch_image(URL)
+        await fetch_image(URL, "a")
     assert len(sent) < 20
 
 
-def test_a_file_that_comes_too_slowly_is_given_up(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+async def never_ending(waits: list[int]) -> AsyncIterator[bytes]:
+    while True:
+        waits.append(1)
+        await asyncio.sleep(3600)
+        yield b"x"
+
+
+@pytest.mark.parametrize("is_redirect", [False, True])
+async def test_the_whole_fetch_has_one_deadline(
+    network: Network, configure: Callable[..., None], *, is_redirect: bool
 ) -> None:
-    class Clock:
-        now = 0.0
+    configure(media__hosts=("images.example.org",), media__fetch_timeout=1)
+    waits: list[int] = []
 
-        def monotonic(self) -> float:
-            self.now += 6
-            return self.now
+    async def no_answer() -> None:
+        waits.append(1)
+        await asyncio.sleep(3600)
 
-    monkeypatch.setattr(fetching, "time", Clock())
+    network.answers = [
+        *([redirect(URL)] if is_redirect else []),
+        no_answer if is_redirect else httpx2.Response(200, content=never_ending(waits)),
+    ]
+
+    with pytest.raises(NotFetched, match="longer than 1 s"):
+        await fetch_image(URL, "a")
+    assert waits
+
+
+async def test_the_body_of_a_redirect_is_not_read(network: Network) -> None:
     sent: list[int] = []
-    network.answers = [httpx2.Response(200, content=chunks(sent))]
+    away = httpx2.Response(302, headers={"location": URL}, content=chunks(sent))
+    network.answers = [away, found(b"png")]
 
-    with pytest.raises(NotFetched, match="longer than 10 s"):
-        fetch_image(URL)
-    assert len(sent) <= 2
+    assert await fetch_image(URL, "a") == b"png"
+    assert not sent
 
 
 @pytest.mark.parametrize(
@@ -157,11 +185,13 @@ def test_a_file_that_comes_too_slowly_is_given_up(
         (httpx2.ConnectTimeout("slow"), "gives no answer"),
     ],
 )
-def test_what_does_not_come_is_said(network: Network, answer: Any, said: str) -> None:
+async def test_what_does_not_come_is_said(
+    network: Network, answer: Any, said: str
+) -> None:
     network.answers = [answer]
 
     with pytest.raises(NotFetched, match=said):
-        fetch_image(URL)
+        await fetch_image(URL, "a")
 
 
 async def test_a_chat_has_an_image_at_an_address(

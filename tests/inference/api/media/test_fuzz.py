@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.api.media.decoding_pool import DecodingPool, Pixels, UndecodableImage
+from inference.api.media.decoding_pool import DecodingPool, UndecodableImage
 from inference.engine import EngineConfig
 from inference.engine.llama import LlamaBackend
-from inference.engine.media.inputs import ImageInput
 from tests.inference.api.media.images import RED, image_file
 from tests.tiny_projectors import write_tiny_vision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from inference.engine.media.inputs import ImageInput
 
 pytestmark = [pytest.mark.long, pytest.mark.model]
 
@@ -61,30 +62,31 @@ def test_no_file_ends_a_worker(tmp_path: Path) -> None:
     )
     assert backend.projector is not None
 
-    def tokens(pixels: Pixels) -> int:
+    def decode(data: bytes) -> ImageInput:
+        limits = {"longest": 64, "most_pixels": 10**6}
+        return pool.decode(lambda: data, client="a", **limits).result()
+
+    def tokens(image: ImageInput) -> int:
         assert backend.projector is not None
-        image = ImageInput(
-            pixels.width, pixels.height, pixels.packed, pixels.packed.hex()
-        )
         read = backend.projector.read(
             MARK, [image], marker=MARK, special=False, owner=""
         )
         return len(read.tokens)
 
     try:
-        expected = tokens(pool.decode(image_file(), longest=64, most_pixels=10**6))
+        expected = tokens(decode(image_file()))
         was_read = was_refused = 0
         for data in damaged(random.Random(1)):
             try:
-                pixels = pool.decode(data, longest=64, most_pixels=10**6)
+                image = decode(data)
             except UndecodableImage:
                 was_refused += 1
             else:
                 was_read += 1
-                assert tokens(pixels) == expected
+                assert tokens(image) == expected
         assert was_read + was_refused == FILES
         assert min(was_read, was_refused) > FILES / 20
-        found = pool.decode(image_file(colour=RED), longest=64, most_pixels=10**6)
+        found = decode(image_file(colour=RED))
         assert tokens(found) == expected
     finally:
         backend.close()

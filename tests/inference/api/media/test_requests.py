@@ -7,9 +7,11 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from inference.api.accounting.demand import demand_of
 from inference.api.media import reading
+from tests.factories import make_api_key
 from tests.inference.api.media.images import (
     BLUE,
     RED,
@@ -269,3 +271,19 @@ async def test_limits_count_an_image(
         demand_of([each], seeing, needs_tokens=True).tokens for each in engine.requests
     )
     assert seen.prompt - plain.prompt >= 784
+
+
+async def test_no_image_is_decoded_of_a_request_that_a_limit_refuses(
+    api: Api, seeing: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoPool:
+        def decode(self, *args: Any, **options: Any) -> None:
+            pytest.fail("an image is decoded")
+
+    _, api.secret = await sync_to_async(make_api_key)(rate_limit=1)
+    assert (await api.chat(messages=user("Hi"))).status_code == 200
+    monkeypatch.setattr(reading, "decoding_pool", NoPool)
+
+    response = await api.chat(messages=user(image()))
+
+    assert response.status_code == 429, response.content

@@ -1,0 +1,86 @@
+"""Jobs of many clients in a few threads: clients take turns."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_manager.lib.processes.fair_threads import FairThreads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_WAIT_S = 60
+
+
+@pytest.fixture
+def threads() -> Iterator[FairThreads]:
+    made = FairThreads("test", threads=2)
+    yield made
+    made.close()
+
+
+def test_a_client_has_one_job_at_a_time(threads: FairThreads) -> None:
+    begun, may_end = Event(), Event()
+
+    def slow() -> bool:
+        begun.set()
+        return may_end.wait(_WAIT_S)
+
+    first = threads.submit("greedy", slow)
+    second = threads.submit("greedy", lambda: "second")
+    assert begun.wait(_WAIT_S)
+
+    assert threads.submit("quiet", lambda: "quiet").result(_WAIT_S) == "quiet"
+    assert not second.done()
+    may_end.set()
+    assert first.result(_WAIT_S)
+    assert second.result(_WAIT_S) == "second"
+
+
+def test_clients_take_turns() -> None:
+    single = FairThreads("single", threads=1)
+    may_begin = Event()
+    order: list[str] = []
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: order.append(name)
+
+    blocking = single.submit("blocking", lambda: may_begin.wait(_WAIT_S))
+    jobs = [single.submit(name, note(name)) for name in ("a", "a", "a", "b")]
+    may_begin.set()
+    assert blocking.result(_WAIT_S)
+    assert not wait(jobs, _WAIT_S).not_done
+
+    assert order == ["a", "b", "a", "a"]
+    single.close()
+
+
+def test_a_job_that_fails_fails_alone(threads: FairThreads) -> None:
+    def fail() -> None:
+        raise LookupError("x")
+
+    with pytest.raises(LookupError):
+        threads.submit("a", fail).result(_WAIT_S)
+    assert threads.submit("a", lambda: 1).result(_WAIT_S) == 1
+
+
+def test_a_job_that_was_cancelled_is_not_done(threads: FairThreads) -> None:
+    begun, may_end = Event(), Event()
+    done: list[int] = []
+
+    def slow() -> None:
+        begun.set()
+        may_end.wait(_WAIT_S)
+
+    threads.submit("a", slow)
+    assert begun.wait(_WAIT_S)
+    waiting = threads.submit("a", lambda: done.append(1))
+    assert waiting.cancel()
+    may_end.set()
+    threads.submit("a", lambda: None).result(_WAIT_S)
+
+    assert not done
