@@ -205,8 +205,8 @@ class Backend(Protocol):
     def decode(self, plan: StepPlan) -> Mapping[int, Sampled]:
         """Compute a step; return what each slot gained whose logits it needed.
 
-        Raises CellsExhausted, with nothing changed, or DecodeError; then the KV
-        cells of the plan's slots are undefined.
+        Raises CellsExhausted, with what was computed before, or DecodeError; then the
+        KV cells of the plan's slots are undefined.
         """
 
     def close(self) -> None:

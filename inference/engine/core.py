@@ -7,11 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from inference.engine.context_resizer import ContextResizer
-from inference.engine.errors import (
-    CellsExhausted,
-    DecodeError,
-    EngineError,
-)
+from inference.engine.errors import DecodeError, EngineError
 from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.media.spans import words
@@ -22,6 +18,7 @@ from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.pacing.warm_up import warm_up
 from inference.engine.scheduling.scheduler import Scheduler
 from inference.engine.sequence import FinishReason, Sequence
+from inference.engine.step import CellsExhausted, StepPlan
 from inference.engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from inference.engine.prefix_cache.disk_cache import DiskCache
     from inference.engine.request import GenerationRequest
     from inference.engine.scheduling.scheduler import NewTokens
-    from inference.engine.step import Sampled, StepPlan
+    from inference.engine.step import Sampled
 
 
 class EngineCore:
@@ -129,9 +126,11 @@ class EngineCore:
         for batch in plan.even() if self._backend.needs_even_batches else [plan]:
             try:
                 sampled = self._decode(batch)
-            except CellsExhausted:
+            except CellsExhausted as error:
                 # Slots counted more free cells than llama.cpp finds.
-                return outputs + self._make_room(batch)
+                if not error.done:
+                    return outputs + self._make_room(batch)
+                return outputs + self._update(StepPlan(error.done), error.sampled)
             except DecodeError as error:
                 outputs += self._fail((i.sequence for i in batch.items), error)
             else:

@@ -46,12 +46,6 @@ class DecodeError(EngineError):
     code = "decode_failed"
 
 
-class CellsExhausted(DecodeError):
-    """llama.cpp finds no KV cells for the batch; nothing was computed."""
-
-    code = "kv_cells_exhausted"
-
-
 class GrammarError(EngineError):
     """A sequence cannot go on within its grammar; the others of the step can."""
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from inference.engine.errors import DecodeError
 from inference.engine.media.spans import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Sequence as Tokens
 
     from inference.engine.config.adapters import Adapters
@@ -145,3 +147,24 @@ class Sampled:
     prompt_logprobs: tuple[TokenLogprobs, ...] = ()
     is_complete: bool = False
     error: EngineError | None = None
+
+
+class CellsExhausted(DecodeError):
+    """llama.cpp finds no KV cells for a part of a step.
+
+    ``done`` were computed before it, whole items and beginnings of items, and
+    ``sampled`` from them; of the rest nothing was computed.
+    """
+
+    code = "kv_cells_exhausted"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        done: tuple[StepItem, ...] = (),
+        sampled: Mapping[int, Sampled] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.done = done
+        self.sampled = sampled or {}

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 
 from inference.engine.config.cache_layout import first_layout
-from inference.engine.errors import (
-    CellsExhausted,
-    DecodeError,
-    EngineError,
-    ModelLoadError,
-)
+from inference.engine.errors import DecodeError, EngineError, ModelLoadError
 from inference.engine.llama.bindings.adapters import LlamaAdapters
 from inference.engine.llama.bindings.batch import LlamaBatch
 from inference.engine.llama.bindings.loading import load_model, prefill_tile
@@ -32,10 +27,10 @@ from inference.engine.llama.projector import LlamaProjector, has_mtmd
 from inference.engine.llama.sampling.sampler import SequenceSampler
 from inference.engine.llama.sampling.sampler_cache import SamplerCache
 from inference.engine.speculative.verification import num_agreed, verified
-from inference.engine.step import Sampled
+from inference.engine.step import CellsExhausted, Sampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from inference.engine.config.adapters import Adapters
     from inference.engine.config.cache_layout import CacheLayout
@@ -281,52 +276,70 @@ class LlamaBackend:
     def decode(self, plan: StepPlan) -> dict[int, Sampled]:
         """Compute a step; return what was sampled, by slot.
 
-        Raises CellsExhausted, with nothing changed, or DecodeError; then the KV
-        cells of the plan's slots are undefined.
+        Raises CellsExhausted, with what was computed before, or DecodeError; then the
+        KV cells of the plan's slots are undefined.
         """
         self._cells.will_change()
         gained: dict[int, Sampled] = {}
+        done: list[StepItem] = []
+        try:
+            self._compute(plan, gained, done)
+        except CellsExhausted as error:
+            self._note(done)
+            raise CellsExhausted(
+                error.message, done=tuple(done), sampled=gained
+            ) from None
+        self._note(plan.items)
+        return gained
+
+    def _note(self, items: Iterable[StepItem]) -> None:
+        for item in items:
+            self._cells.computed(item)
+
+    def _compute(
+        self, plan: StepPlan, gained: dict[int, Sampled], done: list[StepItem]
+    ) -> None:
+        """Compute a step: add what is done, or an item's pieces, and what they gain."""
         together = []
         for item in plan.items:
             if item.has_media:
-                gained |= self._run_pieces(item, plan.adapters)
+                self._run_pieces(item, plan.adapters, gained, done)
                 continue
             apart = self._cells.context_apart(item, plan)
             if apart is None:
                 together.append(item)
             else:
-                gained |= self._run(apart, [item], plan.adapters, in_slot=0)
+                gained.update(self._run(apart, [item], plan.adapters, in_slot=0))
+                done.append(item)
         for items in self._batches(together):
-            gained |= self._run(self._cells.context, items, plan.adapters)
-        for item in plan.items:
-            self._cells.computed(item)
-        return gained
+            gained.update(self._run(self._cells.context, items, plan.adapters))
+            done += items
 
-    def _run_pieces(self, item: StepItem, adapters: Adapters) -> dict[int, Sampled]:
+    def _run_pieces(
+        self,
+        item: StepItem,
+        adapters: Adapters,
+        gained: dict[int, Sampled],
+        done: list[StepItem],
+    ) -> None:
         """Compute the text and the images of an item one after the other.
 
-        llama.cpp takes tokens or embeddings in a batch, not both. If it finds no cells,
-        those of the earlier pieces are freed.
+        llama.cpp takes tokens or embeddings in a batch, not both. A piece for which it
+        finds no cells changes nothing.
         """
         slot = item.sequence.slot or 0
         self._cells.settle(slot)
         context = self._cells.context
-        gained: dict[int, Sampled] = {}
-        try:
-            for piece, span in item.pieces():
-                if span is None:
-                    gained |= self._run(context, [piece], adapters)
-                    continue
+        for piece, span in item.pieces():
+            if span is None:
+                gained.update(self._run(context, [piece], adapters))
+            else:
                 self._adapters.apply(context, adapters)
                 self._check(decode_span(context, piece, span), len(piece.tokens))
                 if piece.samples:
                     # Of this batch llama.cpp keeps the logits of the last only.
                     gained[slot] = self._sample(context, piece, len(piece.tokens))
-        except CellsExhausted as error:
-            if not self._cells.keep(slot, item.start):
-                raise DecodeError(error.message) from None
-            raise
-        return gained
+            done.append(piece)
 
     def _check(self, code: int, count: int) -> None:
         """Raise for what llama_decode returned."""

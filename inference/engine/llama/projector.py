@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -119,16 +120,16 @@ class LlamaProjector:
     def _read(
         self, text: bytes, media: Sequence[ImageInput], *, special: bool, owner: str
     ) -> MediaPrompt:
-        bitmaps = [self._bitmap(each) for each in media]
-        chunks = self._mtmd.mtmd_input_chunks_init()
-        try:
+        mtmd = self._mtmd
+        with ExitStack() as owned:
+            bitmaps = []
+            for each in media:
+                bitmaps.append(self._bitmap(each))
+                owned.callback(mtmd.mtmd_bitmap_free, bitmaps[-1])
+            chunks = mtmd.mtmd_input_chunks_init()
+            owned.callback(mtmd.mtmd_input_chunks_free, chunks)
             self._cut(chunks, text, bitmaps, special=special)
-            scope = "" if self._shares else owner
-            return self._prompt(chunks, scope)
-        finally:
-            self._mtmd.mtmd_input_chunks_free(chunks)
-            for bitmap in bitmaps:
-                self._mtmd.mtmd_bitmap_free(bitmap)
+            return self._prompt(chunks, "" if self._shares else owner)
 
     def _bitmap(self, image: ImageInput) -> Any:
         mtmd, content = self._mtmd, image.content()

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inference.engine.config.cache_layout import CacheLayout
-from inference.engine.errors import CellsExhausted, DecodeError, ModelLoadError
+from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.speculative.verification import num_agreed, verified
-from inference.engine.step import Sampled
+from inference.engine.step import CellsExhausted, Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

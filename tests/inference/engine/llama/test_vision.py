@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from inference.engine import EngineConfig
 from inference.engine.errors import InvalidRequest
 from inference.engine.llama import LlamaBackend
+from inference.engine.llama.media_cells import decode_span
 from tests.inference.engine.driver import Driver
 from tests.inference.engine.llama.mtmd_reference import MARKER, reference_answer
 from tests.media_inputs import image_input
@@ -242,6 +244,70 @@ def test_a_preempted_request_with_a_picture_goes_on(
         assert [beside.tokens[str(n)] for n in range(3)] == expected
     finally:
         backend.close()
+
+
+@pytest.mark.parametrize("full_at", [1, 2, 3])
+def test_a_step_that_finds_no_cells_loses_nothing_that_it_has_computed(
+    files: tuple[Path, Path],
+    images: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    full_at: int,
+) -> None:
+    """Whichever picture has no room: the next step goes on from there.
+
+    The steps are small, so that pictures are cut where their model allows it.
+    """
+    backend = load(files, kv_layout="unified", n_batch=40, n_ubatch=40)
+    try:
+        asked = prompts(images)[-2:]
+        media = [[image_input(path) for path in paths] for _, paths in asked]
+        alone = Driver(backend, ignores_end=True)
+        expected = [
+            answer(alone, backend, str(n), prompt, media[n])
+            for n, (prompt, _) in enumerate(asked)
+        ]
+        calls: list[Any] = []
+
+        def decode(*arguments: Any) -> int:
+            calls.append(arguments)
+            return 1 if len(calls) == full_at else decode_span(*arguments)
+
+        monkeypatch.setattr("inference.engine.llama.backend.decode_span", decode)
+        beside = Driver(backend, ignores_end=True)
+        for n, (prompt, _) in enumerate(asked):
+            add(beside, backend, str(n), prompt, media[n], owner="another")
+        beside.run()
+
+        assert len(calls) > full_at
+        assert not beside.errors
+        assert [beside.tokens[str(n)] for n in range(2)] == expected
+    finally:
+        backend.close()
+
+
+def test_a_damaged_picture_leaves_nothing_behind(
+    backend: LlamaBackend, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projector = backend.projector
+    assert projector is not None
+    freed: list[Any] = []
+    free = projector._mtmd.mtmd_bitmap_free
+
+    def noted(bitmap: Any) -> None:
+        freed.append(bitmap)
+        free(bitmap)
+
+    monkeypatch.setattr(projector._mtmd, "mtmd_bitmap_free", noted)
+    whole = image_input(images[0])
+    with pytest.raises(InvalidRequest, match="damaged"):
+        projector.read(
+            f"{MARKER} {MARKER}",
+            [whole, replace(whole, packed=b"no pixels")],
+            marker=MARKER,
+            special=True,
+            owner="",
+        )
+    assert len(freed) == 1
 
 
 def test_a_deterministic_model_reads_pictures(

@@ -12,7 +12,7 @@ from inference.engine import (
     SamplingParams,
     SequenceOutput,
 )
-from inference.engine.errors import CellsExhausted
+from inference.engine.step import CellsExhausted
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.engine.test_core import run, run_outputs, tokens
 from tests.inference.engine.test_walk import written
