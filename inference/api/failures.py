@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.db import DatabaseError
 from django.http import Http404
 from redis.exceptions import RedisError
@@ -100,6 +100,13 @@ _TABLE = (
     _Row(drf.UnsupportedMediaType, 415),
     _Row(drf.NotFound, 404),
     _Row(Http404, 404, code="not_found", message="There is nothing here."),
+    _Row(
+        DisallowedHost,
+        400,
+        code="host_not_allowed",
+        message="This server does not answer to the host that the request names. Its "
+        "administrator lists the names that it answers to in server.allowed_hosts.",
+    ),
     _Row(SuspiciousOperation, 400, code="bad_request", message="The request is bad."),
     _Row(
         RedisError,

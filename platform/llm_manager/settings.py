@@ -22,6 +22,7 @@ from llm_manager.config.network_silence import (
 )
 from llm_manager.config.reading import ConfigError, load_config
 from llm_manager.config.redis_socket import socket_url
+from llm_manager.lib.machine.addresses import own_addresses
 from llm_manager.unfold import UNFOLD as UNFOLD_SETTINGS
 
 try:
@@ -72,7 +73,9 @@ def _make_secret_key(file: Path) -> None:
 
 SECRET_KEY = _secret_key()
 DEBUG = False
-ALLOWED_HOSTS = list(CONFIG.server.allowed_hosts)
+# By its addresses too: a scraper and an orchestrator's probe know no name of it, and a
+# browser that was led here by a foreign name sends that name.
+ALLOWED_HOSTS = [*CONFIG.server.allowed_hosts, *own_addresses()]
 
 # Applications ---------------------------------------------------------------
 

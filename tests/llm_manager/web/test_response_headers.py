@@ -74,7 +74,8 @@ async def test_a_host_that_is_not_ours_is_400_in_json(settings: Any) -> None:
     served = await Connection("/health").answer()
 
     assert (refused.status, served.status) == (400, 200)
-    assert refused.json()["error"]["code"] == "bad_request"
+    assert refused.json()["error"]["code"] == "host_not_allowed"
+    assert "server.allowed_hosts" in refused.json()["error"]["message"]
     assert refused.headers["x-request-id"]
 
 

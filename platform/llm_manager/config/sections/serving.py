@@ -26,7 +26,9 @@ class ServerSection(Section):
         description="Origins that browsers may call from; `*` is any, empty is none.",
     )
     allowed_hosts: Texts = Field(
-        default=("*",), description="Host names that the web server answers to."
+        default=("*",),
+        description="Host names that the web server answers to; it does so to its "
+        "machine's addresses, too.",
     )
     csrf_trusted_origins: Texts = Field(
         default=(), description="Origins, with scheme, of a proxy that ends TLS."
