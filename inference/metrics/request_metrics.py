@@ -9,6 +9,7 @@ from prometheus_client import Counter, Histogram, disable_created_metrics
 
 from accounts.usage.metrics import USAGE_METRICS
 from inference.engine.output import SequenceOutput
+from inference.transport.affinity.metrics import AFFINITY_METRICS
 from inference.transport.messages.events import Accepted
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ BATCH_LINES = Counter(
 REQUEST_METRICS = (
     *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT),
     BATCH_LINES,
+    *AFFINITY_METRICS,
     *USAGE_METRICS,
 )
 

@@ -14,9 +14,11 @@ from weakref import WeakKeyDictionary
 
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
+from django.conf import settings
 from redis.exceptions import RedisError
 
 from inference.errors import EngineUnavailable, QueueFull, queue_full_message
+from inference.transport.affinity.prefix_affinity import PrefixAffinity
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.frame_receiver import FrameReceiver
 from inference.transport.key_watch import KeyWatch
@@ -36,7 +38,7 @@ from inference.transport.messages.running import (
     CancelAnswer,
     CancelRequest,
 )
-from inference.transport.queue import QueueOrder, put
+from inference.transport.queue import QueueOrder, own_queue, put
 from inference.transport.queue_shares import QueueShares
 from inference.transport.running.questions import WEB_PROCESSES, answer
 from inference.transport.running.tracking import running_requests
@@ -63,10 +65,12 @@ class EngineClient:
     """Manages all streams of one web process.
 
     ``queue_layer`` is the channel layer of the queues, ``reply_layer`` that of the
-    frames and commands.
+    frames and commands; ``affinity_bound`` is for ``PrefixAffinity``.
     """
 
-    def __init__(self, *, queue_layer: Any, reply_layer: Any) -> None:
+    def __init__(
+        self, *, queue_layer: Any, reply_layer: Any, affinity_bound: int = 0
+    ) -> None:
         self._queue_layer = queue_layer
         self._reply_layer = reply_layer
         self._streams = Streams()
@@ -77,6 +81,9 @@ class EngineClient:
             reply_layer, on_begin=lambda: self._watch.look_soon()
         )
         self._lookup = WorkerLookup(self._heartbeats)
+        self._affinity = PrefixAffinity(
+            self._streams, self._heartbeats, bound=affinity_bound
+        )
         self._watch = StreamWatch(
             self._streams,
             queue_layer=queue_layer,
@@ -173,13 +180,16 @@ class EngineClient:
     async def _enqueue(self, stream: Stream) -> None:
         """Queue a stream's request. Raises QueueFull, EngineUnavailable."""
         queue = stream.queue
-        parent = stream.traceparent
-        origin = TraceOrigin(parent, time.time()) if parent else None
-        message = QueuedRequest(stream.request, self._reply_to, stream.deadline, origin)
+        stream.sent_to = self._affinity.choose(stream)
+        if stream.sent_to:
+            try:
+                await self._put(stream, own_queue(queue.channel, stream.sent_to))
+            except ChannelFull:
+                stream.sent_to = ""
+            else:
+                return
         try:
-            request = stream.request
-            at = self._order.next(queue.channel, request.key, request.weight)
-            await put(self._queue_layer, queue.channel, to_wire(message), at)
+            await self._put(stream, queue.channel)
         except ChannelFull:
             status = self._watch.statuses.get(queue.model_id)
             waiting = self._queue_layer.get_capacity(queue.channel)
@@ -188,6 +198,16 @@ class EngineClient:
                 queue_full_message(queue.model_name, waiting),
                 retry_after=RETRY_AFTER_S,
             ).while_loading(self._loading(queue)) from None
+
+    async def _put(self, stream: Stream, channel: str) -> None:
+        """Put a stream's request into a channel. Raises ChannelFull also."""
+        parent = stream.traceparent
+        origin = TraceOrigin(parent, time.time()) if parent else None
+        request = stream.request
+        message = QueuedRequest(request, self._reply_to, stream.deadline, origin)
+        at = self._order.next(channel, request.key, request.weight)
+        try:
+            await put(self._queue_layer, channel, to_wire(message), at)
         except (OSError, RedisError) as error:
             raise _no_redis() from error
 
@@ -216,6 +236,7 @@ class EngineClient:
                     await self._handle(message)
                 elif isinstance(message, WorkerHeartbeat):
                     self._heartbeats.put(message)
+                    self._affinity.hear(message)
                 elif isinstance(message, AskRunning | CancelRequest):
                     # Frames do not wait for it.
                     answering = asyncio.create_task(self._answer(message))
@@ -288,6 +309,7 @@ class EngineClient:
                 self._streams.detach(stream)
                 continue
             stream.put(event)
+            self._affinity.observe(stream, event)
             if stream.is_done:
                 self._streams.remove(stream)
         return unwanted
@@ -327,6 +349,8 @@ def get_client() -> EngineClient:
     client = _clients.get(loop)
     if client is None:
         client = _clients[loop] = EngineClient(
-            queue_layer=channel_layers["queue"], reply_layer=channel_layers["default"]
+            queue_layer=channel_layers["queue"],
+            reply_layer=channel_layers["default"],
+            affinity_bound=settings.CONFIG.engine.prefix_affinity,
         )
     return client

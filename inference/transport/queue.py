@@ -51,6 +51,11 @@ def queue_name(model_id: int) -> str:
     return f"queue.{model_id}"
 
 
+def own_queue(queue: str, incarnation: str) -> str:
+    """Return the channel of the requests that one worker of a queue should take."""
+    return f"{queue}.{incarnation}"
+
+
 async def depth(layer: Any, queue: str) -> int:
     """Return how many requests are in a queue of a Redis channel layer.
 
@@ -95,6 +100,19 @@ async def take(layer: Any, channel: str) -> dict[str, Any]:
         if found is not None:
             message: dict[str, Any] = layer.deserialize(found[1])
             return message
+
+
+async def hand_over(layer: Any, source: str, target: str) -> None:
+    """Move all messages of a channel to another one, in one step.
+
+    Raises OSError or redis.exceptions.RedisError.
+    """
+    old, new = layer.prefix + source, layer.prefix + target
+    pipeline = layer.connection(0).pipeline(transaction=True)
+    pipeline.zunionstore(new, [old, new], aggregate="MAX")
+    pipeline.delete(old)
+    pipeline.expire(new, int(layer.expiry))
+    await pipeline.execute()
 
 
 async def put(layer: Any, channel: str, message: dict[str, Any], at: float) -> None:

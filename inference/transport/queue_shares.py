@@ -57,13 +57,13 @@ class QueueShares:
 
     def abandon(self, stream: Stream) -> None:
         """Note that a stream was closed; its request may still be in the queue."""
-        if not stream.worker and not stream.is_detached:
+        if not stream.holder and not stream.is_detached:
             self._abandoned[stream.queue.model_id, stream.request.key] += 1
 
     def _count(self, request: ModelRequest, queue: ModelQueue) -> int:
         model_id, key = queue.model_id, request.key
         return self._abandoned[model_id, key] + sum(
-            not each.worker
+            not each.holder
             and each.request.key == key
             and each.queue.model_id == model_id
             for each in self._streams

@@ -59,8 +59,10 @@ class Stream:
     channel, ``fingerprint`` its model's; ``is_started`` whether it runs there,
     ``position`` how many requests were ahead of it when it arrived there; ``node`` and
     ``replica`` are the last that it had, ``prompt_tokens`` what it counted.
-    ``is_detached``: it must be queued again. ``arrived_at`` is when the client's
-    request came, in seconds since the epoch.
+    ``is_detached``: it must be queued again; ``was_detached``: it had to before.
+    ``sent_to`` is the worker in whose own queue it was put, "" if in that of all;
+    ``prefixes`` are the hashes and shares of its prompt's beginnings.
+    ``arrived_at`` is when the client's request came, in seconds since the epoch.
     ``traceparent`` is the span that it belongs to, "" if nobody traces.
     ``close`` is called by ``aclose``.
     """
@@ -82,6 +84,9 @@ class Stream:
     was_accepted: bool = False
     attempts: int = 0
     is_detached: bool = False
+    was_detached: bool = False
+    sent_to: str = ""
+    prefixes: tuple[tuple[int, float], ...] = ()
     tokens: list[int] = field(default_factory=list)
     fingerprint: str = ""
     is_done: bool = False
@@ -94,6 +99,11 @@ class Stream:
     def request_id(self) -> str:
         """The id of the request; it changes each time a worker loses the request."""
         return self.request.request_id
+
+    @property
+    def holder(self) -> str:
+        """The incarnation of the worker that has it, or in whose queue it is."""
+        return self.worker or self.sent_to
 
     async def events(self, timeout_s: float | None = None) -> list[Event]:
         """Wait for an event; return all that are available, [] after ``timeout_s``.
@@ -178,9 +188,9 @@ class Stream:
         ):
             changes["priority"] = _FIRST_OF_ALL
         self.request = replace(self.request, **changes)
-        self.worker = self.control = ""
+        self.worker = self.control = self.sent_to = ""
         self.is_started = False
-        self.is_detached = True
+        self.is_detached = self.was_detached = True
 
     def fail(self, error: Exception) -> None:
         """End the stream with an error."""

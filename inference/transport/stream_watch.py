@@ -131,7 +131,8 @@ class StreamWatch:
                 await self._close(stream)
                 stream.fail(error)
                 continue
-            if stream.queue.model_id in lossy and self._is_overdue(stream):
+            is_lost = stream.queue.model_id in lossy or bool(stream.sent_to)
+            if is_lost and self._is_overdue(stream):
                 self._streams.detach(stream)
 
     async def _read_statuses(self) -> None:
@@ -154,7 +155,7 @@ class StreamWatch:
 
     def _leave_lost_workers(self) -> None:
         """Detach the streams of all lost workers, all at once."""
-        for stream in [s for s in self._streams if s.worker and self._is_lost(s)]:
+        for stream in [s for s in self._streams if s.holder and self._is_lost(s)]:
             self._lookup.forget(stream.queue.model_id)
             self._streams.detach(stream, worker_died=True)
             if stream.attempts > _MAX_ATTEMPTS:
@@ -169,11 +170,11 @@ class StreamWatch:
     def _is_lost(self, stream: Stream) -> bool:
         """Whether a stream's worker is gone, as far as is known."""
         status = self.statuses.get(stream.queue.model_id)
-        if status is None or stream.worker in status.incarnations:
+        if status is None or stream.holder in status.incarnations:
             return False
-        if stream.worker not in status.doubtful:
+        if stream.holder not in status.doubtful:
             return True
-        return self._receiver.silent_for(stream.worker) > _SILENT_AFTER_S
+        return self._receiver.silent_for(stream.holder) > _SILENT_AFTER_S
 
     async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
         """Check a stream that waits, in the queue or in a worker."""
@@ -225,7 +226,7 @@ class StreamWatch:
         """Whether a stream has been queued for longer than a worker needs to take it.
 
         Until a worker comes it has all the time; then its request is in the queue, or
-        lost.
+        lost. The worker to which it was sent takes it at once, or all may.
         """
         if stream.worker or stream.is_detached:
             return False

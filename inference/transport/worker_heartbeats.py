@@ -57,8 +57,11 @@ class WorkerHeartbeats:
             self._heard_at[queue] = {}
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
-        """Note that a worker serves."""
+        """Note that a worker serves, or no longer."""
         workers = self._heard_at.setdefault(heartbeat.queue, {})
+        if heartbeat.is_leaving:
+            workers.pop(heartbeat.incarnation, None)
+            return
         if heartbeat.incarnation not in workers:
             self._began_at[heartbeat.queue] = time.time()
             self._on_begin()

@@ -157,6 +157,16 @@ class ModelServer:
         return self._n_seq_max - len(self._accepted) if self.is_serving else 0
 
     @property
+    def num_requests(self) -> int:
+        """How many requests it has."""
+        return len(self._accepted)
+
+    @property
+    def num_slots(self) -> int:
+        """How many requests can run at once."""
+        return self._n_seq_max
+
+    @property
     def num_pending(self) -> int:
         """How many requests have not started."""
         return self._accepted.num_pending

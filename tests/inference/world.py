@@ -79,13 +79,16 @@ class World:
 
     model_id = 7
     max_waiting = 100
+    affinity_bound = 8
 
     def __init__(self) -> None:
         self.status = ServingStatus(has_worker=True)
         self.workers: dict[str, asyncio.Task[int]] = {}
         self.reports: dict[str, WorkerReport] = {}
         self.client = EngineClient(
-            queue_layer=channel_layers["queue"], reply_layer=channel_layers["default"]
+            queue_layer=channel_layers["queue"],
+            reply_layer=channel_layers["default"],
+            affinity_bound=self.affinity_bound,
         )
         self.ended_keys: dict[str, ApiKeyEnded] = {}
         self.num_ensured = 0
@@ -142,25 +145,27 @@ class World:
             load=load,
         )
         self.workers[name] = asyncio.create_task(worker.run())
-        self._tell_rows()
+        self.tell_rows()
         return worker
 
     async def kill(self, name: str) -> None:
         """End a worker without a word, as a signal would."""
-        await self._end(name)
-        self._tell_rows()
+        await self.end(name)
+        self.tell_rows()
 
     async def kill_workers(self) -> None:
         """End all workers; their rows say so later, or the test does."""
         for name in list(self.workers):
-            await self._end(name)
+            await self.end(name)
 
-    async def _end(self, name: str) -> None:
+    async def end(self, name: str) -> None:
+        """End a worker without a word; its row says later that it is gone."""
         task = self.workers.pop(name)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def _tell_rows(self) -> None:
+    def tell_rows(self) -> None:
+        """Let the rows say which workers there are."""
         self.status = ServingStatus(
             incarnations=frozenset(self.workers),
             has_worker=True,

@@ -1,6 +1,7 @@
 """The messages between web processes and workers, as plain data.
 
     web    --QueuedRequest-->           queue.<model>             (queue layer)
+    web    --QueuedRequest-->           queue.<model>.<worker>    (queue layer)
     web    --Abort, Renew, Resend-->    the worker's channel      (default layer)
     worker --Frame, LineState-->        the web process's channel (default layer)
     worker --WorkerHeartbeat-->         the group queue.<model>   (default layer)

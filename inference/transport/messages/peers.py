@@ -9,13 +9,20 @@ from dataclasses import dataclass
 class WorkerHeartbeat:
     """A worker serves at ``control``; ``surplus`` of its requests cannot start yet.
 
-    ``queue`` is the queue of its model, ``incarnation`` names the process.
+    ``queue`` is the queue of its model, ``incarnation`` names the process. It has
+    ``requests``, of which ``slots`` can run at once; ``prefixes`` are hashes of the
+    beginnings of prompts that it has got since its last one. With ``is_leaving`` it
+    is its last one: the worker takes no more requests.
     """
 
     queue: str
     incarnation: str
     control: str
     surplus: int
+    requests: int = 0
+    slots: int = 0
+    prefixes: tuple[int, ...] = ()
+    is_leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

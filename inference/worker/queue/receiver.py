@@ -58,14 +58,27 @@ class QueueReceiver:
             try:
                 await self._stealing.let_others_choose()
                 while self._is_open.is_set() and await self._may_take():
-                    await self._take()
+                    await self._take(self._queue)
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):
                 await asyncio.sleep(RETRY_S)
 
-    async def _take(self) -> None:
-        wire = await take(self._layer, self._queue)
+    async def take_own(self, queue: str) -> None:
+        """Take the requests that were sent to this worker, as they come; forever.
+
+        Also while it drains: then each is given back at once.
+        """
+        while True:
+            try:
+                await self._take(queue)
+            except ProtocolError:
+                logger.exception("A request of another version is dropped")
+            except (OSError, RedisError):
+                await asyncio.sleep(RETRY_S)
+
+    async def _take(self, queue: str) -> None:
+        wire = await take(self._layer, queue)
         try:
             queued = from_wire(wire)
         except NewerMessage as error:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
 
 from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.running import AskRunning, LineOfWorker
+from inference.transport.queue import hand_over, own_queue
 from inference.transport.running.questions import WORKERS, answer
 from inference.worker.model_server import ModelServer
 from inference.worker.queue.receiver import QueueReceiver
@@ -67,6 +71,7 @@ class QueueServer:
         self._receiver = QueueReceiver(
             queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
         )
+        self._own_queue = own_queue(spec.queue, spec.incarnation)
 
     async def run(self) -> int:
         """Serve until drained; return the process's exit code."""
@@ -81,6 +86,7 @@ class QueueServer:
             asyncio.create_task(coroutine)
             for coroutine in (
                 self._receiver.run(),
+                self._receiver.take_own(self._own_queue),
                 self._stealing.send_heartbeats(),
                 self._stealing.steal(),
                 self._listen(control),
@@ -95,6 +101,7 @@ class QueueServer:
             # The events of the last step may still be on their way.
             self._replies.flush()
             await sending
+            await self._leave()
             # The node counts what was served until the end.
             model.send_report()
         finally:
@@ -107,6 +114,13 @@ class QueueServer:
     def drain(self, command: Drain | None = None) -> None:
         """Take no more requests, and finish when none is left."""
         self.model.drain(command)
+        self._stealing.announce()
+
+    async def _leave(self) -> None:
+        """Leave to others what was sent to this worker and not taken."""
+        with suppress(OSError, RedisError):
+            await self._stealing.send_heartbeat()
+            await hand_over(self._queue_layer, self._own_queue, self._queue)
 
     def _ready(self) -> None:
         self._receiver.open()
@@ -125,6 +139,7 @@ class QueueServer:
         self._replies.renew(queued.reply_to)
         if self._spans is not None:
             self._spans.begin(queued)
+        self._stealing.note(queued.request)
         self.model.accept(queued.request, queued.reply_to)
 
     def _reply_traced(self, reply_to: str, event: Event) -> None:

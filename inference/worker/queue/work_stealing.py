@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.exceptions import RedisError
 
+from inference.engine.request import GenerationRequest
+from inference.transport.affinity.prefix_hashes import prefix_hashes
 from inference.transport.codec import to_wire
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
+from inference.worker.queue.new_prefixes import NewPrefixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.engine.request import ModelRequest
     from inference.worker.node_pipe import WorkerSpec
 
 #: How often a worker sends the others a heartbeat.
@@ -41,6 +45,9 @@ class Peers:
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
         """Note that a worker serves, and how many of its requests cannot start yet."""
+        if heartbeat.is_leaving:
+            self._heartbeats.pop(heartbeat.control, None)
+            return
         self._heartbeats[heartbeat.control] = (self._clock(), heartbeat.surplus)
 
     @property
@@ -80,6 +87,14 @@ class Load(Protocol):
         """How many more requests could start at once."""
 
     @property
+    def num_requests(self) -> int:
+        """How many it has."""
+
+    @property
+    def num_slots(self) -> int:
+        """How many can run at once."""
+
+    @property
     def num_pending(self) -> int:
         """How many have not started."""
 
@@ -107,6 +122,8 @@ class WorkStealing:
         self._load = load
         self._needs_beats = needs_beats
         self._control = ""
+        self._was_serving = False
+        self._prefixes = NewPrefixes()
         self._has_room = asyncio.Event()
         self._can_steal = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -127,8 +144,14 @@ class WorkStealing:
             self._has_room.clear()
 
     def announce(self) -> None:
-        """Send the next heartbeat at once: the worker has begun to serve."""
+        """Send the next heartbeat at once: the worker has begun to serve, or ends."""
         self._at_once.set()
+
+    def note(self, request: ModelRequest) -> None:
+        """Say in the next heartbeat that the request's prompt is here."""
+        if isinstance(request, GenerationRequest) and not self.peers.is_alone:
+            hashes = prefix_hashes(self._spec.queue, request)
+            self._prefixes.put(number for number, _ in hashes)
 
     def put(self, heartbeat: WorkerHeartbeat) -> None:
         """Take a heartbeat of another worker or of this one."""
@@ -171,13 +194,27 @@ class WorkStealing:
                     await self._at_once.wait()
             self._at_once.clear()
             with suppress(OSError, RedisError):
-                if self._load.is_serving:
-                    heartbeat = WorkerHeartbeat(
-                        self._spec.queue,
-                        self._spec.incarnation,
-                        self._control,
-                        self._load.surplus,
-                    )
-                    await self._layer.group_send(self._spec.queue, to_wire(heartbeat))
+                await self.send_heartbeat()
                 if self._needs_beats():
                     await self._layer.send(self._control, to_wire(Beat(self._control)))
+
+    async def send_heartbeat(self) -> None:
+        """Say that this worker serves, or once that it does not any more.
+
+        Raises OSError or redis.exceptions.RedisError.
+        """
+        load, is_serving = self._load, self._load.is_serving
+        if not is_serving and not self._was_serving:
+            return
+        heartbeat = WorkerHeartbeat(
+            self._spec.queue,
+            self._spec.incarnation,
+            self._control,
+            load.surplus,
+            load.num_requests,
+            load.num_slots,
+            self._prefixes.take(),
+            is_leaving=not is_serving,
+        )
+        await self._layer.group_send(self._spec.queue, to_wire(heartbeat))
+        self._was_serving = is_serving

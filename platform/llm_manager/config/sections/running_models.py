@@ -126,6 +126,14 @@ class EngineSection(ModelEngineSection):
         description="Requests that may wait in one worker. Above that, the API key "
         "with the most waiting requests for its weight loses its last one.",
     )
+    prefix_affinity: int = Field(
+        default=8,
+        ge=0,
+        le=100_000,
+        description="Of a model's replicas, a request goes to the one that has its "
+        "prompt in the prefix cache, unless that has so many more requests than the "
+        "least busy one; for a part of the prompt, that part of so many. 0: to any.",
+    )
     queue_timeout: Seconds = Field(
         default=300, description="Seconds that a request may wait to start."
     )
