@@ -2,7 +2,7 @@ r"""Parses regular expressions of Lark grammars into expressions over characters
 
 The syntax is that of Rust's regex crate, of which this takes what grammars use: groups
 with the flags ``i`` and ``s``, classes, escapes, repetitions. ``\d``, ``\w`` and ``\s``
-are ASCII.
+are ASCII, as they are in all grammars here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from inference.engine.structured_output.gbnf.parser import (
     MAX_REPETITIONS,
     GrammarSyntaxError,
 )
-
-Ranges = list[tuple[int, int]]
+from inference.engine.structured_output.quoting.letter_case import Ranges, without_case
 
 _DIGITS: Ranges = [(0x30, 0x39)]
 _WORD: Ranges = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
@@ -54,21 +53,6 @@ def parse_regex(pattern: str, flags: str = "") -> Expression:
     expression = parser.alternatives()
     parser.end()
     return expression
-
-
-def without_case(ranges: Ranges) -> Ranges:
-    """Return characters, and the same in the other case."""
-    found = list(ranges)
-    for low, high in ranges:
-        if low == high:
-            swapped = chr(low).swapcase()
-            found += [(ord(swapped), ord(swapped))] if len(swapped) == 1 else []
-            continue
-        for first, last, step in ((0x41, 0x5A, 32), (0x61, 0x7A, -32)):
-            start, end = max(low, first), min(high, last)
-            if start <= end:
-                found.append((start + step, end + step))
-    return found
 
 
 class _Parser:

@@ -51,6 +51,12 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["ab\\d", 'ab-😀"'],
         ["ab\\", "1\\d"],
     ),
+    # Case is Unicode's, and classes of characters are ASCII.
+    "start: /k[à-ÿ]σß/i": (
+        ["kéσß", "\u212aÉς\u1e9e", "KŸΣß"],
+        ["kaσß", "késß", "kéσss"],
+    ),
+    r"start: /\d\w\s/": (["1a ", "1K\t"], ["\u0661a ", "1é ", "1a\u2003"]),
     # A question mark before the name of a terminal is no part of it.
     'start: "-"?INT\n%import common.INT': (["-5", "5"], ["-", "--5"]),
     'start: "x" root | "y"\nroot: "a"': (["xa", "y"], ["x", "a"]),
