@@ -21,7 +21,8 @@ _WHOLE = {"type", "id", "index", "name", "role", "finish_reason"}
 def joined(pieces: Iterable[bytes], *, is_cut: bool = False) -> dict[str, Any]:
     """Return one object in the form of a whole answer for the pieces of a stream.
 
-    They are chunks of chats and completions, or events of responses or of messages.
+    They are chunks of chats and completions, events of responses or of messages, or
+    Ollama's lines.
     ``is_cut``: the last pieces are missing. Each text may end within a secret then, of
     which no pattern matches a part, so it goes without its end.
     """
@@ -29,6 +30,7 @@ def joined(pieces: Iterable[bytes], *, is_cut: bool = False) -> dict[str, Any]:
     blocks: dict[int, dict[str, Any]] = {}
     choices: dict[int, dict[str, Any]] = {}
     output: dict[int, dict[str, str]] = {}
+    lines: dict[str, Any] = {}
     for event in _events(pieces):
         kind = event.get("type", "")
         if kind.startswith("response."):
@@ -43,12 +45,15 @@ def joined(pieces: Iterable[bytes], *, is_cut: bool = False) -> dict[str, Any]:
         if kind.startswith(("message_", "content_block_", "ping")):
             _add_event(answer, blocks, event)
             continue
+        if "done" in event:
+            _add_line(lines, event)
         for choice in event.pop("choices", None) or ():
             _add(choices.setdefault(choice.get("index", 0), {}), choice)
         answer |= event
     if is_cut:
-        for written in (*choices.values(), *output.values(), *blocks.values()):
+        for written in (*choices.values(), *output.values(), *blocks.values(), lines):
             _shorten(written)
+    answer |= lines
     if choices:
         answer["choices"] = [{"index": i} | choices[i] for i in sorted(choices)]
     if blocks:
@@ -69,13 +74,29 @@ def _shorten(written: dict[str, Any]) -> None:
 
 def _events(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in b"".join(pieces).split(b"\n"):
-        if not line.startswith(_DATA + b"{"):
+        # Without a name of its field it is a line of JSON, as Ollama streams them.
+        text = line.removeprefix(_DATA)
+        if not text.startswith(b"{"):
             continue
         try:
-            yield json.loads(line[len(_DATA) :])
+            yield json.loads(text)
         except ValueError:
             # The last one that was kept may be torn.
             continue
+
+
+def _add_line(lines: dict[str, Any], event: dict[str, Any]) -> None:
+    """Move what one of Ollama's lines has written to what the lines have together."""
+    for name in ("response", "thinking"):
+        if name in event:
+            lines[name] = lines.get(name, "") + event.pop(name)
+    if "message" in event:
+        message = lines.setdefault("message", {})
+        for name, value in event.pop("message").items():
+            if name in message and name != "role":
+                # A piece of a text, or more calls.
+                value = message[name] + value
+            message[name] = value
 
 
 def _add_event(

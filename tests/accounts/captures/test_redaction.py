@@ -302,6 +302,32 @@ def test_a_stream_of_a_message_is_its_blocks() -> None:
     }
 
 
+def test_ollamas_lines_are_put_together() -> None:
+    def line(**members: Any) -> bytes:
+        return json.dumps({"model": "m", **members}).encode() + b"\n"
+
+    def said(**members: Any) -> dict[str, Any]:
+        return {"role": "assistant", "content": "", **members}
+
+    calls = [{"function": {"name": name, "arguments": {}}} for name in "ab"]
+    lines = [
+        line(message=said(thinking="so"), done=False),
+        line(message=said(content=SECRET[:9]), done=False),
+        line(message=said(content=SECRET[9:], tool_calls=calls[:1]), done=False),
+        line(message=said(tool_calls=calls[1:]), done=True, eval_count=3),
+    ]
+    message = said(content=SECRET, thinking="so", tool_calls=calls)
+    end = {"model": "m", "done": True, "eval_count": 3}
+    assert joined(lines) == {**end, "message": message}
+
+    # Cut anywhere, also within a line, it goes without its end.
+    cut = joined([*lines[:2], lines[2][:-9]], is_cut=True)
+    assert cut["message"]["content"] == ""
+    texts = [line(response=text, done=False) for text in ("Hel", "lo")]
+    assert joined(texts)["response"] == "Hello"
+    assert joined([line(error="no")]) == {"model": "m", "error": "no"}
+
+
 def test_a_pattern_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"\(\?=x\).*no pattern of RE2"):
         CaptureSection(patterns=("(?=x)",))
