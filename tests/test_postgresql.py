@@ -30,6 +30,7 @@ DATABASE_TESTS = [
     "tests/accounts/keys/test_authentication.py",
     "tests/accounts/test_create_api_key.py",
     "tests/accounts/test_once_forms.py",
+    "tests/accounts/files/test_quota.py",
     "tests/accounts/limits/test_login.py",
     "tests/accounts/usage/test_ingestion.py",
     "tests/inference/test_services.py",

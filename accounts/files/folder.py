@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: What a file is called while it is uploaded.
-PARTIAL = ".part"
+_PARTIAL = ".part"
+#: A file of an upload that nobody has written to for longer is a dead process's.
+_DEAD_AFTER_S = 3600
 _ID = re.compile(r"(file|upload)-[0-9a-f]{32}")
 
 
@@ -27,6 +31,30 @@ def content_path(id_: str) -> Path:
     if not _ID.fullmatch(id_):
         raise ValueError(f"{id_!r} is no id of a file")
     return folder() / id_
+
+
+def upload_path(owner_id: int, declared: int = 0) -> Path:
+    """Return where a file of an upload of ``declared`` bytes may lie meanwhile."""
+    name = f"upload-{owner_id}-{declared}-{uuid.uuid4().hex}"
+    return folder() / f"{name}{_PARTIAL}"
+
+
+def upload_bytes(owner_id: int) -> int:
+    """Return the bytes that the uploads of an owner have, or say that they will have.
+
+    They are those of all processes that share the folder.
+    """
+    since = time.time() - _DEAD_AFTER_S
+    total = 0
+    for path in folder().glob(f"upload-{owner_id}-*{_PARTIAL}"):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            # It has ended.
+            continue
+        if stat.st_mtime > since:
+            total += max(stat.st_size, int(path.name.split("-")[2]))
+    return total
 
 
 def content_delete(id_: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
@@ -51,9 +53,12 @@ def file_add(
 ) -> StoredFile:
     """Store a file that lies on disk; its content is moved. Raises StorageFull.
 
-    ``seconds`` are those that it is kept; the configuration's days are the most.
+    The files of an owner are stored one after the other, or two that come at once could
+    both find room. ``seconds`` are those that it is kept; the configuration's days are
+    the most.
     """
     size = content.stat().st_size
+    list(User.objects.select_for_update().filter(pk=owner_id).values_list("pk"))
     room = file_room(owner_id)
     if size > room:
         raise StorageFull(settings.CONFIG.files.quota_mb)
@@ -78,10 +83,10 @@ def file_expiry(seconds: int | None) -> datetime:
 
 @transaction.atomic
 def file_delete(row: StoredFile) -> None:
-    """Delete a file with its content. Raises FileInUse."""
+    """Delete a file, and its content once that is certain. Raises FileInUse."""
     used_by = Batch.objects.filter(input_file_id=row.pk, status__in=Batch.OPEN).first()
     if used_by is not None:
         raise FileInUse(row.pk, used_by.pk)
     id_ = row.pk
     row.delete()
-    content_delete(id_)
+    transaction.on_commit(partial(content_delete, id_))

@@ -6,7 +6,6 @@ Django's parser. So nothing of it is ever in memory as a whole.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from rest_framework.exceptions import UnsupportedMediaType
 
 from accounts.errors import StorageFull
-from accounts.files.folder import PARTIAL, folder
+from accounts.files.folder import upload_bytes, upload_path
 from accounts.files.services import file_add, file_room
 from accounts.models import StoredFile
 from inference.api.errors import BadRequest, BodyTooLarge
@@ -54,21 +53,53 @@ class Upload:
     """The files of one upload, which ``discard`` deletes."""
 
     meta: Mapping[str, Any]
-    body: Path = field(default_factory=lambda: _new_path())
-    content: Path = field(default_factory=lambda: _new_path())
+    owner_id: int
+    declared: int
+    body: Path = field(init=False)
+    content: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose where its files lie."""
+        self.body = upload_path(self.owner_id, self.declared)
+        self.content = upload_path(self.owner_id)
 
     async def receive(self, incoming: IncomingBody) -> None:
-        """Write the body to disk. Raises what ``IncomingBody.pieces`` raises."""
-        with await in_thread(self.body.open, "xb") as sink:
+        """Write the body to disk.
+
+        Raises StorageFull, and what ``IncomingBody.pieces`` raises.
+        """
+        with await in_thread(self._open) as sink:
             block = bytearray()
             async for piece in incoming.pieces(max_upload_bytes()):
                 block += piece
                 if len(block) >= _BLOCK_BYTES:
-                    await in_thread(sink.write, bytes(block))
+                    await in_thread(self._write, sink, bytes(block))
                     block.clear()
-            await in_thread(sink.write, bytes(block))
+            await in_thread(self._write, sink, bytes(block))
 
-    def store(self, owner_id: int) -> StoredFile:
+    def _open(self) -> IO[bytes]:
+        """Return the file of the body, which counts from now on. Raises StorageFull."""
+        sink = self.body.open("xb")
+        try:
+            self._check_room()
+        except BaseException:
+            sink.close()
+            raise
+        return sink
+
+    def _write(self, sink: IO[bytes], block: bytes) -> None:
+        sink.write(block)
+        if not self.declared:
+            # Nobody knows how much is still to come.
+            sink.flush()
+            self._check_room()
+
+    def _check_room(self) -> None:
+        uploads = upload_bytes(self.owner_id)
+        if uploads - _ENVELOPE_BYTES > file_room(self.owner_id):
+            raise StorageFull(config().files.quota_mb)
+
+    def store(self) -> StoredFile:
         """Store the file that the body has. Raises BadRequest, StorageFull."""
         filename, parts = self._parse()
         purpose = parts.get("purpose")
@@ -87,7 +118,7 @@ class Upload:
             )
         return file_add(
             self.content,
-            owner_id=owner_id,
+            owner_id=self.owner_id,
             filename=filename,
             purpose=purpose,
             seconds=_seconds(parts),
@@ -210,7 +241,3 @@ def _seconds(parts: Mapping[str, str]) -> int | None:
             param="expires_after[seconds]",
         )
     return int(text)
-
-
-def _new_path() -> Path:
-    return folder() / f"upload-{uuid.uuid4().hex}{PARTIAL}"

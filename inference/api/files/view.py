@@ -72,13 +72,10 @@ class FilesView(OwnersView):
         """Write the body of an upload to disk, and ``enter``."""
         if request.method != "POST":
             return await super()._enter_with_body(request)
-        await in_thread(
-            check_upload,
-            request.META.get("CONTENT_TYPE", ""),
-            owner_id_of(self.request),
-            declared_length(request),
-        )
-        self.upload = await in_thread(Upload, request.META)
+        owner_id, declared = owner_id_of(self.request), declared_length(request)
+        content_type = request.META.get("CONTENT_TYPE", "")
+        await in_thread(check_upload, content_type, owner_id, declared)
+        self.upload = await in_thread(Upload, request.META, owner_id, declared)
         try:
             await self.upload.receive(IncomingBody.of(request))
             return await in_thread(self.enter)
@@ -103,7 +100,7 @@ class FilesView(OwnersView):
     def post_prepare(self, request: Request, owner_id: int) -> Any:
         """Store the file. Raises BadRequest, StorageFull."""
         assert self.upload is not None  # noqa: S101 - _enter_with_body() made it
-        return file_object(self.upload.store(owner_id))
+        return file_object(self.upload.store())
 
     @descriptions.upload_schema
     async def post(self, request: Request, file: Any) -> HttpResponseBase:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.test import AsyncRequestFactory
 from django.utils import timezone
 
-from accounts.files.folder import folder
+from accounts.errors import StorageFull
+from accounts.files.folder import folder, upload_path
 from accounts.files.pruning import files_prune
+from accounts.files.services import file_add, file_delete
 from accounts.models import Scope, StoredFile
+from inference.api.body.incoming_body import IncomingBody
+from inference.api.files.upload import Upload
 from tests.factories import make_api_key, make_user
 from tests.inference.api.batches.helpers import (
     content,
@@ -195,3 +202,58 @@ async def test_a_file_may_expire_earlier_but_no_later_than_the_server_says(
     file = (await send_upload(api, line(), **hour)).json()
 
     assert file["expires_at"] - file["created_at"] in (3599, 3600, 3601)
+
+
+async def test_uploads_that_are_on_their_way_take_of_the_quota(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(files__quota_mb=1)
+    mine = await StoredFile.objects.aget(pk=await upload(api, line()))
+    owner_id = mine.owner_id
+    # Another process has begun to write one, and one of an unknown length.
+    upload_path(owner_id, 500_000).touch()
+    upload_path(owner_id).write_bytes(bytes(300_000))
+
+    refused = await send_upload(api, b"x" * 400_000)
+
+    assert refused.json()["error"]["code"] == "storage_full"
+    assert (await send_upload(api, b"x" * 200_000)).status_code == 200
+    other = await stranger()
+    assert (await send_upload(other, b"x" * 400_000)).status_code == 200
+
+
+async def test_an_upload_of_unknown_length_ends_where_the_quota_does(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(files__quota_mb=1)
+    request = AsyncRequestFactory().post("/v1/files")
+
+    owner_id = (await sync_to_async(make_user)("eve")).pk
+    received: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        received.append(1)
+        return {"type": "http.request", "body": bytes(512 * 1024), "more_body": True}
+
+    unending = Upload(request.META, owner_id, 0)
+    with pytest.raises(StorageFull):
+        await unending.receive(IncomingBody(receive))
+    assert len(received) <= 4
+    unending.discard()
+    assert names() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_content_is_there_until_the_deletion_is_certain() -> None:
+    owner = make_user("eve")
+    path = upload_path(owner.pk)
+    path.write_bytes(b"x")
+    row = file_add(path, owner_id=owner.pk, filename="f", purpose="batch")
+
+    with suppress(LookupError), transaction.atomic():
+        file_delete(StoredFile.objects.get(pk=row.pk))
+        raise LookupError
+
+    assert names() == [row.pk]
+    file_delete(row)
+    assert names() == []
