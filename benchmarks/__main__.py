@@ -12,6 +12,7 @@ from benchmarks.commands import (
     grammars,
     hostile,
     idle,
+    nodes,
     schemas,
     start,
     targets,
@@ -31,6 +32,7 @@ from benchmarks.options.commands import (
     HostileOptions,
     IdleOptions,
     InterferenceOptions,
+    NodesOptions,
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
@@ -62,6 +64,8 @@ def _run() -> int:
             return embeddings.measure(options)
         case FaultOptions() as options:
             return faults.inflict(options)
+        case NodesOptions() as options:
+            return nodes.inflict(options)
         case GpuOptions() as options:
             return gpu.measure(options)
         case GrammarOptions() as options:

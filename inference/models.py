@@ -55,6 +55,9 @@ class EngineNode(models.Model):
     )
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
+    redis_heard_at = models.DateTimeField(
+        null=True, help_text="When it last heard itself over Redis."
+    )
 
     objects = EngineNodeQuerySet.as_manager()
 

@@ -13,7 +13,7 @@ from benchmarks.client.http_client import HttpTarget
 from benchmarks.faults.clients import Api
 from benchmarks.faults.fault import Place, one_machine
 from benchmarks.faults.network import NotPermitted
-from benchmarks.faults.page import put_result, row
+from benchmarks.faults.page import FAULTS, row
 from benchmarks.faults.small_disk import small_disk
 from benchmarks.faults.trial import STREAMS, try_fault, undisturbed
 from benchmarks.faults.two_nodes import NODE_FAULTS, two_nodes
@@ -43,7 +43,7 @@ def inflict(options: FaultOptions) -> int:
         results.append(result)
         console.print(row(result), markup=False, soft_wrap=True)
         if options.output is not None:
-            put_result(options.output, result, order)
+            FAULTS.put(options.output, row(result), result.reasons, order)
 
     with tempfile.TemporaryDirectory(prefix="llmm-faults-") as name:
         asyncio.run(_inflict(options, faults, Path(name), found, console))

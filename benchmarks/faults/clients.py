@@ -72,7 +72,10 @@ async def follow(
     on_text: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Read one stream to its end; ask again with the same key if it is cut."""
-    outcome = await _read(api, number, number, max_tokens, key, on_text)
+    try:
+        outcome = await _read(api, number, number, max_tokens, key, on_text)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        outcome = Outcome("cut", reason=repr(error))
     if outcome.end != "cut":
         return outcome
     # What a client does when its connection breaks: it asks again, until a server

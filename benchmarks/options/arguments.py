@@ -19,6 +19,7 @@ COMMANDS = (
     "hostile",
     "soak",
     "faults",
+    "nodes",
     "usage",
     "idle",
     "batches",

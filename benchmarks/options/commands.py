@@ -104,6 +104,20 @@ class FaultOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesOptions:
+    """How many streams, which faults, and the page that gets the rows."""
+
+    streams: int
+    only: tuple[str, ...]
+    quantization: str
+    output: Path | None
+
+    def has(self, name: str) -> bool:
+        """Whether the fault of this name is chosen."""
+        return not self.only or any(word in name for word in self.only)
+
+
+@dataclass(frozen=True, slots=True)
 class UsageOptions:
     """Which parts are measured, and how many rows there are."""
 
@@ -186,6 +200,7 @@ Options = (
     | HostileOptions
     | IdleOptions
     | InterferenceOptions
+    | NodesOptions
     | ProfileOptions
     | SchemaOptions
     | SoakOptions

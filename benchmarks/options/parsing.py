@@ -44,6 +44,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.soak(rest)
         case "faults":
             return single.faults(rest)
+        case "nodes":
+            return single.nodes(rest)
         case "usage":
             return single.usage(rest)
         case "idle":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.options.arguments import (
     ROUNDS,
@@ -20,6 +21,7 @@ from benchmarks.options.commands import (
     HostileOptions,
     IdleOptions,
     InterferenceOptions,
+    NodesOptions,
     ProfileOptions,
     SchemaOptions,
     SoakOptions,
@@ -28,6 +30,9 @@ from benchmarks.options.commands import (
 )
 from benchmarks.workloads.attacks import ATTACKS
 from benchmarks.workloads.random_model import FILE_TYPES, SHAPES
+
+if TYPE_CHECKING:
+    import argparse
 
 #: What a request costs, how long pages take, what kills leave.
 USAGE_PARTS = ("cost", "rows", "kills", "long")
@@ -146,6 +151,33 @@ def faults(arguments: list[str]) -> FaultOptions:
         default=(5, 13, 17, 20, 40),
         help="of the pauses (default: 5 13 17 20 40)",
     )
+    _add_rows(parser)
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return FaultOptions(
+        tuple(options.seconds),
+        tuple(options.only),
+        options.quantization,
+        options.output,
+    )
+
+
+def nodes(arguments: list[str]) -> NodesOptions:
+    parser = command_parser(
+        "nodes", "Faults of web processes and nodes of their own; count what is lost."
+    )
+    parser.add_argument(
+        "--streams", type=positive, default=32, metavar="N", help="(default: 32)"
+    )
+    _add_rows(parser)
+    add_quantization(parser)
+    options = parser.parse_args(arguments)
+    return NodesOptions(
+        options.streams, tuple(options.only), options.quantization, options.output
+    )
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         nargs="+",
@@ -158,14 +190,6 @@ def faults(arguments: list[str]) -> FaultOptions:
         type=Path,
         metavar="FILE",
         help="write the rows into the table of this page, in the place of earlier ones",
-    )
-    add_quantization(parser)
-    options = parser.parse_args(arguments)
-    return FaultOptions(
-        tuple(options.seconds),
-        tuple(options.only),
-        options.quantization,
-        options.output,
     )
 
 

@@ -34,6 +34,12 @@ class PostgreSQL:
         """Return a database's URL, by TCP."""
         return f"postgres://{_USER}@{host}:{port}/{database}"
 
+    def restart(self) -> None:
+        """Kill it and start it again: its connections break."""
+        control = _binaries()[-1].parent / "pg_ctl"
+        options = ("-w", "-s", "-m", "immediate", "-l", self.folder / "log")
+        _run(self.folder, control, "restart", "-D", self.folder / "cluster", *options)
+
 
 def is_there() -> bool:
     """Whether there are binaries."""

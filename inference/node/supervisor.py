@@ -31,6 +31,7 @@ from inference.node.children.spare_worker import SpareWorker
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
 from inference.node.silence.calm import Calm
+from inference.node.silence.own_beats import OwnBeats
 from inference.node.silence.silent_workers import SilentWorkers
 from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
@@ -65,6 +66,7 @@ class Supervisor:
         self._downloads = download_process()
         self._benchmarks = benchmark_process()
         self._others = SilentWorkers()
+        self._own_beats = OwnBeats()
         self._calm = Calm()
         self._node: EngineNode | None = None
 
@@ -137,7 +139,9 @@ class Supervisor:
         )
         if any(row.state == WorkerState.REQUESTED for row in rows):
             self._calm.disturb()
-        by_id = await self._watcher.own_rows(rows, self._node)
+        by_id = await self._watcher.own_rows(
+            rows, self._node, may_reclaim=not self._own_beats.is_deaf
+        )
         for row_id in list(self._workers):
             await self._watcher.check(self._workers[row_id], by_id.get(row_id))
         if not self._is_at_rest:
@@ -211,7 +215,8 @@ class Supervisor:
                 logger.warning(
                     "Which workers other nodes have is not known", exc_info=True
                 )
-            if self._others.is_empty:
+            if self._others.is_empty and self._calm.is_alone:
+                self._own_beats.hear()
                 continue
             try:
                 await layer.send(channel, to_wire(Beat(channel)))
@@ -231,6 +236,7 @@ class Supervisor:
             case WorkerHeartbeat() as heartbeat:
                 self._others.put(heartbeat)
             case Beat():
+                self._own_beats.hear()
                 if self._others.beat():
                     self._look.set()
 
@@ -238,7 +244,8 @@ class Supervisor:
         assert self._node is not None  # noqa: S101 - run() sets it first
         while True:
             try:
-                await in_one_thread(worker_rows.node_beat, self._node)
+                silent_s = self._own_beats.silent_s
+                await in_one_thread(worker_rows.node_beat, self._node, silent_s)
             except Exception:
                 logger.exception("The heartbeat could not be written")
             await asyncio.sleep(self._calm.beat_every_s)

@@ -25,6 +25,7 @@ from inference.models import (
     Worker,
     WorkerState,
 )
+from inference.node.silence.own_beats import DEAF_AFTER_S
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 _ORPHANED_AFTER = 3 * HEARTBEAT_EXPIRES
 #: They may earlier, if the workers are silent, too. A node writes every second.
 _SILENT_AFTER = timedelta(seconds=3)
+#: Or if they are silent, and their node says that it does not hear Redis either.
+_DEAF_AFTER = timedelta(seconds=DEAF_AFTER_S)
 #: States of rows without a process.
 _ENDED = (WorkerState.REQUESTED, WorkerState.FAILED)
 #: The columns of a row without a process, which any node may claim.
@@ -96,6 +99,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 "programs": program_versions(),
                 "started_at": now,
                 "heartbeat_at": now,
+                "redis_heard_at": now,
             },
         )
         node_release(node)
@@ -120,10 +124,15 @@ def node_release(node: EngineNode) -> None:
     rows.exclude(state=WorkerState.FAILED).update(**_FREED)
 
 
-def node_beat(node: EngineNode) -> None:
-    """Write the heartbeat, the free memory, and how far the clock is off."""
+def node_beat(node: EngineNode, silent_s: float = 0.0) -> None:
+    """Write the heartbeat, the free memory, and how far the clock is off.
+
+    Over Redis the node has heard nothing for ``silent_s`` seconds.
+    """
+    now = database_now()
     EngineNode.objects.filter(pk=node.pk).update(
-        heartbeat_at=database_now(),
+        heartbeat_at=now,
+        redis_heard_at=now - timedelta(seconds=silent_s),
         clock_offset_s=-database_now.offset.total_seconds(),
         memory_available=psutil.virtual_memory().available,
     )
@@ -181,7 +190,7 @@ def has_other_nodes(node: EngineNode) -> bool:
 def _adopt_orphans(
     node: EngineNode, silent: Collection[str], heard: Collection[str]
 ) -> None:
-    """Free the rows whose node is gone or was deleted.
+    """Free the rows whose node is gone, cut off from Redis, or was deleted.
 
     A node never frees its own: after a pause its heartbeat is old, and its workers run.
     """
@@ -190,8 +199,10 @@ def _adopt_orphans(
         incarnation__in=heard
     )
     is_silent = Q(node__heartbeat_at__lt=now - _SILENT_AFTER, incarnation__in=silent)
+    # This node hears Redis, or nobody would be silent to it.
+    is_cut_off = Q(node__redis_heard_at__lt=now - _DEAF_AFTER, incarnation__in=silent)
     orphans = Worker.objects.filter(
-        (is_gone | is_silent) & ~Q(node=node)
+        (is_gone | is_silent | is_cut_off) & ~Q(node=node)
         | Q(node=None) & ~Q(state__in=(WorkerState.REQUESTED, WorkerState.FAILED))
     )
     if orphans.exists():

@@ -60,21 +60,25 @@ class WorkerWatcher:
         self._hung: set[str] = set()
 
     async def own_rows(
-        self, rows: Iterable[Worker], node: EngineNode
+        self, rows: Iterable[Worker], node: EngineNode, *, may_reclaim: bool = True
     ) -> dict[int, Worker]:
         """Return the rows of the claimed workers by primary key.
 
         Another node frees a row whose node is silent for long. If nobody has claimed
-        it since, it is taken back: the worker has served all the time.
+        it since, it is taken back: the worker has served all the time. A node that
+        does not hear Redis may not: nobody reaches its workers.
         """
         own = {}
         for row in rows:
             worker = self._workers.get(row.pk)
             if worker is None:
                 continue
-            if row.incarnation == worker.incarnation or await in_one_thread(
-                worker_rows.reclaim, row.pk, node, worker.incarnation
-            ):
+            is_own = row.incarnation == worker.incarnation
+            if not is_own and may_reclaim:
+                is_own = await in_one_thread(
+                    worker_rows.reclaim, row.pk, node, worker.incarnation
+                )
+            if is_own:
                 own[row.pk] = row
         return own
 

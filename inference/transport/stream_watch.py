@@ -154,7 +154,10 @@ class StreamWatch:
             logger.warning("The workers' rows cannot be read: %s", error)
 
     def _leave_lost_workers(self) -> None:
-        """Detach the streams of all lost workers, all at once."""
+        """Detach the streams of all workers that are lost or cut off, all at once."""
+        for stream in [s for s in self._streams if s.worker and self._is_cut_off(s)]:
+            # Nothing died: it is the network.
+            self._streams.detach(stream)
         for stream in [s for s in self._streams if s.holder and self._is_lost(s)]:
             self._lookup.forget(stream.queue.model_id)
             self._streams.detach(stream, worker_died=True)
@@ -166,6 +169,13 @@ class StreamWatch:
                         f"{stream.attempts} times while it answered this request."
                     )
                 )
+
+    def _is_cut_off(self, stream: Stream) -> bool:
+        """Whether a stream's worker says nothing here, and another one could go on."""
+        return (
+            self._heartbeats.is_unreachable(stream.queue.channel, stream.worker)
+            and self._receiver.silent_for(stream.worker) > _SILENT_AFTER_S
+        )
 
     def _is_lost(self, stream: Stream) -> bool:
         """Whether a stream's worker is gone, as far as is known."""

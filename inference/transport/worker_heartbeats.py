@@ -1,13 +1,16 @@
 """What the workers of the requested models say of themselves, as they say it.
 
 The rows say what the engine processes last wrote. A worker whose heartbeat arrives
-serves, whether or not its engine process or the database stand still.
+serves, whether or not its engine process or the database stand still. One whose
+heartbeats do not arrive while those of another worker do cannot be reached: Redis and
+this process are well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -21,6 +24,14 @@ if TYPE_CHECKING:
 
 #: A worker says every second that it serves; after this much silence it may be gone.
 _FRESH_S = 5.0
+#: A worker that misses so many heartbeats in a row of another one cannot be reached.
+_MISSED_BEATS = 4
+#: After so many nobody asks any more.
+_FORGOTTEN = 600
+
+
+def _most(beats: Counter[str] | None) -> int:
+    return max(beats.values(), default=0) if beats else 0
 
 
 class WorkerHeartbeats:
@@ -39,6 +50,8 @@ class WorkerHeartbeats:
         self._channel = ""
         self._heard_at: dict[str, dict[str, float]] = {}
         self._began_at: dict[str, float] = {}
+        #: By worker: how many heartbeats of each other one came since its last.
+        self._missed: dict[str, dict[str, Counter[str]]] = {}
         self._on_begin = on_begin
         self._changed = asyncio.Event()
 
@@ -46,6 +59,7 @@ class WorkerHeartbeats:
         """Set the channel of this web process, where heartbeats arrive."""
         self._channel = channel
         self._heard_at.clear()
+        self._missed.clear()
 
     async def follow(self, queue: str) -> None:
         """Receive the heartbeats of the workers of this queue from now on.
@@ -61,12 +75,26 @@ class WorkerHeartbeats:
         workers = self._heard_at.setdefault(heartbeat.queue, {})
         if heartbeat.is_leaving:
             workers.pop(heartbeat.incarnation, None)
+            self._missed.get(heartbeat.queue, {}).pop(heartbeat.incarnation, None)
             return
         if heartbeat.incarnation not in workers:
             self._began_at[heartbeat.queue] = time.time()
             self._on_begin()
         workers[heartbeat.incarnation] = self._clock()
+        self._count(heartbeat)
         self._changed.set()
+
+    def _count(self, heartbeat: WorkerHeartbeat) -> None:
+        missed = self._missed.setdefault(heartbeat.queue, {})
+        for beats in missed.values():
+            beats[heartbeat.incarnation] += 1
+        missed[heartbeat.incarnation] = Counter()
+        for incarnation in [w for w, by in missed.items() if _most(by) > _FORGOTTEN]:
+            del missed[incarnation]
+
+    def is_unreachable(self, queue: str, incarnation: str) -> bool:
+        """Whether another worker of a queue was heard again and again, and not this."""
+        return _most(self._missed.get(queue, {}).get(incarnation)) >= _MISSED_BEATS
 
     def serving(self, queue: str) -> frozenset[str]:
         """Return the incarnations of the workers of a queue that serve now."""

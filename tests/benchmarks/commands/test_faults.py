@@ -16,7 +16,7 @@ from benchmarks.faults import trial
 from benchmarks.faults.clients import Api, Outcome
 from benchmarks.faults.fault import Fault, Place, locked, one_machine
 from benchmarks.faults.other_programs import OtherPrograms
-from benchmarks.faults.page import BEGIN, END, put_result, row
+from benchmarks.faults.page import FAULTS, row
 from benchmarks.faults.small_disk import full, small_disk
 from benchmarks.faults.trial import Result, next_within_s, try_fault
 from benchmarks.options.commands import FaultOptions
@@ -31,6 +31,7 @@ BAD = Result(
     "redis frozen for 5 s", 12, 1, 2, 0, 1, None, 1.2, Counter({"It waited.": 2})
 )
 ORDER = [BAD.fault, GOOD.fault]
+BEGIN, END = FAULTS.begin, FAULTS.end
 
 
 def nowhere(home: Path) -> Place:
@@ -56,7 +57,7 @@ def test_the_page_gets_each_row_in_its_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for result in (GOOD, BAD):
-        put_result(page, result, ORDER)
+        FAULTS.put(page, row(result), result.reasons, ORDER)
     text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"\n{END}\nafter\n")
@@ -68,7 +69,7 @@ def test_a_row_is_renewed_and_the_others_stay(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"{BEGIN}\n{END}\n")
     for result in (GOOD, BAD, replace(BAD, next_s=2.0, reasons=Counter())):
-        put_result(page, result, ORDER)
+        FAULTS.put(page, row(result), result.reasons, ORDER)
     text = page.read_text()
     assert text.count(BAD.fault) == 1
     assert "| 2.0 s | 1.2 cores |" in text
@@ -80,8 +81,8 @@ def test_a_row_of_a_fault_that_is_no_more_is_dropped(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"{BEGIN}\n{END}\n")
     for result in (BAD, GOOD):
-        put_result(page, result, ORDER)
-    put_result(page, GOOD, [GOOD.fault])
+        FAULTS.put(page, row(result), result.reasons, ORDER)
+    FAULTS.put(page, row(GOOD), GOOD.reasons, [GOOD.fault])
     assert BAD.fault not in page.read_text()
 
 

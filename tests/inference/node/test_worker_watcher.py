@@ -15,7 +15,9 @@ from inference.engine.telemetry import Telemetry
 from inference.metrics import telemetry_store
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import worker_rows
+from inference.node.silence.own_beats import DEAF_AFTER_S, OwnBeats
 from registry.models import Model
+from tests.fakes import Clock
 from tests.inference.node.engine import (
     Engine,
     FakeProcess,
@@ -63,6 +65,24 @@ async def test_a_worker_that_does_not_drain_in_time_is_ended_and_then_killed(
     process.drained_for_s = 6
     await engine.look()
     assert not process.is_running
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+async def test_a_freed_row_is_taken_back_unless_the_node_does_not_hear_redis(
+    engine: Engine, *, is_deaf: bool
+) -> None:
+    process = await load(engine, "m")
+    clock = Clock()
+    beats = engine.supervisor._own_beats = OwnBeats(clock)
+    clock.now += DEAF_AFTER_S + 1
+    if not is_deaf:
+        beats.hear()
+    await Worker.objects.aupdate(node=None, state=WorkerState.REQUESTED, incarnation="")
+    await engine.look()
+    worker = await row("m")
+    assert (worker.incarnation == process.spec.incarnation) is not is_deaf
+    # Nobody reaches it, and another node may claim the row.
+    assert process.is_draining is is_deaf
 
 
 async def test_a_worker_that_dies_in_service_is_started_again(engine: Engine) -> None:

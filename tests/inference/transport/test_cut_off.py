@@ -1,0 +1,108 @@
+"""A worker that Redis no longer brings, while it brings another one of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from channels.layers import channel_layers
+
+from inference.engine import SamplingParams
+from inference.transport import stream_watch
+from inference.transport.messages.peers import WorkerHeartbeat
+from inference.transport.worker_heartbeats import WorkerHeartbeats
+from tests.inference.world import GatedBackend, collect, text_of, until
+
+if TYPE_CHECKING:
+    from inference.transport.messages.commands import Renew
+    from tests.inference.world import Gate, World
+
+TEXT = "0123456789" * 5
+
+
+class Network:
+    """The channel layer of one worker, which may be cut off."""
+
+    is_cut = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(channel_layers["default"], name)
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        if not self.is_cut:
+            await channel_layers["default"].send(channel, message)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        if not self.is_cut:
+            await channel_layers["default"].group_send(group, message)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.worker.queue.work_stealing._HEARTBEAT_EVERY_S", 0.05)
+    monkeypatch.setattr(stream_watch, "_SILENT_AFTER_S", 0.3)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_of_a_worker_that_is_cut_off_goes_on_in_another_one(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network()
+    send = world.client._command
+
+    async def command(control: str, command: Renew) -> None:
+        if not network.is_cut:
+            await send(control, command)
+
+    monkeypatch.setattr(world.client, "_command", command)
+    first = GatedBackend(gate)
+    first.script("go", TEXT)
+    world.start_worker(first, "life-1", reply_layer=network)
+    stream = await world.submit("go", params=SamplingParams(max_tokens=len(TEXT)))
+    gate.allow(7)
+    await until(lambda: len(stream.tokens) == 7)
+
+    second = GatedBackend(gate)
+    second.script("go", TEXT)
+    world.start_worker(second, "life-2")
+    channel = stream.queue.channel
+    await until(lambda: len(world.client._heartbeats.serving(channel)) == 2)
+    # The rows say all the while that both serve.
+    network.is_cut = True
+    await until(lambda: stream.worker == "life-2")
+    gate.open()
+    # What the first one says later belongs to nobody.
+    network.is_cut = False
+    assert text_of(await collect(stream)) == TEXT
+    # Nothing crashed.
+    assert stream.attempts == 0
+
+
+def test_a_worker_is_unreachable_once_another_one_was_heard_again_and_again() -> None:
+    heartbeats = WorkerHeartbeats(None)
+    hear(heartbeats, "a", "b", "a", "a", "a")
+    assert not heartbeats.is_unreachable("queue.1", "b")
+    hear(heartbeats, "a")
+    assert heartbeats.is_unreachable("queue.1", "b")
+    assert not heartbeats.is_unreachable("queue.1", "a")
+    hear(heartbeats, "b")
+    assert not heartbeats.is_unreachable("queue.1", "b")
+
+
+def test_many_others_do_not_make_a_worker_unreachable_sooner() -> None:
+    heartbeats = WorkerHeartbeats(None)
+    hear(heartbeats, "late", *"abcdefgh", *"abcdefgh")
+    assert not heartbeats.is_unreachable("queue.1", "late")
+
+
+def test_while_nobody_is_heard_nobody_is_unreachable() -> None:
+    heartbeats = WorkerHeartbeats(None)
+    hear(heartbeats, "a")
+    assert not heartbeats.is_unreachable("queue.1", "a")
+    assert not heartbeats.is_unreachable("queue.1", "never heard")
+    assert not heartbeats.is_unreachable("queue.2", "a")
+
+
+def hear(heartbeats: WorkerHeartbeats, *incarnations: str) -> None:
+    for each in incarnations:
+        heartbeats.put(WorkerHeartbeat("queue.1", each, f"control.{each}", 0))
