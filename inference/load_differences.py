@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.load_settings import LIVE_SETTINGS, SETTINGS
+from registry.load_settings import LIVE_SETTINGS, SETTINGS, listed
 from registry.model_facts import projector_in_force
 from registry.models import Model
 
@@ -104,5 +104,5 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return ", ".join(f"{share:g}" for share in value)
+        return ", ".join(map(listed, value))
     return str(value)

@@ -91,9 +91,9 @@ class _Node:
                 **{model.pk: model.name for model in self.added},
             },
         )
-        return place_worker(
-            load_spec(model), model=model.pk, is_extra=False, capacity=capacity
-        )
+        spec = load_spec(model)
+        spec = replace(spec, remote=self.row.lent_by(spec.settings.rpc_servers))
+        return place_worker(spec, model=model.pk, is_extra=False, capacity=capacity)
 
     def take(self, model: Model, placement: Placement) -> LoadPreview:
         """Load a model here; return what that does."""
@@ -152,6 +152,7 @@ def _loaded(rows: Iterable[Worker], num_devices: int) -> list[LoadedWorker]:
             running=row.running,
             is_draining=_is_leaving(row),
             is_pinned=row.model.setting_in_force("is_pinned"),
+            servers=frozenset(row.loaded_settings.get("rpc_servers", ())),
         )
         loaded.append(replace(worker, is_extra=row.model_id in seen))
         seen.add(row.model_id)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import platform
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db import models
 from django.utils import timezone
 
 from accounts.models import UsageRecord
-from inference.capacity.machine import Machine
+from inference.capacity.machine import Gpu, Machine, remote_gpus
 from llm_manager.lib.clocks.database_clock import database_now
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: A process whose heartbeat is older counts as gone, by the database's clock.
 HEARTBEAT_EXPIRES = timedelta(seconds=10)
@@ -84,10 +87,51 @@ class EngineNode(models.Model):
             cpu_count=self.cpu_count, memory_total=self.memory_total
         )
 
+    def lent_by(self, servers: Collection[str]) -> tuple[Gpu, ...]:
+        """Return the devices of these RPC servers, as the node last saw them."""
+        if not servers:
+            return ()
+        rows = {row.address: row for row in self.rpc_servers.all()}
+        return tuple(
+            gpu for each in servers if each in rows for gpu in rows[each].offers
+        )
+
     @property
     def limits(self) -> tuple[int, ...]:
         """Bytes that models may take by device, the host first."""
         return (self.memory_limit, *(gpu.limit for gpu in self.machine.gpus))
+
+
+class RpcServer(models.Model):
+    """How a node finds one of the RPC servers of the configuration."""
+
+    node = models.ForeignKey(
+        EngineNode, on_delete=models.CASCADE, related_name="rpc_servers"
+    )
+    address = models.CharField(max_length=260)
+    devices = models.JSONField(
+        default=list, help_text="What it lends, as it last said: bytes by device."
+    )
+    holder = models.CharField(
+        max_length=600, blank=True, help_text="The model that it serves now."
+    )
+    error = models.TextField(blank=True, help_text="Why it cannot be used.")
+
+    class Meta:
+        ordering = ["address"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "address"], name="inference_rpc_server_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def offers(self) -> tuple[Gpu, ...]:
+        """Its devices, as capacity counts them."""
+        return remote_gpus(self.address, self.devices)
 
 
 class PendingOfKey(TypedDict):

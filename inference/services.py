@@ -53,7 +53,8 @@ class ServingStatus:
     without a heartbeat. ``has_worker``: one serves or is being loaded. ``is_serving``:
     one takes requests now. ``waiting``: requests that wait in its workers. ``error``:
     why it cannot be loaded. ``stop``: an administrator's order about its requests.
-    ``loading``: how far it is loaded, while no worker serves it.
+    ``loading``: how far it is loaded, while no worker serves it. ``waits_for``: what
+    its first worker waits for before it is loaded.
     """
 
     incarnations: frozenset[str] = frozenset()
@@ -64,6 +65,7 @@ class ServingStatus:
     error: str = ""
     stop: Stop | None = None
     loading: LoadProgress | None = None
+    waits_for: str = ""
 
 
 def worker_request(*, model: Model, by: str = "") -> Worker:
@@ -334,6 +336,7 @@ def _serving_status(
         ),
         stop=stop,
         loading=None if ready else load_progress(alive),
+        waits_for="" if ready else next((w.error for w in coming if w.error), ""),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Prefetch
 from django.utils import timezone
@@ -14,7 +15,7 @@ from accounts.models import ApiKey
 from accounts.session_access import session_owner_id
 from inference.capacity.model_rows import kv_cache_bytes
 from inference.load_progress import LoadProgress
-from inference.models import EngineNode, Worker, WorkerState
+from inference.models import EngineNode, RpcServer, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,11 +156,12 @@ class WorkerSummary:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node with the memory of its workers."""
+    """A node with the memory of its workers, and the RPC servers that it may use."""
 
     node: EngineNode
     loaded: int
     models_memory: int
+    rpc_servers: tuple[RpcServer, ...] = ()
 
     @property
     def clock_is_right(self) -> bool:
@@ -255,8 +257,15 @@ def _waiting(entry: PendingOfKey, names: dict[str, str]) -> WaitingRequests:
 
 
 def overview() -> Overview:
-    """Return the state of all nodes and workers, in two queries."""
+    """Return the state of all nodes and workers, in two queries.
+
+    A third one reads RPC servers, if the configuration names any.
+    """
     workers = worker_views(Worker.objects.select_related("model", "node"))
+    servers: dict[int, list[RpcServer]] = {}
+    if names := settings.CONFIG.rpc.servers:
+        for server in RpcServer.objects.filter(address__in=names):
+            servers.setdefault(server.node_id, []).append(server)
     nodes = []
     for node in EngineNode.objects.all():
         loaded = [
@@ -265,5 +274,6 @@ def overview() -> Overview:
             if view.worker.node_id == node.pk and view.worker.state in _IN_MEMORY
         ]
         memory = sum(view.memory for view in loaded)
-        nodes.append(NodeView(node, len(loaded), memory))
+        of_node = tuple(servers.get(node.pk, ()))
+        nodes.append(NodeView(node, len(loaded), memory, of_node))
     return Overview(nodes, workers)

@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from registry.load_settings import SETTINGS, default_of
+from registry.load_settings import SETTINGS, default_of, listed
 from registry.models import Model, context_at_load
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _MEANINGS = {
     ("n_threads_batch", 0): "as many as threads",
     ("keep_alive", 0): "0 (never unloaded)",
     ("tensor_split", ()): "by free memory",
+    ("rpc_servers", ()): "none",
 }
 _SAMPLING = (
     "temperature",
@@ -69,7 +70,7 @@ def _text(name: str, value: Any) -> str:
     if (name, value) in _MEANINGS:
         return _MEANINGS[name, value]
     if isinstance(value, tuple):
-        return ",".join(f"{share:g}" for share in value)
+        return ",".join(map(listed, value))
     return str(value)
 
 

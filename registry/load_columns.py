@@ -87,6 +87,9 @@ class LoadColumns(models.Model):
         help_text=_help("tensor_split"),
     )
     main_gpu = _number("main_gpu", "main GPU")
+    rpc_servers = models.CharField(
+        "RPC servers", max_length=1024, blank=True, help_text=_help("rpc_servers")
+    )
     replicas = _number("replicas", "replicas")
     keep_alive = _number("keep_alive", "keep alive")
     is_pinned = _switch("is_pinned", "pinned")

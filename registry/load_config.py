@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from registry.load_settings import LIVE_SETTINGS, SETTINGS
+from registry.load_settings import LIVE_SETTINGS, SETTINGS, listed
 from registry.models import Model
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def apply_load_config(model: Model, config: Mapping[str, Any]) -> None:
         if name == "draft_model":
             model.draft_model = Model.objects.filter(name=value).first()
         elif isinstance(value, list):
-            setattr(model, name, ",".join(f"{share:g}" for share in value))
+            setattr(model, name, ",".join(map(listed, value)))
         else:
             setattr(model, name, value)
 

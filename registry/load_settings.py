@@ -7,6 +7,7 @@ bounds and defaults from the two sections below.
 from __future__ import annotations
 
 import math
+import re
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -59,11 +60,46 @@ def _as_shares(value: Any) -> Any:
     return parse_split(value) if isinstance(value, str) else value
 
 
+#: A name or an IPv4 address, and a port.
+_ADDRESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?:(\d{1,5})")
+
+
+def parse_servers(servers: str) -> tuple[str, ...]:
+    """Return the addresses of RPC servers, written ``10.0.0.2:50052, b:50052``.
+
+    Raises ValueError.
+    """
+    found = tuple(each.strip() for each in servers.split(",") if each.strip())
+    for each in found:
+        match = _ADDRESS.fullmatch(each)
+        if match is None or not 0 < int(match[1]) < 65_536:
+            raise ValueError(
+                f"An RPC server is a host and a port, as in 10.0.0.2:50052, not {each}."
+            )
+    if len(set(found)) < len(found):
+        raise ValueError("An RPC server may be named once only.")
+    if len(found) >= MAX_DEVICES:
+        raise ValueError(f"A model uses at most {MAX_DEVICES - 1} RPC servers.")
+    return found
+
+
+def _as_servers(value: Any) -> Any:
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        value = ",".join(value)
+    return parse_servers(value) if isinstance(value, str) else value
+
+
+#: Addresses of RPC servers: a list, or text with commas.
+RpcServers = Annotated[tuple[str, ...], BeforeValidator(_as_servers)]
+
+
 class GpuSection(Section):
     """The section `gpu`: where a model's layers and its KV cache go."""
 
     n_gpu_layers: int = Field(
-        default=-1, ge=-1, description="Layers put on the GPU; -1 is all, 0 is none."
+        default=-1,
+        ge=-1,
+        description="Layers put on GPUs and RPC servers; -1 is all, 0 is none.",
     )
     split_mode: Annotated[Literal["none", "layer", "row"], AnyCase] = Field(
         default="layer",
@@ -72,13 +108,20 @@ class GpuSection(Section):
     )
     tensor_split: Annotated[tuple[float, ...], BeforeValidator(_as_shares)] = Field(
         default=(),
-        description="Each GPU's share of a model, as in 3,1. Empty: by free memory.",
+        description="Each GPU's share of a model, as in 3,1; those of RPC servers "
+        "come first. Empty: by free memory.",
     )
     main_gpu: int = Field(
         default=0,
         ge=0,
         le=MAX_DEVICES - 1,
         description="The GPU that the split mode none uses; the first is 0.",
+    )
+    rpc_servers: RpcServers = Field(
+        default=(),
+        description="RPC servers whose memory and processors hold a part of the model, "
+        "as in 10.0.0.2:50052, 10.0.0.3:50052; each is one of `rpc.servers` and serves "
+        "one model at a time.",
     )
     cache_type_k: Annotated[CacheType, AnyCase] = Field(
         default="f16",
@@ -253,6 +296,11 @@ class Configuration(Protocol):
     def engine(self) -> ModelEngineSection: ...
 
 
+def listed(item: float | str) -> str:
+    """Return an item of a setting that is a list, as text."""
+    return item if isinstance(item, str) else f"{item:g}"
+
+
 def config_key(setting: str) -> str:
     """Return the configuration key of a setting: ``engine.pinned`` of ``is_pinned``."""
     alias = LoadSettings.model_fields[setting].validation_alias
@@ -288,10 +336,11 @@ def setting_in_force(setting: str, config: Configuration, model: object = None) 
 def settings_in_force(config: Configuration, model: object = None) -> LoadSettings:
     """Return the settings of a model, or of one that leaves every setting empty.
 
-    Raises ValueError if the model's ``tensor_split`` cannot be read.
+    Raises ValueError if the model's ``tensor_split`` or ``rpc_servers`` cannot be read.
     """
     values = {name: setting_in_force(name, config, model) for name in SETTINGS}
     values["tensor_split"] = _as_shares(values["tensor_split"])
+    values["rpc_servers"] = _as_servers(values["rpc_servers"])
     # Not validated again: the columns have validators with the same bounds.
     return LoadSettings.model_construct(**values)
 
@@ -363,6 +412,12 @@ def conflicts(
         yield (
             "tensor_split",
             "With the split mode none the model is on one GPU, so there are no shares.",
+        )
+    if settings.rpc_servers and settings.split_mode != "layer":
+        yield (
+            "rpc_servers",
+            "A model is on RPC servers by layers; the split mode is "
+            f"{settings.split_mode}.",
         )
     if settings.main_gpu and settings.split_mode != "none":
         yield (

@@ -83,11 +83,12 @@ _HOLDS_AFTER_RELOAD = (
         folded=True,
     ),
     _settings(
-        "Load settings: GPUs",
+        "Load settings: GPUs and other machines",
         _AFTER_RELOAD,
         "",
         ("n_gpu_layers", "split_mode"),
         ("tensor_split", "main_gpu"),
+        "rpc_servers",
         folded=True,
     ),
 )

@@ -44,7 +44,8 @@ check_compilers() {
 wanted() {
     echo "$1 in $PWD"
     cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh \
-        scripts/cmake_args.sh scripts/build_mtmd.sh scripts/mtmd.mk
+        scripts/cmake_args.sh scripts/build_mtmd.sh scripts/mtmd.mk scripts/build_rpc.sh \
+        scripts/rpc/*
     if [ "$1" = dev ]; then cat requirements/dev.txt; fi
     # Without CMAKE_ARGS an existing build is kept.
     if [ -n "${CMAKE_ARGS:-}" ]; then echo "CMAKE_ARGS=$CMAKE_ARGS"; fi
@@ -81,6 +82,8 @@ install() {
     install_llama
     # Text needs none of it: the server runs without.
     scripts/build_mtmd.sh "$VENV/bin/python" || echo "Installing without libmtmd." >&2
+    # One machine needs none of it.
+    scripts/build_rpc.sh "$VENV/bin/python" || echo "Installing without the RPC backend." >&2
     echo "Installing the other packages."
     pip="$VENV/bin/python -m pip install --quiet"
     $pip -r requirements/base.txt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inference.capacity.explanations import breakdown, explain_shortage, least_plan
@@ -54,6 +54,7 @@ def fit(model: Model, node: EngineNode | None) -> Fit:
             "unknown", "", f"{_needs(plan, least='at least ')}. No engine is running."
         )
     machine, limits = node.machine, node.limits
+    spec = replace(spec, remote=node.lent_by(spec.settings.rpc_servers))
     best = plan_within(spec, machine, limits)
     if best is None:
         return Fit("does not fit", "danger", explain_shortage(spec, machine, limits))
@@ -77,13 +78,20 @@ def memory_of_all(model: Model, node: EngineNode | None) -> str:
     except InvalidSettings:
         return ""
     machine = Machine() if node is None else node.machine
+    if node is not None:
+        spec = replace(spec, remote=node.lent_by(spec.settings.rpc_servers))
     plan = None if node is None else plan_within(spec, machine, node.limits)
-    taken = (plan or least_plan(spec, machine)).estimate
+    plan = plan or least_plan(spec, machine)
+    taken = plan.estimate
     host = replicas * taken.host.total - (replicas - 1) * taken.mapped
     parts = [human_bytes(host)]
-    gpus = replicas * sum(gpu.total for gpu in taken.gpus)
+    gpus = replicas * sum(plan.needs()[1:])
     if gpus:
         parts.append(f"{human_bytes(gpus)} on GPUs")
+    parts += [
+        f"{human_bytes(need)} on the RPC server {device.server}"
+        for device, need in plan.remote_needs
+    ]
     if replicas > 1:
         parts.append(f"{replicas} replicas")
     return ", ".join(parts)
@@ -93,11 +101,17 @@ def _needs(plan: LoadPlan, *, least: str = "") -> str:
     taken = plan.estimate
     host = f"Needs {least}{human_bytes(taken.host.total)} ({breakdown(taken.host)})"
     gpus = [
-        f"{human_bytes(gpu.total)} on GPU {number} ({breakdown(gpu)})"
-        for number, gpu in enumerate(taken.gpus)
+        f"{human_bytes(gpu.total)} on {where} ({breakdown(gpu)})"
+        for gpu, where in zip(taken.gpus, _places(plan), strict=True)
         if gpu.total
     ]
     return ", ".join([host, *gpus])
+
+
+def _places(plan: LoadPlan) -> list[str]:
+    """Return the names of the GPUs, then of the RPC servers' devices."""
+    gpus = [f"GPU {number}" for number, _ in enumerate(plan.needs()[1:])]
+    return gpus + [f"the RPC server {device.server}" for device in plan.remote]
 
 
 def _context(plan: LoadPlan) -> str:

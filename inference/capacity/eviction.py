@@ -19,7 +19,8 @@ class LoadedWorker:
     ``last_used`` is from any monotonic clock. ``is_pinned``: it is never unloaded.
     ``is_extra``: its model has another worker. ``is_just_loaded``: it has not had time
     to serve the requests that it was loaded for. It stays for now; else models could
-    replace one another forever and none would serve.
+    replace one another forever and none would serve. ``servers`` are the RPC servers
+    that it has to itself.
     """
 
     key: int
@@ -31,6 +32,7 @@ class LoadedWorker:
     is_pinned: bool = False
     is_extra: bool = False
     is_just_loaded: bool = False
+    servers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

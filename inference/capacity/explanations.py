@@ -50,6 +50,12 @@ def explain_shortage(
         for device, need in enumerate(plan.needs())
         if need > free[device]
     ]
+    sentences += [
+        f"It needs {human_bytes(need)} on the RPC server {device.server}, which offers "
+        f"{human_bytes(device.limit)}."
+        for device, need in plan.remote_needs
+        if need > device.limit
+    ]
     found = list(changes_that_fit(spec, machine, free))
     sentences.append(
         f"It fits {_either(found)}."
@@ -126,12 +132,13 @@ def changes_that_fit(
         if fits(cache_type_k=kind, cache_type_v=kind):
             yield f"with K and V as {kind}"
             break
-    if machine.gpus:
+    if machine.gpus or spec.remote:
         # Fewer layers on GPUs are more on the host, so there is no order to search by.
         counts = range(len(spec.shape.blocks), -1, -1)
         layers = next((count for count in counts if fits(n_gpu_layers=count)), None)
         if layers is not None:
-            yield f"with {layers} layers on GPUs"
+            where = "GPUs and RPC servers" if spec.remote else "GPUs"
+            yield f"with {layers} layers on {where}"
 
 
 def largest_fitting(numbers: range, fits: Callable[[int], bool]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inference.capacity.context import (
@@ -18,6 +18,7 @@ from inference.capacity.kv_cache_size import (
     recurrent_bytes,
     unified_cache,
 )
+from inference.capacity.layer_devices import devices_in_order, gpu_shares
 from inference.capacity.memory_estimate import (
     MemoryEstimate,
     estimate_memory,
@@ -28,7 +29,7 @@ from inference.capacity.memory_estimate import (
 from inference.engine.config.engine_config import EngineConfig
 
 if TYPE_CHECKING:
-    from inference.capacity.machine import Machine
+    from inference.capacity.machine import Gpu, Machine
     from inference.engine.config.adapters import AdapterFile
     from registry.gguf.memory_shape import MemoryShape
     from registry.load_settings import LoadSettings
@@ -59,7 +60,10 @@ class ProjectorFile:
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """A model to load, with its settings. ``kv_budget`` is in bytes."""
+    """A model to load, with its settings. ``kv_budget`` is in bytes.
+
+    ``remote`` are the devices of its RPC servers.
+    """
 
     paths: tuple[str, ...]
     shape: MemoryShape
@@ -75,21 +79,29 @@ class LoadSpec:
     cache_dir: str = ""
     cache_bytes: int = 0
     fingerprint: str = ""
+    remote: tuple[Gpu, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """How a model is loaded, and the bytes that it takes by device."""
+    """How a model is loaded, and the bytes that it takes by device.
+
+    The last devices of the estimate are ``remote``, those of its RPC servers.
+    """
 
     engine: EngineConfig
     estimate: MemoryEstimate
+    remote: tuple[Gpu, ...] = ()
 
     def fits(self, memory: tuple[int, ...], *, is_mapped: bool = False) -> bool:
         """Return whether it fits into free memory by device, the host first.
 
-        ``is_mapped``: another worker has mapped the same file already.
+        ``is_mapped``: another worker has mapped the same file already. ``memory`` is
+        this machine's; an RPC server has what it offers.
         """
         return all(
+            needed <= device.limit for device, needed in self.remote_needs
+        ) and all(
             needed <= free
             for needed, free in zip(
                 self.needs(is_mapped=is_mapped), memory, strict=True
@@ -97,9 +109,17 @@ class LoadPlan:
         )
 
     def needs(self, *, is_mapped: bool = False) -> tuple[int, ...]:
-        """Return the bytes that it takes by device, the host first."""
+        """Return the bytes that it takes of this machine's devices, the host first."""
         host, *gpus = self.estimate.totals
-        return (host - (self.estimate.mapped if is_mapped else 0), *gpus)
+        local = gpus[: len(gpus) - len(self.remote)]
+        return (host - (self.estimate.mapped if is_mapped else 0), *local)
+
+    @property
+    def remote_needs(self) -> list[tuple[Gpu, int]]:
+        """The devices of its RPC servers, and the bytes that it takes of each."""
+        totals = self.estimate.totals
+        first = len(totals) - len(self.remote)
+        return list(zip(self.remote, totals[first:], strict=True))
 
 
 def load_plan(
@@ -107,6 +127,7 @@ def load_plan(
 ) -> LoadPlan:
     """Return how the model is loaded. ``kv_budget`` replaces the spec's, in bytes."""
     budget = spec.kv_budget if kv_budget is None else kv_budget
+    machine = machine.with_remote(spec.remote)
     elements, window = cache_elements(spec.shape.blocks), spec.shape.window
     types = _engine(spec, _NO_CONTEXT)
 
@@ -126,17 +147,22 @@ def load_plan(
     else:
         context = choose_text_length(spec.context, text_bytes, budget)
     engine = _engine(spec, context)
+    if spec.remote and not engine.tensor_split:
+        # Not by what they have free at that moment: by what this plan counts with.
+        order = devices_in_order(engine, machine)
+        shares = gpu_shares(order, engine, machine)
+        engine = replace(engine, tensor_split=tuple(shares))
     taken = estimate_memory(spec.shape, engine, machine, n_vocab=spec.n_vocab)
     taken = with_adapters(taken, spec.adapters)
     if spec.projector is not None:
-        taken = with_projector(taken, spec.projector.size)
+        taken = with_projector(taken, spec.projector.size, machine)
     drafting = engine.of_draft_model
     if spec.draft is not None and drafting is not None:
         draft = estimate_memory(
             spec.draft.shape, drafting, machine, n_vocab=spec.draft.n_vocab
         )
         taken = with_draft_model(taken, draft)
-    return LoadPlan(engine, taken)
+    return LoadPlan(engine, taken, spec.remote)
 
 
 def _engine(spec: LoadSpec, context: ContextPlan) -> EngineConfig:
@@ -165,6 +191,7 @@ def _engine(spec: LoadSpec, context: ContextPlan) -> EngineConfig:
         split_mode=in_force.split_mode,
         tensor_split=in_force.tensor_split,
         main_gpu=in_force.main_gpu,
+        rpc_servers=in_force.rpc_servers,
         shares_prefixes=in_force.shares_prefixes,
         deterministic=in_force.deterministic,
         # With auto there are drafts where nothing speaks against them.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Types that llama.cpp repacks on x86-64 with AVX2 (ggml/src/ggml-cpu/repack.cpp).
 COMMON_REPACKS = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_K"})
@@ -16,17 +19,26 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU. Sizes in bytes; ``free`` is from the engine's start."""
+    """One GPU. Sizes in bytes; ``free`` is from the engine's start.
+
+    Or a device of an RPC server, whose address is ``server``: a GPU or a processor.
+    """
 
     name: str
     description: str
     total: int
     free: int
+    server: str = ""
 
     @property
     def limit(self) -> int:
         """Bytes that models may take on it."""
         return int(self.free * _GPU_SHARE)
+
+
+def remote_gpus(server: str, devices: Iterable[dict[str, Any]]) -> tuple[Gpu, ...]:
+    """Return the devices that an RPC server offers."""
+    return tuple(Gpu(**each, server=server) for each in devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,15 @@ class Machine:
     gpus: tuple[Gpu, ...] = ()
     repacks: frozenset[str] = COMMON_REPACKS
     cpu: str = ""
+
+    def with_remote(self, devices: tuple[Gpu, ...]) -> Machine:
+        """Return the machine with devices of RPC servers after its own GPUs."""
+        return replace(self, gpus=(*self.gpus, *devices))
+
+    @property
+    def local_gpus(self) -> tuple[Gpu, ...]:
+        """Its own GPUs."""
+        return tuple(gpu for gpu in self.gpus if not gpu.server)
 
     def as_json(self) -> dict[str, Any]:
         """Return the machine as JSON values."""

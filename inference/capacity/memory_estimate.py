@@ -101,6 +101,7 @@ def estimate_memory(
     for block, owner in zip(shape.blocks, owners[:-1], strict=True):
         held[owner].append(block)
     devices = []
+    local = range(1, len(machine.local_gpus) + 1)
     for number, blocks in enumerate(held):
         is_used = number == 0 or bool(blocks) or owners[-1] == number
         if not is_used:
@@ -124,7 +125,7 @@ def estimate_memory(
                     )
                     for cache in (at_load, grown)
                 ),
-                process=_GPU_CONTEXT_BYTES if number else 0,
+                process=_GPU_CONTEXT_BYTES if number in local else 0,
             )
         )
     taken = _with_ends(shape, config, machine, n_vocab, devices, owners[-1], held[0])
@@ -185,8 +186,9 @@ def _with_ends(
     tied = shape.output.total if shape.is_tied and output == 0 else 0
     file = shape.input.total + sum(weights.total for weights in kept) - tied
     # With a GPU, llama.cpp keeps the host's weights in memory that the GPU can read.
-    is_mapped = config.use_mmap and not machine.gpus
-    repacked = 0 if machine.gpus else _repacked(kept, machine)
+    local = machine.local_gpus
+    is_mapped = config.use_mmap and not local
+    repacked = 0 if local else _repacked(kept, machine)
     # The input reads the matrix unpacked, so a repacked output is a second copy.
     copied = _repacked([shape.output], machine) if tied and repacked else 0
     stale = repacked - copied if is_mapped else 0
@@ -202,7 +204,7 @@ def _with_ends(
         weights=file + copied,
         compute=host.compute + work,
         process=process_bytes(config, n_vocab)
-        + (_GPU_HOST_BYTES if any(gpu.total for gpu in gpus) else 0),
+        + (_GPU_HOST_BYTES if any(gpu.total for gpu in gpus[: len(local)]) else 0),
     )
     return MemoryEstimate(host, tuple(gpus), file - stale if is_mapped else 0, stale)
 
@@ -221,12 +223,16 @@ def with_adapters(
     return replace(taken, host=host, gpus=tuple(gpus))
 
 
-def with_projector(taken: MemoryEstimate, size: int) -> MemoryEstimate:
+def with_projector(
+    taken: MemoryEstimate, size: int, machine: Machine
+) -> MemoryEstimate:
     """Add a projector of ``size`` bytes: it is on the first GPU that the model is on.
 
-    Encoding a large image takes some half of its weights besides.
+    It is never on an RPC server. Encoding a large image takes some half of its weights
+    besides.
     """
-    on_gpu = next((n for n, gpu in enumerate(taken.gpus) if gpu.weights), None)
+    local = taken.gpus[: len(machine.local_gpus)]
+    on_gpu = next((n for n, gpu in enumerate(local) if gpu.weights), None)
     host = replace(taken.host, process=taken.host.process + KEPT_BYTES)
     gpus = list(taken.gpus)
     device = host if on_gpu is None else gpus[on_gpu]

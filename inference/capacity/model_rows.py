@@ -48,6 +48,9 @@ def load_spec(model: ModelFacts, hardware: dict[str, Any] | None = None) -> Load
         raise InvalidSettings(str(error)) from None
     if found:
         raise InvalidSettings(" ".join(reason for _, reason in found))
+    for server in settings.rpc_servers:
+        if server not in config.rpc.servers:
+            raise InvalidSettings(f"The RPC server {server} is none of rpc.servers.")
     return LoadSpec(
         paths=tuple(str(path) for path in model.paths),
         shape=shape_of(model),

@@ -77,6 +77,8 @@ def place_worker(
     if best is None:
         reason = explain_shortage(spec, capacity.machine, capacity.limits, pinned)
         return Placement(is_impossible=not is_extra, reason=reason)
+    if by_servers := _placed_by_servers(spec, model, capacity, best):
+        return by_servers
     needed = best.needs(is_mapped=is_mapped)
     if len(capacity.models | {model}) <= capacity.max_models:
         now = plan_within(spec, capacity.machine, capacity.free, is_mapped=is_mapped)
@@ -96,6 +98,28 @@ def place_worker(
     return Placement(
         plan=best if eviction.fits_now else None, evict=eviction.evict, planned=best
     )
+
+
+def _placed_by_servers(
+    spec: LoadSpec, model: int, capacity: NodeCapacity, best: LoadPlan
+) -> Placement | None:
+    """Return what its RPC servers decide: each serves one worker. None if nothing."""
+    wanted = frozenset(spec.settings.rpc_servers)
+    holders = [each for each in capacity.loaded if each.servers & wanted]
+    if not holders:
+        return None
+    names = ", ".join(sorted({capacity.names[each.model] for each in holders}))
+    held = frozenset().union(*(each.servers for each in holders))
+    taken = ", ".join(sorted(wanted & held))
+    reason = f"{names} has the RPC server {taken} to itself"
+    if any(each.model == model for each in holders):
+        return Placement(reason=f"Waiting: {reason}.")
+    if any(each.is_pinned and not each.is_draining for each in holders):
+        return Placement(is_impossible=True, reason=f"{reason}, and is pinned.")
+    staying = [each for each in holders if not each.is_draining]
+    if any(each.is_just_loaded for each in staying):
+        return Placement()
+    return Placement(evict=tuple(each.key for each in staying), planned=best)
 
 
 def _is_about_as_good(plan: LoadPlan, best: LoadPlan, spec: LoadSpec) -> bool:

@@ -47,6 +47,10 @@ class MeasuredModel:
             spec = load_spec(model)
         except InvalidSettings as error:
             raise CannotMeasure(str(error)) from None
+        if spec.settings.rpc_servers:
+            raise CannotMeasure(
+                "It uses RPC servers, and contexts are measured on one machine."
+            )
         types = {"cache_type_k": cache_type_k, "cache_type_v": cache_type_v}
         with_types = spec.settings.model_copy(update=types)
         if found := [reason for _, reason in conflicts(with_types, spec.shape)]:

@@ -48,6 +48,7 @@ def health_findings(facts: HealthFacts) -> list[HealthFinding]:
     found = [
         *_nodes(facts),
         *failed_loads(facts.overview),
+        *_rpc_servers(facts),
         *_redis(facts),
         *_database(facts),
         *_disks(facts),
@@ -112,6 +113,21 @@ def _node(view: NodeView) -> Iterator[HealthFinding]:
             "Let both machines follow a time server (NTP): times in logs and rows are "
             "wrong by as much.",
         )
+
+
+def _rpc_servers(facts: HealthFacts) -> Iterator[HealthFinding]:
+    """Yield the RPC servers that a node cannot use."""
+    for view in facts.overview.nodes:
+        for server in view.rpc_servers if view.node.is_alive else ():
+            if server.error:
+                yield HealthFinding(
+                    "warning",
+                    f"RPC server {server.address}",
+                    f"Seen from {view.node}: {server.error}",
+                    "Models that name it wait for it. Start `llm-manager rpc` there, "
+                    "with the same version and rpc.secret as here, or take it out of "
+                    "rpc.servers.",
+                )
 
 
 def failed_loads(seen: Overview) -> Iterator[HealthFinding]:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from inference.capacity.eviction import LoadedWorker
+from inference.capacity.machine import remote_gpus
 from inference.capacity.model_rows import InvalidSettings, load_spec, memory_limit
 from inference.capacity.placement import NodeCapacity, place_worker
 from inference.errors import ModelLoadFailed
 from inference.local.workers import ProcessWorker, ThreadWorker
 from inference.node.machine_probe import machine_probe
+from inference.rpc.errors import RpcError
+from inference.rpc.tunnel import rpc_status
 from inference.worker.node_pipe import WorkerSpec
 from llm_manager.config.in_force import using
 from llm_manager.lib.quoting import quote
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from inference.api.preparing.abilities import Ability
     from inference.capacity.eviction import Memory
     from inference.capacity.load_plan import LoadPlan
-    from inference.capacity.machine import Machine
+    from inference.capacity.machine import Gpu, Machine
     from inference.local.folder import ModelFolder
     from inference.local.model import LocalModel
     from inference.local.workers import LocalWorker
@@ -195,6 +198,7 @@ class LoadedModels:
             model_name=model.name,
             max_waiting=self._config.engine.max_waiting,
             engine=plan.engine,
+            rpc_secret=self._config.rpc.secret if plan.engine.rpc_servers else "",
         )
         loaded = LoadedModel(model, plan, self._worker_type(spec))
         await self._ready(loaded.worker, on_progress)
@@ -229,6 +233,8 @@ class LoadedModels:
                 spec = load_spec(model)
         except InvalidSettings as error:
             raise InvalidLoadSetting(str(error), param="config") from None
+        if servers := spec.settings.rpc_servers:
+            spec = replace(spec, remote=await self._lent(servers))
         numbers = {name: number for number, name in enumerate(self._loaded)}
         capacity = NodeCapacity(
             machine=self._machine,
@@ -243,6 +249,7 @@ class LoadedModels:
                     last_used=0,
                     running=0,
                     is_pinned=True,
+                    servers=frozenset(each.plan.engine.rpc_servers),
                 )
                 for name, each in self._loaded.items()
             ],
@@ -252,6 +259,19 @@ class LoadedModels:
         if placement.plan is None:
             raise ModelLoadFailed(placement.reason)
         return placement.plan
+
+    async def _lent(self, servers: tuple[str, ...]) -> tuple[Gpu, ...]:
+        """Return the devices of RPC servers. Raises ModelLoadFailed."""
+        secret = self._config.rpc.secret
+        try:
+            offers = [await rpc_status(each, secret) for each in servers]
+        except RpcError as error:
+            raise ModelLoadFailed(str(error)) from None
+        return tuple(
+            gpu
+            for server, offer in zip(servers, offers, strict=True)
+            for gpu in remote_gpus(server, offer.devices)
+        )
 
     def _limits(self, machine: Machine) -> Memory:
         with using(self._config):

@@ -21,7 +21,7 @@ from inference.metrics import telemetry_store
 from inference.metrics.compatible_metrics import COMPATIBLE_METRICS
 from inference.metrics.metric_type import NO_TELEMETRY
 from inference.metrics.worker_metrics import WORKER_METRICS
-from inference.models import Worker, WorkerState
+from inference.models import RpcServer, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,6 +59,7 @@ class WorkerCollector(Collector):
             "Models that are loaded and take requests.",
             value=len({w.model_id for w in workers if w.state == WorkerState.READY}),
         )
+        yield from _rpc_servers()
         measured = _measured(workers)
         seen = [(w, measured.get(w.incarnation, NO_TELEMETRY)) for w in workers]
         has_aliases = settings.CONFIG.metrics.aliases
@@ -86,6 +87,26 @@ def _by_state(workers: Iterable[Worker]) -> Family:
         for state in (*WorkerState.values, SILENT):
             family.add_metric([name, state], count[state])
     return family
+
+
+def _rpc_servers() -> Iterator[Family]:
+    """Yield how nodes find the RPC servers, if the configuration names any."""
+    names = settings.CONFIG.rpc.servers
+    if not names:
+        return
+    labels = ["node", "server"]
+    up = GaugeMetricFamily(
+        "llm_rpc_server_up", "Whether a node can use an RPC server.", labels=labels
+    )
+    offered = GaugeMetricFamily(
+        "llm_rpc_server_offered_bytes", "What an RPC server lends.", labels=labels
+    )
+    for each in RpcServer.objects.filter(address__in=names).select_related("node"):
+        up.add_metric([each.node.name, each.address], not each.error)
+        free = sum(device.free for device in each.offers)
+        offered.add_metric([each.node.name, each.address], free)
+    yield up
+    yield offered
 
 
 def _measured(workers: Iterable[Worker]) -> dict[str, Snapshot]:

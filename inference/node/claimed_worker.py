@@ -82,7 +82,7 @@ class ClaimedWorker:
     def memory(self) -> Memory:
         """Bytes by device: the estimate, or the host's real use if that is more."""
         estimate = self.plan.estimate
-        host, *gpus = estimate.totals
+        host, *gpus = self.plan.needs()
         return (max(host, self.rss - estimate.stale), *gpus)
 
     @property
@@ -164,6 +164,7 @@ def _loaded(alike: Sequence[ClaimedWorker]) -> Iterable[LoadedWorker]:
             is_draining=worker.process.is_draining,
             is_pinned=worker.settings.is_pinned,
             is_just_loaded=worker.is_just_loaded,
+            servers=frozenset(worker.plan.engine.rpc_servers),
         )
         if number == 0:
             yield first

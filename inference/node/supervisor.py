@@ -30,6 +30,8 @@ from inference.node.children.command_process import (
 from inference.node.children.spare_worker import SpareWorker
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
+from inference.node.remote.lost_servers import LostServers
+from inference.node.remote.server_watch import ServerWatch
 from inference.node.silence.calm import Calm
 from inference.node.silence.own_beats import OwnBeats
 from inference.node.silence.silent_workers import SilentWorkers
@@ -59,9 +61,17 @@ class Supervisor:
         self._workers: dict[int, ClaimedWorker] = {}
         self._look = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._watcher = WorkerWatcher(self._workers, self._look.set)
+        lost = LostServers()
+        self._servers = ServerWatch(self._look.set)
+        self._watcher = WorkerWatcher(self._workers, self._look.set, lost)
         self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
-        self._starter = WorkerStarter(self._workers, self._look.set, self._spare.spawn)
+        self._starter = WorkerStarter(
+            self._workers,
+            self._look.set,
+            self._spare.spawn,
+            servers=self._servers,
+            lost=lost,
+        )
         self._tests = context_test_process()
         self._downloads = download_process()
         self._benchmarks = benchmark_process()
@@ -87,6 +97,7 @@ class Supervisor:
             asyncio.create_task(self._listen()),
             asyncio.create_task(self._beat()),
             asyncio.create_task(keep_house()),
+            asyncio.create_task(self._servers.run(self._node)),
         ]
         if settings.CONFIG.models.watch:
             tasks.append(asyncio.create_task(ModelsWatch().run()))

@@ -240,7 +240,7 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
             error="",
             stop_number=order.number if order is not None else 0,
             memory_estimate=plan.estimate.resident,
-            device_memory=list(plan.estimate.totals),
+            device_memory=list(plan.needs()),
             loaded_settings=loaded_settings,
             kv_layout=plan.engine.kv_layout,
             last_used_at=timezone.now(),
@@ -272,8 +272,9 @@ def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
         "heartbeat_at": database_now(),
         **more,
     }
-    # telemetry_store and longest_request_save keep these two.
-    del columns["telemetry"], columns["n_ctx_seen"]
+    # telemetry_store and longest_request_save keep the first two; the watcher acts on
+    # the third.
+    del columns["telemetry"], columns["n_ctx_seen"], columns["lost_server"]
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
 
 
@@ -380,4 +381,5 @@ def worker_spec(
         engine=engine,
         node=node.name,
         replica=row.replica,
+        rpc_secret=settings.CONFIG.rpc.secret if engine.rpc_servers else "",
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from django.conf import settings
 
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import place_worker
@@ -16,6 +19,7 @@ from inference.node.children.worker_process import WorkerProcess
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
 from inference.node.load_checks import LoadChecks
+from inference.node.remote.availability import why_unavailable
 from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
 from inference.services import is_served
@@ -25,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inference.capacity.load_plan import LoadPlan
+    from inference.capacity.machine import Gpu
     from inference.capacity.placement import Placement
     from inference.models import EngineNode, Worker
     from inference.node.children.spawning import Spawn
+    from inference.node.remote.lost_servers import LostServers
+    from inference.node.remote.server_watch import ServerWatch
     from registry.load_settings import LoadSettings
 
 logger = logging.getLogger(__name__)
@@ -45,8 +52,13 @@ class WorkerStarter:
         workers: dict[int, ClaimedWorker],
         wake: Callable[[], None],
         spawn: Spawn = spawn_worker,
+        *,
+        servers: ServerWatch,
+        lost: LostServers,
     ) -> None:
         self._workers = workers
+        self._servers = servers
+        self._lost = lost
         self._wake = wake
         self._spawn = spawn
         self._checks = LoadChecks(wake)
@@ -70,6 +82,11 @@ class WorkerStarter:
             await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
             logger.error("%s cannot be loaded: %s", row.model, reason)
             return
+        if spec.settings.rpc_servers:
+            lent = await self._lent(row, node, spec.settings.rpc_servers)
+            if lent is None:
+                return
+            spec = replace(spec, remote=lent)
         placement = place_worker(
             spec,
             model=row.model.pk,
@@ -91,6 +108,38 @@ class WorkerStarter:
         if placement.plan is not None:
             self._checks.forget(row.pk)
             await self._start(row, node, spec.settings, placement.plan)
+
+    async def _lent(
+        self, row: Worker, node: EngineNode, servers: tuple[str, ...]
+    ) -> tuple[Gpu, ...] | None:
+        """Return the devices of a model's RPC servers; None while they are not there.
+
+        The row says what it waits for, or that waiting does not help.
+        """
+        if self._lost.pause_s(row.pk):
+            return None
+        states = self._servers.states(servers)
+        if states is None:
+            return None
+        held = {
+            each
+            for worker in self._workers.values()
+            for each in worker.plan.engine.rpc_servers
+        }
+        found = why_unavailable(states, held)
+        if found is None:
+            self._lost.found(row.pk)
+            return tuple(gpu for state in states for gpu in state.devices)
+        waits_s = settings.CONFIG.engine.load_timeout
+        if not found.is_final and self._lost.waited_s(row.pk) < waits_s:
+            await in_one_thread(worker_rows.load_waits, row.pk, found.reason)
+            return None
+        self._lost.forget(row.pk)
+        await in_one_thread(
+            worker_rows.load_impossible, row.pk, node, None, found.reason
+        )
+        logger.error("%s cannot be loaded: %s", row.model, found.reason)
+        return None
 
     async def _may_evict_for(
         self, row: Worker, node: EngineNode, placement: Placement

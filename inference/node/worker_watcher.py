@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from inference.models import EngineNode, Worker
     from inference.node.children.worker_process import WorkerProcess
     from inference.node.claimed_worker import ClaimedWorker
+    from inference.node.remote.lost_servers import LostServers
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,13 @@ class WorkerWatcher:
     """
 
     def __init__(
-        self, workers: dict[int, ClaimedWorker], wake: Callable[[], None]
+        self,
+        workers: dict[int, ClaimedWorker],
+        wake: Callable[[], None],
+        lost: LostServers,
     ) -> None:
         self._workers = workers
+        self._lost = lost
         self._wake = wake
         self._crashes: dict[int, int] = {}
         #: The incarnations that were ended because they hung.
@@ -189,6 +194,9 @@ class WorkerWatcher:
             self._wake()
             return
         logger.error("Worker of %s died: %s", worker.model, process.death())
+        if process.report.lost_server:
+            await self._lost_server(worker)
+            return
         if worker.incarnation in self._hung:
             # We ended it: that is no sign that the model cannot be loaded.
             self._hung.remove(worker.incarnation)
@@ -207,6 +215,20 @@ class WorkerWatcher:
         else:
             await in_one_thread(worker_rows.worker_crashed, row_id, worker.incarnation)
             self._wake()
+
+    async def _lost_server(self, worker: ClaimedWorker) -> None:
+        """Let a worker be loaded again that lost an RPC server, unless it often did."""
+        row_id, incarnation = worker.row_id, worker.incarnation
+        ready_at, reason = worker.process.ready_at, worker.process.report.error
+        served_s = time.monotonic() - ready_at if ready_at else 0.0
+        if not self._lost.note(row_id, served_s):
+            self._lost.forget(row_id)
+            error = f"{reason} So it was again and again, soon after each load."
+            await in_one_thread(worker_rows.worker_failed, row_id, incarnation, error)
+            return
+        await in_one_thread(worker_rows.worker_crashed, row_id, incarnation)
+        await in_one_thread(worker_rows.load_waits, row_id, reason)
+        self._wake()
 
 
 async def _save_totals(worker: ClaimedWorker) -> None:

@@ -196,7 +196,7 @@ class StreamWatch:
             raise QueueTimeout(
                 f"The request waited {queue.timeout_s:.0f} s for the model "
                 f"'{queue.model_name}'{place if stream.was_accepted else ''} and was "
-                "not started.",
+                f"not started.{' ' if now.waits_for else ''}{now.waits_for}",
                 retry_after=RETRY_AFTER_S,
             ).while_loading(now.loading)
         if stream.worker:

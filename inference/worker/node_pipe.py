@@ -7,7 +7,7 @@ means that the engine is gone. Its standard output carries reports.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.engine.config.engine_config import EngineConfig
@@ -35,7 +35,7 @@ class WorkerSpec:
     """What a worker serves: its queue, its incarnation, and how to load the model.
 
     At most ``max_waiting`` requests may be pending, besides those with a slot.
-    ``node`` and ``replica`` are what its row has.
+    ``node`` and ``replica`` are what its row has. ``rpc_secret`` opens its RPC servers.
     """
 
     queue: str
@@ -45,6 +45,7 @@ class WorkerSpec:
     engine: EngineConfig
     node: str = ""
     replica: int = 0
+    rpc_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,13 @@ class WorkerReport:
     loading goes from 0 to 1; ``n_ctx_seen`` is the largest context that a request
     needed so far, prompt and answer; ``waiting_by_key`` is the number of pending
     requests by key; ``telemetry`` is the engine's snapshot since the load; the rest are
-    counts.
+    counts. ``lost_server`` is the RPC server without which it failed.
     """
 
     state: str
     progress: float = 0.0
     error: str = ""
+    lost_server: str = ""
     n_ctx: int = 0
     n_ctx_max: int = 0
     n_ctx_seen: int = 0

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from inference.engine.config.cpu_threads import unbound
+from inference.rpc.relay_process import Relay, ServerLost
 from inference.worker.node_pipe import (
+    WorkerReport,
     drain_from_line,
     report_to_line,
     spec_from_line,
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.embedding.backend import EmbeddingBackend
-    from inference.worker.node_pipe import Drain, WorkerReport, WorkerSpec
+    from inference.worker.node_pipe import Drain, WorkerSpec
 
     Report = Callable[[WorkerReport], None]
     Load = Callable[[Callable[[float], None]], Backend | EmbeddingBackend]
@@ -72,11 +76,30 @@ async def _serve(
     def report(status: WorkerReport) -> None:
         reports.send(report_to_line(status))
 
+    async def give_up(lost: ServerLost) -> int:
+        failed = WorkerReport("failed", error=str(lost), lost_server=lost.server)
+        report(failed)
+        await reports.flush(_FLUSH_TIMEOUT_S)
+        return 1
+
+    relay: Relay | None = None
+    if spec.engine.rpc_servers:
+        holder = f"{spec.model_name} on {spec.node or platform.node()}"
+        try:
+            relay = await Relay.start(spec.engine.rpc_servers, spec.rpc_secret, holder)
+        except ServerLost as lost:
+            return await give_up(lost)
+        spec = replace(spec, engine=replace(spec.engine, rpc_sockets=relay.sockets))
     server = make_server(spec, report, llama_loader(spec.engine))
     serving = asyncio.create_task(server.run())
     commands = asyncio.create_task(_obey(server, stdin))
-    await asyncio.wait([serving, commands], return_when=asyncio.FIRST_COMPLETED)
+    losing = asyncio.create_task(relay.wait()) if relay else None
+    tasks = [serving, commands, *([losing] if losing else [])]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     commands.cancel()
+    if losing and losing.done() and not serving.done():
+        # llama.cpp waits for an answer that never comes, and would abort here.
+        return await give_up(losing.result())
     await reports.flush(_FLUSH_TIMEOUT_S)
     return serving.result() if serving.done() else 0
 

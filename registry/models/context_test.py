@@ -31,6 +31,8 @@ _NOT_MEASURED = {
     "cache_type_v",
     "shares_prefixes",
     "pooling_type",
+    # Below: a result of before there were any holds for a model that has none.
+    "rpc_servers",
 }
 _MEASURED = tuple(name for name in SETTINGS if name not in _NOT_MEASURED)
 
@@ -286,6 +288,8 @@ def measured_settings(model: ModelFacts) -> dict[str, Any]:
     in_force = model.settings_in_force()
     values: dict[str, Any] = {name: getattr(in_force, name) for name in _MEASURED}
     values["tensor_split"] = list(in_force.tensor_split)
+    if in_force.rpc_servers:
+        values["rpc_servers"] = list(in_force.rpc_servers)
     drafter = model.draft_model if in_force.draft == "model" else None
     values["draft_model"] = drafter.fingerprint if drafter else ""
     values["adapters"] = [adapter.fingerprint for adapter in model.adapters()]

@@ -21,6 +21,7 @@ from registry.gguf.memory_shape import MemoryShape
 from registry.load_columns import LoadColumns
 from registry.load_settings import (
     LoadSettings,
+    parse_split,
     setting_in_force,
     settings_in_force,
 )
@@ -268,11 +269,28 @@ class Model(_CountedModel, LoadColumns):
         try:
             found = setting_faults(self)
         except ValueError as error:
-            raise ValidationError({"tensor_split": str(error)}) from None
+            raise ValidationError({self._unreadable: str(error)}) from None
+        if strange := [
+            server
+            for server in self.settings_in_force().rpc_servers
+            if server not in settings.CONFIG.rpc.servers
+        ]:
+            found["rpc_servers"] = (
+                f"{', '.join(strange)} is none of rpc.servers in the configuration."
+            )
         if found:
             raise ValidationError(found)
         if Alias.objects.filter(name=self.name).exists():
             raise ValidationError({"name": "This name is an alias of a model."})
+
+    @property
+    def _unreadable(self) -> str:
+        """The first setting that is a list and cannot be read."""
+        try:
+            parse_split(self.tensor_split)
+        except ValueError:
+            return "tensor_split"
+        return "rpc_servers"
 
     def setting_in_force(self, name: str) -> Any:
         """Return the model's own setting, or the configuration's if that is empty."""

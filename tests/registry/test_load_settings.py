@@ -14,6 +14,7 @@ from registry.load_settings import (
     LoadSettings,
     config_key,
     conflicts,
+    parse_servers,
     parse_split,
     settings_in_force,
 )
@@ -100,6 +101,11 @@ def test_the_defaults_exclude_nothing() -> None:
             "so there are no shares",
         ),
         ({"main_gpu": 1}, "main_gpu", "used only with the split mode none"),
+        (
+            {"rpc_servers": "b:1", "split_mode": "row"},
+            "rpc_servers",
+            "on RPC servers by layers; the split mode is row",
+        ),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(
@@ -167,3 +173,26 @@ def test_shares_of_gpus_are_numbers(text: str, split: tuple[float, ...]) -> None
 def test_other_shares_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_split(text)
+
+
+def test_rpc_servers_are_read_in_their_order() -> None:
+    found = parse_servers("10.0.0.2:50052, node-b.lan:1,")
+    assert found == ("10.0.0.2:50052", "node-b.lan:1")
+    assert parse_servers("") == ()
+
+
+@pytest.mark.parametrize(
+    ("servers", "reason"),
+    [
+        ("10.0.0.2", "a host and a port"),
+        ("b:0", "a host and a port"),
+        ("b:65536", "a host and a port"),
+        ("http://b:1", "a host and a port"),
+        ("b c:1", "a host and a port"),
+        ("b:1,b:1", "once only"),
+        (",".join(f"b:{n}" for n in range(1, 17)), "at most 15"),
+    ],
+)
+def test_what_is_no_rpc_server_is_refused(servers: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_servers(servers)

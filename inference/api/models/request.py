@@ -25,14 +25,24 @@ _Shares = Annotated[
     ],
     by_json_type("a string or an array of numbers"),
 ]
+_Servers = Annotated[
+    Annotated[str, Field(max_length=1024), Tag("string")]
+    | Annotated[
+        list[Annotated[str, Field(max_length=260)]],
+        Field(max_length=MAX_DEVICES),
+        Tag("array"),
+    ],
+    by_json_type("a string or an array of strings"),
+]
+_LISTS = {"tensor_split": _Shares, "rpc_servers": _Servers}
 
 
 def _member(setting: str) -> tuple[Any, Any]:
     """Return the type and the default of a setting's member."""
     about = LoadSettings.model_fields[setting].description
     kind: Any
-    if setting == "tensor_split":
-        kind = _Shares
+    if setting in _LISTS:
+        kind = _LISTS[setting]
     elif choices := choices_of(setting):
         kind = Literal[choices]
     elif LoadSettings.model_fields[setting].annotation is bool:

@@ -44,15 +44,16 @@ class EngineConfig:
     window. ``prefill_context`` lets short pieces of prompts have a context of their
     own; ``itl_target_ms`` is the inter-token latency that streams keep at p95
     beside them, 0 for none. ``n_gpu_layers`` -1 is all; an empty ``tensor_split``
-    is by the GPUs' free memory. ``n_threads`` 0 is one per physical core,
-    ``n_threads_batch`` 0 as many. ``shares_prefixes`` lets owners use each other's
-    cached prefixes. With ``draft`` ``lookup`` drafts are looked up in the sequence
-    itself, with ``auto`` only while few sequences decode; with ``model`` the model
-    in ``draft_paths`` makes them. ``deterministic`` computes a sequence in steps
-    whose shape depends on nothing else. ``adapters`` are loaded beside the model,
-    and so is the ``projector``, a file with what reads images for it; ""
-    is none. Prefixes are stored in ``cache_dir``, unless it is empty, in at most
-    ``cache_bytes`` for all models; ``fingerprint`` identifies the model's file.
+    is by the GPUs' free memory. ``rpc_servers`` are the addresses of those that hold
+    layers, ``rpc_sockets`` where a relay listens for each. ``n_threads`` 0 is one
+    per physical core, ``n_threads_batch`` 0 as many. ``shares_prefixes`` lets
+    owners use each other's cached prefixes. With ``draft`` ``lookup`` drafts are
+    looked up in the sequence itself, with ``auto`` only while few sequences decode;
+    with ``model`` the model in ``draft_paths`` makes them. ``deterministic`` computes a
+    sequence in steps whose shape depends on nothing else. ``adapters`` are loaded
+    beside the model, and so is the ``projector``, a file with what reads images for
+    it; "" is none. Prefixes are stored in ``cache_dir``, unless it is empty, in at
+    most ``cache_bytes`` for all models; ``fingerprint`` identifies the model's file.
     ``task`` is what the model is for; ``pooling`` makes vectors. Raises ValueError
     for settings that exclude each other.
     """
@@ -81,6 +82,8 @@ class EngineConfig:
     split_mode: str = "layer"
     tensor_split: tuple[float, ...] = ()
     main_gpu: int = 0
+    rpc_servers: tuple[str, ...] = ()
+    rpc_sockets: tuple[str, ...] = ()
     shares_prefixes: bool = False
     deterministic: bool = False
     draft: str = "off"
@@ -112,7 +115,13 @@ class EngineConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EngineConfig:
         """Return the configuration that ``dataclasses.asdict`` wrote as JSON."""
-        tuples = ("paths", "tensor_split", "draft_paths")
+        tuples = (
+            "paths",
+            "tensor_split",
+            "draft_paths",
+            "rpc_servers",
+            "rpc_sockets",
+        )
         adapters = tuple(AdapterFile(**each) for each in data["adapters"])
         values = {name: tuple(data[name]) for name in tuples} | {"adapters": adapters}
         return cls(**{**data, **values})
@@ -129,6 +138,8 @@ class EngineConfig:
             draft_paths=(),
             adapters=(),
             projector="",
+            rpc_servers=(),
+            rpc_sockets=(),
         )
 
     @property

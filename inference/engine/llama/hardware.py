@@ -16,9 +16,8 @@ import llama_cpp
 from llama_cpp._ggml import libggml
 
 from inference.engine.llama.bindings.cpu import has_broken_amx
+from inference.engine.llama.bindings.rpc import CPU, local_devices, local_gpus
 
-#: enum ggml_backend_dev_type
-_CPU, _GPU, _INTEGRATED_GPU = 0, 1, 2
 #: The types that ggml_repack_get_optimal_repack_type repacks, by processor features.
 _REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset({"AVX2"}), ("IQ4_NL", "MXFP4", "Q4_0", "Q4_K")),
@@ -32,43 +31,28 @@ _REPACKS: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
 
 def gpus() -> list[dict[str, Any]]:
     """Return the GPUs that llama.cpp would use, in its order; sizes in bytes."""
-    # Integrated GPUs are used only if there are no others.
-    for kind in (_GPU, _INTEGRATED_GPU):
-        found = [_gpu(device) for device in _devices(kind)]
-        if found:
-            return found
-    return []
+    return [_gpu(device) for device in local_gpus()]
 
 
 def cpu() -> str:
     """Return the processor's name, or "" if llama.cpp does not know it."""
-    for device in _devices(_CPU):
-        return str(libggml.ggml_backend_dev_description(device).decode())
+    for device in local_devices(CPU):
+        return _text(device, "description")
     return ""
 
 
-def _devices(kind: int) -> list[ctypes.c_void_p]:
-    for name, result in (
-        ("ggml_backend_dev_count", ctypes.c_size_t),
-        ("ggml_backend_dev_get", ctypes.c_void_p),
-        ("ggml_backend_dev_type", ctypes.c_int),
-        ("ggml_backend_dev_name", ctypes.c_char_p),
-        ("ggml_backend_dev_description", ctypes.c_char_p),
-    ):
-        getattr(libggml, name).restype = result
-    devices = [
-        ctypes.c_void_p(libggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
-        for index in range(libggml.ggml_backend_dev_count())
-    ]
-    return [each for each in devices if libggml.ggml_backend_dev_type(each) == kind]
+def _text(device: ctypes.c_void_p, what: str) -> str:
+    read = getattr(libggml, f"ggml_backend_dev_{what}")
+    read.restype = ctypes.c_char_p
+    return str(read(device).decode())
 
 
 def _gpu(device: ctypes.c_void_p) -> dict[str, Any]:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     libggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
     return {
-        "name": libggml.ggml_backend_dev_name(device).decode(),
-        "description": libggml.ggml_backend_dev_description(device).decode(),
+        "name": _text(device, "name"),
+        "description": _text(device, "description"),
         "total": total.value,
         "free": free.value,
     }

@@ -32,6 +32,7 @@ from llm_manager.config.sections.running_models import (
     EngineSection,
     GenerationSection,
     ModelsSection,
+    RpcSection,
 )
 from llm_manager.config.sections.serving import (
     ApiSection,
@@ -68,6 +69,7 @@ class Config(Section):
     generation: GenerationSection = GenerationSection()
     gpu: GpuSection = GpuSection()
     engine: EngineSection = EngineSection()
+    rpc: RpcSection = RpcSection()
     cache: CacheSection = CacheSection()
     auth: AuthSection = AuthSection()
     oidc: OidcSection = OidcSection()

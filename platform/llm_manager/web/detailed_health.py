@@ -92,6 +92,20 @@ class NodeHealth(TypedDict):
     versions: dict[str, str]
 
 
+class RpcServerHealth(TypedDict):
+    """An RPC server, as a node finds it.
+
+    ``holder`` is the model that it serves now; ``offered_bytes`` is what it lends.
+    """
+
+    address: str
+    node: str
+    status: Literal["ok", "failed"]
+    error: str | None
+    holder: str | None
+    offered_bytes: int
+
+
 class WorkerHealth(TypedDict):
     """One loaded model.
 
@@ -127,6 +141,7 @@ class DetailedHealth(TypedDict):
     redis: RedisHealth
     engine: Check
     nodes: list[NodeHealth]
+    rpc_servers: list[RpcServerHealth]
     workers: list[WorkerHealth]
     queues: dict[str, int]
     disks: list[DiskHealth]
@@ -182,6 +197,7 @@ def _answer(facts: HealthFacts, *, is_serving: bool) -> DetailedHealth:
         },
         "engine": _check(0.0, "" if alive else "No engine is running."),
         "nodes": _nodes(facts.overview),
+        "rpc_servers": _rpc_servers(facts.overview),
         "workers": _workers(facts.overview),
         "queues": redis.queues,
         "disks": [
@@ -226,6 +242,21 @@ def _nodes(seen: Overview) -> list[NodeHealth]:
             "versions": {"LLM Manager": view.node.version, **view.node.programs},
         }
         for view in seen.nodes
+    ]
+
+
+def _rpc_servers(seen: Overview) -> list[RpcServerHealth]:
+    return [
+        {
+            "address": server.address,
+            "node": view.node.name,
+            "status": "failed" if server.error else "ok",
+            "error": server.error or None,
+            "holder": server.holder or None,
+            "offered_bytes": sum(device.free for device in server.offers),
+        }
+        for view in seen.nodes
+        for server in view.rpc_servers
     ]
 
 

@@ -331,3 +331,85 @@ def test_embedding_models_have_a_longest_text_and_no_more() -> None:
     assert 2 * GIB - 200 * MIB < logits + plan.estimate.host.kv <= 2 * GIB
     model.n_ctx = 512
     assert load_plan(load_spec(model), Machine()).engine.n_ctx == 512
+
+
+def lent(server: str, free: int) -> Gpu:
+    return Gpu("CPU", "EPYC", 2 * free, free, server=server)
+
+
+def test_layers_are_shared_by_what_rpc_servers_lend() -> None:
+    spec = replace(
+        spec_of(rpc_servers=("b:1", "c:1"), n_gpu_layers=-1),
+        remote=(lent("b:1", 8 * GIB), lent("c:1", 4 * GIB)),
+    )
+    plan = load_plan(spec, Machine())
+    one, other = (device.weights for device in plan.estimate.gpus)
+    # 32 layers and the output.
+    assert (one, other) == (22 * 128 * MIB, 11 * 128 * MIB)
+    assert plan.estimate.host.weights == 128 * MIB
+    assert plan.needs() == (plan.estimate.host.total,)
+    assert plan.engine.tensor_split == pytest.approx((2 / 3, 1 / 3))
+    assert not any(device.process for device in plan.estimate.gpus)
+
+
+def test_rpc_servers_come_before_the_machines_own_gpus() -> None:
+    machine = Machine((Gpu("CUDA0", "", 8 * GIB, 8 * GIB),))
+    spec = replace(
+        spec_of(rpc_servers=("b:1",), tensor_split=(1.0, 10.0)),
+        remote=(lent("b:1", 8 * GIB),),
+    )
+    gpu, remote = load_plan(spec, machine).estimate.gpus
+    # The output is the last layer, on the own GPU.
+    assert (remote.weights, gpu.weights) == (3 * 128 * MIB, 30 * 128 * MIB)
+    assert load_plan(spec, machine).needs()[1] == gpu.total
+
+
+def test_layers_that_stay_here_are_counted_here() -> None:
+    spec = replace(
+        spec_of(rpc_servers=("b:1",), n_gpu_layers=10), remote=(lent("b:1", 8 * GIB),)
+    )
+    plan = load_plan(spec, Machine())
+    assert plan.estimate.gpus[0].weights == 10 * 128 * MIB
+    assert plan.estimate.host.weights == (1 + 23) * 128 * MIB
+
+
+def test_a_model_fits_only_where_its_rpc_servers_lend_enough() -> None:
+    spec = spec_of(rpc_servers=("b:1",), context_n_ctx=1024, context_n_seq_max=1)
+    much, little = (replace(spec, remote=(lent("b:1", n * GIB),)) for n in (8, 4))
+    assert plan_within(much, Machine(), (GIB,)) is not None
+    assert plan_within(little, Machine(), (GIB,)) is None
+    said = explain_shortage(little, Machine(), (6 * GIB,))
+    assert "on the RPC server b:1, which offers 3.8 GiB" in said
+    assert "layers on GPUs and RPC servers" in said
+
+
+def test_an_rpc_server_serves_one_model_at_a_time() -> None:
+    spec = replace(spec_of(rpc_servers=("b:1",)), remote=(lent("b:1", 8 * GIB),))
+    holder = LoadedWorker(
+        key=7,
+        model=2,
+        memory=(GIB,),
+        last_used=0,
+        running=0,
+        servers=frozenset({"b:1", "c:1"}),
+    )
+
+    def place(other: LoadedWorker, model: int = 1) -> Placement:
+        capacity = NodeCapacity(Machine(), (32 * GIB,), 9, [other], {2: "other"})
+        return place_worker(spec, model=model, is_extra=False, capacity=capacity)
+
+    assert place(holder).evict == (7,)
+    assert place(holder).plan is None
+    assert place(replace(holder, servers=frozenset({"c:1"}))).plan is not None
+    # It ends by itself; or it has just come.
+    for other in (
+        replace(holder, is_draining=True),
+        replace(holder, is_just_loaded=True),
+    ):
+        waiting = place(other)
+        assert (waiting.plan, waiting.evict, waiting.is_impossible) == (None, (), False)
+    pinned = place(replace(holder, is_pinned=True))
+    assert pinned.is_impossible
+    assert pinned.reason == "other has the RPC server b:1 to itself, and is pinned."
+    # A second replica of the same model.
+    assert place(holder, model=2).reason.startswith("Waiting: other has")

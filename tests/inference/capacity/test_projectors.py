@@ -8,7 +8,7 @@ import pytest
 
 from inference.api.models.objects import capabilities_of
 from inference.capacity.load_plan import load_plan
-from inference.capacity.machine import Machine
+from inference.capacity.machine import Gpu, Machine
 from inference.capacity.memory_estimate import (
     DeviceMemory,
     MemoryEstimate,
@@ -92,10 +92,17 @@ def test_another_projector_needs_a_reload() -> None:
 def test_a_projector_is_where_the_model_is() -> None:
     on_host = MemoryEstimate(DeviceMemory(weights=5), (DeviceMemory(),), 5, 0)
     on_gpu = MemoryEstimate(DeviceMemory(), (DeviceMemory(weights=5),), 0, 0)
-    assert with_projector(on_host, SIZE).host.weights == 5 + SIZE
-    assert with_projector(on_host, SIZE).gpus[0].weights == 0
-    assert with_projector(on_gpu, SIZE).gpus[0].weights == 5 + SIZE
-    assert with_projector(on_gpu, SIZE).host.weights == 0
+    gpu = Machine((Gpu("GPU0", "", 5 * SIZE, 5 * SIZE),))
+    assert with_projector(on_host, SIZE, gpu).host.weights == 5 + SIZE
+    assert with_projector(on_host, SIZE, gpu).gpus[0].weights == 0
+    assert with_projector(on_gpu, SIZE, gpu).gpus[0].weights == 5 + SIZE
+    assert with_projector(on_gpu, SIZE, gpu).host.weights == 0
+
+
+def test_a_projector_is_never_on_an_rpc_server() -> None:
+    lent = Machine((Gpu("CPU", "", 5 * SIZE, 5 * SIZE, server="b:1"),))
+    taken = MemoryEstimate(DeviceMemory(), (DeviceMemory(weights=5),), 0, 0)
+    assert with_projector(taken, SIZE, lent).host.weights == SIZE
 
 
 def test_a_program_finds_the_projector_beside_a_model(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from inference.engine.config.engine_config import CPU_TILE
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.bindings.cpu import has_broken_amx
 from inference.engine.llama.bindings.kv_memory import memory_as_used
+from inference.engine.llama.bindings.rpc import devices_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,13 @@ def load_model(
     # C reads one number per GPU; a GPU with 0 gets no layers.
     split = (ctypes.c_float * llama_cpp.llama_max_devices())(*config.tensor_split)
     params.tensor_split = split
+    if config.rpc_servers and not is_dry:
+        if len(config.rpc_sockets) != len(config.rpc_servers):
+            raise ModelLoadError(
+                "A model on RPC servers runs in a worker process of its own."
+            )
+        devices = devices_over(config.rpc_sockets)
+        params.devices = ctypes.cast(devices, ctypes.c_void_p)
     params.load_mode = _LOAD_MODES[config.use_mmap, config.use_mlock]
     params.use_extra_bufts = not has_broken_amx()
     if is_dry:
@@ -161,5 +169,6 @@ def prefill_tile(config: EngineConfig) -> int:
 
 
 def is_on_cpu(config: EngineConfig) -> bool:
-    """Whether no GPU is used."""
-    return config.n_gpu_layers == 0 or not llama_cpp.llama_supports_gpu_offload()
+    """Whether no GPU and no other machine is used."""
+    has_others = config.rpc_servers or llama_cpp.llama_supports_gpu_offload()
+    return config.n_gpu_layers == 0 or not has_others

@@ -14,7 +14,7 @@ from llm_manager.lib.config_sections import (
     Section,
     Texts,
 )
-from registry.load_settings import ModelEngineSection
+from registry.load_settings import ModelEngineSection, RpcServers
 
 
 class ModelsSection(Section):
@@ -153,6 +153,22 @@ class EngineSection(ModelEngineSection):
         "earlier text, as many tokens as are worth it at the current batch; auto does "
         "so while at most two answers are written. A draft model is chosen for each "
         "model, in the admin.",
+    )
+
+
+class RpcSection(Section):
+    """Models over several machines, by `llm-manager rpc` on the others."""
+
+    servers: RpcServers = Field(
+        default=(),
+        description="RPC servers that models may use, as `10.0.0.2:50052`. Engines ask "
+        "each every few seconds how it is; no other address is connected to.",
+    )
+    secret: str = Field(
+        default="",
+        repr=False,
+        description="What RPC servers and engines share, 32 characters or more: "
+        "`openssl rand -hex 32`. Better in the environment than in a file.",
     )
 
 

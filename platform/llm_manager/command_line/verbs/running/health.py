@@ -69,6 +69,11 @@ def _parts(health: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for node in health["nodes"]:
         free = human_bytes(node["memory_available_bytes"])
         yield "Node", f"{node['name']}, {node['workers']} loaded, {free} free"
+    for server in health["rpc_servers"]:
+        lends = f"lends {human_bytes(server['offered_bytes'])}"
+        held = f", to {server['holder']}" if server["holder"] else ""
+        state = server["error"] or f"{lends}{held}"
+        yield "RPC server", f"{server['address']} seen from {server['node']}: {state}"
     for disk in health["disks"]:
         if disk["error"] is None:
             free, total = disk["free_bytes"], disk["total_bytes"]
