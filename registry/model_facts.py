@@ -24,8 +24,18 @@ POOLINGS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("mean", "cls", "last"),
     "reranker": ("rank",),
 }
-#: Key of a projector's header: whether it reads images, not only sounds.
+#: Keys of a projector's header: what it reads, and whether it is for speaking. Source:
+#: load_hparams in llama.cpp's clip.cpp.
 _READS_IMAGES = "clip.has_vision_encoder"
+_READS_SOUNDS = "clip.has_audio_encoder"
+_SPEAKS = "clip.has_gen_audio_encoder"
+_KIND_OF_IMAGES = "clip.vision.projector_type"
+_KINDS_OF_SOUNDS = ("clip.projector_type", "clip.audio.projector_type")
+#: llama.cpp does not load what these projectors have for sounds.
+_DEAF = ("gemma3nv",)
+#: Samples a second of the sounds that projectors read.
+_SOUND_RATE = 16_000
+_SOUND_RATES = {"mimo_audio": 24_000}
 
 
 class TestedContext(Protocol):
@@ -135,18 +145,48 @@ def pooling_for(kind: str, chosen: str) -> str:
 def projector_in_force(model: ModelFacts) -> ModelFacts | None:
     """Return the projector that a model is loaded with.
 
-    It reads images, and is not disabled.
+    It reads images or sounds, and is not disabled.
     """
     projector = model.projector
     if projector is None or model.kind not in GENERATIVE or not projector.is_enabled:
         return None
-    return projector if projector.metadata.get(_READS_IMAGES) is True else None
+    reads = _has_images(projector) or _has_sounds(projector)
+    return projector if reads else None
+
+
+def _has_images(projector: ModelFacts) -> bool:
+    return projector.metadata.get(_READS_IMAGES) is True
+
+
+def _has_sounds(projector: ModelFacts) -> bool:
+    header = projector.metadata
+    return (
+        header.get(_READS_SOUNDS) is True
+        and header.get(_SPEAKS) is not True
+        and header.get(_KIND_OF_IMAGES) not in _DEAF
+    )
 
 
 def reads_images(model: ModelFacts) -> bool:
     """Return whether a model sees."""
     projector = projector_in_force(model)
-    return projector is not None and projector.is_found
+    return projector is not None and projector.is_found and _has_images(projector)
+
+
+def hears(model: ModelFacts) -> bool:
+    """Return whether a model reads sounds."""
+    projector = projector_in_force(model)
+    return projector is not None and projector.is_found and _has_sounds(projector)
+
+
+def sound_rate(model: ModelFacts) -> int:
+    """Return how many samples a second a model reads of a sound."""
+    projector = projector_in_force(model)
+    header = projector.metadata if projector is not None else {}
+    kinds = (header.get(key) for key in _KINDS_OF_SOUNDS)
+    return next(
+        (_SOUND_RATES[kind] for kind in kinds if kind in _SOUND_RATES), _SOUND_RATE
+    )
 
 
 def attached_name(model: str, adapter: str) -> str:

@@ -1,4 +1,4 @@
-"""Images as the engine gets them."""
+"""Images and sounds as the engine gets them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from inference.engine.media.inputs import ImageInput, image_digest
+from inference.api.media.sound_files import decoded_sound
+from inference.engine.media.inputs import (
+    ImageInput,
+    SoundInput,
+    image_digest,
+    sound_digest,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,3 +32,10 @@ def image_input(source: Path | NDArray[np.uint8]) -> ImageInput:
     content = pixels.tobytes()
     packed = zlib.compress(content, 1)
     return ImageInput(width, height, packed, image_digest(width, height, packed))
+
+
+def sound_input(path: Path, rate: int = 16_000) -> SoundInput:
+    """Return the sound of a wav or mp3 file."""
+    samples = decoded_sound(path.read_bytes(), path.suffix[1:], rate, 300)
+    packed = zlib.compress(samples.tobytes(), 1)
+    return SoundInput(rate, len(samples), packed, sound_digest(rate, packed))

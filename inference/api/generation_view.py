@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
 from inference.api.idempotency import LoggingClient, logging_client
-from inference.api.media.reading import read_images
+from inference.api.media.reading import read_media
 from inference.api.preparing.completion import PreparedCompletion
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
@@ -45,24 +45,24 @@ class GenerationView(WorkerView):
         return prepared.requests
 
     async def _enter_with_body(self, request: HttpRequest) -> Any:
-        """Read the body, ``enter``, and read its images: the limits have let it in.
+        """Read the body, ``enter``, and read its media: the limits have let it in.
 
         Its body counts among those in flight until then. Raises RequestTimeout too.
         """
-        return await self._with_images(await super()._enter_with_body(request))
+        return await self._with_media(await super()._enter_with_body(request))
 
-    async def _with_images(self, prepared: Any) -> Any:
-        """Return it with its images. Raises BadRequest, RequestTimeout."""
-        if not isinstance(prepared, PreparedCompletion) or not prepared.images:
+    async def _with_media(self, prepared: Any) -> Any:
+        """Return it with its media. Raises BadRequest, RequestTimeout."""
+        if not isinstance(prepared, PreparedCompletion) or not prepared.media:
             return prepared
         timeout_s = self.request_timeout_s()
         try:
             async with asyncio.timeout(timeout_s):
                 client = client_of(self.request)
-                return prepared.with_media(await read_images(prepared.images, client))
+                return prepared.with_media(await read_media(prepared.media, client))
         except TimeoutError:
             raise RequestTimeout(
-                f"The images were not read within {timeout_s:g} s."
+                f"The images and sounds were not read within {timeout_s:g} s."
             ) from None
 
     async def keep(self, prepared: PreparedCompletion) -> None:

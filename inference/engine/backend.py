@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.infill import InfillTokens
-    from inference.engine.media.inputs import ImageInput
+    from inference.engine.media.inputs import MediaInput
     from inference.engine.media.spans import MediaPrompt
     from inference.engine.sampling.params import SamplingParams
     from inference.engine.sequence import Sequence
@@ -72,18 +72,18 @@ class Drafter(Protocol):
 
 
 class Projector(Protocol):
-    """Reads the images of prompts. Safe to use from any thread."""
+    """Reads the images and sounds of prompts. Safe to use from any thread."""
 
     def read(
         self,
         prompt: str,
-        media: Tokens[ImageInput],
+        media: Tokens[MediaInput],
         *,
         marker: str,
         special: bool,
         owner: str,
     ) -> MediaPrompt:
-        """Return the tokens of a prompt, and what its images are to the model.
+        """Return the tokens of a prompt, and what its media are to the model.
 
         ``marker`` stands in the text for each of them; ``special`` is as for a
         tokenizer. They are kept for the ``owner``. Raises EngineError.
@@ -133,7 +133,7 @@ class Backend(Protocol):
 
     @property
     def projector(self) -> Projector | None:
-        """What reads images, if there is one."""
+        """What reads images and sounds, if there is one."""
 
     @property
     def drafter(self) -> Drafter | None:

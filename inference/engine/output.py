@@ -18,7 +18,7 @@ class SequenceOutput:
     tokens; ``num_cached`` are those of the prompt that needed no prefill,
     ``num_drafted`` those of drafts, ``num_accepted`` those of drafts that were right;
     ``num_predicted`` and ``num_predicted_right`` those of them whose draft came from
-    the client's prediction.
+    the client's prediction; ``num_audio`` those of the prompt that are sounds.
     ``logprobs`` has one entry for each of ``tokens``, if they were requested;
     ``prompt_logprobs`` come with the first token, one for each token of the prompt:
     nothing is before the first, so its probability is 1. A worker that takes over a
@@ -44,6 +44,7 @@ class SequenceOutput:
     error: str = ""
     code: str = ""
     stopped_by: str = ""
+    num_audio: int = 0
 
     @property
     def is_last(self) -> bool:

@@ -135,5 +135,6 @@ def _output(sequence: Sequence, **more: Any) -> SequenceOutput:
         num_predicted_right=sequence.num_predicted_right,
         finish_reason=sequence.finish_reason,
         stopped_by=sequence.detokenizer.stopped_by if sequence.is_finished else "",
+        num_audio=sequence.request.num_audio,
         **more,
     )

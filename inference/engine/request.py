@@ -9,11 +9,11 @@ the worker, which has the vocabulary; it fills in the members named ``..._token_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from inference.engine.config.adapters import Adapters
-from inference.engine.media.inputs import ImageInput
+from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.media.spans import MediaSpan
 from inference.engine.sampling.params import SamplingParams
 
@@ -46,7 +46,8 @@ class GenerationRequest:
     Linux' ``SCHED_IDLE``.
 
     ``media`` are the images of the prompt, in the order of the places where
-    its text has the ``media_marker``. The worker makes ``media_spans`` of them.
+    its text has the ``media_marker``, ``sounds`` those of the ``sound_marker``, which
+    take some ``sound_tokens``. The worker makes ``media_spans`` of them.
 
     ``counts_prompt``: no other request counts the prompt already. The answers of one
     prompt count it once, and so do the workers that run it in turn.
@@ -72,6 +73,9 @@ class GenerationRequest:
     media: tuple[ImageInput, ...] = ()
     media_marker: str = ""
     media_spans: tuple[MediaSpan, ...] = ()
+    sounds: tuple[SoundInput, ...] = field(default=(), metadata={"needs_version": 9})
+    sound_marker: str = ""
+    sound_tokens: int = 0
 
     @property
     def share(self) -> str:
@@ -82,6 +86,12 @@ class GenerationRequest:
     def num_prompt(self) -> int:
         """Tokens of the prompt."""
         return len(self.prompt_token_ids)
+
+    @property
+    def num_audio(self) -> int:
+        """Tokens of the prompt that are sounds."""
+        spans = self.media_spans
+        return sum(len(each.embeddings) for each in spans if each.is_sound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from inference.api.embeddings.prepare import prepare_embedding
 from inference.api.embeddings.request import EmbeddingRequest
 from inference.api.errors import BadRequest
 from inference.api.left_out import LeftOut
-from inference.api.media.reading import read_images
+from inference.api.media.reading import read_media
 from inference.api.preparing.abilities import EMBEDS, RANKS, WRITES, require
 from inference.api.preparing.caller import Caller
 from inference.api.rerank.prepare import prepare_ranking
@@ -191,7 +191,7 @@ class Answers:
 
         prepared = await self._in_thread(prepare)
         with using(self._config):
-            media = await read_images(prepared.images, "")
+            media = await read_media(prepared.media, "")
         return loaded, prepared.with_media(media), left_out.header()
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:

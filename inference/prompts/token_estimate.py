@@ -9,8 +9,11 @@ may have half as many tokens. test_estimate.py checks the sample model's vocabul
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
+import struct
 from dataclasses import dataclass
 
 _LARGE_VOCABULARY = 100_000
@@ -45,6 +48,15 @@ _RUN_OF_SPACES = 1.6
 _LETTER_OF_NO_WORD = 0.12
 #: Few models have more tokens of an image. A limit reserves them; the worker counts.
 LEAST_OF_IMAGE, MOST_OF_IMAGE = 64, 1024
+#: Of a second of sound projectors make 6 tokens (Ultravox) to 25 (Qwen2-Audio).
+_TOKENS_OF_SECOND = 25
+#: 64 kbit/s: as speech has it. Music has more.
+_MP3_OF_SPEECH = 8_000
+#: 8 bits, 4,000 times a second. What a header says to be less is not believed.
+_LEAST_BYTES_OF_SECOND = 4_000
+#: Characters of base64 that have a wav file's header, and where it has the bytes of a
+#: second.
+_HEADER, _AT = 48, 28
 
 
 def estimate_tokens(text: str, vocab_size: int | None = None) -> int:
@@ -64,6 +76,30 @@ def estimate_tokens(text: str, vocab_size: int | None = None) -> int:
         tokens += weights.cjk * cjk
         tokens += weights.other * (_count(_NON_ASCII, text) - cjk)
     return math.ceil(tokens)
+
+
+def estimate_sound_tokens(data: str, kind: str, most_s: int) -> int:
+    """Return an estimate of the tokens that a sound takes, before it is decoded.
+
+    ``data`` is its file in base64, of the format ``kind``; no more than ``most_s``
+    seconds of it are read.
+    """
+    size = len(data) * 3 // 4
+    seconds = min(size / _bytes_of_second(data, kind), most_s)
+    return math.ceil(seconds * _TOKENS_OF_SECOND)
+
+
+def _bytes_of_second(data: str, kind: str) -> int:
+    """Return a file's bytes a second, as a wav's header says it."""
+    if kind != "wav":
+        return _MP3_OF_SPEECH
+    try:
+        header = base64.b64decode(data[:_HEADER])
+        has_format = header[12:16] == b"fmt "
+        found = struct.unpack_from("<I", header, _AT)[0] if has_format else 0
+    except (binascii.Error, ValueError, struct.error):
+        found = 0
+    return max(found, _LEAST_BYTES_OF_SECOND)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:

@@ -54,7 +54,7 @@ from inference.transport.messages.running import (
 )
 
 #: What is read here. A field that needs a version gets the next one.
-VERSION = 8
+VERSION = 9
 #: The messages of older versions are not read. What is written here, all versions from
 #: this one on can read, except for requests that need a later one.
 OLDEST = 8

@@ -49,8 +49,8 @@ def too_slow(request: ModelRequest) -> Refused:
         return Refused(
             request.request_id,
             InvalidRequest.code,
-            f"The images take longer than {ENCODING_LIMIT_S:.0f} s to encode. Send "
-            "fewer, or smaller ones.",
+            f"The images and sounds take longer than {ENCODING_LIMIT_S:.0f} s to "
+            "encode. Send fewer, smaller or shorter ones.",
         )
     return Refused(
         request.request_id,
@@ -71,8 +71,10 @@ def holds_much(request: ModelRequest) -> bool:
 
 
 def has_media(request: ModelRequest) -> bool:
-    """Whether a request has images to encode."""
-    return isinstance(request, GenerationRequest) and bool(request.media)
+    """Whether a request has images or sounds to encode."""
+    return isinstance(request, GenerationRequest) and bool(
+        request.media or request.sounds
+    )
 
 
 def has_slow_sampler(request: ModelRequest) -> bool:

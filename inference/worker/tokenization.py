@@ -5,6 +5,8 @@ A worker does this, not a web process: it has the vocabulary, and can count exac
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from inference.engine.request_checks import check_inputs, check_request
 if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.engine.media.inputs import MediaInput
     from inference.engine.media.spans import MediaSpan
     from inference.engine.request import ComputeRequest, PoolingRequest
 
@@ -63,8 +66,9 @@ def _generation(request: GenerationRequest, backend: Backend) -> GenerationReque
     return replace(
         request,
         prompt_token_ids=prompt,
-        # The engine needs what they are to the model, not how they look.
+        # The engine needs what they are to the model, not how they look or sound.
         media=(),
+        sounds=(),
         media_spans=spans,
         # What is beyond the context cannot come true.
         prediction_token_ids=tuple(prediction[: backend.n_ctx_max]),
@@ -75,7 +79,7 @@ def _prompt_of(
     request: GenerationRequest, backend: Backend
 ) -> tuple[list[int], tuple[MediaSpan, ...]]:
     special = request.add_special_tokens
-    if request.media:
+    if request.media or request.sounds:
         return _with_media(request, backend)
     if request.suffix:
         return _infill(request, backend), ()
@@ -93,14 +97,32 @@ def _with_media(
             "The model was loaded without a projector, so it reads text only: none was "
             "paired with it, or its machine's llama.cpp has no libmtmd."
         )
+    prompt, media = _media_of(request)
     read = backend.projector.read(
-        request.prompt,
-        request.media,
-        marker=request.media_marker,
+        prompt,
+        media,
+        marker=request.media_marker or request.sound_marker,
         special=request.add_special_tokens,
         owner=request.owner,
     )
     return read.tokens, read.spans
+
+
+def _media_of(request: GenerationRequest) -> tuple[str, list[MediaInput]]:
+    """Return the prompt with one marker for all media, and these in its order."""
+    if not request.sounds:
+        return request.prompt, list(request.media)
+    images, sounds = iter(request.media), iter(request.sounds)
+    ordered: list[MediaInput] = []
+
+    def take(found: re.Match[str]) -> str:
+        kind = sounds if found[0] == request.sound_marker else images
+        ordered.extend(itertools.islice(kind, 1))
+        return request.media_marker or request.sound_marker
+
+    markers = filter(None, (request.media_marker, request.sound_marker))
+    pattern = "|".join(map(re.escape, markers))
+    return re.sub(pattern, take, request.prompt), ordered
 
 
 def _infill(request: GenerationRequest, backend: Backend) -> list[int]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.e2e.conftest import Q4_0
 from tests.inference.api.media.images import BLUE, data_url, image_file
+from tests.sound_files import tune, wav_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no chromium at {CHROMIUM}"),
 ]
 
+WAV = wav_file(tune(0.5, 8_000), 8_000)
 WEATHER = [
     {
         "type": "function",
@@ -352,10 +355,11 @@ def test_the_request_as_code_runs_unchanged(page: Page, server: Server) -> None:
     expect(code).to_contain_text('"top_k": 1')
 
 
-def test_images_go_with_a_message_to_a_model_that_sees(
+def test_files_go_with_a_message_to_a_model_that_sees_and_hears(
     page: Page, tmp_path: Path
 ) -> None:
-    seeing = {"id": Q4_0, "state": "ready", "capabilities": ["chat", "vision"]}
+    able = ["chat", "vision", "audio"]
+    seeing = {"id": Q4_0, "state": "ready", "capabilities": able}
     asked: list[Any] = []
 
     def answer(route: Route) -> None:
@@ -373,19 +377,29 @@ def test_images_go_with_a_message_to_a_model_that_sees(
     red, blue = tmp_path / "red.png", tmp_path / "blue.png"
     red.write_bytes(image_file())
     blue.write_bytes(image_file(colour=BLUE))
-    page.set_input_files("#pg-picker", [red, blue])
+    bell = tmp_path / "bell.wav"
+    bell.write_bytes(WAV)
+    expect(page.locator("#pg-add")).to_contain_text("Add images or sounds")
+    page.set_input_files("#pg-picker", [red, blue, bell])
     chosen = page.locator("#pg-images li")
-    expect(chosen).to_have_count(2)
+    expect(chosen).to_have_count(3)
     page.get_by_role("button", name="Remove blue.png").click()
-    expect(chosen).to_have_count(1)
+    expect(chosen).to_have_count(2)
     say(page, "What is this?")
 
     expect(written(answers(page).last)).to_have_text("Red.")
     expect(pane(page).locator("[data-role=user] img")).to_have_count(1)
+    expect(pane(page).locator("[data-role=user] audio")).to_have_js_property(
+        "duration", 0.5
+    )
     expect(chosen).to_have_count(0)
     content = asked[0]["messages"][-1]["content"]
     assert content == [
         {"type": "image_url", "image_url": {"url": data_url()}},
+        {
+            "type": "input_audio",
+            "input_audio": {"data": b64encode(WAV).decode(), "format": "wav"},
+        },
         {"type": "text", "text": "What is this?"},
     ]
 

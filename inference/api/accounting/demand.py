@@ -40,6 +40,7 @@ def demand_of(
     images = sum(map(_num_images, generations))
     prompt += images * MOST_OF_IMAGE
     least += images * LEAST_OF_IMAGE
+    prompt += sum(each.sound_tokens for each in generations if each.counts_prompt)
     for text in _prompts(requests):
         if isinstance(text, str):
             tokens = estimate_tokens(text, model.vocab_size)

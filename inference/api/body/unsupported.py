@@ -18,7 +18,9 @@ UNSUPPORTED_VALUES = {
     # Parts of a message.
     ("type", "file"): "Only text is.",
     ("type", "image_url"): "Images are in messages of the user and of tools.",
-    ("type", "input_audio"): "Only texts and images are.",
+    ("type", "input_audio"): (
+        "Sounds are in messages of the user and of tools, of chat completions."
+    ),
     ("type", "input_file"): "Only text is.",
     ("type", "input_image"): "Only text is.",
     ("type", "refusal"): "Only an assistant's message has refusals.",

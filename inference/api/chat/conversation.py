@@ -16,7 +16,7 @@ from inference.api.chat.messages import (
 )
 from inference.api.errors import BadRequest
 from inference.api.media.marks import MediaMarks
-from inference.api.media.parts import ImagePart
+from inference.api.media.parts import AudioPart, ImagePart
 from inference.prompts.messages import Message
 from llm_manager.lib.quoting import quote
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.api.chat.messages import ChatMessage, RefusalPart
+    from inference.api.media.parts import MediaPart
 
 #: What joins the text parts of a message: a chat template gets one text.
 _PART_SEPARATOR = "\n"
@@ -34,9 +35,9 @@ def conversation(
 ) -> tuple[Message, ...]:
     """Return the messages; tool messages get the name of their function.
 
-    ``marks`` takes the images. Raises BadRequest unless every call is answered by a
-    tool message before any other message, for tool messages without a call, and for
-    texts that are too large or have a blocked pattern.
+    ``marks`` takes the images and sounds. Raises BadRequest unless every call is
+    answered by a tool message before any other message, for tool messages without a
+    call, and for texts that are too large or have a blocked pattern.
     """
     found = [_message(message, index, marks) for index, message in enumerate(messages)]
     sizes = {f"messages[{index}]": each.size_bytes for index, each in enumerate(found)}
@@ -66,9 +67,9 @@ def text_of(content: str | Sequence[TextPart | RefusalPart]) -> str:
 
 
 def _seen(
-    content: str | Sequence[TextPart | ImagePart], path: str, marks: MediaMarks
+    content: str | Sequence[TextPart | MediaPart], path: str, marks: MediaMarks
 ) -> str:
-    """Return the parts of a message as one text, with marks for its images.
+    """Return the parts of a message as one text, with marks for images and sounds.
 
     As in llama.cpp, a line break is between texts only.
     """
@@ -79,6 +80,9 @@ def _seen(
     for number, part in enumerate(content):
         if isinstance(part, ImagePart):
             found += marks.add(part, f"{path}[{number}].image_url.url")
+            was_text = False
+        elif isinstance(part, AudioPart):
+            found += marks.add(part, f"{path}[{number}].input_audio.data")
             was_text = False
         else:
             found += (_PART_SEPARATOR if was_text else "") + part.text

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
-from inference.api.media.parts import ImagePart
+from inference.api.media.parts import AudioPart, ImagePart
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import Between, MaxItems, Text, by_json_type
@@ -58,7 +58,7 @@ AssistantContent = Annotated[
 ]
 
 
-_SeenPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+_SeenPart = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
 #: What a user says and shows.
 UserContent = Annotated[
     Annotated[Text, Tag("string")]

@@ -19,7 +19,8 @@ from inference.api.chat.strict_tools import strict_grammar
 from inference.api.chat.tool_grammar import answer_grammar
 from inference.api.chat.tool_use import tool_use
 from inference.api.media.marks import MediaMarks
-from inference.api.media.reading import check_reads_images
+from inference.api.media.parts import AudioPart
+from inference.api.media.reading import check_reads_media
 from inference.api.parameters.grammar import grammar_of, json_style
 from inference.api.preparing.completion import (
     PreparedCompletion,
@@ -31,14 +32,17 @@ from inference.api.streaming.answer_assembler import ParserSettings
 from inference.api.streaming.formats import ChatFormat
 from inference.prompts import chat
 from inference.prompts.reasoning_effort import BUDGET
+from inference.prompts.token_estimate import estimate_sound_tokens
 from llm_manager.config.in_force import config
+from registry.model_facts import sound_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from inference.api.chat.request import ChatCompletionRequest
     from inference.api.chat.tool_use import ToolUse
     from inference.api.left_out import LeftOut
+    from inference.api.media.marks import MarkedPart
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.answer_assembler import ReasoningPlace
     from inference.api.streaming.formats import AnswerFormat
@@ -76,7 +80,7 @@ def prepare_chat(
     """
     asked = render_chat(body, find_model, left_out)
     model, prompt, use = asked.model, asked.prompt, asked.use
-    marked = asked.marks.of_prompt(prompt.text)
+    marked = asked.marks.of_prompt(prompt.text, rate=sound_rate(model))
     check_length([marked.text], model, "messages")
     parsing = _parser_settings(prompt, use, reasoning=shown_reasoning(body))
     style = json_style()
@@ -102,7 +106,9 @@ def prepare_chat(
         max_tokens=None if limit == -1 else limit,
         # The tokenizer adds BOS if the template has not written it.
         add_special_tokens=not prompt.has_bos,
-        media_marker=marked.mark if marked.parts else "",
+        media_marker=marked.image_mark,
+        sound_marker=marked.sound_mark,
+        sound_tokens=_sound_tokens(marked.parts),
     )
     format_: AnswerFormat
     if make_format is not None:
@@ -123,7 +129,7 @@ def prepare_chat(
 class RenderedChat:
     """A chat as its model's prompt, and what its answer must be.
 
-    The prompt has a mark for each image.
+    The prompt has a mark for each image and each sound.
     """
 
     model: ModelFacts
@@ -160,7 +166,7 @@ def render_chat(
         if name != BUDGET
     }
     model = find_model(body.model)
-    check_reads_images(marks.parts, model)
+    check_reads_media(marks.parts, model)
     prompt = chat.prompt_render(
         model,
         messages,
@@ -172,6 +178,15 @@ def render_chat(
     )
     left_out.add(*hints_left_out(body), *left_out_of(prompt, body))
     return RenderedChat(model, prompt, marks, use, grammar, is_continued)
+
+
+def _sound_tokens(parts: Sequence[MarkedPart]) -> int:
+    """Return an estimate of the tokens that the sounds of a request take."""
+    most_s = config().media.max_sound_seconds
+    sounds = [
+        part.part.input_audio for part in parts if isinstance(part.part, AudioPart)
+    ]
+    return sum(estimate_sound_tokens(each.data, each.format, most_s) for each in sounds)
 
 
 def _parser_settings(

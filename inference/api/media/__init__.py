@@ -1,1 +1,1 @@
-"""Images in requests: parts of messages, decoded in processes of their own."""
+"""Images and sounds in requests: parts of messages, and processes that decode them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from inference.api.parameters.effective_sampling import sampling_defaults
 from inference.capacity.model_rows import context_spec
 from llm_manager.config.in_force import config
-from registry.model_facts import attached_name, reads_images
+from registry.model_facts import attached_name, hears, reads_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from registry.model_facts import ModelFacts
 
 ModelState = Literal["unloaded", "requested", "loading", "ready", "draining", "failed"]
-Capability = Literal["chat", "completion", "infill", "vision", "embedding", "reranking"]
+Capability = Literal[
+    "chat", "completion", "infill", "vision", "audio", "embedding", "reranking"
+]
 
 
 class Context(TypedDict):
@@ -141,5 +143,6 @@ def capabilities_of(model: ModelFacts) -> list[Capability]:
         "completion": True,
         "infill": model.supports_infill,
         "vision": reads_images(model),
+        "audio": hears(model),
     }
     return [name for name, is_able in able.items() if is_able]

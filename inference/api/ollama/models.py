@@ -36,6 +36,7 @@ _CAPABILITIES: dict[Capability, OllamaCapability] = {
     "completion": "completion",
     "infill": "insert",
     "vision": "vision",
+    "audio": "audio",
     "embedding": "embedding",
 }
 #: What a file's header has for people and programs that load it.

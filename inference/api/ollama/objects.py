@@ -11,7 +11,7 @@ from inference.api.error_shapes.ollama import OllamaError
 from inference.api.streaming.response_objects import ContentLogprob  # noqa: TC001
 
 OllamaCapability = Literal[
-    "completion", "tools", "insert", "vision", "embedding", "thinking"
+    "completion", "tools", "insert", "vision", "audio", "embedding", "thinking"
 ]
 
 

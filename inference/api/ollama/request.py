@@ -27,7 +27,7 @@ from inference.api.parameters.value_types import (
 )
 
 _MAX_DIMENSIONS = 65_536
-#: Images in base64, for models that see.
+#: Images and sounds in base64, for models that see and hear.
 _Images = Annotated[list[NonEmpty] | None, Field(max_length=1024)]
 #: Only users show images.
 _NoImages = Annotated[Any, Unsupported(([],))]

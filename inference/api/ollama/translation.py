@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.errors import BadRequest
+from inference.api.media.sound_format import sound_format
 from inference.api.ollama.options import Options
 from inference.api.ollama.request import (
     OllamaAssistantTurn,
@@ -20,6 +22,7 @@ from inference.api.preparing.paths import Paths
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inference.api.media.sound_format import SoundFormat
     from inference.api.ollama.options import GenerationBody
     from inference.api.ollama.request import (
         OllamaChatRequest,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
         OllamaTurn,
     )
 
+#: Characters of base64 that say which format a file has.
+_BEGINNING = 16
 #: Members that have another name here, beside those of ``options``.
 _NAMES = {
     "max_tokens": "options.num_predict",
@@ -78,8 +83,8 @@ def chat_of_prompt(
     for index, (name, _) in enumerate(turns):
         paths.add(f"messages[{index}]", name)
         paths.add(f"messages[{index}].content", name)
-    for number in range(len(body.images or ())):
-        at = f"messages[{len(turns) - 1}].content[{number}].image_url.url"
+    for number, data in enumerate(body.images or ()):
+        at = f"messages[{len(turns) - 1}].content[{number}].{_path(data)}"
         paths.add(at, f"images[{number}]")
     return ChatCompletionRequest.parse(
         {
@@ -146,20 +151,35 @@ def _thinking(body: GenerationBody, paths: Paths) -> dict[str, Any]:
 
 
 def _content(text: str, images: Sequence[str]) -> str | list[dict[str, Any]]:
-    """Return the content of a user's message: images, in base64, before its text."""
+    """Return the content of a user's message: media, in base64, before its text."""
     if not images:
         return text
-    parts: list[dict[str, Any]] = [
-        {
-            "type": "image_url",
-            # Of a data: URL only the bytes say which format they are.
-            "image_url": {"url": f"data:image/png;base64,{image}"},
-        }
-        for image in images
-    ]
+    parts = [_part(each) for each in images]
     if text:
         parts.append({"type": "text", "text": text})
     return parts
+
+
+def _part(data: str) -> dict[str, Any]:
+    """Return an image or, as Ollama's clients send it in the same place, a sound."""
+    kind = _sound_format(data)
+    if kind is not None:
+        return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
+    # Of a data: URL only the bytes say which format they are.
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
+def _sound_format(data: str) -> SoundFormat | None:
+    try:
+        return sound_format(base64.b64decode(data[:_BEGINNING]))
+    except ValueError:
+        # It is refused where it is read.
+        return None
+
+
+def _path(data: str) -> str:
+    """Return the member of the part that has the data."""
+    return "image_url.url" if _sound_format(data) is None else "input_audio.data"
 
 
 def _messages(turns: Sequence[OllamaTurn], paths: Paths) -> list[dict[str, Any]]:
@@ -174,8 +194,8 @@ def _messages(turns: Sequence[OllamaTurn], paths: Paths) -> list[dict[str, Any]]
                 message["tool_calls"] = calls.begin(index, turn)
             case OllamaUserTurn(images=images):
                 message["content"] = _content(turn.content, images or ())
-                for number in range(len(images or ())):
-                    at = f"messages[{index}].content[{number}].image_url.url"
+                for number, data in enumerate(images or ()):
+                    at = f"messages[{index}].content[{number}].{_path(data)}"
                     paths.add(at, f"messages[{index}].images[{number}]")
             case OllamaToolTurn():
                 message["tool_call_id"] = calls.answer(index, turn)

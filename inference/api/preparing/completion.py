@@ -9,6 +9,7 @@ from inference.api.parameters.effective_sampling import sampling_params
 from inference.api.parameters.lora import adapters_of, served_name
 from inference.api.streaming.collecting import AnswerLimits
 from inference.api.streaming.payloads import AnswerHeader
+from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.request import GenerationRequest
 from inference.transport.stream import new_request_id
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from inference.api.parameters.completion import CompletionParameters
     from inference.api.preparing.caller import Caller
     from inference.api.streaming.formats import AnswerFormat
-    from inference.engine.media.inputs import ImageInput
+    from inference.engine.media.inputs import MediaInput
     from registry.model_facts import ModelFacts
 
 
@@ -27,24 +28,28 @@ if TYPE_CHECKING:
 class PreparedCompletion:
     """The generation requests of a request, and the format of its answer.
 
-    ``images`` are yet to be read, once the limits let the request in: until then the
-    requests have marks in their place.
+    ``media``, images and sounds, are yet to be read, once the limits let the request
+    in: until then the requests have marks in their place.
     """
 
     requests: list[GenerationRequest]
     format: AnswerFormat
     body: CompletionParameters
-    images: tuple[MarkedPart, ...] = ()
+    media: tuple[MarkedPart, ...] = ()
 
     def renamed(self, own: Callable[[str], str]) -> PreparedCompletion:
-        """Return the same with the paths of images in the request's own words."""
-        images = tuple(replace(each, path=own(each.path)) for each in self.images)
-        return replace(self, images=images)
+        """Return the same with the paths of media in the request's own words."""
+        media = tuple(replace(each, path=own(each.path)) for each in self.media)
+        return replace(self, media=media)
 
-    def with_media(self, media: tuple[ImageInput, ...]) -> PreparedCompletion:
-        """Return the same with its images, which were read."""
-        requests = [replace(each, media=media) for each in self.requests]
-        return replace(self, requests=requests, images=())
+    def with_media(self, media: tuple[MediaInput, ...]) -> PreparedCompletion:
+        """Return the same with its media, which were read."""
+        images = tuple(each for each in media if isinstance(each, ImageInput))
+        sounds = tuple(each for each in media if isinstance(each, SoundInput))
+        requests = [
+            replace(each, media=images, sounds=sounds) for each in self.requests
+        ]
+        return replace(self, requests=requests, media=())
 
     def limits(self, timeout_s: float, deadline: float) -> AnswerLimits:
         """Return the limits of the answer; ``deadline`` is the event loop's time."""
@@ -78,10 +83,13 @@ def generation_requests(
     suffix: str = "",
     echo: bool = False,
     media_marker: str = "",
+    sound_marker: str = "",
+    sound_tokens: int = 0,
 ) -> list[GenerationRequest]:
     """Return the generation requests, those of each prompt together.
 
-    Images belong where a prompt has the ``media_marker``.
+    Images belong where a prompt has the ``media_marker``, sounds where it has the
+    ``sound_marker``; these take some ``sound_tokens``.
     """
     adapters = adapters_of(model, body.model, body.lora)
     return [
@@ -108,6 +116,8 @@ def generation_requests(
             idle_only=caller.idle_only,
             counts_prompt=choice == 0,
             media_marker=media_marker,
+            sound_marker=sound_marker,
+            sound_tokens=sound_tokens,
         )
         for prompt in prompts
         for choice in range(body.num_sequences)

@@ -187,7 +187,7 @@ class BackgroundView(ResponsesView):
         await in_thread(self.check_permissions, self.request)
         if self.recording.capture.is_on:
             await self.recording.capture.take_request(self.row.body)
-        prepared: PreparedCompletion = await self._with_images(
+        prepared: PreparedCompletion = await self._with_media(
             await in_thread(self.enter)
         )
         return prepared
@@ -274,7 +274,7 @@ class InputTokensView(TokenizingView):
             before=context.before,
         )
         (generation,) = prepared.requests
-        check_countable(prepared.images)
+        check_countable(prepared.media)
         return PreparedTokenizing(
             TokenizationRequest(
                 request_id=new_request_id(),

@@ -44,9 +44,10 @@ class TextLogprobs(TypedDict):
 
 
 class PromptTokensDetails(TypedDict):
-    """How many of the prompt's tokens were cached."""
+    """How many of the prompt's tokens were cached, and how many are sounds, if any."""
 
     cached_tokens: int
+    audio_tokens: NotRequired[int]
 
 
 class CompletionTokensDetails(TypedDict, total=False):

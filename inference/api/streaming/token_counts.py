@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class TokenCounts:
     """The tokens of a request, by kind.
 
-    ``cached`` are those of the prompt that no sequence had to compute, ``reasoning``
-    some of the completion's, ``drafted`` those of all drafts, right and wrong.
+    ``cached`` are those of the prompt that no sequence had to compute, ``audio`` those
+    of it that are sounds, ``reasoning`` some of the completion's, ``drafted`` those of
+    all drafts, right and wrong.
     """
 
     prompt: int = 0
@@ -19,6 +20,7 @@ class TokenCounts:
     completion: int = 0
     reasoning: int = 0
     drafted: int = 0
+    audio: int = 0
 
     def beyond(self, other: TokenCounts) -> TokenCounts:
         """Return what these have beyond an earlier state of them."""
@@ -31,6 +33,7 @@ class TokenCounts:
             # Reasoning comes first: what was written before is reasoning above all.
             reasoning=max(self.reasoning - other.completion, 0),
             drafted=max(self.drafted - other.drafted, 0),
+            audio=max(self.audio - other.audio, 0),
         )
 
 

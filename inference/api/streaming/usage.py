@@ -30,6 +30,7 @@ class AnswerUsage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    audio_tokens: int = 0
     accepted: int = 0
     rejected: int = 0
     accepted_drafts: int = 0
@@ -47,6 +48,7 @@ class AnswerUsage:
         if event.is_start:
             self.prompt_tokens = self.prompt_tokens or event.num_prompt
             self.cached_tokens = event.num_cached
+            self.audio_tokens = event.num_audio
             return 0
         if not event.is_last:
             self.completion_tokens += len(event.tokens)
@@ -55,6 +57,7 @@ class AnswerUsage:
         self.prompt_tokens = event.num_prompt
         self.completion_tokens = event.num_output
         self.cached_tokens = event.num_cached
+        self.audio_tokens = event.num_audio
         self.accepted = event.num_predicted_right
         self.rejected = event.num_predicted - event.num_predicted_right
         self.accepted_drafts = event.num_accepted - self.accepted
@@ -80,6 +83,7 @@ def token_counts(
             min(answer.cached_tokens for answer in each) for each in prompts.values()
         ),
         completion=sum(each.completion_tokens for each in sequences.values()),
+        audio=sum(each[0].audio_tokens for each in prompts.values()),
         reasoning=reasoning,
         drafted=sum(
             each.accepted + each.rejected + each.accepted_drafts + each.rejected_drafts
@@ -116,6 +120,8 @@ def completion_usage(
         "total_tokens": counts.prompt + counts.completion,
         "prompt_tokens_details": {"cached_tokens": counts.cached},
     }
+    if counts.audio:
+        counted["prompt_tokens_details"]["audio_tokens"] = counts.audio
     details: CompletionTokensDetails = {}
     if reasoning_tokens is not None:
         details["reasoning_tokens"] = reasoning_tokens

@@ -1,4 +1,4 @@
-"""Reads the images of prompts, with llama.cpp's mtmd and a projector.
+"""Reads the images and sounds of prompts, with llama.cpp's mtmd and a projector.
 
 libmtmd is a library of its own beside llama.cpp's (docs/adr/0032). Without it, and
 without a projector, a model reads text only.
@@ -21,6 +21,7 @@ from inference.engine.errors import EngineError, InvalidRequest, ModelLoadError
 from inference.engine.llama.bindings.loading import is_on_cpu
 from inference.engine.llama.prefill_context import has_more_positions
 from inference.engine.media.encoded_cache import KEPT_BYTES, EncodedCache
+from inference.engine.media.inputs import SoundInput
 from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
-    from inference.engine.media.inputs import ImageInput
+    from inference.engine.media.inputs import MediaInput
 
 #: The positions of a token in several dimensions: time, height, width and one unused.
 _DIMENSIONS = 4
@@ -81,26 +82,28 @@ class LlamaProjector:
             raise ModelLoadError(
                 log.tail() or f"llama.cpp cannot load {config.projector}."
             )
-        if not mtmd.mtmd_support_vision(self._context):
+        self._sees = bool(mtmd.mtmd_support_vision(self._context))
+        self._hears = bool(mtmd.mtmd_support_audio(self._context))
+        if not (self._sees or self._hears):
             self.close()
-            raise ModelLoadError("The projector reads no images. Disable it.")
+            raise ModelLoadError("The projector reads no images or sounds. Disable it.")
         self._has_more_positions = bool(mtmd.mtmd_decode_use_mrope(self._context))
         if self._has_more_positions != has_more_positions(model):
             self.close()
             raise ModelLoadError(
-                "The positions of this projector's images are not supported."
+                "The positions of this projector's tokens are not supported."
             )
 
     def read(
         self,
         prompt: str,
-        media: Sequence[ImageInput],
+        media: Sequence[MediaInput],
         *,
         marker: str,
         special: bool,
         owner: str,
     ) -> MediaPrompt:
-        """Return the tokens of a prompt, and its images encoded.
+        """Return the tokens of a prompt, and its images and sounds encoded.
 
         ``marker`` stands in the prompt where each of the media belongs. Those that an
         ``owner`` sent before are not encoded again. Raises InvalidRequest for what this
@@ -109,7 +112,7 @@ class LlamaProjector:
         text = prompt.encode("utf-8", "replace")
         if text.count(marker.encode()) != len(media):
             raise InvalidRequest(
-                "The model's chat template does not show each image once."
+                "The model's chat template does not show each image and sound once."
             )
         text = text.replace(marker.encode(), self._marker)
         with self._turn:
@@ -118,7 +121,7 @@ class LlamaProjector:
             return self._read(text, media, special=special, owner=owner)
 
     def _read(
-        self, text: bytes, media: Sequence[ImageInput], *, special: bool, owner: str
+        self, text: bytes, media: Sequence[MediaInput], *, special: bool, owner: str
     ) -> MediaPrompt:
         mtmd = self._mtmd
         with ExitStack() as owned:
@@ -131,12 +134,29 @@ class LlamaProjector:
             self._cut(chunks, text, bitmaps, special=special)
             return self._prompt(chunks, "" if self._shares else owner)
 
-    def _bitmap(self, image: ImageInput) -> Any:
-        mtmd, content = self._mtmd, image.content()
-        pixels = (ctypes.c_uint8 * len(content)).from_buffer_copy(content)
-        bitmap = mtmd.mtmd_bitmap_init(image.width, image.height, pixels)
-        mtmd.mtmd_bitmap_set_id(bitmap, image.digest.encode())
+    def _bitmap(self, medium: MediaInput) -> Any:
+        mtmd = self._mtmd
+        is_sound = isinstance(medium, SoundInput)
+        if not (self._hears if is_sound else self._sees):
+            # The web process reads the projector's header, which may be another's now.
+            noun = "sounds" if is_sound else "images"
+            raise InvalidRequest(f"The model is loaded to read no {noun}.")
+        if isinstance(medium, SoundInput):
+            bitmap = self._sound(medium)
+        else:
+            pixels = _copied(ctypes.c_uint8, medium.content())
+            bitmap = mtmd.mtmd_bitmap_init(medium.width, medium.height, pixels)
+        mtmd.mtmd_bitmap_set_id(bitmap, medium.digest.encode())
         return bitmap
+
+    def _sound(self, sound: SoundInput) -> Any:
+        rate = self._mtmd.mtmd_get_audio_sample_rate(self._context)
+        if sound.rate != rate:
+            raise InvalidRequest(
+                f"The model reads sounds of {rate} samples a second, not {sound.rate}."
+            )
+        samples = _copied(ctypes.c_float, sound.content())
+        return self._mtmd.mtmd_bitmap_init_from_audio(len(samples), samples)
 
     def _cut(
         self, chunks: Any, text: bytes, bitmaps: list[Any], *, special: bool
@@ -151,7 +171,9 @@ class LlamaProjector:
             self._context, chunks, ctypes.byref(given), array, len(bitmaps)
         )
         if code != 0:
-            raise InvalidRequest("The image cannot be prepared. " + self._log.tail())
+            raise InvalidRequest(
+                "The images or sounds cannot be prepared. " + self._log.tail()
+            )
 
     def _prompt(self, chunks: Any, scope: str) -> MediaPrompt:
         mtmd = self._mtmd
@@ -167,7 +189,7 @@ class LlamaProjector:
                 tokens += found[: count.value]
                 continue
             digest = (mtmd.mtmd_input_chunk_get_id(chunk) or b"").decode()
-            # An image may be cut into parts, each a chunk; the same one comes again.
+            # It may be cut into parts, each a chunk; the same one may come again.
             part = parts.get(digest, 0)
             parts[digest] = part + 1
             span = self._span(chunk, (scope, digest, part), len(tokens))
@@ -183,9 +205,12 @@ class LlamaProjector:
         mtmd, context = self._mtmd, self._context
         count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
         is_causal = not mtmd.mtmd_decode_use_non_causal(context, chunk)
+        kind = mtmd.mtmd_input_chunk_get_type(chunk)
+        is_sound = kind == mtmd.MTMD_INPUT_CHUNK_TYPE_AUDIO
         if not is_causal and count > self._n_tokens_max:
+            noun = "sound" if is_sound else "image"
             raise InvalidRequest(
-                f"The image takes {count} tokens, which this model computes at once; "
+                f"The {noun} takes {count} tokens, which this model computes at once; "
                 f"its settings n_batch and n_ubatch allow {self._n_tokens_max}."
             )
         return MediaSpan(
@@ -194,6 +219,7 @@ class LlamaProjector:
             is_causal=is_causal,
             positions=self._positions(chunk, count),
             num_positions=mtmd.mtmd_input_chunk_get_n_pos(chunk),
+            is_sound=is_sound,
         )
 
     def _embeddings(
@@ -203,7 +229,9 @@ class LlamaProjector:
         if found is not None:
             return found  # type: ignore[no-any-return]
         if self._mtmd.mtmd_encode_chunk(self._context, chunk) != 0:
-            raise EngineError("The image cannot be encoded. " + self._log.tail())
+            raise EngineError(
+                "The image or sound cannot be encoded. " + self._log.tail()
+            )
         output = self._mtmd.mtmd_get_output_embd(self._context)
         rows = np.ctypeslib.as_array(output, shape=(count, self._row_size)).copy()
         self._kept.put(key, rows)
@@ -230,3 +258,8 @@ class LlamaProjector:
             context, self._context = self._context, None
             if context:
                 self._mtmd.mtmd_free(context)
+
+
+def _copied(kind: Any, content: bytes) -> Any:
+    """Return a copy of bytes as an array of a type of C's."""
+    return (kind * (len(content) // ctypes.sizeof(kind))).from_buffer_copy(content)

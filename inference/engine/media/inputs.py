@@ -1,4 +1,4 @@
-"""An image of a request: decoded, packed, and known by its digest."""
+"""An image or a sound of a request: decoded, packed, and known by its digest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from inference.engine.errors import InvalidRequest
 
 _CHANNELS = 3
+#: Of a sample in float32.
+_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,56 @@ class ImageInput:
 
     def content(self) -> bytes:
         """Return the pixels. Raises InvalidRequest if they are not whole."""
-        unpacker = zlib.decompressobj()
-        try:
-            content = unpacker.decompress(self.packed, self.num_bytes + 1)
-        except zlib.error as error:
-            raise InvalidRequest(f"The image is damaged: {error}.") from None
-        if len(content) != self.num_bytes:
-            raise InvalidRequest(
-                f"The image has {len(content)} bytes, not {self.num_bytes}."
-            )
-        return content
+        return _content("image", self.packed, self.num_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInput:
+    """A sound of one channel: ``num_samples``, ``rate`` of them a second.
+
+    ``packed`` has them by zlib, as float32 in little-endian bytes. ``digest``
+    identifies the content, whatever file format it came in.
+    """
+
+    rate: int
+    num_samples: int
+    packed: bytes
+    digest: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the samples."""
+        return self.num_samples * _SAMPLE_BYTES
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return self.num_samples / self.rate
+
+    def content(self) -> bytes:
+        """Return the samples. Raises InvalidRequest if they are not whole."""
+        return _content("sound", self.packed, self.num_bytes)
+
+
+MediaInput = ImageInput | SoundInput
 
 
 def image_digest(width: int, height: int, packed: bytes) -> str:
     """Return what identifies the content of an image."""
     return hashlib.sha256(f"{width} {height} ".encode() + packed).hexdigest()
+
+
+def sound_digest(rate: int, packed: bytes) -> str:
+    """Return what identifies the content of a sound."""
+    return hashlib.sha256(f"sound {rate} ".encode() + packed).hexdigest()
+
+
+def _content(kind: str, packed: bytes, size: int) -> bytes:
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(packed, size + 1)
+    except zlib.error as error:
+        raise InvalidRequest(f"The {kind} is damaged: {error}.") from None
+    if len(content) != size:
+        raise InvalidRequest(f"The {kind} has {len(content)} bytes, not {size}.")
+    return content

@@ -1,8 +1,9 @@
-"""Where images stand in the tokens of a prompt.
+"""Where images and sounds stand in the tokens of a prompt.
 
 The engine counts, caches and schedules by tokens. An image takes as many of them as it
 has embeddings: their ids are below zero, which no vocabulary has, and are made of the
-image's digest, so that the prefix cache tells images apart as it does words.
+image's digest, so that the prefix cache tells images apart as it does words. A sound is
+to the engine what an image is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class MediaSpan:
     so that they are computed together. ``positions`` has a column of four numbers for
     each token, relative to the first: time, height, width and one that is unused; None
     where a token takes one position, as text does. ``num_positions`` is how far the
-    text after it moves on.
+    text after it moves on. ``is_sound``: it is of a sound.
     """
 
     start: int
@@ -36,6 +37,7 @@ class MediaSpan:
     is_causal: bool = True
     positions: Any = None
     num_positions: int = 0
+    is_sound: bool = False
 
     @property
     def end(self) -> int:

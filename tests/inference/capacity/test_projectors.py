@@ -43,8 +43,12 @@ def test_a_model_can_what_its_projector_reads() -> None:
     seeing = make_model(projector=projector(vision=True))
     assert "vision" in capabilities_of(seeing)
     hearing = make_model(projector=projector(vision=False, audio=True))
+    assert "audio" in capabilities_of(hearing)
     assert "vision" not in capabilities_of(hearing)
-    assert load_spec(hearing).projector is None
+    assert load_spec(hearing).projector is not None
+    speaking = make_model(projector=projector(audio=True, gen_audio=True))
+    assert "audio" not in capabilities_of(speaking)
+    assert load_spec(speaking).projector is None
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.engine import SamplingParams
-from inference.engine.media.inputs import ImageInput
+from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.output import PoolingOutput, PrefillProgress, SequenceOutput
 from inference.engine.request import (
     DetokenizationRequest,
@@ -19,6 +19,7 @@ from inference.engine.sampling.thinking_budget import ThinkingBudget
 from inference.engine.sequence import FinishReason
 from inference.engine.structured_output.grammar import Grammar
 from inference.transport.codec import (
+    OLDEST,
     VERSION,
     ProtocolError,
     WireMessage,
@@ -120,6 +121,10 @@ _requests = st.one_of(
             st.builds(ImageInput, _ids, _ids, st.binary(), _texts), max_size=2
         ).map(tuple),
         media_marker=_texts,
+        sounds=st.lists(
+            st.builds(SoundInput, _ids, _ids, st.binary(), _texts), max_size=2
+        ).map(tuple),
+        sound_marker=_texts,
         owner=_texts,
         key=_texts,
         weight=_weights,
@@ -195,7 +200,7 @@ def test_every_message_survives_the_wire(message: WireMessage) -> None:
     [
         {},
         {"type": "engine.unknown", "v": VERSION},
-        {"type": "engine.abort", "v": VERSION - 1, "request_ids": []},
+        {"type": "engine.abort", "v": OLDEST - 1, "request_ids": []},
         {"type": "engine.abort", "v": VERSION},
         {"type": "engine.request", "v": VERSION, "request": ["generate", 1]},
         {

@@ -39,6 +39,8 @@ class ChatConversation(BaseModel):
     messages: list[dict[str, Any]] = Field(default_factory=list)
     #: ``data:`` URLs of images that go with the next question.
     images: list[str] = Field(default_factory=list)
+    #: Sounds that do, as OpenAI has them.
+    sounds: list[dict[str, str]] = Field(default_factory=list)
 
     def request(self) -> dict[str, Any]:
         """Return the body of the request for the next answer."""
@@ -52,14 +54,15 @@ class ChatConversation(BaseModel):
         }
 
     def ask(self, prompt: str) -> None:
-        """Add a message of the user, with the images that were shown before it."""
+        """Add a message of the user, with the images and sounds given before it."""
         content: Any = prompt
-        if self.images:
-            shown = [
-                {"type": "image_url", "image_url": {"url": u}} for u in self.images
+        if self.images or self.sounds:
+            content = [
+                *({"type": "image_url", "image_url": {"url": u}} for u in self.images),
+                *({"type": "input_audio", "input_audio": each} for each in self.sounds),
+                {"type": "text", "text": prompt},
             ]
-            content = [*shown, {"type": "text", "text": prompt}]
-            self.images = []
+            self.images, self.sounds = [], []
         self.messages.append({"role": "user", "content": content})
 
     def answered(self, content: str, reasoning: str) -> None:

@@ -28,6 +28,9 @@ _IMAGES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
 }
+_NEXT = "{} goes with the next message."
+#: Formats of sound files, by their suffix.
+_SOUNDS = {".wav": "wav", ".mp3": "mp3"}
 
 
 class Leave(Exception):
@@ -109,6 +112,7 @@ def _show(state: ChatState, _rest: str) -> str:
 def _clear(state: ChatState, _rest: str) -> str:
     state.conversation.messages.clear()
     state.conversation.images.clear()
+    state.conversation.sounds.clear()
     return "The conversation is forgotten; its settings stay."
 
 
@@ -144,12 +148,27 @@ def _again(state: ChatState, _rest: str) -> None:
 
 def _image(state: ChatState, rest: str) -> str:
     file = _file(rest, "/image")
-    media_type = _IMAGES.get(file.suffix.lower())
-    if media_type is None:
-        raise CommandFailed(f"{file} is none of {', '.join(_IMAGES)}.")
-    data = base64.b64encode(file.read_bytes()).decode()
+    media_type, data = _content(file, _IMAGES)
     state.conversation.images.append(f"data:{media_type};base64,{data}")
-    return f"{file.name} goes with the next message."
+    return _NEXT.format(file.name)
+
+
+def _sound(state: ChatState, rest: str) -> str:
+    file = _file(rest, "/sound")
+    kind, data = _content(file, _SOUNDS)
+    state.conversation.sounds.append({"data": data, "format": kind})
+    return _NEXT.format(file.name)
+
+
+def _content(file: Path, kinds: dict[str, str]) -> tuple[str, str]:
+    """Return what kind a file is by its suffix, and its content in base64.
+
+    Raises CommandFailed, OSError.
+    """
+    kind = kinds.get(file.suffix.lower())
+    if kind is None:
+        raise CommandFailed(f"{file} is none of {', '.join(kinds)}.")
+    return kind, base64.b64encode(file.read_bytes()).decode()
 
 
 def _help(_state: ChatState, _rest: str) -> str:
@@ -183,6 +202,9 @@ COMMANDS = {
     "/load": SlashCommand(_load, "FILE: go on with a saved conversation"),
     "/image": SlashCommand(
         _image, "FILE: show the model an image, with the next message"
+    ),
+    "/sound": SlashCommand(
+        _sound, "FILE: let the model hear a wav or mp3, with the next message"
     ),
     "/bye": SlashCommand(_leave, "leave (also /exit)"),
     "/exit": SlashCommand(_leave, "leave"),

@@ -63,7 +63,7 @@ class OidcSection(Section):
 
 
 class MediaSection(Section):
-    """Images in requests, for models that see."""
+    """Images and sounds in requests, for models that see and hear."""
 
     max_images: int = Field(default=16, ge=1, description="Images in one request.")
     max_pixels: int = Field(
@@ -71,6 +71,10 @@ class MediaSection(Section):
         ge=1,
         le=200_000_000,
         description="Pixels of one image. It is refused before any is decoded.",
+    )
+    max_sounds: int = Field(default=4, ge=1, description="Sounds in one request.")
+    max_sound_seconds: int = Field(
+        default=300, ge=1, le=3600, description="Length of one sound."
     )
     hosts: Texts = Field(
         default=(),

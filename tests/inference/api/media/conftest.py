@@ -1,4 +1,4 @@
-"""A model that sees."""
+"""A model that sees, or hears."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def seeing(model: Model) -> Model:
     """The model ``tiny``, which sees."""
     model.projector = make_model(
         kind=Kind.PROJECTOR, metadata={"clip.has_vision_encoder": True}
+    )
+    model.chat_template = CHATML
+    model.save()
+    return model
+
+
+@pytest.fixture
+def hearing(model: Model) -> Model:
+    """The model ``tiny``, which hears and does not see."""
+    model.projector = make_model(
+        kind=Kind.PROJECTOR, metadata={"clip.has_audio_encoder": True}
     )
     model.chat_template = CHATML
     model.save()

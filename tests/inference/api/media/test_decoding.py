@@ -1,4 +1,4 @@
-"""Decoding of image files, in processes that can be killed."""
+"""Decoding of image and sound files, in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from inference.api.media.decoding_pool import (
     DecodingPool,
-    TooLargeImage,
-    UndecodableImage,
+    OversizedFile,
+    UndecodableFile,
 )
 from tests.inference.api.media.images import BLUE, RED, huge_png, image_file
+from tests.sound_files import tune, wav_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ def pool() -> Iterator[DecodingPool]:
 
 
 def decode(pool: DecodingPool, data: bytes, **limits: int) -> ImageInput:
-    decoding = pool.decode(lambda: data, client="a", **(limits or LIMITS))
+    decoding = pool.decode_image(lambda: data, client="a", **(limits or LIMITS))
     return decoding.result(120)
 
 
@@ -128,7 +130,7 @@ def test_a_large_picture_is_made_smaller(pool: DecodingPool) -> None:
 def test_too_many_pixels_are_refused_before_they_are_decoded(
     pool: DecodingPool,
 ) -> None:
-    with pytest.raises(TooLargeImage, match="50000 x 50000 pixels"):
+    with pytest.raises(OversizedFile, match="50000 x 50000 pixels"):
         decode(pool, huge_png(), longest=64, most_pixels=50_000_000)
 
 
@@ -136,12 +138,12 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(
     "data", [b"", b"no image", image_file()[:-30], b"\x89PNG\r\n\x1a\n" + bytes(50)]
 )
 def test_what_is_no_image_is_refused(pool: DecodingPool, data: bytes) -> None:
-    with pytest.raises(UndecodableImage):
+    with pytest.raises(UndecodableFile):
         decode(pool, data)
 
 
 def test_formats_with_programs_in_them_are_not_read(pool: DecodingPool) -> None:
-    with pytest.raises(UndecodableImage, match="none of PNG, JPEG, WEBP, GIF"):
+    with pytest.raises(UndecodableFile, match="none of PNG, JPEG, WEBP, GIF"):
         decode(pool, image_file("TIFF"))
 
 
@@ -159,7 +161,43 @@ def test_a_process_that_dies_fails_one_image(pool: DecodingPool) -> None:
     decode(pool, image_file())
     for pid in pool.pids:
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(UndecodableImage, match="within the time and memory"):
+    with pytest.raises(UndecodableFile, match="within the time and memory"):
         decode(pool, image_file())
 
     assert first_pixel(pool, image_file()) == RED
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24, 32, -32])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_files_are_samples_of_one_channel(
+    pool: DecodingPool, bits: int, channels: int
+) -> None:
+    played = tune(0.3, 16_000, channels)
+    data = wav_file(played, 16_000, bits)
+    found = pool.decode_sound(
+        lambda: data, "wav", client="a", rate=16_000, most_s=1
+    ).result(120)
+
+    samples = np.frombuffer(zlib.decompress(found.packed), "<f4")
+    assert (found.rate, found.num_samples) == (16_000, len(played))
+    # What 8 bits lose.
+    assert np.abs(samples - played.mean(axis=1)).max() < 1 / 64
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000])
+def test_a_sound_of_another_rate_is_as_long(pool: DecodingPool, rate: int) -> None:
+    data = wav_file(tune(0.5, rate), rate)
+    found = pool.decode_sound(
+        lambda: data, "wav", client="a", rate=16_000, most_s=1
+    ).result(120)
+
+    assert found.seconds == pytest.approx(0.5, abs=0.001)
+
+
+def test_no_more_of_a_long_sound_is_decoded_than_may_be(pool: DecodingPool) -> None:
+    # More than an hour of silence: a frame takes as little.
+    frame = b"\xff\xf3\x14\xc4" + bytes(20)
+    with pytest.raises(OversizedFile, match="longer than 5 s"):
+        pool.decode_sound(
+            lambda: frame * 200_000, "mp3", client="a", rate=16_000, most_s=5
+        ).result(120)

@@ -277,7 +277,7 @@ async def test_no_image_is_decoded_of_a_request_that_a_limit_refuses(
     api: Api, seeing: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoPool:
-        def decode(self, *args: Any, **options: Any) -> None:
+        def decode_image(self, *args: Any, **options: Any) -> None:
             pytest.fail("an image is decoded")
 
     _, api.secret = await sync_to_async(make_api_key)(rate_limit=1)

@@ -1,4 +1,4 @@
-"""llama.cpp's own way with images: what llama-mtmd-cli does, call by call."""
+"""llama.cpp's own way with media: what llama-mtmd-cli does, call by call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_N_CTX, _N_BATCH = 512, 512
+_N_CTX, _N_BATCH = 2048, 512
 MARKER = "<__media__>"
 
 
@@ -20,7 +20,7 @@ def reference_answer(
     model_path: Path,
     projector_path: Path,
     prompt: str,
-    images: Sequence[Path],
+    files: Sequence[Path],
     limit: int,
 ) -> list[int]:
     """Return the greedy tokens after a prompt that has ``MARKER`` for each image.
@@ -39,7 +39,7 @@ def reference_answer(
     settings.n_threads, settings.use_gpu, settings.warmup = 1, False, False
     projector = mtmd.mtmd_init_from_file(str(projector_path).encode(), model, settings)
     assert projector
-    bitmaps = [_read(projector, path) for path in images]
+    bitmaps = [_read(projector, path) for path in files]
     chunks = mtmd.mtmd_input_chunks_init()
     text = mtmd.mtmd_input_text(prompt.encode(), len(prompt.encode()), True, True)
     array = (ctypes.c_void_p * len(bitmaps))(*bitmaps)

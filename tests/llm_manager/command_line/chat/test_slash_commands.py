@@ -126,9 +126,23 @@ def test_an_image_goes_with_the_next_message(state: ChatState, tmp_path: Path) -
     assert last["content"] == "Sure?"
 
 
+def test_a_sound_goes_with_the_next_message(state: ChatState, tmp_path: Path) -> None:
+    file = tmp_path / "bell.mp3"
+    file.write_bytes(b"ID3")
+    run_command(state, f"/sound {file}")
+    state.conversation.ask("What rings?")
+
+    (message,) = state.conversation.request()["messages"]
+    assert message["content"] == [
+        {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+        {"type": "text", "text": "What rings?"},
+    ]
+
+
 def test_what_is_no_image_is_refused_by_name(state: ChatState, tmp_path: Path) -> None:
-    with pytest.raises(CommandFailed, match="none of"):
-        run_command(state, f"/image {tmp_path / 'x.pdf'}")
+    for command in ("/image", "/sound"):
+        with pytest.raises(CommandFailed, match="none of"):
+            run_command(state, f"{command} {tmp_path / 'x.pdf'}")
     with pytest.raises(CommandFailed, match="No such file"):
         run_command(state, f"/image {tmp_path / 'x.png'}")
 

@@ -1,4 +1,4 @@
-// Images of a message: chosen, shown, and as a request has them.
+// Images and sounds of a message: chosen, shown, and as a request has them.
 
 import { button, element } from "./elements.js";
 
@@ -10,10 +10,25 @@ const read = (file) =>
     reader.readAsDataURL(file);
   });
 
-// Returns the content of a message: a text, or parts if it has images.
+const SOUND = /^data:audio\/([\w.+-]+);base64,/;
+const MPEG = ["mpeg", "mp3"];
+
+const partOf = (url) => {
+  const [header, kind] = SOUND.exec(url) ?? [];
+  if (!header) return { type: "image_url", image_url: { url } };
+  const format = MPEG.includes(kind) ? "mp3" : "wav";
+  return { type: "input_audio", input_audio: { data: url.slice(header.length), format } };
+};
+
+const urlOf = ({ image_url, input_audio }) =>
+  input_audio
+    ? `data:audio/${input_audio.format === "mp3" ? "mpeg" : "wav"};base64,${input_audio.data}`
+    : image_url?.url;
+
+// Returns the content of a message: a text, or parts if it has images or sounds.
 export const contentOf = (text, urls) => {
   if (!urls.length) return text;
-  const parts = urls.map((url) => ({ type: "image_url", image_url: { url } }));
+  const parts = urls.map(partOf);
   return text ? [...parts, { type: "text", text }] : parts;
 };
 
@@ -23,22 +38,29 @@ export const textOf = (content) =>
     : content;
 
 export const imagesOf = (content) =>
-  Array.isArray(content) ? content.flatMap((part) => part.image_url?.url ?? []) : [];
+  Array.isArray(content) ? content.flatMap((part) => urlOf(part) ?? []) : [];
 
-export const picture = (url, name) =>
-  element("img", { className: "pg-picture", src: url, alt: name });
+// Returns what shows an image, or plays a sound.
+export const picture = (url, name) => {
+  if (!SOUND.test(url)) return element("img", { className: "pg-picture", src: url, alt: name });
+  const player = element("audio", { className: "pg-sound", src: url, controls: true });
+  player.setAttribute("aria-label", name);
+  return player;
+};
 
-// Returns a request without the data of its images, to be read.
+// Returns a request without the data of its images and sounds, to be read.
 export const shortened = (request) =>
   JSON.parse(
     JSON.stringify(request, (name, value) =>
       name === "url" && typeof value === "string" && value.startsWith("data:")
         ? value.replace(/,.*$/s, ",…")
-        : value,
+        : name === "input_audio" && value?.data
+          ? { ...value, data: "…" }
+          : value,
     ),
   );
 
-// The images that go with the next message.
+// The images and sounds that go with the next message.
 export class Images {
   #chosen = [];
   #picker;

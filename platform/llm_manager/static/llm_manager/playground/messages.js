@@ -17,7 +17,7 @@ const article = (role, name, ...children) =>
 // Returns the message of a person. onEdit gets the changed text, to send it again.
 export const userMessage = (content, onEdit) => {
   const text = textOf(content);
-  const pictures = imagesOf(content).map((url) => picture(url, "An image of yours"));
+  const pictures = imagesOf(content).map((url) => picture(url, "A file of yours"));
   const shown = element("div", { className: "pg-text" }, text);
   const tools = element("div", { className: "pg-tools" });
   const node = article("user", "You", ...pictures, shown, tools);

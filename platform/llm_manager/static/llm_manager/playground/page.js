@@ -20,15 +20,27 @@ const say = (message) => {
   problem.hidden = !message;
 };
 
+const IMAGES = "image/png,image/jpeg,image/webp,image/gif";
+const SOUNDS = "audio/wav,audio/mpeg,.wav,.mp3";
+
 const isBusy = () => panes.some((pane) => pane.isRunning);
+
+// What all chosen models read, of what can be added to a message.
+const offerFiles = () => {
+  const all = (name) =>
+    panes.length > 0 && panes.every(({ model }) => model?.capabilities?.includes(name));
+  const [sees, hears] = [all("vision"), all("audio")];
+  find("add").hidden = !(sees || hears);
+  find("add-what").textContent = [sees && "images", hears && "sounds"].filter(Boolean).join(" or ");
+  find("picker").accept = [sees && IMAGES, hears && SOUNDS].filter(Boolean).join(",");
+};
 
 const showAll = () => {
   const busy = isBusy();
   sendButton.hidden = busy;
   stopButton.hidden = !busy;
   compareButton.disabled = find("new").disabled = busy;
-  const sees = ({ model }) => model?.capabilities?.includes("vision");
-  find("add").hidden = !panes.length || !panes.every(sees);
+  offerFiles();
   showDefaults(settings, panes.map((pane) => pane.model));
   for (const pane of panes) pane.showRequest();
 };

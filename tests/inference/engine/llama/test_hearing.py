@@ -1,0 +1,262 @@
+"""Sounds in the batch of a tiny random model: as llama.cpp itself computes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from inference.engine import EngineConfig
+from inference.engine.errors import InvalidRequest
+from inference.engine.llama import LlamaBackend
+from tests.inference.engine.driver import Driver
+from tests.inference.engine.llama.mtmd_reference import MARKER, reference_answer
+from tests.media_inputs import image_input, sound_input
+from tests.sound_files import MP3, tune, wav_file
+from tests.tiny_projectors import write_tiny_hearing, write_tiny_vision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from inference.engine.media.inputs import MediaInput
+
+pytestmark = pytest.mark.model
+
+LIMIT = 8
+#: Seconds, rate, channels, bits: the last one is longer than an encoder's piece.
+SOUNDS = (
+    (1, 16_000, 1, 16),
+    (0.5, 8_000, 2, 8),
+    (0.3, 44_100, 1, 24),
+    (0.7, 22_050, 2, -32),
+    (31, 16_000, 1, 32),
+)
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five wav files of different kinds, and an mp3 file."""
+    folder = tmp_path_factory.mktemp("sounds")
+    paths = []
+    for number, (seconds, rate, channels, bits) in enumerate(SOUNDS):
+        samples = tune(seconds, rate, channels, seed=number)
+        paths.append(folder / f"{number}.wav")
+        paths[-1].write_bytes(wav_file(samples, rate, bits))
+    return [*paths, MP3]
+
+
+@pytest.fixture(
+    scope="module",
+    params=["ultravox", pytest.param("qwen2a", marks=pytest.mark.long)],
+)
+def files(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    return write_tiny_hearing(request.param, folder)
+
+
+def load(files: tuple[Path, Path], **options: Any) -> LlamaBackend:
+    model, projector = files
+    return LlamaBackend(
+        EngineConfig(
+            paths=(str(model),),
+            projector=str(projector),
+            **{"n_ctx": 2048, "n_seq_max": 4, "n_threads": 1, **options},
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def backend(files: tuple[Path, Path]) -> Iterator[LlamaBackend]:
+    backend = load(files)
+    yield backend
+    backend.close()
+
+
+def add(
+    driver: Driver,
+    backend: LlamaBackend,
+    name: str,
+    prompt: str,
+    media: list[MediaInput],
+    owner: str = "",
+) -> None:
+    """Queue a request as a worker does."""
+    assert backend.projector is not None
+    read = backend.projector.read(
+        prompt, media, marker=MARKER, special=True, owner=owner
+    )
+    driver.add(name, read.tokens, LIMIT, media_spans=read.spans, owner=owner)
+
+
+def answer(
+    driver: Driver,
+    backend: LlamaBackend,
+    name: str,
+    prompt: str,
+    media: list[MediaInput],
+) -> list[int]:
+    add(driver, backend, name, prompt, media)
+    driver.run()
+    return driver.tokens[name]
+
+
+def test_the_answers_are_llama_cpps_own(
+    files: tuple[Path, Path], backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    for number, path in enumerate(sounds):
+        prompt = f"Q{number}: {MARKER} What is it?"
+        expected = reference_answer(*files, prompt, [path], LIMIT)
+        media: list[MediaInput] = [sound_input(path)]
+        assert answer(driver, backend, path.name, prompt, media) == expected
+
+
+def test_what_a_model_reads_of_different_sounds_is_different(
+    backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    assert backend.projector is not None
+    read = [
+        backend.projector.read(
+            MARKER, [sound_input(path)], marker=MARKER, special=True, owner=""
+        )
+        for path in sounds
+    ]
+    heard = [each.spans[0].embeddings for each in read]
+    for number, one in enumerate(heard):
+        for other in heard[:number]:
+            assert np.abs(one - other).max() > 0.01
+
+
+def test_requests_side_by_side_are_answered_as_alone(
+    backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    media: list[list[MediaInput]] = [[sound_input(path)] for path in sounds[:3]]
+    asked = [(f"Q{n}: {MARKER} What?", each) for n, each in enumerate(media)]
+    asked.append(("Nothing to hear.", []))
+    alone = Driver(backend, ignores_end=True)
+    expected = [
+        answer(alone, backend, str(n), prompt, each)
+        for n, (prompt, each) in enumerate(asked)
+    ]
+    beside = Driver(backend, ignores_end=True)
+    for n, (prompt, each) in enumerate(asked):
+        add(beside, backend, str(n), prompt, each)
+        beside.step(2)
+    beside.run()
+    assert [beside.tokens[str(n)] for n in range(len(asked))] == expected
+
+
+def test_a_sound_in_the_prefix_cache_is_not_computed_again(
+    backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+    first, second = sound_input(sounds[0]), sound_input(sounds[1])
+    prompt = f"{MARKER} What is it?"
+    cold = answer(driver, backend, "cold", prompt, [first])
+    again = answer(driver, backend, "again", prompt, [first])
+    answer(driver, backend, "other", prompt, [second])
+    add(driver, backend, "ben", prompt, [first], owner="ben")
+    driver.run()
+
+    assert again == cold == driver.tokens["ben"]
+    assert driver.cached["again"] > 50
+    # Of another sound only what comes before it is the same; of another owner nothing.
+    assert driver.cached["other"] < 50
+    assert driver.cached["ben"] == 0
+
+
+def test_a_sound_is_encoded_once_for_an_owner(
+    backend: LlamaBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    projector = backend.projector
+    assert projector is not None
+    file = tmp_path / "new.wav"
+    file.write_bytes(wav_file(tune(0.2, 16_000, seed=99), 16_000))
+    encode = projector._mtmd.mtmd_encode_chunk
+    calls = []
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return encode(*arguments)
+
+    monkeypatch.setattr(projector._mtmd, "mtmd_encode_chunk", counted)
+    for owner in ("ann", "ann", "ben"):
+        projector.read(
+            MARKER, [sound_input(file)], marker=MARKER, special=True, owner=owner
+        )
+    assert len(calls) == 2
+
+
+def test_the_tokens_of_sounds_are_counted(
+    backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    assert backend.projector is not None
+    read = backend.projector.read(
+        f"{MARKER} and {MARKER}",
+        [sound_input(sounds[0]), sound_input(sounds[1])],
+        marker=MARKER,
+        special=True,
+        owner="",
+    )
+    driver = Driver(backend, ignores_end=True)
+    driver.add("x", read.tokens, LIMIT, media_spans=read.spans)
+
+    counted = {output.num_audio for output in driver.core.step()}
+
+    assert counted == {sum(len(each.embeddings) for each in read.spans)}
+    driver.run()
+
+
+def test_a_sound_of_another_rate_is_refused(
+    backend: LlamaBackend, sounds: list[Path]
+) -> None:
+    assert backend.projector is not None
+    sound = replace(sound_input(sounds[0]), rate=24_000)
+    with pytest.raises(InvalidRequest, match="16000 samples a second, not 24000"):
+        backend.projector.read(MARKER, [sound], marker=MARKER, special=True, owner="")
+
+
+def test_a_model_that_only_sees_refuses_sounds_and_one_that_only_hears_images(
+    tmp_path: Path, sounds: list[Path]
+) -> None:
+    picture = image_input(np.zeros((8, 8, 3), np.uint8))
+    sound = sound_input(sounds[0])
+    for files, medium, noun in (
+        (write_tiny_vision("mlp", tmp_path / "sees"), sound, "sounds"),
+        (write_tiny_hearing("ultravox", tmp_path / "hears"), picture, "images"),
+    ):
+        backend = load(files, n_ctx=256)
+        try:
+            assert backend.projector is not None
+            with pytest.raises(InvalidRequest, match=f"reads? no {noun}"):
+                backend.projector.read(
+                    MARKER, [medium], marker=MARKER, special=True, owner=""
+                )
+        finally:
+            backend.close()
+
+
+@pytest.mark.long
+def test_a_prompt_has_an_image_and_a_sound(
+    tmp_path: Path, sounds: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from PIL import Image
+
+    files = write_tiny_hearing("qwen2a", tmp_path)
+    picture = tmp_path / "picture.png"
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 56, 3), np.uint8)
+    Image.fromarray(pixels).save(picture)
+    backend = load(files)
+    try:
+        prompt = f"See {MARKER}, hear {MARKER}."
+        expected = reference_answer(*files, prompt, [picture, sounds[0]], LIMIT)
+        media: list[MediaInput] = [image_input(picture), sound_input(sounds[0])]
+        driver = Driver(backend, ignores_end=True)
+        assert answer(driver, backend, "x", prompt, media) == expected
+    finally:
+        backend.close()
