@@ -25,6 +25,7 @@ from benchmarks.nodes.trial import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.nodes.cluster import Cluster
     from benchmarks.nodes.faults import NodeFault
     from benchmarks.nodes.trial import NodeResult
     from benchmarks.options.commands import NodesOptions
@@ -91,20 +92,35 @@ async def _inflict(
         n_seq_max=options.streams + 4,
         n_ctx=512,
     )
-    async with cluster(conditions, folder) as nodes:
-        if nodes.places.shared:
-            console.print(
-                f"All parts share one machine ({nodes.places.shared}), so nothing is "
-                "cut off from anything.",
-                markup=False,
-            )
-        # The first run loads the model, the second one has all replicas.
-        await undisturbed(nodes.api, options.streams)
-        await nodes.settle()
-        expected = await undisturbed(nodes.api, options.streams)
-        for fault in faults:
-            attempt = try_under_load if fault.takes_long else try_fault
-            try:
-                found(await attempt(nodes, fault, expected))
-            except NotPermitted as error:
-                console.print(f"{fault.name} is left out: {error}", markup=False)
+    for fails_over in (False, True):
+        chosen = [fault for fault in faults if fault.needs_sentinel is fails_over]
+        if chosen:
+            home = folder / ("sentinel" if fails_over else "redis")
+            home.mkdir()
+            async with cluster(conditions, home, fails_over=fails_over) as nodes:
+                await _try(nodes, options.streams, chosen, found, console)
+
+
+async def _try(
+    nodes: Cluster,
+    streams: int,
+    faults: list[NodeFault],
+    found: Callable[[NodeResult], None],
+    console: Console,
+) -> None:
+    if nodes.places.shared:
+        console.print(
+            f"All parts share one machine ({nodes.places.shared}), so nothing is "
+            "cut off from anything.",
+            markup=False,
+        )
+    # The first run loads the model, the second one has all replicas.
+    await undisturbed(nodes.api, streams)
+    await nodes.settle()
+    expected = await undisturbed(nodes.api, streams)
+    for fault in faults:
+        attempt = try_under_load if fault.takes_long else try_fault
+        try:
+            found(await attempt(nodes, fault, expected))
+        except NotPermitted as error:
+            console.print(f"{fault.name} is left out: {error}", markup=False)

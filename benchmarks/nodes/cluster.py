@@ -13,6 +13,7 @@ import httpx
 
 from benchmarks.client.answers import clock
 from benchmarks.faults.clients import Api
+from benchmarks.nodes.failing_over import FailingOver
 from benchmarks.nodes.part import Part
 from benchmarks.nodes.places import Places, places
 from benchmarks.nodes.services import RedisServer, query
@@ -21,7 +22,7 @@ from benchmarks.systems.postgresql import PostgreSQL, running_postgresql
 from benchmarks.systems.system import environment, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from benchmarks.model import Conditions
@@ -38,7 +39,7 @@ class Cluster:
 
     webs: list[Part]
     engines: list[Part]
-    redis: RedisServer
+    redis: RedisServer | FailingOver
     postgresql: PostgreSQL
     database: str
     places: Places
@@ -125,14 +126,13 @@ async def cluster(
     webs: int = 2,
     engines: int = 3,
     replicas: int = 2,
-    redis: Callable[[Places, Path], RedisServer] | None = None,
-    redis_url: str = "",
+    fails_over: bool = False,
     **more: str,
 ) -> AsyncIterator[Cluster]:
-    """Run it; its model is loaded. ``more`` are settings of all parts.
+    """Run it. ``more`` are settings of all parts.
 
-    ``redis`` makes its Redis, which ``redis_url`` is for. Raises FileNotFoundError
-    without PostgreSQL or Redis.
+    With ``fails_over`` it finds Redis by a Sentinel. Raises FileNotFoundError without
+    PostgreSQL or Redis.
     """
     async with AsyncExitStack() as running:
         found = running.enter_context(places(webs + engines))
@@ -141,13 +141,17 @@ async def cluster(
             running_postgresql(_DATABASE, host=found.database_host, port=port)
         )
         database = postgresql.network_url(found.database_host, port, _DATABASE)
-        server = (redis or _redis)(found, folder)
-        await server.start()
-        running.push_async_callback(server.kill)
+        redis: RedisServer | FailingOver = (
+            FailingOver(found.redis_host, folder)
+            if fails_over
+            else RedisServer(found.redis_host, free_port(), folder)
+        )
+        running.push_async_callback(redis.kill)
+        await redis.start()
         env = environment(
             **settings(conditions),
             DATABASE_URL=database,
-            REDIS_URL=redis_url or server.url,
+            REDIS_URL=redis.url,
             LLM_MANAGER_SECRET_KEY=secrets.token_urlsafe(50),
             LLM_MANAGER_SERVER_ALLOWED_HOSTS="*",
             LLM_MANAGER_SERVER_SPARE_PROCESSES="false",
@@ -170,7 +174,7 @@ async def cluster(
         made = Cluster(
             parts[:webs],
             parts[webs:],
-            server,
+            redis,
             postgresql,
             database,
             found,
@@ -182,10 +186,6 @@ async def cluster(
             running.push_async_callback(part.stop)
         await made.ready(*parts)
         yield made
-
-
-def _redis(found: Places, folder: Path) -> RedisServer:
-    return RedisServer(found.redis_host, free_port(), folder)
 
 
 def _url(part: Part) -> str:

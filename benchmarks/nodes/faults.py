@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.faults.network import SERVICES
+from benchmarks.nodes.failing_over import FailingOver
 from benchmarks.nodes.versions import write_later_version
 from benchmarks.systems.usage import ProcessTree
 
@@ -30,13 +31,15 @@ _PAUSE_S = 20.0
 class NodeFault:
     """One fault: ``inflict`` begins it, and ends it at the end of its block.
 
-    One that ``takes_long`` in itself is under load all the time.
+    One that ``takes_long`` in itself is under load all the time. One that
+    ``needs_sentinel`` is for a system that finds Redis by one.
     """
 
     name: str
     inflict: Callable[[Cluster], AbstractAsyncContextManager[None]]
     seconds: float = 0.0
     takes_long: bool = False
+    needs_sentinel: bool = False
 
 
 def _web(cluster: Cluster) -> Part:
@@ -72,6 +75,13 @@ async def _cut_off(
 async def _redis_restarted(cluster: Cluster) -> AsyncIterator[None]:
     await cluster.redis.kill()
     await cluster.redis.start()
+    yield
+
+
+@asynccontextmanager
+async def _redis_fails_over(cluster: Cluster) -> AsyncIterator[None]:
+    assert isinstance(cluster.redis, FailingOver)
+    await cluster.redis.fail()
     yield
 
 
@@ -144,6 +154,7 @@ def node_faults(folder: Path) -> list[NodeFault]:
             for of, services in cuts.items()
         ),
         NodeFault("Redis restarted", _redis_restarted),
+        NodeFault("Redis fails over", _redis_fails_over, needs_sentinel=True),
         NodeFault(f"Redis frozen for {_PAUSE_S:g} s", _redis_frozen, _PAUSE_S),
         NodeFault("PostgreSQL restarted", _database_restarted),
         NodeFault(f"PostgreSQL frozen for {_PAUSE_S:g} s", _database_frozen, _PAUSE_S),

@@ -9,13 +9,13 @@ from typing import Any
 
 from channels.layers import channel_layers
 from django.conf import settings
-from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from inference.transport.queue import queue_name
 from llm_manager.config.network_silence import redis_options
+from llm_manager.lib.redis.clients import make_client
 from registry.models import Model
 
 #: If Redis has not answered in this time, it counts as unreachable.
@@ -70,7 +70,7 @@ def _client(url: str) -> Any:
     Threads may share it.
     """
     options = {**redis_options(url), "socket_connect_timeout": _TIMEOUT_S}
-    return Redis.from_url(
+    return make_client(
         url, socket_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0), **options
     )
 

@@ -16,9 +16,9 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
 from llm_manager.config.network_silence import (
+    cache_options,
     postgresql_options,
     redis_host,
-    redis_options,
 )
 from llm_manager.config.reading import ConfigError, load_config
 from llm_manager.config.redis_socket import socket_url
@@ -190,8 +190,9 @@ except ValueError as error:
 CACHES = {
     "default": {
         "BACKEND": "llm_manager.lib.redis.cache.CountedRedisCache",
-        "LOCATION": REDIS_URL,
-        "OPTIONS": redis_options(REDIS_URL),
+        # Not as a text: Django would split the one of several Sentinels.
+        "LOCATION": [REDIS_URL],
+        "OPTIONS": cache_options(REDIS_URL),
         "KEY_PREFIX": "llm-manager",
     }
 }

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from redis.asyncio.connection import parse_url
 
 from llm_manager.lib.redis.connections import TcpConnection, TlsConnection
+from llm_manager.lib.redis.sentinel import MasterPool, is_sentinel, sentinel_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,10 +55,18 @@ def redis_host(url: str) -> dict[str, Any]:
     """Return a host of channels_redis. What the URL says goes before our options."""
     if urlsplit(url).scheme == "unix":
         return {"address": url}
+    if is_sentinel(url):
+        return sentinel_host(url, redis_options(url))
     said = dict(parse_url(url))
     is_tls = said.pop("connection_class", None) is not None
     connection_class = TlsConnection if is_tls else TcpConnection
     return {**redis_options(url), **said, "connection_class": connection_class}
+
+
+def cache_options(url: str) -> dict[str, Any]:
+    """Return the options of Django's cache for a Redis at this URL."""
+    options = redis_options(url)
+    return {**options, "pool_class": MasterPool} if is_sentinel(url) else options
 
 
 def postgresql_options(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import redis
 from llm_manager.config.redis_socket import is_short_enough, socket_path
 from llm_manager.launcher.child_process import ChildProcess
 from llm_manager.launcher.errors import StartupError, disk_full
+from llm_manager.lib.redis.clients import make_client
 
 if TYPE_CHECKING:
     from llm_manager.launcher.stop_signals import StopSignals
@@ -95,7 +96,7 @@ def wait_for_private(child: ChildProcess, data_dir: Path, signals: StopSignals) 
 def ping(url: str) -> None:
     """Check that the configured Redis answers. Raises StartupError."""
     try:
-        client = redis.Redis.from_url(
+        client = make_client(
             url,
             socket_connect_timeout=_PING_TIMEOUT_S,
             socket_timeout=_PING_TIMEOUT_S,
@@ -151,6 +152,6 @@ def _log_file(data_dir: Path) -> Path:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    if parts.password is None:
+    if parts.password is None and "password" not in parts.query:
         return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

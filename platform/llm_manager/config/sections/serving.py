@@ -175,5 +175,8 @@ class RedisSection(Section):
     """What connects the processes."""
 
     url: str | None = Field(
-        default=None, description="Redis URL. Unset: a private Redis in data_dir."
+        default=None,
+        description="Redis URL, or that of Sentinels, which know the master: "
+        "`redis+sentinel://:password@one:26379,two:26379/mymaster?db=0`, with "
+        "`sentinel_password` for their own. Unset: a private Redis in data_dir.",
     )

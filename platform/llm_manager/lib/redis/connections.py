@@ -8,7 +8,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 
-class _EndsWithItsSocket(Connection):
+class EndsWithItsSocket(Connection):
     """Raises where redis-py takes the kernel's ETIMEDOUT for its own time limit.
 
     Both are ``TimeoutError``. A read with a limit of time, as subscribers have, would
@@ -25,9 +25,9 @@ class _EndsWithItsSocket(Connection):
         return response
 
 
-class TcpConnection(_EndsWithItsSocket):
+class TcpConnection(EndsWithItsSocket):
     """A TCP connection."""
 
 
-class TlsConnection(_EndsWithItsSocket, SSLConnection):
+class TlsConnection(EndsWithItsSocket, SSLConnection):
     """A TCP connection with TLS."""
