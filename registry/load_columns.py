@@ -88,7 +88,13 @@ class LoadColumns(models.Model):
     )
     main_gpu = _number("main_gpu", "main GPU")
     rpc_servers = models.CharField(
-        "RPC servers", max_length=1024, blank=True, help_text=_help("rpc_servers")
+        "RPC servers",
+        max_length=1024,
+        blank=True,
+        default="",
+        # A process of an older version writes rows without it.
+        db_default="",
+        help_text=_help("rpc_servers"),
     )
     replicas = _number("replicas", "replicas")
     keep_alive = _number("keep_alive", "keep alive")

@@ -35,8 +35,11 @@ class RpcChild:
         """The id of the process."""
         return self._process.pid if self._process else 0
 
-    async def start(self) -> None:
-        """Start it, and wait until it listens. Raises OSError, TimeoutError."""
+    async def start(self) -> bool:
+        """Start it, and wait until it listens; whether it does.
+
+        Raises OSError, TimeoutError.
+        """
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -56,7 +59,8 @@ class RpcChild:
                     await asyncio.sleep(_LOOKS_EVERY_S)
                 else:
                     writer.close()
-                    return
+                    return True
+        return False
 
     async def wait(self) -> str:
         """Wait for its end; return what it said last."""

@@ -193,7 +193,9 @@ class RpcListener:
         self, session: _Session, reader: StreamReader, writer: StreamWriter
     ) -> None:
         """Keep a session until its client or llama.cpp's server is gone."""
-        await session.child.start()
+        if not await session.child.start():
+            await self._say_lost(session, writer)
+            return
         logger.info("%s has this machine now", session.holder)
         writer.write(line(ready=True))
         beats = asyncio.create_task(_beat(writer))
@@ -203,13 +205,18 @@ class RpcListener:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                logger.error("llama.cpp's server ended: %s", ended.result())
-                writer.write(line(lost=ended.result()))
-                await writer.drain()
+                await self._say_lost(session, writer)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _say_lost(self, session: _Session, writer: StreamWriter) -> None:
+        """Say why llama.cpp's server has ended."""
+        reason = await session.child.wait()
+        logger.error("llama.cpp's server ended: %s", reason)
+        writer.write(line(lost=reason))
+        await writer.drain()
 
     async def _connect(
         self, session: _Session, reader: StreamReader, writer: StreamWriter

@@ -15,6 +15,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
 from accounts.notices.webhook import can_sign
+from inference.rpc.messages import LEAST_SECRET
 from llm_manager.config.schema import KEYS, Config
 from llm_manager.config.variables import ENVIRONMENT_PREFIX, environment_name
 from llm_manager.launcher.listening import is_loopback
@@ -184,6 +185,24 @@ def check_webhook(
             "base64 after 'whsec_'.",
             hint="Make one with: openssl rand -hex 32",
             id="llm_manager.E006",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_rpc_servers(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check that RPC servers are asked with a secret that nobody guesses."""
+    rpc = settings.CONFIG.rpc
+    if not rpc.servers or len(rpc.secret) >= LEAST_SECRET:
+        return []
+    return [
+        Error(
+            "rpc.servers is set, and rpc.secret is shorter than "
+            f"{LEAST_SECRET} characters.",
+            hint="Make one with: openssl rand -hex 32",
+            id="llm_manager.E007",
         )
     ]
 

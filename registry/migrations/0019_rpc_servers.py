@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='rpc_servers',
-            field=models.CharField(blank=True, help_text='RPC servers whose memory and processors hold a part of the model, as in 10.0.0.2:50052, 10.0.0.3:50052; each is one of `rpc.servers` and serves one model at a time.', max_length=1024, verbose_name='RPC servers'),
+            field=models.CharField(blank=True, db_default='', default='', help_text='RPC servers whose memory and processors hold a part of the model, as in 10.0.0.2:50052, 10.0.0.3:50052; each is one of `rpc.servers` and serves one model at a time.', max_length=1024, verbose_name='RPC servers'),
         ),
         migrations.AlterField(
             model_name='model',

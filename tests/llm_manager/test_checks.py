@@ -144,6 +144,12 @@ def test_a_webhook_without_a_secret_is_refused(settings: Any) -> None:
         assert ids(settings, **url, notices__webhook_secret=secret) == []
 
 
+def test_rpc_servers_need_a_secret_that_nobody_guesses(settings: Any) -> None:
+    servers = {"rpc__servers": ("b:1",)}
+    assert ids(settings, **servers, rpc__secret="short") == ["llm_manager.E007"]
+    assert ids(settings, **servers, rpc__secret="x" * 32) == []
+
+
 def test_variables_for_traces_that_cannot_be_obeyed_are_a_warning(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import threading
 import llama_cpp
 
 from inference.engine.config.cpu_threads import physical_cores
+from inference.engine.errors import EngineError
 from inference.engine.llama.bindings.rpc import serve
 
 #: For a message and for the graph of a step, beside what a client allocates.
@@ -35,7 +36,10 @@ def main() -> None:
         most = memory + _OWN_BYTES
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    serve(path, n_threads or physical_cores())
+    try:
+        serve(path, n_threads or physical_cores())
+    except EngineError as error:
+        raise SystemExit(error.message) from None
     raise SystemExit(f"llama.cpp cannot listen on {path}.")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.utils import timezone
 
-from inference.models import EngineNode, WorkerState
+from inference.models import EngineNode, RpcServer, WorkerState
 from tests.admin_pages import count_queries, said
+from tests.configuration import changed
 from tests.factories import make_model, make_node, make_user, make_worker
 
 if TYPE_CHECKING:
@@ -45,6 +46,32 @@ def test_what_is_wrong_comes_first_with_what_to_do(
         assert text in html
     assert html.index(">Try again<") < parts
     assert html.index(">Forget<") < parts
+
+
+def test_rpc_servers_are_shown_with_what_they_lend_and_what_is_wrong(
+    admin_client: Client, settings: Any
+) -> None:
+    servers = ("10.0.0.2:1", "10.0.0.3:1")
+    settings.CONFIG = changed(
+        settings.CONFIG, rpc__servers=servers, rpc__secret="x" * 32
+    )
+    node = make_node("n1")
+    lent = {"name": "CPU", "description": "EPYC", "total": 2**34, "free": 2**33}
+    RpcServer.objects.create(
+        node=node, address=servers[0], devices=[lent], holder="big on n1"
+    )
+    RpcServer.objects.create(node=node, address=servers[1], error="It is away.")
+    # One that the configuration does not name any more.
+    RpcServer.objects.create(node=node, address="10.0.0.4:1", error="Forgotten.")
+    for page in (PAGE, "/admin/inference/worker/"):
+        html = admin_client.get(page).content.decode()
+        assert "RPC server 10.0.0.2:1" in html
+        assert "EPYC, <b>7.6 GiB</b> lent, to big on n1" in html
+        assert '<span class="lm-bad">It is away.</span>' in html
+        assert "10.0.0.4" not in html
+    wrong = admin_client.get(PAGE).content.decode().split(">Parts<")[0]
+    assert "Seen from n1: It is away." in wrong
+    assert "Start `llm-manager rpc` there" in wrong
 
 
 def test_a_viewer_sees_it_all_and_no_button(client: Client, broken: Model) -> None:

@@ -37,8 +37,10 @@ class FakeChild:
         self.is_closed = False
         FakeChild.made.append(self)
 
-    async def start(self) -> None:
+    async def start(self) -> bool:
         self._server = await asyncio.start_unix_server(self._echo, self.path)
+
+        return True
 
     async def _echo(self, reader: StreamReader, writer: StreamWriter) -> None:
         while text := await reader.read(100):
@@ -177,6 +179,24 @@ async def test_a_session_carries_llama_cpps_bytes(address: str) -> None:
             await connect(address, SECRET, DATA, session="two")
     with pytest.raises(RpcUnreachable, match="session has ended"):
         await connect(address, SECRET, DATA, session="one")
+
+
+async def test_a_llama_cpp_that_does_not_start_is_said_with_its_reason(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(child: FakeChild) -> bool:
+        await own_start(child)
+        child.died.set()
+        return False
+
+    own_start = FakeChild.start
+    monkeypatch.setattr(FakeChild, "start", start)
+    reader, writer, _ = await connect(
+        address, SECRET, SESSION, session="one", holder="m on n"
+    )
+    said = parsed(await reader.readline())
+    await closed(writer)
+    assert said == {"lost": "its process was killed by SIGKILL."}
 
 
 async def test_the_end_of_llama_cpps_server_is_said_with_its_reason(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
@@ -14,8 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import ApiKey
 from inference.health import redis_facts
-from inference.models import WorkerState
+from inference.models import RpcServer, WorkerState
 from llm_manager.lib.machine.programs import product_version
+from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, read_stream
@@ -70,6 +71,46 @@ async def test_detailed_health_reports_every_part(admin_api: Api, model: Model) 
     assert [each for each in body["problems"] if each["part"] != "Usage"] == []
     assert body["versions"]["Django"]
     assert [disk["name"] for disk in body["disks"]] == ["data"]
+
+
+async def test_rpc_servers_are_reported_and_measured(
+    admin_api: Api, settings: Any
+) -> None:
+    settings.CONFIG = changed(
+        settings.CONFIG, rpc__servers=("b:1", "c:1"), rpc__secret="x" * 32
+    )
+
+    def work() -> None:
+        node = make_node("n1", version=product_version())
+        lent = {"name": "CPU", "description": "EPYC", "total": 2**34, "free": 2**33}
+        RpcServer.objects.create(node=node, address="b:1", devices=[lent])
+        RpcServer.objects.create(node=node, address="c:1", error="It is away.")
+
+    await sync_to_async(work)()
+    health = (await admin_api.get("/health/detailed")).json()
+    assert health["rpc_servers"] == [
+        {
+            "address": "b:1",
+            "node": "n1",
+            "status": "ok",
+            "error": None,
+            "holder": None,
+            "offered_bytes": 2**33,
+        },
+        {
+            "address": "c:1",
+            "node": "n1",
+            "status": "failed",
+            "error": "It is away.",
+            "holder": None,
+            "offered_bytes": 0,
+        },
+    ]
+    assert [each["part"] for each in health["problems"]] == ["RPC server c:1"]
+    page = (await admin_api.get("/metrics")).content.decode()
+    assert 'llm_rpc_server_up{node="n1",server="b:1"} 1.0' in page
+    assert 'llm_rpc_server_up{node="n1",server="c:1"} 0.0' in page
+    assert 'llm_rpc_server_offered_bytes{node="n1",server="b:1"} 8.58' in page
 
 
 async def test_without_an_engine_it_is_503(admin_api: Api) -> None:
