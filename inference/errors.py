@@ -111,6 +111,31 @@ class RequestCancelled(InferenceError):
     type = "cancelled_error"
 
 
+class UpstreamError(InferenceError):
+    """Base of what goes wrong with an upstream. Its key is in no message."""
+
+    code = "upstream_error"
+
+
+class UpstreamFailed(UpstreamError):
+    """The upstream cannot be reached, fails, or says what cannot be read."""
+
+    code = "upstream_failed"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream has not answered in time."""
+
+    code = "upstream_timeout"
+    type = "timeout_error"
+
+
+class UpstreamBusy(UpstreamError):
+    """The upstream takes no request now, or none is sent to it for a while."""
+
+    code = "upstream_busy"
+
+
 class RequestTimeout(InferenceError):
     """The answer took longer than it may."""
 

@@ -108,7 +108,7 @@ def models_preload() -> list[Model]:
     """Request all models that are loaded when an engine starts; return them."""
     models = [
         model
-        for model in Model.objects.servable()
+        for model in Model.objects.servable().files()
         if model.setting_in_force("is_preloaded")
     ]
     for model in models:

@@ -26,6 +26,7 @@ from registry.forms import ModelSettingsForm, defaults_in_force, setting_text
 from registry.model_fieldsets import FIELDSETS
 from registry.models import (
     SERVED,
+    WITHOUT_FILE,
     Alias,
     Attachment,
     FileState,
@@ -37,6 +38,7 @@ from registry.models import (
 from registry.scan.scanner import ScanOutcome
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.forms import BaseModelForm
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
@@ -102,6 +104,10 @@ class RegistryModelAdmin(ModelAdmin[Model]):
     list_per_page = 50
     warn_unsaved_form = True
     fieldsets = FIELDSETS
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
+        """Return the models of files: others have pages of their own."""
+        return super().get_queryset(request).exclude(kind__in=WITHOUT_FILE)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Model | None = None

@@ -8,7 +8,17 @@ from django.db.models.signals import post_delete, post_save
 
 from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound, ModelNotServed
-from registry.models import Alias, Attachment, ContextTest, FileState, Model
+from registry.models import (
+    Alias,
+    Attachment,
+    ContextTest,
+    FileState,
+    Model,
+    Route,
+    RouteTarget,
+    Upstream,
+    UpstreamModel,
+)
 
 if TYPE_CHECKING:
     from registry.models.model import ModelQuerySet
@@ -43,10 +53,20 @@ def _read_by_wildcard(name: str) -> Model:
 def _servable() -> ModelQuerySet:
     """Return the models that a request may name, with what decides what it may ask.
 
-    How long a prompt may be depends on what was tested, images on the projector.
+    How long a prompt may be depends on what was tested, images on the projector; where
+    a request goes, on the upstream or on the route's targets.
     """
     models = Model.objects.servable()
-    return models.select_related("projector").prefetch_related("context_tests")
+    return models.select_related(
+        "projector", "upstreammodel__upstream", "route"
+    ).prefetch_related("context_tests", "route__targets")
+
+
+def _read_by_id(pk: str) -> Model:
+    model = _servable().filter(pk=int(pk)).first()
+    if model is None:
+        raise ModelNotFound(f"No model with the number {pk} is served.")
+    return model
 
 
 #: The model of an alias with wildcards, for a name that nothing else has. Raises
@@ -56,10 +76,16 @@ model_by_wildcard = RowCache(_read_by_wildcard, size=256)
 #: and its subclass ModelNotServed.
 served_model = RowCache(_read, size=256)
 
+#: The model with this primary key, as text. Raises ModelNotFound.
+served_model_of_id = RowCache(_read_by_id, size=256)
+
 
 def connect_signals() -> None:
     """Clear the cache when this process changes what belongs to a model."""
-    for changed in (Model, Alias, Attachment, ContextTest):
+    for changed in (
+        *(Model, Alias, Attachment, ContextTest),
+        *(Upstream, UpstreamModel, Route, RouteTarget),
+    ):
         for signal in (post_save, post_delete):
-            signal.connect(served_model.clear, sender=changed)
-            signal.connect(model_by_wildcard.clear, sender=changed)
+            for cache in (served_model, model_by_wildcard, served_model_of_id):
+                signal.connect(cache.clear, sender=changed)

@@ -82,7 +82,7 @@ def model_scan(
     names = tuple(printable_path(str(resolve_root(root))) for root in roots)
     run = None if dry_run else ScanRun.objects.create(roots=list(names))
     try:
-        rows = Model.objects.defer("chat_template", "metadata")
+        rows = Model.objects.files().defer("chat_template", "metadata")
         # Outside any transaction: reading the disk can take minutes, and a transaction
         # would block every other writer on SQLite.
         disk = scan(roots, [_known(row) for row in rows], progress)
@@ -135,7 +135,7 @@ class FolderLook:
             self._looked_at = time.monotonic()
             if files == self._files:
                 return None
-            rows = Model.objects.defer("chat_template", "metadata")
+            rows = Model.objects.files().defer("chat_template", "metadata")
             found = arrivals(files, [_known(row) for row in rows], name=name)
             if found.whole:
                 model_scan(roots=found.whole)
@@ -151,7 +151,7 @@ def models_deleted(paths: Collection[str]) -> None:
 
     ``paths`` are files or folders that are gone, whatever was there.
     """
-    found = Model.objects.filter(state=FileState.FOUND)
+    found = Model.objects.files().filter(state=FileState.FOUND)
     gone = [
         Path(path)
         for path in found.values_list("path", flat=True)
@@ -203,9 +203,9 @@ class _ScanPlan:
 
 def _plan(disk: DiskScan, *, prune: bool) -> _ScanPlan:
     """Return what to write, given the rows as they are now."""
-    rows = {row.pk: row for row in Model.objects.defer("chat_template")}
+    rows = {row.pk: row for row in Model.objects.files().defer("chat_template")}
     comparison = compare(disk, [_known(row) for row in rows.values()])
-    taken = {row.name for row in rows.values()}
+    taken = set(Model.objects.values_list("name", flat=True))
     taken.update(Alias.objects.values_list("name", flat=True))
     names = []
     for found in comparison.new:

@@ -10,11 +10,17 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Scope, Team
 from inference.models import EngineNode, Worker, WorkerState
+from registry.models import Api as UpstreamApi
 from registry.models import (
     ContextMeasurement,
     ContextTest,
+    Dialect,
     Kind,
     Model,
+    Route,
+    RouteTarget,
+    Upstream,
+    UpstreamModel,
     measured_settings,
 )
 
@@ -67,6 +73,34 @@ def make_model(name: str | None = None, **overrides: Any) -> Model:
         **overrides,
     }
     return Model.objects.create(**fields)
+
+
+def make_upstream(name: str = "there", **overrides: Any) -> Upstream:
+    """Save another server, which is checked by nobody."""
+    fields = {"base_url": "https://upstream.example/v1", "dialect": Dialect.VLLM}
+    key = overrides.pop("key", "sk-of-upstream")
+    upstream = Upstream(name=name, **{**fields, **overrides})
+    upstream.key = key
+    upstream.save()
+    return upstream
+
+
+def make_upstream_model(
+    name: str = "far", upstream: Upstream | None = None, **overrides: Any
+) -> UpstreamModel:
+    """Save a model that an upstream serves under the name "far-away"."""
+    fields = {"remote_name": "far-away", "apis": list(UpstreamApi.values)}
+    return UpstreamModel.objects.create(
+        name=name, upstream=upstream or make_upstream(), **{**fields, **overrides}
+    )
+
+
+def make_route(name: str, *targets: tuple[Model, int], **overrides: Any) -> Route:
+    """Save a route with these targets and their weights."""
+    route = Route.objects.create(name=name, **overrides)
+    for model, weight in targets:
+        RouteTarget.objects.create(route=route, model_id=model.pk, weight=weight)
+    return route
 
 
 def make_team(name: str | None = None, *members: User, **overrides: Any) -> Team:

@@ -124,6 +124,17 @@ class UsageRecord(_Subject, _Counts):
     node = models.CharField(max_length=255, blank=True)
     replica = models.PositiveIntegerField(null=True)
     client_address = models.CharField(max_length=45, blank=True)
+    is_estimated = models.BooleanField(
+        "estimated",
+        default=False,
+        help_text="Whether its tokens are an estimate: the upstream counted none.",
+    )
+    route = models.CharField(
+        max_length=255, blank=True, help_text="The route that chose its model."
+    )
+    fell_back_from = models.TextField(
+        blank=True, help_text="The route's models that failed before, in their order."
+    )
     left_out = models.TextField(
         blank=True, help_text="Hints of the request that had no effect."
     )

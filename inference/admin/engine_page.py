@@ -38,7 +38,7 @@ class EngineAdmin(WrittenByServer, ModelAdmin[Worker]):
         context = {
             **self.admin_site.each_context(request),
             "title": "Engine",
-            "loadable": Model.objects.servable().filter(workers=None),
+            "loadable": Model.objects.servable().files().filter(workers=None),
             **self._context(request),
         }
         return TemplateResponse(request, "admin/inference/engine.html", context)

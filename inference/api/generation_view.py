@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
+from inference.api.forwarding.view import RoutedView
 from inference.api.idempotency import LoggingClient, logging_client
 from inference.api.media.reading import read_media
 from inference.api.preparing.completion import PreparedCompletion
@@ -16,7 +17,6 @@ from inference.api.streaming import collecting as streaming
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.usage import counts_of_events
 from inference.api.view import client_of
-from inference.api.worker_view import WorkerView
 from inference.errors import RequestRejected, RequestTimeout
 from inference.transport.answer_log import KEPT_S
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from inference.api.forwarding.forwarded import Forwarded
     from inference.engine.request import ModelRequest
 
 
-class GenerationView(WorkerView):
+class GenerationView(RoutedView):
     """What chats and text completions have in common."""
 
     #: How long the events of an answer are kept to go on with it.
@@ -40,7 +41,9 @@ class GenerationView(WorkerView):
     resumes = False
     _logged: Any = None
 
-    def model_requests(self, prepared: PreparedCompletion) -> Sequence[ModelRequest]:
+    def model_requests(
+        self, prepared: PreparedCompletion | Forwarded
+    ) -> Sequence[ModelRequest]:
         """Return the sequences."""
         return prepared.requests
 
@@ -73,8 +76,11 @@ class GenerationView(WorkerView):
         if isinstance(self._logged, LoggingClient):
             await self._logged.save()
 
-    async def run(self, prepared: PreparedCompletion) -> HttpResponseBase:
+    async def run(self, prepared: PreparedCompletion | Forwarded) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""
+        return await self.answer_by(prepared, self._run)
+
+    async def _run(self, prepared: PreparedCompletion) -> HttpResponseBase:
         timeout_s = self.request_timeout_s()
         deadline = asyncio.get_running_loop().time() + timeout_s
         body = prepared.body

@@ -35,6 +35,8 @@ REASONS = {
     "chat_template_kwargs.thinking": _NO_THOUGHT,
     "cache_prompt": _KEEPS,
     "id_slot": "the server decides which slot a request gets",
+    "Idempotency-Key": "the upstream's answers are not kept: a repeated request is "
+    "answered again",
     "keep_alive": "the configuration says how long a model stays loaded",
     "prompt_cache_key": _KEEPS,
     "prompt_cache_options": _KEEPS,

@@ -15,6 +15,7 @@ from inference.api.accounting.recording import Recording
 from inference.api.body.incoming_body import IncomingBody
 from inference.api.model_access import access_of, model_find
 from inference.api.preparing.abilities import require
+from inference.api.preparing.plan import loadable
 from inference.api.streaming.generation import Client, Generation
 from inference.api.streaming.token_counts import TokenCounts
 from inference.api.view import ApiView
@@ -151,13 +152,17 @@ class WorkerView(ApiView):
         Raises what model_find raises, and BadRequest.
         """
         self.recording.asks_for(name)
-        model = model_find(name, access_of(request))
+        model = loadable(model_find(name, access_of(request)))
         self.recording.serves(model)
         self.model = model
-        self.queue = _queue_of(model)
+        self.queue = self.queue_of(model)
         if ability is not None:
             require(model, ability)
         return model
+
+    def queue_of(self, model: Model) -> ModelQueue:
+        """Return the queue where requests for a model wait."""
+        return ModelQueue(model.pk, model.name, settings.CONFIG.engine.queue_timeout)
 
     async def run_whole(self, requests: Sequence[ModelRequest]) -> list[list[Event]]:
         """Return the events of each request. Raises InferenceError."""
@@ -193,8 +198,3 @@ def _counted(events: Sequence[Sequence[Event]]) -> TokenCounts:
             if of_request and isinstance(of_request[-1], PoolingOutput)
         )
     )
-
-
-def _queue_of(model: Model) -> ModelQueue:
-    """Return the queue where requests for a model wait."""
-    return ModelQueue(model.pk, model.name, settings.CONFIG.engine.queue_timeout)

@@ -40,7 +40,9 @@ class RedisFacts:
 
 def redis_facts() -> RedisFacts:
     """Ask Redis, in three round trips and one query. Raises DatabaseError."""
-    rows = list(Model.objects.servable().order_by("name").values_list("pk", "name"))
+    rows = list(
+        Model.objects.servable().files().order_by("name").values_list("pk", "name")
+    )
     started = time.perf_counter()
     try:
         client = _client(settings.REDIS_URL)

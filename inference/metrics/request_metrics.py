@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from accounts.usage.metrics import USAGE_METRICS
 from inference.engine.output import SequenceOutput
@@ -46,6 +46,24 @@ FIRST_TOKEN = Histogram(
     ["model"],
     buckets=_SECONDS,
 )
+UPSTREAM_GAP = Histogram(
+    "llm_upstream_inter_token_latency_seconds",
+    "Time between two pieces of an answer that an upstream streams.",
+    ["model"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+UPSTREAM_REQUESTS = Counter(
+    "llm_upstream_requests",
+    "Requests to upstreams by what came of them: answered, refused (the request is at "
+    "fault), busy, failed, timeout, abandoned (the client left, or its time was over).",
+    ["upstream", "result"],
+)
+UPSTREAM_OPEN = Gauge(
+    "llm_upstream_breaker_open",
+    "Whether web processes send no requests to an upstream for a while: how many.",
+    ["upstream"],
+    multiprocess_mode="livesum",
+)
 TOKENS_INPUT = Counter("llm_tokens_input", "Prompt tokens.", ["model"])
 TOKENS_OUTPUT = Counter("llm_tokens_output", "Output tokens.", ["model"])
 BATCH_LINES = Counter(
@@ -56,7 +74,7 @@ BATCH_LINES = Counter(
 )
 REQUEST_METRICS = (
     *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT),
-    BATCH_LINES,
+    *(BATCH_LINES, UPSTREAM_GAP, UPSTREAM_REQUESTS, UPSTREAM_OPEN),
     *AFFINITY_METRICS,
     *USAGE_METRICS,
 )
@@ -70,6 +88,7 @@ class RequestMeter:
         self._started = time.perf_counter()
         self._output: dict[int, int] = {}
         self._output_total: Counter | None = None
+        self._piece_at: float | None = None
 
     def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
         """Count the tokens of events, each with its sequence's index.
@@ -84,6 +103,19 @@ class RequestMeter:
                 self._count_output(index, count)
             elif isinstance(event, Accepted) and index % n == 0:
                 TOKENS_INPUT.labels(self.model).inc(event.prompt_tokens)
+
+    def piece(self, now: float) -> None:
+        """Measure a piece of an upstream's stream, by ``time.perf_counter``."""
+        if self._piece_at is None:
+            FIRST_TOKEN.labels(self.model).observe(now - self._started)
+        else:
+            UPSTREAM_GAP.labels(self.model).observe(now - self._piece_at)
+        self._piece_at = now
+
+    def count(self, *, prompt: int, completion: int) -> None:
+        """Count the tokens of a request to an upstream."""
+        TOKENS_INPUT.labels(self.model).inc(prompt)
+        TOKENS_OUTPUT.labels(self.model).inc(completion)
 
     def finish(self, status: int) -> None:
         """Count the request with its status. Call it once, at the end."""

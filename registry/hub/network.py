@@ -44,19 +44,21 @@ class NetworkPolicy:
 
     ``hosts``: names, ``*.name`` with all below it; empty permits any.
     ``is_private_permitted``: addresses that are not of the public internet, and http.
-    ``section`` of the configuration has both.
+    ``private_hosts``: the same for these hosts only. ``section`` of the configuration
+    has them.
     """
 
     hosts: tuple[str, ...] = ()
     is_private_permitted: bool = False
+    private_hosts: tuple[str, ...] | None = None
     section: str = "downloads"
 
     def check_url(self, scheme: str, host: str) -> None:
         """Raise AddressRefused for what no address has to be known of."""
-        if scheme != "https" and not (scheme == "http" and self.is_private_permitted):
+        if scheme != "https" and not (scheme == "http" and self._is_private(host)):
             raise AddressRefused(
                 f"'{scheme}://{host}' is refused: only https is permitted "
-                f"({self.section}.private_addresses)."
+                f"({self._setting})."
             )
         if self.hosts and not any(_matches(host, each) for each in self.hosts):
             raise AddressRefused(
@@ -66,12 +68,24 @@ class NetworkPolicy:
 
     def check_address(self, host: str, address: str) -> None:
         """Raise AddressRefused unless connections to this address are permitted."""
-        if self.is_private_permitted or is_public(address):
+        if self._is_private(host) or is_public(address):
             return
         raise AddressRefused(
             f"The host '{host}' is refused: {address} is a private address "
-            f"({self.section}.private_addresses)."
+            f"({self._setting})."
         )
+
+    def _is_private(self, host: str) -> bool:
+        """Whether a host may have a private address, and be spoken to by http."""
+        if self.private_hosts is None:
+            return self.is_private_permitted
+        return any(_matches(host, each) for each in self.private_hosts)
+
+    @property
+    def _setting(self) -> str:
+        has_list = self.private_hosts is not None
+        name = "private_hosts" if has_list else "private_addresses"
+        return f"{self.section}.{name}"
 
 
 def is_public(address: str) -> bool:
@@ -110,6 +124,9 @@ def resolve(host: str, port: int) -> list[str]:
 _resolving = FairThreads("resolving", threads=16)
 #: No connection is kept: another host of the same address would get it unchecked.
 _NO_KEEPING = httpx2.Limits(max_keepalive_connections=0)
+_KEEPING = httpx2.Limits(
+    max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=60.0
+)
 
 
 class CheckedTransport(httpx2.BaseTransport):
@@ -145,13 +162,23 @@ class CheckedTransport(httpx2.BaseTransport):
 
 
 class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
-    """Does as ``CheckedTransport``, so that a request can be cancelled at any point."""
+    """Does as ``CheckedTransport``, so that a request can be cancelled at any point.
 
-    def __init__(self, policy: NetworkPolicy, resolve: Resolve = resolve) -> None:
+    ``keeps_connections``: for one host only, by HTTP/2 where it speaks that.
+    """
+
+    def __init__(
+        self,
+        policy: NetworkPolicy,
+        resolve: Resolve = resolve,
+        *,
+        keeps_connections: bool = False,
+    ) -> None:
         self._policy = policy
         self._resolve = resolve
         self._inner: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
-            limits=_NO_KEEPING
+            http2=keeps_connections,
+            limits=_KEEPING if keeps_connections else _NO_KEEPING,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -31,7 +31,13 @@ from registry.model_facts import (
     template_for,
 )
 from registry.models.context_test import ContextTest, result_in_force
-from registry.models.kinds import GENERATIVE, SERVED, FileState, Kind
+from registry.models.kinds import (
+    GENERATIVE,
+    SERVED,
+    WITHOUT_FILE,
+    FileState,
+    Kind,
+)
 from registry.own_settings import setting_faults
 from registry.prices import Prices
 from registry.scan.files import read_headers
@@ -49,6 +55,10 @@ class ModelQuerySet(models.QuerySet["Model"]):
     def servable(self) -> ModelQuerySet:
         """Return the models that a request may name."""
         return self.filter(is_enabled=True, state=FileState.FOUND, kind__in=SERVED)
+
+    def files(self) -> ModelQuerySet:
+        """Return those of files on this installation's disks."""
+        return self.exclude(kind__in=WITHOUT_FILE)
 
     def resolve(self, name: str) -> Model:
         """Return the model with this id, alias or file name.
@@ -107,7 +117,10 @@ def _price(help_text: str) -> models.DecimalField[Any, Any]:
 
 
 class Model(_CountedModel, LoadColumns):
-    """A model: one GGUF file, or one set of shards."""
+    """A model: one GGUF file, or one set of shards.
+
+    ``NamedModel`` has those without a file.
+    """
 
     # Identity: written by the scan.
     name = models.CharField(
@@ -325,6 +338,11 @@ class Model(_CountedModel, LoadColumns):
     ) -> ContextTest | None:
         """Return the newest test of its context as it would be loaded now, if any."""
         return result_in_force(self, hardware)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether workers of this installation load it from a file."""
+        return self.kind not in WITHOUT_FILE
 
     @property
     def is_generative(self) -> bool:

@@ -41,7 +41,7 @@ def demand_of(
     prompt += images * MOST_OF_IMAGE
     least += images * LEAST_OF_IMAGE
     prompt += sum(each.sound_tokens for each in generations if each.counts_prompt)
-    for text in _prompts(requests):
+    for text in prompts_of(requests):
         if isinstance(text, str):
             tokens = estimate_tokens(text, model.vocab_size)
             least += tokens // _CERTAINTY
@@ -65,7 +65,7 @@ def _num_images(request: GenerationRequest) -> int:
     return request.prompt.count(request.media_marker)
 
 
-def _prompts(requests: Sequence[ModelRequest]) -> Iterator[str | Sequence[int]]:
+def prompts_of(requests: Sequence[ModelRequest]) -> Iterator[str | Sequence[int]]:
     """Yield what is computed: a prompt of several answers once."""
     for request in requests:
         if isinstance(request, GenerationRequest):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from inference.api.streaming.token_counts import Progress
     from inference.transport.messages.events import Event
     from inference.transport.messages.running import CurrentRequest
-    from inference.transport.stream import Stream
+    from inference.transport.running.tracking import RunningStream
     from registry.models import Model
 
 
@@ -120,6 +120,16 @@ class Recording:
         if names:
             self._fields["left_out"] = names
 
+    def routed(self, route: str, fell_back_from: Sequence[str] = ()) -> None:
+        """Note the route that chose the model, and those of it that failed before."""
+        self._fields["route"] = _cut(route, _NAME_LENGTH)
+        if fell_back_from:
+            self._fields["fell_back_from"] = ", ".join(fell_back_from)
+
+    def is_estimated(self) -> None:
+        """Note that its tokens are an estimate."""
+        self._timing["is_estimated"] = True
+
     def counts(self, progress: Progress) -> None:
         """Note who counts its tokens."""
         self._progress = progress
@@ -152,7 +162,7 @@ class Recording:
         self._fields["is_stream"] = is_stream
         self._about = self._known()
         running_requests.add(self.tracked)
-        if is_on():
+        if is_on() and self._span is None:
             self._span = self._begin_span(is_stream=is_stream)
         if self._has_caller:
             usage_recorder.begin(self._id, self._about, self._counted)
@@ -167,6 +177,28 @@ class Recording:
             return
         for _, event in events:
             self._time_event(event)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a token of its answer was written."""
+        return self._first_token_at is not None
+
+    def begins(self) -> None:
+        """Note that an upstream begins its answer now."""
+        self._begun_at = time.perf_counter()
+        self._timing["queue_ms"] = self._since_arrival(self._begun_at)
+
+    def writes(self) -> None:
+        """Note that an upstream has sent a piece of its answer."""
+        now = time.perf_counter()
+        self._meter.piece(now)
+        if self._first_token_at is None:
+            self._first_token_at = now
+            self._timing["first_token_ms"] = self._since_arrival(now)
+
+    def counted(self, *, prompt: int, completion: int) -> None:
+        """Note the tokens that an upstream has counted, once."""
+        self._meter.count(prompt=prompt, completion=completion)
 
     def finish(self, status: int, failure: Failure | None = None) -> None:
         """Write down its end; the first call counts.
@@ -218,7 +250,7 @@ class Recording:
         """Write down that the client has left, unless the end came before."""
         self.finish(CLIENT_GONE)
 
-    def _running(self, streams: Sequence[Stream]) -> CurrentRequest:
+    def _running(self, streams: Sequence[RunningStream]) -> CurrentRequest:
         """Return what it does now, on these streams."""
         return running_request(
             self._id, self._about, streams, self.used(), self._first_token_at

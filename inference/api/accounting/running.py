@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.api.streaming.token_counts import TokenCounts
-    from inference.transport.stream import Stream
+    from inference.transport.running.tracking import RunningStream
 
 
 def running_request(
     id_: str,
     about: Mapping[str, Any],
-    streams: Sequence[Stream],
+    streams: Sequence[RunningStream],
     counts: TokenCounts,
     first_token_at: float | None,
 ) -> CurrentRequest:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from accounts.models import Batch
     from inference.api.batches.lines import BatchLine
-    from inference.api.preparing.abilities import Ability
+    from inference.transport.queue import ModelQueue
     from registry.models import Model
 
 #: How long the engine's events of an answer are kept, for another process to go on with
@@ -59,13 +59,9 @@ class LineView(WorkerView):
         left = self.batch.expires_at - timezone.now()
         return max(left.total_seconds(), 1.0)
 
-    def find_model(
-        self, request: Request, name: str, ability: Ability | None = None
-    ) -> Model:
-        """Return the model; the request waits for it until the batch expires."""
-        model = super().find_model(request, name, ability)
-        self.queue = replace(self.queue, timeout_s=self.request_timeout_s())
-        return model
+    def queue_of(self, model: Model) -> ModelQueue:
+        """Return the model's queue; the request waits there until the batch expires."""
+        return replace(super().queue_of(model), timeout_s=self.request_timeout_s())
 
     def handle_exception(self, exc: Exception) -> Any:
         """Return the answer to an exception; one that is tried again has no row yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from inference.api.tokens.view import (
 from inference.api.view import ApiView
 from llm_manager.lib.quoting import quote
 from llm_manager.lib.request_id import request_id
+from registry.models import Api
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from inference.api.error_shapes.failure import Failure
+    from inference.api.forwarding.forwarded import Forwarded
     from inference.api.messages.objects import TokenCount
     from inference.api.messages.prepare import CountedPrompts
     from inference.api.preparing.completion import PreparedCompletion
@@ -76,17 +78,26 @@ class AnthropicView(ApiView):
 class MessagesView(AnthropicView, GenerationView):
     """POST /v1/messages."""
 
-    def prepare(self, request: Request) -> PreparedCompletion:
+    api = Api.MESSAGES
+
+    def prepare(self, request: Request) -> PreparedCompletion | Forwarded:
         """Return the generation request of a message, and its answer's format."""
         self.check_version(request)
         body = MessagesRequest.parse(request.data)
         if body.metadata is not None:
             self.recording.labels(body.metadata.model_dump(exclude_defaults=True))
-        return prepare_message(body, _preparing(self, request))
+        return self.aimed(
+            request,
+            body,
+            WRITES,
+            lambda body, find_model: prepare_message(
+                body, replace(_preparing(self, request), find_model=find_model)
+            ),
+        )
 
     @message_schema
     async def post(
-        self, request: Request, prepared: PreparedCompletion
+        self, request: Request, prepared: PreparedCompletion | Forwarded
     ) -> HttpResponseBase:
         """Answer a conversation in Anthropic's shape."""
         return await self.run(prepared)

@@ -12,6 +12,10 @@ from inference.api.models.objects import (
     defaults_of,
     with_adapters,
 )
+from inference.api.models.without_file import (
+    RELATED_WITHOUT_FILE,
+    object_without_file,
+)
 from inference.models import Worker, WorkerState
 from inference.services import load_progress
 from inference.status import model_state, with_nodes
@@ -49,12 +53,18 @@ RELATED = ("aliases", "attachments__adapter", "context_tests", "projector")
 
 def model_list(models: Iterable[Model]) -> ModelList:
     """Return models, each with its adapters, as a list."""
-    found = (model_object(model) for model in models)
+    rows = list(models)
+    without_file = [model for model in rows if not model.has_file]
+    prefetch_related_objects(without_file, *RELATED_WITHOUT_FILE)
+    found = map(model_object, rows)
     return {"object": "list", "data": [o for m in found for o in with_adapters(m)]}
 
 
 def model_object(model: Model) -> ModelObject:
     """Return a model's object. Six queries, unless its rows are prefetched."""
+    if not model.has_file:
+        prefetch_related_objects([model], "aliases", *RELATED_WITHOUT_FILE)
+        return object_without_file(model)
     prefetch_related_objects([model], *RELATED, with_nodes())
     workers: list[Worker] = list(model.workers.all())
     state = model_state(workers)

@@ -43,7 +43,7 @@ from inference.status import with_nodes
 from llm_manager.lib.threads import in_thread
 from registry.errors import ModelNotFound
 from registry.load_config import check_load_config
-from registry.models import Model
+from registry.models import Kind, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,7 @@ class ModelView(ApiView):
         key = key_of(request)
         query = DeletionQuery.parse(request.query_params.dict())
         name = self.kwargs["model_id"]
-        model = any_model(name)
+        model = _loadable(any_model(name))
         check_own_name(model, name)
         is_confirmed = query.confirm == "true"
         gone = model_delete_files(
@@ -161,7 +161,7 @@ class LoadView(ApiView):
         """
         body = LoadRequest.parse(request.data)
         key = key_of(request)
-        model = model_find(self.kwargs["model_id"], key)
+        model = _loadable(model_find(self.kwargs["model_id"], key))
         if body.config is None:
             services.worker_request(model=model)
         else:
@@ -192,7 +192,7 @@ class UnloadView(ApiView):
         """Request the unload; return the model's state after that."""
         is_now = UnloadRequest.parse(request.data).now
         key = key_of(request)
-        model = model_find(self.kwargs["model_id"], key)
+        model = _loadable(model_find(self.kwargs["model_id"], key))
         services.worker_release(model=model, by=_name_of(key), is_now=is_now)
         return _current_object(model)
 
@@ -205,6 +205,19 @@ class UnloadView(ApiView):
 def scope_of(request: Request) -> Scope:
     """Return the scope that a request needs: to see models, or to change them."""
     return Scope.INFERENCE if request.method in SAFE_METHODS else Scope.MODELS
+
+
+def _loadable(model: Model) -> Model:
+    """Return a model that has a file. Raises BadRequest."""
+    if not model.has_file:
+        raise BadRequest(
+            f"'{model.name}' has no file here that could be loaded or deleted: it is "
+            f"{'a route' if model.kind == Kind.ROUTE else 'a model of an upstream'}. "
+            "/v1/admin/upstreams and /v1/admin/routes change these.",
+            param="model",
+            code="model_without_file",
+        )
+    return model
 
 
 def _name_of(key: ApiKey | None) -> str:

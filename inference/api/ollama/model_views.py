@@ -45,7 +45,7 @@ class OllamaTagsView(OllamaView):
 
     def prepare(self, request: Request) -> OllamaModels:
         """Return the models that the key may use, by name."""
-        models = Model.objects.servable()
+        models = Model.objects.servable().files()
         allowed = allowed_model_ids(access_of(request))
         if allowed is not None:
             models = models.filter(pk__in=allowed)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from inference.api.embeddings.prepare import PreparedEmbedding
     from inference.api.error_shapes.failure import Failure
+    from inference.api.forwarding.forwarded import Forwarded
     from inference.api.ollama.format import Route
     from inference.api.preparing.abilities import Ability
     from inference.api.preparing.completion import PreparedCompletion
@@ -108,7 +109,7 @@ class OllamaGenerationView(OllamaWorkerView, GenerationView):
     route: Route
 
     def model_requests(
-        self, prepared: PreparedCompletion | ModelToLoad
+        self, prepared: PreparedCompletion | Forwarded | ModelToLoad
     ) -> Sequence[ModelRequest]:
         """Return the sequences; to load a model has none."""
         return () if isinstance(prepared, ModelToLoad) else prepared.requests

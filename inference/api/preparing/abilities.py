@@ -31,6 +31,8 @@ _HINTS = {
     "completion": "It goes on with texts: POST /v1/completions.",
     "embedding": "It makes embeddings: POST /v1/embeddings.",
     "reranker": "It ranks documents: POST /v1/rerank.",
+    "upstream": "An upstream serves it.",
+    "route": "It stands for other models.",
 }
 
 

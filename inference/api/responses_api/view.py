@@ -11,6 +11,7 @@ from accounts.limits.throttling import request_ip
 from accounts.session_access import SessionAccess
 from inference.api.accounting.charge import Charge
 from inference.api.errors import BadRequest
+from inference.api.forwarding.forwarded import Forwarded
 from inference.api.generation_view import GenerationView
 from inference.api.media.reading import check_countable
 from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
@@ -39,6 +40,7 @@ from inference.api.tokens.view import PreparedTokenizing, TokenizingView, unload
 from inference.engine.request import TokenizationRequest
 from inference.transport.stream import new_request_id
 from llm_manager.lib.threads import in_thread
+from registry.models import Api
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
     from accounts.models import StoredResponse
+    from inference.api.forwarding.view import FindModel
     from inference.api.preparing.completion import PreparedCompletion
     from inference.api.responses_api.store.background import WritingView
     from inference.engine.request import ModelRequest
@@ -84,12 +87,19 @@ class InheritedCharge:
 class ResponsesView(GenerationView):
     """POST /v1/responses."""
 
+    api = Api.RESPONSES
     keeping: Keeping | None = None
 
-    def prepare(self, request: Request) -> PreparedCompletion:
+    def prepare(self, request: Request) -> PreparedCompletion | Forwarded:
         """Return the generation requests of a response, and its format."""
         body = ResponseRequest.parse(request.data)
         self.recording.labels(body.metadata)
+        return self.aimed(request, body, WRITES, partial(self._prepare_here, request))
+
+    def _prepare_here(
+        self, request: Request, body: ResponseRequest, find_model: FindModel
+    ) -> PreparedCompletion:
+        """Return what workers compute of a response, and note what is stored of it."""
         owner_id, context, task = owner_id_of(request), rows.PriorItems(), body
         if rows.is_open():
             _check_kept(body, request)
@@ -100,7 +110,7 @@ class ResponsesView(GenerationView):
         is_stored = rows.is_open() and body.store is not False
         prepared = prepare_response(
             task,
-            partial(self.find_model, request, ability=WRITES),
+            find_model,
             caller_of(request),
             self.left_out,
             response_id=new_response_id(),
@@ -114,10 +124,14 @@ class ResponsesView(GenerationView):
 
     @response_schema
     async def post(
-        self, request: Request, prepared: PreparedCompletion
+        self, request: Request, prepared: PreparedCompletion | Forwarded
     ) -> HttpResponseBase:
         """Answer the items of a conversation."""
-        if self.keeping is None or not self.keeping.body.background:
+        if (
+            isinstance(prepared, Forwarded)
+            or self.keeping is None
+            or not self.keeping.body.background
+        ):
             return await self.run(prepared)
         row = await in_thread(self._queue, request, prepared.format, self.keeping)
         background_writer.start(row.pk, self._hand_over())
@@ -210,7 +224,7 @@ class BackgroundView(ResponsesView):
         )
 
     async def post(
-        self, request: Request, prepared: PreparedCompletion
+        self, request: Request, prepared: PreparedCompletion | Forwarded
     ) -> HttpResponseBase:
         """Write the response."""
         return await self.run(prepared)

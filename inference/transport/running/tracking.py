@@ -29,15 +29,38 @@ class StreamClient(Protocol):
         """Queue a request; return its stream."""
 
 
+class RunningStream(Protocol):
+    """A sequence at a worker, or a request at an upstream."""
+
+    worker: str
+    node: str
+    replica: int
+    queued_at: float
+    prompt_tokens: int
+    is_started: bool
+    is_done: bool
+    tokens: list[int]
+
+    @property
+    def request_id(self) -> str:
+        """Its id."""
+
+    async def aclose(self) -> None:
+        """Give it up."""
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error."""
+
+
 class TrackedRequest:
     """A request and its streams; ``describe`` says what it does now, given these."""
 
     def __init__(
-        self, id_: str, describe: Callable[[Sequence[Stream]], CurrentRequest]
+        self, id_: str, describe: Callable[[Sequence[RunningStream]], CurrentRequest]
     ) -> None:
         self.id = id_
         self._describe = describe
-        self._streams: list[Stream] = []
+        self._streams: list[RunningStream] = []
         self._ended_by: RequestCancelled | None = None
 
     def state(self) -> CurrentRequest:
@@ -47,6 +70,12 @@ class TrackedRequest:
     def through(self, client: StreamClient) -> StreamClient:
         """Return the client whose streams are this request's."""
         return _TrackingClient(client, self)
+
+    def attach(self, stream: RunningStream) -> None:
+        """Take a request at an upstream; one that was cancelled ends at once."""
+        self._streams.append(stream)
+        if self._ended_by is not None:
+            stream.fail(self._ended_by)
 
     async def submit(
         self,

@@ -17,6 +17,7 @@ from llm_manager.config.sections.access import (
     LimitsSection,
     MediaSection,
     OidcSection,
+    UpstreamsSection,
 )
 from llm_manager.config.sections.records import (
     AuditSection,
@@ -75,6 +76,7 @@ class Config(Section):
     oidc: OidcSection = OidcSection()
     limits: LimitsSection = LimitsSection()
     media: MediaSection = MediaSection()
+    upstreams: UpstreamsSection = UpstreamsSection()
     server: ServerSection = ServerSection()
     api: ApiSection = ApiSection()
     files: FilesSection = FilesSection()

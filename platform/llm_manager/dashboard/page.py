@@ -74,7 +74,7 @@ def _now(user: User) -> dict[str, Any]:
     may_view = partial(_may_view, user)
     if may_view("registry.model"):
         folders_look()
-        context["models"] = Model.objects.aggregate(
+        context["models"] = Model.objects.files().aggregate(
             found=Count("pk", filter=Q(state=FileState.FOUND)),
             without_file=Count("pk", filter=~Q(state=FileState.FOUND)),
             enabled=Count("pk", filter=Q(state=FileState.FOUND, is_enabled=True)),

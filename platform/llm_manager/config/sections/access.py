@@ -91,6 +91,32 @@ class MediaSection(Section):
     )
 
 
+class UpstreamsSection(Section):
+    """Other inference servers that models may be served by."""
+
+    private_hosts: Texts = Field(
+        default=(),
+        description="Hosts with private addresses, or without TLS, that an upstream "
+        "may be at: names or addresses as they are in its address; `*.example.org` is "
+        "all below example.org. Other upstreams are public hosts by https.",
+    )
+    check_every: Seconds = Field(
+        default=30,
+        description="Seconds after which an upstream in use is checked again.",
+    )
+    failures: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Failures one after the other after which a web process stops "
+        "sending requests to an upstream for a while.",
+    )
+    pause: Seconds = Field(
+        default=15,
+        description="That while, in seconds. Then one request tries again.",
+    )
+
+
 class LimitsSection(Section):
     """The size of requests, and what budgets count in."""
 

@@ -1,0 +1,1 @@
+"""Requests that other servers answer, and routes, which choose who answers."""

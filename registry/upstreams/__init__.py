@@ -1,0 +1,1 @@
+"""What upstreams stand on: their keys at rest, and which addresses they may have."""
