@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 #: The positions of a token in several dimensions: time, height, width and one unused.
 _DIMENSIONS = 4
+#: Seconds of the pieces of a sound, and of the shortest one.
+_PIECE_S, _SHORTEST_S = 30, 0.1
+_SAMPLE_BYTES = ctypes.sizeof(ctypes.c_float)
 
 
 def has_mtmd() -> bool:
@@ -155,7 +158,8 @@ class LlamaProjector:
             raise InvalidRequest(
                 f"The model reads sounds of {rate} samples a second, not {sound.rate}."
             )
-        samples = _copied(ctypes.c_float, sound.content())
+        content = sound.content() + _silence(sound)
+        samples = _copied(ctypes.c_float, content)
         return self._mtmd.mtmd_bitmap_init_from_audio(len(samples), samples)
 
     def _cut(
@@ -258,6 +262,17 @@ class LlamaProjector:
             context, self._context = self._context, None
             if context:
                 self._mtmd.mtmd_free(context)
+
+
+def _silence(sound: SoundInput) -> bytes:
+    """Return what makes a sound's last piece as long as the shortest sound.
+
+    Some of llama.cpp's encoders (Gemma 4, Dots) cut sounds into pieces of 30 or 60 s,
+    and would end the process over a last piece without a whole spectrum.
+    """
+    last = sound.num_samples % (_PIECE_S * sound.rate)
+    missing = round(_SHORTEST_S * sound.rate) - last
+    return bytes(_SAMPLE_BYTES * missing) if last and missing > 0 else b""
 
 
 def _copied(kind: Any, content: bytes) -> Any:

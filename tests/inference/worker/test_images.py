@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from inference.engine.media.inputs import ImageInput
+from inference.engine import GenerationRequest, SamplingParams
+from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
 from inference.errors import RequestRejected
 from inference.transport.messages.events import Accepted
 from inference.worker import preparation
+from inference.worker.tokenization import tokenized
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, World, collect, text_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from inference.engine.media.inputs import MediaInput
 
 #: Only so that the client may query; the results are scripted.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,3 +136,44 @@ async def test_a_model_that_was_loaded_without_a_projector_refuses_images(
 
     with pytest.raises(RequestRejected, match="without a projector"):
         await collect(await see(world))
+
+
+class NotingProjector:
+    """Notes what it is given."""
+
+    def read(
+        self, prompt: str, media: Sequence[MediaInput], *, marker: str, **_: Any
+    ) -> MediaPrompt:
+        self.prompt = prompt.replace(marker, "*")
+        self.media = list(media)
+        return MediaPrompt([1, 2, 3], ())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "order"),
+    [("a|b~c|d", "image sound image"), ("~|~", "sound image sound")],
+)
+def test_images_and_sounds_are_read_in_the_order_of_the_prompt(
+    prompt: str, order: str
+) -> None:
+    projector = NotingProjector()
+    backend = FakeBackend(n_seq_max=2, n_ctx=4096)
+    backend.projector = projector
+    sound = SoundInput(16_000, 1, b"", "bell")
+    kinds = order.split()
+    request = GenerationRequest(
+        "x",
+        [],
+        SamplingParams(),
+        prompt=prompt,
+        media=(IMAGE,) * kinds.count("image"),
+        sounds=(sound,) * kinds.count("sound"),
+        media_marker="|",
+        sound_marker="~",
+    )
+
+    ready = tokenized(request, backend, task="generate")
+
+    assert projector.media == [IMAGE if k == "image" else sound for k in kinds]
+    assert projector.prompt == prompt.replace("|", "*").replace("~", "*")
+    assert not ready.sounds

@@ -74,7 +74,12 @@ class MediaSection(Section):
     )
     max_sounds: int = Field(default=4, ge=1, description="Sounds in one request.")
     max_sound_seconds: int = Field(
-        default=300, ge=1, le=3600, description="Length of one sound."
+        # A conformer takes memory by the square of the length, and llama.cpp ends the
+        # process over more than 328 s for LFM2-Audio.
+        default=120,
+        ge=1,
+        le=300,
+        description="Length of one sound.",
     )
     hosts: Texts = Field(
         default=(),

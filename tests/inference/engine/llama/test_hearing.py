@@ -212,6 +212,33 @@ def test_the_tokens_of_sounds_are_counted(
     driver.run()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "read"), [(0.5, 0.5), (30, 30), (30.01, 30.1), (30.2, 30.2)]
+)
+def test_the_last_piece_of_a_sound_is_as_long_as_the_shortest_sound(
+    backend: LlamaBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    seconds: float,
+    read: float,
+) -> None:
+    """Some encoders end the process over a piece without a whole spectrum."""
+    projector = backend.projector
+    assert projector is not None
+    file = tmp_path / "long.wav"
+    file.write_bytes(wav_file(np.zeros((round(seconds * 16_000), 1)), 16_000))
+    make, lengths = projector._mtmd.mtmd_bitmap_init_from_audio, []
+
+    def noted(count: int, samples: Any) -> Any:
+        lengths.append(count)
+        return make(count, samples)
+
+    monkeypatch.setattr(projector._mtmd, "mtmd_bitmap_init_from_audio", noted)
+    projector.read(MARKER, [sound_input(file)], marker=MARKER, special=True, owner="")
+
+    assert lengths == [round(read * 16_000)]
+
+
 def test_a_sound_of_another_rate_is_refused(
     backend: LlamaBackend, sounds: list[Path]
 ) -> None:
