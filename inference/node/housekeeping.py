@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SEND_EVERY_S = 5.0
-_PRUNE_EVERY_S = 60.0
+#: What is old is kept for days.
+_PRUNE_EVERY_S = 300.0
+_NOTE_EVERY_S = 60.0
 #: Between two batches, so that others get at the database.
 _PRUNE_PAUSE_S = 0.5
 
@@ -43,7 +45,7 @@ async def keep_house() -> None:
         _forever(stored_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(usage_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(audit_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
-        _forever(_disks_note, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(_disks_note, every_s=_NOTE_EVERY_S, pause_s=_NOTE_EVERY_S),
         _forever(evictions_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
     )
 

@@ -39,6 +39,7 @@ class KeyWatch:
     async def run(self) -> None:
         """Look at the keys forever."""
         while True:
+            await self._streams.some()
             await asyncio.sleep(_LOOK_EVERY_S)
             try:
                 await self._look()

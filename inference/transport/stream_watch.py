@@ -90,6 +90,7 @@ class StreamWatch:
     async def run(self) -> None:
         """Check the streams forever."""
         while True:
+            await self._streams.some()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_EVERY_S):
                     await self._look.wait()
@@ -107,6 +108,8 @@ class StreamWatch:
         Nothing else is done here: a database that does not answer must cost no lease.
         """
         while True:
+            if not self._receiver.unsettled():
+                await self._streams.some()
             await asyncio.sleep(_WATCH_EVERY_S)
             self._receiver.forget_silent()
             controls = {s.control for s in self._streams if s.control}
@@ -252,6 +255,7 @@ class StreamWatch:
         deadline does.
         """
         while True:
+            await self._streams.some()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_EVERY_S):
                     await self._streams.detached.wait()

@@ -17,6 +17,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Stream] = {}
+        self._are_some = asyncio.Event()
         #: Set whenever a stream is detached.
         self.detached = asyncio.Event()
 
@@ -38,10 +39,17 @@ class Streams:
     def add(self, stream: Stream) -> None:
         """Keep a stream."""
         self._by_id[stream.request_id] = stream
+        self._are_some.set()
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream. Idempotent."""
         self._by_id.pop(stream.request_id, None)
+        if not self._by_id:
+            self._are_some.clear()
+
+    async def some(self) -> None:
+        """Wait until there is a stream: without one nothing has to be looked after."""
+        await self._are_some.wait()
 
     def detach(self, stream: Stream, *, worker_died: bool = False) -> None:
         """Detach a stream from its worker, to be queued again under a new id."""

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError
@@ -21,6 +22,7 @@ from accounts.models import Batch
 from inference.api.batches import rows
 from inference.api.batches.results import ResultsTaken
 from inference.api.batches.run import BatchRun
+from llm_manager.lib.clocks.growing_pause import GrowingPause
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: How often this process looks for batches that nobody works on.
 _LOOK_EVERY_S = 2.0
+#: The same while it works on none.
+_LOOK_AT_LEAST_EVERY_S = 10.0
 _BEAT_S = 1.0
 #: Batches that this process works on at once; others wait.
 _AT_ONCE = 4
@@ -52,15 +56,15 @@ class BatchRunner:
 
     async def run_forever(self) -> None:
         """Work on batches until cancelled."""
+        pause = GrowingPause(_LOOK_EVERY_S, _LOOK_AT_LEAST_EVERY_S)
         try:
             while True:
                 await self._look()
+                pause.after(found=bool(self._tasks))
                 self._is_new.clear()
-                try:
-                    async with asyncio.timeout(_LOOK_EVERY_S):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause.seconds):
                         await self._is_new.wait()
-                except TimeoutError:
-                    continue
         finally:
             tasks = list(self._tasks.values())
             for task in tasks:

@@ -27,6 +27,7 @@ from inference.api.responses_api.store import rows
 from inference.api.responses_api.store.following import blocks_of
 from inference.api.streaming import sse
 from llm_manager.lib.clocks.database_clock import database_now
+from llm_manager.lib.clocks.growing_pause import GrowingPause
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 _CLAIM = timedelta(seconds=6)
 _BEAT_S = 1.0
 _RESCUE_EVERY_S = 2.0
+#: The same while there is nothing to rescue and nothing is written here.
+_RESCUE_AT_LEAST_EVERY_S = 10.0
 #: How often new events become visible.
 _FLUSH_EVERY_S = 0.3
 #: Statuses after which a response that was rescued is tried again, and how much later.
@@ -101,10 +104,13 @@ class BackgroundWriter:
 
     async def rescue_forever(self) -> None:
         """Claim what nobody writes any more, until cancelled."""
+        pause = GrowingPause(_RESCUE_EVERY_S, _RESCUE_AT_LEAST_EVERY_S)
         while True:
-            await asyncio.sleep(_RESCUE_EVERY_S)
+            await asyncio.sleep(pause.seconds)
             try:
-                for id_ in await in_thread(_abandoned):
+                abandoned = await in_thread(_abandoned)
+                pause.after(found=bool(abandoned or self._tasks))
+                for id_ in abandoned:
                     self.start(id_)
             except DatabaseError as error:
                 logger.warning("No response can be rescued now: %s", error)
