@@ -2,8 +2,8 @@
 
 The whole server is started as by ``make run``: from there to the first token of its
 first answer is the cold start. Then the model is unloaded, and a request loads it
-again. The time that reading the model's bytes from the page cache takes is what no load
-can beat.
+again, when a spare worker process has had the time to start. The time that reading the
+model's bytes from the page cache takes is what no load can beat.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.client.answers import Call, Message, clock
 from benchmarks.model import Conditions, put_model
 from benchmarks.systems.ours import Ours, settings
 from benchmarks.systems.system import environment
+from benchmarks.workloads.random_model import SHAPES, write_random_model
 from inference.engine.config.cpu_threads import physical_cores
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def measure(options: StartOptions) -> int:
     with tempfile.TemporaryDirectory(prefix="llmm-bench-") as name:
         folder = Path(name)
         conditions = Conditions(
-            model=put_model(folder / "models", options.quantization),
-            n_threads=physical_cores(),
+            model=_put_model(folder / "models", options), n_threads=physical_cores()
         )
         cold: list[float] = []
         unloaded: list[float] = []
@@ -51,14 +51,27 @@ def measure(options: StartOptions) -> int:
         for number in range(options.rounds):
             data = folder / f"data-{number}"
             data.mkdir(mode=0o700)
-            asyncio.run(_round(conditions, data, cold, unloaded))
+            asyncio.run(_round(conditions, data, options.rest, cold, unloaded))
             read.append(_read_s(conditions.model))
     _show({"cold": cold, "unloaded": unloaded, "read": read})
     return 0
 
 
+def _put_model(folder: Path, options: StartOptions) -> Path:
+    if options.shape is None:
+        return put_model(folder, options.quantization)
+    folder.mkdir()
+    file = folder / f"random-{options.shape}.gguf"
+    write_random_model(file, SHAPES[options.shape], "Q8_0")
+    return file
+
+
 async def _round(
-    conditions: Conditions, data: Path, cold: list[float], unloaded: list[float]
+    conditions: Conditions,
+    data: Path,
+    rest_s: float,
+    cold: list[float],
+    unloaded: list[float],
 ) -> None:
     begun = clock()
     # No other keys, which take their time.
@@ -67,6 +80,7 @@ async def _round(
         answer = await target.ask(_CALL)
         cold.append(answer.arrivals_s[0] - begun)
         await _unload(target, conditions, data)
+        await asyncio.sleep(rest_s)
         unloaded.append((await target.ask(_CALL)).ttft_s)
 
 

@@ -143,9 +143,14 @@ class IdleOptions:
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """How often the server is started."""
+    """How often the server is started, and of what shape the model is, if it is random.
+
+    ``rest`` are the seconds from the model's unloading to the next request.
+    """
 
     rounds: int
+    rest: float
+    shape: str | None
     quantization: str
 
 

@@ -274,6 +274,18 @@ def gpu(arguments: list[str]) -> GpuOptions:
 def start(arguments: list[str]) -> StartOptions:
     parser = command_parser("start", "How soon an answer begins: cold, and unloaded.")
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=15.0,
+        metavar="N",
+        help="seconds for which the model is unloaded (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shape",
+        choices=list(SHAPES),
+        help="a model of random weights in Q8_0 instead of the sample",
+    )
     add_quantization(parser)
     return StartOptions(**vars(parser.parse_args(arguments)))
 

@@ -43,6 +43,8 @@ class ModelShape:
 SHAPES = {
     # Llama 3.1 8B.
     "8b": ModelShape("8b", 32, 4096, 32, 8, 14_336, 128_256),
+    # Llama 3.2 1B.
+    "1b": ModelShape("1b", 16, 2048, 32, 8, 8192, 128_256),
     # For trying the checks out.
     "small": ModelShape("small", 4, 512, 8, 2, 1024, 4096),
 }

@@ -128,7 +128,10 @@ def test_interference_of_targets() -> None:
 
 
 def test_start() -> None:
-    assert parse(["start", "--rounds", "2"]) == StartOptions(2, "Q4_0")
+    assert parse(["start", "--rounds", "2"]) == StartOptions(2, 15.0, None, "Q4_0")
+    assert parse(["start", "--shape", "1b", "--rest", "9"]) == StartOptions(
+        3, 9.0, "1b", "Q4_0"
+    )
 
 
 def test_targets_and_gpu() -> None:
