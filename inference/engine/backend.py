@@ -102,7 +102,8 @@ class Backend(Protocol):
     decode, their drafts are looked up in their own tokens; else ``drafter`` may make
     them. ``prefill_tile`` is how many tokens of a sequence a micro-batch needs for
     their attention to be computed in tiles, which is much faster; 1 where that makes
-    no difference. With ``has_prefill_context`` short pieces are as fast beside
+    no difference; ``prefill_lead`` tokens of such a piece are computed with the decodes
+    beside it instead. With ``has_prefill_context`` short pieces are as fast beside
     decodes; a resize may change that. ``itl_target_ms`` is the inter-token latency that
     streams keep at p95 while others prefill, 0 for none. ``adapters`` are the names of
     those that are loaded with the model.
@@ -118,6 +119,7 @@ class Backend(Protocol):
     needs_even_batches: bool
     max_lookup_sequences: int
     prefill_tile: int
+    prefill_lead: int
     itl_target_ms: int
     shares_prefixes: bool
     fixed_piece: int

@@ -44,7 +44,9 @@ class EngineCore:
         self._backend = backend
         self._clock = clock
         self.times = StepTimes(
-            backend.prefill_tile, itl_target_s=backend.itl_target_ms / 1000
+            backend.prefill_tile,
+            itl_target_s=backend.itl_target_ms / 1000,
+            lead=backend.prefill_lead,
         )
         self.times.has_prefill_context = backend.has_prefill_context
         self.telemetry = Telemetry(
@@ -182,7 +184,9 @@ class EngineCore:
         sampled = self._backend.decode(plan)
         seconds = self._clock() - start
         if not self._is_uneven(plan):
-            self.times.observe(plan.num_decode_tokens, plan.prefills, seconds)
+            self.times.observe(
+                plan.num_decode_tokens, plan.prefills, seconds, depth=plan.decode_depth
+            )
         self.telemetry.step(
             seconds=seconds,
             num_decodes=plan.num_decodes,

@@ -114,6 +114,11 @@ class StepPlan:
         return sum(len(item.tokens) for item in self.decodes)
 
     @cached_property
+    def decode_depth(self) -> int:
+        """The number of tokens before each of these, added up."""
+        return sum(item.start * len(item.tokens) for item in self.decodes)
+
+    @cached_property
     def prefills(self) -> list[tuple[int, int]]:
         """The prefill chunks: of each its tokens, and the tokens before it."""
         if self.num_decodes == len(self.items):

@@ -109,6 +109,8 @@ class LlamaBackend:
         tile = prefill_tile(config)
         # If a batch has room for only one tile, there is no choice.
         self.prefill_tile = tile if self.n_batch > 2 * tile else 1
+        # In a split cache the micro-batch of decodes has one token of every sequence.
+        self.prefill_lead = int(self.layout.is_split and self.prefill_tile > 1)
         self._load_draft_model()
 
     def _load_projector(self) -> LlamaProjector | None:
@@ -356,13 +358,18 @@ class LlamaBackend:
         """Split items into batches: in a split cache, tiles get batches of their own.
 
         Otherwise their first tokens would be in the micro-batch of the decodes, where
-        each sequence has one token, and the rest might be less than a tile.
+        each sequence has one token, and the rest might be less than a tile. Where it is
+        none, they are together: a decode on either side of a prompt's slot would else
+        be a micro-batch of its own.
         """
         is_short = sum(len(item.tokens) for item in items) < self.prefill_tile
         if is_short or not self.layout.is_split:
             return [items] if items else []
         tiled = [item for item in items if self._is_tiled(item)]
         others = [item for item in items if not self._is_tiled(item)]
+        has_lead = all(len(item.tokens) > self.prefill_tile for item in tiled)
+        if has_lead and all(len(item.tokens) == 1 for item in others):
+            return [items]
         return [batch for batch in (others, tiled) if batch]
 
     def _run(

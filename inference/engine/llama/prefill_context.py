@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 #: Up to this depth a chunk is as fast with flash attention.
 _DEPTH = 256
+#: The end of a prompt, such as the next turn of a conversation, stays where it is: to
+#: move its cells there and back takes longer than that saves.
+_LEAST_REST = 128
 _ROPES_WITH_MORE_POSITIONS = (
     llama_cpp.LLAMA_ROPE_TYPE_MROPE,
     llama_cpp.LLAMA_ROPE_TYPE_IMROPE,
@@ -90,14 +93,15 @@ class PrefillContext:
         """The number of positions in it."""
         return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
 
-    def suits(self, slot: int, start: int, count: int) -> bool:
+    def suits(self, slot: int, start: int, count: int, rest: int) -> bool:
         """Whether ``count`` tokens of a slot, from ``start`` on, are faster here.
 
-        A prompt that began here stays until it is complete: moving cells back and forth
-        takes longer than it saves.
+        ``rest`` tokens of the prompt are not computed yet. One that began here stays
+        until it is complete: moving cells back and forth takes longer than it saves.
         """
-        is_free = self.slot in (None, slot)
-        return is_free and 1 < count < CPU_TILE and start >= _DEPTH
+        if not 1 < count < CPU_TILE or start < _DEPTH:
+            return False
+        return self.slot == slot or (self.slot is None and rest >= _LEAST_REST)
 
     def clear(self) -> None:
         """Empty it."""
@@ -169,7 +173,9 @@ class CellsWithPrefillContext(KVCells):
         if (
             has_both
             and not item.is_decode
-            and self.prefill.suits(slot, item.start, len(item.tokens))
+            and self.prefill.suits(
+                slot, item.start, len(item.tokens), item.sequence.num_uncomputed
+            )
         ):
             if self.prefill.slot != slot:
                 self.prefill.fill(slot, self.save(slot))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
@@ -17,10 +18,36 @@ if TYPE_CHECKING:
     from inference.engine.sequence import Sequence
 
 
-#: A key that had a sequence this many seconds ago counts as one that has one now. Who
-#: asks one short question after the other would else wait each time for a step that
+#: A key that asks one question after the other is expected to ask again for this many
+#: times as long as it has paused before. It would else wait each time for a step that
 #: others have filled in between.
-RECENT_S = 2.0
+PATIENCE = 4.0
+#: No key is expected for more seconds than this: others' sequences stand still for it.
+EXPECTED_AT_MOST_S = 2.0
+
+
+@dataclass(slots=True)
+class _Visit:
+    """When a key had a sequence last, and how long it was away between two.
+
+    ``pause_s`` is 0 until it has come back once.
+    """
+
+    at: float
+    weight: float
+    pause_s: float = 0.0
+    is_away: bool = False
+
+    def is_expected(self, now: float) -> bool:
+        """Whether it may ask again at any moment."""
+        patience_s = min(PATIENCE * self.pause_s, EXPECTED_AT_MOST_S)
+        return self.is_away and now - self.at < patience_s
+
+    def come(self, now: float, weight: float) -> None:
+        """Note that it has a sequence now. A long pause counts for a while."""
+        if self.is_away:
+            self.pause_s = max(now - self.at, self.pause_s / 2)
+        self.at, self.weight, self.is_away = now, weight, False
 
 
 class KeyShares:
@@ -43,8 +70,7 @@ class KeyShares:
         self._slots = slots
         self._times = times
         self._clock = clock
-        #: When each key had a sequence last, and its weight.
-        self._seen: dict[str, tuple[float, float]] = {}
+        self._visits: dict[str, _Visit] = {}
         #: How many keys are expected to ask again.
         self.num_expected = 0
         self._demands: dict[str, KeyDemand] | None = None
@@ -95,18 +121,23 @@ class KeyShares:
     def _expected(
         self, demands: Mapping[str, KeyDemand], *, is_idle: bool
     ) -> dict[str, KeyDemand]:
-        """Note which keys have sequences; return those that had some a moment ago."""
+        """Note which keys have sequences; return those that may ask again soon."""
         now = self._clock()
-        self._seen = {
-            key: seen for key, seen in self._seen.items() if now - seen[0] < RECENT_S
+        self._visits = {
+            key: visit
+            for key, visit in self._visits.items()
+            if now - visit.at < EXPECTED_AT_MOST_S
         }
+        for key, visit in self._visits.items():
+            visit.is_away |= key not in demands
         if not is_idle:
-            seen = {key: (now, demand.weight) for key, demand in demands.items()}
-            self._seen |= seen
+            for key, demand in demands.items():
+                visit = self._visits.setdefault(key, _Visit(now, demand.weight))
+                visit.come(now, demand.weight)
         return {
-            key: KeyDemand(1, weight)
-            for key, (_, weight) in self._seen.items()
-            if key not in demands
+            key: KeyDemand(1, visit.weight)
+            for key, visit in self._visits.items()
+            if visit.is_expected(now)
         }
 
     def has_room(self, key: str) -> bool:

@@ -135,6 +135,7 @@ class FakeBackend:
         self.can_draft = can_cut and not window
         self.max_lookup_sequences = n_seq_max if drafts_by_lookup else 0
         self.prefill_tile = prefill_tile
+        self.prefill_lead = 0
         self.itl_target_ms = 0
         self.has_prefill_context = False
         self.drafter = drafter

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
+from inference.engine.scheduling.pacing.least_squares import NonNegativeFit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
 
 #: A usual size and depth: they make the three parts of a piece's time comparable.
 _SIZE = 64.0
 _DEPTH = 1000.0
 #: The decay of older pieces per step with prefill: a memory of some ten steps.
 _DECAY = 0.9
-#: All ways to leave out some of the three parts, those with the most of them first.
-_SUBSETS = [list(c) for n in (3, 2, 1) for c in combinations(range(3), n)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,69 +52,37 @@ class PieceTimes:
     """
 
     def __init__(self) -> None:
-        self._fixed = _Sums()
-        self._fading = _Sums()
+        self._fixed = NonNegativeFit(3)
+        self._fading = NonNegativeFit(3)
         self._cost: PieceCost | None = None
 
     def calibrate(self, size: int, start: int, seconds: float) -> None:
         """Add a piece of the warm-up."""
-        self._fixed.add([(size, start)], seconds)
+        _add(self._fixed, [(size, start)], seconds)
         self._cost = None
 
     def observe(self, pieces: Iterable[tuple[int, int]], seconds: float) -> None:
         """Add a step's pieces: of each its tokens and those before it."""
         self._fading.fade(_DECAY)
-        self._fading.add(pieces, seconds)
+        _add(self._fading, pieces, seconds)
         self._cost = None
 
     @property
     def cost(self) -> PieceCost | None:
         """What was learned; None before anything was."""
         if self._cost is None:
-            self._cost = self._fixed.plus(self._fading).fit()
+            parts = self._fixed.plus(self._fading).parts()
+            if parts is not None:
+                fixed, token, depth = parts
+                self._cost = PieceCost(fixed * _SIZE, token, depth / _DEPTH)
         return self._cost
 
 
-class _Sums:
-    """The sums of a least-squares fit of three parts, and of its target."""
-
-    def __init__(self) -> None:
-        self._products: NDArray[np.float64] = np.zeros((4, 4))
-
-    def add(self, pieces: Iterable[tuple[int, int]], seconds: float) -> None:
-        pieces = list(pieces)
-        tokens = sum(size for size, _ in pieces)
-        depth = sum(size * (start + size / 2) for size, start in pieces) / tokens
-        row = np.array(
-            [len(pieces) * _SIZE / tokens, 1.0, depth / _DEPTH, seconds / tokens]
-        )
-        self._products += np.outer(row, row)
-
-    def fade(self, factor: float) -> None:
-        self._products *= factor
-
-    def plus(self, other: _Sums) -> _Sums:
-        both = _Sums()
-        both._products = self._products + other._products
-        return both
-
-    def fit(self) -> PieceCost | None:
-        """Return the best cost without negative parts; None if there is none."""
-        products = self._products
-        best: tuple[float, NDArray[np.float64]] | None = None
-        for subset in _SUBSETS:
-            square = products[np.ix_(subset, subset)]
-            target = products[subset, 3]
-            # Of several that fit equally, as after one measurement, the smallest.
-            found = np.linalg.lstsq(square, target, rcond=1e-9)[0]
-            if (found < 0).any() or not found.any():
-                continue
-            error = float(found @ square @ found - 2 * found @ target)
-            if best is None or error < best[0]:
-                parts = np.zeros(3)
-                parts[subset] = found
-                best = (error, parts)
-        if best is None:
-            return None
-        fixed, token, depth = best[1].tolist()
-        return PieceCost(fixed * _SIZE, token, depth / _DEPTH)
+def _add(
+    fit: NonNegativeFit, pieces: Iterable[tuple[int, int]], seconds: float
+) -> None:
+    pieces = list(pieces)
+    tokens = sum(size for size, _ in pieces)
+    depth = sum(size * (start + size / 2) for size, start in pieces) / tokens
+    numbers = (len(pieces) * _SIZE / tokens, 1.0, depth / _DEPTH)
+    fit.add(numbers, seconds / tokens)

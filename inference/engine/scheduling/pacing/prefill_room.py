@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: of ``_WHOLE`` tokens: shorter ones cost everybody more than they spare the streams.
 MAX_WASTE = 1.25
 #: No piece is cut shorter, however cheap a pass through the model is.
-MIN_PIECE = 16
+MIN_PIECE = 8
 #: What pieces are compared with, and the first one before anything is measured. Where
 #: attention is computed in tiles it is one of them.
 _WHOLE = 64
@@ -42,6 +42,7 @@ class PieceCosts:
 
     def least(self, start: int) -> int:
         """Return the least piece at a depth: a tile where shorter ones waste time."""
+        # Times of tiles are seldom seen where short pieces have a context of their own.
         whole = self.short if self.has_prefill_context else self.tiled
         token_s = MAX_WASTE * whole.seconds(_WHOLE, start) / _WHOLE
         spare_s = token_s - self.short.token_s - start * self.short.depth_s
@@ -55,9 +56,11 @@ class PieceCosts:
 class PrefillRoom:
     """What a step has left for prompts: ``tokens`` of its batch, and ``seconds``.
 
-    ``seconds`` is infinite if no stream waits for the step. ``costs`` is None before
-    any are known. The first piece is taken even if it takes longer than there is, so
-    that prompts get done.
+    ``seconds`` is infinite if no stream waits for the step; a piece that ends its
+    prompt may take ``ending_s``, if that is more. ``costs`` is None before any are
+    known. The first piece is taken even if it takes longer than there is, so that
+    prompts get done. ``lead`` tokens of a piece are computed with the decodes, before
+    its tiles.
     """
 
     tokens: int
@@ -65,6 +68,8 @@ class PrefillRoom:
     costs: PieceCosts | None = None
     tile: int = 1
     is_first: bool = True
+    ending_s: float = 0.0
+    lead: int = 0
 
     def piece(self, rest: int, start: int) -> int:
         """Return how many of a prompt's ``rest`` tokens are computed, from ``start``.
@@ -72,13 +77,14 @@ class PrefillRoom:
         Whole tiles where they fit; 0 if what fits is not worth a piece.
         """
         most = min(rest, self.tokens)
-        if most <= 0 or (self.seconds <= 0 and not self.is_first):
+        longest_s = max(self.seconds, self.ending_s)
+        if most <= 0 or (longest_s <= 0 and not self.is_first):
             return 0
         if math.isinf(self.seconds):
             return self._unhurried(rest, most)
         if self.costs is None:
             return min(most, max(_WHOLE, self.tile)) if self.is_first else 0
-        if most == rest and self.costs.seconds(rest, start) <= self.seconds:
+        if most == rest and self.costs.seconds(rest, start) <= longest_s:
             return rest
         size = self._hurried(self.costs, rest, start)
         return min(size, most)
@@ -86,8 +92,13 @@ class PrefillRoom:
     def without(self, size: int, start: int) -> PrefillRoom:
         """Return what is left after a piece."""
         taken = self.costs.seconds(size, start) if self.costs else math.inf
-        seconds = self.seconds if math.isinf(self.seconds) else self.seconds - taken
-        return replace(self, tokens=self.tokens - size, seconds=seconds, is_first=False)
+        return replace(
+            self,
+            tokens=self.tokens - size,
+            seconds=self.seconds if math.isinf(self.seconds) else self.seconds - taken,
+            ending_s=self.ending_s - taken,
+            is_first=False,
+        )
 
     def ends(self, rest: int, start: int) -> bool:
         """Whether a prompt's ``rest`` tokens fit into what is left."""
@@ -107,8 +118,8 @@ class PrefillRoom:
         fitting = costs.tiled.tokens(self.seconds, start)
         if costs.tile == 1:
             size = fitting
-        elif fitting >= costs.tile:
-            return fitting // costs.tile * costs.tile
+        elif fitting >= costs.tile + self.lead:
+            return (fitting - self.lead) // costs.tile * costs.tile + self.lead
         else:
             size = min(costs.short.tokens(self.seconds, start), costs.tile - 1)
         least = costs.least(start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.scheduling.pacing.line_fit import LineFit
+from inference.engine.scheduling.pacing.decode_times import DecodeTimes
 from inference.engine.scheduling.pacing.overrun import Overrun
 from inference.engine.scheduling.pacing.piece_times import PieceTimes
 from inference.engine.scheduling.pacing.prefill_room import PieceCosts, PrefillRoom
@@ -15,39 +15,45 @@ if TYPE_CHECKING:
 #: A step with prefill may take at least this multiple of a step without, more where
 #: more sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
+#: A p95 leaves out one step in so many: it may be longer, if that ends a prompt.
+_SPARED_IN = 20
+#: That step may take this multiple of the target, ...
+_SPARED = 2.0
+#: ... and one that takes this multiple of it is such a step.
+_LONG = 1.5
 #: Shorter prefills say little: they are mostly the fixed cost of a step.
 _MIN_OBSERVED = 8
-#: The weight of a warm-up measurement, relative to that of a step.
-_WARM_UP_WEIGHT = 4.0
-#: The decay of older steps per step: a memory of some fifty steps.
-_DECAY = 0.98
 
 
 class StepTimes:
-    """Models the seconds of a decode step by batch size, and of pieces of prompts.
+    """Models the seconds of a decode step, and of pieces of prompts.
 
-    A decode of n sequences reads the weights once and does n sequences' arithmetic, so
-    its time is fitted by a straight line: least squares over the newest decode steps
-    and the warm-up, which has measured both ends of the line. Pieces of at least
-    ``tile`` tokens, whose attention is computed in tiles, are learned apart from
-    shorter ones. ``itl_target_s`` is the inter-token latency that streams keep at p95
-    while others prefill; 0 leaves only ``MAX_SLOWDOWN``.
+    Pieces of at least ``tile`` tokens, whose attention is computed in tiles, are
+    learned apart from shorter ones. ``itl_target_s`` is the inter-token latency that
+    streams keep at p95 while others prefill; 0 leaves only ``MAX_SLOWDOWN``. ``lead``
+    is as in ``PrefillRoom``.
     """
 
-    def __init__(self, tile: int = 1, *, itl_target_s: float = 0.0) -> None:
+    def __init__(
+        self, tile: int = 1, *, itl_target_s: float = 0.0, lead: int = 0
+    ) -> None:
         self._tile = tile
+        self._lead = lead
         self._itl_target_s = itl_target_s
         #: Whether short pieces run in the prefill context, where they are not slower.
         self.has_prefill_context = False
-        self._warm_up = LineFit()
-        self._steps = LineFit()
+        self._decodes = DecodeTimes()
+        #: Tokens before each decode of the newest step, on average.
+        self._depth = 0.0
         self._short = PieceTimes()
         self._tiled = PieceTimes()
         self._overrun = Overrun()
+        #: Steps beside decodes since one took much longer than the target.
+        self._since_long = 0
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
         """Add a decode step of the warm-up, which does not decay."""
-        self._warm_up.add(num_decodes, seconds, _WARM_UP_WEIGHT)
+        self._decodes.calibrate(num_decodes, seconds)
 
     def calibrate_prefill(self, size: int, start: int, seconds: float) -> None:
         """Add a piece of the warm-up. With little before it tiles are no faster."""
@@ -55,14 +61,25 @@ class StepTimes:
             times.calibrate(size, start, seconds)
 
     def observe(
-        self, num_decodes: int, prefills: Iterable[tuple[int, int]], seconds: float
+        self,
+        num_decodes: int,
+        prefills: Iterable[tuple[int, int]],
+        seconds: float,
+        *,
+        depth: int = 0,
     ) -> None:
-        """Add a step; of each piece of a prompt its tokens, and those before it."""
+        """Add a step; of each piece of a prompt its tokens, and those before it.
+
+        ``depth`` counts the tokens before all its decodes together.
+        """
         pieces = list(prefills)
         num_prefill = sum(size for size, _ in pieces)
+        if num_decodes:
+            self._depth = depth / num_decodes
+            is_long = seconds > _LONG * self._itl_target_s
+            self._since_long = 0 if is_long else self._since_long + 1
         if num_prefill == 0:
-            self._steps.decay(_DECAY)
-            self._steps.add(num_decodes, seconds, 1.0)
+            self._decodes.observe(num_decodes, depth, seconds)
             return
         beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
         if num_decodes and (costs := self._costs()):
@@ -76,13 +93,16 @@ class StepTimes:
             self._short.observe(pieces, seconds - beside)
 
     def decode_s(self, num_decodes: int) -> float | None:
-        """Return the seconds of a step that decodes this many sequences, if known."""
-        return self._warm_up.plus(self._steps).at(num_decodes)
+        """Return the seconds of a step that decodes this many sequences, if known.
+
+        They are as long as those of the newest step.
+        """
+        return self._decodes.seconds(num_decodes, num_decodes * self._depth)
 
     @property
     def knows_batches(self) -> bool:
         """Whether batches of different sizes have been seen."""
-        return self._warm_up.plus(self._steps).has_slope
+        return self._decodes.knows_batches
 
     def room(self, num_decodes: int, tokens: int, *, waiting: int = 1) -> PrefillRoom:
         """Return what a step has for prompts beside ``num_decodes`` decodes.
@@ -98,8 +118,16 @@ class StepTimes:
         if decode_s is None or costs is None:
             return PrefillRoom(tokens, 0.0, tile=self._tile)
         slowdown_s = MAX_SLOWDOWN * max(waiting / num_decodes, 1.0) * decode_s
-        most_s = max(slowdown_s, self._itl_target_s / self._overrun.factor)
-        return PrefillRoom(tokens, most_s - decode_s, costs, tile=self._tile)
+        target_s = self._itl_target_s / self._overrun.factor
+        is_spared = self._since_long >= _SPARED_IN
+        return PrefillRoom(
+            tokens,
+            max(slowdown_s, target_s) - decode_s,
+            costs,
+            tile=self._tile,
+            ending_s=_SPARED * target_s - decode_s if is_spared else 0.0,
+            lead=self._lead,
+        )
 
     def _costs(self) -> PieceCosts | None:
         tiled = self._tiled.cost

@@ -217,3 +217,17 @@ def test_a_state_transposed_twice_is_unchanged(backend: LlamaBackend) -> None:
 def test_data_that_is_no_saved_sequence_is_an_error() -> None:
     with pytest.raises(DecodeError):
         transposed(bytes(12 + 16), n_streams=1)
+
+
+def test_the_short_rest_of_a_prompt_stays_where_it_is(backend: LlamaBackend) -> None:
+    assert isinstance(backend._cells, CellsWithPrefillContext)
+    apart = backend._cells.prefill
+    assert apart.suits(0, start=400, count=20, rest=400)
+    assert not apart.suits(0, start=400, count=20, rest=70)
+    # One that began there is not moved back before its end.
+    apart.slot = 0
+    try:
+        assert apart.suits(0, start=400, count=20, rest=20)
+        assert not apart.suits(1, start=400, count=20, rest=400)
+    finally:
+        apart.slot = None

@@ -7,7 +7,11 @@ import pytest
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import RECENT_S, KeyShares
+from inference.engine.scheduling.key_shares import (
+    EXPECTED_AT_MOST_S,
+    PATIENCE,
+    KeyShares,
+)
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from tests.fakes import Clock
 from tests.inference.engine.sequences import sequence, start
@@ -38,6 +42,16 @@ class Room:
         ]
         self.sequences += new
         return new
+
+    def ask_twice(self, keys: str, pause_s: float = 0.1) -> None:
+        """Let keys have a sequence, pause, and have one more; all of them end."""
+        for _ in range(2):
+            for ended in self.run(keys):
+                self.update()
+                self.end(ended)
+            self.update()
+            self.clock.now += pause_s
+        self.clock.now -= pause_s
 
     def wait(self, keys: str) -> None:
         for key in keys:
@@ -106,29 +120,70 @@ def test_another_number_of_slots_is_shared_out_again(room: Room) -> None:
     assert not room.shares.has_room("A")
 
 
-def test_a_key_that_has_just_been_answered_keeps_its_share_for_a_moment(
+PAUSE_S = 0.1
+
+
+def test_a_key_that_asks_again_and_again_keeps_its_share_between_its_questions(
     room: Room,
 ) -> None:
-    running = room.run("AAAB")
-    room.update()
-    assert room.shares.num_expected == 0
-    room.end(running[3])
+    room.run("AAA")
+    room.ask_twice("B")
     room.wait("A")
     room.update()
     # B may ask again at once: A does not take its slot.
     assert room.shares.num_expected == 1
     assert not room.shares.has_room("A")
-    room.clock.now += RECENT_S
+
+
+def test_a_key_is_expected_for_a_few_of_its_own_pauses(room: Room) -> None:
+    room.run("AAA")
+    room.ask_twice("B")
+    room.wait("A")
+    room.update()
+    room.clock.now += PATIENCE * PAUSE_S
     room.update()
     assert room.shares.num_expected == 0
     assert room.shares.has_room("A")
 
 
-def test_no_slot_stays_empty_for_keys_that_may_ask_while_others_do(room: Room) -> None:
-    running = room.run("ABCD")
+def test_a_key_that_has_not_come_back_yet_is_not_expected(room: Room) -> None:
+    running = room.run("AAAB")
     room.update()
-    for ended in running[1:]:
-        room.end(ended)
+    room.end(running[3])
+    room.wait("A")
+    room.update()
+    assert room.shares.num_expected == 0
+    assert room.shares.has_room("A")
+
+
+def test_no_key_is_expected_for_long(room: Room) -> None:
+    room.run("AAA")
+    room.ask_twice("B", pause_s=0.9 * EXPECTED_AT_MOST_S)
+    room.update()
+    assert room.shares.num_expected == 1
+    room.clock.now += EXPECTED_AT_MOST_S
+    room.update()
+    assert room.shares.num_expected == 0
+
+
+def test_a_quick_question_after_a_slow_one_does_not_forget_the_pause(
+    room: Room,
+) -> None:
+    room.run("AAA")
+    room.ask_twice("B", pause_s=0.4)
+    room.clock.now += 0.01
+    (again,) = room.run("B")
+    room.update()
+    room.end(again)
+    room.update()
+    room.clock.now += 0.4
+    room.update()
+    assert room.shares.num_expected == 1
+
+
+def test_no_slot_stays_empty_for_keys_that_may_ask_while_others_do(room: Room) -> None:
+    room.run("A")
+    room.ask_twice("BCD")
     room.wait("EAA")
     room.update()
     assert room.shares.num_expected == 0

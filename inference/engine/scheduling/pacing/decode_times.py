@@ -1,0 +1,70 @@
+"""What a step that only decodes takes, by its sequences and by their lengths."""
+
+from __future__ import annotations
+
+from inference.engine.scheduling.pacing.least_squares import NonNegativeFit
+
+#: Usual numbers: they make the three parts of a step's time comparable.
+_SEQUENCES = 8.0
+_DEPTH = 4000.0
+#: The weight of a warm-up measurement, relative to that of a step.
+_WARM_UP_WEIGHT = 4.0
+#: The decay of older steps per step: a memory of some fifty steps.
+_DECAY = 0.98
+#: What was learned holds for so many steps: a fit in each would take longer than a
+#: step of one sequence may.
+_KEPT_FOR = 8
+
+
+class DecodeTimes:
+    """Learns that a step takes ``fixed + sequences * each + depth * attention``.
+
+    A step reads the weights once, does each sequence's arithmetic, and attends over
+    ``depth`` tokens in all. Fitted by least squares, none of the parts negative, to the
+    newest steps and to the warm-up, which has measured both ends of the line.
+    """
+
+    def __init__(self) -> None:
+        self._warm_up = NonNegativeFit(3)
+        self._steps = NonNegativeFit(3)
+        self._counts: set[int] = set()
+        self._parts: list[float] | None = None
+        self._age = 0
+
+    @property
+    def knows_batches(self) -> bool:
+        """Whether batches of different sizes have been seen."""
+        return len(self._counts) > 1
+
+    def calibrate(self, count: int, seconds: float) -> None:
+        """Add a step of the warm-up, which does not fade. Its sequences are short."""
+        self._counts.add(count)
+        self._warm_up.add(_row(count, 0), seconds, _WARM_UP_WEIGHT)
+        self._parts = None
+
+    def observe(self, count: int, depth: float, seconds: float) -> None:
+        """Add a step of ``count`` tokens that attend over ``depth`` others in all."""
+        is_new = count not in self._counts and not self.knows_batches
+        self._counts.add(count)
+        self._steps.fade(_DECAY)
+        self._steps.add(_row(count, depth), seconds)
+        self._age += 1
+        if is_new or self._age >= _KEPT_FOR:
+            self._parts = None
+
+    def seconds(self, count: int, depth: float) -> float | None:
+        """Return what a step takes; None before anything was measured."""
+        if self._parts is None:
+            among = (0, 1, 2) if self.knows_batches else (0, 2)
+            self._parts = self._warm_up.plus(self._steps).parts(among)
+            self._age = 0
+        if self._parts is None:
+            return None
+        return sum(
+            part * number
+            for part, number in zip(self._parts, _row(count, depth), strict=True)
+        )
+
+
+def _row(count: int, depth: float) -> tuple[float, float, float]:
+    return 1.0, count / _SEQUENCES, depth / _DEPTH

@@ -1,0 +1,61 @@
+"""Least squares without negative parts, over measurements that fade."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+
+class NonNegativeFit:
+    """Finds the parts of which a measurement is a sum, each times a known number.
+
+    Kept as sums, so that any number of measurements takes the same room.
+    """
+
+    def __init__(self, num_parts: int) -> None:
+        self._num_parts = num_parts
+        self._products: NDArray[np.float64] = np.zeros((num_parts + 1, num_parts + 1))
+
+    def add(self, numbers: Sequence[float], measured: float, weight: float = 1) -> None:
+        """Add a measurement, and how much of each part is in it."""
+        row = np.array([*numbers, measured])
+        self._products += weight * np.outer(row, row)
+
+    def fade(self, factor: float) -> None:
+        """Multiply the weight of everything so far."""
+        self._products *= factor
+
+    def plus(self, other: NonNegativeFit) -> NonNegativeFit:
+        """Return the fit of the measurements of both."""
+        both = NonNegativeFit(self._num_parts)
+        both._products = self._products + other._products
+        return both
+
+    def parts(self, among: Iterable[int] | None = None) -> list[float] | None:
+        """Return the parts that fit best; None if there are none.
+
+        Only parts ``among`` these are other than 0.
+        """
+        allowed = list(range(self._num_parts) if among is None else among)
+        best: tuple[float, NDArray[np.float64]] | None = None
+        for count in range(len(allowed), 0, -1):
+            for subset in map(list, combinations(allowed, count)):
+                square = self._products[np.ix_(subset, subset)]
+                target = self._products[subset, -1]
+                # Of several that fit equally, as after one measurement, the smallest.
+                found = np.linalg.lstsq(square, target, rcond=1e-9)[0]
+                if (found < 0).any() or not found.any():
+                    continue
+                error = float(found @ square @ found - 2 * found @ target)
+                if best is None or error < best[0]:
+                    parts = np.zeros(self._num_parts)
+                    parts[subset] = found
+                    best = (error, parts)
+        return None if best is None else best[1].tolist()

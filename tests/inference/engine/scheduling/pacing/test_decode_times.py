@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from inference.engine.scheduling.pacing.decode_times import DecodeTimes
+
+FIXED_S, EACH_S, ATTENTION_S = 0.006, 0.0015, 6e-6
+
+
+def step_s(count: int, depth: int) -> float:
+    return FIXED_S + count * EACH_S + depth * ATTENTION_S
+
+
+def taught() -> DecodeTimes:
+    """Return times of a machine that has decoded eight sequences that grow."""
+    times = DecodeTimes()
+    for count in (1, 16):
+        times.calibrate(count, step_s(count, 0))
+    for position in range(100, 400):
+        times.observe(8, 8 * position, step_s(8, 8 * position))
+    return times
+
+
+def test_nothing_is_known_before_anything_is_measured() -> None:
+    assert DecodeTimes().seconds(4, 0) is None
+
+
+def test_long_sequences_take_longer_than_short_ones() -> None:
+    times = taught()
+    assert times.seconds(8, 8 * 100) == pytest.approx(step_s(8, 800), rel=0.02)
+    assert times.seconds(8, 8 * 800) == pytest.approx(step_s(8, 6400), rel=0.02)
+
+
+def test_what_long_sequences_take_is_known_of_other_numbers_of_them() -> None:
+    assert taught().seconds(16, 16 * 500) == pytest.approx(step_s(16, 8000), rel=0.05)
+
+
+def test_it_follows_a_machine_that_becomes_slower() -> None:
+    times = taught()
+    for position in range(400, 600):
+        times.observe(8, 8 * position, 3 * step_s(8, 8 * position))
+    slow_s = times.seconds(8, 8 * 600)
+    assert slow_s is not None
+    assert slow_s > 2.5 * step_s(8, 8 * 600)
