@@ -76,6 +76,12 @@ class EngineNode(models.Model):
         return self.heartbeat_at > database_now() - HEARTBEAT_EXPIRES
 
     @property
+    def hears_redis(self) -> bool:
+        """Whether it has heard itself over Redis about as recently as it has beaten."""
+        heard_at = self.redis_heard_at
+        return heard_at is None or self.heartbeat_at - heard_at < HEARTBEAT_EXPIRES
+
+    @property
     def machine(self) -> Machine:
         """Its GPUs, and what its processor repacks."""
         return Machine.from_json(self.hardware) if self.hardware else Machine()

@@ -35,11 +35,13 @@ class Watched:
     """A stream: when its pieces came, and how it ended."""
 
     number: int
+    began_at: float = field(default_factory=clock)
     pieces: list[float] = field(default_factory=list)
     outcome: Outcome = field(default_factory=lambda: Outcome("hung"))
 
     def pause_s(self, since: float) -> float:
         """Return the longest time without a piece after a moment."""
+        since = max(since, self.began_at)
         times = [since, *(at for at in self.pieces if at > since)]
         return max((later - at for at, later in pairwise(times)), default=0.0)
 

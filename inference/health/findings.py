@@ -95,6 +95,15 @@ def _node(view: NodeView) -> Iterator[HealthFinding]:
             node_id=node.pk,
         )
         return
+    if not node.hears_redis:
+        yield HealthFinding(
+            "danger",
+            part,
+            f"It has heard nothing over Redis since "
+            f"{node.redis_heard_at:%Y-%m-%d %H:%M:%S} UTC, so no request reaches it.",
+            "Look at its way to Redis. Its models are loaded elsewhere if there is "
+            "room, and it goes on by itself.",
+        )
     if node.memory_available < node.memory_total * _LITTLE_MEMORY_SHARE:
         yield HealthFinding(
             "warning",

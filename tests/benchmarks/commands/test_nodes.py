@@ -60,7 +60,7 @@ def test_streams_are_judged_by_their_ends_their_texts_and_their_pauses() -> None
         Outcome("hung"),
     ]
     watched = [
-        Watched(number, [1.0, 11.0, 12.0 + number], outcome)
+        Watched(number, 0.0, [1.0, 11.0, 12.0 + number], outcome)
         for number, outcome in enumerate(outcomes)
     ]
     result = judge("x", watched, ["1, 2"] * 5, 9.0, 0.5, "", 0.0)
@@ -68,6 +68,8 @@ def test_streams_are_judged_by_their_ends_their_texts_and_their_pauses() -> None
     assert result.reasons == {"error: It waited.": 1, "hung: ": 1}
     # What was before the fault is not counted, the last stream's 5 s are.
     assert result.pause_s == 5.0
+    # A stream that began later did not stand still before.
+    assert Watched(0, 20.0, [21.0]).pause_s(9.0) == 1.0
 
 
 def test_every_fault_has_a_name_of_its_own_and_may_be_chosen(tmp_path: Path) -> None:

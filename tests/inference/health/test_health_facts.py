@@ -115,6 +115,14 @@ def test_the_worst_is_first_and_lost_nodes_and_failed_models_are_named(
     assert any("3.0 s behind" in each.text for each in found)
 
 
+def test_a_node_that_redis_does_not_reach_is_named(facts: HealthFacts) -> None:
+    now = timezone.now()
+    make_node("deaf", heartbeat_at=now, redis_heard_at=now - timedelta(seconds=40))
+    make_node("well", heartbeat_at=now, redis_heard_at=now - timedelta(seconds=2))
+    found = replace(facts, overview=health_facts().overview)
+    assert parts(found) == [("danger", "Node deaf")]
+
+
 def test_without_a_living_node_nothing_can_be_served(facts: HealthFacts) -> None:
     empty = replace(facts.overview, nodes=[])
     assert parts(replace(facts, overview=empty)) == [("danger", "Engine")]

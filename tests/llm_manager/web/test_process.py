@@ -118,6 +118,29 @@ def test_idle_connection_does_not_hold_the_process(web: Web) -> None:
     connection.close()
 
 
+def test_a_request_that_was_on_its_way_is_answered_while_draining(web: Web) -> None:
+    busy, slow = web.get("/slow")
+    slow.read(6)
+    fresh = web.connect()
+    fresh.connect()
+    # The next one is accepted after it, so it is accepted once that is answered.
+    later, answer = web.get("/")
+    answer.read()
+    web.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not web.accepts())
+    _, answered = web.get("/", fresh)
+    assert answered.status == 200
+    assert answered.read() == b"ended"
+    _, refused = web.get("/", fresh)
+    assert refused.status == 503
+    refused.read()
+    web.gate.touch()
+    assert slow.read() == b"ended"
+    assert web.process.wait(10) == 0
+    for connection in (busy, fresh, later):
+        connection.close()
+
+
 def test_old_connection_is_sent_elsewhere_while_draining(web: Web) -> None:
     idle, answer = web.get("/")
     answer.read()

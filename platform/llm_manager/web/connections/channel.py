@@ -40,6 +40,8 @@ class StrictChannel(HTTPChannel):
         self.timeOut = factory.timeOut
         self._slow: Any = None
         self._began_at = 0.0
+        #: How many requests have come on this connection.
+        self.num_requests = 0
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Take what the client sends. The time of a request begins with it."""
@@ -57,6 +59,7 @@ class StrictChannel(HTTPChannel):
         if not _is_framed_in_one_way(request):
             self._respondToBadRequestAndDisconnect()
             return
+        self.num_requests += 1
         self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
         left = self._began_at + self._receive_timeout_s - time.monotonic()
         request.begin(self._command, self._path, self._version, timeout_s=max(left, 0))

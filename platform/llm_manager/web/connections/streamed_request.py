@@ -58,6 +58,11 @@ class StreamedRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         """Whether the answer's status is out."""
         return bool(self.startedWriting)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the first one of its connection."""
+        return self.channel is not None and self.channel.num_requests == 1
+
     def begin(
         self, method: bytes, target: bytes, version: bytes, *, timeout_s: float
     ) -> None:

@@ -37,7 +37,8 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
     """Daphne on a given listening socket.
 
     The first SIGTERM or SIGINT closes the socket, and the process ends when all
-    running answers have ended. The second one cuts them. A client has
+    running answers have ended. The second one cuts them. What was on its way by then is
+    answered: the first request of a connection that was accepted. A client has
     ``receive_timeout_s`` to send a request, headers and body; one that takes nothing of
     its answer for ``stall_timeout_s`` is cut off. ``beside`` runs while it serves.
     """
@@ -61,7 +62,7 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         self._deadline: float | None = None
         self._port: Any = None
         super().__init__(
-            application=self._answer,
+            application=application,
             endpoints=["the socket"],
             signal_handlers=False,
         )
@@ -97,8 +98,10 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
             return None
         scope.setdefault("asgi", {"version": "3.0"})
         send = functools.partial(self.handle_reply, protocol)
+        is_late = self._deadline is not None and not protocol.is_first
+        answer = self._refuse if is_late else self._application
         self.connections[protocol]["application_instance"] = twisted_loop.create_task(
-            self._answer(scope, body.receive, send)
+            answer(scope, body.receive, send)
         )
         return body
 
@@ -142,11 +145,8 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         else:
             twisted_loop.call_later(_POLL_S, self._end_when_idle)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on; while draining, refuse what an open connection brings."""
-        if self._deadline is None:
-            await self._application(scope, receive, send)
-            return
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what an open connection brings elsewhere."""
         path = scope["path"].encode("utf-8", "replace")
         answer = refusal(_STOPPING, path, scope["headers"])
         headers = [
