@@ -15,6 +15,8 @@ from llm_manager.lib.readonly_fields import with_fields
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.contrib.admin.views.main import ChangeList
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -29,6 +31,14 @@ else:
 
 class HolderLimits(LimitFormSet):
     """The limits of one holder, each of another thing."""
+
+    def get_queryset(self) -> QuerySet[Limit]:
+        """Return the limits, each with what is used of it now, by one question."""
+        is_first = not hasattr(self, "_queryset")
+        limits = super().get_queryset()
+        if is_first:
+            _note_uses(limits)
+        return limits
 
     def clean(self) -> None:
         """Check that none is there twice. Raises ValidationError."""
@@ -77,10 +87,7 @@ class LimitInline(TabularInline[Limit, Any]):
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
         """Return what is used of it now."""
-        if limit.pk is None:
-            return "-"
-        uses = [] if limit.is_for_each_key else uses_of_limits([limit])
-        return used_now(limit, uses)
+        return "-" if limit.pk is None else used_now(limit)
 
 
 class KeyLimitInline(LimitInline):
@@ -163,11 +170,7 @@ class LimitAdmin(ModelAdmin[Limit]):
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Return the list, each of its rows with what is used of it now."""
         changelist = super().get_changelist_instance(request)
-        shared = [each for each in changelist.result_list if not each.is_for_each_key]
-        uses = uses_of_limits(shared)
-        # None of any if Redis does not answer.
-        for limit, use in zip(shared, uses, strict=False):
-            limit.use = use
+        _note_uses(changelist.result_list)
         return changelist
 
     @admin.display(description="limit", ordering="amount")
@@ -188,14 +191,22 @@ class LimitAdmin(ModelAdmin[Limit]):
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
         """Return what is used of it now."""
-        use: LimitUse | None = getattr(limit, "use", None)
-        return used_now(limit, [use] if use else [])
+        return used_now(limit)
 
 
-def used_now(limit: Limit, uses: list[LimitUse]) -> SafeString | str:
+def _note_uses(limits: Iterable[Limit]) -> None:
+    """Note with each limit what is used of it now, if Redis answers."""
+    shared = [each for each in limits if not each.is_for_each_key]
+    for limit, use in zip(shared, uses_of_limits(shared), strict=False):
+        limit.use = use
+
+
+def used_now(limit: Limit) -> SafeString | str:
     """Return a bar of what is used of a limit that is counted once."""
     if limit.is_for_each_key:
         return "by each key"
+    use: LimitUse | None = getattr(limit, "use", None)
+    uses = [use] if use else []
     return render_to_string("admin/accounts/limit/uses.html", {"uses": uses})
 
 

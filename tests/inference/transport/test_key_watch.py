@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from accounts.errors import ApiKeyEnded
+from inference.transport import key_watch
+from inference.transport.key_watch import KeyWatch
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import Gate, GatedBackend, collect, text_of, until
 
@@ -42,6 +45,31 @@ async def test_only_the_requests_of_an_ended_key_end_and_free_their_slots(
     await until(lambda: len(worker.model._accepted) == 1)
     gate.open()
     assert text_of(await collect(kept)) == "b" * 3000
+
+
+async def test_nothing_wakes_while_there_are_no_requests(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def look(_: KeyWatch) -> None:
+        nonlocal looks
+        looks += 1
+
+    monkeypatch.setattr(KeyWatch, "_look", look)
+    monkeypatch.setattr(key_watch, "_LOOK_EVERY_S", 0)
+    backend = FakeBackend()
+    backend.script("a", "done")
+    stream = await world.submit("a", key="kept")
+    await until(lambda: looks > 0)
+    world.start_worker(backend)
+    await collect(stream)
+    # One may be on its way.
+    await asyncio.sleep(0)
+    looks = 0
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert looks <= 1
 
 
 async def test_requests_without_a_key_are_not_looked_up(world: World) -> None:
