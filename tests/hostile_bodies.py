@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from tests.request_schemas import REQUESTS, request_schema
+from tests.request_schemas import OTHER_REQUESTS, REQUESTS, request_schema
 from tests.schema_samples import changed, samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 JSON = "application/json"
 _MANY = 200_000
@@ -37,6 +37,7 @@ _HOLDS_ANYTHING = {
     "guided_json": "%s",
     "json_schema": "%s",
     "chat_template_kwargs": '{"tools": %s}',
+    "format": "%s",
 }
 
 
@@ -58,11 +59,24 @@ class Hostile:
         return f"{self.path} {self.what}: {self.body[:200]!r}"
 
 
+#: Every route that takes a body of JSON from clients of models.
+ROUTES = {**REQUESTS, **OTHER_REQUESTS}
+
+
 def check_refusal(hostile: Hostile, status: int, content: bytes) -> None:
-    """Fail unless this answer refuses the request as OpenAI does."""
+    """Fail unless this answer refuses the request, in the shape of the route's API."""
     answer = f"{hostile}: {status} {content[:500]!r}"
     assert status == hostile.status, answer
     error = json.loads(content)["error"]
+    if hostile.path.startswith("/api/"):
+        assert isinstance(error, str), answer
+        assert error, answer
+        return
+    if hostile.path.startswith("/v1/messages"):
+        assert set(error) == {"message", "type"}, answer
+        assert error["type"] == "invalid_request_error", answer
+        assert error["message"], answer
+        return
     assert set(error) == {"message", "type", "param", "code"}, answer
     assert error["type"] == "invalid_request_error", answer
     assert error["message"], answer
@@ -73,7 +87,7 @@ def check_refusal(hostile: Hostile, status: int, content: bytes) -> None:
 def hostile_bodies(model: str) -> Iterator[Hostile]:
     """Yield them all, thousands, for a model that writes text."""
     tried: set[tuple[str, str]] = set()
-    for path in REQUESTS:
+    for path in ROUTES:
         good = _good_body(path, model)
         yield from _wrong_values(path, good, tried)
         yield from _wrong_members(path, good)
@@ -82,12 +96,12 @@ def hostile_bodies(model: str) -> Iterator[Hostile]:
     yield from _too_many(model)
 
 
-def odd_bodies(model: str) -> Iterator[tuple[str, bytes]]:
+def odd_bodies(model: str, routes: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """Yield paths and bodies that the schemas accept; few of them make sense.
 
     Each may be answered or refused; none may be the server's fault.
     """
-    for path in REQUESTS:
+    for path in routes:
         good = _good_body(path, model)
         for name, schema in _schema(path)["properties"].items():
             validator = Draft202012Validator(schema)
@@ -97,14 +111,14 @@ def odd_bodies(model: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _schema(path: str) -> dict[str, Any]:
-    return request_schema(REQUESTS[path])
+    return request_schema(ROUTES[path])
 
 
 def _good_body(path: str, model: str) -> dict[str, Any]:
     schema = _schema(path)
     members = schema["properties"]
-    good = {name: next(samples(members[name])) for name in schema["required"]}
-    return {**good, "model": model}
+    good = {name: next(samples(members[name])) for name in schema.get("required", ())}
+    return {**good, "model": model} if "model" in members else good
 
 
 def _with(good: dict[str, Any], name: str, text: str) -> bytes:
@@ -122,7 +136,7 @@ def _wrong_values(
     ``tried`` has what was yielded for other routes: members of the same kind are
     the same code.
     """
-    required = _schema(path)["required"]
+    required = _schema(path).get("required", ())
     for name, schema in _schema(path)["properties"].items():
         validator = Draft202012Validator(schema)
         kind = f"{name} {json.dumps(schema)}"
@@ -153,7 +167,7 @@ def _deep_texts(name: str) -> Iterator[str]:
 
 
 def _wrong_members(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
-    for name in _schema(path)["required"]:
+    for name in _schema(path).get("required", ()):
         rest = {key: value for key, value in good.items() if key != name}
         yield Hostile(path, "lacks a member", json.dumps(rest).encode(), name)
     for name in ("colour", "", "Model", "model ", "\x00", "\ud800", "é" * 5000):
@@ -169,14 +183,16 @@ def _wrong_members(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
 
 def _no_json(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
     text = json.dumps(good).encode()
+    first = next(iter(good))
+    name = b'"' + first[:2].encode()
     for end in range(0, len(text), 2):
         yield Hostile(path, "is cut off", text[:end])
     for number in _NO_NUMBERS:
-        yield Hostile(path, "has no number", _with(good, "model", number))
+        yield Hostile(path, "has no number", _with(good, first, number))
     for opening in (b"[", b'{"a":', b'[{"a":'):
         yield Hostile(path, "is nested too deep", opening * _DEEP)
     for junk in (b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80"):
-        yield Hostile(path, "is no UTF-8", text.replace(b'"model', b'"model' + junk))
+        yield Hostile(path, "is no UTF-8", text.replace(name, name + junk))
         yield Hostile(path, "is no UTF-8", text + junk)
     for encoding in ("utf-8-sig", "utf-16", "utf-16-be", "utf-32"):
         yield Hostile(path, encoding, text.decode().encode(encoding))
@@ -185,8 +201,8 @@ def _no_json(path: str, good: dict[str, Any]) -> Iterator[Hostile]:
     for body in (
         *(text + text, text + b",", b"/* */" + text, text.replace(b'"', b"'")),
         *(text[:-1] + b",}", text[:-1] + b', "a"}', b"{" + text + b"}", b"\x00" + text),
-        *(text.replace(b'"model', b'"mo\ndel'), text.replace(b'"model', b'"\\u12')),
-        *(text.replace(b'"model', b'"\\x'), b"model=a&messages=b", b"<xml/>"),
+        *(text.replace(name, name + b"\n"), text.replace(name, b'"\\u12')),
+        *(text.replace(name, b'"\\x'), b"model=a&messages=b", b"<xml/>"),
         *(b"{a: 1}", b"--x\r\nContent-Disposition: form-data\r\n", b"\x1f\x8b\x08\x00"),
     ):
         yield Hostile(path, "is no JSON", body)

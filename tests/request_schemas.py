@@ -19,6 +19,17 @@ REQUESTS = {
     "/v1/detokenize": "DetokenizeRequest",
     "/v1/apply-template": "ApplyTemplateRequest",
 }
+#: Routes of other shapes: Anthropic's, Ollama's, and what has no model.
+OTHER_REQUESTS = {
+    "/v1/messages": "MessagesRequest",
+    "/v1/messages/count_tokens": "CountTokensRequest",
+    "/v1/batches": "BatchRequest",
+    "/api/chat": "OllamaChatRequest",
+    "/api/generate": "OllamaGenerateRequest",
+    "/api/embed": "OllamaEmbedRequest",
+    "/api/embeddings": "OllamaEmbeddingsRequest",
+    "/api/show": "OllamaShowRequest",
+}
 
 
 @functools.cache

@@ -87,7 +87,9 @@ class LimitInline(TabularInline[Limit, Any]):
     @admin.display(description="used now")
     def used_now(self, limit: Limit) -> SafeString | str:
         """Return what is used of it now."""
-        return "-" if limit.pk is None else used_now(limit)
+        if limit.pk is None:
+            return "-"
+        return used_now(limit)
 
 
 class KeyLimitInline(LimitInline):
@@ -194,7 +196,7 @@ class LimitAdmin(ModelAdmin[Limit]):
         return used_now(limit)
 
 
-def _note_uses(limits: Iterable[Limit]) -> None:
+def _note_uses(limits: Iterable[Any]) -> None:
     """Note with each limit what is used of it now, if Redis answers."""
     shared = [each for each in limits if not each.is_for_each_key]
     for limit, use in zip(shared, uses_of_limits(shared), strict=False):

@@ -34,7 +34,7 @@ from inference.api.body.json_parser import check_type
 from inference.api.body.parsing_pool import MIN_BYTES, parsing_pool
 from inference.api.errors import BodyTooLarge
 from llm_manager.lib.quoting import quote
-from llm_manager.lib.threads import in_thread, with_live_connection
+from llm_manager.lib.threads import in_turn, with_live_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ class ApiView(APIView):
             del data
             return await asyncio.wrap_future(parsing)
         incoming.data = data
-        return await in_thread(self.enter)
+        return await in_turn(client, self.enter)
 
     def _enter_with_value(self, value: Any) -> Any:
         """Enter with a body that is parsed; runs in a thread of the pool."""
@@ -129,7 +129,7 @@ class ApiView(APIView):
         """Return what ``prepare`` makes of the body, of which nothing is kept."""
         key = presented_key(request) or presented_session(request)
         async with unknown_keys.checking(key, request_ip(request)):
-            await in_thread(self.admit)
+            await in_turn(key or request_ip(request), self.admit)
         try:
             return await self._enter_with_body(request)
         finally:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 SPACING_S = 0.01
 #: No request is later by more than this.
 MAX_LATER_S = 2.0
+#: Drops what has expired, and adds a message at a score if the queue is not full.
+_PUT = """
+redis.call("ZREMRANGEBYSCORE", KEYS[1], 0, ARGV[1])
+if redis.call("ZCARD", KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call("ZADD", KEYS[1], ARGV[3], ARGV[4])
+redis.call("EXPIRE", KEYS[1], ARGV[5])
+return 1
+"""
 #: More keys than send at once.
 _MAX_REMEMBERED = 1024
 
@@ -118,11 +126,19 @@ async def hand_over(layer: Any, source: str, target: str) -> None:
 async def put(layer: Any, channel: str, message: dict[str, Any], at: float) -> None:
     """Queue a message as ``RedisChannelLayer.send`` does, but as if sent at a time.
 
-    Raises ChannelFull, OSError or redis.exceptions.RedisError.
+    It asks Redis once: beside many other requests each answer of its own takes its
+    turn in the event loop. Raises ChannelFull, OSError or redis.exceptions.RedisError.
     """
-    name, redis = layer.prefix + channel, layer.connection(0)
-    await redis.zremrangebyscore(name, min=0, max=int(time.time()) - int(layer.expiry))
-    if await redis.zcard(name) >= layer.get_capacity(channel):
+    expiry = int(layer.expiry)
+    is_put = await layer.connection(0).eval(
+        _PUT,
+        1,
+        layer.prefix + channel,
+        int(time.time()) - expiry,
+        layer.get_capacity(channel),
+        repr(at),
+        layer.serialize(message),
+        expiry,
+    )
+    if not is_put:
         raise ChannelFull
-    await redis.zadd(name, {layer.serialize(message): at})
-    await redis.expire(name, int(layer.expiry))

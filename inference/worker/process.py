@@ -25,6 +25,7 @@ from inference.worker.node_pipe import (
     spec_from_line,
 )
 from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
+from llm_manager.lib.processes.switching import switch_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +135,7 @@ def run_process(
     # ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     never_wait_for_a_reader(sys.stderr.fileno())
+    switch_soon()
     with around or nullcontext():
         code = asyncio.run(_main(make_server))
     # The engine thread may be in the middle of a load; the process owns nothing that

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from llm_manager.launcher.listening import listen
 from llm_manager.lib.processes.native_memory import return_large_blocks
+from llm_manager.lib.processes.switching import switch_soon
 from llm_manager.lib.processes.turn import wait_for_turn
 from llm_manager.lib.tracing.sending import spans_sent
 from llm_manager.web.connections.web_server import WebServer
@@ -71,6 +72,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     # Django would read the routes, and all views, for the first request.
     import_module(settings.ROOT_URLCONF)
     return_large_blocks()
+    switch_soon()
     wait_for_turn()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()

@@ -14,8 +14,11 @@ from inference.api.worker_view import WorkerView
 from tests.factories import make_node, make_worker
 from tests.hostile_bodies import check_refusal, hostile_bodies, odd_bodies
 from tests.inference.api.workers import FakeWorkerClient
+from tests.request_schemas import OTHER_REQUESTS, REQUESTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registry.models import Model
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _few_lines(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "llm_manager.access")
+
+
+@pytest.fixture(autouse=True)
+def _all_routes(configure: Callable[..., None]) -> None:
+    configure(api__ollama=True)
 
 
 @pytest.mark.long
@@ -40,12 +48,19 @@ async def test_every_hostile_body_is_refused_in_openais_shape(
         check_refusal(hostile, response.status_code, response.content)
         count += 1
 
-    assert count > 2000
+    assert count > 5000
     assert engine.requests == []
 
 
+@pytest.mark.parametrize(
+    "routes",
+    [
+        pytest.param(REQUESTS, id="OpenAI's"),
+        pytest.param(OTHER_REQUESTS, id="others", marks=pytest.mark.long),
+    ],
+)
 async def test_a_body_that_makes_no_sense_is_no_server_error(
-    api: Api, model: Model, monkeypatch: pytest.MonkeyPatch
+    api: Api, model: Model, monkeypatch: pytest.MonkeyPatch, routes: dict[str, str]
 ) -> None:
     # The node's heartbeat must outlast the test.
     beat = timezone.now() + timedelta(days=1)
@@ -53,7 +68,7 @@ async def test_a_body_that_makes_no_sense_is_no_server_error(
     worker = FakeWorkerClient()
     monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
     statuses = set()
-    for path, body in odd_bodies("tiny"):
+    for path, body in odd_bodies("tiny", routes):
         response = await api.post(path, body)
         assert response.status_code < 500, f"{path} {body[:500]!r}"
         statuses.add(response.status_code)

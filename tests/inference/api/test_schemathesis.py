@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import schemathesis
 from channels.layers import InMemoryChannelLayer, channel_layers
+from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
@@ -40,7 +42,6 @@ _MODELS = {
 #: Redis.
 _NEEDS_MORE = {
     "/v1/models/{model_id}/load",
-    "/v1/messages/count_tokens",
     "/v1/admin/requests",
     "/v1/admin/requests/{id_}/cancel",
 }
@@ -95,7 +96,9 @@ def secret(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setitem(channel_layers.backends, "default", InMemoryChannelLayer())
     worker = FakeWorkerClient()
     monkeypatch.setattr(WorkerView, "get_client", lambda view: worker)
-    make_worker(make_model("tiny", chat_template=CHATML), make_node())
+    # The node's heartbeat must outlast the test.
+    node = make_node(heartbeat_at=timezone.now() + timedelta(days=1))
+    make_worker(make_model("tiny", chat_template=CHATML), node)
     make_model(EMBEDDER, kind=Kind.EMBEDDING, embedding_length=WIDTH)
     make_model(RANKER, kind=Kind.RERANKER)
     _, secret = make_api_key(scopes=list(Scope.values), rate_limit=0)
