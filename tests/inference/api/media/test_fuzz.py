@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.long, pytest.mark.model]
 FILES = 5_000
 #: Of the sounds that are read, a worker encodes each of so many: Whisper's encoder
 #: computes half a minute of each.
-EACH = 25
+EACH = 100
 MARK = "<image>"
 
 
