@@ -13,6 +13,9 @@ def keep_access(apps, schema_editor):
     keys.filter(allowed_models=None).update(all_models=True)
     Team = apps.get_model("accounts", "Team")
     Team.objects.using(schema_editor.connection.alias).update(all_models=True)
+    if schema_editor.connection.vendor == "postgresql":
+        # The indexes that follow are refused while constraints wait to be checked.
+        schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def end_empty_lists(apps, schema_editor):

@@ -35,9 +35,9 @@ SECRET = "the secret of this test, and of no other"
 MODEL = f"{SAMPLE}.Q4_1"
 #: A prompt whose answer is not in doubt.
 COUNTING = ", ".join(map(str, range(1, 30))) + ","
-N_TOKENS = 160
+N_TOKENS = 90
 #: When the fault comes.
-_TEXT_BEFORE = 60
+_TEXT_BEFORE = 30
 _LISTENS = re.compile(r"RPC server on (127\.0\.0\.1:\d+): ")
 
 

@@ -45,8 +45,11 @@ def one_at_a_time() -> Iterator[None]:
         cursor.execute("SELECT pg_advisory_lock(%s)", [_START_LOCK])
         try:
             yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_START_LOCK])
+        except BaseException:
+            # That releases it, also where a failed migration has left a transaction.
+            connection.close()
+            raise
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [_START_LOCK])
 
 
 def database_migrate() -> None:
