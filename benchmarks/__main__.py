@@ -20,9 +20,11 @@ from benchmarks.commands import (
 )
 from benchmarks.commands.beside import batches, interference
 from benchmarks.commands.compare import compare
+from benchmarks.commands.replicas import affinity
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
 from benchmarks.options.commands import (
+    AffinityOptions,
     BatchOptions,
     CompareOptions,
     EmbeddingOptions,
@@ -56,6 +58,8 @@ def main() -> int:
 
 def _run() -> int:
     match parse(sys.argv[1:]):
+        case AffinityOptions() as options:
+            return affinity.measure(options)
         case BatchOptions() as options:
             return batches.measure(options)
         case CompareOptions() as options:

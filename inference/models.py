@@ -30,6 +30,28 @@ class EngineNodeQuerySet(models.QuerySet["EngineNode"]):
         """Return the nodes with a recent heartbeat."""
         return self.filter(heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES)
 
+    def open(self) -> EngineNodeQuerySet:
+        """Return those of them that take workers: that are not drained."""
+        return self.alive().exclude(name__in=NodeDrain.objects.values("node_name"))
+
+
+class NodeDrain(models.Model):
+    """An administrator's order that a node has no workers, until it is taken back.
+
+    It has the node's name: the node's row goes when its engine process ends.
+    """
+
+    node_name = models.CharField(max_length=255, unique=True)
+    is_now = models.BooleanField(
+        default=False,
+        help_text="Also what no other node can take, without finishing requests.",
+    )
+    by = models.CharField(max_length=255, blank=True, help_text="Who ordered it.")
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.node_name} is drained"
+
 
 class EngineNode(models.Model):
     """A machine with its engine process."""
@@ -49,6 +71,9 @@ class EngineNode(models.Model):
     )
     programs = models.JSONField(
         default=dict, help_text="Versions of Python and of its llama-cpp-python."
+    )
+    labels = models.JSONField(
+        default=list, help_text="What models may ask of a machine: gpu, zone=a."
     )
     disks = models.JSONField(
         default=list, help_text="The data and models directories there, in bytes."
@@ -273,6 +298,9 @@ class Worker(models.Model):
     waiting_by_key = models.JSONField(
         default=list, help_text="Requests waiting in the worker by API key, most first."
     )
+    oldest_wait_s = models.FloatField(
+        default=0, help_text="Seconds that the oldest request has waited to start."
+    )
     kv_cells_used = models.PositiveIntegerField(default=0)
     kv_cells_total = models.PositiveIntegerField(default=0)
     requests_total = models.BigIntegerField(
@@ -383,6 +411,24 @@ class ModelLoad(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}: {self.get_result_display()}"
+
+
+class ScalingEvent(models.Model):
+    """A change of a model's number of replicas by autoscaling, and why."""
+
+    model = models.ForeignKey(
+        "registry.Model", on_delete=models.CASCADE, related_name="scaling_events"
+    )
+    at = models.DateTimeField(default=timezone.now)
+    replicas_before = models.PositiveIntegerField()
+    replicas_after = models.PositiveIntegerField()
+    reason = models.CharField(max_length=255)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.replicas_before} to {self.replicas_after} replicas"
 
 
 class BenchmarkQuerySet(models.QuerySet["Benchmark"]):

@@ -98,10 +98,16 @@ def worker_load(*, model: Model, config: dict[str, Any], by: str = "") -> None:
 
 
 def replicas_adjust(*, model: Model) -> None:
-    """Request or release workers of a loaded model to match its ``replicas``."""
+    """Request or release workers of a loaded model to match its settings."""
     if Worker.objects.filter(model=model, is_desired=True).exists():
         _desire(model, by=current_actor().by)
         engine_wake()
+
+
+def replicas_set(*, model: Model, replicas: int, by: str) -> None:
+    """Request or release workers of a model until it has so many."""
+    _desire(model, by=by, replicas=replicas)
+    engine_wake()
 
 
 def models_preload() -> list[Model]:
@@ -164,14 +170,20 @@ def worker_reload(*, model: Model, by: str = "", is_now: bool = False) -> int:
 
 
 def _desire(
-    model: Model, config: dict[str, Any] | None = None, *, by: str = ""
+    model: Model,
+    config: dict[str, Any] | None = None,
+    *,
+    by: str = "",
+    replicas: int = 0,
 ) -> Worker:
     """Mark a row for each replica as desired; return the first row.
+
+    There are as many as are given, or else as there are now, within the model's bounds.
 
     New rows have the settings of this load, ``config``, or else those of the first row.
     What was unloaded or has failed is a new load. ``by`` is who asks for it.
     """
-    replicas = model.setting_in_force("replicas")
+    replicas = replicas or _replicas_wanted(model)
     by = by[:_NAME_LENGTH]
     first = _row(model, 0, config or {}, by)
     shared = first.load_config if config is None else config
@@ -203,6 +215,14 @@ def _desire(
     return workers[0]
 
 
+def _replicas_wanted(model: Model) -> int:
+    """Return how many replicas a model has now, within its bounds."""
+    least: int = model.setting_in_force("replicas")
+    most: int = max(least, model.setting_in_force("replicas_max"))
+    now = Worker.objects.filter(model=model, is_desired=True).count()
+    return min(max(now, least), most)
+
+
 def _row(model: Model, replica: int, config: dict[str, Any], by: str) -> Worker:
     try:
         with transaction.atomic():
@@ -219,10 +239,11 @@ def _row(model: Model, replica: int, config: dict[str, Any], by: str) -> Worker:
 
 def engine_wake() -> None:
     """Ask engines to read the rows now; they do so every few seconds anyway."""
-    async_to_sync(_wake)()
+    async_to_sync(wake_engines)()
 
 
-async def _wake() -> None:
+async def wake_engines() -> None:
+    """Ask engines to read the rows now."""
     try:
         await channel_layers["default"].group_send(ENGINE_GROUP, {"type": ENGINE_WAKE})
     except (OSError, RedisError):
@@ -240,7 +261,7 @@ async def ensure_worker(
     """
     serves = await in_thread(_ensure, model_id, heard, by)
     if serves is None:
-        await _wake()
+        await wake_engines()
     return bool(serves)
 
 
@@ -259,7 +280,7 @@ def _ensure(model_id: int, heard: frozenset[str], by: str) -> bool | None:
         return False
     for worker in alive:
         _refuse_if_failed(worker)
-    if not EngineNode.objects.alive().exists():
+    if not EngineNode.objects.open().exists():
         raise _no_engine()
     model = Model.objects.get(pk=model_id)
     if not model.is_enabled:
@@ -386,14 +407,16 @@ def _ready_worker(model: Model) -> Worker | None:
             f"The model '{model}' could not be loaded: {failed[0].error}",
             retry_after=_RETRY_AFTER_S,
         )
-    if not EngineNode.objects.alive().exists():
+    if not EngineNode.objects.open().exists():
         raise _no_engine()
     return None
 
 
 def _no_engine() -> EngineUnavailable:
     node = EngineNode.objects.order_by("-heartbeat_at").first()
-    if node is None:
+    if node is not None and node.is_alive:
+        message = "All nodes are drained: none takes a model before that is ended."
+    elif node is None:
         message = "No engine is running: start one with `llm-manager engine`."
     else:
         age = (database_now() - node.heartbeat_at).total_seconds()

@@ -15,7 +15,7 @@ from accounts.models import ApiKey
 from accounts.session_access import session_owner_id
 from inference.capacity.model_rows import kv_cache_bytes
 from inference.load_progress import LoadProgress
-from inference.models import EngineNode, RpcServer, Worker, WorkerState
+from inference.models import EngineNode, NodeDrain, RpcServer, Worker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -156,12 +156,17 @@ class WorkerSummary:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node with the memory of its workers, and the RPC servers that it may use."""
+    """A node with the memory of its workers, and the RPC servers that it may use.
+
+    ``drain`` is the order that it is drained, if there is one.
+    """
 
     node: EngineNode
     loaded: int
     models_memory: int
     rpc_servers: tuple[RpcServer, ...] = ()
+    drain: NodeDrain | None = None
+    workers: tuple[Worker, ...] = ()
 
     @property
     def clock_is_right(self) -> bool:
@@ -257,11 +262,12 @@ def _waiting(entry: PendingOfKey, names: dict[str, str]) -> WaitingRequests:
 
 
 def overview() -> Overview:
-    """Return the state of all nodes and workers, in two queries.
+    """Return the state of all nodes and workers, in three queries.
 
-    A third one reads RPC servers, if the configuration names any.
+    A fourth one reads RPC servers, if the configuration names any.
     """
     workers = worker_views(Worker.objects.select_related("model", "node"))
+    drains = {drain.node_name: drain for drain in NodeDrain.objects.all()}
     servers: dict[int, list[RpcServer]] = {}
     if names := settings.CONFIG.rpc.servers:
         for server in RpcServer.objects.filter(address__in=names):
@@ -274,6 +280,14 @@ def overview() -> Overview:
             if view.worker.node_id == node.pk and view.worker.state in _IN_MEMORY
         ]
         memory = sum(view.memory for view in loaded)
-        of_node = tuple(servers.get(node.pk, ()))
-        nodes.append(NodeView(node, len(loaded), memory, of_node))
+        nodes.append(
+            NodeView(
+                node,
+                len(loaded),
+                memory,
+                tuple(servers.get(node.pk, ())),
+                drains.get(node.name),
+                tuple(view.worker for view in loaded),
+            )
+        )
     return Overview(nodes, workers)

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from registry.load_settings import LoadSettings, bounds_of, choices_of
+from registry.load_settings import LoadSettings, bounds_of, choices_of, labels_in
+
+
+def validate_labels(text: str) -> None:
+    """Raise ValidationError if a text has no labels of nodes."""
+    try:
+        labels_in(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 def _help(setting: str) -> str:
@@ -97,6 +106,15 @@ class LoadColumns(models.Model):
         help_text=_help("rpc_servers"),
     )
     replicas = _number("replicas", "replicas")
+    replicas_max = _number("replicas_max", "replicas at most")
+    placement = _choice("placement", "placement")
+    node_labels = models.CharField(
+        "machines",
+        max_length=255,
+        blank=True,
+        validators=[validate_labels],
+        help_text=_help("node_labels"),
+    )
     keep_alive = _number("keep_alive", "keep alive")
     is_pinned = _switch("is_pinned", "pinned")
     is_preloaded = _switch("is_preloaded", "preload")

@@ -35,6 +35,9 @@ _BLOCK_ELEMENTS = 32
 #: llama_max_devices() of every build.
 MAX_DEVICES = 16
 
+#: A node's label: a word, or a name with a value.
+_LABEL = re.compile(r"[A-Za-z0-9][\w./-]*(=[\w./-]+)?", re.ASCII)
+
 BatchSize = Annotated[int, Field(ge=32, le=8192)]
 ThreadCount = Annotated[int, Field(ge=0, le=512)]
 
@@ -52,6 +55,27 @@ def parse_split(shares: str) -> tuple[float, ...]:
     if len(split) > MAX_DEVICES:
         raise ValueError(f"llama.cpp splits a model over at most {MAX_DEVICES} GPUs.")
     return split
+
+
+def labels_in(text: str) -> frozenset[str]:
+    """Return the labels that a text names, between commas. Raises ValueError."""
+    labels = frozenset(each.strip() for each in text.split(",") if each.strip())
+    for label in labels:
+        if not _LABEL.fullmatch(label):
+            raise ValueError(
+                f"{label!r} is no label: they are written as gpu or zone=a, of "
+                "letters, digits and . _ / -."
+            )
+    return labels
+
+
+def _as_labels(value: Any) -> Any:
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    return ", ".join(sorted(labels_in(value))) if isinstance(value, str) else value
+
+
+NodeLabels = Annotated[str, BeforeValidator(_as_labels)]
 
 
 def _as_shares(value: Any) -> Any:
@@ -201,6 +225,25 @@ class ModelEngineSection(Section):
         le=64,
         description="Workers of one model that share its queue, if memory allows.",
     )
+    replicas_max: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Most workers of one model: while requests wait for longer than "
+        "engine.scale_up_wait one more is loaded, and released when it has had nothing "
+        "to do. 0: always as many as replicas.",
+    )
+    placement: Annotated[Literal["spread", "pack"], AnyCase] = Field(
+        default="spread",
+        description="Where workers are loaded, of several machines with room: spread "
+        "is where the model has the fewest workers, then where most is free; pack is "
+        "where the least is free, so that machines stay empty.",
+    )
+    node_labels: NodeLabels = Field(
+        default="",
+        description="Labels that a machine must have to load a model, as in "
+        "`gpu, zone=a`. A machine has those of engine.labels, and `gpu` or `cpu`.",
+    )
     keep_alive: int = Field(
         default=0,
         ge=0,
@@ -283,7 +326,12 @@ _SECTIONS = {
 }
 SETTINGS = tuple(_SECTIONS)
 #: Those that hold as soon as they are saved; a loaded model keeps its others.
-LIVE_SETTINGS = frozenset({"replicas", "keep_alive", "is_pinned", "is_preloaded"})
+LIVE_SETTINGS = frozenset(
+    {
+        *("replicas", "keep_alive", "is_pinned", "is_preloaded"),
+        *("replicas_max", "placement", "node_labels"),
+    }
+)
 
 
 class Configuration(Protocol):
@@ -395,6 +443,12 @@ def conflicts(
         yield (
             "cache_type_v",
             f"V can be {settings.type_v} only with flash attention, which is off.",
+        )
+    if 0 < settings.replicas_max < settings.replicas:
+        yield (
+            "replicas_max",
+            f"There cannot be at most {settings.replicas_max} replicas and at least "
+            f"{settings.replicas}.",
         )
     if settings.n_ubatch > settings.n_batch:
         yield (

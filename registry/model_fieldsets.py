@@ -21,8 +21,10 @@ _HOLDS_AT_ONCE = (
         _AT_ONCE,
         "Holds as soon as it is saved.",
         "is_enabled",
-        ("replicas", "keep_alive"),
+        ("replicas", "replicas_max"),
         ("is_pinned", "is_preloaded"),
+        "keep_alive",
+        ("placement", "node_labels"),
         folded=False,
     ),
     _settings(

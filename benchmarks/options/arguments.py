@@ -26,6 +26,7 @@ COMMANDS = (
     "start",
     "targets",
     "gpu",
+    "affinity",
 )
 #: How often a command measures, unless it is given.
 ROUNDS = 3

@@ -195,8 +195,23 @@ class BatchOptions:
     quantization: str
 
 
+@dataclass(frozen=True, slots=True)
+class AffinityOptions:
+    """How many replicas, and how many chats at once of how many turns.
+
+    A cached share below ``limit`` of that of one replica fails the run.
+    """
+
+    replicas: int
+    chats: int
+    turns: int
+    limit: float
+    quantization: str
+
+
 Options = (
-    BatchOptions
+    AffinityOptions
+    | BatchOptions
     | CompareOptions
     | EmbeddingOptions
     | FaultOptions

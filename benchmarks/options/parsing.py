@@ -58,6 +58,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return comparisons.targets(rest)
         case "gpu":
             return single.gpu(rest)
+        case "affinity":
+            return single.affinity(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )

@@ -13,6 +13,7 @@ from benchmarks.options.arguments import (
     positive,
 )
 from benchmarks.options.commands import (
+    AffinityOptions,
     BatchOptions,
     EmbeddingOptions,
     FaultOptions,
@@ -220,6 +221,20 @@ def usage(arguments: list[str]) -> UsageOptions:
         options.postgresql,
         options.quantization,
     )
+
+
+def affinity(arguments: list[str]) -> AffinityOptions:
+    parser = command_parser("affinity", "What replicas find of chats in their caches.")
+    for name, default in (("replicas", 4), ("chats", 12), ("turns", 6)):
+        parser.add_argument(f"--{name}", type=positive, default=default, metavar="N")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=0.9,
+        help="least of one replica's cached share (default: %(default)s)",
+    )
+    add_quantization(parser)
+    return AffinityOptions(**vars(parser.parse_args(arguments)))
 
 
 def idle(arguments: list[str]) -> IdleOptions:

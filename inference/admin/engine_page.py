@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
 
+from inference.admin.node_drains import may_drain
 from inference.models import Worker
 from inference.status import overview
 from llm_manager.lib.unfold_types import ModelAdmin
@@ -54,5 +55,6 @@ class EngineAdmin(WrittenByServer, ModelAdmin[Worker]):
             raise PermissionDenied
         return {
             "engine": overview(),
+            "may_drain": may_drain(request),
             "may_load": request.user.has_perm("registry.change_model"),
         }

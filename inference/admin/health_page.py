@@ -12,6 +12,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.admin.attention import attention_of
+from inference.admin.node_drains import drain_urls, may_drain
 from inference.health.facts import health_facts
 from inference.health.findings import can_serve, health_findings
 from inference.models import EngineNode
@@ -32,7 +33,7 @@ class HealthAdmin(WrittenByServer, ModelAdmin[EngineNode]):
     def get_urls(self) -> list[URLPattern]:
         """Return the page at the place of the list, its refreshed part, and an action.
 
-        A node that is lost for good can be forgotten.
+        A node that is lost for good can be forgotten, any node be drained.
         """
         view = self.admin_site.admin_view
         page = require_safe(view(self.health_view))
@@ -42,6 +43,7 @@ class HealthAdmin(WrittenByServer, ModelAdmin[EngineNode]):
             path("", page, name="inference_enginenode_changelist"),
             path("status/", status, name="inference_enginenode_status"),
             path("forget/", forget, name="inference_enginenode_forget"),
+            *drain_urls(),
         ]
 
     def health_view(self, request: HttpRequest) -> HttpResponse:
@@ -87,4 +89,5 @@ class HealthAdmin(WrittenByServer, ModelAdmin[EngineNode]):
             "can_serve": can_serve(facts),
             "queues": waiting,
             "engine": facts.overview,
+            "may_drain": may_drain(request),
         }

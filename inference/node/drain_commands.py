@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from inference.errors import ModelDisabled
 from inference.models import StopOrder
+from inference.placing.drains import can_go_elsewhere, is_served_elsewhere
 from inference.stops import ERRORS, disabled_message, ended_message, stop_order_of
 from inference.worker.node_pipe import Drain
 
 if TYPE_CHECKING:
-    from inference.models import Worker
+    from inference.models import NodeDrain, Worker
 
 
 def ordered_drain(row: Worker) -> Drain | None:
@@ -37,3 +38,17 @@ def overdue(command: Drain, timeout_s: float) -> Drain:
     late = f" It did not finish within {timeout_s:g} s (engine.drain_timeout)."
     message = command.message + late if command.message else ""
     return Drain(is_now=True, code=command.code, message=message)
+
+
+def drain_of_node(row: Worker, drain: NodeDrain) -> Drain | None:
+    """Return what a worker of a drained node is told; None if it has to stay yet.
+
+    While others serve its model its running requests end here; else they move at once,
+    and wait for the load. One that no other node can take stays, unless it is drained
+    now. Reads the row's node.
+    """
+    assert row.node is not None  # noqa: S101 - it has a process
+    served = is_served_elsewhere(row.model, row.node)
+    if drain.is_now or served or can_go_elsewhere(row.model, row.node):
+        return Drain(is_now=drain.is_now or not served)
+    return None

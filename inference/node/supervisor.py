@@ -37,6 +37,8 @@ from inference.node.silence.own_beats import OwnBeats
 from inference.node.silence.silent_workers import SilentWorkers
 from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
+from inference.placing.drains import drain_of
+from inference.placing.scaling import Autoscaling
 from inference.services import ENGINE_GROUP, ENGINE_WAKE, models_preload
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.messages.peers import Beat, WorkerHeartbeat
@@ -77,6 +79,7 @@ class Supervisor:
         self._benchmarks = benchmark_process()
         self._others = SilentWorkers()
         self._own_beats = OwnBeats()
+        self._scaling = Autoscaling()
         self._calm = Calm()
         self._node: EngineNode | None = None
 
@@ -131,6 +134,7 @@ class Supervisor:
         """Do all that is due; what fails is tried again with the next look."""
         for what, step in (
             ("Reading the rows", self.reconcile),
+            ("Scaling models", self._scale),
             ("Starting a spare worker process", self._look_after_spare),
             ("Starting context tests", partial(self._look_after, self._tests)),
             ("Starting downloads", partial(self._look_after, self._downloads)),
@@ -145,6 +149,7 @@ class Supervisor:
     async def reconcile(self) -> None:
         """Compare rows and processes once, and act on each difference."""
         assert self._node is not None  # noqa: S101 - run() sets it first
+        drain = await in_one_thread(drain_of, self._node)
         rows = await in_one_thread(
             worker_rows.rows_of, self._node, self._others.silent, self._others.heard
         )
@@ -154,16 +159,22 @@ class Supervisor:
             rows, self._node, may_reclaim=not self._own_beats.is_deaf
         )
         for row_id in list(self._workers):
-            await self._watcher.check(self._workers[row_id], by_id.get(row_id))
-        if not self._is_at_rest:
+            worker, row = self._workers[row_id], by_id.get(row_id)
+            await self._watcher.check(worker, row, drain)
+        if not self._is_at_rest or (drain is not None and self._workers):
             self._calm.disturb()
-        for row in rows:
+        for row in rows if drain is None else ():
             if row.pk not in self._workers and row.state == WorkerState.REQUESTED:
                 try:
                     await self._starter.try_start(row, self._node)
                 except Exception:
                     # One model that cannot be started must not stop the others.
                     logger.exception("%s could not be started", row.model)
+
+    async def _scale(self) -> None:
+        assert self._node is not None  # noqa: S101 - run() sets it first
+        models = [worker.model for worker in self._workers.values()]
+        await self._scaling.look_after(models, self._node.name)
 
     async def _look_after_spare(self) -> None:
         if not settings.CONFIG.server.spare_processes:

@@ -26,6 +26,7 @@ from inference.models import (
     WorkerState,
 )
 from inference.node.silence.own_beats import DEAF_AFTER_S
+from inference.placing.labels import labels_of_machine
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
@@ -61,6 +62,7 @@ _FREED: dict[str, Any] = {
     "running": 0,
     "waiting": 0,
     "waiting_by_key": [],
+    "oldest_wait_s": 0,
     "kv_cells_used": 0,
     "progress": 0,
     "memory_bytes": 0,
@@ -95,6 +97,9 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 "memory_available": memory.available,
                 "memory_limit": memory_limit(memory.total),
                 "max_models": config.engine.max_models,
+                "labels": labels_of_machine(
+                    config.engine.labels, has_gpus=bool(machine and machine.gpus)
+                ),
                 "hardware": machine.as_json() if machine else {},
                 "programs": program_versions(),
                 "started_at": now,
@@ -342,7 +347,7 @@ def load_impossible(
 
     Without a spec no node can. Returns whether it was marked.
     """
-    others = EngineNode.objects.alive().exclude(pk=node.pk)
+    others = EngineNode.objects.open().exclude(pk=node.pk)
     if request and any(plan_within(request, n.machine, n.limits) for n in others):
         return False
     unclaimed = Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED)

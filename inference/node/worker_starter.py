@@ -22,6 +22,7 @@ from inference.node.load_checks import LoadChecks
 from inference.node.remote.availability import why_unavailable
 from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
+from inference.placing.labels import takes, why_no_node_takes
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
 
@@ -69,7 +70,11 @@ class WorkerStarter:
         if row.replica and not await in_one_thread(is_served, row.model):
             # Extra replicas wait until the first one has shown that the model loads.
             return
-        if await self._spread.leaves_to_others(row, node):
+        if not takes(node, row.model):
+            if reason := await in_one_thread(why_no_node_takes, row.model):
+                await in_one_thread(
+                    worker_rows.load_impossible, row.pk, node, None, reason
+                )
             return
         try:
             spec = load_spec(row.model, node.hardware_facts)
@@ -81,6 +86,8 @@ class WorkerStarter:
         if reason := await in_one_thread(why_not_as_scanned, row.model):
             await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
             logger.error("%s cannot be loaded: %s", row.model, reason)
+            return
+        if await self._spread.leaves_to_others(row, node, spec):
             return
         if spec.settings.rpc_servers:
             lent = await self._lent(row, node, spec.settings.rpc_servers)
@@ -101,8 +108,6 @@ class WorkerStarter:
                 logger.error("%s cannot be loaded: %s", row.model, placement.reason)
         elif placement.reason:
             await in_one_thread(worker_rows.load_waits, row.pk, placement.reason)
-        if placement.evict and await self._spread.leaves_to_free(row, node, spec):
-            return
         if placement.evict and await self._may_evict_for(row, node, placement):
             await self._evict(placement.evict, row, node)
         if placement.plan is not None:

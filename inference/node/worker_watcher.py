@@ -19,8 +19,14 @@ from inference.node.claimed_worker import (
     replicas_of,
     resident_memory,
 )
-from inference.node.drain_commands import is_reload, ordered_drain, overdue
+from inference.node.drain_commands import (
+    drain_of_node,
+    is_reload,
+    ordered_drain,
+    overdue,
+)
 from inference.node.totals import totals_save
+from inference.services import wake_engines
 from inference.transport.queue_depths import queue_depth
 from inference.worker.node_pipe import Drain
 from llm_manager.lib.threads import in_one_thread
@@ -28,7 +34,7 @@ from llm_manager.lib.threads import in_one_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from inference.models import EngineNode, Worker
+    from inference.models import EngineNode, NodeDrain, Worker
     from inference.node.children.worker_process import WorkerProcess
     from inference.node.claimed_worker import ClaimedWorker
     from inference.node.remote.lost_servers import LostServers
@@ -87,8 +93,13 @@ class WorkerWatcher:
                 own[row.pk] = row
         return own
 
-    async def check(self, worker: ClaimedWorker, row: Worker | None) -> None:
-        """Bring one worker closer to its row. The row is None if it was deleted."""
+    async def check(
+        self, worker: ClaimedWorker, row: Worker | None, drain: NodeDrain | None = None
+    ) -> None:
+        """Bring one worker closer to its row. The row is None if it was deleted.
+
+        ``drain`` is the order that the node is drained, if there is one.
+        """
         process = worker.process
         if not process.is_running:
             await self._bury(worker)
@@ -106,6 +117,8 @@ class WorkerWatcher:
         ordered = ordered_drain(row) if row is not None else None
         if row is not None and ordered is not None and not process.is_draining:
             await self._obey(worker, row, ordered)
+        if row is not None and drain is not None and not process.is_draining:
+            await self._leave_node(worker, row, drain)
         # The row was deleted with its model, or somebody released the worker.
         if row is None or not row.is_desired or process.is_draining:
             await process.drain(ordered)
@@ -131,6 +144,15 @@ class WorkerWatcher:
             await in_one_thread(worker_rows.worker_release, worker.row_id)
         logger.info("%s", ordered.message or row.model.stop_order)
         await worker.process.drain(ordered)
+
+    async def _leave_node(
+        self, worker: ClaimedWorker, row: Worker, drain: NodeDrain
+    ) -> None:
+        """Drain a worker of a drained node: its row is claimed elsewhere."""
+        command = await in_one_thread(drain_of_node, row, drain)
+        if command is not None:
+            logger.info("%s leaves the drained node", worker.model)
+            await worker.process.drain(command)
 
     def _is_idle_too_long(self, worker: ClaimedWorker) -> bool:
         """Return whether no worker of the model was used for its keep-alive."""
@@ -191,6 +213,8 @@ class WorkerWatcher:
         if process.is_draining:
             await in_one_thread(worker_rows.worker_ended, row_id, worker.incarnation)
             logger.info("%s is unloaded", worker.model)
+            # Its row may be another node's to claim.
+            await wake_engines()
             self._wake()
             return
         logger.error("Worker of %s died: %s", worker.model, process.death())

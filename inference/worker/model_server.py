@@ -429,6 +429,7 @@ class ModelServer:
             running=stats.num_running,
             waiting=stats.num_waiting,
             waiting_by_key=tuple(self._accepted.pending_by_key()),
+            oldest_wait_s=self._accepted.oldest_wait_s(),
             n_ctx=stats.n_ctx,
             n_ctx_seen=int(telemetry["gauges"]["longest_sequence"]),
             kv_cells_used=stats.kv_cells_used,

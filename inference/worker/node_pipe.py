@@ -54,7 +54,8 @@ class WorkerReport:
 
     ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress`` of
     loading goes from 0 to 1; ``n_ctx_seen`` is the largest context that a request
-    needed so far, prompt and answer; ``waiting_by_key`` is the number of pending
+    needed so far, prompt and answer; ``oldest_wait_s`` is how long the oldest request
+    has waited for its start; ``waiting_by_key`` is the number of pending
     requests by key; ``telemetry`` is the engine's snapshot since the load; the rest are
     counts. ``lost_server`` is the RPC server without which it failed.
     """
@@ -70,6 +71,7 @@ class WorkerReport:
     running: int = 0
     waiting: int = 0
     waiting_by_key: tuple[PendingOfKey, ...] = ()
+    oldest_wait_s: float = 0.0
     kv_cells_used: int = 0
     kv_cells_total: int = 0
     requests_total: int = 0

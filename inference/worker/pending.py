@@ -42,6 +42,7 @@ class AcceptedRequest:
     priority: int
     number: int
     since: float
+    idle_only: bool = False
     is_started: bool = False
     holds_sampler: bool = False
 
@@ -77,6 +78,7 @@ class AcceptedRequests:
             priority=request.priority,
             number=next(self._numbers),
             since=self._clock(),
+            idle_only=request.idle_only,
         )
         self._by_id[accepted.request_id] = accepted
         self._pending.setdefault(accepted.key, {})[accepted.request_id] = accepted
@@ -133,6 +135,19 @@ class AcceptedRequests:
                 tag += 1 / request.weight
                 tagged.append((tag, request.number, request))
         return [request for _, _, request in heapq.nsmallest(count, tagged)]
+
+    def oldest_wait_s(self) -> float:
+        """Return for how many seconds the oldest request has been pending.
+
+        Those do not count that wait until nobody else is there. 0 without any.
+        """
+        since = [
+            request.since
+            for pending in self._pending.values()
+            for request in pending.values()
+            if not request.idle_only
+        ]
+        return max(0.0, self._clock() - min(since)) if since else 0.0
 
     def pending_by_key(self) -> list[PendingOfKey]:
         """Return the number of pending requests of each key, the largest first."""

@@ -25,6 +25,7 @@ from inference.admin.model_page.loading import LoadingAdmin
 from inference.admin.model_page.measuring import MeasuringAdmin
 from inference.admin.model_page.posting import requester
 from inference.admin.model_panels.loads import loads_panel
+from inference.admin.model_panels.scaling import scaling_panel
 from inference.admin.model_panels.speed import speed_panel
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
@@ -142,7 +143,7 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
             outcome = disable(obj, by=requester(request))
             for level, text in outcome_messages([outcome] if outcome else []):
                 self.message_user(request, text, level)
-        elif "replicas" in form.changed_data:
+        elif {"replicas", "replicas_max"} & set(form.changed_data):
             services.replicas_adjust(model=obj)
 
     def get_urls(self) -> list[URLPattern]:
@@ -241,6 +242,7 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
             "differences": reload_differences(workers, model),
             "may_load": self.has_change_permission(request, model),
             **loads_panel(model, workers),
+            **scaling_panel(model),
             **(context_tests.panel(model) if model.is_generative else {}),
             **(speed_panel(model) if model.is_generative else {}),
         }

@@ -101,6 +101,13 @@ class RotateRequest(Body):
     """For how long the old key goes on working; 0 revokes it at once."""
 
 
+class DrainRequest(Body):
+    """How a node is drained."""
+
+    now: bool = False
+    """Running requests move and do not end there; what no other node can take goes."""
+
+
 class CaptureRequest(Body):
     """For how long bodies are captured."""
 

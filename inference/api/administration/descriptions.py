@@ -137,6 +137,14 @@ list_requests = _described(
 cancel_request = _described(
     "cancelRequest", "Cancel a running request", "AdminCancelled", named=True
 )
+list_nodes = _described("listNodes", "List nodes", "AdminNodeList", query=ListQuery)
+get_node = _described("retrieveNode", "Describe a node", "AdminNode", named=True)
+drain_node = _described(
+    "drainNode", "Drain a node", "AdminNode", body="DrainRequest", named=True
+)
+undrain_node = _described(
+    "undrainNode", "Let a node take workers again", "AdminNode", named=True
+)
 sum_usage = _described(
     "sumUsage", "Add up requests, tokens and cost", "UsageList", query=UsageParameters
 )

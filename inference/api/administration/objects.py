@@ -152,6 +152,47 @@ class AdminCancelled(TypedDict):
     cancelled: bool
 
 
+class AdminNodeWorker(TypedDict):
+    """A worker that a node has."""
+
+    model: str
+    replica: int
+    state: str
+    running: int
+    waiting: int
+
+
+class AdminNodeDrain(TypedDict):
+    """The order that a node is drained."""
+
+    now: bool
+    by: str
+    at: str
+
+
+class AdminNode(TypedDict):
+    """A machine with its engine process; memory is in bytes."""
+
+    object: Literal["admin.node"]
+    name: str
+    version: str
+    is_alive: bool
+    labels: list[str]
+    drain: AdminNodeDrain | None
+    memory_total: int
+    memory_limit: int
+    workers: list[AdminNodeWorker]
+    heartbeat_at: str
+
+
+class AdminNodeList(TypedDict):
+    """Nodes, by name."""
+
+    object: Literal["list"]
+    data: list[AdminNode]
+    has_more: bool
+
+
 class AdminKeyList(TypedDict):
     """Keys, the newest first."""
 
@@ -208,6 +249,10 @@ ANSWERS: dict[str, type] = {
     "AdminRequest": AdminRequest,
     "AdminRequestList": AdminRequestList,
     "AdminCancelled": AdminCancelled,
+    "AdminNode": AdminNode,
+    "AdminNodeDrain": AdminNodeDrain,
+    "AdminNodeList": AdminNodeList,
+    "AdminNodeWorker": AdminNodeWorker,
     "AuditEntry": AuditEntry,
     "AuditList": AuditList,
 }

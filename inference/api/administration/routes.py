@@ -11,6 +11,7 @@ from inference.api.administration.keys import (
     RotateView,
 )
 from inference.api.administration.limits import LimitsView, LimitView
+from inference.api.administration.nodes import DrainView, NodesView, OneNodeView
 from inference.api.administration.people import (
     InvitationsView,
     TeamsView,
@@ -35,6 +36,9 @@ ROUTES = (
     ("admin/invitations", InvitationsView, "admin-invitations"),
     ("admin/limits", LimitsView, "admin-limits"),
     ("admin/limits/<int:number>", LimitView, "admin-limit"),
+    ("admin/nodes", NodesView, "admin-nodes"),
+    ("admin/nodes/<str:name>/drain", DrainView, "admin-drain-node"),
+    ("admin/nodes/<any:name>", OneNodeView, "admin-node"),
     ("admin/requests", RunningView, "admin-requests"),
     ("admin/requests/<str:id_>/cancel", CancelView, "admin-cancel-request"),
     ("admin/usage", AdminUsageView, "admin-usage"),

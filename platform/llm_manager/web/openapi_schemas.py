@@ -21,6 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from accounts.usage.summary import UsageCounts, UsageGroup
 from inference.api.administration.bodies import (
     CaptureRequest,
+    DrainRequest,
     InvitationRequest,
     KeyChangeRequest,
     LimitChangeRequest,
@@ -120,6 +121,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     NewTeamRequest,
     NewUserRequest,
     CaptureRequest,
+    DrainRequest,
     RotateRequest,
     TeamChangeRequest,
     UserChangeRequest,

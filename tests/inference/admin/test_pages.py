@@ -115,18 +115,18 @@ def test_the_refreshed_part_is_the_same_as_in_the_page_and_is_not_cached(
     assert "csrfmiddlewaretoken" not in part.content.decode()
 
 
-def test_engine_page_costs_five_queries_however_much_runs(admin_client: Client) -> None:
+def test_engine_page_costs_six_queries_however_much_runs(admin_client: Client) -> None:
     node = make_node()
     make_worker(make_model(), node)
     # Session, user, servable models that are not loaded, workers with models and
-    # nodes, nodes.
-    assert count_queries(admin_client, ENGINE) == 5
+    # nodes, nodes, their drains.
+    assert count_queries(admin_client, ENGINE) == 6
     for i in range(10):
         make_worker(make_model(), make_node(f"more-{i}"))
         make_model()
-    assert count_queries(admin_client, ENGINE) == 5
+    assert count_queries(admin_client, ENGINE) == 6
     # The same without the models that could be loaded.
-    assert count_queries(admin_client, STATUS) == 4
+    assert count_queries(admin_client, STATUS) == 5
 
 
 def test_pending_requests_are_shown_by_key(admin_client: Client) -> None:
@@ -157,7 +157,7 @@ def test_pending_requests_are_shown_by_key(admin_client: Client) -> None:
         ):
             assert "".join(f"<td>{cell}</td>" for cell in cells) in html
     # One query for the names of the keys, one for the people.
-    assert count_queries(admin_client, ENGINE) == 7
+    assert count_queries(admin_client, ENGINE) == 8
 
 
 def test_engine_page_without_an_engine_says_what_to_do(admin_client: Client) -> None:

@@ -12,6 +12,7 @@ from inference.engine import SamplingParams
 from inference.engine.request import GenerationRequest
 from inference.worker import pending as pending_module
 from inference.worker.pending import AcceptedRequest, AcceptedRequests
+from tests.fakes import Clock
 
 if TYPE_CHECKING:
     import pytest
@@ -136,3 +137,18 @@ def test_pending_requests_have_one_order_for_every_caller(
     assert sum(entry["count"] for entry in entries) == len(arrivals)
     for entry in entries:
         assert line[entry["position"] - 1].key == entry["key"]
+
+
+def test_the_oldest_wait_leaves_out_what_waits_until_nobody_else_is_there() -> None:
+    clock = Clock()
+    accepted = AcceptedRequests(clock=clock)
+    assert accepted.oldest_wait_s() == 0
+    for name, idle_only in (("idle", True), ("first", False), ("second", False)):
+        request = GenerationRequest(name, [1], SamplingParams(), idle_only=idle_only)
+        accepted.add(request, "web")
+        clock.now += 3
+    assert accepted.oldest_wait_s() == 6
+    found = accepted.get("first")
+    assert found is not None
+    accepted.start(found)
+    assert accepted.oldest_wait_s() == 3

@@ -14,7 +14,7 @@ from llm_manager.lib.config_sections import (
     Section,
     Texts,
 )
-from registry.load_settings import ModelEngineSection, RpcServers
+from registry.load_settings import ModelEngineSection, NodeLabels, RpcServers
 
 
 class ModelsSection(Section):
@@ -97,6 +97,12 @@ class GenerationSection(Section):
 class EngineSection(ModelEngineSection):
     """The engine and its workers."""
 
+    labels: NodeLabels = Field(
+        default="",
+        description="Labels of this machine, as in `zone=a, fast`, for models that "
+        "need some (node_labels). It also has `gpu` if llama.cpp finds one, else "
+        "`cpu`.",
+    )
     max_models: int = Field(
         default=4, ge=1, le=256, description="Models loaded at once on one machine."
     )
@@ -133,6 +139,16 @@ class EngineSection(ModelEngineSection):
         description="Of a model's replicas, a request goes to the one that has its "
         "prompt in the prefix cache, unless that has so many more requests than the "
         "least busy one; for a part of the prompt, that part of so many. 0: to any.",
+    )
+    scale_up_wait: Seconds = Field(
+        default=5,
+        description="Seconds that a request has to wait for its start before a model "
+        "with replicas_max gets one replica more.",
+    )
+    scale_down_after: Seconds = Field(
+        default=300,
+        description="Seconds for which a replica has to be superfluous before it is "
+        "released: nothing waits, and what runs takes half of the others' sequences.",
     )
     queue_timeout: Seconds = Field(
         default=300, description="Seconds that a request may wait to start."

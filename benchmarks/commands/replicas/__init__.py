@@ -1,0 +1,1 @@
+"""Commands that measure a model with several replicas, one a file."""

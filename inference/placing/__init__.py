@@ -1,0 +1,1 @@
+"""Which nodes may load what, and how many workers a model has."""

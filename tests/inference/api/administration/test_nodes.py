@@ -1,0 +1,58 @@
+"""/v1/admin/nodes, and the verbs of the command line that ask it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from auditlog.models import LogEntry
+
+from inference.models import NodeDrain
+from tests.factories import make_api_key, make_model, make_node, make_worker
+from tests.inference.api.administration.test_administration import Admin
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def admin() -> Admin:
+    return Admin(*make_api_key(scopes=["admin"]))
+
+
+def names(found: dict[str, Any]) -> list[str]:
+    return [node["name"] for node in found["data"]]
+
+
+def test_nodes_are_listed_with_their_labels_and_workers(admin: Admin) -> None:
+    node = make_node("b", labels=["cpu", "zone=a"])
+    make_worker(make_model("m"), node, running=2)
+    make_node("a")
+    assert names(admin("GET", "nodes")) == ["a", "b"]
+    page = admin("GET", "nodes?limit=1")
+    assert (names(page), page["has_more"]) == (["a"], True)
+    assert names(admin("GET", "nodes?after=a")) == ["b"]
+    found = admin("GET", "nodes/b")
+    assert (found["labels"], found["drain"]) == (["cpu", "zone=a"], None)
+    (worker,) = found["workers"]
+    assert (worker["model"], worker["state"], worker["running"]) == ("m", "ready", 2)
+
+
+def test_a_node_is_drained_and_undrained_and_the_log_says_by_which_key(
+    admin: Admin,
+) -> None:
+    make_node("a")
+    drained = admin("POST", "nodes/a/drain", {"now": True})
+    assert drained["drain"]["now"] is True
+    assert drained["drain"]["by"] == admin.key.owner.username
+    assert admin("DELETE", "nodes/a/drain")["drain"] is None
+    assert not NodeDrain.objects.exists()
+    of_nodes = LogEntry.objects.filter(content_type__model="enginenode")
+    events = [entry.additional_data["event"] for entry in of_nodes.order_by("pk")]
+    assert events == ["drain requested", "drain ended"]
+
+
+def test_an_unknown_node_is_not_found(admin: Admin) -> None:
+    for method, path in (("GET", "nodes/x"), ("POST", "nodes/x/drain")):
+        body: dict[str, Any] | None = {} if method == "POST" else None
+        error = admin(method, path, body, status=404)["error"]
+        assert error["message"] == "There is no node 'x'."
