@@ -25,6 +25,7 @@ from inference.worker.node_pipe import (
     spec_from_line,
 )
 from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
+from llm_manager.lib.processes.heap import freeze_heap
 from llm_manager.lib.processes.switching import switch_soon
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ async def _main(make_server: MakeServer) -> int:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     # Before there is a specification: a spare process has done it when it gets one.
     import_llama()
+    freeze_heap()
     line = await stdin.readline()
     if not line:
         return 0

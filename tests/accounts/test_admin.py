@@ -17,11 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import key_secrets as keys
-from accounts.models import ApiKey, LimitKind, Scope
+from accounts.limits.use_now import LimitUse
+from accounts.models import ApiKey, Limit, LimitKind, Scope
 from tests.admin_pages import count_queries, said
 from tests.factories import make_api_key, make_model, make_team, make_user
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.contrib.auth.models import User
     from django.test import RequestFactory
 
@@ -586,3 +589,24 @@ def test_teams_have_pages(admin_client: Client) -> None:
     assert admin_client.get("/admin/accounts/team/add/").status_code == 200
     url = f"/admin/accounts/team/{team.pk}/delete/"
     assert "protected" in admin_client.post(url, {"post": "yes"}).content.decode()
+
+
+def test_what_is_used_of_a_keys_limits_is_asked_at_once(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = make_api_key()
+    kinds = (LimitKind.TOKENS_DAY, LimitKind.TOKENS_MONTH, LimitKind.PARALLEL)
+    for kind in kinds:
+        Limit.objects.create(key=key, kind=kind, amount=5)
+    asked: list[list[LimitKind]] = []
+
+    def uses(limits: Sequence[Limit]) -> list[LimitUse]:
+        asked.append([LimitKind(each.kind) for each in limits])
+        texts = [f"use of {each.kind}" for each in limits]
+        return [LimitUse("tokens", "key", text, 50) for text in texts]
+
+    monkeypatch.setattr("accounts.admin.limits.uses_of_limits", uses)
+    page = admin_client.get(page_of(key)).content.decode()
+
+    assert [sorted(each) for each in asked] == [sorted(kinds)]
+    assert all(page.count(f"use of {kind}") == 1 for kind in kinds)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
+from llm_manager.lib.processes.heap import freeze_heap
 from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.lib.processes.switching import switch_soon
 from llm_manager.lib.processes.turn import wait_for_turn
@@ -73,6 +74,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     import_module(settings.ROOT_URLCONF)
     return_large_blocks()
     switch_soon()
+    freeze_heap()
     wait_for_turn()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
