@@ -260,6 +260,7 @@ class ModelServer:
             self._reply(reply_to, Released(request.request_id))
             return
         accepted = self._accepted.add(request, reply_to)
+        self._preparation.note(accepted.key)
         if self._is_full() and self._refuse_last() is accepted:
             return
         if is_quick(request) and not self._preparation.has(accepted.key):
@@ -282,6 +283,7 @@ class ModelServer:
         else:
             prepared = await self._preparation.in_thread(
                 partial(self._prepared, request),
+                key=accepted.key,
                 on_overdue=partial(self._refuse, accepted, too_slow(request)),
                 encodes=has_media(request),
             )

@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +29,8 @@ ENCODING_LIMIT_S = 300.0
 #: How long one preparation may take. The limits of grammars and DRY breakers keep it to
 #: about a second of processor time; this is what a busy machine may make of that.
 LIMIT_S = 20.0
+#: How long a key counts as asking after its last request, as in the engine's shares.
+_ASKING_S = 2.0
 #: Lower than the engine's threads: a step has to be on time, a preparation has not.
 _NICENESS = 10
 
@@ -35,7 +38,9 @@ _NICENESS = 10
 class Preparation:
     """Jobs in the order of their arrival for one key, and in turn between keys.
 
-    A key has one job at a time, so it never takes more than one of the places.
+    A key has one job at a time, so it never takes more than one of the places. While
+    another key asks too, it rests after a job for as long as the thread took: on few
+    cores that thread takes time from steps, whatever its priority.
     ``on_error`` gets what a job raises; ``on_idle`` is called when none is left.
     """
 
@@ -44,9 +49,17 @@ class Preparation:
         *,
         on_error: Callable[[BaseException], None],
         on_idle: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._on_error = on_error
         self._on_idle = on_idle
+        self._clock = clock
+        self._rest = rest
+        #: When each key asked last, the latest at the end.
+        self._asked: dict[str, float] = {}
+        #: The seconds for which a key has still to rest.
+        self._owed: dict[str, float] = {}
         # First come, first served: between keys that is in turn.
         self._places = asyncio.Semaphore(_PLACES)
         # A projector encodes one image at a time, and texts do not wait for it.
@@ -62,6 +75,14 @@ class Preparation:
     def has(self, key: str) -> bool:
         """Whether a key has jobs."""
         return key in self._jobs
+
+    def note(self, key: str) -> None:
+        """Note that a key asks, whether or not its request takes long to prepare."""
+        now = self._clock()
+        self._asked.pop(key, None)
+        self._asked[key] = now
+        while self._asked[first := next(iter(self._asked))] < now - _ASKING_S:
+            del self._asked[first]
 
     def put(self, key: str, job: Callable[[], Awaitable[None]]) -> None:
         """Run a job after the key's earlier ones."""
@@ -79,16 +100,25 @@ class Preparation:
         try:
             while jobs:
                 await jobs.popleft()()
+                owed = self._owed.pop(key, 0.0)
+                if owed and jobs and self._others_ask(key):
+                    await self._rest(owed)
         except Exception as error:
             self._on_error(error)
         finally:
             del self._jobs[key]
+            self._owed.pop(key, None)
             self._on_idle()
+
+    def _others_ask(self, key: str) -> bool:
+        since = self._clock() - _ASKING_S
+        return any(at >= since for other, at in self._asked.items() if other != key)
 
     async def in_thread(
         self,
         function: Callable[[], _T],
         *,
+        key: str,
         on_overdue: Callable[[], None],
         encodes: bool = False,
     ) -> _T:
@@ -100,8 +130,10 @@ class Preparation:
         """
         limit = ENCODING_LIMIT_S if encodes else LIMIT_S
         async with self._encoder if encodes else self._places:
+            started = self._clock()
             running = asyncio.wrap_future(_in_daemon_thread(function))
             await asyncio.wait([running], timeout=limit)
+            self._owed[key] = self._clock() - started
         if not running.done():
             on_overdue()
         return await running
