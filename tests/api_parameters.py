@@ -10,19 +10,26 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.api.batches.request import BatchRequest
 from inference.api.body.unsupported import Unsupported
 from inference.api.chat.request import ChatCompletionRequest
 from inference.api.completions.request import CompletionRequest
 from inference.api.embeddings.request import EmbeddingRequest
+from inference.api.files.upload import PARTS
 from inference.api.left_out import REASONS
 from inference.api.messages.request import CountTokensRequest, MessagesRequest
+from inference.api.ollama.options import Options
 from inference.api.ollama.request import (
     OllamaChatRequest,
+    OllamaEmbeddingsRequest,
     OllamaEmbedRequest,
     OllamaGenerateRequest,
+    OllamaShowRequest,
 )
 from inference.api.rerank.request import RerankRequest
+from inference.api.responses_api.body.mcp_tool import McpTool
 from inference.api.responses_api.body.request import InputTokensRequest, ResponseRequest
+from inference.api.responses_api.store.views import ConversationRequest
 from inference.api.tokens.request import DetokenizeRequest, TokenizeRequest
 from tests.openai_schema import members_of
 
@@ -46,6 +53,14 @@ class Api:
     route: str
     body: type[Body]
     schema: str = ""
+    #: What of the body it is, if not all.
+    part: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Its name in the page."""
+        about = f", {self.part}" if self.part else ""
+        return f"`POST {self.route}`{about}"
 
 
 #: By the pages that describe them in words.
@@ -59,7 +74,15 @@ APIS = {
         Api("/v1/completions", CompletionRequest, "CreateCompletionRequest"),
         Api("/v1/embeddings", EmbeddingRequest, "CreateEmbeddingRequest"),
         Api("/v1/responses", ResponseRequest, "CreateResponse"),
+        Api(
+            "/v1/responses",
+            McpTool,
+            "MCPTool",
+            "`tools[…]` of the type `mcp`",
+        ),
         Api("/v1/responses/input_tokens", InputTokensRequest, "TokenCountsBody"),
+        Api("/v1/conversations", ConversationRequest),
+        Api("/v1/batches", BatchRequest),
     ),
     "Anthropic's API": (
         Api("/v1/messages", MessagesRequest),
@@ -68,7 +91,10 @@ APIS = {
     "Ollama's API": (
         Api("/api/chat", OllamaChatRequest),
         Api("/api/generate", OllamaGenerateRequest),
+        Api("/api/generate", Options, part="`options`"),
         Api("/api/embed", OllamaEmbedRequest),
+        Api("/api/embeddings", OllamaEmbeddingsRequest),
+        Api("/api/show", OllamaShowRequest),
     ),
     "Other routes": (
         Api("/v1/rerank", RerankRequest),
@@ -76,6 +102,9 @@ APIS = {
         Api("/v1/detokenize", DetokenizeRequest),
     ),
 }
+
+
+_HEAD = "| member | | what it does, or why it does not |\n|---|---|---|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +134,14 @@ def rows(api: Api) -> list[Row]:
 
 def table(api: Api) -> str:
     """Return the table of an API's members."""
-    head = "| member | | what it does, or why it does not |\n|---|---|---|"
-    return "\n".join([head, *map(str, rows(api))])
+    return "\n".join([_HEAD, *map(str, rows(api))])
+
+
+def form_table() -> str:
+    """Return the table of the parts of an upload, which is a form."""
+    parts = {"file": "The content, whose name is kept.", **PARTS}
+    found = [Row(name, SUPPORTED, parts[name]) for name in sorted(parts)]
+    return "\n".join([_HEAD, *map(str, found)])
 
 
 def _row(name: str, field: FieldInfo, *, is_openais: bool) -> Row:
@@ -123,7 +158,8 @@ def _row_of_unsupported(name: str, rule: Unsupported) -> Row:
     accepted = "Any text" if rule.any_text else values
     effect = f"{accepted} is what happens anyway. " if accepted else ""
     if rule.may_be_left_out:
-        return Row(name, LEFT_OUT, f"{effect}{_sentence(REASONS[name])}")
+        reason = REASONS.get(name, REASONS["options…"])
+        return Row(name, LEFT_OUT, f"{effect}{_sentence(reason)}")
     return Row(name, REFUSED, f"{effect}{rule.hint.strip()}".strip())
 
 

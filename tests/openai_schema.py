@@ -60,7 +60,10 @@ def check(name: str, value: Any) -> None:
 
 def members_of(request: str) -> set[str]:
     """Return the names of the members of a request."""
-    return set(_extract()["requests"][request])
+    extract = _extract()
+    if request in extract["requests"]:
+        return set(extract["requests"][request])
+    return set(extract["components"]["schemas"][request]["properties"])
 
 
 def extract_of(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from tests.openai_schema import members_of
 EVERY = [api for apis in APIS.values() for api in apis]
 
 
-@pytest.mark.parametrize("api", EVERY, ids=lambda api: str(api.route))
+@pytest.mark.parametrize("api", EVERY, ids=lambda api: str(api.heading))
 def test_each_member_has_a_meaning_or_a_reason(api: Api) -> None:
     assert [row.member for row in rows(api) if not row.about] == []
 
 
 @pytest.mark.parametrize(
-    "api", [api for api in EVERY if api.schema], ids=lambda api: str(api.route)
+    "api", [api for api in EVERY if api.schema], ids=lambda api: str(api.heading)
 )
 def test_no_member_of_openais_is_missing_and_no_other_counts_as_openais(
     api: Api,

@@ -26,6 +26,14 @@ _BY_TOKEN: dict[str, Any] = {"logprobs": (dict, list), "tokens": list}
 #: Members that may be ids of tokens, whose text no pattern sees.
 _OF_TOKENS = {"prompt", "input"}
 _LEFT_OUT = "[tokens]"
+#: Members that are secrets of a client's, for servers that it wants to be called.
+_SECRETS = ("authorization", "authorization_token")
+#: The same in a text that is no JSON.
+_SECRET_TEXT = re.compile(
+    r'("(?:authorization|authorization_token|headers)"\s*:\s*)'
+    r'(?:"(?:[^"\\]|\\.)*"?|\{[^}]*\}?)',
+    re.IGNORECASE,
+)
 
 
 class Redaction:
@@ -48,11 +56,14 @@ class Redaction:
             return None
         if isinstance(value, dict):
             members = {}
+            is_server = value.get("type") == "mcp"
             for name, member in value.items():
                 if self._is_full():
                     break
                 is_by_token = isinstance(member, _BY_TOKEN.get(name, ()))
                 shown = _LEFT_OUT if is_by_token else member
+                if name in _SECRETS or (name == "headers" and is_server):
+                    shown = REDACTED if member else member
                 if name in _OF_TOKENS:
                     shown = _without_ids(member)
                 members[self.text(name)] = self.value(shown, depth + 1)
@@ -91,6 +102,10 @@ class Redaction:
         # The quotes, and what is between members.
         self._left -= len(kept) + 4
         return kept
+
+    def no_json(self, text: str) -> str:
+        """Return a body that is no JSON without what is redacted or too much."""
+        return self.text(_SECRET_TEXT.sub(rf'\1"{REDACTED}"', text))
 
     def _without_secrets(self, text: str) -> str:
         for pattern in self._patterns:

@@ -120,7 +120,7 @@ def redacted(body: Any, redaction: Redaction) -> str:
         try:
             body = json.loads(body)
         except (ValueError, RecursionError):
-            return redaction.text(body.decode("utf-8", "replace"))
+            return redaction.no_json(body.decode("utf-8", "replace"))
     return json.dumps(redaction.value(body), ensure_ascii=False, indent=2)
 
 

@@ -57,6 +57,9 @@ class StoredResponse(_Kept):
     )
     is_background = models.BooleanField(default=False)
     body = models.JSONField(default=dict)
+    #: Of one that is written in the background: the tools of its MCP servers, which of
+    #: these had secrets, and the calls that were made.
+    mcp = models.JSONField(default=dict)
     key_id = models.BigIntegerField(default=0)
     client_address = models.CharField(max_length=45, blank=True)
     claimed_by = models.CharField(max_length=64, blank=True)

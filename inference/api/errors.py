@@ -55,6 +55,14 @@ class RequestTooSlow(BadRequest):
         )
 
 
+class FailedDependency(BadRequest):
+    """A server that the client wants to be asked has not answered as it should."""
+
+    type = "external_connector_error"
+    #: RFC 4918's failed dependency, as in OpenAI's API.
+    status = 424
+
+
 class IdempotencyConflict(BadRequest):
     """An ``Idempotency-Key`` under which this request cannot be answered."""
 

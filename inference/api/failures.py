@@ -18,6 +18,7 @@ from inference.api.error_shapes.failure import Failure
 from inference.api.errors import (
     BadRequest,
     BodyTooLarge,
+    FailedDependency,
     IdempotencyConflict,
     IdempotencyKeyInUse,
     RequestTooSlow,
@@ -74,6 +75,7 @@ _TABLE = (
     _Row(ServerBusy, 503, retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyConflict, 409, headers=_NO_RETRY),
+    _Row(FailedDependency, 424),
     _Row(BadRequest, 400),
     _Row(NoSuchFile, 404),
     _Row(BrokenConnection, 502, "server_error"),

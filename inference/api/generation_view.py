@@ -15,6 +15,7 @@ from inference.api.preparing.completion import PreparedCompletion
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.generation import Generation
+from inference.api.streaming.token_counts import TokenCounts
 from inference.api.streaming.usage import counts_of_events
 from inference.api.view import client_of
 from inference.errors import RequestRejected, RequestTimeout
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from inference.api.body.request_body import Body
     from inference.api.forwarding.forwarded import Forwarded
+    from inference.api.streaming.collecting import AnswerLimits
+    from inference.api.streaming.generation import Client
     from inference.engine.request import ModelRequest
+    from inference.transport.messages.events import Event
 
 
 class GenerationView(RoutedView):
@@ -39,7 +44,13 @@ class GenerationView(RoutedView):
     one_by_one = False
     #: Whether it goes on from what an earlier request had of the engine.
     resumes = False
-    _logged: Any = None
+    #: The client of the last sequences, and what earlier requests had of each.
+    _client: Client
+    _replayed: list[TokenCounts]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._replayed = []
 
     def model_requests(
         self, prepared: PreparedCompletion | Forwarded
@@ -73,8 +84,48 @@ class GenerationView(RoutedView):
 
     async def save_events(self) -> None:
         """Write the engine's events so far to where others can go on with them."""
-        if isinstance(self._logged, LoggingClient):
-            await self._logged.save()
+        if isinstance(client := getattr(self, "_client", None), LoggingClient):
+            await client.save()
+
+    def generation(self, prepared: PreparedCompletion) -> Generation:
+        """Return what runs the sequences."""
+        return Generation()
+
+    async def collected(
+        self,
+        generation: Generation,
+        prepared: PreparedCompletion,
+        limits: AnswerLimits,
+    ) -> Any:
+        """Return the whole answer when it is complete. Raises InferenceError."""
+        return await streaming.collect(
+            generation, prepared.format, limits, self.recording
+        )
+
+    async def client_for(
+        self, body: Body, *, sequences: int, n: int = 1, part: int = 0
+    ) -> tuple[Client, Sequence[Sequence[Event]]]:
+        """Return the client for sequences, and the events that are known of each.
+
+        ``part`` counts those of one request that follow one another. Raises what
+        ``logging_client`` raises.
+        """
+        self._client, known = await logging_client(
+            self.tracking_client(),
+            self.request,
+            body,
+            sequences=sequences,
+            before_save=usage_recorder.note_progress,
+            kept_s=self.kept_s,
+            part=part,
+        )
+        self._replayed.append(counts_of_events(known, n=n))
+        self.recording.replays(sum(self._replayed, TokenCounts()))
+        return self._client, known
+
+    def replayed(self, part: int) -> TokenCounts:
+        """Return the tokens of a part that an earlier request counts."""
+        return self._replayed[part]
 
     async def run(self, prepared: PreparedCompletion | Forwarded) -> HttpResponseBase:
         """Run the requests and return the answer, whole or as a stream."""
@@ -85,28 +136,20 @@ class GenerationView(RoutedView):
         deadline = asyncio.get_running_loop().time() + timeout_s
         body = prepared.body
         limits = prepared.limits(timeout_s, deadline)
-        generation = Generation()
+        generation = self.generation(prepared)
         is_streaming = False
         try:
             # The limit applies to the whole answer, including requests not yet queued.
             async with asyncio.timeout_at(deadline):
-                client, known = await logging_client(
-                    self.tracking_client(),
-                    self.request,
-                    body,
-                    sequences=len(prepared.requests),
-                    before_save=usage_recorder.note_progress,
-                    kept_s=self.kept_s,
+                client, known = await self.client_for(
+                    body, sequences=len(prepared.requests), n=limits.n
                 )
-                self._logged, self.resumes = client, any(known)
-                self.recording.replays(counts_of_events(known, n=limits.n))
+                self.resumes = any(known)
                 self.recording.accept(is_stream=body.stream)
                 self.charge.run()
                 await generation.start(client, prepared.requests, self.queue)
                 if not body.stream:
-                    answer = await streaming.collect(
-                        generation, prepared.format, limits, self.recording
-                    )
+                    answer = await self.collected(generation, prepared, limits)
                     await self.keep(prepared)
                     return json_response(answer)
                 is_started = await generation.started(event_stream.FIRST_SIGN_S)

@@ -139,10 +139,12 @@ async def logging_client(
     sequences: int,
     before_save: Callable[[], None],
     kept_s: int,
+    part: int = 0,
 ) -> tuple[Client, Sequence[Sequence[Event]]]:
     """Return the client for a request: one that keeps the answer if it has a key.
 
-    Returns the events, too, that are known of each sequence of the answer.
+    Returns the events, too, that are known of each sequence of the answer. ``part``
+    counts the answers of one request that follow one another, each with its own.
 
     Raises BadRequest, IdempotencyConflict, EngineUnavailable.
     """
@@ -153,7 +155,8 @@ async def logging_client(
         raise BadRequest(
             f"{_HEADER} must be 1 to 255 visible ASCII characters.", param=_HEADER
         )
-    name = _digest(caller_of(request).key, request.path, key)
+    parts = (str(part),) if part else ()
+    name = _digest(caller_of(request).key, request.path, key, *parts)
     digest = _digest(body.model_dump_json())
     layer: Any = channel_layers["queue"]
     try:

@@ -63,7 +63,7 @@ REASONS = {
     "cache_control.ttl": _KEEPS,
     "messages[…].output_config": "an effort holds for the whole request",
     "billing_policy": "nobody else is billed",
-    "mcp_servers": "the server speaks to no MCP server",
+    "mcp_servers": "only /v1/responses calls MCP servers",
     "speed": "there is one speed",
     "fallbacks": "the model that is asked answers",
     "fallback_credit_token": "there are no credits",

@@ -89,6 +89,14 @@ class Projector(Protocol):
         tokenizer. They are kept for the ``owner``. Raises EngineError.
         """
 
+    def count(
+        self, prompt: str, media: Tokens[MediaInput], *, marker: str, special: bool
+    ) -> tuple[list[int], int]:
+        """Return the tokens of a prompt's text, and how many its media take.
+
+        None of these is encoded for it. Raises EngineError.
+        """
+
 
 class Backend(Protocol):
     """A loaded model with a KV cache of slots. Used by the engine thread only.

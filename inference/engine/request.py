@@ -129,7 +129,9 @@ class TokenizationRequest:
     """A text whose tokens are requested.
 
     ``add_special_tokens`` puts those around it that the model wants,
-    ``parse_special`` reads special tokens that the text spells out as such.
+    ``parse_special`` reads special tokens that the text spells out as such. ``media``
+    are where the text has the ``media_marker``, ``sounds`` where it has the
+    ``sound_marker``: their tokens are counted.
     """
 
     #: Those of all clients are one nameless key's.
@@ -142,6 +144,10 @@ class TokenizationRequest:
     text: str
     add_special_tokens: bool = False
     parse_special: bool = True
+    media: tuple[ImageInput, ...] = field(default=(), metadata={"needs_version": 9})
+    media_marker: str = ""
+    sounds: tuple[SoundInput, ...] = field(default=(), metadata={"needs_version": 9})
+    sound_marker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

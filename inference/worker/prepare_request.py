@@ -13,7 +13,7 @@ from inference.engine.request import (
 from inference.engine.request_checks import check_begun_here
 from inference.transport.messages.events import Refused
 from inference.worker.preparation import ENCODING_LIMIT_S, LIMIT_S
-from inference.worker.tokenization import tokenized
+from inference.worker.tokenization import counted, tokenized
 from inference.worker.tokenizer_requests import answer_now
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def prepare_request(
     """
     try:
         if isinstance(request, TokenizationRequest | DetokenizationRequest):
+            if isinstance(request, TokenizationRequest) and has_media(request):
+                return counted(request, backend)
             return answer_now(request, backend.tokenizer)
         if isinstance(request, GenerationRequest):
             check_begun_here(request.resume, request.fingerprint, engine.fingerprint)
@@ -71,10 +73,9 @@ def holds_much(request: ModelRequest) -> bool:
 
 
 def has_media(request: ModelRequest) -> bool:
-    """Whether a request has images or sounds to encode."""
-    return isinstance(request, GenerationRequest) and bool(
-        request.media or request.sounds
-    )
+    """Whether a request has images or sounds to read."""
+    kinds = GenerationRequest | TokenizationRequest
+    return isinstance(request, kinds) and bool(request.media or request.sounds)
 
 
 def has_slow_sampler(request: ModelRequest) -> bool:

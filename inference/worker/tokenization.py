@@ -16,13 +16,18 @@ from inference.engine.errors import InvalidRequest
 from inference.engine.infill import infill_prompt
 from inference.engine.request import GenerationRequest
 from inference.engine.request_checks import check_inputs, check_request
+from inference.transport.messages.events import Tokenized
 
 if TYPE_CHECKING:
-    from inference.engine.backend import Backend
+    from inference.engine.backend import Backend, Projector
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.media.inputs import MediaInput
     from inference.engine.media.spans import MediaSpan
-    from inference.engine.request import ComputeRequest, PoolingRequest
+    from inference.engine.request import (
+        ComputeRequest,
+        PoolingRequest,
+        TokenizationRequest,
+    )
 
 
 def tokenized(request: ComputeRequest, backend: Any, *, task: str) -> Any:
@@ -88,17 +93,23 @@ def _prompt_of(
     return backend.tokenizer.tokenize(request.prompt, special=special), ()
 
 
-def _with_media(
-    request: GenerationRequest, backend: Backend
-) -> tuple[list[int], tuple[MediaSpan, ...]]:
-    if backend.projector is None:
+def _projector_of(backend: Any) -> Projector:
+    """Return what reads the images of a model. Raises InvalidRequest."""
+    projector: Projector | None = getattr(backend, "projector", None)
+    if projector is None:
         # The web process reads the model's row, which may have changed since the load.
         raise InvalidRequest(
             "The model was loaded without a projector, so it reads text only: none was "
             "paired with it, or its machine's llama.cpp has no libmtmd."
         )
+    return projector
+
+
+def _with_media(
+    request: GenerationRequest, backend: Backend
+) -> tuple[list[int], tuple[MediaSpan, ...]]:
     prompt, media = _media_of(request)
-    read = backend.projector.read(
+    read = _projector_of(backend).read(
         prompt,
         media,
         marker=request.media_marker or request.sound_marker,
@@ -108,10 +119,13 @@ def _with_media(
     return read.tokens, read.spans
 
 
-def _media_of(request: GenerationRequest) -> tuple[str, list[MediaInput]]:
+def _media_of(
+    request: GenerationRequest | TokenizationRequest,
+) -> tuple[str, list[MediaInput]]:
     """Return the prompt with one marker for all media, and these in its order."""
+    prompt = request.prompt if isinstance(request, GenerationRequest) else request.text
     if not request.sounds:
-        return request.prompt, list(request.media)
+        return prompt, list(request.media)
     images, sounds = iter(request.media), iter(request.sounds)
     ordered: list[MediaInput] = []
 
@@ -122,7 +136,22 @@ def _media_of(request: GenerationRequest) -> tuple[str, list[MediaInput]]:
 
     markers = filter(None, (request.media_marker, request.sound_marker))
     pattern = "|".join(map(re.escape, markers))
-    return re.sub(pattern, take, request.prompt), ordered
+    return re.sub(pattern, take, prompt), ordered
+
+
+def counted(request: TokenizationRequest, backend: Any) -> Tokenized:
+    """Return the tokens of a text with media, which are not encoded.
+
+    Raises EngineError.
+    """
+    text, media = _media_of(request)
+    tokens, num_media = _projector_of(backend).count(
+        text,
+        media,
+        marker=request.media_marker or request.sound_marker,
+        special=request.add_special_tokens,
+    )
+    return Tokenized(request.request_id, tuple(tokens), (), num_media)
 
 
 def _infill(request: GenerationRequest, backend: Backend) -> list[int]:

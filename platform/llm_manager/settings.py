@@ -396,6 +396,8 @@ LOGGING = {
         "channels_redis.pubsub": {"filters": ["no_traceback"]},
         # It writes the address of each request, and a hub's have signatures in them.
         "httpx2": {"level": "WARNING"},
+        # It writes what MCP servers send, which may be anything.
+        "mcp": {"level": "CRITICAL"},
         # It counts the events in the models directory.
         "watchfiles": {"level": "WARNING"},
     },

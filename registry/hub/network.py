@@ -60,7 +60,7 @@ class NetworkPolicy:
                 f"'{scheme}://{host}' is refused: only https is permitted "
                 f"({self._setting})."
             )
-        if self.hosts and not any(_matches(host, each) for each in self.hosts):
+        if self.hosts and not any(host_matches(host, each) for each in self.hosts):
             raise AddressRefused(
                 f"The host '{host}' is refused: it is not in the list of hosts that "
                 f"files may come from ({self.section}.hosts)."
@@ -79,7 +79,7 @@ class NetworkPolicy:
         """Whether a host may have a private address, and be spoken to by http."""
         if self.private_hosts is None:
             return self.is_private_permitted
-        return any(_matches(host, each) for each in self.private_hosts)
+        return any(host_matches(host, each) for each in self.private_hosts)
 
     @property
     def _setting(self) -> str:
@@ -264,7 +264,8 @@ def checked_client(policy: NetworkPolicy, resolve: Resolve = resolve) -> httpx2.
     )
 
 
-def _matches(host: str, permitted: str) -> bool:
+def host_matches(host: str, permitted: str) -> bool:
+    """Whether a host is the one that is permitted, or below ``*.`` of it."""
     host, permitted = host.lower().rstrip("."), permitted.lower()
     if permitted.startswith("*."):
         return host.endswith(permitted[1:])

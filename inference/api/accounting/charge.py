@@ -46,11 +46,35 @@ class Charge:
         Raises LimitReached, TooManySequences, TooManyTokens and RedisError.
         """
         self.may_count = False
-        key = access_of(request)
-        if key is None:
+        if access_of(request) is None:
             # The address was counted before the body was read.
             demand = demand_of(requests, model, needs_tokens=False)
             return count_sequences(request, demand.requests)
+        is_parallel = not getattr(request, "idle_only", False)
+        return self._reserve(request, model, requests, is_parallel=is_parallel)
+
+    def take_more(
+        self, request: Request, model: Model | None, requests: Sequence[ModelRequest]
+    ) -> None:
+        """Take what another answer of a request asks for, in the place that it has.
+
+        Raises what ``take`` raises.
+        """
+        if access_of(request) is None:
+            count_sequences(request, 1 + len(requests))
+        else:
+            self._reserve(request, model, requests, is_parallel=False)
+
+    def _reserve(
+        self,
+        request: Request,
+        model: Model | None,
+        requests: Sequence[ModelRequest],
+        *,
+        is_parallel: bool,
+    ) -> dict[str, str]:
+        key = access_of(request)
+        assert key is not None  # noqa: S101 - both callers have looked
         try:
             reservation = admit(
                 key,
@@ -58,7 +82,7 @@ class Charge:
                 lambda needs_tokens: demand_of(
                     requests, model, needs_tokens=needs_tokens
                 ),
-                is_parallel=not getattr(request, "idle_only", False),
+                is_parallel=is_parallel,
             )
         except (TooManySequences, TooManyTokens):
             # Refused as a request with a bad body is, which counts as one.

@@ -37,7 +37,12 @@ _ENVELOPE_BYTES = 64 * 1024
 #: Bytes that are collected before they are written.
 _BLOCK_BYTES = MIB
 _NAME_LENGTH = 255
-_PARTS = ("expires_after[anchor]", "expires_after[seconds]", "purpose")
+#: What an upload has beside the file, and what it means.
+PARTS = {
+    "expires_after[anchor]": "From when the file is kept: created_at.",
+    "expires_after[seconds]": "How long it is kept; files.retention_days is the most.",
+    "purpose": "batch: this server has a use for no other files.",
+}
 #: OpenAI's bounds.
 _MIN_SECONDS, _MAX_SECONDS = 3600, 2_592_000
 
@@ -150,7 +155,7 @@ class Upload:
         finally:
             handler.close()
         for name in fields:
-            if name not in _PARTS:
+            if name not in PARTS:
                 raise BadRequest(
                     f"Unknown parameter: '{quote(name)}'.",
                     param=quote(name),

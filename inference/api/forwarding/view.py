@@ -177,7 +177,7 @@ class RoutedView(WorkerView):
             self.charge = Charge()
             try:
                 prepared = await in_thread(self._count_next, self._asked + 1)
-                return await self._with_images(prepared)
+                return await self._with_media(prepared)
             except (BadRequest, errors.RequestRejected):
                 continue
         return None
@@ -188,8 +188,8 @@ class RoutedView(WorkerView):
         self._count(self.model_requests(prepared))
         return prepared
 
-    async def _with_images(self, prepared: Any) -> Any:
-        """Return what is prepared with its images."""
+    async def _with_media(self, prepared: Any) -> Any:
+        """Return what is prepared with its media."""
         return prepared
 
     async def _forward(self, prepared: Forwarded) -> HttpResponseBase:

@@ -70,17 +70,6 @@ def _not_read(marked: MarkedPart, model: ModelFacts) -> BadRequest:
     )
 
 
-def check_countable(parts: Sequence[MarkedPart]) -> None:
-    """Refuse media where tokens are counted without a worker. Raises BadRequest."""
-    if parts:
-        raise BadRequest(
-            "Unsupported value: 'input' has an image. Its tokens are known when the "
-            "request itself is sent: 'usage' counts them.",
-            param="input",
-            code="unsupported_parameter",
-        )
-
-
 async def read_media(
     parts: Sequence[MarkedPart], client: str
 ) -> tuple[MediaInput, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inference.api.chat.prepare import prepare_chat, render_chat
@@ -14,10 +14,12 @@ from inference.api.parameters.lora import served_name
 from inference.engine.request import TokenizationRequest
 from inference.errors import RequestRejected
 from inference.transport.stream import new_request_id
+from registry.model_facts import sound_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference.api.media.marks import MarkedPart
     from inference.api.messages.request import MessagesInput, MessagesRequest
     from inference.api.messages.signature import ThinkingSigner
     from inference.api.preparing.caller import Caller
@@ -38,6 +40,22 @@ class Preparing:
 
 
 @dataclass(frozen=True, slots=True)
+class CountedPrompt:
+    """A prompt to count, and its images and sounds, which are yet to be read."""
+
+    request: TokenizationRequest
+    media: tuple[MarkedPart, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The text; the marks in it are others each time."""
+        text = self.request.text
+        for mark in (self.request.media_marker, self.request.sound_marker):
+            text = text.replace(mark, "<media>") if mark else text
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class CountedPrompts:
     """What is counted of a request: its prompt, and the one without edits.
 
@@ -45,8 +63,8 @@ class CountedPrompts:
     for.
     """
 
-    prompt: TokenizationRequest
-    original: TokenizationRequest | None = None
+    prompt: CountedPrompt
+    original: CountedPrompt | None = None
     has_edits: bool = False
 
 
@@ -61,26 +79,32 @@ def prepare_count(body: MessagesInput, need: Preparing) -> CountedPrompts:
         return CountedPrompts(prompt)
     plain = body.model_copy(update={"context_management": None})
     original = _counted(plain, need)
-    if original.text == prompt.text:
+    if original.shown == prompt.shown:
         return CountedPrompts(prompt, has_edits=True)
     return CountedPrompts(prompt, original, has_edits=True)
 
 
-def _counted(body: MessagesInput, need: Preparing) -> TokenizationRequest:
+def _counted(body: MessagesInput, need: Preparing) -> CountedPrompt:
     translation = translate(body, need.signer)
     left_out = LeftOut()
     try:
         asked = render_chat(translation.chat, need.find_model, left_out)
-        asked.marks.check_none()
+        rate = sound_rate(asked.model)
+        marked = asked.marks.of_prompt(asked.prompt.text, rate=rate)
     except (BadRequest, RequestRejected) as error:
         translation.in_words(error)
         raise
     need.left_out.add(*translation.left_out, *translation.of_request(left_out.paths))
-    return TokenizationRequest(
+    request = TokenizationRequest(
         request_id=new_request_id(),
-        text=asked.prompt.text,
+        text=marked.text,
         add_special_tokens=not asked.prompt.has_bos,
+        media_marker=marked.image_mark,
+        sound_marker=marked.sound_mark,
     )
+    own = translation.own_path
+    media = [replace(each, path=own(each.path)) for each in marked.parts]
+    return CountedPrompt(request, tuple(media))
 
 
 def prepare_message(body: MessagesRequest, need: Preparing) -> PreparedCompletion:

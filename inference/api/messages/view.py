@@ -25,11 +25,12 @@ from inference.api.responses import json_response
 from inference.api.tokens.view import (
     PreparedTokenizing,
     TokenizingView,
-    unloaded_paths,
+    paths_to_count,
 )
 from inference.api.view import ApiView
 from llm_manager.lib.quoting import quote
 from llm_manager.lib.request_id import request_id
+from llm_manager.lib.threads import in_thread
 from registry.models import Api
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from inference.api.error_shapes.failure import Failure
     from inference.api.forwarding.forwarded import Forwarded
     from inference.api.messages.objects import TokenCount
-    from inference.api.messages.prepare import CountedPrompts
+    from inference.api.messages.prepare import CountedPrompt, CountedPrompts
     from inference.api.preparing.completion import PreparedCompletion
-    from inference.engine.request import TokenizationRequest
+    from registry.models import Model
 
 #: The versions of Anthropic's API that are spoken here; an earlier one had other
 #: events. The newer one is the older without sampling parameters, served in both here.
@@ -105,11 +106,10 @@ class MessagesView(AnthropicView, GenerationView):
 
 @dataclass(frozen=True, slots=True)
 class PreparedCount:
-    """Prompts to count, by a worker or by the vocabulary in an unloaded model's
-    ``paths``."""
+    """Prompts to count, by a worker of a model or by its vocabulary."""
 
     prompts: CountedPrompts
-    paths: tuple[str, ...]
+    model: Model
 
 
 class CountTokensView(AnthropicView, TokenizingView):
@@ -121,26 +121,28 @@ class CountTokensView(AnthropicView, TokenizingView):
         body = CountTokensRequest.parse(request.data)
         model = self.find_model(request, body.model, WRITES)
         prompts = prepare_count(body, _preparing(self, request))
-        return PreparedCount(prompts, unloaded_paths(model))
+        return PreparedCount(prompts, model)
 
     @count_tokens_schema
     async def post(self, request: Request, prepared: PreparedCount) -> HttpResponseBase:
         """Count the tokens of a conversation as the model would see it."""
         prompts = prepared.prompts
-        count = await self._count_of(prompts.prompt, prepared.paths)
+        count = await self._count_of(prompts.prompt, prepared.model)
         answer: TokenCount = {"input_tokens": count}
         if prompts.has_edits:
             original = count
             if prompts.original is not None:
-                original = await self._count_of(prompts.original, prepared.paths)
+                original = await self._count_of(prompts.original, prepared.model)
             answer["context_management"] = {"original_input_tokens": original}
         return json_response(answer)
 
-    async def _count_of(
-        self, request: TokenizationRequest, paths: tuple[str, ...]
-    ) -> int:
-        tokenized = await self.answer(PreparedTokenizing(request, paths))
-        return len(tokenized.tokens)
+    async def _count_of(self, prompt: CountedPrompt, model: Model) -> int:
+        paths = await in_thread(paths_to_count, model, prompt.request)
+        tokenized = await self.answer(
+            PreparedTokenizing(prompt.request, paths, media=prompt.media)
+        )
+        count: int = tokenized.count
+        return count
 
 
 def _preparing(view: MessagesView | CountTokensView, request: Request) -> Preparing:

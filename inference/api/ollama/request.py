@@ -152,6 +152,12 @@ class OllamaShowRequest(Body):
     name: ModelName | None = None
     """The former name of model."""
     verbose: Annotated[Any, Unsupported((False,), may_be_left_out=True)] = None
-    system: Annotated[Any, Unsupported(("",))] = None
-    template: Annotated[Any, Unsupported(("",))] = None
-    options: Annotated[Any, Unsupported(({},))] = None
+    system: Annotated[Any, Unsupported(("",), hint=" A model is shown as it is.")] = (
+        None
+    )
+    template: Annotated[Any, Unsupported(("",), hint=" A model is shown as it is.")] = (
+        None
+    )
+    options: Annotated[Any, Unsupported(({},), hint=" A model is shown as it is.")] = (
+        None
+    )

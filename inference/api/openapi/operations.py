@@ -41,13 +41,16 @@ _MEANINGS = {
     409: "It is in use; `message` says by what.",
     413: "The body is larger than limits.max_body_mb.",
     415: "The body's type is not application/json.",
+    424: "An MCP server of the request does not answer as it should.",
     429: "The rate limit is reached; `Retry-After` says for how long.",
     500: "The server failed.",
     502: "The hub, or the host of a file, does not answer as it should.",
     503: "No worker can run this now; `Retry-After` says when to try again.",
 }
+#: Those of some routes only.
+_RARE = (409, 424, 502)
 _ERRORS_OF_READS = (401, 403, 405, 429, 500, 503)
-_ERRORS_OF_COMPLETIONS = tuple(each for each in _MEANINGS if each not in (409, 502))
+_ERRORS_OF_COMPLETIONS = tuple(each for each in _MEANINGS if each not in _RARE)
 
 _CHAT_REQUEST = {
     "model": "smollm2-135m-instruct",

@@ -13,7 +13,7 @@ from drf_spectacular.utils import (
 
 from inference.api.openapi.operations import EVENTS, JSON, Description, ref, refusals
 
-_ERRORS = (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503)
+_ERRORS = (400, 401, 403, 404, 405, 408, 413, 415, 424, 429, 500, 503)
 _TAG = "Responses"
 _INPUT = {"model": "smollm2-135m-instruct", "input": "Name three colours."}
 _REQUEST = {**_INPUT, "max_output_tokens": 32}

@@ -19,6 +19,7 @@ from inference.api.responses_api.body.request import (
 )
 from inference.api.responses_api.body.sealing import seal
 from inference.api.responses_api.body.translation import as_chat, input_items
+from inference.api.responses_api.mcp.plan import McpPlan
 from inference.api.responses_api.output.response_format import (
     ResponseFormat,
     ResponseSettings,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from inference.engine.sampling.params import SamplingParams
     from registry.model_facts import ModelFacts
 
+_NO_SERVERS = McpPlan()
+
 
 def prepare_response(
     body: ResponseTask,
@@ -48,12 +51,13 @@ def prepare_response(
     created_at: int | None = None,
     is_stored: bool = False,
     before: Sequence[tuple[InputItem, str]] = (),
+    plan: McpPlan = _NO_SERVERS,
 ) -> PreparedCompletion:
     """Return the generation requests of a response, and its format.
 
     ``find_model`` returns the model of a name, or raises. What the answer goes without
-    is added to ``left_out``. ``before`` are the items of what it goes on from. Raises
-    BadRequest and RequestRejected.
+    is added to ``left_out``. ``before`` are the items of what it goes on from, ``plan``
+    is what MCP servers it may call. Raises BadRequest and RequestRejected.
     """
     make = partial(
         _prepared,
@@ -63,6 +67,7 @@ def prepare_response(
         left_out,
         response_id,
         before,
+        plan,
         created_at=created_at,
         is_stored=is_stored,
     )
@@ -89,13 +94,14 @@ def _prepared(
     left_out: LeftOut,
     response_id: str,
     before: Sequence[tuple[InputItem, str]],
+    plan: McpPlan,
     *,
     created_at: int | None,
     is_stored: bool,
     strict_by_default: bool,
 ) -> PreparedCompletion:
     translated = as_chat(
-        body, before, caller.owner, strict_by_default=strict_by_default
+        body, before, caller.owner, plan.tools, strict_by_default=strict_by_default
     )
 
     def make_format(
@@ -111,6 +117,7 @@ def _prepared(
             as_summary=body.summary is not None,
             seal=_sealing(body, caller.owner),
             with_logprobs=translated.chat.logprobs,
+            lists=plan.lists(),
         )
         return ResponseFormat(settings, parsing)
 

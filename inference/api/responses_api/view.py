@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,31 +12,38 @@ from accounts.session_access import SessionAccess
 from inference.api.accounting.charge import Charge
 from inference.api.errors import BadRequest
 from inference.api.forwarding.forwarded import Forwarded
-from inference.api.generation_view import GenerationView
-from inference.api.media.reading import check_countable
 from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
 from inference.api.own_request import key_of_id
 from inference.api.preparing.abilities import WRITES
 from inference.api.responses import EventStreamResponse, json_response
+from inference.api.responses_api.body.mcp_tool import without_secrets
 from inference.api.responses_api.body.request import (
     InputTokensRequest,
     ResponseRequest,
 )
+from inference.api.responses_api.body.translation import input_items
 from inference.api.responses_api.descriptions import (
     input_tokens_schema,
     response_schema,
 )
+from inference.api.responses_api.mcp.journal import RowJournal
+from inference.api.responses_api.mcp.plan import plan_of
 from inference.api.responses_api.output.response_format import (
     ResponseFormat,
     new_response_id,
 )
 from inference.api.responses_api.prepare import prepare_response
+from inference.api.responses_api.rounds_view import ResponseDraft, RoundsView
 from inference.api.responses_api.store import rows
 from inference.api.responses_api.store.background import LATER, BackgroundWriter
 from inference.api.responses_api.store.following import follow
 from inference.api.responses_api.store.quota import check_quota, size_of
 from inference.api.responses_api.storing import check_storing
-from inference.api.tokens.view import PreparedTokenizing, TokenizingView, unloaded_paths
+from inference.api.tokens.view import (
+    PreparedTokenizing,
+    TokenizingView,
+    paths_to_count,
+)
 from inference.engine.request import TokenizationRequest
 from inference.transport.stream import new_request_id
 from llm_manager.lib.threads import in_thread
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
     from accounts.models import StoredResponse
     from inference.api.forwarding.view import FindModel
     from inference.api.preparing.completion import PreparedCompletion
+    from inference.api.responses_api.mcp.plan import McpPlan
     from inference.api.responses_api.store.background import WritingView
     from inference.engine.request import ModelRequest
 
@@ -70,35 +78,51 @@ class Keeping:
 
 
 class InheritedCharge:
-    """What the request of the client has taken from its limits, for who writes it."""
+    """What the request of the client has, for who writes its response.
 
-    def __init__(self, charge: Charge) -> None:
+    That is what it has taken from its limits, and what it may call: with secrets, which
+    are nowhere else.
+    """
+
+    def __init__(self, charge: Charge, plan: McpPlan | None = None) -> None:
         self._charge = charge
+        self._plan = plan
 
     def to(self, view: WritingView) -> None:
         """Give it to the view that writes the response."""
-        cast("BackgroundView", view).inherited = self._charge
+        writer = cast("BackgroundView", view)
+        writer.inherited = self._charge
+        writer.plan = self._plan
 
     def give_back(self) -> None:
         """Give it back: nobody writes here, and who does later takes it again."""
         self._charge.settle_later(Tokens())
 
 
-class ResponsesView(GenerationView):
+class ResponsesView(RoundsView):
     """POST /v1/responses."""
 
     api = Api.RESPONSES
     keeping: Keeping | None = None
+    #: Whether MCP servers have to be asked for their tools before the prompt is made.
+    is_listing = False
+    #: Finds the model of the target that is asked.
+    find_here: FindModel
 
-    def prepare(self, request: Request) -> PreparedCompletion | Forwarded:
-        """Return the generation requests of a response, and its format."""
+    def prepare(
+        self, request: Request
+    ) -> PreparedCompletion | Forwarded | ResponseDraft:
+        """Return the generation requests of a response, and its format.
+
+        Or its draft, if the tools of MCP servers are not known yet.
+        """
         body = ResponseRequest.parse(request.data)
         self.recording.labels(body.metadata)
         return self.aimed(request, body, WRITES, partial(self._prepare_here, request))
 
     def _prepare_here(
         self, request: Request, body: ResponseRequest, find_model: FindModel
-    ) -> PreparedCompletion:
+    ) -> PreparedCompletion | ResponseDraft:
         """Return what workers compute of a response, and note what is stored of it."""
         owner_id, context, task = owner_id_of(request), rows.PriorItems(), body
         if rows.is_open():
@@ -108,25 +132,41 @@ class ResponsesView(GenerationView):
         else:
             check_storing(body, self.left_out)
         is_stored = rows.is_open() and body.store is not False
-        prepared = prepare_response(
-            task,
-            find_model,
-            caller_of(request),
-            self.left_out,
-            response_id=new_response_id(),
-            is_stored=is_stored,
-            before=context.before,
+        plan = plan_of(task, context.before, input_items(task))
+        if plan.servers and not body.background:
+            _check_repeatable(request)
+        if self.draft is not None:
+            # Another target of a route: servers are asked once.
+            plan = plan.with_tools_of(self.draft.plan)
+        self.draft = ResponseDraft(
+            task, context.before, new_response_id(), plan, is_stored
         )
         if is_stored:
             check_quota(owner_id, size_of(context.input))
             self.keeping = Keeping(body, context, owner_id)
-        return prepared
+        self.find_here = find_model
+        self.is_listing = bool(plan.unlisted())
+        if self.is_listing:
+            # A client without access to the model has no business with its servers.
+            find_model(task.model)
+            return self.draft
+        return self._of_draft()
+
+    def model_requests(
+        self, prepared: PreparedCompletion | Forwarded | ResponseDraft
+    ) -> Sequence[ModelRequest]:
+        """Return the sequences; those of a draft are not known yet."""
+        return () if isinstance(prepared, ResponseDraft) else prepared.requests
 
     @response_schema
     async def post(
-        self, request: Request, prepared: PreparedCompletion | Forwarded
+        self,
+        request: Request,
+        prepared: PreparedCompletion | Forwarded | ResponseDraft,
     ) -> HttpResponseBase:
         """Answer the items of a conversation."""
+        if isinstance(prepared, ResponseDraft):
+            prepared = await self._listed(prepared)
         if (
             isinstance(prepared, Forwarded)
             or self.keeping is None
@@ -138,6 +178,36 @@ class ResponsesView(GenerationView):
         if self.keeping.body.stream:
             return EventStreamResponse(follow(row.pk, -1))
         return json_response(row.response)
+
+    def _of_draft(self) -> PreparedCompletion:
+        assert self.draft is not None  # noqa: S101 - prepare() has made it
+        return self.prepare_draft(self.draft, self.find_here, self.left_out)
+
+    async def _listed(self, draft: ResponseDraft) -> PreparedCompletion:
+        """Ask servers for their tools; return what is prepared with these."""
+        try:
+            self.draft = replace(draft, plan=await draft.plan.listed())
+            self.is_listing = False
+            prepared: PreparedCompletion = await self._with_media(
+                await in_thread(self._enter_listed)
+            )
+        except Exception:
+            self.is_listing = False
+            if self.charge.may_count:
+                await in_thread(self._count, ())
+            raise
+        return prepared
+
+    def _enter_listed(self) -> PreparedCompletion:
+        prepared = self._of_draft()
+        self.recording.leaves_out(self.left_out.header())
+        self._count(prepared.requests)
+        return prepared
+
+    def _count(self, requests: Sequence[ModelRequest]) -> None:
+        """Count the request, once its prompt is made."""
+        if not self.is_listing:
+            super()._count(requests)
 
     async def keep(self, prepared: PreparedCompletion) -> None:
         """Store the response that is complete."""
@@ -156,17 +226,20 @@ class ResponsesView(GenerationView):
         self, request: Request, format_: Any, keeping: Keeping
     ) -> StoredResponse:
         """Store a response that is yet to be written."""
+        assert self.draft is not None  # noqa: S101 - prepare() has made it
         queued = format_.queued()
         key = key_of(request)
+        body = keeping.body.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude_none=True
+        )
         return rows.response_add(
             queued,
             keeping.context,
             keeping.owner_id,
             previous_id=keeping.body.previous_response_id,
             is_background=True,
-            body=keeping.body.model_dump(
-                mode="json", by_alias=True, exclude_unset=True, exclude_none=True
-            ),
+            body=without_secrets(body),
+            mcp=self.draft.plan.kept(),
             key_id=0 if key is None else key.pk,
             client_address=request_ip(request),
             **background_writer.claim(),
@@ -177,7 +250,7 @@ class ResponsesView(GenerationView):
         charge, self.charge = self.charge, Charge()
         # The request has one row of usage: that of who writes the response.
         self.recording.drop()
-        return InheritedCharge(charge)
+        return InheritedCharge(charge, None if self.draft is None else self.draft.plan)
 
 
 class BackgroundView(ResponsesView):
@@ -187,6 +260,8 @@ class BackgroundView(ResponsesView):
     kept_s = _KEPT_S
     one_by_one = True
     inherited: Charge | None = None
+    #: What the request of the client may call; None if this process has not had it.
+    plan: McpPlan | None = None
 
     def __init__(self, row: StoredResponse) -> None:
         super().__init__()
@@ -212,21 +287,31 @@ class BackgroundView(ResponsesView):
         body = ResponseRequest.parse({**row.body, "stream": True})
         self.recording.labels(body.metadata)
         resolved, context = rows.context_of(body, row.owner_id, until=row)
-        return prepare_response(
-            body.model_copy(update={"input": resolved.input}),
-            partial(self.find_model, request, ability=WRITES),
-            caller_of(request),
-            self.left_out,
-            response_id=row.pk,
-            created_at=row.response["created_at"],
+        task = body.model_copy(update={"input": resolved.input})
+        plan = self.plan
+        if plan is None:
+            lost = row.mcp.get("secret", ())
+            plan = plan_of(task, context.before, input_items(task), lost)
+            plan = plan.as_kept(row.mcp)
+        self.journal = RowJournal(row.pk, row.mcp.get("calls", {}))
+        self.find_here = partial(self.find_model, request, ability=WRITES)
+        self.draft = ResponseDraft(
+            task,
+            context.before,
+            row.pk,
+            plan,
             is_stored=True,
-            before=context.before,
+            created_at=row.response["created_at"],
         )
+        return self._of_draft()
 
     async def post(
-        self, request: Request, prepared: PreparedCompletion | Forwarded
+        self,
+        request: Request,
+        prepared: PreparedCompletion | Forwarded | ResponseDraft,
     ) -> HttpResponseBase:
         """Write the response."""
+        assert not isinstance(prepared, ResponseDraft)  # noqa: S101 - tools are kept
         return await self.run(prepared)
 
     async def keep(self, prepared: PreparedCompletion) -> None:
@@ -247,6 +332,18 @@ class BackgroundView(ResponsesView):
         """Count the request, unless the client's own has been counted."""
         if self.inherited is None:
             super()._count(requests)
+
+
+def _check_repeatable(request: Request) -> None:
+    """Refuse a key under which calls would be made again. Raises BadRequest."""
+    if "Idempotency-Key" in request.headers:
+        raise BadRequest(
+            "MCP servers are not called for a request with an Idempotency-Key, nor in "
+            "a batch: a repeated request would call them again. 'background': true "
+            "keeps what was called.",
+            param="tools",
+            code="unsupported_parameter",
+        )
 
 
 def _check_kept(body: ResponseRequest, request: Request) -> None:
@@ -278,6 +375,14 @@ class InputTokensView(TokenizingView):
             body = body.model_copy(update={"input": resolved.input})
         else:
             check_storing(body, self.left_out)
+        plan = plan_of(body, context.before, input_items(body))
+        if plan.unlisted():
+            raise BadRequest(
+                "The tokens of an MCP server's tools can be counted once 'input' has "
+                "its 'mcp_list_tools', as an answer has it.",
+                param="tools",
+                code="unsupported_parameter",
+            )
         model = self.find_model(request, body.model, WRITES)
         prepared = prepare_response(
             body,
@@ -286,18 +391,18 @@ class InputTokensView(TokenizingView):
             self.left_out,
             response_id=new_response_id(),
             before=context.before,
+            plan=plan,
         )
         (generation,) = prepared.requests
-        check_countable(prepared.media)
-        return PreparedTokenizing(
-            TokenizationRequest(
-                request_id=new_request_id(),
-                text=generation.prompt,
-                add_special_tokens=generation.add_special_tokens,
-                parse_special=True,
-            ),
-            unloaded_paths(model),
+        counted = TokenizationRequest(
+            request_id=new_request_id(),
+            text=generation.prompt,
+            add_special_tokens=generation.add_special_tokens,
+            media_marker=generation.media_marker,
+            sound_marker=generation.sound_marker,
         )
+        paths = paths_to_count(model, counted)
+        return PreparedTokenizing(counted, paths, media=prepared.media)
 
     @input_tokens_schema
     async def post(
@@ -308,6 +413,6 @@ class InputTokensView(TokenizingView):
         return json_response(
             {
                 "object": "response.input_tokens",
-                "input_tokens": len(tokenized.tokens),
+                "input_tokens": tokenized.count,
             }
         )

@@ -227,7 +227,8 @@ async def pieces(
         events = await generation.events(min(KEEP_ALIVE_S, _time_left(limits)))
         meter.observe(events, n=limits.n)
         batches = [[event] for event in events] if one_by_one else [events]
-        piece = b"".join(_encode(batch, format_, sequences) for batch in batches)
+        piece = format_.aside()
+        piece += b"".join(_encode(batch, format_, sequences) for batch in batches)
         await sequences.give_up_complete()
         # What comes may be nothing that the client sees, such as thoughts.
         if piece or not events or clock() - sent_at >= KEEP_ALIVE_S:

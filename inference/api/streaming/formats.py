@@ -92,6 +92,10 @@ class AnswerFormat(ABC):
         """Return the events that add parsed parts to an answer."""
         raise NotImplementedError
 
+    def aside(self) -> bytes:
+        """Return the events of what has happened beside the model's answer."""
+        return b""
+
     @abstractmethod
     def finish(self, index: int, reason: ChatFinishReason) -> bytes:
         """Return the event that ends an answer."""

@@ -22,6 +22,15 @@ class TokenCounts:
     drafted: int = 0
     audio: int = 0
 
+    def __add__(self, other: TokenCounts) -> TokenCounts:
+        return TokenCounts(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+            self.drafted + other.drafted,
+        )
+
     def beyond(self, other: TokenCounts) -> TokenCounts:
         """Return what these have beyond an earlier state of them."""
         if not other.prompt:

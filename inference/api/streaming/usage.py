@@ -37,6 +37,10 @@ class AnswerUsage:
     rejected_drafts: int = 0
     is_started: bool = False
 
+    def counts(self) -> TokenCounts:
+        """Return the tokens of this sequence alone."""
+        return token_counts({0: self}, n=1)
+
     def take(self, event: Event) -> int:
         """Count an event; return how many new tokens the answer has."""
         if isinstance(event, Accepted):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.api.body.text_limits import check_sizes
 from inference.api.completions.prompts import size_of
+from inference.api.media.reading import read_media
 from inference.api.openapi.operations import (
     detokenize_schema,
     template_schema,
@@ -21,8 +22,10 @@ from inference.api.tokens.request import (
     TokenizeRequest,
 )
 from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
+from inference.api.view import client_of
 from inference.api.worker_view import WorkerView
-from inference.engine.request import DetokenizationRequest
+from inference.engine.media.inputs import ImageInput, SoundInput
+from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.services import is_served
 from inference.transport.stream import new_request_id
 from inference.worker.vocabulary_process import get_vocabulary_process
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.api.media.marks import MarkedPart
     from inference.engine.request import TokenizerRequest
     from registry.models import Model
 
@@ -42,6 +46,8 @@ class PreparedTokenizing:
     request: TokenizerRequest
     paths: tuple[str, ...]
     with_pieces: bool = False
+    #: Images and sounds that are read before it is sent.
+    media: tuple[MarkedPart, ...] = ()
 
 
 class TokenizingView(WorkerView):
@@ -49,8 +55,16 @@ class TokenizingView(WorkerView):
 
     async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer of a worker, or of the vocabulary of an unloaded model."""
+        request = prepared.request
+        if prepared.media and isinstance(request, TokenizationRequest):
+            media = await read_media(prepared.media, client_of(self.request))
+            request = replace(
+                request,
+                media=tuple(each for each in media if isinstance(each, ImageInput)),
+                sounds=tuple(each for each in media if isinstance(each, SoundInput)),
+            )
         if not prepared.paths:
-            ((*_, last),) = await self.run_whole([prepared.request])
+            ((*_, last),) = await self.run_whole([request])
             return last
         return await get_vocabulary_process().ask(prepared.paths, prepared.request)
 
@@ -114,6 +128,12 @@ class ApplyTemplateView(WorkerView):
     async def post(self, request: Request, answer: TemplatePrompt) -> HttpResponseBase:
         """Render a conversation with the model's chat template."""
         return json_response(answer)
+
+
+def paths_to_count(model: Model, request: TokenizationRequest) -> tuple[str, ...]:
+    """Return an unloaded model's files; none where media need its projector."""
+    has_media = request.media_marker or request.sound_marker
+    return () if has_media else unloaded_paths(model)
 
 
 def unloaded_paths(model: Model) -> tuple[str, ...]:

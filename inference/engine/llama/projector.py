@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,33 @@ class LlamaProjector:
         ``owner`` sent before are not encoded again. Raises InvalidRequest for what this
         projector does not read, EngineError if llama.cpp fails.
         """
+        scope = "" if self._shares else owner
+        with self._chunks_of(prompt, media, marker, special=special) as chunks:
+            return self._prompt(chunks, scope)
+
+    def count(
+        self, prompt: str, media: Sequence[MediaInput], *, marker: str, special: bool
+    ) -> tuple[list[int], int]:
+        """Return the tokens of a prompt's text, and how many its media take.
+
+        None of these is encoded for it. Raises what ``read`` raises.
+        """
+        tokens: list[int] = []
+        num_media = 0
+        with self._chunks_of(prompt, media, marker, special=special) as chunks:
+            for chunk in self._each(chunks):
+                text = self._text_tokens(chunk)
+                if text is None:
+                    num_media += self._mtmd.mtmd_input_chunk_get_n_tokens(chunk)
+                else:
+                    tokens += text
+        return tokens, num_media
+
+    @contextmanager
+    def _chunks_of(
+        self, prompt: str, media: Sequence[MediaInput], marker: str, *, special: bool
+    ) -> Iterator[Any]:
+        """Yield the chunks of a prompt, while nobody else uses the projector."""
         text = prompt.encode("utf-8", "replace")
         if text.count(marker.encode()) != len(media):
             raise InvalidRequest(
@@ -121,21 +148,16 @@ class LlamaProjector:
         with self._turn:
             if self._context is None:
                 raise EngineError("The model is being unloaded.")
-            return self._read(text, media, special=special, owner=owner)
-
-    def _read(
-        self, text: bytes, media: Sequence[MediaInput], *, special: bool, owner: str
-    ) -> MediaPrompt:
-        mtmd = self._mtmd
-        with ExitStack() as owned:
-            bitmaps = []
-            for each in media:
-                bitmaps.append(self._bitmap(each))
-                owned.callback(mtmd.mtmd_bitmap_free, bitmaps[-1])
-            chunks = mtmd.mtmd_input_chunks_init()
-            owned.callback(mtmd.mtmd_input_chunks_free, chunks)
-            self._cut(chunks, text, bitmaps, special=special)
-            return self._prompt(chunks, "" if self._shares else owner)
+            mtmd = self._mtmd
+            with ExitStack() as owned:
+                bitmaps = []
+                for each in media:
+                    bitmaps.append(self._bitmap(each))
+                    owned.callback(mtmd.mtmd_bitmap_free, bitmaps[-1])
+                chunks = mtmd.mtmd_input_chunks_init()
+                owned.callback(mtmd.mtmd_input_chunks_free, chunks)
+                self._cut(chunks, text, bitmaps, special=special)
+                yield chunks
 
     def _bitmap(self, medium: MediaInput) -> Any:
         mtmd = self._mtmd
@@ -185,12 +207,9 @@ class LlamaProjector:
         spans: list[MediaSpan] = []
         parts: dict[str, int] = {}
         for chunk in self._each(chunks):
-            if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
-                count = ctypes.c_size_t()
-                found = mtmd.mtmd_input_chunk_get_tokens_text(
-                    chunk, ctypes.byref(count)
-                )
-                tokens += found[: count.value]
+            text = self._text_tokens(chunk)
+            if text is not None:
+                tokens += text
                 continue
             digest = (mtmd.mtmd_input_chunk_get_id(chunk) or b"").decode()
             # It may be cut into parts, each a chunk; the same one may come again.
@@ -200,6 +219,15 @@ class LlamaProjector:
             tokens += media_tokens(digest, part, len(span.embeddings))
             spans.append(span)
         return MediaPrompt(tokens, tuple(spans))
+
+    def _text_tokens(self, chunk: Any) -> list[int] | None:
+        """Return the tokens of a chunk of text; None if it is of an image."""
+        mtmd = self._mtmd
+        if mtmd.mtmd_input_chunk_get_type(chunk) != mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
+            return None
+        count = ctypes.c_size_t()
+        found = mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
+        return list(found[: count.value])
 
     def _each(self, chunks: Any) -> Iterator[Any]:
         for index in range(self._mtmd.mtmd_input_chunks_size(chunks)):

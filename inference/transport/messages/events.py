@@ -71,13 +71,22 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Tokenized:
-    """The tokens of a text, and the bytes of each."""
+    """The tokens of a text, and the bytes of each.
+
+    ``num_media`` are those that images take, which have no ids.
+    """
 
     is_last: ClassVar[bool] = True
 
     request_id: str
     tokens: tuple[int, ...]
     pieces: tuple[bytes, ...]
+    num_media: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many tokens the model reads."""
+        return len(self.tokens) + self.num_media
 
 
 @dataclass(frozen=True, slots=True)

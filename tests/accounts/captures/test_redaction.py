@@ -35,6 +35,17 @@ def test_secrets_are_taken_out_of_every_text_and_name() -> None:
     assert not is_cut
 
 
+def test_what_a_client_gives_for_its_mcp_servers_is_taken_out() -> None:
+    server = {"type": "mcp", "authorization": "t0ken", "headers": {"X-Key": "t0ken"}}
+    body = json.dumps({"tools": [server, {"type": "function", "headers": "kept"}]})
+
+    text, _ = redact(body.encode())
+    damaged, _ = redact(body[:-1].encode())
+
+    assert "t0ken" not in text + damaged
+    assert json.loads(text)["tools"][1]["headers"] == "kept"
+
+
 def test_patterns_are_those_of_the_configuration() -> None:
     text, _ = redact({"a": "Ünal, born 1990-01-02 ✓"}, r"\d{4}-\d\d-\d\d", "(?i)ünal")
     assert json.loads(text) == {"a": "[redacted], born [redacted] ✓"}

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from inference.engine import GenerationRequest, SamplingParams
+from inference.engine.config.engine_config import EngineConfig
 from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.media.spans import MediaPrompt, MediaSpan, media_tokens
+from inference.engine.request import TokenizationRequest
 from inference.errors import RequestRejected
-from inference.transport.messages.events import Accepted
+from inference.transport.messages.events import Accepted, Tokenized
 from inference.worker import preparation
+from inference.worker.prepare_request import prepare_request
 from inference.worker.tokenization import tokenized
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, World, collect, text_of, until
@@ -28,6 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 IMAGE = ImageInput(1, 1, b"", "red")
 TAKEN = 5
+CONFIG = EngineConfig(paths=("tiny.gguf",), n_ctx=64, n_seq_max=1)
 
 
 class SlowProjector:
@@ -50,6 +54,11 @@ class SlowProjector:
         ]
         rows = np.zeros((TAKEN, 4), np.float32)
         return MediaPrompt(tokens, (MediaSpan(len(before), rows, num_positions=TAKEN),))
+
+    def count(
+        self, prompt: str, media: Sequence[ImageInput], *, marker: str, **_: Any
+    ) -> tuple[list[int], int]:
+        return list(map(ord, prompt.replace(marker, ""))), TAKEN * len(media)
 
 
 @pytest.fixture
@@ -177,3 +186,14 @@ def test_images_and_sounds_are_read_in_the_order_of_the_prompt(
     assert projector.media == [IMAGE if k == "image" else sound for k in kinds]
     assert projector.prompt == prompt.replace("|", "*").replace("~", "*")
     assert not ready.sounds
+
+
+async def test_the_tokens_of_an_image_are_counted_without_encoding_it(
+    world: World, backend: FakeBackend, projector: SlowProjector
+) -> None:
+    request = TokenizationRequest("", "x|y", media=(IMAGE,), media_marker="|")
+    prepared = prepare_request(request, backend, CONFIG)
+
+    assert isinstance(prepared, Tokenized)
+    assert prepared.count == 2 + TAKEN
+    assert not projector.begun

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from inference.api.chat.tools import text_function
 from inference.api.errors import BadRequest
 from inference.api.responses_api.body.items import AdditionalTools
+from inference.api.responses_api.body.mcp_items import function_name
+from inference.api.responses_api.body.mcp_tool import McpTool
 from inference.api.responses_api.body.tools import (
+    ChosenMcp,
     ChosenTools,
     CustomToolParam,
     FunctionToolParam,
@@ -16,9 +19,10 @@ from inference.api.responses_api.body.tools import (
     HostedTool,
     NamespaceTool,
 )
+from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from inference.api.chat.tools import TextFunction
     from inference.api.preparing.paths import Paths
@@ -43,6 +47,9 @@ class CalledTool:
     name: str
     namespace: str | None = None
     is_custom: bool = False
+    #: The MCP server that has it, and whether a call waits for the client's leave.
+    server_label: str | None = None
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,24 @@ def tools_of(
 
 
 def functions_of(
-    tools: Iterable[tuple[ToolParam, str]], paths: Paths, *, strict_by_default: bool
+    tools: Iterable[tuple[ToolParam, str]],
+    paths: Paths,
+    listed: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    strict_by_default: bool,
 ) -> Functions:
-    """Return the functions of a chat. ``tools`` have their paths. Raises BadRequest."""
+    """Return the functions of a chat. ``tools`` have their paths. Raises BadRequest.
+
+    ``listed`` are the tools of MCP servers, by their labels.
+    """
     found = Functions()
     has_open = False
     for tool, path in tools:
         if isinstance(tool, HostedTool):
             found.hosted.append(path)
+            continue
+        if isinstance(tool, McpTool):
+            _add_server(tool, path, paths, listed.get(tool.server_label, ()), found)
             continue
         for own, namespace, at in _members(tool, path):
             function = _function(
@@ -122,6 +139,46 @@ def functions_of(
             found.functions, found.tools, found.effective, found.hosted, has_open
         )
     return found
+
+
+def _add_server(
+    tool: McpTool,
+    path: str,
+    paths: Paths,
+    listed: Iterable[Mapping[str, Any]],
+    found: Functions,
+) -> None:
+    """Add the tools of an MCP server. Raises BadRequest."""
+    for each in listed:
+        name = str(each["name"])
+        hints = each.get("annotations") or {}
+        is_read_only = hints.get("read_only") is True
+        if not tool.shows(name, is_read_only=is_read_only):
+            continue
+        flat = function_name(tool.server_label, name)
+        if len(flat) > _MAX_NAME:
+            raise BadRequest(
+                f"The tool '{quote(name)}' of '{path}' cannot be shown to a model: "
+                f"with its label, as '{quote(flat)}', its name must have at most "
+                f"{_MAX_NAME} characters. Leave it out of 'allowed_tools'.",
+                param=path,
+            )
+        number = f"tools[{len(found.functions)}]"
+        paths.add(number, path)
+        paths.add(f"{number}.function", path)
+        function = {
+            "name": flat,
+            "description": each.get("description") or "",
+            "parameters": each.get("input_schema") or {"type": "object"},
+        }
+        found.functions.append({"type": "function", "function": function})
+        found.tools[flat] = CalledTool(
+            name,
+            server_label=tool.server_label,
+            needs_approval=tool.needs_approval(name, is_read_only=is_read_only),
+        )
+    if path.startswith(_OF_REQUEST):
+        found.effective.append(tool.shown())
 
 
 def _members(
@@ -198,6 +255,9 @@ def chat_choice(choice: ToolChoice, functions: Functions) -> tuple[Any, list[str
     """
     if isinstance(choice, str):
         return choice, []
+    if isinstance(choice, ChosenMcp):
+        names = _of_server(choice, functions, "tool_choice")
+        return _allowed("required", names), []
     if not isinstance(choice, ChosenTools):
         name = _name_of(choice, functions, "tool_choice")
         return {"type": "function", "function": {"name": name}}, []
@@ -206,6 +266,8 @@ def chat_choice(choice: ToolChoice, functions: Functions) -> tuple[Any, list[str
         path = f"tool_choice.tools[{index}]"
         if isinstance(each, HostedTool):
             hosted.append(path)
+        elif isinstance(each, ChosenMcp):
+            names += _of_server(each, functions, path)
         else:
             names.append(_name_of(each, functions, path))
     if not names:
@@ -215,11 +277,31 @@ def chat_choice(choice: ToolChoice, functions: Functions) -> tuple[Any, list[str
                 param="tool_choice.tools",
             )
         return "none", hosted
+    return _allowed(choice.mode, names), hosted
+
+
+def _allowed(mode: str, names: Iterable[str]) -> dict[str, Any]:
     allowed = [{"type": "function", "function": {"name": name}} for name in names]
     return {
         "type": "allowed_tools",
-        "allowed_tools": {"mode": choice.mode, "tools": allowed},
-    }, hosted
+        "allowed_tools": {"mode": mode, "tools": allowed},
+    }
+
+
+def _of_server(choice: ChosenMcp, functions: Functions, path: str) -> list[str]:
+    """Return the flat names of the tools of a server. Raises BadRequest."""
+    found = [
+        flat
+        for flat, tool in functions.tools.items()
+        if tool.server_label == choice.server_label and choice.name in (None, tool.name)
+    ]
+    if not found:
+        raise BadRequest(
+            f"Invalid value for '{path}': there is no such tool of an MCP server "
+            f"'{choice.server_label}' in 'tools'.",
+            param=path,
+        )
+    return found
 
 
 def _name_of(

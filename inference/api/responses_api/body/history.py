@@ -22,13 +22,21 @@ from inference.api.responses_api.body.items import (
     ItemReference,
     Refusal,
 )
+from inference.api.responses_api.body.mcp_items import (
+    Approvals,
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpList,
+    function_name,
+)
 from inference.api.responses_api.body.sealing import Unreadable, unseal
 from inference.api.streaming.text_inputs import INPUT
 from inference.prompts.messages import joined
 from llm_manager.lib.quoting import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from inference.api.preparing.paths import Paths
     from inference.api.responses_api.body.items import InputItem, OutputText
@@ -48,6 +56,10 @@ class ChatHistory:
     owner: str
     messages: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    #: Calls of MCP servers that need the client's leave.
+    approvals: Approvals = field(default_factory=Approvals)
+    #: The labels of the MCP servers that this request has.
+    servers: Collection[str] = ()
     _answer: dict[str, Any] | None = None
     #: Calls that nothing has answered yet, with their paths.
     _open: dict[str, str] = field(default_factory=dict)
@@ -74,10 +86,23 @@ class ChatHistory:
                 case EarlierReasoning():
                     self._reason(item, path)
                 case EarlierCall():
-                    self._call(item, item.arguments, path)
+                    name = flat_name(item.name, item.namespace)
+                    self._call(item.call_id, name, item.arguments, path)
                 case EarlierCustomCall():
+                    name = flat_name(item.name, item.namespace)
                     arguments = json.dumps({INPUT: item.input}, ensure_ascii=False)
-                    self._call(item, arguments, path)
+                    self._call(item.call_id, name, arguments, path)
+                case McpCall():
+                    self._server_call(item, item.result, path)
+                case McpApprovalRequest():
+                    if not self.approvals.is_made(item):
+                        self._server_call(item, self.approvals.refusal(item), path)
+                case McpApprovalResponse():
+                    # It is shown with the call that it is about.
+                    continue
+                case McpList():
+                    if item.server_label not in self.servers:
+                        self.left_out.append(path)
                 case CallResult() | CustomCallResult():
                     self._answer_call(item, path)
                 case AdditionalTools():
@@ -152,12 +177,21 @@ class ChatHistory:
                 ) from None
         return joined(*(part.text for part in item.summary))
 
-    def _call(
-        self, item: EarlierCall | EarlierCustomCall, arguments: str, path: str
+    def _server_call(
+        self, item: McpCall | McpApprovalRequest, result: str, path: str
     ) -> None:
-        if item.call_id in self._open:
+        """Add a call of an MCP server with what came of it."""
+        call_id = item.id or f"mcp_{len(self.messages)}"
+        name = function_name(item.server_label, item.name)
+        self._call(call_id, name, item.arguments or "{}", path)
+        del self._open[call_id]
+        message = {"role": "tool", "tool_call_id": call_id, "content": result}
+        self._add(message, path)
+
+    def _call(self, call_id: str, name: str, arguments: str, path: str) -> None:
+        if call_id in self._open:
             raise BadRequest(
-                f"'{path}.call_id' is '{quote(item.call_id)}', as that of another call "
+                f"'{path}.call_id' is '{quote(call_id)}', as that of another call "
                 "that is not answered yet.",
                 param=f"{path}.call_id",
             )
@@ -169,15 +203,14 @@ class ChatHistory:
         at = f"messages[{len(self.messages) - 1}].tool_calls[{len(calls)}]"
         self.paths.add(at, path)
         self.paths.add(f"{at}.function", path)
-        name = flat_name(item.name, item.namespace)
         calls.append(
             {
-                "id": item.call_id,
+                "id": call_id,
                 "type": "function",
                 "function": {"name": name, "arguments": arguments},
             }
         )
-        self._open[item.call_id] = path
+        self._open[call_id] = path
 
     def _answer_call(self, item: CallResult | CustomCallResult, path: str) -> None:
         if self._open.pop(item.call_id, None) is None:

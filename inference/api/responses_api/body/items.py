@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Field, Tag, TypeAdapter
 
 from inference.api.body.request_body import Body
 from inference.api.body.unsupported import Unsupported
@@ -13,6 +13,12 @@ from inference.api.media.parts import Detail
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import MaxItems, NonEmpty, Text, by_json_type
+from inference.api.responses_api.body.mcp_items import (
+    McpApprovalRequest,
+    McpApprovalResponse,
+    McpCall,
+    McpList,
+)
 from inference.api.responses_api.body.tools import Tools
 
 _MAX_PARTS = 1024
@@ -25,7 +31,6 @@ HOSTED_ITEMS = (
     "code_interpreter_call",
     "file_search_call",
     "image_generation_call",
-    "mcp_list_tools",
     "tool_search_call",
     "tool_search_output",
     "web_search_call",
@@ -211,6 +216,10 @@ InputItem = (
     | EarlierReasoning
     | ItemReference
     | AdditionalTools
+    | McpList
+    | McpCall
+    | McpApprovalRequest
+    | McpApprovalResponse
     | HostedItem
 )
 
@@ -232,10 +241,14 @@ def _typed(value: Any) -> Any:
     return value
 
 
+_AnyItem = Annotated[InputItem, Field(discriminator="type"), BeforeValidator(_typed)]
 Items = Annotated[
-    list[Annotated[InputItem, Field(discriminator="type"), BeforeValidator(_typed)]],
+    list[_AnyItem],
     MaxItems(max_messages, "items"),
 ]
+ITEM: TypeAdapter[InputItem] = TypeAdapter(_AnyItem)
+#: Reads items that were checked before, such as those of a stored response.
+ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(Items)
 Input = Annotated[
     Annotated[Text, Tag("string")] | Annotated[Items, Tag("array")],
     by_json_type("a string or an array of items"),

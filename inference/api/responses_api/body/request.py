@@ -206,7 +206,7 @@ class ResponseRequest(
     """The maximum number of tokens of the answer, with its reasoning. Default: the
     model's own, else the configuration's."""
     max_tool_calls: Annotated[int, Between(1, MAX_TOKENS)] | None = None
-    """How many calls of built-in tools there may be; there are none here."""
+    """How many calls of MCP servers there may be; api.mcp_max_calls is the most."""
     metadata: Annotated[
         dict[
             Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]

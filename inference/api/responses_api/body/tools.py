@@ -11,6 +11,7 @@ from inference.api.chat.tools import MAX_TOOLS, FreeText, schema_of_object
 from inference.api.parameters.json_object import AnyJson
 from inference.api.parameters.structured_output import SchemaName
 from inference.api.parameters.value_types import NonEmpty, Text, by_json_type
+from inference.api.responses_api.body.mcp_tool import McpTool
 
 #: Tools that only OpenAI's servers run, or that its models alone were trained for.
 HOSTED_TOOLS = (
@@ -95,7 +96,7 @@ class HostedTool(Body):
     type: Literal[HOSTED_TOOLS]  # type: ignore[valid-type]
 
 
-ToolParam = FunctionToolParam | CustomToolParam | NamespaceTool | HostedTool
+ToolParam = FunctionToolParam | CustomToolParam | NamespaceTool | McpTool | HostedTool
 
 
 def _without_settings(value: Any) -> Any:
@@ -130,7 +131,15 @@ class ChosenCustom(Body):
     namespace: SchemaName | None = None
 
 
-_Allowed = ChosenFunction | ChosenCustom | HostedTool
+class ChosenMcp(Body):
+    """The tools of an MCP server, or one of them; one must be called."""
+
+    type: Literal["mcp"]
+    server_label: SchemaName
+    name: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+
+_Allowed = ChosenFunction | ChosenCustom | ChosenMcp | HostedTool
 
 
 class ChosenTools(Body):
@@ -154,7 +163,8 @@ ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("string")]
     | Annotated[
         Annotated[
-            ChosenFunction | ChosenCustom | ChosenTools, Field(discriminator="type")
+            ChosenFunction | ChosenCustom | ChosenMcp | ChosenTools,
+            Field(discriminator="type"),
         ],
         Tag("object"),
     ],

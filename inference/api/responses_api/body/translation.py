@@ -15,6 +15,7 @@ from inference.api.responses_api.body.called_tools import (
     tools_of,
 )
 from inference.api.responses_api.body.history import ChatHistory
+from inference.api.responses_api.body.mcp_items import Approvals
 from inference.api.responses_api.body.request import (
     FormatJsonObject,
     FormatJsonSchema,
@@ -22,7 +23,7 @@ from inference.api.responses_api.body.request import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inference.api.responses_api.body.called_tools import Functions
     from inference.api.responses_api.body.items import InputItem
@@ -58,20 +59,27 @@ def as_chat(
     body: ResponseTask,
     before: Sequence[tuple[InputItem, str]],
     owner: str,
+    listed: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     strict_by_default: bool,
 ) -> Translated:
     """Return the request for a chat. Raises BadRequest.
 
     ``before`` are the items of what the request goes on from, with paths to name them
-    by; ``owner`` is whose encrypted reasoning can be read.
+    by; ``owner`` is whose encrypted reasoning can be read; ``listed`` are the tools of
+    MCP servers, by their labels.
     """
     paths = Paths(_PATHS)
-    conversation = ChatHistory(paths, owner)
+    items = input_items(body)
+    conversation = ChatHistory(
+        paths,
+        owner,
+        approvals=Approvals.of([*before, *items]),
+        servers=listed.keys(),
+    )
     if body.instructions is not None:
         conversation.instruct(body.instructions)
     conversation.add(before)
-    items = input_items(body)
     if isinstance(body.input, str):
         conversation.ask(body.input)
     conversation.add(items)
@@ -79,6 +87,7 @@ def as_chat(
     functions = functions_of(
         tools_of(body.tools, [*before, *items]),
         paths,
+        listed,
         strict_by_default=strict_by_default,
     )
     choice, hosted = chat_choice(body.tool_choice, functions)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from inference.api.responses_api.body.called_tools import CalledTool
     from inference.api.responses_api.output.items import Event
+    from inference.api.responses_api.output.mcp_items import McpCallItem
+    from inference.api.responses_api.output.outcomes import McpOutcome
     from inference.api.streaming.answer_assembler import ParserSettings
     from inference.api.streaming.payloads import Answer
     from inference.api.streaming.response_objects import (
@@ -41,6 +43,7 @@ class ResponseSettings:
 
     ``about`` are its members that are known before it begins. ``tools`` are what the
     names of functions stand for, ``seal`` encrypts reasoning that the client keeps.
+    ``lists`` are the tools that MCP servers were asked for, with their labels.
     """
 
     id: str
@@ -49,6 +52,7 @@ class ResponseSettings:
     as_summary: bool = False
     seal: Callable[[str], str] | None = None
     with_logprobs: bool = False
+    lists: Sequence[tuple[str, Sequence[Any]]] = ()
 
 
 class ResponseFormat(AnswerFormat):
@@ -71,6 +75,7 @@ class ResponseFormat(AnswerFormat):
         self._sequence = 0
         self._is_begun = False
         self._is_cut = False
+        self._aside: list[bytes] = []
         #: The response, once it is complete.
         self.final: dict[str, Any] = {}
 
@@ -82,6 +87,7 @@ class ResponseFormat(AnswerFormat):
         self, answers: Sequence[Answer], usage: CompletionUsage
     ) -> dict[str, Any]:
         (answer,) = answers
+        self._begin()
         parts = answer.parts
         if parts is None:
             parts = (ContentDelta(answer.text),) if answer.text else ()
@@ -113,12 +119,52 @@ class ResponseFormat(AnswerFormat):
         return b"".join(map(self._encoded, self._close(reason)))
 
     def end(self, usage: CompletionUsage) -> bytes:
+        aside = self.aside()
         response = self.final = self._final(usage)
-        return self._of_response(response["status"], response)
+        return aside + self._of_response(response["status"], response)
+
+    def aside(self) -> bytes:
+        events, self._aside = b"".join(self._aside), []
+        return events
+
+    # Calls of MCP servers ---------------------------------------------------------
+
+    @property
+    def number(self) -> int:
+        """How many items the output has."""
+        return len(self.output())
+
+    def output(self) -> list[dict[str, Any]]:
+        """Return the items of the output as they are now."""
+        return self._writer.output()
+
+    def approved(self, tool: CalledTool, arguments: str, approval_id: str) -> None:
+        """Add a call that has the client's leave."""
+        self._aside.append(self._begin())
+        self._put_aside(self._writer.approved(tool, arguments, approval_id))
+
+    def waiting(self) -> list[McpCallItem]:
+        """Return the calls that are to be made now."""
+        return self._writer.waiting()
+
+    def made(self, call: McpCallItem, outcome: McpOutcome) -> None:
+        """Take what came of a call."""
+        self._put_aside(call.made(outcome))
+
+    def goes_on(self, since: int) -> bool:
+        """Whether the model answers again, after the calls from this item on."""
+        return not self._is_cut and not self._writer.asks_client(since)
+
+    def cut(self) -> None:
+        """Note that nothing may be written any more: the response is incomplete."""
+        self._is_cut = True
+
+    def _put_aside(self, events: Iterable[Event]) -> None:
+        self._aside += map(self._encoded, events)
 
     def failed(self, status: int, body: Mapping[str, Any]) -> bytes:
-        begun = self._begin()
-        events = b"".join(map(self._encoded, self._writer.end("incomplete")))
+        begun = self.aside() + self._begin()
+        events = b"".join(map(self._encoded, self._writer.give_up()))
         default = "invalid_prompt" if 400 <= status < 500 else "server_error"
         error = {
             "code": _ERROR_CODES.get(status, default),
@@ -133,9 +179,12 @@ class ResponseFormat(AnswerFormat):
             return b""
         self._is_begun = True
         response = self._response("in_progress")
-        return b"".join(
+        begun = [
             self._of_response(kind, response) for kind in ("created", "in_progress")
-        )
+        ]
+        for label, tools in self._settings.lists:
+            begun += map(self._encoded, self._writer.lists(label, tools))
+        return b"".join(begun)
 
     def _close(self, reason: ChatFinishReason) -> list[Event]:
         self._is_cut = reason == "length"

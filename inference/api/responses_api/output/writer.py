@@ -11,6 +11,11 @@ from inference.api.responses_api.output.items import (
     MessageItem,
     ReasoningItem,
 )
+from inference.api.responses_api.output.mcp_items import (
+    McpApprovalItem,
+    McpCallItem,
+    McpListItem,
+)
 from inference.api.streaming.logprobs import chat_logprobs
 from inference.output_parsers import (
     ContentDelta,
@@ -71,18 +76,66 @@ class OutputWriter:
             case ToolCallBegin(_, id_, name):
                 yield from self.end("completed")
                 tool = self._tools.get(name) or CalledTool(name)
-                kind = CustomCallItem if tool.is_custom else FunctionCallItem
-                place = len(self._items)
-                call = kind(self._number, place, self._call_id(id_, place), tool)
-                yield from self._begin(call)
+                yield from self._begin(self._call(id_, tool))
             case ToolCallArguments(_, fragment):
                 yield from self._items[-1].add(fragment, [])
 
     def end(self, status: str) -> Iterator[Event]:
         """End the item that is being written; yield the events."""
-        if self._is_open:
-            self._is_open = False
-            yield from self._items[-1].end(status)
+        if not self._is_open:
+            return
+        self._is_open = False
+        if status != "completed" and isinstance(self._items[-1], McpApprovalItem):
+            # Nobody can say yes to half a call, and nobody has seen it.
+            self._items.pop()
+            return
+        yield from self._items[-1].end(status)
+
+    def give_up(self) -> Iterator[Event]:
+        """End all that is not ended: the answer has failed. Yield the events."""
+        yield from self.end("incomplete")
+        for call in self.waiting():
+            yield from call.give_up()
+
+    # Calls of MCP servers ---------------------------------------------------------
+
+    def lists(self, label: str, tools: Sequence[Any]) -> Iterator[Event]:
+        """Add the tools of a server; yield the events."""
+        item = McpListItem(self._number, len(self._items), label, tools)
+        yield from self._begin(item)
+        yield from self.end("completed")
+
+    def approved(
+        self, tool: CalledTool, arguments: str, approval_id: str
+    ) -> Iterator[Event]:
+        """Add a call that has the client's leave; yield the events."""
+        call = McpCallItem(self._number, len(self._items), tool, approval_id)
+        yield from self._begin(call)
+        yield from call.add(arguments, [])
+        yield from self.end("completed")
+
+    def waiting(self) -> list[McpCallItem]:
+        """Return the calls that are written, and not made."""
+        return [
+            each
+            for each in self._items
+            if isinstance(each, McpCallItem) and each.is_waiting
+        ]
+
+    def asks_client(self, since: int) -> bool:
+        """Whether one of the items from this number on is a call for the client."""
+        return any(
+            isinstance(each, FunctionCallItem | CustomCallItem | McpApprovalItem)
+            for each in self._items[since:]
+        )
+
+    def _call(self, id_: str, tool: CalledTool) -> OutputItem:
+        place = len(self._items)
+        if tool.server_label is not None:
+            kind = McpApprovalItem if tool.needs_approval else McpCallItem
+            return kind(self._number, place, tool)
+        own = CustomCallItem if tool.is_custom else FunctionCallItem
+        return own(self._number, place, self._call_id(id_, place), tool)
 
     def _call_id(self, id_: str, place: int) -> str:
         """Return the id of a call: the same one when the answer is made again.

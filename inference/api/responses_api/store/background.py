@@ -163,9 +163,12 @@ class BackgroundWriter:
                 fail, row.pk, code or "invalid_prompt", str(error["message"])
             )
             return True
-        sink = await in_thread(EventSink, row.pk, resumes=view.resumes)
+        sink: EventSink | None = None
         async with aclosing(aiter(response)) as pieces:
             async for piece in pieces:
+                if sink is None:
+                    # Not before: a stream that is begun gives up what it runs.
+                    sink = await in_thread(EventSink, row.pk, resumes=view.resumes)
                 if sink.take(piece):
                     await view.save_events()
                     await in_thread(sink.flush)

@@ -11,11 +11,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from pydantic import TypeAdapter
 
 from accounts.models import StoredConversation, StoredItem, StoredResponse
 from inference.api.errors import BadRequest, RowNotFound
-from inference.api.responses_api.body.items import ItemReference, Items
+from inference.api.responses_api.body.items import ITEMS, ItemReference
 from inference.api.responses_api.store.quota import CountedHistory, check_quota, size_of
 from llm_manager.lib.quoting import quote, storable
 
@@ -28,15 +27,27 @@ if TYPE_CHECKING:
     from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.request import ResponseTask
 
-_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(Items)
 #: What ids of items begin with, by their types; others are messages'.
 _PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
     "function_call": "fc",
     "function_call_output": "fco",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
+    "mcp_call": "mcp",
+    "mcp_list_tools": "mcpl",
     "reasoning": "rs",
 }
+
+
+#: Items that OpenAI lists without a status.
+_WITHOUT_STATUS = (
+    "mcp_approval_request",
+    "mcp_approval_response",
+    "mcp_list_tools",
+    "reasoning",
+)
 
 
 class StoredNotFound(RowNotFound):
@@ -162,7 +173,7 @@ def _items_before(
 def _with_path(
     items: Sequence[dict[str, Any]], path: str
 ) -> list[tuple[InputItem, str]]:
-    return [(item, path) for item in _ITEMS.validate_python(list(items))]
+    return [(item, path) for item in ITEMS.validate_python(list(items))]
 
 
 def _resolved(
@@ -189,7 +200,7 @@ def _resolved(
         referred = (
             found.get(storable(item.id)) if isinstance(item, ItemReference) else None
         )
-        shown += [item] if referred is None else _ITEMS.validate_python([referred])
+        shown += [item] if referred is None else ITEMS.validate_python([referred])
     return body.model_copy(update={"input": shown}), as_stored(shown)
 
 
@@ -212,7 +223,7 @@ def _shown(item: dict[str, Any]) -> dict[str, Any]:
             if part["type"] == "output_text":
                 part.setdefault("annotations", [])
                 part.setdefault("logprobs", [])
-    if item["type"] != "reasoning":
+    if item["type"] not in _WITHOUT_STATUS:
         item.setdefault("status", "completed")
     return item
 
@@ -244,7 +255,9 @@ def response_add(
         response=storable(response),
         previous_id=previous_id or "",
         conversation=None if conversation is None else _locked(conversation.pk),
-        size=size_of(response) + size_of(fields.get("body", "")),
+        size=sum(
+            map(size_of, (response, fields.get("body", ""), fields.get("mcp", {})))
+        ),
         **{name: storable(value) for name, value in fields.items()},
     )
     items_add(row, context.input, is_output=False)
@@ -268,7 +281,9 @@ def response_finish(id_: str, response: dict[str, Any]) -> bool:
             return False
         row.size += size_of(response) - size_of(row.response)
         row.status, row.response = response["status"], storable(response)
-        row.save(update_fields=["status", "response", "size"])
+        row.size -= size_of(row.mcp)
+        row.mcp = {}
+        row.save(update_fields=["status", "response", "mcp", "size"])
         items_add(row, response["output"], is_output=True)
     return True
 

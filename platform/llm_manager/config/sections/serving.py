@@ -84,6 +84,30 @@ class ApiSection(Section):
         description="Whether the routes of Ollama's API are served too, below `/api`, "
         "for programs that speak only that: the same keys, limits and models.",
     )
+    mcp_servers: Texts = Field(
+        default=(),
+        description="MCP servers that `/v1/responses` may call for its clients; "
+        "empty is none. A host, or `*.` and a domain: by https, and at no private "
+        "address. Or a whole URL, as in `http://10.0.0.7:8931/mcp`: this one, wherever "
+        "it is.",
+    )
+    mcp_timeout: Seconds = Field(
+        default=60, description="Seconds that a call of an MCP server may take."
+    )
+    mcp_max_calls: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="Calls of MCP servers for one response; `max_tool_calls` of a "
+        "request can be less.",
+    )
+    mcp_max_result_kb: int = Field(
+        default=256,
+        ge=1,
+        le=65_536,
+        description="KiB of what one call may return. One that returns more has "
+        "failed.",
+    )
 
 
 class FilesSection(Section):

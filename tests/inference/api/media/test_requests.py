@@ -11,7 +11,9 @@ from asgiref.sync import sync_to_async
 
 from inference.api.accounting.demand import demand_of
 from inference.api.media import reading
+from inference.transport.messages.events import Tokenized
 from tests.factories import make_api_key
+from tests.fakes import accepted
 from tests.inference.api.media.images import (
     BLUE,
     RED,
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from registry.models import Model
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
+
+#: What a worker counts: three tokens of text, and those of the image.
+COUNTED = 67
 
 
 def image(url: str | None = None, **more: Any) -> dict[str, Any]:
@@ -129,11 +134,12 @@ async def test_responses_take_images(
     assert response.status_code == 200, response.content
     assert pixels(engine.requests[0]) == [RED]
 
+    engine.enqueue([accepted(0), Tokenized("", (1, 2, 3), (), 64)])
     counted = await api.post(
         "/v1/responses/input_tokens", {"model": "tiny", "input": turns}
     )
-    assert counted.status_code == 400
-    assert "has an image" in counted.json()["error"]["message"]
+    assert counted.json()["input_tokens"] == COUNTED
+    assert pixels(engine.requests[-1]) == [RED]
 
 
 async def test_messages_take_images(
@@ -158,11 +164,12 @@ async def test_messages_take_images(
     assert response.status_code == 200, response.content
     assert pixels(engine.requests[0]) == [RED]
 
+    engine.enqueue([accepted(0), Tokenized("", (1, 2, 3), (), 64)])
     counted = await api.post(
         "/v1/messages/count_tokens", {"model": "tiny", "messages": body["messages"]}
     )
-    assert counted.status_code == 400
-    assert "is an image" in counted.json()["error"]["message"]
+    assert counted.json()["input_tokens"] == COUNTED
+    assert pixels(engine.requests[-1]) == [RED]
 
 
 async def test_ollamas_routes_take_images(

@@ -336,3 +336,18 @@ def test_a_prompt_must_show_each_picture_once(
         backend.projector.read(
             "nothing", [image_input(images[0])], marker=MARKER, special=True, owner=""
         )
+
+
+def test_as_many_tokens_are_counted_as_are_read(
+    backend: LlamaBackend, images: list[Path]
+) -> None:
+    assert backend.projector is not None
+    for prompt, paths in prompts(images):
+        media = [image_input(path) for path in paths]
+        read = backend.projector.read(
+            prompt, media, marker=MARKER, special=True, owner=""
+        )
+        text, taken = backend.projector.count(
+            prompt, media, marker=MARKER, special=True
+        )
+        assert len(text) + taken == len(read.tokens)
