@@ -246,20 +246,23 @@ def test_a_preempted_request_with_a_picture_goes_on(
         backend.close()
 
 
-@pytest.mark.parametrize("full_at", [1, 2, 3])
+@pytest.mark.parametrize("full_at", [2, 3])
+@pytest.mark.parametrize("n_batch", [16, 256])
 def test_a_step_that_finds_no_cells_loses_nothing_that_it_has_computed(
     files: tuple[Path, Path],
     images: list[Path],
     monkeypatch: pytest.MonkeyPatch,
+    n_batch: int,
     full_at: int,
 ) -> None:
-    """Whichever picture has no room: the next step goes on from there.
+    """Whichever picture, or part of one, has no room: the next step goes on from there.
 
-    The steps are small, so that pictures are cut where their model allows it.
+    Large steps have the pictures of several requests; small ones cut pictures where
+    their model allows it.
     """
-    backend = load(files, kv_layout="unified", n_batch=40, n_ubatch=40)
+    backend = load(files, kv_layout="unified", n_batch=n_batch, n_ubatch=n_batch)
     try:
-        asked = prompts(images)[-2:]
+        asked = [*prompts(images)[-2:], prompts(images)[0]]
         media = [[image_input(path) for path in paths] for _, paths in asked]
         alone = Driver(backend, ignores_end=True)
         expected = [
@@ -280,7 +283,7 @@ def test_a_step_that_finds_no_cells_loses_nothing_that_it_has_computed(
 
         assert len(calls) > full_at
         assert not beside.errors
-        assert [beside.tokens[str(n)] for n in range(2)] == expected
+        assert [beside.tokens[str(n)] for n in range(len(asked))] == expected
     finally:
         backend.close()
 
