@@ -18,11 +18,28 @@ from django.db.models.signals import pre_save
 from accounts.audit.actor import current_actor
 from accounts.models import ApiKey, Invitation, Limit, Team, UsageRecord
 from registry.forms import ModelSettingsForm
-from registry.models import Alias, Attachment, Download, Model
+from registry.models import (
+    Alias,
+    Attachment,
+    Download,
+    Model,
+    Route,
+    RouteTarget,
+    Upstream,
+    UpstreamModel,
+)
 
 if TYPE_CHECKING:
     from django.db.models import Model as Row
 
+#: What people set of models without a file; the rest is a scan's.
+_UPSTREAM_MODEL = (
+    *("name", "is_enabled", "upstream", "remote_name", "apis", "refused_parameters"),
+    *("context_length", "input_price", "cached_price", "output_price"),
+)
+_ROUTE = (
+    *("name", "is_enabled", "falls_back", "default_parameters", "forced_parameters"),
+)
 #: In the place of a secret. That it changed is in the log.
 HIDDEN = "•••"
 
@@ -55,6 +72,15 @@ def watch_rows() -> None:
     auditlog.register(Authenticator, exclude_fields=["data", "last_used_at"])
     auditlog.register(SocialAccount, exclude_fields=["extra_data", "last_login"])
     auditlog.register(Alias)
+    auditlog.register(
+        Upstream,
+        exclude_fields=["checked_at", "fault"],
+        mask_fields=["sealed_key"],
+        mask_callable="accounts.audit.log.hidden",
+    )
+    auditlog.register(UpstreamModel, include_fields=list(_UPSTREAM_MODEL))
+    auditlog.register(Route, include_fields=list(_ROUTE))
+    auditlog.register(RouteTarget)
     auditlog.register(Attachment)
     # The rest is how far it is.
     auditlog.register(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -16,8 +16,11 @@ from inference.health.redis_facts import RedisFacts, redis_facts
 from inference.status import overview
 from llm_manager.lib.machine.disks import disk_spaces
 from llm_manager.lib.machine.programs import product_version, program_versions
+from registry.models import Upstream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inference.status import Overview
     from llm_manager.lib.machine.disks import DiskSpace
 
@@ -40,7 +43,8 @@ class HealthFacts:
     """Every part at one moment, as one web process sees it.
 
     ``now`` is in seconds since the epoch. ``machine``, ``version`` and ``programs`` are
-    the web process's. ``lines_lost`` are its lines of usage that nobody can store.
+    the web process's. ``lines_lost`` are its lines of usage that nobody can store,
+    ``upstream_faults`` what the last checks of upstreams found wrong.
     """
 
     now: float
@@ -53,12 +57,13 @@ class HealthFacts:
     disks: list[MachineDisk]
     journal: JournalBacklog
     lines_lost: int
+    upstream_faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def health_facts(seen: Overview | None = None) -> HealthFacts:
     """Ask every part; ``seen`` are its nodes and workers, if they were read already.
 
-    Nine queries at most and three round trips to Redis. Raises DatabaseError.
+    Ten queries at most and three round trips to Redis. Raises DatabaseError.
     """
     seen = seen or overview()
     return HealthFacts(
@@ -72,7 +77,13 @@ def health_facts(seen: Overview | None = None) -> HealthFacts:
         disks=_disks(seen),
         journal=journal_backlog(settings.CONFIG.usage_dir),
         lines_lost=lines_lost(),
+        upstream_faults=_upstream_faults(),
     )
+
+
+def _upstream_faults() -> dict[str, str]:
+    failing = Upstream.objects.filter(is_enabled=True).exclude(fault="")
+    return dict(failing.values_list("name", "fault"))
 
 
 def _disks(seen: Overview) -> list[MachineDisk]:

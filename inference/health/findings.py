@@ -49,6 +49,7 @@ def health_findings(facts: HealthFacts) -> list[HealthFinding]:
         *_nodes(facts),
         *failed_loads(facts.overview),
         *_rpc_servers(facts),
+        *_upstreams(facts),
         *_redis(facts),
         *_database(facts),
         *_disks(facts),
@@ -56,6 +57,17 @@ def health_findings(facts: HealthFacts) -> list[HealthFinding]:
         *_versions(facts),
     ]
     return sorted(found, key=lambda each: _ORDER.index(each.severity))
+
+
+def _upstreams(facts: HealthFacts) -> Iterator[HealthFinding]:
+    for name, fault in facts.upstream_faults.items():
+        yield HealthFinding(
+            "warning",
+            f"Upstream {name}",
+            fault,
+            f"`llm-manager upstream check '{name}'` asks it again; its page has its "
+            "address, its key and its time-outs.",
+        )
 
 
 def can_serve(facts: HealthFacts) -> bool:

@@ -91,6 +91,9 @@ UNFOLD: dict[str, Any] = {
                 "title": "Inference",
                 "items": [
                     _item("Models", "deployed_code", "registry.model"),
+                    _item("Upstreams", "cloud", "registry.upstream"),
+                    _item("Upstream models", "cloud_queue", "registry.upstreammodel"),
+                    _item("Routes", "alt_route", "registry.route"),
                     _item("Downloads", "download", "registry.download"),
                     _item("Scans", "radar", "registry.scanrun"),
                     _item("Engine", "memory", "inference.worker"),

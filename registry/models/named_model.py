@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ValidationError
 
 from registry.models.kinds import FileState, Kind
 from registry.models.model import Alias, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+#: Columns that are empty here, and of no file.
+_OF_FILES = ("fingerprint", "architecture", "file_name")
 
 
 class NamedModel(Model):
@@ -38,6 +45,10 @@ class NamedModel(Model):
         """Save the row; its "file" has its name, as no other model has."""
         self.file_name = self.name
         super().save(*args, **kwargs)
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Check the columns but those of files. Raises ValidationError."""
+        super().clean_fields({*(exclude or ()), *_OF_FILES})
 
     def clean(self) -> None:
         """Check the name. Raises ValidationError."""

@@ -60,7 +60,7 @@ class Upstream(models.Model):
         unique=True,
         help_text="What pages, metrics and errors call it.",
     )
-    base_url = models.URLField(
+    base_url = models.CharField(
         "address",
         max_length=500,
         help_text="What comes before /chat/completions, as in "

@@ -121,6 +121,7 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
                     ("left_out", "metadata"),
                     ("endpoint", "client_address"),
                     ("model_asked", "model_name"),
+                    ("route", "fell_back_from"),
                     ("node", "replica"),
                 )
             },
@@ -132,7 +133,7 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
                     ("prompt_tokens", "cached_tokens"),
                     ("completion_tokens", "reasoning_tokens"),
                     ("drafted_tokens", "replayed_tokens"),
-                    "price",
+                    ("price", "is_estimated"),
                 )
             },
         ),

@@ -34,10 +34,11 @@ def _described(
     query: type[Body] | None = None,
     status: int = 200,
     named: bool = False,
+    refuses: bool = False,
 ) -> Description:
     statuses = _WRITE if body else _READ
     extra = (404,) if named else ()
-    if query is not None:
+    if query is not None or refuses:
         extra = (*extra, 400)
     described: Description = extend_schema(
         operation_id=operation,
@@ -151,3 +152,61 @@ sum_usage = _described(
 list_audit = _described(
     "listAudit", "Read the audit log", "AuditList", query=AuditQuery
 )
+list_upstreams = _described(
+    "listUpstreams", "List upstreams", "AdminUpstreamList", query=ListQuery
+)
+create_upstream = _described(
+    "createUpstream",
+    "Add an upstream",
+    "AdminUpstream",
+    body="NewUpstreamRequest",
+    status=201,
+)
+change_upstream = _described(
+    "changeUpstream",
+    "Change an upstream",
+    "AdminUpstream",
+    body="UpstreamChangeRequest",
+    named=True,
+)
+delete_upstream = _described(
+    "deleteUpstream",
+    "Remove an upstream without models",
+    "AdminDeleted",
+    named=True,
+    refuses=True,
+)
+check_upstream = _described(
+    "checkUpstream", "Ask an upstream whether it answers", "AdminUpstream", named=True
+)
+list_upstream_models = _described(
+    "listUpstreamModels",
+    "List the models of upstreams",
+    "AdminUpstreamModelList",
+    query=ListQuery,
+)
+create_upstream_model = _described(
+    "createUpstreamModel",
+    "Add a model of an upstream",
+    "AdminUpstreamModel",
+    body="NewUpstreamModelRequest",
+    status=201,
+)
+change_upstream_model = _described(
+    "changeUpstreamModel",
+    "Change a model of an upstream",
+    "AdminUpstreamModel",
+    body="UpstreamModelChangeRequest",
+    named=True,
+)
+delete_upstream_model = _described(
+    "deleteUpstreamModel", "Remove a model of an upstream", "AdminDeleted", named=True
+)
+list_routes = _described("listRoutes", "List routes", "AdminRouteList", query=ListQuery)
+create_route = _described(
+    "createRoute", "Add a route", "AdminRoute", body="NewRouteRequest", status=201
+)
+change_route = _described(
+    "changeRoute", "Change a route", "AdminRoute", body="RouteChangeRequest", named=True
+)
+delete_route = _described("deleteRoute", "Remove a route", "AdminDeleted", named=True)

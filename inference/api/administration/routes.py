@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from inference.api.administration.audit import AuditView
+from inference.api.administration.elsewhere.routing import RoutesView, RouteView
+from inference.api.administration.elsewhere.upstreams import (
+    UpstreamCheckView,
+    UpstreamModelsView,
+    UpstreamModelView,
+    UpstreamsView,
+    UpstreamView,
+)
 from inference.api.administration.keys import (
     CaptureView,
     KeysView,
@@ -39,6 +47,13 @@ ROUTES = (
     ("admin/nodes", NodesView, "admin-nodes"),
     ("admin/nodes/<str:name>/drain", DrainView, "admin-drain-node"),
     ("admin/nodes/<any:name>", OneNodeView, "admin-node"),
+    ("admin/upstreams", UpstreamsView, "admin-upstreams"),
+    ("admin/upstreams/<str:name>/check", UpstreamCheckView, "admin-check-upstream"),
+    ("admin/upstreams/<any:name>", UpstreamView, "admin-upstream"),
+    ("admin/upstream-models", UpstreamModelsView, "admin-upstream-models"),
+    ("admin/upstream-models/<any:name>", UpstreamModelView, "admin-upstream-model"),
+    ("admin/routes", RoutesView, "admin-routes"),
+    ("admin/routes/<any:name>", RouteView, "admin-route"),
     ("admin/requests", RunningView, "admin-requests"),
     ("admin/requests/<str:id_>/cancel", CancelView, "admin-cancel-request"),
     ("admin/usage", AdminUsageView, "admin-usage"),

@@ -89,7 +89,8 @@ class RoutedView(WorkerView):
                 body, lambda name: self.find_model(request, name, ability)
             )
         self.recording.asks_for(name)
-        given = cast("dict[str, Any]", request.data)
+        # The body that was read is emptied once it is prepared.
+        given = dict(cast("dict[str, Any]", request.data))
         caller = caller_of(request).key
         plan = self._plan = plan_of(model, seed_of(given, caller, request_id.get()))
 
@@ -178,8 +179,13 @@ class RoutedView(WorkerView):
             try:
                 prepared = await in_thread(self._count_next, self._asked + 1)
                 return await self._with_media(prepared)
-            except (BadRequest, errors.RequestRejected):
-                continue
+            except (BadRequest, errors.RequestRejected) as error:
+                logger.warning(
+                    "Request %s passes over '%s': %s",
+                    request_id.get(),
+                    plan.targets[self._asked].name,
+                    error,
+                )
         return None
 
     def _count_next(self, number: int) -> Any:

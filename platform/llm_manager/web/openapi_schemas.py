@@ -33,6 +33,8 @@ from inference.api.administration.bodies import (
     TeamChangeRequest,
     UserChangeRequest,
 )
+from inference.api.administration.elsewhere.bodies import BODIES as ELSEWHERE_BODIES
+from inference.api.administration.elsewhere.objects import ELSEWHERE
 from inference.api.administration.objects import ANSWERS as ADMIN_ANSWERS
 from inference.api.batches.objects import ANSWERS as BATCH_ANSWERS
 from inference.api.batches.request import BatchRequest
@@ -125,6 +127,7 @@ _REQUESTS: tuple[type[Body], ...] = (
     RotateRequest,
     TeamChangeRequest,
     UserChangeRequest,
+    *ELSEWHERE_BODIES,
 )
 _ANSWERS: dict[str, type] = {
     "AnthropicError": AnthropicError,
@@ -166,6 +169,7 @@ def component_schemas(further: Mapping[str, type]) -> dict[str, Any]:
         **BATCH_ANSWERS,
         **FILE_ANSWERS,
         **ADMIN_ANSWERS,
+        **ELSEWHERE,
         **further,
     }
     names = {answer: name for name, answer in answers.items()}

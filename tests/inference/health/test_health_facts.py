@@ -22,9 +22,9 @@ from inference.health.redis_facts import RedisFacts, redis_facts
 from inference.models import WorkerState
 from inference.transport.queue import queue_name
 from llm_manager.lib.machine.disks import DiskSpace, disk_spaces
-from registry.models import FileState
+from registry.models import FileState, Upstream
 from tests.accounts.usage.test_ingestion import entry
-from tests.factories import GIB, make_model, make_node, make_worker
+from tests.factories import GIB, make_model, make_node, make_upstream, make_worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,7 +163,7 @@ def test_facts_take_few_queries_whatever_is_there(
 ) -> None:
     for number in range(12):
         make_worker(make_model(), make_node(f"n{number}"))
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         facts = health_facts()
     assert facts.database.size_bytes > 0
     assert facts.programs["Python"]
@@ -202,3 +202,13 @@ def test_the_backlog_is_what_has_ended_and_has_no_row(tmp_path: Path) -> None:
     assert found.oldest_at == pytest.approx(timezone.now().timestamp() - 60, abs=5)
     ingester.look()
     assert journal_backlog(tmp_path).waiting == 0
+
+
+def test_an_upstream_that_fails_is_a_finding_until_it_is_disabled() -> None:
+    there = make_upstream(fault="It does not answer at all.")
+    found = health_findings(health_facts())
+    [said] = [each for each in found if there.name in each.part]
+    assert said.severity == "warning"
+    assert said.text == "It does not answer at all."
+    Upstream.objects.update(is_enabled=False)
+    assert not health_facts().upstream_faults

@@ -48,7 +48,7 @@ def admin() -> Admin:
 
 
 def without_parameters(route: str) -> str:
-    for part in ("<str:prefix>", "<any:name>", "<str:id_>"):
+    for part in ("<str:prefix>", "<any:name>", "<str:name>", "<str:id_>"):
         route = route.replace(part, "x")
     return route.replace("<int:number>", "1")
 

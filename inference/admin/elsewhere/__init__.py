@@ -1,0 +1,1 @@
+"""Admin pages of models without a file: upstreams, their models, routes."""

@@ -1,0 +1,71 @@
+"""The admin of routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+
+from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
+from registry.admin import AliasInline
+from registry.models import Route, RouteTarget
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+
+class TargetInline(TabularInline[RouteTarget, Route]):
+    """The models of a route."""
+
+    model = RouteTarget
+    fk_name = "route"
+    extra = 1
+    hide_title = True
+    verbose_name = "target"
+    verbose_name_plural = "targets: each gets its weight's share of the requests"
+
+
+@admin.register(Route)
+class RouteAdmin(ModelAdmin[Route]):
+    """Names that stand for one of several models."""
+
+    inlines = (TargetInline, AliasInline)
+    list_display = ("name", "shares", "falls_back", "is_enabled", "try_it")
+    search_fields = ("name", "aliases__name")
+    fieldsets = (
+        (None, {"fields": ("name", "is_enabled", "falls_back")}),
+        (
+            "Parameters",
+            {"fields": ("default_parameters", "forced_parameters")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        """Return the routes with their targets."""
+        return super().get_queryset(request).prefetch_related("targets__model")
+
+    @admin.display(description="targets")
+    def shares(self, route: Route) -> str:
+        """Return the targets with their shares."""
+        targets = list(route.targets.all())
+        total = sum(target.weight for target in targets)
+        return (
+            ", ".join(
+                f"{target.model.name} {target.weight / total:.0%}"
+                if target.weight
+                else f"{target.model.name} as fallback"
+                for target in targets
+            )
+            or "none"
+        )
+
+    @admin.display(description="playground")
+    def try_it(self, route: Route) -> SafeString:
+        """Return a link to the playground."""
+        page = f"{reverse('playground')}?{urlencode({'model': route.name})}"
+        return format_html('<a class="lm-link" href="{}">Try it</a>', page)

@@ -1,0 +1,132 @@
+"""The admin of upstreams and of the models that they serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+
+from inference.upstreams.checking import check_now
+from llm_manager.lib.badges import badge
+from llm_manager.lib.unfold_types import ModelAdmin
+from registry.admin import AliasInline
+from registry.models import Api, Upstream, UpstreamModel
+from registry.models.upstream import key_fault
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+    UpstreamModelForm = forms.ModelForm[Upstream]
+    ServedModelForm = forms.ModelForm[UpstreamModel]
+else:
+    UpstreamModelForm = ServedModelForm = forms.ModelForm
+
+_COLOURS = {"healthy": "success", "failing": "danger", "disabled": "warning"}
+
+
+class UpstreamForm(UpstreamModelForm):
+    """An upstream, and its key, which no page shows again."""
+
+    key = forms.CharField(
+        required=False,
+        strip=True,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="What it is sent as its key. It is encrypted and never shown. Empty: "
+        "the one that it has stays.",
+    )
+    forget_key = forms.BooleanField(
+        required=False, help_text="Send it no key from now on."
+    )
+
+    def clean_key(self) -> str:
+        """Return the key. Raises ValidationError."""
+        key: str = self.cleaned_data["key"]
+        fault = key_fault(key)
+        if fault:
+            raise ValidationError(fault)
+        return key
+
+    def save(self, commit: bool = True) -> Upstream:  # noqa: FBT001, FBT002 - Django's
+        """Save the upstream, with another key if one was given."""
+        if self.cleaned_data["forget_key"]:
+            self.instance.key = ""
+        elif self.cleaned_data["key"]:
+            self.instance.key = self.cleaned_data["key"]
+        saved: Upstream = super().save(commit)
+        return saved
+
+
+@admin.register(Upstream)
+class UpstreamAdmin(ModelAdmin[Upstream]):
+    """Other inference servers."""
+
+    form = UpstreamForm
+    list_display = ("name", "base_url", "dialect", "health", "fault", "checked_at")
+    search_fields = ("name", "base_url")
+    readonly_fields = ("health", "fault", "checked_at")
+    actions = ("ask",)
+    fieldsets = (
+        (None, {"fields": ("name", "base_url", "dialect", "is_enabled")}),
+        ("Key", {"fields": ("key", "forget_key")}),
+        (
+            "Time-outs",
+            {"fields": ("connect_timeout_s", "read_timeout_s", "total_timeout_s")},
+        ),
+        ("State", {"fields": ("health", "fault", "checked_at")}),
+    )
+
+    @admin.display(description="state")
+    def health(self, upstream: Upstream) -> SafeString:
+        """Return what its last check says."""
+        return badge(upstream.state, _COLOURS.get(upstream.state, ""))
+
+    @admin.action(description="Check the selected upstreams", permissions=["change"])
+    def ask(self, request: HttpRequest, upstreams: QuerySet[Upstream]) -> None:
+        """Ask each whether it answers, and say it."""
+        for upstream in upstreams:
+            fault = async_to_sync(check_now)(upstream)
+            if fault:
+                self.message_user(request, f"{upstream}: {fault}", messages.ERROR)
+            else:
+                self.message_user(request, f"{upstream} answers.", messages.SUCCESS)
+
+
+class ServedForm(ServedModelForm):
+    """A model of an upstream."""
+
+    apis = forms.MultipleChoiceField(
+        label="APIs",
+        choices=[(api.value, f"/v1{api.label}") for api in Api],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="What requests it takes.",
+    )
+
+
+@admin.register(UpstreamModel)
+class UpstreamModelAdmin(ModelAdmin[UpstreamModel]):
+    """Models that upstreams serve."""
+
+    form = ServedForm
+    inlines = (AliasInline,)
+    list_display = ("name", "upstream", "remote_name", "requests", "is_enabled")
+    list_filter = ("upstream", "is_enabled")
+    list_select_related = ("upstream",)
+    search_fields = ("name", "remote_name", "aliases__name")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("name", "is_enabled", "upstream", "remote_name", "apis")},
+        ),
+        ("What it takes", {"fields": ("context_length", "refused_parameters")}),
+        ("Prices", {"fields": (("input_price", "cached_price", "output_price"),)}),
+    )
+
+    @admin.display(description="APIs")
+    def requests(self, model: UpstreamModel) -> str:
+        """Return what requests it takes."""
+        return ", ".join(model.apis)

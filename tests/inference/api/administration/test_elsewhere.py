@@ -1,0 +1,117 @@
+"""/v1/admin/upstreams, /v1/admin/upstream-models and /v1/admin/routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from auditlog.models import LogEntry
+
+from accounts.models import Scope
+from registry.models import Model, Upstream
+from tests.configuration import unchecked
+from tests.factories import make_api_key, make_model
+from tests.inference.api.conftest import Api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+THERE = {"name": "there", "base_url": "https://api.example.org/v1", "key": "sk-1"}
+FAR = {"name": "far", "upstream": "there", "remote_name": "far-away"}
+
+
+@pytest.fixture
+def admin(settings: Any) -> Callable[..., Any]:
+    """A program with a key of the scope "admin"."""
+    settings.CONFIG = unchecked(settings.CONFIG, upstreams__private_hosts=("10.0.0.5",))
+    _, secret = make_api_key(scopes=[Scope.ADMIN, Scope.MODELS], rate_limit=0)
+    send = async_to_sync(Api(secret).send)
+
+    def call(method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        response = send(method, f"/v1/admin/{path}", body)
+        assert response.status_code == status, response.content
+        return response.json()
+
+    return call
+
+
+def test_an_upstream_is_added_changed_and_removed_and_its_key_is_in_no_answer(
+    admin: Callable[..., Any],
+) -> None:
+    added = admin("POST", "upstreams", THERE, status=201)
+    assert added["has_key"]
+    assert added["state"] == "not checked"
+    assert "sk-1" not in str(added)
+    assert Upstream.objects.get().key == "sk-1"
+
+    changed = admin("PATCH", "upstreams/there", {"key": None, "dialect": "vllm"})
+    assert (changed["has_key"], changed["dialect"]) == (False, "vllm")
+
+    admin("POST", "upstream-models", FAR, status=201)
+    assert admin("DELETE", "upstreams/there", status=400)["error"]["code"] == "in_use"
+    admin("DELETE", "upstream-models/far")
+    admin("DELETE", "upstreams/there")
+    assert admin("GET", "upstreams")["data"] == []
+    assert not Model.objects.exists()
+    log = str(list(LogEntry.objects.values_list("changes", flat=True)))
+    assert "sk-1" not in log
+    assert "far-away" in log
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.example.org/v1", "http://127.0.0.1:6379", "https://10.0.0.6:1?"]
+)
+def test_an_address_that_is_not_permitted_is_refused(
+    admin: Callable[..., Any], url: str
+) -> None:
+    if "10.0.0.6" in url:
+        # Names are resolved when they are connected to: so are addresses checked.
+        admin("POST", "upstreams", {**THERE, "base_url": url[:-1]}, status=201)
+        checked = admin("POST", "upstreams/there/check", {})
+        assert "upstreams.private_hosts" in checked["fault"]
+        return
+    error = admin("POST", "upstreams", {**THERE, "base_url": url}, status=400)["error"]
+    assert error["param"] == "base_url"
+
+
+def test_a_model_of_an_upstream_has_a_name_that_nothing_else_has(
+    admin: Callable[..., Any],
+) -> None:
+    make_model("far")
+    admin("POST", "upstreams", THERE, status=201)
+    error = admin("POST", "upstream-models", FAR, status=400)["error"]
+    assert error["param"] == "name"
+
+
+def test_a_route_is_added_changed_and_removed(admin: Callable[..., Any]) -> None:
+    make_model("tiny")
+    make_model("large")
+    targets = [{"model": "tiny", "weight": 95}, {"model": "large", "weight": 5}]
+    body = {"name": "best", "targets": targets, "falls_back": True}
+    assert admin("POST", "routes", body, status=201)["targets"] == targets
+    changed = admin(
+        "PATCH",
+        "routes/best",
+        {"targets": targets[:1], "forced_parameters": {"seed": 1}},
+    )
+    assert changed["targets"] == targets[:1]
+    assert changed["forced_parameters"] == {"seed": 1}
+    [listed] = admin("GET", "routes")["data"]
+    assert listed == changed
+    admin("DELETE", "routes/best")
+    assert Model.objects.count() == 2
+
+
+def test_a_route_cannot_lead_to_a_route_or_set_what_the_client_says(
+    admin: Callable[..., Any],
+) -> None:
+    make_model("tiny")
+    body = {"name": "best", "targets": [{"model": "tiny"}]}
+    admin("POST", "routes", body, status=201)
+    again = {"name": "more", "targets": [{"model": "best"}]}
+    assert admin("POST", "routes", again, status=400)["error"]["param"] == "model"
+    forced: Any = {"forced_parameters": {"messages": []}}
+    error = admin("PATCH", "routes/best", forced, status=400)["error"]
+    assert error["param"] == "forced_parameters"
