@@ -18,8 +18,8 @@ MAX_SLOWDOWN = 2.5
 #: A p95 leaves out one step in so many: it may be longer, if that ends a prompt.
 _SPARED_IN = 20
 #: That step may take this multiple of the target, ...
-_SPARED = 2.0
-#: ... and one that takes this multiple of it is such a step.
+_SPARED = 2.5
+#: ... and one that is planned for this multiple of it is such a step.
 _LONG = 1.5
 #: Shorter prefills say little: they are mostly the fixed cost of a step.
 _MIN_OBSERVED = 8
@@ -48,7 +48,7 @@ class StepTimes:
         self._short = PieceTimes()
         self._tiled = PieceTimes()
         self._overrun = Overrun()
-        #: Steps beside decodes since one took much longer than the target.
+        #: Steps beside decodes since one was much longer than the target.
         self._since_long = 0
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
@@ -76,21 +76,26 @@ class StepTimes:
         num_prefill = sum(size for size, _ in pieces)
         if num_decodes:
             self._depth = depth / num_decodes
-            is_long = seconds > _LONG * self._itl_target_s
-            self._since_long = 0 if is_long else self._since_long + 1
         if num_prefill == 0:
             self._decodes.observe(num_decodes, depth, seconds)
+            self._count(self.decode_s(num_decodes) or 0.0)
             return
         beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
         if num_decodes and (costs := self._costs()):
-            expected = sum(costs.seconds(size, start) for size, start in pieces)
-            self._overrun.observe(seconds, beside + expected)
+            expected = beside + sum(costs.seconds(*piece) for piece in pieces)
+            self._overrun.observe(seconds, expected)
+            self._count(expected)
         if num_prefill < _MIN_OBSERVED or seconds <= beside:
             return
         if all(size >= self._tile for size, _ in pieces):
             self._tiled.observe(pieces, seconds - beside)
         elif all(size < self._tile for size, _ in pieces):
             self._short.observe(pieces, seconds - beside)
+
+    def _count(self, expected_s: float) -> None:
+        """Count a step: what it was planned for, not what it took, makes it long."""
+        is_long = expected_s > _LONG * self._itl_target_s
+        self._since_long = 0 if is_long else self._since_long + 1
 
     def decode_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step that decodes this many sequences, if known.

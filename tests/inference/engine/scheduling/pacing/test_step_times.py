@@ -63,9 +63,9 @@ def test_where_steps_overrun_they_are_planned_shorter_to_keep_the_p95() -> None:
 def test_a_p95_leaves_a_step_in_twenty_that_may_take_longer_to_end_a_prompt() -> None:
     times = taught(decode_s=0.014, target_s=0.060)
     assert times.room(8, 512).piece(80, 0) == 80
-    # Nothing else takes longer, and no end takes twice the target.
+    # Nothing else takes longer, and no end takes three times the target.
     assert times.room(8, 512).piece(800, 0) < 50
-    assert times.room(8, 512).piece(120, 0) < 50
+    assert times.room(8, 512).piece(170, 0) < 50
     times.observe(8, [(80, 0)], 0.014 + prefill_s(80))
     for _ in range(19):
         times.observe(8, [], 0.014)
