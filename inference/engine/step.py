@@ -115,8 +115,8 @@ class StepPlan:
 
     @cached_property
     def decode_depth(self) -> int:
-        """The number of tokens before each of these, added up."""
-        return sum(item.start * len(item.tokens) for item in self.decodes)
+        """The lengths of the sequences that decode, added up."""
+        return sum(item.start for item in self.decodes)
 
     @cached_property
     def prefills(self) -> list[tuple[int, int]]:

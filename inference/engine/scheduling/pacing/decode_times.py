@@ -17,11 +17,12 @@ _KEPT_FOR = 8
 
 
 class DecodeTimes:
-    """Learns that a step takes ``fixed + sequences * each + depth * attention``.
+    """Learns that a step takes ``fixed + count * each + depth * attention``.
 
-    A step reads the weights once, does each sequence's arithmetic, and attends over
-    ``depth`` tokens in all. Fitted by least squares, none of the parts negative, to the
-    newest steps and to the warm-up, which has measured both ends of the line.
+    A step reads the weights once, does each token's arithmetic, and attends over
+    ``depth`` tokens of its sequences in all. Fitted by least squares, none of the parts
+    negative, to the newest steps and to the warm-up, which has measured both ends of
+    the line.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class DecodeTimes:
         self._parts = None
 
     def observe(self, count: int, depth: float, seconds: float) -> None:
-        """Add a step of ``count`` tokens that attend over ``depth`` others in all."""
+        """Add a step of ``count`` tokens, of sequences of ``depth`` tokens in all."""
         is_new = count not in self._counts and not self.knows_batches
         self._counts.add(count)
         self._steps.fade(_DECAY)

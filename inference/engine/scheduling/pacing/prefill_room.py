@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: of ``_WHOLE`` tokens: shorter ones cost everybody more than they spare the streams.
 MAX_WASTE = 1.25
 #: No piece is cut shorter, however cheap a pass through the model is.
-MIN_PIECE = 8
+MIN_PIECE = 16
 #: What pieces are compared with, and the first one before anything is measured. Where
 #: attention is computed in tiles it is one of them.
 _WHOLE = 64

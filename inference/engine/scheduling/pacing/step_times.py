@@ -43,8 +43,8 @@ class StepTimes:
         #: Whether short pieces run in the prefill context, where they are not slower.
         self.has_prefill_context = False
         self._decodes = DecodeTimes()
-        #: Tokens before each decode of the newest step, on average.
-        self._depth = 0.0
+        #: The lengths of the sequences that decoded in the newest step, added up.
+        self._depth = 0
         self._short = PieceTimes()
         self._tiled = PieceTimes()
         self._overrun = Overrun()
@@ -70,12 +70,12 @@ class StepTimes:
     ) -> None:
         """Add a step; of each piece of a prompt its tokens, and those before it.
 
-        ``depth`` counts the tokens before all its decodes together.
+        ``depth`` are the lengths of the sequences that decode, added up.
         """
         pieces = list(prefills)
         num_prefill = sum(size for size, _ in pieces)
         if num_decodes:
-            self._depth = depth / num_decodes
+            self._depth = depth
         if num_prefill == 0:
             self._decodes.observe(num_decodes, depth, seconds)
             self._count(self.decode_s(num_decodes) or 0.0)
@@ -100,9 +100,10 @@ class StepTimes:
     def decode_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step that decodes this many sequences, if known.
 
-        They are as long as those of the newest step.
+        More of them are drafts, say, or begin: those of the newest step are as long
+        as they are.
         """
-        return self._decodes.seconds(num_decodes, num_decodes * self._depth)
+        return self._decodes.seconds(num_decodes, self._depth if num_decodes else 0)
 
     @property
     def knows_batches(self) -> bool:

@@ -406,7 +406,9 @@ def test_a_step_of_several_micro_batches_teaches_nothing_about_one(
 ) -> None:
     core, backend = engine(drafts_by_lookup=True, n_seq_max=2)
     learned: list[int] = []
-    monkeypatch.setattr(core.times, "observe", lambda count, *_: learned.append(count))
+    monkeypatch.setattr(
+        core.times, "observe", lambda count, *_, **__: learned.append(count)
+    )
     poem = "roses are red, violets are blue. "
     backend.script(poem, poem * 3)
     backend.script("x", "The quick brown fox jumps over a lazy dog.")

@@ -78,7 +78,7 @@ def engine(
         core = EngineCore(LlamaBackend(config))
         core.times.calibrate(1, 0.010)
         core.times.calibrate(16, 0.011)
-        monkeypatch.setattr(core.times, "observe", lambda *_: None)
+        monkeypatch.setattr(core.times, "observe", lambda *_, **__: None)
         monkeypatch.setattr(LlamaDraftModel, "pass_s", lambda *_: 0.0)
         cores.append(core)
         return core

@@ -135,4 +135,17 @@ def test_pieces_of_tiles_and_shorter_ones_are_learned_apart() -> None:
     # A shorter piece would take longer than a tile.
     assert times.room(8, 512).piece(4000, 1000) == 64
     times.has_prefill_context = True
-    assert times.room(8, 512).piece(4000, 1000) < 16
+    assert times.room(8, 512).piece(4000, 1000) == 16
+
+
+def test_more_tokens_of_long_sequences_are_expected_to_take_what_tokens_take() -> None:
+    times = StepTimes()
+    times.calibrate(1, 0.010)
+    times.calibrate(16, 0.025)
+    # The machine has become slower, which the lengths may seem to explain.
+    for length in range(100, 200):
+        times.observe(1, [], 0.020, depth=length)
+    one, more, none = (times.decode_s(count) or 0.0 for count in (1, 5, 0))
+    assert one == pytest.approx(0.020, rel=0.1)
+    assert one <= more < one + 0.008
+    assert 0 < none <= one
