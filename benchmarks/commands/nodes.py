@@ -16,7 +16,6 @@ from benchmarks.nodes.cluster import cluster
 from benchmarks.nodes.faults import node_faults
 from benchmarks.nodes.trial import (
     MAX_TOKENS,
-    STREAMS,
     try_fault,
     try_under_load,
     undisturbed,
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 TABLE = PageTable(
     "nodes",
     ("streams", "lost", "wrong", "doubled", "longest pause", "other programs"),
-    f"{STREAMS} greedy streams of {MAX_TOKENS} tokens on two web processes and three "
-    "nodes, two of which have the model; all",
+    f"Greedy streams of {MAX_TOKENS} tokens, two web processes, and three nodes of "
+    "which two have the model;",
 )
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from benchmarks.nodes.cluster import Cluster
     from benchmarks.nodes.faults import NodeFault
 
-STREAMS = 32
 #: Long enough to run when the fault begins.
 MAX_TOKENS = 64
 #: Every stream has begun, and none is near its end.
