@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.model,
     pytest.mark.long,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not has_rpc(), reason="scripts/build_rpc.sh was not run"),
 ]
 
@@ -130,12 +130,16 @@ def test_a_server_that_is_killed_costs_a_pause_and_no_token(tmp_path: Path) -> N
                 LLM_MANAGER_RPC_SERVERS=addresses,
                 LLM_MANAGER_RPC_SECRET=SECRET,
                 LLM_MANAGER_GPU_RPC_SERVERS=addresses,
-                LLM_MANAGER_MODELS_DEFAULT_CTX="1024",
+                LLM_MANAGER_MODELS_DEFAULT_CTX="512",
+                # Cells on other machines are all filled at the load.
+                LLM_MANAGER_ENGINE_N_SEQ_MAX="2",
+                # On a busy machine the second load takes its time.
+                LLM_MANAGER_ENGINE_QUEUE_TIMEOUT="800",
             ) as server,
             httpx.Client(
                 base_url=f"http://{server.host}:{server.port}",
                 headers={"Authorization": f"Bearer {server.key}"},
-                timeout=240,
+                timeout=800,
             ) as client,
         ):
             expected = "".join(stream(client))
