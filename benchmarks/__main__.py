@@ -20,7 +20,7 @@ from benchmarks.commands import (
 )
 from benchmarks.commands.beside import batches, interference
 from benchmarks.commands.compare import compare
-from benchmarks.commands.replicas import affinity
+from benchmarks.commands.scale import affinity, fleet, web
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
 from benchmarks.options.commands import (
@@ -29,6 +29,7 @@ from benchmarks.options.commands import (
     CompareOptions,
     EmbeddingOptions,
     FaultOptions,
+    FleetOptions,
     GpuOptions,
     GrammarOptions,
     HostileOptions,
@@ -41,6 +42,7 @@ from benchmarks.options.commands import (
     StartOptions,
     TargetOptions,
     UsageOptions,
+    WebOptions,
 )
 from benchmarks.options.parsing import parse
 
@@ -70,6 +72,8 @@ def _run() -> int:
             return faults.inflict(options)
         case NodesOptions() as options:
             return nodes.inflict(options)
+        case FleetOptions() as options:
+            return fleet.measure(options)
         case GpuOptions() as options:
             return gpu.measure(options)
         case GrammarOptions() as options:
@@ -92,6 +96,8 @@ def _run() -> int:
             return soak(options)
         case UsageOptions() as options:
             return usage.measure(options)
+        case WebOptions() as options:
+            return web.measure(options)
 
 
 if __name__ == "__main__":

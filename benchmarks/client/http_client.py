@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.client.answers import Answer, Call, WrongAnswer, clock, parse_stream
@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 _MAX_LINE_BYTES = 1024 * 1024
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
-    """A server with OpenAI's API on this machine; ``keys`` are its API keys."""
+    """A server with OpenAI's API on this machine; ``keys`` are its API keys.
+
+    With ``keeps_alive`` a connection serves one request after the other, as those of
+    OpenAI's clients do; else each request has its own.
+    """
 
     port: int
     model: str
     keys: tuple[str, ...] = ("",)
     has_usage: bool = True
+    keeps_alive: bool = False
+    _idle: list[_Connection] = field(default_factory=list, init=False, repr=False)
 
     async def ask(
         self, call: Call, *, on_text: Callable[[], None] | None = None
@@ -35,10 +42,9 @@ class HttpTarget:
         """Send one streaming chat request, read it to its end. Raises WrongAnswer."""
         request = self._request(call)
         started = clock()
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, limit=_MAX_LINE_BYTES
-        )
+        reader, writer = self._idle.pop() if self._idle else await self._connect()
         events: list[tuple[float, bytes]] = []
+        is_whole = False
         try:
             writer.write(request)
             await writer.drain()
@@ -48,9 +54,25 @@ class HttpTarget:
                 events.append((clock(), line[5:].strip()))
                 if on_text is not None and carries_text(line):
                     on_text()
+            is_whole = True
         finally:
-            writer.close()
+            if is_whole and self.keeps_alive:
+                self._idle.append((reader, writer))
+            else:
+                writer.close()
         return parse_stream(call, started, events, has_usage=self.has_usage)
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            _, writer = self._idle.pop()
+            writer.close()
+            await writer.wait_closed()
+
+    async def _connect(self) -> _Connection:
+        return await asyncio.open_connection(
+            "127.0.0.1", self.port, limit=_MAX_LINE_BYTES
+        )
 
     def _request(self, call: Call) -> bytes:
         body = {
@@ -73,7 +95,7 @@ class HttpTarget:
             f"Host: 127.0.0.1:{self.port}\r\n"
             f"Authorization: Bearer {self.keys[call.key]}\r\n"
             "Content-Type: application/json\r\n"
-            "Connection: close\r\n"
+            f"Connection: {'keep-alive' if self.keeps_alive else 'close'}\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
@@ -104,6 +126,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     try:
         while size := int(await reader.readline(), 16):
             yield (await reader.readexactly(size + 2))[:-2]
+        await reader.readexactly(2)
     except (ValueError, asyncio.IncompleteReadError) as error:
         raise WrongAnswer(f"the stream broke off: {error}") from None
 

@@ -27,6 +27,8 @@ COMMANDS = (
     "targets",
     "gpu",
     "affinity",
+    "web",
+    "fleet",
 )
 #: How often a command measures, unless it is given.
 ROUNDS = 3

@@ -209,12 +209,47 @@ class AffinityOptions:
     quantization: str
 
 
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """How many streams ask for how many tokens, at how many milliseconds a step.
+
+    A core of web process that carries less than the limits fails the run.
+    """
+
+    streams: int
+    tokens: int
+    step_ms: float
+    seconds: float
+    tokens_per_s: float
+    requests_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """Fleets by their number of nodes, and what is the same for all of them.
+
+    ``webs`` 0 is as many as the load takes. A file for each chart goes to ``plots``.
+    """
+
+    nodes: tuple[int, ...]
+    machine: str
+    requests: int
+    replicas: int
+    webs: int
+    redis: int
+    bound: int
+    seed: int
+    processes: int
+    plots: Path | None
+
+
 Options = (
     AffinityOptions
     | BatchOptions
     | CompareOptions
     | EmbeddingOptions
     | FaultOptions
+    | FleetOptions
     | GpuOptions
     | GrammarOptions
     | HostileOptions
@@ -227,4 +262,5 @@ Options = (
     | StartOptions
     | TargetOptions
     | UsageOptions
+    | WebOptions
 )

@@ -60,6 +60,10 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.gpu(rest)
         case "affinity":
             return single.affinity(rest)
+        case "fleet":
+            return single.fleet(rest)
+        case "web":
+            return single.web(rest)
     raise SystemExit(
         f"There is no command {command}: choose from {', '.join(COMMANDS)}."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.fleet.costs import MACHINES
 from benchmarks.options.arguments import (
     ROUNDS,
     add_quantization,
@@ -17,6 +18,7 @@ from benchmarks.options.commands import (
     BatchOptions,
     EmbeddingOptions,
     FaultOptions,
+    FleetOptions,
     GpuOptions,
     GrammarOptions,
     HostileOptions,
@@ -28,6 +30,7 @@ from benchmarks.options.commands import (
     SoakOptions,
     StartOptions,
     UsageOptions,
+    WebOptions,
 )
 from benchmarks.workloads.attacks import ATTACKS
 from benchmarks.workloads.random_model import FILE_TYPES, SHAPES
@@ -324,3 +327,68 @@ def batches(arguments: list[str]) -> BatchOptions:
         )
     add_quantization(parser)
     return BatchOptions(**vars(parser.parse_args(arguments)))
+
+
+def web(arguments: list[str]) -> WebOptions:
+    parser = command_parser("web", "What one web process carries, with a null engine.")
+    for name, default, help_text in (
+        ("streams", 64, "that are answered at once"),
+        ("tokens", 128, "of a long answer"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=positive,
+            default=default,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    for name, number, help_text in (
+        ("step-ms", 10.0, "of a step of the engine"),
+        ("seconds", 15.0, "of each measurement"),
+        ("tokens-per-s", 5000.0, "the least of one core"),
+        ("requests-per-s", 300.0, "the least of one core"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            default=number,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    return WebOptions(**vars(parser.parse_args(arguments)))
+
+
+def fleet(arguments: list[str]) -> FleetOptions:
+    parser = command_parser("fleet", "Fleets of nodes in simulated time.")
+    parser.add_argument(
+        "--nodes", type=positive, nargs="+", metavar="N", default=[1, 10, 100]
+    )
+    parser.add_argument("--machine", choices=list(MACHINES), default="cpu")
+    for name, default, help_text in (
+        ("requests", 20_000, "of each fleet"),
+        ("replicas", 8, "nodes with the same model"),
+        ("redis", 1, "shards of Redis"),
+        ("processes", 2, "fleets at once"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=positive,
+            default=default,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    for name, default, help_text in (
+        ("webs", 0, "web processes; 0 is as many as the load takes"),
+        ("bound", 8, "of prefix affinity; 0 is none"),
+        ("seed", 1, "of the traffic"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            default=default,
+            metavar="N",
+            help=f"{help_text} (default: %(default)s)",
+        )
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw charts")
+    options = vars(parser.parse_args(arguments))
+    return FleetOptions(**{**options, "nodes": tuple(options["nodes"])})

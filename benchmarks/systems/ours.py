@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 _ROLES = (
     ("redis-server", "redis"),
     ("inference.worker.main", "worker"),
+    ("null_engine.worker", "worker"),
+    ("null_engine.engine", "engine"),
+    ("null_engine.server", "launcher"),
     ("run_engine", "engine"),
     ("web", "web"),
 )
+#: The server with an engine that computes nothing.
+NULL_ENGINE = "benchmarks.systems.null_engine.server"
 #: A line of the start-up banner that comes once everything answers.
 READY = b"curl"
 _MAX_KV_MIB = 1024 * 1024
@@ -45,6 +50,7 @@ class Ours:
     name: str = "ours"
     settings: tuple[tuple[str, str], ...] = ()
     num_keys: int = 3
+    program: str = "llm_manager"
 
     def missing(self) -> str | None:
         """It is always there."""
@@ -62,7 +68,8 @@ class Ours:
             **dict(self.settings),
         )
         program = [sys.executable, "-m", "llm_manager"]
-        command = [*program, "server", "--quickstart", "--port", str(port)]
+        server = [sys.executable, "-m", self.program]
+        command = [*server, "server", "--quickstart", "--port", str(port)]
         log = folder / "log"
         async with process(command, log, env, stdout=PIPE) as started:
             assert started.stdout is not None

@@ -62,6 +62,7 @@ class EngineCore:
             can_cut=backend.can_cut,
             shares_prefixes=backend.shares_prefixes,
             fixed_piece=backend.fixed_piece,
+            clock=clock,
         )
         slots = self._scheduler.slots
         self._disk = DiskPrefixes(disk, backend, slots, self.telemetry)

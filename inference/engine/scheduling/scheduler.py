@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from inference.engine.sequence import FinishReason, Sequence
 from inference.engine.step import Sampled, StepPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from inference.engine.backend import Tokenizer
     from inference.engine.config.cache_layout import CacheLayout
@@ -74,6 +75,7 @@ class Scheduler:
         can_cut: bool = True,
         shares_prefixes: bool = False,
         fixed_piece: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.n_ctx_max = n_ctx_max
         self.slots = Slots(
@@ -88,7 +90,7 @@ class Scheduler:
         self._by_id: dict[str, Sequence] = {}
         self._queue: FairQueue[Sequence] = FairQueue()
         self._turns = AdapterTurns()
-        self._shares = KeyShares(self._queue, self.slots, times)
+        self._shares = KeyShares(self._queue, self.slots, times, clock=clock)
         prefixes = PrefixWaiting(self.slots)
         self._preemption = Preemption(self._queue, self.slots)
         self._admission = Admission(self._queue, self.slots, self._shares, prefixes)

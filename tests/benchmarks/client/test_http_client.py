@@ -63,6 +63,29 @@ async def test_chunks_may_cut_events_anywhere(size: int) -> None:
     assert answer.text == "abc"
 
 
+async def test_a_connection_that_is_kept_serves_the_next_request() -> None:
+    ports = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(head.lower().partition(b"content-length:")[2].split()[0])
+            await reader.readexactly(length)
+            ports.append(writer.get_extra_info("peername")[1])
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(chunked(STREAM))
+            if len(ports) == 2:
+                break
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as listening:
+        port = listening.sockets[0].getsockname()[1]
+        target = HttpTarget(port, "m", keeps_alive=True)
+        answers = [await target.ask(make_call()) for _ in range(2)]
+        await target.aclose()
+    assert [answer.text for answer in answers] == ["abc", "abc"]
+    assert ports[0] == ports[1]
+
+
 async def test_a_body_may_end_with_its_connection() -> None:
     async with serving(b"HTTP/1.1 200 OK\r\n\r\n", STREAM) as server:
         answer = await HttpTarget(server.port, "m").ask(make_call())

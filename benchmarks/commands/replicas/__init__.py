@@ -1,1 +1,0 @@
-"""Commands that measure a model with several replicas, one a file."""

@@ -1,0 +1,1 @@
+"""Past one machine: what one web process carries, and fleets."""

@@ -1,0 +1,1 @@
+"""A fleet in simulated time: the real scheduler and router, everything else a cost."""
