@@ -53,7 +53,9 @@ class FairThreads:
         job = _Job(client, call)
         with self._changed:
             self._waiting.setdefault(client, deque()).append(job)
-            if not self._idle and self._threads < self._most_threads:
+            waiting = sum(map(len, self._waiting.values()))
+            # An idle thread may be on its way to another job already.
+            if waiting > self._idle and self._threads < self._most_threads:
                 self._threads += 1
                 Thread(target=self._work, name=self._name, daemon=True).start()
             self._changed.notify()

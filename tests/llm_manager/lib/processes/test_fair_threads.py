@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import wait
-from threading import Event
+from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +57,16 @@ def test_clients_take_turns() -> None:
 
     assert order == ["a", "b", "a", "a"]
     single.close()
+
+
+def test_jobs_that_come_together_run_together(threads: FairThreads) -> None:
+    # One thread is there and idle, and can take one of the two.
+    threads.submit("a", lambda: None).result(_WAIT_S)
+    together = Barrier(2, timeout=_WAIT_S)
+
+    jobs = [threads.submit(name, together.wait) for name in ("a", "b")]
+
+    assert sorted(each.result(_WAIT_S) for each in jobs) == [0, 1]
 
 
 def test_a_job_that_fails_fails_alone(threads: FairThreads) -> None:
