@@ -23,7 +23,7 @@ def claimed(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Claimed
         report=SimpleNamespace(running=0),
     )
     settings = SimpleNamespace(is_pinned=fields.pop("is_pinned", False))
-    plan = SimpleNamespace(estimate=TAKEN)
+    plan = SimpleNamespace(estimate=TAKEN, needs=lambda: TAKEN.totals)
     return ClaimedWorker(
         row_id=row_id,
         replica=fields.pop("replica", 0),

@@ -307,6 +307,7 @@ def test_health_begins_with_what_is_wrong(
         },
         "redis": {"error": "refused"},
         "nodes": [{"name": "n", "workers": 1, "memory_available_bytes": 2**30}],
+        "rpc_servers": [],
         "disks": [{**disk, "free_bytes": 2**30, "total_bytes": 2**31}],
         "journal": {"waiting": 3},
         "versions": {"Django": "5.2"},
