@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from inference.capacity.load_plan import LoadPlan
 from inference.capacity.memory_estimate import DeviceMemory, MemoryEstimate
 from inference.models import EngineNode
 from inference.node.claimed_worker import ClaimedWorker, node_capacity
@@ -23,13 +24,13 @@ def claimed(row_id: int, model: int = 1, rss: int = 0, **fields: Any) -> Claimed
         report=SimpleNamespace(running=0),
     )
     settings = SimpleNamespace(is_pinned=fields.pop("is_pinned", False))
-    plan = SimpleNamespace(estimate=TAKEN, needs=lambda: TAKEN.totals)
+    plan = LoadPlan(cast("Any", SimpleNamespace(rpc_servers=())), TAKEN)
     return ClaimedWorker(
         row_id=row_id,
         replica=fields.pop("replica", 0),
         model=cast("Any", SimpleNamespace(pk=model, name=f"model-{model}")),
         settings=cast("Any", settings),
-        plan=cast("Any", plan),
+        plan=plan,
         process=cast("Any", process),
         last_used=0.0,
         rss=rss,
