@@ -10,15 +10,13 @@ from accounts.usage.recorder import usage_recorder
 from inference.api import event_stream
 from inference.api.forwarding.view import RoutedView
 from inference.api.idempotency import LoggingClient, logging_client
-from inference.api.media.reading import read_media
 from inference.api.preparing.completion import PreparedCompletion
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.streaming import collecting as streaming
 from inference.api.streaming.generation import Generation
 from inference.api.streaming.token_counts import TokenCounts
 from inference.api.streaming.usage import counts_of_events
-from inference.api.view import client_of
-from inference.errors import RequestRejected, RequestTimeout
+from inference.errors import RequestRejected
 from inference.transport.answer_log import KEPT_S
 
 if TYPE_CHECKING:
@@ -69,15 +67,7 @@ class GenerationView(RoutedView):
         """Return it with its media. Raises BadRequest, RequestTimeout."""
         if not isinstance(prepared, PreparedCompletion) or not prepared.media:
             return prepared
-        timeout_s = self.request_timeout_s()
-        try:
-            async with asyncio.timeout(timeout_s):
-                client = client_of(self.request)
-                return prepared.with_media(await read_media(prepared.media, client))
-        except TimeoutError:
-            raise RequestTimeout(
-                f"The images and sounds were not read within {timeout_s:g} s."
-            ) from None
+        return prepared.with_media(await self.read_media(prepared.media))
 
     async def keep(self, prepared: PreparedCompletion) -> None:
         """Keep an answer that is complete, before the client has its end."""

@@ -13,12 +13,13 @@ from accounts.models import Scope
 from inference.api.accounting.charge import Charge
 from inference.api.accounting.recording import Recording
 from inference.api.body.incoming_body import IncomingBody
+from inference.api.media.reading import read_media
 from inference.api.model_access import access_of, model_find
 from inference.api.preparing.abilities import require
 from inference.api.preparing.plan import loadable
 from inference.api.streaming.generation import Client, Generation
 from inference.api.streaming.token_counts import TokenCounts
-from inference.api.view import ApiView
+from inference.api.view import ApiView, client_of
 from inference.engine.output import PoolingOutput
 from inference.errors import RequestTimeout
 from inference.transport.client import get_client
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
+    from inference.api.media.marks import MarkedPart
     from inference.api.preparing.abilities import Ability
+    from inference.engine.media.inputs import MediaInput
     from inference.engine.request import ModelRequest
     from inference.transport.messages.events import Event
     from inference.transport.running.tracking import StreamClient
@@ -163,6 +166,20 @@ class WorkerView(ApiView):
     def queue_of(self, model: Model) -> ModelQueue:
         """Return the queue where requests for a model wait."""
         return ModelQueue(model.pk, model.name, settings.CONFIG.engine.queue_timeout)
+
+    async def read_media(self, parts: Sequence[MarkedPart]) -> tuple[MediaInput, ...]:
+        """Return a request's images and sounds. Raises BadRequest, RequestTimeout.
+
+        For ``_enter_with_body``, so that its body counts among those in flight.
+        """
+        timeout_s = self.request_timeout_s()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await read_media(parts, client_of(self.request))
+        except TimeoutError:
+            raise RequestTimeout(
+                f"The images and sounds were not read within {timeout_s:g} s."
+            ) from None
 
     async def run_whole(self, requests: Sequence[ModelRequest]) -> list[list[Event]]:
         """Return the events of each request. Raises InferenceError."""

@@ -101,8 +101,11 @@ class Preparation:
             while jobs:
                 await jobs.popleft()()
                 owed = self._owed.pop(key, 0.0)
-                if owed and jobs and self._others_ask(key):
-                    await self._rest(owed)
+                while owed > 0 and jobs and self._others_ask(key):
+                    # No longer than they ask: an image may owe minutes.
+                    piece = min(owed, _ASKING_S)
+                    await self._rest(piece)
+                    owed -= piece
         except Exception as error:
             self._on_error(error)
         finally:

@@ -59,9 +59,10 @@ class BatchRunner:
         pause = GrowingPause(_LOOK_EVERY_S, _LOOK_AT_LEAST_EVERY_S)
         try:
             while True:
+                # Before the look: it may miss one that is made meanwhile.
+                self._is_new.clear()
                 await self._look()
                 pause.after(found=bool(self._tasks))
-                self._is_new.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause.seconds):
                         await self._is_new.wait()

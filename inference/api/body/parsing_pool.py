@@ -54,7 +54,6 @@ class ParsingPool:
 
         The exceptions are BadRequest, BodyTooLarge and those of ``use``.
         """
-        name = encoding.encode("ascii")
         # Taken out as they are written, so that the body is not kept.
         name = encoding.encode("ascii")
         job = [data, name, JOB.pack(len(name), len(data), limit)]

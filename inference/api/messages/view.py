@@ -123,6 +123,17 @@ class CountTokensView(AnthropicView, TokenizingView):
         prompts = prepare_count(body, _preparing(self, request))
         return PreparedCount(prompts, model)
 
+    async def with_media(self, prepared: Any) -> Any:
+        """Return the prompts with their media. Raises BadRequest, RequestTimeout."""
+        prompts: CountedPrompts = prepared.prompts
+        seen = replace(prompts, prompt=await self._seen(prompts.prompt))
+        if prompts.original is not None:
+            seen = replace(seen, original=await self._seen(prompts.original))
+        return replace(prepared, prompts=seen)
+
+    async def _seen(self, prompt: CountedPrompt) -> CountedPrompt:
+        return replace(prompt, request=await self.seen(prompt.request, prompt.media))
+
     @count_tokens_schema
     async def post(self, request: Request, prepared: PreparedCount) -> HttpResponseBase:
         """Count the tokens of a conversation as the model would see it."""
@@ -138,9 +149,7 @@ class CountTokensView(AnthropicView, TokenizingView):
 
     async def _count_of(self, prompt: CountedPrompt, model: Model) -> int:
         paths = await in_thread(paths_to_count, model, prompt.request)
-        tokenized = await self.answer(
-            PreparedTokenizing(prompt.request, paths, media=prompt.media)
-        )
+        tokenized = await self.answer(PreparedTokenizing(prompt.request, paths))
         count: int = tokenized.count
         return count
 

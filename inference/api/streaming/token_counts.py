@@ -29,6 +29,7 @@ class TokenCounts:
             self.completion + other.completion,
             self.reasoning + other.reasoning,
             self.drafted + other.drafted,
+            self.audio + other.audio,
         )
 
     def beyond(self, other: TokenCounts) -> TokenCounts:

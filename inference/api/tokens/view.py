@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.body.text_limits import check_sizes
 from inference.api.completions.prompts import size_of
-from inference.api.media.reading import read_media
 from inference.api.openapi.operations import (
     detokenize_schema,
     template_schema,
@@ -22,7 +21,6 @@ from inference.api.tokens.request import (
     TokenizeRequest,
 )
 from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
-from inference.api.view import client_of
 from inference.api.worker_view import WorkerView
 from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.request import DetokenizationRequest, TokenizationRequest
@@ -31,6 +29,9 @@ from inference.transport.stream import new_request_id
 from inference.worker.vocabulary_process import get_vocabulary_process
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
@@ -46,25 +47,44 @@ class PreparedTokenizing:
     request: TokenizerRequest
     paths: tuple[str, ...]
     with_pieces: bool = False
-    #: Images and sounds that are read before it is sent.
+    #: Images and sounds that are read while the request's body is held.
     media: tuple[MarkedPart, ...] = ()
 
 
 class TokenizingView(WorkerView):
     """What /tokenize and /detokenize have in common."""
 
+    async def _enter_with_body(self, request: HttpRequest) -> Any:
+        """Read the body, ``enter``, and read its media.
+
+        Its body counts among those in flight until then. Raises RequestTimeout too.
+        """
+        return await self.with_media(await super()._enter_with_body(request))
+
+    async def with_media(self, prepared: Any) -> Any:
+        """Return it with its media. Raises BadRequest, RequestTimeout."""
+        request = prepared.request
+        if not isinstance(request, TokenizationRequest):
+            return prepared
+        return replace(prepared, request=await self.seen(request, prepared.media))
+
+    async def seen(
+        self, request: TokenizationRequest, parts: Sequence[MarkedPart]
+    ) -> TokenizationRequest:
+        """Return a request with its media. Raises what ``read_media`` raises."""
+        if not parts:
+            return request
+        media = await self.read_media(parts)
+        return replace(
+            request,
+            media=tuple(each for each in media if isinstance(each, ImageInput)),
+            sounds=tuple(each for each in media if isinstance(each, SoundInput)),
+        )
+
     async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer of a worker, or of the vocabulary of an unloaded model."""
-        request = prepared.request
-        if prepared.media and isinstance(request, TokenizationRequest):
-            media = await read_media(prepared.media, client_of(self.request))
-            request = replace(
-                request,
-                media=tuple(each for each in media if isinstance(each, ImageInput)),
-                sounds=tuple(each for each in media if isinstance(each, SoundInput)),
-            )
         if not prepared.paths:
-            ((*_, last),) = await self.run_whole([request])
+            ((*_, last),) = await self.run_whole([prepared.request])
             return last
         return await get_vocabulary_process().ask(prepared.paths, prepared.request)
 

@@ -57,3 +57,37 @@ async def test_a_key_rests_as_long_as_it_worked_while_another_asks() -> None:
 async def test_a_key_alone_does_not_rest() -> None:
     assert await rests_of(with_other=False) == []
     assert await rests_of(with_other=True, since_s=3.0) == []
+
+
+async def test_a_key_rests_no_longer_than_another_asks() -> None:
+    clock = Clock()
+    rests: list[float] = []
+    idle = asyncio.Event()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        clock.now += seconds
+
+    preparation = Preparation(
+        on_error=lambda error: rests.append(-1.0),
+        on_idle=idle.set,
+        clock=clock,
+        rest=rest,
+    )
+
+    def encode() -> None:
+        clock.now += 60.0
+
+    async def job() -> None:
+        await preparation.in_thread(
+            encode, key="greedy", on_overdue=lambda: None, encodes=True
+        )
+        preparation.note("quiet")
+
+    preparation.put("greedy", job)
+    preparation.put("greedy", job)
+    async with asyncio.timeout(60):
+        await idle.wait()
+
+    # The other one asked once: it counts as asking for two seconds.
+    assert 2.0 <= sum(rests) <= 4.0

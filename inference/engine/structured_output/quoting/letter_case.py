@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from functools import cache
+from itertools import permutations
 
 #: First and last code points of characters.
 Ranges = list[tuple[int, int]]
@@ -19,28 +20,29 @@ _SURROGATES = range(0xD800, 0xE000)
 
 
 def without_case(ranges: Ranges) -> Ranges:
-    """Return characters, and the same in other cases."""
-    cased, others = _cased()
+    """Return characters, and the same in other cases that are not in their range."""
+    cased, equals = _cased()
     found = list(ranges)
     for low, high in ranges:
-        for at in range(bisect_left(cased, low), bisect_left(cased, high + 1)):
-            found += [(code, code) for code in others[cased[at]]]
+        within = slice(bisect_left(cased, low), bisect_left(cased, high + 1))
+        # Of a grammar's thousand classes each may have all that have a case.
+        found += [(code, code) for code in equals[within] if not low <= code <= high]
     return found
 
 
 @cache
-def _cased() -> tuple[list[int], dict[int, list[int]]]:
-    """Return the characters that have a case, in order, each with its equals."""
+def _cased() -> tuple[list[int], list[int]]:
+    """Return the characters that have a case, in order, and of each an equal one.
+
+    One that has two equals is there twice.
+    """
     folded: dict[int, list[int]] = {}
     for code in range(sys.maxunicode + 1):
         if code not in _SURROGATES and (fold := _folded(chr(code))) != code:
             folded.setdefault(fold, [fold]).append(code)
-    others = {
-        code: [each for each in equals if each != code]
-        for equals in folded.values()
-        for code in equals
-    }
-    return sorted(others), others
+    pairs = [pair for equals in folded.values() for pair in permutations(equals, 2)]
+    pairs.sort()
+    return [one for one, _ in pairs], [other for _, other in pairs]
 
 
 def _folded(character: str) -> int:

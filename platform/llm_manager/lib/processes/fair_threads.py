@@ -16,14 +16,19 @@ _T = TypeVar("_T")
 class _Job(Generic[_T]):
     def __init__(self, client: str, call: Callable[[], _T]) -> None:
         self.client = client
-        self.call = call
+        #: The call, until it runs or nobody waits for it: it may hold a large body,
+        #: and would stay until its client's turn comes.
+        calls = [call]
+        self._calls = calls
         self.future: Future[_T] = Future()
+        self.future.add_done_callback(lambda _: calls.clear())
 
     def run(self) -> None:
         if not self.future.set_running_or_notify_cancel():
             return
+        call = self._calls.pop()
         try:
-            result = self.call()
+            result = call()
         except BaseException as error:
             self.future.set_exception(error)
         else:
@@ -56,8 +61,8 @@ class FairThreads:
             waiting = sum(map(len, self._waiting.values()))
             # An idle thread may be on its way to another job already.
             if waiting > self._idle and self._threads < self._most_threads:
-                self._threads += 1
                 Thread(target=self._work, name=self._name, daemon=True).start()
+                self._threads += 1
             self._changed.notify()
         return job.future
 

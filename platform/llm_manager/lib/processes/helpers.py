@@ -45,6 +45,11 @@ class Helper:
         """The process's number."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def ask(
         self, job: Iterable[bytes], header: Struct, *, timeout_s: float
     ) -> tuple[tuple[Any, ...], bytes]:
@@ -113,15 +118,25 @@ class HelperPool:
             helper.close()
 
     def _run(self, job: Callable[[Helper], _T]) -> _T:
-        with self._lock:
-            helper = self._idle.pop() if self._idle else None
-            if helper is None:
-                helper = Helper(self._module)
-                self._helpers.add(helper)
+        helper = self._take()
         try:
             return job(helper)
         finally:
             self._put_back(helper)
+
+    def _take(self) -> Helper:
+        """Return a process that is idle, or a new one."""
+        with self._lock:
+            while self._idle:
+                helper = self._idle.pop()
+                if not helper.has_ended:
+                    return helper
+                # The system has killed it since its last job, for its memory.
+                self._helpers.discard(helper)
+                helper.close()
+            helper = Helper(self._module)
+            self._helpers.add(helper)
+            return helper
 
     def _put_back(self, helper: Helper) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from accounts.files.folder import content_delete
 from accounts.models import Batch
-from inference.api.batches import rows
+from inference.api.batches import rows, running
 from inference.api.batches import run as batch_run
 from inference.api.batches.results import BatchResults
 from inference.api.batches.run import BatchRun
@@ -138,3 +138,26 @@ async def test_a_file_says_that_its_content_is_not_here(api: Api) -> None:
 
     assert found["status"] == "error"
     assert "upload it again" in found["status_details"]
+
+
+async def test_a_batch_that_is_made_during_a_look_is_looked_for_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    again = asyncio.Event()
+
+    class Looking(running.BatchRunner):
+        async def _look(self) -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                self.look_soon()
+            else:
+                again.set()
+
+    monkeypatch.setattr(running, "_LOOK_EVERY_S", 600.0)
+    monkeypatch.setattr(running, "_LOOK_AT_LEAST_EVERY_S", 600.0)
+    working = asyncio.create_task(Looking().run_forever())
+    async with asyncio.timeout(30):
+        await again.wait()
+    working.cancel()

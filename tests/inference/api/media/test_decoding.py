@@ -158,11 +158,25 @@ def test_a_process_decodes_many_images(pool: DecodingPool) -> None:
 
 
 def test_a_process_that_dies_fails_one_image(pool: DecodingPool) -> None:
+    def dies() -> bytes:
+        for pid in pool.pids:
+            os.kill(pid, signal.SIGKILL)
+        return image_file()
+
+    dying = pool.decode_image(dies, client="a", **LIMITS)
+    with pytest.raises(UndecodableFile, match="within the time and memory"):
+        dying.result(120)
+
+    assert first_pixel(pool, image_file()) == RED
+
+
+def test_a_process_that_died_since_its_last_image_fails_none(
+    pool: DecodingPool,
+) -> None:
     decode(pool, image_file())
     for pid in pool.pids:
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(UndecodableFile, match="within the time and memory"):
-        decode(pool, image_file())
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
     assert first_pixel(pool, image_file()) == RED
 

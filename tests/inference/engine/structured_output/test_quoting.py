@@ -8,6 +8,7 @@ import pytest
 
 from inference.engine.structured_output import grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
+from inference.engine.structured_output.quoting.letter_case import without_case
 from tests.inference.engine.structured_output.recogniser import allows
 
 #: The grammar of Codex CLI's tool apply_patch.
@@ -118,3 +119,12 @@ def test_a_grammar_that_costs_too_much_is_refused(source: str, reason: str) -> N
     with pytest.raises(InvalidGrammar) as caught:
         grammars.text_in_json(source)
     assert reason in caught.value.message
+
+
+def test_a_class_gains_only_characters_that_it_has_not() -> None:
+    everything = [(0, 0x10FFFF)]
+
+    assert without_case(everything) == everything
+    # The sign of Kelvin and the long s.
+    letters = [(0x41, 0x7A)]
+    assert set(without_case(letters)) == {*letters, (0x212A,) * 2, (0x17F,) * 2}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import wait
+from functools import partial
 from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
@@ -94,3 +96,21 @@ def test_a_job_that_was_cancelled_is_not_done(threads: FairThreads) -> None:
     threads.submit("a", lambda: None).result(_WAIT_S)
 
     assert not done
+
+
+def test_of_a_job_that_was_cancelled_nothing_is_kept(threads: FairThreads) -> None:
+    class Body:
+        """What a job was made for."""
+
+    may_end = Event()
+    threads.submit("a", lambda: may_end.wait(_WAIT_S))
+    body = Body()
+    kept = weakref.ref(body)
+    waiting = threads.submit("a", partial(id, body))
+    del body
+    assert kept() is not None
+
+    assert waiting.cancel()
+
+    assert kept() is None
+    may_end.set()
