@@ -143,7 +143,8 @@ class RpcListener:
         try:
             writer.write(line(**answer))
             await writer.drain()
-        except OSError:
+        except BaseException:
+            # Also if it was cancelled: nobody else would end the session.
             if ask.purpose == SESSION and "offer" in answer and self._session:
                 await self._end(self._session)
             raise

@@ -64,10 +64,11 @@ class _Held:
             said = {"lost": "llama.cpp's server did not start there."}
         if "ready" not in said:
             raise RpcError(self._lost(said))
+        # The other servers may take longer than this one takes silence for an end.
+        self._beats = asyncio.create_task(self._beat())
 
     async def wait(self) -> str:
         """Wait until the session is lost; return how, in a sentence."""
-        beats = asyncio.create_task(self._beat())
         broken = asyncio.create_task(self._broken.wait())
         listening = asyncio.create_task(self._listen())
         try:
@@ -79,7 +80,7 @@ class _Held:
                 return listening.result()
             return self._lost({"lost": "it closed a connection."})
         finally:
-            for task in (beats, broken, listening):
+            for task in (self._beats, broken, listening):
                 task.cancel()
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -95,8 +96,8 @@ class _Held:
         there = asyncio.create_task(pass_on(reader, to_far))
         back = asyncio.create_task(pass_on(far, writer))
         await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-        if not there.done():
-            # The far end stopped first: llama.cpp waits on.
+        if not (there.done() and there.result()):
+            # The far end stopped, maybe while bytes went there: llama.cpp waits on.
             self._broken.set()
             return
         back.cancel()

@@ -103,12 +103,18 @@ async def _message(reader: StreamReader) -> dict[str, Any]:
     return parsed(text)
 
 
-async def pass_on(reader: StreamReader, writer: StreamWriter) -> None:
-    """Pass bytes on until one side ends."""
-    with suppress(OSError):
+async def pass_on(reader: StreamReader, writer: StreamWriter) -> bool:
+    """Pass bytes on until one side ends; return whether the reader's ended by itself.
+
+    If not, a connection is broken.
+    """
+    try:
         while data := await reader.read(CHUNK):
             writer.write(data)
             await writer.drain()
+    except OSError:
+        return False
+    return True
 
 
 async def closed(writer: StreamWriter) -> None:
