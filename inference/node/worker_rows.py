@@ -26,7 +26,7 @@ from inference.models import (
     WorkerState,
 )
 from inference.node.silence.own_beats import DEAF_AFTER_S
-from inference.placing.labels import labels_of_machine
+from inference.placing.labels import labels_of_machine, takes
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
@@ -347,8 +347,7 @@ def load_impossible(
 
     Without a spec no node can. Returns whether it was marked.
     """
-    others = EngineNode.objects.open().exclude(pk=node.pk)
-    if request and any(plan_within(request, n.machine, n.limits) for n in others):
+    if request and _fits_elsewhere(pk, node, request):
         return False
     unclaimed = Worker.objects.filter(pk=pk, node=None, state=WorkerState.REQUESTED)
     marked = unclaimed.update(
@@ -359,6 +358,19 @@ def load_impossible(
         load_refused(row, node=node.name, error=error)
     _drop_extra(pk)
     return bool(marked)
+
+
+def _fits_elsewhere(pk: int, node: EngineNode, request: LoadSpec) -> bool:
+    """Whether a node that takes the row's model could load it."""
+    row = Worker.objects.select_related("model").filter(pk=pk).first()
+    if row is None:
+        return False
+    apply_load_config(row.model, row.load_config)
+    others = EngineNode.objects.open().exclude(pk=node.pk)
+    return any(
+        takes(other, row.model) and plan_within(request, other.machine, other.limits)
+        for other in others
+    )
 
 
 def load_waits(pk: int, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accounts.audit.actor import current_actor
@@ -57,7 +58,11 @@ def can_go_elsewhere(model: Model, node: EngineNode) -> bool:
         spec = load_spec(model)
     except InvalidSettings:
         return False
+    servers = spec.settings.rpc_servers
     return any(
-        takes(other, model) and plan_within(spec, other.machine, other.limits)
+        takes(other, model)
+        and plan_within(
+            replace(spec, remote=other.lent_by(servers)), other.machine, other.limits
+        )
         for other in others
     )

@@ -76,6 +76,18 @@ async def test_a_model_whose_labels_no_node_has_fails_with_a_sentence(
     assert "has the labels that it needs (gpu, zone=b)" in found.error
 
 
+async def test_memory_of_a_node_without_its_labels_is_nothing_to_wait_for(
+    engine: Engine,
+) -> None:
+    node = here(engine)
+    node.labels, node.memory_limit = ["fast"], 1
+    await node.asave()
+    await sync_to_async(make_node)("far", labels=["cpu"])
+    await request_load(await sync_to_async(small)("m", node_labels="fast"))
+    await engine.look()
+    assert (await row("m")).state == "failed"
+
+
 async def test_the_configurations_labels_are_needed_by_models_without_their_own(
     engine: Engine, settings: Any
 ) -> None:

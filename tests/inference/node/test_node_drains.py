@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from inference import services
 from inference.errors import EngineUnavailable
+from inference.models import RpcServer
 from inference.node import worker_rows
-from inference.placing.drains import node_drain, node_undrain
+from inference.placing.drains import can_go_elsewhere, node_drain, node_undrain
 from inference.worker.node_pipe import Drain
 from registry.models import Model
+from tests.configuration import changed
 from tests.factories import make_node, make_worker
 from tests.inference.node.engine import (
     Engine,
@@ -88,6 +90,18 @@ async def test_what_no_other_node_can_take_stays_unless_it_is_drained_now(
     assert not process.is_draining
     await drain(engine, is_now=True)
     assert process.drains == [Drain(is_now=True)]
+
+
+def test_a_model_on_rpc_servers_can_go_where_these_are_lent(settings: Any) -> None:
+    settings.CONFIG = changed(settings.CONFIG, rpc__servers=("b:1",))
+    model = small("m", rpc_servers="b:1")
+    node = make_node("here")
+    # Too small for the model, but not for the part of it that stays.
+    other = make_node("other", memory_limit=140 * 2**20, labels=["cpu"])
+    assert not can_go_elsewhere(model, node)
+    device = {"name": "CPU", "description": "EPYC", "total": 2**33, "free": 2**33}
+    RpcServer.objects.create(node=other, address="b:1", devices=[device])
+    assert can_go_elsewhere(model, node)
 
 
 async def test_a_drain_outlives_the_engine_process(engine: Engine) -> None:
