@@ -70,7 +70,8 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
             case "sentinel_username" | "sentinel_password":
                 sentinel_options[key.removeprefix("sentinel_")] = value
             case _:
-                raise ValueError(f"the URL of Sentinels has no {key}={value}")
+                # The value may be a password.
+                raise ValueError(f"the URL of Sentinels has no such {key}")
     return SentinelUrl(
         sentinels, master, _SCHEMES[parts.scheme], options, sentinel_options
     )

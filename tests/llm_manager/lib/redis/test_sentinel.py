@@ -56,6 +56,12 @@ def test_a_url_without_one_of_them_is_refused(url: str) -> None:
         parse_sentinel_url(url)
 
 
+def test_an_error_does_not_quote_a_password() -> None:
+    with pytest.raises(ValueError, match="sentinel_pasword") as refused:
+        parse_sentinel_url("redis+sentinel://one/main?sentinel_pasword=xyzzy")
+    assert "xyzzy" not in str(refused.value)
+
+
 def test_a_password_of_redis_is_not_shown_to_sentinels() -> None:
     pool = MasterPool.from_url("redis+sentinel://:secret@one/main", socket_timeout=1)
     assert pool.connection_kwargs["password"] == "secret"
