@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VIEWED = (
     *("registry.model", "registry.alias", "registry.attachment"),
     *("registry.download", "registry.scanrun"),
+    *("registry.upstream", "registry.upstreammodel", "registry.route"),
     *("inference.worker", "inference.enginenode", "inference.runningrequest"),
     *("accounts.apikey", "accounts.team", "accounts.limit", "accounts.notice"),
     *("accounts.invitation", "accounts.usagerecord", "accounts.usageday"),

@@ -45,10 +45,10 @@ class Costs:
 
 #: ``cpu`` is the sample model on two cores, by ``make bench ARGS=profile``. ``gpu`` is
 #: an 8B model in Q4 on a card with 1 TB/s, from what its memory and its arithmetic
-#: allow: it was not measured. ``per_s`` keeps either at some 70 %.
+#: allow: it was not measured. ``per_s`` keeps either at half of what it can do.
 MACHINES = {
-    "cpu": Machine(step_s=0.004, decode_s=0.0022, prefill_s=0.0008, per_s=3.5),
+    "cpu": Machine(step_s=0.004, decode_s=0.0022, prefill_s=0.0008, per_s=2.5),
     "gpu": Machine(
-        step_s=0.006, decode_s=0.00015, prefill_s=0.0001, per_s=30.0, n_seq_max=64
+        step_s=0.006, decode_s=0.00015, prefill_s=0.0001, per_s=15.0, n_seq_max=64
     ),
 }

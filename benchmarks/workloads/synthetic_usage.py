@@ -81,6 +81,9 @@ _COLUMNS = {
     "drafted_tokens": "0",
     "cost": "tokens",
     "left_out": "''",
+    "is_estimated": "FALSE",
+    "route": "''",
+    "fell_back_from": "''",
     "metadata": "''",
 }
 

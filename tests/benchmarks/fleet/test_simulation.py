@@ -45,7 +45,8 @@ def test_replicas_with_the_prefix_spare_prompts(usual: Outcome) -> None:
 
 
 def test_a_part_that_is_too_slow_is_busy_and_waited_for(usual: Outcome) -> None:
-    slow = run(replace(FLEET, costs=Costs(redis_frame_s=0.05)))
+    # A frame takes as long as some hundred steps.
+    slow = run(replace(FLEET, costs=Costs(redis_frame_s=1.0)))
     assert slow.redis > 0.9 > usual.redis
     assert max(slow.began_s) > max(usual.began_s)
     shards = run(replace(FLEET, nodes=8, replicas=1, redis=8, costs=Costs()))

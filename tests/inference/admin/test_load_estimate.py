@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 #: Read for every request, or by the engine's loop: no reload is needed.
-LIVE = {"replicas", "keep_alive", "is_pinned", "is_preloaded"}
+LIVE = {
+    *("replicas", "replicas_max", "node_labels", "placement"),
+    *("keep_alive", "is_pinned", "is_preloaded"),
+}
 
 
 def ask(client: Client, model: Model, **settings: Any) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from inference.engine.llama.prefill_context import (
 )
 from inference.engine.llama.transposed_state import transposed
 from inference.engine.request import GenerationRequest
+from inference.engine.scheduling.pacing.prefill_room import PrefillRoom
 from tests.inference.engine.driver import Driver
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.model
+
+#: Tokens of a prompt in a step beside streams: less than a tile.
+_PIECE = 16
 
 
 def load(path: Path, **options: Any) -> LlamaBackend:
@@ -50,10 +53,15 @@ def long_prompt(backend: LlamaBackend, salt: str, sentences: int = 16) -> list[i
 def running(backend: LlamaBackend) -> Driver:
     """Return a driver with a stream that goes on: only beside one is it used.
 
-    Pieces are short because the engine knows what steps really take.
+    Pieces are short, however long steps take on this machine.
     """
-    driver = Driver(backend, clock=time.perf_counter, ignores_end=True)
-    driver.core.warm_up()
+    driver = Driver(backend, ignores_end=True)
+
+    def room(num_decodes: int, tokens: int, *, waiting: int = 1) -> PrefillRoom:
+        most = min(tokens, _PIECE) if num_decodes else tokens
+        return PrefillRoom(most, tile=backend.prefill_tile)
+
+    cast("Any", driver.core.times).room = room
     driver.add("stream", backend.tokenizer.tokenize("The sea is", special=True), 600)
     while not driver.tokens["stream"]:
         driver.step()
