@@ -155,13 +155,17 @@ class WorkerView(ApiView):
         Raises what model_find raises, and BadRequest.
         """
         self.recording.asks_for(name)
-        model = loadable(model_find(name, access_of(request)))
+        model = loadable(self.named(request, name))
         self.recording.serves(model)
         self.model = model
         self.queue = self.queue_of(model)
         if ability is not None:
             require(model, ability)
         return model
+
+    def named(self, request: Request, name: str) -> Model:
+        """Return the model of a name, a route too. Raises what model_find raises."""
+        return model_find(name, access_of(request))
 
     def queue_of(self, model: Model) -> ModelQueue:
         """Return the queue where requests for a model wait."""

@@ -47,6 +47,8 @@ _OF_THE_REQUEST = frozenset(
 )
 #: Retry-After of more seconds is none that a client would wait for.
 _MOST_RETRY_S = 3600
+#: Python reads no number of thousands of digits.
+_MOST_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,10 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[httpx2.Response]:
         result = "refused"
         raise
     finally:
-        link.running -= 1
         link.breaker.judge(result)
         UPSTREAM_REQUESTS.labels(upstream.name, result).inc()
         UPSTREAM_OPEN.labels(upstream.name).set(link.breaker.is_open)
-        if link.is_retired and not link.running:
-            await link.client.aclose()
+        await link.leave()
         check_soon(upstream, link)
 
 
@@ -209,7 +209,8 @@ async def _error_of(request: UpstreamRequest, response: httpx2.Response) -> str:
         text = error_text(json.loads(data))
     except (ValueError, RecursionError):
         return ""
-    return without_key(request.upstream, quote(text))
+    # First: what is shortened may end within the key.
+    return quote(without_key(request.upstream, text))
 
 
 def without_key(upstream: Upstream, text: str) -> str:
@@ -220,7 +221,8 @@ def without_key(upstream: Upstream, text: str) -> str:
 
 def _retry_after(response: httpx2.Response) -> int | None:
     given = response.headers.get("retry-after", "")
-    return min(max(int(given), 1), _MOST_RETRY_S) if given.isdecimal() else None
+    is_number = given.isdecimal() and len(given) < _MOST_DIGITS
+    return min(max(int(given), 1), _MOST_RETRY_S) if is_number else None
 
 
 async def whole(request: UpstreamRequest) -> bytes:

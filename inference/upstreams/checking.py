@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_BYTES = 4 * 1024 * 1024
+#: A check may take so long beside the connection's time: an administrator waits for it.
+_MOST_S = 30.0
 
 
 def check_soon(upstream: Upstream, link: Link) -> None:
@@ -31,17 +34,21 @@ def check_soon(upstream: Upstream, link: Link) -> None:
     now = time.monotonic()
     every_s = config().upstreams.check_every
     is_fresh = link.checked_at is not None and now - link.checked_at < every_s
-    if link.is_checking or is_fresh:
+    if link.is_retired or link.is_checking or is_fresh:
         return
     link.is_checking, link.checked_at = True, now
+    link.running += 1
 
     async def run() -> None:
         try:
-            await in_thread(note, upstream.pk, await fault_of(upstream, link))
+            fault = await fault_of(upstream, link)
+            if not link.is_retired:
+                await in_thread(note, upstream.pk, fault)
         except Exception:
             logger.exception("The upstream '%s' could not be checked", upstream)
         finally:
             link.is_checking = False
+            await link.leave()
 
     links().run(run())
 
@@ -74,15 +81,20 @@ async def names_of(upstream: Upstream, link: Link) -> frozenset[str] | None:
     Raises UpstreamFailed.
     """
     try:
-        async with link.client.stream(
-            "GET", upstream.url("/models"), headers=headers_for(upstream)
-        ) as response:
+        async with (
+            asyncio.timeout(upstream.connect_timeout_s + _MOST_S),
+            link.client.stream(
+                "GET", upstream.url("/models"), headers=headers_for(upstream)
+            ) as response,
+        ):
             status = response.status_code
             data = bytearray()
             async for piece in response.aiter_raw():
                 data += piece
                 if len(data) > _MAX_BYTES:
                     raise UpstreamFailed("Its list of models does not end.")
+    except TimeoutError:
+        raise UpstreamFailed("It does not answer in time.") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, RegistryError) as error:
         if isinstance(error, RegistryError):
             raise UpstreamFailed(str(error)) from None

@@ -38,6 +38,12 @@ class Link:
     running: int = 0
     is_retired: bool = False
 
+    async def leave(self) -> None:
+        """End one of what runs; the last of a retired link closes it."""
+        self.running -= 1
+        if self.is_retired and not self.running:
+            await self.client.aclose()
+
 
 class Links:
     """The links of one event loop; one whose upstream has changed is made again."""

@@ -11,7 +11,7 @@ from django.db import models
 
 from registry.models.kinds import Kind
 from registry.models.named_model import NamedModel
-from registry.upstreams.addresses import base_url_fault
+from registry.upstreams.addresses import base_url_fault, origin_of
 from registry.upstreams.sealing import seal, unseal
 
 #: A key of more characters is none.
@@ -125,10 +125,22 @@ class Upstream(models.Model):
         return self.base_url.rstrip("/") + path
 
     def clean(self) -> None:
-        """Check the address. Raises ValidationError."""
+        """Check the address. Raises ValidationError.
+
+        The key stays with the server that it was entered for.
+        """
         fault = base_url_fault(self.base_url, settings.CONFIG.upstreams.private_hosts)
         if fault:
             raise ValidationError({"base_url": fault})
+        former = type(self).objects.filter(pk=self.pk).first() if self.pk else None
+        if former is None or not self.sealed_key:
+            return
+        # The same key that is entered again is sealed otherwise.
+        is_kept = former.sealed_key == self.sealed_key
+        if is_kept and origin_of(former.base_url) != origin_of(self.base_url):
+            raise ValidationError(
+                {"base_url": "Enter the key again, or none: it is another server's."}
+            )
 
 
 def key_fault(key: str) -> str:

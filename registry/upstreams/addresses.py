@@ -20,6 +20,13 @@ def upstream_policy(private_hosts: Sequence[str]) -> NetworkPolicy:
     return NetworkPolicy(private_hosts=tuple(private_hosts), section="upstreams")
 
 
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Return whom a valid address connects to: scheme, host, port."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname or "", port
+
+
 def base_url_fault(url: str, private_hosts: Sequence[str]) -> str:
     """Return why an upstream cannot have this address, as a sentence; "" if it can.
 

@@ -51,14 +51,13 @@ class UpstreamForm(UpstreamModelForm):
             raise ValidationError(fault)
         return key
 
-    def save(self, commit: bool = True) -> Upstream:  # noqa: FBT001, FBT002 - Django's
-        """Save the upstream, with another key if one was given."""
-        if self.cleaned_data["forget_key"]:
+    def clean(self) -> None:
+        """Give the upstream another key, if there is one: its own rules look at it."""
+        super().clean()
+        if self.cleaned_data.get("forget_key"):
             self.instance.key = ""
-        elif self.cleaned_data["key"]:
-            self.instance.key = self.cleaned_data["key"]
-        saved: Upstream = super().save(commit)
-        return saved
+        elif key := self.cleaned_data.get("key"):
+            self.instance.key = key
 
 
 @admin.register(Upstream)

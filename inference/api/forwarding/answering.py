@@ -52,6 +52,7 @@ class Answering:
         self._tail = b""
         self._names = _names(request.model, forwarded.public_name)
         self._estimated_prompt: int | None = None
+        self._is_counted = False
         timeout_s = min(timeout_s, float(request.upstream.total_timeout_s))
         self._loop = asyncio.get_running_loop()
         self._call = RunningCall(
@@ -212,7 +213,7 @@ class Answering:
             self._recording.writes()
         if self._reading.error:
             request = self._forwarded.request
-            said = without_key(request.upstream, quote(self._reading.error))
+            said = quote(without_key(request.upstream, self._reading.error))
             raise UpstreamFailed(
                 f"The upstream '{request.upstream}' fails{': ' + said if said else '.'}"
             )
@@ -241,9 +242,9 @@ class Answering:
             self._recording.is_estimated()
 
     def _stop(self) -> None:
-        if self._call.is_done:
+        if self._is_counted:
             return
-        self._call.is_done = True
+        self._is_counted = self._call.is_done = True
         counts = self.counts()
         if self._call.is_started and self._reading.completion is None:
             self._recording.is_estimated()

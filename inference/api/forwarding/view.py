@@ -101,6 +101,7 @@ class RoutedView(WorkerView):
             self.model = target
             if not target.has_file:
                 self._leave_out(request)
+                self.check_forwarded(parsed)
                 upstream_model = target.upstreammodel
                 return forwarded_request(
                     upstream_model, self.api, members, request.headers
@@ -112,6 +113,9 @@ class RoutedView(WorkerView):
         self._prepare_at = prepare_at
         prepared: _P | Forwarded = self._prepared_next(0)
         return prepared
+
+    def check_forwarded(self, body: Any) -> None:
+        """Refuse what no upstream may be sent. Raises BadRequest."""
 
     def _without_file(self, request: Request, name: str) -> Model | None:
         """Return the model of a name if no worker serves it; None for any other."""

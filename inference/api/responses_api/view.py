@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from accounts.errors import ModelNotAllowed
+from accounts.keys.key_access import allowed_model_ids
 from accounts.limits.demand import Tokens
 from accounts.limits.throttling import request_ip
 from accounts.session_access import SessionAccess
@@ -16,6 +18,7 @@ from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
 from inference.api.own_request import key_of_id
 from inference.api.preparing.abilities import WRITES
 from inference.api.responses import EventStreamResponse, json_response
+from inference.api.responses_api.body.called_tools import tools_of
 from inference.api.responses_api.body.mcp_tool import without_secrets
 from inference.api.responses_api.body.request import (
     InputTokensRequest,
@@ -28,6 +31,7 @@ from inference.api.responses_api.descriptions import (
 )
 from inference.api.responses_api.mcp.journal import RowJournal
 from inference.api.responses_api.mcp.plan import plan_of
+from inference.api.responses_api.mcp.servers import mcp_servers
 from inference.api.responses_api.output.response_format import (
     ResponseFormat,
     new_response_id,
@@ -48,6 +52,7 @@ from inference.engine.request import TokenizationRequest
 from inference.transport.stream import new_request_id
 from llm_manager.lib.threads import in_thread
 from registry.models import Api
+from registry.served_models import served_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
     from inference.api.responses_api.mcp.plan import McpPlan
     from inference.api.responses_api.store.background import WritingView
     from inference.engine.request import ModelRequest
+    from registry.models import Model
 
 #: How long the engine's events of a response in the background are kept, for another
 #: process to go on with it: longer than an update of the server takes.
@@ -119,6 +125,10 @@ class ResponsesView(RoundsView):
         body = ResponseRequest.parse(request.data)
         self.recording.labels(body.metadata)
         return self.aimed(request, body, WRITES, partial(self._prepare_here, request))
+
+    def check_forwarded(self, body: ResponseRequest) -> None:
+        """Refuse MCP servers that may not be called, wherever. Raises BadRequest."""
+        mcp_servers(tool for tool, _ in tools_of(body.tools, input_items(body)))
 
     def _prepare_here(
         self, request: Request, body: ResponseRequest, find_model: FindModel
@@ -304,6 +314,21 @@ class BackgroundView(ResponsesView):
             created_at=row.response["created_at"],
         )
         return self._of_draft()
+
+    def named(self, request: Request, name: str) -> Model:
+        """Return the model; the row names the target that a route has chosen.
+
+        A key of the route uses it. Raises what model_find raises.
+        """
+        try:
+            return super().named(request, name)
+        except ModelNotAllowed:
+            model = served_model(name)
+            allowed = allowed_model_ids(access_of(request)) or ()
+            routes = model.routed_by.filter(route__is_enabled=True)
+            if not routes.filter(route_id__in=allowed).exists():
+                raise
+            return model
 
     async def post(
         self,

@@ -55,6 +55,25 @@ def test_an_administrator_adds_an_upstream_whose_key_no_page_shows(
     assert upstream.key == ""
 
 
+def test_a_key_does_not_go_to_another_server(admin_client: Client) -> None:
+    upstream = make_upstream(base_url=FORM["base_url"], key="sk-secret")
+    page = f"{UPSTREAMS}{upstream.pk}/change/"
+    for moved in ("https://evil.example/v1", "https://api.example.org:8443/v1"):
+        refused = admin_client.post(page, {**FORM, "base_url": moved})
+        assert "Enter the key again" in refused.content.decode()
+        upstream.refresh_from_db()
+        assert upstream.base_url == FORM["base_url"]
+
+    other_path = {**FORM, "base_url": "https://api.example.org/v2"}
+    assert admin_client.post(page, other_path).status_code == 302
+    entered = {**FORM, "base_url": "https://new.example/v1", "key": "sk-secret"}
+    assert admin_client.post(page, entered).status_code == 302
+    without = {**FORM, "base_url": "https://third.example/v1", "forget_key": "on"}
+    assert admin_client.post(page, without).status_code == 302
+    upstream.refresh_from_db()
+    assert (upstream.base_url, upstream.key) == ("https://third.example/v1", "")
+
+
 def test_an_address_inside_the_network_is_refused_with_what_permits_it(
     admin_client: Client,
 ) -> None:

@@ -46,7 +46,7 @@ async def list_tools(server: McpServer, *, most: int) -> list[dict[str, Any]]:
         cursor: str | None = None
         for _ in range(_MAX_PAGES):
             page = await client.list_tools(cursor=cursor)
-            found += [_shown(tool) for tool in page.tools]
+            found += [_masked_value(_shown(tool), server) for tool in page.tools]
             cursor = page.next_cursor
             if cursor is None:
                 return found
@@ -61,11 +61,14 @@ async def call_tool(
     server: McpServer, name: str, arguments: dict[str, Any]
 ) -> McpOutcome:
     """Call a tool of a server once; whatever goes wrong is the outcome."""
+    result = None
     try:
         async with _connected(server) as client:
             result = await client.call_tool(name, arguments)
     except McpFailed as error:
-        return McpOutcome.failed(_masked(str(error), server))
+        # The call was made if only the connection's end has failed.
+        if result is None:
+            return McpOutcome.failed(_masked(str(error), server))
     text = _masked(_text_of(result), server)
     most = config().api.mcp_max_result_kb
     if len(text.encode("utf-8", "replace")) > most * _KIB:
@@ -165,6 +168,21 @@ def _masked(text: str, server: McpServer) -> str:
             if len(secret) >= _SECRET:
                 text = text.replace(secret, "[secret]")
     return text
+
+
+def _masked_value(value: Any, server: McpServer) -> Any:
+    """Return a JSON value without the secrets of a server."""
+    match value:
+        case str():
+            return _masked(value, server)
+        case dict():
+            return {
+                _masked(name, server): _masked_value(each, server)
+                for name, each in value.items()
+            }
+        case list():
+            return [_masked_value(each, server) for each in value]
+    return value
 
 
 def _shown(tool: Any) -> dict[str, Any]:

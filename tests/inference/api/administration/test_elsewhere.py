@@ -60,6 +60,17 @@ def test_an_upstream_is_added_changed_and_removed_and_its_key_is_in_no_answer(
     assert "far-away" in log
 
 
+def test_an_upstream_that_moves_needs_its_key_again(
+    admin: Callable[..., Any],
+) -> None:
+    admin("POST", "upstreams", THERE, status=201)
+    moved = {"base_url": "https://evil.example/v1"}
+    error = admin("PATCH", "upstreams/there", moved, status=400)["error"]
+    assert error["param"] == "base_url"
+    changed = admin("PATCH", "upstreams/there", {**moved, "key": "sk-1"})
+    assert changed["base_url"] == moved["base_url"]
+
+
 @pytest.mark.parametrize(
     "url", ["http://api.example.org/v1", "http://127.0.0.1:6379", "https://10.0.0.6:1?"]
 )

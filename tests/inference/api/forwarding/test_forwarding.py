@@ -225,6 +225,28 @@ async def test_an_upstreams_reason_is_passed_on(api: Api, upstreams: Upstreams) 
     assert "context of 8 tokens" in response.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_reason_that_is_shortened_within_the_key_is_not_passed_on(
+    api: Api, upstreams: Upstreams, is_stream: bool
+) -> None:
+    async def fails(asked: Asked, answer: Answer) -> None:
+        said = {"error": {"message": "x" * 95 + KEY + " is refused"}}
+        if not is_stream:
+            await answer.whole(said, 400)
+            return
+        await answer.begin()
+        await answer.send(chunk("Hello") + f"data: {json.dumps(said)}\n\n")
+
+    await upstreams.model(fails)
+    response = await api.chat(model="far", stream=is_stream)
+    if is_stream:
+        text = b"".join(await read_stream(response)).decode()
+    else:
+        text = response.content.decode()
+    assert "error" in text
+    assert KEY[:5] not in text
+
+
 async def _dies(asked: Asked, answer: Answer) -> None:
     await answer.begin()
     await answer.send(chunk("Hello"))
@@ -311,7 +333,7 @@ async def test_a_client_that_leaves_closes_the_upstreams_request(
 
 
 async def test_an_administrator_can_cancel_a_request_at_an_upstream(
-    api: Api, upstreams: Upstreams
+    api: Api, upstreams: Upstreams, rows: list[dict[str, Any]]
 ) -> None:
     async def silent(asked: Asked, answer: Answer) -> None:
         await answer.begin()
@@ -328,6 +350,9 @@ async def test_an_administrator_can_cancel_a_request_at_an_upstream(
     assert await running_requests.cancel(running.id, "root")
     last = b"".join([piece async for piece in pieces])
     assert b"request_cancelled" in last
+    # The upstream has counted nothing yet.
+    assert rows[0]["completion_tokens"] > 0
+    assert rows[0]["is_estimated"]
 
 
 async def test_after_failures_in_a_row_no_request_is_sent_for_a_while(
@@ -447,3 +472,23 @@ async def test_responses_must_not_be_stored_where_an_upstream_answers(
     body = {"model": "far", "input": "Hi", "store": False}
     response = await api.post("/v1/responses", body)
     assert response.json()["model"] == "far"
+
+
+@pytest.mark.parametrize("member", ["tools", "input"])
+async def test_an_upstream_is_not_sent_mcp_servers_that_may_not_be_called(
+    api: Api, upstreams: Upstreams, member: str
+) -> None:
+    _, server = await upstreams.model(chat)
+    tool = {
+        "type": "mcp",
+        "server_label": "inside",
+        "server_url": "http://10.0.0.9/mcp",
+    }
+    added = {"type": "additional_tools", "role": "developer", "tools": [tool]}
+    hi = {"role": "user", "content": "Hi"}
+    given = {"tools": [tool]} if member == "tools" else {"input": [added, hi]}
+    body = {"model": "far", "input": "Hi", "store": False, **given}
+    response = await api.post("/v1/responses", body)
+    assert response.status_code == 400
+    assert "api.mcp_servers" in response.json()["error"]["message"]
+    assert not server.posts

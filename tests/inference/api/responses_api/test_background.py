@@ -23,7 +23,7 @@ from inference.api.responses_api.view import (
     background_writer,
 )
 from llm_manager.lib.threads import in_thread
-from tests.factories import make_api_key
+from tests.factories import make_api_key, make_route
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, read_stream
 from tests.inference.api.responses_api.helpers import create, events_of, types_of
@@ -71,6 +71,22 @@ async def test_a_response_in_the_background_is_polled(api: Api) -> None:
     assert done["status"] == "completed"
     assert done["output"][0]["content"][0]["text"] == "Hello world"
     assert done["created_at"] == queued["created_at"]
+
+
+async def test_a_key_of_a_route_uses_its_model_in_the_background_too(
+    model: Model,
+) -> None:
+    route = await sync_to_async(make_route)("best", (model, 1))
+    _, secret = await sync_to_async(make_api_key)(
+        models=[route], scopes=[Scope.INFERENCE], rate_limit=0
+    )
+    api = Api(secret)
+    queued = await create(api, model="best", background=True)
+    done = await polled(api, queued["id"])
+    assert done["status"] == "completed", done["error"]
+
+    again = await api.post("/v1/responses", {"model": "tiny", "input": "Hi"})
+    assert again.status_code == 403
 
 
 async def test_its_events_are_streamed_and_streamed_again(api: Api) -> None:
