@@ -74,7 +74,7 @@ async def test_a_response_in_the_background_is_polled(api: Api) -> None:
 
 
 async def test_a_key_of_a_route_uses_its_model_in_the_background_too(
-    model: Model,
+    model: Model, engine: FakeEngineClient
 ) -> None:
     route = await sync_to_async(make_route)("best", (model, 1))
     _, secret = await sync_to_async(make_api_key)(
