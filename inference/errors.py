@@ -123,6 +123,10 @@ class UpstreamFailed(UpstreamError):
     code = "upstream_failed"
 
 
+class UpstreamMisnamed(UpstreamFailed):
+    """The upstream answers, but refuses its key, its route or its model's name."""
+
+
 class UpstreamTimeout(UpstreamError):
     """The upstream has not answered in time."""
 

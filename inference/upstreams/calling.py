@@ -14,6 +14,7 @@ from inference.errors import (
     RequestRejected,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamMisnamed,
     UpstreamTimeout,
 )
 from inference.metrics.request_metrics import UPSTREAM_OPEN, UPSTREAM_REQUESTS
@@ -99,6 +100,10 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[httpx2.Response]:
     except UpstreamTimeout:
         result = "timeout"
         raise
+    except UpstreamMisnamed:
+        # It answers, and other models of it may be right.
+        result = "refused"
+        raise
     except UpstreamFailed:
         result = "failed"
         raise
@@ -181,17 +186,17 @@ async def _refusal(request: UpstreamRequest, response: httpx2.Response) -> Excep
             retry_after=_retry_after(response),
         )
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return UpstreamFailed(
+        return UpstreamMisnamed(
             f"The upstream '{name}' refuses its key (status {status}); an "
             "administrator enters another one."
         )
     if status == HTTPStatus.NOT_FOUND:
-        return UpstreamFailed(
+        return UpstreamMisnamed(
             f"The upstream '{name}' has no route {Api(request.api).label}, or no model "
             f"'{quote(request.model)}'; an administrator corrects its row."
         )
     if 300 <= status < 400:
-        return UpstreamFailed(
+        return UpstreamMisnamed(
             f"The upstream '{name}' redirects, which is not followed; an administrator "
             "corrects its address."
         )

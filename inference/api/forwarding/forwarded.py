@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from inference.api.errors import BadRequest
+from inference.api.forwarding.addresses import addresses_in
 from inference.api.forwarding.texts import counted_requests
 from inference.upstreams.answers import READERS, ChoicesReader, Reader
 from inference.upstreams.calling import UpstreamRequest
 from inference.upstreams.parameters import forwarded, refused
+from llm_manager.config.in_force import config
 from llm_manager.lib.quoting import quote
+from registry.hub.network import host_matches
 from registry.models import Api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.engine.request import ModelRequest
-    from registry.models import UpstreamModel
+    from registry.models import Upstream, UpstreamModel
 
 #: Headers of Anthropic's clients that say what the body means.
 _HEADERS = ("anthropic-version", "anthropic-beta")
@@ -72,6 +76,7 @@ def forwarded_request(
         )
     if api == Api.RESPONSES:
         _check_storing(given, model.name)
+    _check_addresses(given, upstream)
     sent = forwarded(given, api, model.remote_name)
     options = given.get("stream_options")
     asked = isinstance(options, dict) and bool(options.get("include_usage"))
@@ -111,6 +116,26 @@ def _check_storing(given: Mapping[str, Any], name: str) -> None:
                 "'input'.",
                 param=member,
                 code="unsupported_parameter",
+            )
+
+
+def _check_addresses(given: Mapping[str, Any], upstream: Upstream) -> None:
+    """Refuse addresses that an upstream inside the network would fetch from there.
+
+    Those of ``media.hosts`` may be fetched. Raises BadRequest.
+    """
+    settings = config()
+    host = urlsplit(upstream.base_url).hostname or ""
+    if not any(host_matches(host, each) for each in settings.upstreams.private_hosts):
+        return
+    for address in addresses_in(given):
+        named = urlsplit(address).hostname or ""
+        if not any(host_matches(named, each) for each in settings.media.hosts):
+            raise BadRequest(
+                f"The upstream '{upstream}' is inside the network of this server, and "
+                f"would fetch '{quote(address)}' from there. Send the content itself "
+                "('data:'), or an address of a host that is permitted (media.hosts).",
+                code="address_not_allowed",
             )
 
 

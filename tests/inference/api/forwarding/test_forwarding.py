@@ -368,6 +368,19 @@ async def test_after_failures_in_a_row_no_request_is_sent_for_a_while(
     assert len(server.posts) == 2
 
 
+async def test_a_wrong_name_there_keeps_no_other_model_from_its_upstream(
+    api: Api, upstreams: Upstreams, configure: Callable[..., None]
+) -> None:
+    async def knows_nothing(asked: Asked, answer: Answer) -> None:
+        await answer.whole({}, 404)
+
+    configure(upstreams__failures=2, upstreams__pause=600)
+    _, server = await upstreams.model(knows_nothing)
+    statuses = [(await api.chat(model="far")).status_code for _ in range(4)]
+    assert statuses == [502] * 4
+    assert len(server.posts) == 4
+
+
 async def test_an_embedding_is_asked_for_again_where_its_connection_breaks(
     api: Api, upstreams: Upstreams
 ) -> None:
