@@ -9,7 +9,7 @@ the worker, which has the vocabulary; it fills in the members named ``..._token_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from inference.engine.config.adapters import Adapters
@@ -73,7 +73,7 @@ class GenerationRequest:
     media: tuple[ImageInput, ...] = ()
     media_marker: str = ""
     media_spans: tuple[MediaSpan, ...] = ()
-    sounds: tuple[SoundInput, ...] = field(default=(), metadata={"needs_version": 9})
+    sounds: tuple[SoundInput, ...] = ()
     sound_marker: str = ""
     sound_tokens: int = 0
 
@@ -144,9 +144,9 @@ class TokenizationRequest:
     text: str
     add_special_tokens: bool = False
     parse_special: bool = True
-    media: tuple[ImageInput, ...] = field(default=(), metadata={"needs_version": 9})
+    media: tuple[ImageInput, ...] = ()
     media_marker: str = ""
-    sounds: tuple[SoundInput, ...] = field(default=(), metadata={"needs_version": 9})
+    sounds: tuple[SoundInput, ...] = ()
     sound_marker: str = ""
 
 

@@ -57,7 +57,7 @@ from inference.transport.messages.running import (
 VERSION = 9
 #: The messages of older versions are not read. What is written here, all versions from
 #: this one on can read, except for requests that need a later one.
-OLDEST = 8
+OLDEST = 9
 #: The key of a field's metadata.
 _NEEDS_VERSION = "needs_version"
 
