@@ -29,7 +29,8 @@ class Machine:
 class Costs:
     """CPU seconds of what carries requests and tokens, for each of them.
 
-    ``web_begin_s`` is what a web process does for a request before it is queued,
+    Those of web processes are measured, by ``make bench ARGS=web``; those of Redis and
+    the database are assumed. ``web_begin_s`` is what a web process does for a request before it is queued,
     ``web_end_s`` after its last token; a frame is what a worker sends to one web
     process after a step, with a token of each stream there.
     """
