@@ -43,6 +43,7 @@ def server(data_dir: Path) -> Iterator[Server]:
         LLM_MANAGER_ENGINE_MAX_MODELS="1",
         LLM_MANAGER_ENGINE_N_SEQ_MAX="8",
         LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
+        LLM_MANAGER_API_OLLAMA="true",
     ) as server:
         yield server
 

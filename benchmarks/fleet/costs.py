@@ -30,9 +30,9 @@ class Costs:
     """CPU seconds of what carries requests and tokens, for each of them.
 
     Those of web processes are measured, by ``make bench ARGS=web``; those of Redis and
-    the database are assumed. ``web_begin_s`` is what a web process does for a request before it is queued,
-    ``web_end_s`` after its last token; a frame is what a worker sends to one web
-    process after a step, with a token of each stream there.
+    the database are assumed. ``web_begin_s`` is what a web process does for a request
+    before it is queued, ``web_end_s`` after its last token; a frame is what a worker
+    sends to one web process after a step, with a token of each stream there.
     """
 
     web_begin_s: float = 0.0027
