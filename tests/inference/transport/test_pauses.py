@@ -162,6 +162,8 @@ async def test_a_closed_request_leaves_the_worker_though_its_abort_is_lost(
     worker = world.start_worker(backend)
     other = await world.submit("on")
     stream = await world.submit("go")
+    # The first alone would take all of these steps.
+    await until(lambda: len(worker.model._accepted) == 2)
     gate.allow(9)
     await until(lambda: stream.is_started and other.is_started)
     silence.append(True)
