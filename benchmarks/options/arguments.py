@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from benchmarks.model import QUANTIZATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMANDS = (
     "compare",
@@ -39,6 +43,23 @@ def command_parser(command: str, description: str) -> argparse.ArgumentParser:
         prog=f"python -m benchmarks {command}",
         description=description,
         epilog=f"Commands: {', '.join(COMMANDS)}.",
+    )
+
+
+def add_number(
+    parser: argparse.ArgumentParser,
+    name: str,
+    kind: Callable[[str], float],
+    default: float,
+    help_text: str,
+) -> None:
+    """Add an option for a number, whose help ends with its default."""
+    parser.add_argument(
+        f"--{name}",
+        type=kind,
+        default=default,
+        metavar="N",
+        help=f"{help_text} (default: %(default)s)",
     )
 
 

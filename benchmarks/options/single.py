@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.fleet.costs import MACHINES
 from benchmarks.options.arguments import (
     ROUNDS,
+    add_number,
     add_quantization,
     command_parser,
     minutes,
@@ -247,13 +248,7 @@ def idle(arguments: list[str]) -> IdleOptions:
         ("settle", 20.0, "seconds before it"),
         ("limit", 0.3, "percent of a core"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=float,
-            default=default,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, float, default, help_text)
     add_quantization(parser)
     return IdleOptions(**vars(parser.parse_args(arguments)))
 
@@ -318,13 +313,7 @@ def batches(arguments: list[str]) -> BatchOptions:
         ("rounds", int, ROUNDS, "of both phases"),
         ("limit", float, 1.1, "most of the ratio of the p95"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=kind,
-            default=default,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, kind, default, help_text)
     add_quantization(parser)
     return BatchOptions(**vars(parser.parse_args(arguments)))
 
@@ -335,26 +324,14 @@ def web(arguments: list[str]) -> WebOptions:
         ("streams", 64, "that are answered at once"),
         ("tokens", 128, "of a long answer"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=positive,
-            default=default,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, positive, default, help_text)
     for name, number, help_text in (
         ("step-ms", 10.0, "of a step of the engine"),
         ("seconds", 15.0, "of each measurement"),
         ("tokens-per-s", 5000.0, "the least of one core"),
         ("requests-per-s", 300.0, "the least of one core"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=float,
-            default=number,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, float, number, help_text)
     return WebOptions(**vars(parser.parse_args(arguments)))
 
 
@@ -370,25 +347,13 @@ def fleet(arguments: list[str]) -> FleetOptions:
         ("redis", 1, "shards of Redis"),
         ("processes", 2, "fleets at once"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=positive,
-            default=default,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, positive, default, help_text)
     for name, default, help_text in (
         ("webs", 0, "web processes; 0 is as many as the load takes"),
         ("bound", 8, "of prefix affinity; 0 is none"),
         ("seed", 1, "of the traffic"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=int,
-            default=default,
-            metavar="N",
-            help=f"{help_text} (default: %(default)s)",
-        )
+        add_number(parser, name, int, default, help_text)
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw charts")
     options = vars(parser.parse_args(arguments))
     return FleetOptions(**{**options, "nodes": tuple(options["nodes"])})

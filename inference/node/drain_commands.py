@@ -41,7 +41,7 @@ def overdue(command: Drain, timeout_s: float) -> Drain:
 
 
 def drain_of_node(row: Worker, drain: NodeDrain) -> Drain | None:
-    """Return what a worker of a drained node is told; None if it has to stay yet.
+    """Return the command for a worker of a drained node; None if it has to stay yet.
 
     While others serve its model its running requests end here; else they move at once,
     and wait for the load. One that no other node can take stays, unless it is drained

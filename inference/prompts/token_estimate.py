@@ -52,7 +52,7 @@ LEAST_OF_IMAGE, MOST_OF_IMAGE = 64, 1024
 _TOKENS_OF_SECOND = 25
 #: 64 kbit/s: as speech has it. Music has more.
 _MP3_OF_SPEECH = 8_000
-#: 8 bits, 4,000 times a second. What a header says to be less is not believed.
+#: 8 bits, 4,000 times a second. A header that says less counts as this.
 _LEAST_BYTES_OF_SECOND = 4_000
 #: Characters of base64 that have a wav file's header, and where it has the bytes of a
 #: second.

@@ -119,8 +119,8 @@ def refused(
 def forwarded(body: Mapping[str, Any], api: str, remote_name: str) -> dict[str, Any]:
     """Return the body that goes to the upstream.
 
-    It is the client's own with the model's name there, and with a wish for the usage
-    of a stream where the API has one.
+    It is the client's own with the model's name there, and asks for the usage of a
+    stream where the API has one.
     """
     ours = OURS.get(api, frozenset())
     sent = {

@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from inference.upstreams.checking import check_now
 from llm_manager.lib.badges import badge
@@ -35,7 +36,7 @@ class UpstreamForm(UpstreamModelForm):
     key = forms.CharField(
         required=False,
         strip=True,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
         help_text="What it is sent as its key. It is encrypted and never shown. Empty: "
         "the one that it has stays.",
     )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from inference.api.administration import descriptions as about
 from inference.api.administration.bodies import DrainRequest, ListQuery
+from inference.api.administration.rows import row_named
 from inference.api.administration.view import AdminView, answering, query_of
-from inference.api.errors import RowNotFound
 from inference.models import EngineNode, NodeDrain, Worker
 from inference.placing.drains import drain_of, node_drain, node_undrain
 from inference.status import worker_state
@@ -108,8 +108,4 @@ def _workers(node: EngineNode) -> list[Worker]:
 
 def _node_named(name: str) -> EngineNode:
     nodes = EngineNode.objects.prefetch_related("workers__model", "workers__node")
-    # PostgreSQL refuses a text with a NUL, and no name has one.
-    node = nodes.filter(name=name.replace("\x00", "\ufffd")).first()
-    if node is None:
-        raise RowNotFound("node", name)
-    return node
+    return row_named(nodes, "node", name=name)

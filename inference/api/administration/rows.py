@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
+from django.db.models import Model as Row
 
 from accounts.expiry import expiry_parse
 from accounts.models import ApiKey, Team
@@ -17,32 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound=Row)
+
+
+def row_named(rows: QuerySet[_M], kind: str, **named: str) -> _M:
+    """Return the row whose field has this text. Raises RowNotFound."""
+    ((field, text),) = named.items()
+    row = rows.filter(**{field: _text(text)}).first()
+    if row is None:
+        raise RowNotFound(kind, text)
+    return row
 
 
 def key_named(prefix: str) -> ApiKey:
     """Return the key with a prefix. Raises RowNotFound."""
-    key = ApiKey.objects.select_related(*KEY_ROWS).filter(prefix=_text(prefix)).first()
-    if key is None:
-        raise RowNotFound("key", prefix)
-    return key
+    rows = ApiKey.objects.select_related(*KEY_ROWS)
+    return row_named(rows, "key", prefix=prefix)
 
 
 def team_named(name: str) -> Team:
     """Return the team with a name. Raises RowNotFound."""
-    teams = Team.objects.select_related("group").filter(group__name=_text(name))
-    team = teams.first()
-    if team is None:
-        raise RowNotFound("team", name)
-    return team
+    teams = Team.objects.select_related("group")
+    return row_named(teams, "team", group__name=name)
 
 
 def user_named(name: str) -> User:
     """Return the user with a name. Raises RowNotFound."""
-    user = User.objects.filter(username=_text(name)).first()
-    if user is None:
-        raise RowNotFound("user", name)
-    return user
+    return row_named(User.objects.all(), "user", username=name)
 
 
 def owner_of(name: str) -> User:

@@ -10,7 +10,7 @@ SoundFormat = Literal["wav", "mp3"]
 def sound_format(data: bytes) -> SoundFormat | None:
     """Return which format a file begins like, None if like neither.
 
-    As llama.cpp tells them apart.
+    By the same bytes as llama.cpp.
     """
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return "wav"

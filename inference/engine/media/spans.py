@@ -2,8 +2,8 @@
 
 The engine counts, caches and schedules by tokens. An image takes as many of them as it
 has embeddings: their ids are below zero, which no vocabulary has, and are made of the
-image's digest, so that the prefix cache tells images apart as it does words. A sound is
-to the engine what an image is.
+image's digest, so that for the prefix cache two images differ as two words do. A sound
+is to the engine what an image is.
 """
 
 from __future__ import annotations

@@ -14,14 +14,14 @@ from inference.api.administration.elsewhere.bodies import (
 )
 from inference.api.administration.elsewhere.objects import route_object
 from inference.api.administration.elsewhere.upstreams import changes_of
-from inference.api.administration.rows import models_of
+from inference.api.administration.rows import models_of, row_named
 from inference.api.administration.view import AdminView, answering, page, query_of
-from inference.api.errors import RowNotFound
 from registry.models import Route, RouteTarget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
     from inference.api.administration.elsewhere.bodies import RouteTargetBody
@@ -76,11 +76,8 @@ def _delete(request: Request, name: str) -> Any:
 
 def _named(name: str) -> Route:
     """Return the route with a name. Raises RowNotFound."""
-    rows = Route.objects.filter(name=name.replace("\x00", "\ufffd"))
-    route = cast("Route | None", rows.first())
-    if route is None:
-        raise RowNotFound("route", name)
-    return route
+    rows = cast("QuerySet[Route]", Route.objects.all())
+    return row_named(rows, "route", name=name)
 
 
 class RoutesView(AdminView):

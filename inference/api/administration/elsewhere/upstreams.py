@@ -19,6 +19,7 @@ from inference.api.administration.elsewhere.objects import (
     upstream_model_object,
     upstream_object,
 )
+from inference.api.administration.rows import row_named
 from inference.api.administration.view import AdminView, answering, page, query_of
 from inference.api.errors import BadRequest, RowNotFound
 from inference.upstreams.checking import check_now
@@ -29,6 +30,7 @@ from registry.models.upstream import key_fault
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
 _PRICES = ("input_price", "cached_price", "output_price")
@@ -97,10 +99,7 @@ def _check(request: Request, name: str) -> Any:
 
 def upstream_named(name: str) -> Upstream:
     """Return the upstream with a name. Raises RowNotFound."""
-    upstream = Upstream.objects.filter(name=name.replace("\x00", "\ufffd")).first()
-    if upstream is None:
-        raise RowNotFound("upstream", name)
-    return upstream
+    return row_named(Upstream.objects.all(), "upstream", name=name)
 
 
 def _list_models(request: Request) -> Any:
@@ -141,11 +140,8 @@ def _delete_model(request: Request, name: str) -> Any:
 
 def _model_named(name: str) -> UpstreamModel:
     """Return the upstream's model with a name. Raises RowNotFound."""
-    rows = UpstreamModel.objects.filter(name=name.replace("\x00", "\ufffd"))
-    model = cast("UpstreamModel | None", rows.first())
-    if model is None:
-        raise RowNotFound("model of an upstream", name)
-    return model
+    rows = cast("QuerySet[UpstreamModel]", UpstreamModel.objects.all())
+    return row_named(rows, "model of an upstream", name=name)
 
 
 class UpstreamsView(AdminView):
