@@ -259,7 +259,7 @@ class OnceForm(forms.BaseForm, metaclass=DeclarativeFieldsMetaclass):
         user = cast("User", self.request.user)
         session = self.request.session
         with transaction.atomic():
-            User.objects.select_for_update().get(pk=user.pk)
+            User.objects.select_for_update(no_key=True).get(pk=user.pk)
             opened = type(session)(session.session_key).get(_SESSION_KEY, [])
             # Also of a form that was used: this session would open it again.
             session[_SESSION_KEY] = [other for other in opened if other != form_id]

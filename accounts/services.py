@@ -80,7 +80,7 @@ def api_key_rotate(
         raise ValidationError(
             {"grace": f"Enter a time of at most {MAX_GRACE.days} days."}
         )
-    key = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
+    key = ApiKey.objects.select_for_update(of=("self",), no_key=True).get(pk=key.pk)
     if not key.is_usable:
         raise ValidationError(f"{key} is revoked or expired; create a key instead.")
     fields = {name: getattr(key, name) for name in _INHERITED}

@@ -222,7 +222,7 @@ def _record(disk: DiskScan, run: ScanRun, *, prune: bool) -> _ScanPlan:
     """Write the registry and the run, together or not at all."""
     # One scan at a time from here on, so that each sees what the one before wrote: all
     # lock the oldest run. (On SQLite the transaction excludes other writers anyway.)
-    ScanRun.objects.select_for_update().order_by("pk").values("pk").first()
+    ScanRun.objects.select_for_update(no_key=True).order_by("pk").values("pk").first()
     plan = _plan(disk, prune=prune)
     touched = _write_found(plan)
     _write_absent(plan)

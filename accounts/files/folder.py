@@ -39,6 +39,14 @@ def upload_path(owner_id: int, declared: int = 0) -> Path:
     return folder() / f"{name}{_PARTIAL}"
 
 
+def parsed_path() -> Path:
+    """Return where the file of an upload may lie until it is stored.
+
+    It does not count: the upload's body does.
+    """
+    return folder() / f"parsed-{uuid.uuid4().hex}{_PARTIAL}"
+
+
 def upload_bytes(owner_id: int) -> int:
     """Return the bytes that the uploads of an owner have, or say that they will have.
 

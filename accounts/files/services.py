@@ -58,7 +58,11 @@ def file_add(
     the most.
     """
     size = content.stat().st_size
-    list(User.objects.select_for_update().filter(pk=owner_id).values_list("pk"))
+    list(
+        User.objects.select_for_update(no_key=True)
+        .filter(pk=owner_id)
+        .values_list("pk")
+    )
     room = file_room(owner_id)
     if size > room:
         raise StorageFull(settings.CONFIG.files.quota_mb)

@@ -43,6 +43,9 @@ class _Counts(models.Model):
     cached_tokens = models.BigIntegerField(
         default=0, help_text="Those of the prompt that were not computed again."
     )
+    audio_tokens = models.BigIntegerField(
+        default=0, db_default=0, help_text="Those of the prompt that are sounds."
+    )
     completion_tokens = models.BigIntegerField(default=0)
     reasoning_tokens = models.BigIntegerField(
         default=0, help_text="Those of the completion that are reasoning."

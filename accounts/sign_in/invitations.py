@@ -74,7 +74,7 @@ def invitation_accept(*, token: str, user: User) -> Invitation:
 
     Two who come at once wait for each other at the row, and the second one is refused.
     """
-    rows = Invitation.objects.open().select_for_update()
+    rows = Invitation.objects.open().select_for_update(no_key=True)
     invitation = rows.filter(token_hash=_digest(token)).first()
     if invitation is None:
         raise ValidationError(_GONE)

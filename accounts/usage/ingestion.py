@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _SUBJECT = ("key_id", "owner_id", "team_id", "model_id")
 _NAMES = ("key_prefix", "key_name", "owner_name", "team_name", "model_name")
 _COUNTED = (
-    *("prompt_tokens", "cached_tokens", "completion_tokens"),
+    *("prompt_tokens", "cached_tokens", "audio_tokens", "completion_tokens"),
     *("reasoning_tokens", "drafted_tokens", "cost"),
 )
 _SUMMED = ("requests", "failed", *_COUNTED)

@@ -38,8 +38,8 @@ _FILTERS = {
     "model": "model_name",
 }
 _SUMS = (
-    *("requests", "failed", "prompt_tokens", "cached_tokens", "completion_tokens"),
-    *("reasoning_tokens", "drafted_tokens", "cost"),
+    *("requests", "failed", "prompt_tokens", "cached_tokens", "audio_tokens"),
+    *("completion_tokens", "reasoning_tokens", "drafted_tokens", "cost"),
 )
 _AGO = re.compile(r"(\d{1,4})([dw])")
 _DAYS = {"d": 1, "w": 7}
@@ -58,6 +58,7 @@ class UsageCounts(TypedDict):
     failed: int
     prompt_tokens: int
     cached_tokens: int
+    audio_tokens: int
     completion_tokens: int
     reasoning_tokens: int
     drafted_tokens: int

@@ -71,20 +71,10 @@ _COLUMNS = {
     "node": "'node-' || (1 + n % 4)",
     "replica": "0",
     "client_address": "'10.0.0.1'",
-    "error_code": "''",
     "limit_name": "CASE WHEN is_bad THEN 'tokens_day key' ELSE '' END",
     "finish_reason": "CASE WHEN is_bad THEN '' ELSE 'stop' END",
     "is_stream": "TRUE",
-    "completed": "TRUE",
-    "replayed_tokens": "0",
-    "reasoning_tokens": "0",
-    "drafted_tokens": "0",
     "cost": "tokens",
-    "left_out": "''",
-    "is_estimated": "FALSE",
-    "route": "''",
-    "fell_back_from": "''",
-    "metadata": "''",
 }
 
 
@@ -97,19 +87,25 @@ def make_rows(rows: int, days: int) -> None:
     now_ms = int(timezone.now().timestamp() * 1000)
     first_ms = now_ms - days * _DAY_MS
     vendor = connection.vendor
-    values = {"id": _ID[vendor], "time": _TIME[vendor], **_COLUMNS}
+    values = {
+        **_defaults(UsageRecord),
+        "id": _ID[vendor],
+        "time": _TIME[vendor],
+        **_COLUMNS,
+    }
     numbered = f"""
         SELECT n, {first_ms} + n * {days * _DAY_MS} / {rows} AS ms,
                {_KEY} AS key, 1 + n * 104729 % 99991 % 10 AS model,
                n * 31337 % 2003 AS tokens, {_IS_BAD} AS is_bad
         FROM {_SERIES[vendor].format(rows=rows)} AS series"""  # noqa: S608 - numbers
     sums = {
+        **_defaults(UsageDay),
+        "day": "date(time)",
+        **{name: name for name in _SUBJECT},
         "requests": "count(*)",
         "failed": "sum(CASE WHEN failed THEN 1 ELSE 0 END)",
         **{name: f"sum({name})" for name in (*_COUNTS, "cost")},
         **{name: f"max({name})" for name in _NAMES},
-        "reasoning_tokens": "0",
-        "drafted_tokens": "0",
     }
     groups = ", ".join(("date(time)", *_SUBJECT))
     with connection.cursor() as cursor:
@@ -119,10 +115,25 @@ def make_rows(rows: int, days: int) -> None:
         )
         cursor.execute(
             f"INSERT INTO {UsageDay._meta.db_table} "  # noqa: S608 - names of ours
-            f"({', '.join(('day', *_SUBJECT, *sums))}) "
-            f"SELECT {groups}, {', '.join(sums.values())} "
+            f"({', '.join(sums)}) SELECT {', '.join(sums.values())} "
             f"FROM {UsageRecord._meta.db_table} GROUP BY {groups}"
         )
+
+
+def _defaults(model: type[UsageRecord | UsageDay]) -> dict[str, str]:
+    """Return the columns of a table that have a default, and that as SQL."""
+    defaults = {
+        field.attname: field.get_default()
+        for field in model._meta.concrete_fields
+        if not field.primary_key
+    }
+    return {name: _literal(value) for name, value in defaults.items()}
+
+
+def _literal(value: str | float | None) -> str:
+    if value is None:
+        return "NULL"
+    return f"'{value}'" if isinstance(value, str) else str(value).upper()
 
 
 def make_points() -> None:

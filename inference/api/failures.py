@@ -66,7 +66,7 @@ class _Row:
 
 #: OpenAI's clients do not repeat a request whose answer has this header: it would fail
 #: again, or load the model again that an administrator has just unloaded.
-_NO_RETRY = (("x-should-retry", "false"),)
+NO_RETRY = (("x-should-retry", "false"),)
 #: The first row that matches is used.
 _TABLE = (
     _Row(BodyTooLarge, 413),
@@ -74,13 +74,13 @@ _TABLE = (
     _Row(RowNotFound, 404),
     _Row(ServerBusy, 503, retry=BUSY_RETRY_AFTER_S),
     _Row(IdempotencyKeyInUse, 409, retry=BUSY_RETRY_AFTER_S),
-    _Row(IdempotencyConflict, 409, headers=_NO_RETRY),
+    _Row(IdempotencyConflict, 409, headers=NO_RETRY),
     _Row(FailedDependency, 424),
     _Row(BadRequest, 400),
     _Row(NoSuchFile, 404),
     _Row(BrokenConnection, 502, "server_error"),
     _Row(DownloadFailed, 400),
-    _Row(DeletionRefused, 409, headers=_NO_RETRY),
+    _Row(DeletionRefused, 409, headers=NO_RETRY),
     _Row(inference.RequestRejected, 400),
     _Row(ModelNotServed, 400, code="model_not_served"),
     _Row(ModelNotFound, 404, code="model_not_found"),
@@ -88,9 +88,9 @@ _TABLE = (
     _Row(inference.QueueFull, 503, retry=RETRY_AFTER_S),
     _Row(inference.QueueTimeout, 503, retry=RETRY_AFTER_S),
     _Row(inference.ModelLoadFailed, 503, retry=RETRY_AFTER_S),
-    _Row(inference.ModelUnloaded, 503, headers=_NO_RETRY),
+    _Row(inference.ModelUnloaded, 503, headers=NO_RETRY),
     _Row(inference.ModelStopped, 404),
-    _Row(inference.RequestCancelled, 409, headers=_NO_RETRY),
+    _Row(inference.RequestCancelled, 409, headers=NO_RETRY),
     _Row(inference.EngineUnavailable, 503, retry=RETRY_AFTER_S),
     _Row(inference.UpstreamBusy, 503, retry=RETRY_AFTER_S),
     _Row(inference.UpstreamTimeout, 504),
@@ -99,7 +99,7 @@ _TABLE = (
     _Row(drf.NotAuthenticated, 401),
     _Row(drf.AuthenticationFailed, 401),
     _Row(drf.PermissionDenied, 403, "permission_error"),
-    _Row(QuotaExceeded, 429, "insufficient_quota", headers=_NO_RETRY),
+    _Row(QuotaExceeded, 429, "insufficient_quota", headers=NO_RETRY),
     _Row(drf.Throttled, 429, "rate_limit_error"),
     _Row(drf.MethodNotAllowed, 405),
     _Row(drf.UnsupportedMediaType, 415),

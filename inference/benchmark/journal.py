@@ -26,7 +26,7 @@ def benchmark_request(*, model: Model, by: str) -> tuple[Benchmark, bool]:
     There is at most one open benchmark of a model.
     """
     with transaction.atomic():
-        own = Benchmark.objects.select_for_update().filter(model=model)
+        own = Benchmark.objects.select_for_update(no_key=True).filter(model=model)
         for benchmark in own.open():
             return benchmark, False
         benchmark = Benchmark.objects.create(model=model, requested_by=by)

@@ -26,6 +26,7 @@ class AnswerReading:
 
     prompt: int | None = None
     cached: int = 0
+    audio: int = 0
     completion: int | None = None
     reasoning: int = 0
     finish_reason: str = ""
@@ -101,8 +102,12 @@ class Reader:
                 reading.prompt = prompt
             if _is_count(completion):
                 reading.completion = completion
-            if isinstance(details, dict) and _is_count(details.get("cached_tokens")):
+            if not isinstance(details, dict):
+                continue
+            if _is_count(details.get("cached_tokens")):
                 reading.cached = details["cached_tokens"]
+            if _is_count(details.get("audio_tokens")):
+                reading.audio = details["audio_tokens"]
         for name in ("completion_tokens_details", "output_tokens_details"):
             details = usage.get(name)
             if isinstance(details, dict) and _is_count(details.get("reasoning_tokens")):

@@ -70,7 +70,7 @@ def _scheme_and_host(source: FileSource) -> tuple[str, str]:
 def _add(*, files: list[DownloadFile], **columns: object) -> tuple[Download, bool]:
     """Add a row, unless an open one has the same files."""
     with transaction.atomic():
-        for download in Download.objects.select_for_update().open():
+        for download in Download.objects.select_for_update(no_key=True).open():
             if download.wanted() == files:
                 return download, False
         return Download.objects.create(files=files, **columns), True
@@ -83,7 +83,7 @@ def download_cancel(download: Download, *, by: str) -> bool:
     if nobody runs it.
     """
     with transaction.atomic():
-        row = Download.objects.select_for_update().get(pk=download.pk)
+        row = Download.objects.select_for_update(no_key=True).get(pk=download.pk)
         if not row.is_open:
             return False
         is_run_by_nobody = row.state == _State.REQUESTED or row.is_silent
@@ -108,7 +108,7 @@ def download_retry(download: Download) -> bool:
     It goes on with what is here. Raises DownloadFailed if another one has its files.
     """
     with transaction.atomic():
-        row = Download.objects.select_for_update().get(pk=download.pk)
+        row = Download.objects.select_for_update(no_key=True).get(pk=download.pk)
         if row.state not in (_State.FAILED, _State.CANCELLED):
             return False
         if any(each.wanted() == row.wanted() for each in Download.objects.open()):

@@ -130,7 +130,7 @@ class UsageRecordAdmin(ExportedAdmin[Model], _UsageAdmin):
             "Tokens",
             {
                 "fields": (
-                    ("prompt_tokens", "cached_tokens"),
+                    ("prompt_tokens", "cached_tokens", "audio_tokens"),
                     ("completion_tokens", "reasoning_tokens"),
                     ("drafted_tokens", "replayed_tokens"),
                     ("price", "is_estimated"),
@@ -222,8 +222,9 @@ class UsageDayAdmin(_UsageAdmin):
                     ("key_name", "key_prefix"),
                     ("owner_name", "team_name"),
                     ("requests", "failed"),
-                    ("prompt_tokens", "cached_tokens", "completion_tokens"),
-                    ("reasoning_tokens", "drafted_tokens", "price"),
+                    ("prompt_tokens", "cached_tokens", "audio_tokens"),
+                    ("completion_tokens", "reasoning_tokens", "drafted_tokens"),
+                    ("price",),
                 )
             },
         ),

@@ -286,6 +286,7 @@ class Recording:
         return {
             "prompt_tokens": own.prompt,
             "cached_tokens": own.cached,
+            "audio_tokens": own.audio,
             "completion_tokens": own.completion,
             "reasoning_tokens": own.reasoning,
             "drafted_tokens": own.drafted,

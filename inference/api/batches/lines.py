@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from inference.api.body.parsing_pool import MIN_BYTES, parsing_pool
+from inference.api.body.parsing_pool import MIN_BYTES, line_parsing_pool
 from inference.api.body.strict_json import MalformedJSON, parse_json
 from inference.api.errors import BadRequest
 from llm_manager.lib.quoting import quote
@@ -125,7 +125,7 @@ def _value(text: bytes, max_bytes: int) -> Any:
     """Return the value of a line; a long one is parsed where it holds nobody up."""
     if len(text) < MIN_BYTES:
         return parse_json(text)
-    parsing = parsing_pool().parse(
+    parsing = line_parsing_pool().parse(
         text, lambda value: value, client="batches", limit=max_bytes
     )
     return parsing.result()

@@ -35,10 +35,12 @@ class ParsingPool:
     is kept.
     """
 
-    def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self, *, processes: int = _PROCESSES, timeout_s: float = _TIMEOUT_S
+    ) -> None:
         self._timeout_s = timeout_s
         self._helpers = HelperPool(
-            process.__name__, processes=_PROCESSES, name="parsing"
+            process.__name__, processes=processes, name="parsing"
         )
 
     def parse(
@@ -84,8 +86,17 @@ class ParsingPool:
 
 @cache
 def parsing_pool() -> ParsingPool:
-    """Return this process's pool."""
-    pool = ParsingPool()
+    """Return this process's pool for the bodies of requests."""
+    return _until_exit(ParsingPool())
+
+
+@cache
+def line_parsing_pool() -> ParsingPool:
+    """Return this process's pool for lines of batches: no live body waits for them."""
+    return _until_exit(ParsingPool(processes=1))
+
+
+def _until_exit(pool: ParsingPool) -> ParsingPool:
     atexit.register(pool.close)
     return pool
 

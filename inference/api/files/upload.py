@@ -17,7 +17,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from rest_framework.exceptions import UnsupportedMediaType
 
 from accounts.errors import StorageFull
-from accounts.files.folder import upload_bytes, upload_path
+from accounts.files.folder import parsed_path, upload_bytes, upload_path
 from accounts.files.services import file_add, file_room
 from accounts.models import StoredFile
 from inference.api.errors import BadRequest, BodyTooLarge
@@ -66,7 +66,7 @@ class Upload:
     def __post_init__(self) -> None:
         """Choose where its files lie."""
         self.body = upload_path(self.owner_id, self.declared)
-        self.content = upload_path(self.owner_id)
+        self.content = parsed_path()
 
     async def receive(self, incoming: IncomingBody) -> None:
         """Write the body to disk.
@@ -121,6 +121,8 @@ class Upload:
                 param="purpose",
                 code="unsupported_value",
             )
+        # The row counts from here on; both would take of the quota twice.
+        self.body.unlink()
         return file_add(
             self.content,
             owner_id=self.owner_id,

@@ -80,6 +80,7 @@ class Answering:
         return TokenCounts(
             prompt=prompt,
             cached=min(reading.cached, prompt),
+            audio=min(reading.audio, prompt),
             completion=completion,
             reasoning=min(reading.reasoning, completion),
         )

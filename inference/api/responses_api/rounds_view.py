@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from accounts.limits.demand import Tokens
 from inference.api.accounting.charge import Charge
+from inference.api.failures import NO_RETRY
 from inference.api.generation_view import GenerationView
 from inference.api.left_out import LeftOut
 from inference.api.model_access import caller_of
@@ -16,11 +17,15 @@ from inference.api.responses_api.mcp.journal import NoJournal
 from inference.api.responses_api.mcp.rounds import Rounds
 from inference.api.responses_api.prepare import prepare_response
 from inference.api.streaming import collecting
+from llm_manager.lib.quoting import quote
 from llm_manager.lib.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from django.http import HttpResponse
+
+    from inference.api.error_shapes.failure import Failure
     from inference.api.preparing.completion import PreparedCompletion
     from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.request import ResponseRequest
@@ -143,6 +148,21 @@ class RoundsView(GenerationView):
             raise
         return format_.final
 
+    def failure_response(self, failure: Failure) -> HttpResponse:
+        """Return the error of a whole answer; it names the calls that were made.
+
+        A stream has them as items. Who sends the request again makes them again.
+        """
+        if self.rounds is not None and (called := self.rounds.called):
+            names = ", ".join(map(quote, dict.fromkeys(called)))
+            failure = replace(
+                failure,
+                message=f"{failure.message} MCP servers were called before, and the "
+                f"same request would call them again: {names}.",
+                headers={**failure.headers, **dict(NO_RETRY)},
+            )
+        return super().failure_response(failure)
+
     async def next_round(
         self, number: int, output: Sequence[dict[str, Any]], *, may_call: bool
     ) -> tuple[Client, Sequence[ModelRequest]] | None:
@@ -165,7 +185,7 @@ class RoundsView(GenerationView):
 
     async def _fall_back(self) -> Any:
         """Return what is prepared for the next target; None once calls were made."""
-        if self.rounds is not None and self.rounds.has_called:
+        if self.rounds is not None and self.rounds.called:
             return None
         return await super()._fall_back()
 

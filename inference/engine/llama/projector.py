@@ -234,6 +234,7 @@ class LlamaProjector:
             yield self._mtmd.mtmd_input_chunks_get(chunks, index)
 
     def _span(self, chunk: Any, key: tuple[str, str, int], start: int) -> MediaSpan:
+        """Return the place of a chunk; ``key`` is its owner's, of digest and part."""
         mtmd, context = self._mtmd, self._context
         count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
         is_causal = not mtmd.mtmd_decode_use_non_causal(context, chunk)
@@ -247,7 +248,7 @@ class LlamaProjector:
             )
         return MediaSpan(
             start=start,
-            embeddings=self._embeddings(chunk, key, count),
+            embeddings=self._embeddings(chunk, (*key, count), count),
             is_causal=is_causal,
             positions=self._positions(chunk, count),
             num_positions=mtmd.mtmd_input_chunk_get_n_pos(chunk),
@@ -255,7 +256,7 @@ class LlamaProjector:
         )
 
     def _embeddings(
-        self, chunk: Any, key: tuple[str, str, int], count: int
+        self, chunk: Any, key: tuple[str, str, int, int], count: int
     ) -> NDArray[np.float32]:
         found = self._kept.get(key)
         if found is not None:

@@ -54,8 +54,11 @@ class MediaPrompt:
 
 
 def media_tokens(digest: str, part: int, count: int) -> list[int]:
-    """Return the ids of ``count`` tokens for a part of the image with this digest."""
-    name = hashlib.sha256(f"{digest} {part}".encode()).digest()[:_ID_BYTES]
+    """Return the ids of ``count`` tokens for a part of the image with this digest.
+
+    Some projectors give an image as many tokens as its place says: other ones each.
+    """
+    name = hashlib.sha256(f"{digest} {part} {count}".encode()).digest()[:_ID_BYTES]
     first = (int.from_bytes(name) + 1) * _PLACES
     return [-(first + place) for place in range(count)]
 

@@ -16,7 +16,7 @@ from accounts.files.folder import upload_path
 from accounts.files.services import file_add
 from accounts.models import StoredFile
 from tests.configuration import unchecked
-from tests.factories import make_user
+from tests.factories import make_api_key, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,3 +53,34 @@ def test_two_files_at_once_do_not_find_the_same_room(
         stored = [threads.submit(store) for _ in range(2)]
         assert sorted(each.result(60) for each in stored) == [False, True]
     assert StoredFile.objects.count() == 1
+
+
+def test_keys_of_the_owner_are_made_while_a_file_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    owner = make_user("eve")
+    made = []
+
+    def make_key() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '60s'")
+            made.append(make_api_key(owner=owner))
+        finally:
+            connection.close()
+
+    def file_room(owner_id: int) -> int:
+        # The row of the owner is locked by now.
+        with ThreadPoolExecutor(1) as other:
+            other.submit(make_key).result()
+        return 1000
+
+    monkeypatch.setattr(services, "file_room", file_room)
+    path = upload_path(owner.pk)
+    path.write_bytes(b"x")
+
+    file_add(path, owner_id=owner.pk, filename="f", purpose="batch")
+
+    assert len(made) == 1

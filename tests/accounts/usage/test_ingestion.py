@@ -101,8 +101,8 @@ def test_all_sums_of_a_day_grow_and_its_first_names_stay() -> None:
         name: number
         for number, name in enumerate(
             (
-                *("prompt_tokens", "cached_tokens", "completion_tokens"),
-                *("reasoning_tokens", "drafted_tokens", "cost"),
+                *("prompt_tokens", "cached_tokens", "audio_tokens"),
+                *("completion_tokens", "reasoning_tokens", "drafted_tokens", "cost"),
             ),
             start=1,
         )

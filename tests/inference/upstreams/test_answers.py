@@ -105,6 +105,14 @@ def test_usage_is_read_in_each_apis_words(
     assert (found.prompt, found.cached, found.completion, found.reasoning) == expected
 
 
+def test_the_tokens_of_sounds_are_read() -> None:
+    reader = READERS["chat"]()
+    reader.whole(
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"audio_tokens": 7}}}
+    )
+    assert (reader.reading.prompt, reader.reading.audio) == (9, 7)
+
+
 def test_a_stream_of_two_answers_is_over_when_both_are() -> None:
     reader = ChoicesReader(n=2)
     for index in (0, 1):

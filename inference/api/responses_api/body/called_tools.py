@@ -125,6 +125,13 @@ def functions_of(
             elif own.strict is None:
                 has_open = True
             name = flat_name(own.name, _name(namespace))
+            other = found.tools.get(name)
+            if other is not None and other.server_label is not None:
+                raise BadRequest(
+                    f"Invalid value for '{at}.name': '{name}' is also how a model is "
+                    f"shown {_described(other)}.",
+                    param=f"{at}.name",
+                )
             found.functions.append({"type": "function", "function": function})
             found.tools[name] = CalledTool(
                 own.name,
@@ -163,6 +170,13 @@ def _add_server(
                 f"{_MAX_NAME} characters. Leave it out of 'allowed_tools'.",
                 param=path,
             )
+        if (other := found.tools.get(flat)) is not None:
+            raise BadRequest(
+                f"The tool '{quote(name)}' of '{path}' cannot be shown to a model: its "
+                f"name there, '{flat}', is also that of {_described(other)}. Leave one "
+                "of them out ('allowed_tools').",
+                param=path,
+            )
         number = f"tools[{len(found.functions)}]"
         paths.add(number, path)
         paths.add(f"{number}.function", path)
@@ -179,6 +193,13 @@ def _add_server(
         )
     if path.startswith(_OF_REQUEST):
         found.effective.append(tool.shown())
+
+
+def _described(tool: CalledTool) -> str:
+    """Return what an error calls a tool."""
+    if tool.server_label is not None:
+        return f"the tool '{quote(tool.name)}' of the server '{tool.server_label}'"
+    return f"the tool '{flat_name(tool.name, tool.namespace)}' of the request"
 
 
 def _members(

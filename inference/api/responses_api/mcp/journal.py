@@ -89,7 +89,7 @@ class RowJournal:
 
     @transaction.atomic
     def _write(self, id_: str, members: dict[str, Any]) -> None:
-        rows = StoredResponse.objects.select_for_update()
+        rows = StoredResponse.objects.select_for_update(no_key=True)
         row = rows.filter(
             pk=self._response_id, status__in=StoredResponse.UNFINISHED
         ).first()

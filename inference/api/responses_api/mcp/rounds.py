@@ -43,7 +43,8 @@ class RoundSource(Protocol):
 class Rounds(Generation):
     """The generations of one response, one after the other.
 
-    ``usages`` are those of the rounds.
+    ``usages`` are those of the rounds; ``called`` are the tools of servers that were
+    called, or may have been, as ``server.tool``.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Rounds(Generation):
         self._between: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._begins_at = 0
-        self._made = 0
+        self.called: list[str] = []
 
     async def start(
         self, client: Client, requests: Sequence[ModelRequest], queue: ModelQueue
@@ -78,11 +79,6 @@ class Rounds(Generation):
             tool = self._plan.tool_of(request.server_label, request.name)
             self._format.approved(tool, request.arguments, request.id)
         self._between = asyncio.create_task(self._first(client))
-
-    @property
-    def has_called(self) -> bool:
-        """Whether a server was called."""
-        return self._made > 0
 
     @property
     def is_done(self) -> bool:
@@ -169,7 +165,7 @@ class Rounds(Generation):
         found = await self._source.next_round(
             number,
             self._format.output(),
-            may_call=self._made < self._plan.max_calls,
+            may_call=len(self.called) < self._plan.max_calls,
         )
         if found is None:
             self._format.cut()
@@ -185,7 +181,7 @@ class Rounds(Generation):
     async def _outcome(self, call: McpCallItem) -> McpOutcome:
         """Make a call, once; return what came of it."""
         server = self._plan.servers[call.label]
-        if self._made >= self._plan.max_calls:
+        if len(self.called) >= self._plan.max_calls:
             return McpOutcome.failed(
                 "The call was not made: the response has had all of its calls "
                 "(max_tool_calls, api.mcp_max_calls).",
@@ -196,10 +192,9 @@ class Rounds(Generation):
             return McpOutcome.failed(
                 "The call was not made: its arguments are no JSON object.", 400
             )
-        self._made += 1
-        earlier = await self._journal.begin(
-            call.id, f"{call.label}.{call.name}", call.arguments
-        )
+        what = f"{call.label}.{call.name}"
+        self.called.append(what)
+        earlier = await self._journal.begin(call.id, what, call.arguments)
         if earlier is not None:
             return earlier
         if server.has_lost_secrets:

@@ -273,7 +273,7 @@ def response_finish(id_: str, response: dict[str, Any]) -> bool:
         for conversation_id in rows.values_list("conversation_id", flat=True):
             _locked(conversation_id)
         row = (
-            rows.select_for_update()
+            rows.select_for_update(no_key=True)
             .filter(status__in=StoredResponse.UNFINISHED)
             .first()
         )
@@ -290,7 +290,7 @@ def response_finish(id_: str, response: dict[str, Any]) -> bool:
 
 def _locked(conversation_id: str | None) -> StoredConversation | None:
     """Return a conversation that nobody deletes until the transaction ends."""
-    rows = StoredConversation.objects.select_for_update()
+    rows = StoredConversation.objects.select_for_update(no_key=True)
     return rows.filter(pk=conversation_id).first()
 
 

@@ -15,7 +15,7 @@ from django.test import AsyncRequestFactory
 from django.utils import timezone
 
 from accounts.errors import StorageFull
-from accounts.files.folder import folder, upload_path
+from accounts.files.folder import folder, upload_bytes, upload_path
 from accounts.files.pruning import files_prune
 from accounts.files.services import file_add, file_delete
 from accounts.models import Scope, StoredFile
@@ -36,6 +36,7 @@ from tests.openai_schema import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 async def stranger() -> Api:
@@ -220,6 +221,35 @@ async def test_uploads_that_are_on_their_way_take_of_the_quota(
     assert (await send_upload(api, b"x" * 200_000)).status_code == 200
     other = await stranger()
     assert (await send_upload(other, b"x" * 400_000)).status_code == 200
+
+
+async def test_an_upload_counts_once_while_it_is_stored(
+    api: Api, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(files__quota_mb=1)
+    counted = []
+
+    def add(content: Path, **columns: Any) -> StoredFile:
+        # Its body was read: what it has counts by its row.
+        counted.append(upload_bytes(columns["owner_id"]))
+        row = file_add(content, **columns)
+        counted.append(upload_bytes(columns["owner_id"]))
+        return row
+
+    def parse(upload: Upload) -> Any:
+        parsed = parse_as_ever(upload)
+        counted.append(upload_bytes(upload.owner_id))
+        return parsed
+
+    parse_as_ever = Upload._parse
+    monkeypatch.setattr(Upload, "_parse", parse)
+    monkeypatch.setattr("inference.api.files.upload.file_add", add)
+
+    assert (await send_upload(api, b"x" * 400_000)).status_code == 200
+
+    while_parsed, *stored = counted
+    assert 400_000 <= while_parsed < 500_000
+    assert stored == [0, 0]
 
 
 async def test_an_upload_of_unknown_length_ends_where_the_quota_does(

@@ -12,6 +12,7 @@ from channels.layers import channel_layers
 from accounts.models import StoredResponse
 from inference.api.responses_api.store import background
 from inference.api.responses_api.view import BackgroundView, background_writer
+from inference.errors import EngineUnavailable
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import read_stream
 from tests.inference.api.responses_api.helpers import (
@@ -260,6 +261,57 @@ async def test_a_call_of_a_client_that_leaves_is_given_up(
     await hermes.post(f"/v1/responses/{queued['id']}/cancel")
 
     await logged(shop, "given up tea")
+
+
+async def test_an_answer_that_fails_after_calls_names_them(
+    hermes: Api, engine: FakeEngineClient, shop: RunningMcpServer
+) -> None:
+    script(engine, call("order", item="tea"))
+    engine.enqueue(begun(), EngineUnavailable("The worker is gone."))
+
+    answer = await hermes.post(
+        "/v1/responses", {"model": "hermes", "input": "Hi", "tools": [shop.tool()]}
+    )
+
+    assert answer.status_code == 503
+    assert "called before" in answer.json()["error"]["message"]
+    assert "shop.order" in answer.json()["error"]["message"]
+    # OpenAI's packages send a request again after such a status by themselves.
+    assert answer["x-should-retry"] == "false"
+
+
+async def test_two_tools_of_one_name_are_refused(
+    hermes: Api, shop: RunningMcpServer
+) -> None:
+    listed = {
+        "type": "mcp_list_tools",
+        "id": "mcpl_1",
+        "server_label": "shop",
+        "tools": [{"name": name, "input_schema": {}} for name in ("a.b", "a_b")],
+    }
+    said = {"role": "user", "content": "Hi"}
+
+    error = await refused(
+        hermes, model="hermes", tools=[shop.tool()], input=[listed, said]
+    )
+
+    assert error["param"] == "tools[0]"
+    assert "'a_b'" in error["message"]
+    assert "'a.b'" in error["message"]
+    one = shop.tool(allowed_tools=["a.b"])
+    await create(hermes, model="hermes", tools=[one], input=[listed, said])
+
+
+async def test_a_tool_of_a_server_and_a_function_of_one_name_are_refused(
+    hermes: Api, shop: RunningMcpServer
+) -> None:
+    own = {**WEATHER, "name": "shop__price"}
+
+    error = await refused(hermes, model="hermes", tools=[own, shop.tool()])
+    assert error["param"] == "tools[1]"
+    assert "shop__price" in error["message"]
+    error = await refused(hermes, model="hermes", tools=[shop.tool(), own])
+    assert error["param"] == "tools[1].name"
 
 
 async def test_a_server_that_is_not_listed_is_not_asked(

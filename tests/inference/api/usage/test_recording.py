@@ -54,7 +54,16 @@ async def test_an_answer_is_recorded_with_who_what_and_how_much(
     engine.enqueue(
         [Accepted("", 5, node="box", replica=2), *begun()[1:]],
         [tokens("Hello")],
-        [finished(prompt=5, completion=3, cached=4, num_drafted=6, num_accepted=1)],
+        [
+            finished(
+                prompt=5,
+                completion=3,
+                cached=4,
+                num_audio=2,
+                num_drafted=6,
+                num_accepted=1,
+            )
+        ],
     )
     response = await api.post(
         "/v1/chat/completions", chat_body(), **{"x-request-id": "mine"}
@@ -73,6 +82,7 @@ async def test_an_answer_is_recorded_with_who_what_and_how_much(
         "endpoint": "chat-completions",
         "is_stream": False,
         "finish_reason": "stop",
+        "audio_tokens": 2,
         "drafted_tokens": 6,
         "node": "box",
         "replica": 2,

@@ -31,6 +31,8 @@ def test_an_image_has_tokens_of_its_own_below_all_vocabularies() -> None:
     assert max(red) < 0
     others = [*media_tokens("blue", 0, 5), *media_tokens("red", 1, 5)]
     assert len({*red, *others}) == 15
+    # Of the same image at a place where it has more tokens.
+    assert not {*red} & {*media_tokens("red", 0, 6)}
     assert words([1, *red, 2]) == [1, 2]
 
 

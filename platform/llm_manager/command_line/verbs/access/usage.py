@@ -106,4 +106,4 @@ def _print(groups: list[dict[str, Any]], *, currency: str) -> None:
     )
 
 
-_SUMS = (*_NUMBERS, "reasoning_tokens", "drafted_tokens")
+_SUMS = (*_NUMBERS, "audio_tokens", "reasoning_tokens", "drafted_tokens")
