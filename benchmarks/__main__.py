@@ -18,7 +18,7 @@ from benchmarks.commands import (
     targets,
     usage,
 )
-from benchmarks.commands.beside import batches, interference
+from benchmarks.commands.beside import batches, interference, media
 from benchmarks.commands.compare import compare
 from benchmarks.commands.scale import affinity, fleet, web
 from benchmarks.commands.soak import soak
@@ -35,6 +35,7 @@ from benchmarks.options.commands import (
     HostileOptions,
     IdleOptions,
     InterferenceOptions,
+    MediaOptions,
     NodesOptions,
     ProfileOptions,
     SchemaOptions,
@@ -80,6 +81,8 @@ def _run() -> int:
             return grammars.measure(options)
         case InterferenceOptions() as options:
             return interference.measure(options)
+        case MediaOptions() as options:
+            return media.measure(options)
         case ProfileOptions() as options:
             return profile(options)
         case SchemaOptions() as options:

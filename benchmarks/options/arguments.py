@@ -27,6 +27,7 @@ COMMANDS = (
     "usage",
     "idle",
     "batches",
+    "media",
     "start",
     "targets",
     "gpu",

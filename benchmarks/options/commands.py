@@ -196,6 +196,20 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaOptions:
+    """How many streams decode beside which kinds of media.
+
+    An inter-token latency at p95 of more than ``limit`` milliseconds fails the run.
+    """
+
+    kinds: tuple[str, ...]
+    streams: int
+    rounds: int
+    limit: float
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class AffinityOptions:
     """How many replicas, and how many chats at once of how many turns.
 
@@ -255,6 +269,7 @@ Options = (
     | HostileOptions
     | IdleOptions
     | InterferenceOptions
+    | MediaOptions
     | NodesOptions
     | ProfileOptions
     | SchemaOptions

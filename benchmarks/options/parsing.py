@@ -52,6 +52,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.idle(rest)
         case "batches":
             return single.batches(rest)
+        case "media":
+            return single.media(rest)
         case "start":
             return single.start(rest)
         case "targets":

@@ -25,6 +25,7 @@ from benchmarks.options.commands import (
     HostileOptions,
     IdleOptions,
     InterferenceOptions,
+    MediaOptions,
     NodesOptions,
     ProfileOptions,
     SchemaOptions,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 #: What a request costs, how long pages take, what kills leave.
 USAGE_PARTS = ("cost", "rows", "kills", "long")
+#: What is encoded beside streams.
+MEDIA = ("image", "sound")
 
 
 def embeddings(arguments: list[str]) -> EmbeddingOptions:
@@ -316,6 +319,22 @@ def batches(arguments: list[str]) -> BatchOptions:
         add_number(parser, name, kind, default, help_text)
     add_quantization(parser)
     return BatchOptions(**vars(parser.parse_args(arguments)))
+
+
+def media(arguments: list[str]) -> MediaOptions:
+    parser = command_parser("media", "Streams beside the encoding of images, sounds.")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=MEDIA, default=MEDIA, metavar="KIND"
+    )
+    for name, kind, default, help_text in (
+        ("streams", positive, 4, "that decode"),
+        ("rounds", positive, ROUNDS, "of all phases"),
+        ("limit", float, 60, "most milliseconds of the ITL's p95"),
+    ):
+        add_number(parser, name, kind, default, help_text)
+    add_quantization(parser)
+    options = vars(parser.parse_args(arguments))
+    return MediaOptions(**{**options, "kinds": tuple(options["kinds"])})
 
 
 def web(arguments: list[str]) -> WebOptions:
