@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
 #: The one clock of the harness, in seconds.
 clock = time.perf_counter
@@ -21,10 +21,11 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation: a text, or parts of several kinds."""
+    """One message of a conversation; ``media`` are parts after the text."""
 
     role: str
-    content: str | Sequence[Mapping[str, Any]]
+    content: str
+    media: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

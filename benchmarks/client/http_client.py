@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.client.answers import Answer, Call, WrongAnswer, clock, parse_stream
 from benchmarks.model import END_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from benchmarks.client.answers import Message
 
 _MAX_LINE_BYTES = 1024 * 1024
 _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -78,7 +80,7 @@ class HttpTarget:
         body = {
             "model": self.model,
             "messages": [
-                {"role": message.role, "content": message.content}
+                {"role": message.role, "content": _content(message)}
                 for message in call.messages
             ],
             "max_tokens": call.max_tokens,
@@ -99,6 +101,12 @@ class HttpTarget:
             f"Content-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
+
+
+def _content(message: Message) -> str | list[Mapping[str, Any]]:
+    if not message.media:
+        return message.content
+    return [{"type": "text", "text": message.content}, *message.media]
 
 
 def carries_text(line: bytes) -> bool:

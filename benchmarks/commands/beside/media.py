@@ -148,8 +148,7 @@ async def _send(
     """Ask about one new image or sound after the other, beside what is not done."""
     while kind != "alone" and not beside.done():
         part = _PARTS[kind](next(numbers))
-        content = [{"type": "text", "text": "What is this?"}, part]
-        call = Call((Message("user", content),), 1, key=_MEDIA)
+        call = Call((Message("user", "What is this?", (part,)),), 1, key=_MEDIA)
         answer = await target.ask(call)
         answered.append(answer.ttft_s)
 
