@@ -35,7 +35,8 @@ _WRITE = (
 )
 #: What of OpenAI's API no model here does, by the first word of its routes.
 _NOT_SERVED = {
-    "audio": "No model here hears or speaks.",
+    "audio": "Nothing here speaks or transcribes; what models hear is a part of type "
+    "input_audio in a chat.",
     "images": "No model here draws.",
     "moderations": "No model here moderates.",
 }

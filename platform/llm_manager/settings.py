@@ -223,6 +223,8 @@ CORS_ALLOWED_ORIGINS = [
 ]
 CORS_EXPOSE_HEADERS = [
     "x-request-id",
+    # The same, under Anthropic's name.
+    "request-id",
     "openai-processing-ms",
     "retry-after",
     "x-should-retry",
@@ -234,13 +236,21 @@ CORS_EXPOSE_HEADERS = [
     ),
     "x-llm-manager-left-out",
     "x-llm-manager-load-progress",
+    "x-llm-manager-route",
+    "x-llm-manager-target",
+    "x-llm-manager-fell-back-from",
 ]
 CORS_ALLOW_HEADERS = [
     *default_headers,
     "x-api-key",
     "idempotency-key",
     "x-request-id",
-    # Sent by OpenAI's clients in a browser.
+    # Sent by OpenAI's and Anthropic's clients in a browser.
+    *(f"openai-{name}" for name in ("beta", "organization", "project")),
+    *(
+        f"anthropic-{name}"
+        for name in ("beta", "dangerous-direct-browser-access", "version")
+    ),
     *(
         f"x-stainless-{name}"
         for name in (
@@ -249,7 +259,7 @@ CORS_ALLOW_HEADERS = [
         )
     ),
 ]
-CORS_URLS_REGEX = r"^/(v1|health|openapi\.json)"
+CORS_URLS_REGEX = r"^/(v1|api|health|openapi\.json)"
 CSRF_FAILURE_VIEW = "llm_manager.web.pages.refusals.form_expired"
 CSRF_TRUSTED_ORIGINS = list(CONFIG.server.csrf_trusted_origins)
 if CONFIG.server.trusted_proxies:

@@ -339,7 +339,7 @@ async def test_another_method_is_405_and_the_right_one_is_named(
         ("/v1/chat/completion", "Use /v1/chat/completions."),
         ("/v1/embedings", "Use /v1/embeddings."),
         ("/v1/response", "Use /v1/responses."),
-        ("/v1/audio/speech", "No model here hears or speaks."),
+        ("/v1/audio/speech", "a part of type input_audio in a chat."),
         ("/v1/images/generations", "No model here draws."),
         ("/moderations", "No model here moderates."),
         ("/v1/message", "Use /v1/messages."),

@@ -114,6 +114,39 @@ async def test_browsers_may_call_from_the_configured_origins_only(
             assert answer.headers["x-request-id"]
 
 
+#: What the packages for JavaScript send of their own accord from a page.
+_SENT_BY_CLIENTS = {
+    "/v1/responses": ("authorization", "content-type", "x-stainless-os"),
+    "/v1/messages": (
+        *("x-api-key", "anthropic-version", "anthropic-beta", "x-stainless-lang"),
+        "anthropic-dangerous-direct-browser-access",
+    ),
+    "/api/chat": ("authorization", "content-type"),
+}
+
+
+@pytest.mark.parametrize("path", _SENT_BY_CLIENTS)
+async def test_a_page_of_another_origin_may_send_what_clients_send(
+    settings: Any, path: str
+) -> None:
+    origin = "https://app.example"
+    settings.CORS_ALLOWED_ORIGINS = [origin]
+    sent = _SENT_BY_CLIENTS[path]
+
+    answer = await Connection(
+        path,
+        method="OPTIONS",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": ",".join(sent),
+        },
+    ).answer()
+
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert set(sent) <= set(answer.headers["access-control-allow-headers"].split(", "))
+
+
 async def test_a_page_of_another_origin_reads_streams_and_ids(
     api: Api, settings: Any
 ) -> None:
@@ -127,6 +160,7 @@ async def test_a_page_of_another_origin_reads_streams_and_ids(
     assert stream.headers["access-control-allow-origin"] == origin
     for name in (
         "x-request-id",
+        "request-id",
         "x-llm-manager-left-out",
         "x-ratelimit-remaining-requests",
         "x-should-retry",
