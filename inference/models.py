@@ -73,7 +73,9 @@ class EngineNode(models.Model):
         default=dict, help_text="Versions of Python and of its llama-cpp-python."
     )
     labels = models.JSONField(
-        default=list, help_text="What models may ask of a machine: gpu, zone=a."
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        help_text="What models may ask of a machine: gpu, zone=a.",
     )
     disks = models.JSONField(
         default=list, help_text="The data and models directories there, in bytes."
@@ -299,7 +301,9 @@ class Worker(models.Model):
         default=list, help_text="Requests waiting in the worker by API key, most first."
     )
     oldest_wait_s = models.FloatField(
-        default=0, help_text="Seconds that the oldest request has waited to start."
+        default=0,
+        db_default=0,
+        help_text="Seconds that the oldest prepared request has waited to start.",
     )
     kv_cells_used = models.PositiveIntegerField(default=0)
     kv_cells_total = models.PositiveIntegerField(default=0)

@@ -62,6 +62,10 @@ def _choice(setting: str, label: str) -> models.CharField[str, str]:
     )
 
 
+#: What a process of an older version writes, which does not know a column of text.
+_IF_UNKNOWN = ""
+
+
 class LoadColumns(models.Model):
     """How an administrator wants a model loaded."""
 
@@ -101,17 +105,26 @@ class LoadColumns(models.Model):
         max_length=1024,
         blank=True,
         default="",
-        # A process of an older version writes rows without it.
-        db_default="",
+        db_default=_IF_UNKNOWN,
         help_text=_help("rpc_servers"),
     )
     replicas = _number("replicas", "replicas")
     replicas_max = _number("replicas_max", "replicas at most")
-    placement = _choice("placement", "placement")
+    placement = models.CharField(
+        "placement",
+        max_length=16,
+        blank=True,
+        default="",
+        db_default=_IF_UNKNOWN,
+        choices=[(choice, choice) for choice in choices_of("placement")],
+        help_text=_help("placement"),
+    )
     node_labels = models.CharField(
         "machines",
         max_length=255,
         blank=True,
+        default="",
+        db_default=_IF_UNKNOWN,
         validators=[validate_labels],
         help_text=_help("node_labels"),
     )

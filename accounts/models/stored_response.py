@@ -59,7 +59,9 @@ class StoredResponse(_Kept):
     body = models.JSONField(default=dict)
     #: Of one that is written in the background: the tools of its MCP servers, which of
     #: these had secrets, and the calls that were made.
-    mcp = models.JSONField(default=dict)
+    mcp = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField())
+    )
     key_id = models.BigIntegerField(default=0)
     client_address = models.CharField(max_length=45, blank=True)
     claimed_by = models.CharField(max_length=64, blank=True)

@@ -130,13 +130,21 @@ class UsageRecord(_Subject, _Counts):
     is_estimated = models.BooleanField(
         "estimated",
         default=False,
+        db_default=False,
         help_text="Whether its tokens are an estimate: the upstream counted none.",
     )
     route = models.CharField(
-        max_length=255, blank=True, help_text="The route that chose its model."
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The route that chose its model.",
     )
     fell_back_from = models.TextField(
-        blank=True, help_text="The route's models that failed before, in their order."
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The route's models that failed before, in their order.",
     )
     left_out = models.TextField(
         blank=True, help_text="Hints of the request that had no effect."

@@ -226,9 +226,9 @@ class Supervisor:
             await asyncio.sleep(self._calm.look_every_s if is_alone else _LOOK_EVERY_S)
             try:
                 others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
-                self._calm.is_alone = not await in_one_thread(
-                    worker_rows.has_other_nodes, self._node
-                )
+                nodes = await in_one_thread(worker_rows.other_nodes, self._node)
+                self._calm.is_alone = not nodes
+                self._starter.seen.see(nodes)
                 for queue in set(others.values()):
                     await layer.group_add(queue, channel)
                 self._others.follow(others)

@@ -14,7 +14,6 @@ from django.db.models import F, Q
 from django.db.models.functions import Least
 from django.utils import timezone
 
-from inference.capacity.load_plan import plan_within
 from inference.capacity.model_rows import memory_limit
 from inference.load_differences import load_time_settings
 from inference.loads.history import load_begin, load_end, load_refused
@@ -26,7 +25,8 @@ from inference.models import (
     WorkerState,
 )
 from inference.node.silence.own_beats import DEAF_AFTER_S
-from inference.placing.labels import labels_of_machine, takes
+from inference.placing.elsewhere import may_load
+from inference.placing.labels import labels_of_machine
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
@@ -187,9 +187,10 @@ def workers_elsewhere(node: EngineNode) -> dict[str, str]:
     return {incarnation: queue_name(model_id) for incarnation, model_id in found}
 
 
-def has_other_nodes(node: EngineNode) -> bool:
-    """Whether there is another node, which may watch this one's heartbeat."""
-    return EngineNode.objects.exclude(pk=node.pk).exists()
+def other_nodes(node: EngineNode) -> dict[str, list[str]]:
+    """Return the labels of the other nodes, which may watch this one's heartbeat."""
+    others = EngineNode.objects.exclude(pk=node.pk)
+    return dict(others.values_list("name", "labels"))
 
 
 def _adopt_orphans(
@@ -367,10 +368,7 @@ def _fits_elsewhere(pk: int, node: EngineNode, request: LoadSpec) -> bool:
         return False
     apply_load_config(row.model, row.load_config)
     others = EngineNode.objects.open().exclude(pk=node.pk)
-    return any(
-        takes(other, row.model) and plan_within(request, other.machine, other.limits)
-        for other in others
-    )
+    return any(may_load(other, row.model, request) for other in others)
 
 
 def load_waits(pk: int, reason: str) -> None:

@@ -22,7 +22,9 @@ from inference.node.load_checks import LoadChecks
 from inference.node.remote.availability import why_unavailable
 from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
-from inference.placing.labels import takes, why_no_node_takes
+from inference.placing.drains import drained_nodes
+from inference.placing.labels import needed_labels, takes, why_no_node_takes
+from inference.placing.recent_nodes import RecentNodes
 from inference.services import is_served
 from llm_manager.lib.threads import in_one_thread
 
@@ -64,6 +66,8 @@ class WorkerStarter:
         self._spawn = spawn
         self._checks = LoadChecks(wake)
         self._spread = ReplicaSpread()
+        #: The other nodes, which the supervisor sees.
+        self.seen = RecentNodes()
 
     async def try_start(self, row: Worker, node: EngineNode) -> None:
         """Start the worker of a requested row, make room for it, or say why not."""
@@ -71,10 +75,7 @@ class WorkerStarter:
             # Extra replicas wait until the first one has shown that the model loads.
             return
         if not takes(node, row.model):
-            if reason := await in_one_thread(why_no_node_takes, row.model):
-                await in_one_thread(
-                    worker_rows.load_impossible, row.pk, node, None, reason
-                )
+            await self._leave_to_labelled(row, node)
             return
         try:
             spec = load_spec(row.model, node.hardware_facts)
@@ -113,6 +114,24 @@ class WorkerStarter:
         if placement.plan is not None:
             self._checks.forget(row.pk)
             await self._start(row, node, spec.settings, placement.plan)
+
+    async def _leave_to_labelled(self, row: Worker, node: EngineNode) -> None:
+        """Leave a row to nodes with its model's labels; refuse it if there are none.
+
+        One that was there lately may only be restarting, unless it is drained.
+        """
+        reason = await in_one_thread(why_no_node_takes, row.model)
+        if not reason:
+            return
+        self.seen.forget(await in_one_thread(drained_nodes))
+        name = self.seen.lately(
+            needed_labels(row.model), within_s=settings.CONFIG.engine.load_timeout
+        )
+        if name:
+            waits = f"Waiting for the machine {name}, which has the labels for it."
+            await in_one_thread(worker_rows.load_waits, row.pk, waits)
+        else:
+            await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
 
     async def _lent(
         self, row: Worker, node: EngineNode, servers: tuple[str, ...]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accounts.audit.actor import current_actor
 from accounts.audit.log import note
-from inference.capacity.load_plan import plan_within
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.models import EngineNode, NodeDrain, Worker, WorkerState
-from inference.placing.labels import takes
+from inference.placing.elsewhere import may_load
 from inference.services import engine_wake
 
 if TYPE_CHECKING:
@@ -20,6 +18,11 @@ if TYPE_CHECKING:
 def drain_of(node: EngineNode) -> NodeDrain | None:
     """Return the order that a node is drained, if there is one."""
     return NodeDrain.objects.filter(node_name=node.name).first()
+
+
+def drained_nodes() -> set[str]:
+    """Return the names of the nodes that are drained."""
+    return set(NodeDrain.objects.values_list("node_name", flat=True))
 
 
 def node_drain(*, node: EngineNode, is_now: bool = False) -> None:
@@ -58,11 +61,4 @@ def can_go_elsewhere(model: Model, node: EngineNode) -> bool:
         spec = load_spec(model)
     except InvalidSettings:
         return False
-    servers = spec.settings.rpc_servers
-    return any(
-        takes(other, model)
-        and plan_within(
-            replace(spec, remote=other.lent_by(servers)), other.machine, other.limits
-        )
-        for other in others
-    )
+    return any(may_load(other, model, spec) for other in others)

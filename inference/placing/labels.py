@@ -16,9 +16,14 @@ def labels_of_machine(configured: str, *, has_gpus: bool) -> list[str]:
     return sorted(labels_in(configured) | {"gpu" if has_gpus else "cpu"})
 
 
+def needed_labels(model: Model) -> frozenset[str]:
+    """Return the labels that a node must have to load a model."""
+    return labels_in(model.setting_in_force("node_labels"))
+
+
 def takes(node: EngineNode, model: Model) -> bool:
     """Return whether a node has all the labels that a model needs."""
-    return _needed(model) <= set(node.labels)
+    return needed_labels(model) <= set(node.labels)
 
 
 def why_no_node_takes(model: Model) -> str:
@@ -26,12 +31,8 @@ def why_no_node_takes(model: Model) -> str:
     nodes = list(EngineNode.objects.open())
     if any(takes(node, model) for node in nodes):
         return ""
-    needed = ", ".join(sorted(_needed(model)))
+    needed = ", ".join(sorted(needed_labels(model)))
     return (
         f"No machine that takes workers has the labels that it needs ({needed}). "
         "They are set by engine.labels on a machine, and by node_labels of the model."
     )
-
-
-def _needed(model: Model) -> frozenset[str]:
-    return labels_in(model.setting_in_force("node_labels"))

@@ -22,7 +22,7 @@ _KEPT = 50
 
 
 class Autoscaling:
-    """Scales the models whose first worker is on this node.
+    """Scales the models whose first worker with a node is on this one.
 
     So each model is scaled by one node, which looks at its rows while anything runs.
     """
@@ -44,8 +44,10 @@ class Autoscaling:
         workers = list(
             Worker.objects.select_related("node").filter(model=model, is_desired=True)
         )
-        first = min(workers, key=lambda worker: worker.replica, default=None)
-        if first is None or first.node is None or first.node.name != node:
+        # The first of all may wait for a node that never comes.
+        placed = [(worker.replica, worker.node) for worker in workers if worker.node]
+        _, first = min(placed, key=lambda each: each[0], default=(0, None))
+        if first is None or first.name != node:
             self._states.pop(model.pk, None)
             return
         demand = demand_of(workers)

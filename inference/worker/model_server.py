@@ -319,6 +319,7 @@ class ModelServer:
         if isinstance(prepared, GenerationRequest | PoolingRequest):
             num_prompt = prepared.num_prompt
             position = self._accepted.position(accepted)
+            self._accepted.prepared(accepted)
             self._runner.send(Add(prepared))
         spec = self._spec
         reply = partial(self._reply, accepted.reply_to)

@@ -54,10 +54,10 @@ class WorkerReport:
 
     ``state`` is ``loading``, ``ready``, ``draining`` or ``failed``; ``progress`` of
     loading goes from 0 to 1; ``n_ctx_seen`` is the largest context that a request
-    needed so far, prompt and answer; ``oldest_wait_s`` is how long the oldest request
-    has waited for its start; ``waiting_by_key`` is the number of pending
-    requests by key; ``telemetry`` is the engine's snapshot since the load; the rest are
-    counts. ``lost_server`` is the RPC server without which it failed.
+    needed so far, prompt and answer; ``oldest_wait_s`` is how long the oldest
+    prepared request has waited for its start; ``waiting_by_key`` is the number of
+    pending requests by key; ``telemetry`` is the engine's snapshot since the load; the
+    rest are counts. ``lost_server`` is the RPC server without which it failed.
     """
 
     state: str

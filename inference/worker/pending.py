@@ -31,6 +31,7 @@ _REPORTED_KEYS = 50
 class AcceptedRequest:
     """A request that the worker has; it is pending until it is started.
 
+    ``ready_at`` is when the engine got it, prepared; None before.
     ``holds_sampler``: the backend keeps for it what its sampler needs, or its images
     are encoded.
     """
@@ -42,6 +43,7 @@ class AcceptedRequest:
     priority: int
     number: int
     since: float
+    ready_at: float | None = None
     idle_only: bool = False
     is_started: bool = False
     holds_sampler: bool = False
@@ -91,6 +93,10 @@ class AcceptedRequests:
             request.is_started = True
             self._end_pending(request)
 
+    def prepared(self, request: AcceptedRequest) -> None:
+        """Mark a request as prepared: from now on it waits for its start."""
+        request.ready_at = self._clock()
+
     def remove(self, request_id: str) -> AcceptedRequest | None:
         """Remove a request; return it, or None if no request has this id."""
         request = self._by_id.pop(request_id, None)
@@ -137,15 +143,16 @@ class AcceptedRequests:
         return [request for _, _, request in heapq.nsmallest(count, tagged)]
 
     def oldest_wait_s(self) -> float:
-        """Return for how many seconds the oldest request has been pending.
+        """Return for how many seconds the oldest request has waited for its start.
 
-        Those do not count that wait until nobody else is there. 0 without any.
+        Its preparation does not count, and those do not that wait until nobody else
+        is there. 0 without any.
         """
         since = [
-            request.since
+            request.ready_at
             for pending in self._pending.values()
             for request in pending.values()
-            if not request.idle_only
+            if request.ready_at is not None and not request.idle_only
         ]
         return max(0.0, self._clock() - min(since)) if since else 0.0
 

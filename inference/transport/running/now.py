@@ -116,7 +116,9 @@ def placed(
     oldest_first = sorted(requests, key=lambda request: request.arrived_at)
     queued: dict[str, int] = {}
     for request in sorted(oldest_first, key=lambda request: request.queued_at):
-        if request.state == RunState.WAITS and not request.in_line:
+        # A worker may have it already, without its web process having heard of that.
+        is_there = any(id_ in place_of or id_ in prefills for id_ in request.waiting)
+        if request.state == RunState.WAITS and not request.in_line and not is_there:
             queue = queue_name(request.model_id)
             queued[queue] = queued.get(queue, 0) + 1
             place = in_workers.get(queue, 0) + queued[queue]

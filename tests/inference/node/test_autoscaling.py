@@ -90,3 +90,23 @@ async def test_another_nodes_model_is_scaled_by_that_node(
             clock.now += 6
             await engine.supervisor._scaling.look_after([model], name)
         assert len(await replicas("m")) == count
+
+
+async def test_a_model_is_scaled_while_its_first_replica_has_no_node(
+    engine: Engine, clock: Clock
+) -> None:
+    await load(engine, "m", replicas=2, replicas_max=3)
+    await engine.look()
+    FakeProcess.made[1].become(state="ready", n_ctx=512, n_seq_max=4)
+    await engine.look()
+    model = await Model.objects.aget()
+    await sync_to_async(services.replicas_set)(model=model, replicas=3, by="a test")
+    await engine.look()
+    FakeProcess.made[2].become(state="ready", n_ctx=512, n_seq_max=4)
+    await engine.look()
+    await Worker.objects.filter(replica=0).aupdate(node=None)
+    node = await EngineNode.objects.aget()
+    for _ in range(2):
+        await engine.supervisor._scaling.look_after([model], node.name)
+        clock.now += 301
+    assert await ScalingEvent.objects.acount() == 1

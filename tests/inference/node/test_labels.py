@@ -8,10 +8,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 
+from inference.placing.drains import node_drain
 from inference.placing.labels import labels_of_machine
+from inference.placing.recent_nodes import RecentNodes
 from registry.load_settings import labels_in
 from tests.configuration import changed
 from tests.factories import make_node
+from tests.fakes import Clock
 from tests.inference.node.engine import Engine, request_load, row, small
 
 if TYPE_CHECKING:
@@ -95,3 +98,29 @@ async def test_the_configurations_labels_are_needed_by_models_without_their_own(
     await request_load(await sync_to_async(small)("m"))
     await engine.look()
     assert "(ssd)" in (await row("m")).error
+
+
+async def test_requests_wait_while_the_only_node_with_their_labels_restarts(
+    engine: Engine,
+) -> None:
+    clock = Clock()
+    engine.supervisor._starter.seen = seen = RecentNodes(clock=clock)
+    seen.see({"far": ["gpu"]})
+    await request_load(await sync_to_async(small)("m", node_labels="gpu"))
+    clock.now += 60
+    await engine.look()
+    found = await row("m")
+    assert (found.state, found.node_id) == ("requested", None)
+    assert found.error == "Waiting for the machine far, which has the labels for it."
+    clock.now += 3600
+    await engine.look()
+    assert (await row("m")).state == "failed"
+
+
+async def test_a_drained_node_is_not_waited_for(engine: Engine) -> None:
+    far = await sync_to_async(make_node)("far", labels=["gpu"])
+    engine.supervisor._starter.seen.see({"far": ["gpu"]})
+    await sync_to_async(node_drain)(node=far)
+    await request_load(await sync_to_async(small)("m", node_labels="gpu"))
+    await engine.look()
+    assert (await row("m")).state == "failed"

@@ -104,6 +104,21 @@ def test_a_model_on_rpc_servers_can_go_where_these_are_lent(settings: Any) -> No
     assert can_go_elsewhere(model, node)
 
 
+async def test_what_pinned_models_hold_elsewhere_is_no_room(engine: Engine) -> None:
+    process = await load(engine, "m")
+    other = await sync_to_async(make_node)(
+        "other", labels=["cpu"], memory_limit=300 * 2**20
+    )
+    held = await sync_to_async(small)("held", is_pinned=True)
+    await sync_to_async(make_worker)(held, other, device_memory=[200 * 2**20])
+    await drain(engine)
+    assert not process.is_draining
+    held.is_pinned = False
+    await held.asave()
+    await engine.look()
+    assert process.is_draining
+
+
 async def test_a_drain_outlives_the_engine_process(engine: Engine) -> None:
     await drain(engine)
     await sync_to_async(worker_rows.node_stop)(here(engine))

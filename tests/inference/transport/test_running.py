@@ -9,6 +9,7 @@ import pytest
 
 from inference.api.accounting.running import running_request
 from inference.api.streaming.token_counts import TokenCounts
+from inference.engine.output import PrefillProgress
 from inference.errors import RequestCancelled
 from inference.transport.messages.running import CurrentRequest, LineOfWorker, RunState
 from inference.transport.running import now as now_module
@@ -201,6 +202,19 @@ def test_the_queue_is_behind_the_lines_of_the_workers() -> None:
         ("2", 1),
         ("3", 3),
     ]
+
+
+def test_a_request_has_one_place_before_its_web_process_has_heard_of_its_worker() -> (
+    None
+):
+    requests = [
+        waiting("1", at=1, in_line=False),
+        waiting("2", at=2, in_line=False),
+        waiting("3", at=3, in_line=False),
+    ]
+    computes = (PrefillProgress("s2", 10, 20),)
+    lines = [LineOfWorker("queue.7", ("s1",), computes)]
+    assert [each.place for each in placed(requests, lines)] == [1, None, 2]
 
 
 def test_a_worker_that_does_not_answer_leaves_the_place_open() -> None:

@@ -139,15 +139,18 @@ def test_pending_requests_have_one_order_for_every_caller(
         assert line[entry["position"] - 1].key == entry["key"]
 
 
-def test_the_oldest_wait_leaves_out_what_waits_until_nobody_else_is_there() -> None:
+def test_the_oldest_wait_leaves_out_preparation_and_what_waits_for_rest() -> None:
     clock = Clock()
     accepted = AcceptedRequests(clock=clock)
     assert accepted.oldest_wait_s() == 0
     for name, idle_only in (("idle", True), ("first", False), ("second", False)):
         request = GenerationRequest(name, [1], SamplingParams(), idle_only=idle_only)
-        accepted.add(request, "web")
-        clock.now += 3
-    assert accepted.oldest_wait_s() == 6
+        added = accepted.add(request, "web")
+        clock.now += 5
+        assert accepted.oldest_wait_s() == (5 if name == "second" else 0)
+        accepted.prepared(added)
+    clock.now += 3
+    assert accepted.oldest_wait_s() == 8
     found = accepted.get("first")
     assert found is not None
     accepted.start(found)
