@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     Load = Callable[[Callable[[float], None]], Backend | EmbeddingBackend]
     MakeServer = Callable[[WorkerSpec, Report, Load], "WorkerServer"]
 
-#: How long the last report may take to reach the node.
-_FLUSH_TIMEOUT_S = 1.0
+#: How long the last report may take to reach the node: it has the last totals.
+_FLUSH_TIMEOUT_S = 5.0
 
 
 class WorkerServer(Protocol):

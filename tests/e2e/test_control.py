@@ -16,7 +16,15 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS, PATIENCE_MS
 from tests.e2e.conftest import Q4_0
-from tests.e2e.test_serving import chat, content, processes, running, state, until
+from tests.e2e.test_serving import (
+    begun,
+    chat,
+    content,
+    processes,
+    running,
+    state,
+    until,
+)
 from tests.tiny_models import write_tiny_model
 
 if TYPE_CHECKING:
@@ -231,8 +239,9 @@ def test_tokens_in_and_out_are_those_of_the_usage_and_survive_a_reload(
         expect(page.locator("#differences")).to_have_count(0)
         expect(page.locator(".lm-panel dd >> text=1,024 ×")).to_be_visible()
         requests, tokens = expected[0] + 2, expected[2] + 400
+        # The token that was being computed when the stream moved is computed twice.
         until(
-            lambda: (totals()[0], totals()[2]) == (requests, tokens),
+            lambda: totals()[0] == requests and totals()[2] - tokens in (0, 1),
             f"the stream is counted in both workers, {tokens} tokens in all",
         )
     finally:
@@ -305,7 +314,8 @@ def test_revoking_a_key_ends_its_requests_and_no_others(
             stream = LongStream(other, max_tokens=LONG)
             body = chat("Count up.", ignore_eos=True, max_tokens=LONG)
             whole = pool.submit(other.post, "/v1/chat/completions", json=body)
-            until(lambda: running(api) == 3, "all three run")
+            # On a slow machine the key's second request may wait for its share.
+            until(lambda: begun(api) == 3, "all three are in the model's hands")
             page.click("text=Revoke permanently")
             stream.wait()
             answer = whole.result()

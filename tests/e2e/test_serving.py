@@ -90,6 +90,11 @@ def running(api: httpx.Client) -> int:
     return sum(worker["running"] for worker in detailed(api)["workers"])
 
 
+def begun(api: httpx.Client) -> int:
+    workers = detailed(api)["workers"]
+    return sum(worker["running"] + worker["waiting"] for worker in workers)
+
+
 def test_many_first_requests_load_the_model_once(
     api: httpx.Client, server: Server
 ) -> None:

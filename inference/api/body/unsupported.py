@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -35,16 +35,20 @@ class Unsupported:
 
     Many clients send such values by default. ``values`` are the accepted ones;
     ``any_text`` accepts every string: a label without an effect on the answer.
-    ``may_be_left_out``: other values are hints that the answer can go without.
+    ``may_be_left_out``: other values are hints that the answer can go without;
+    ``is_text``: if they are strings, as the answer repeats them.
     """
 
     values: tuple[Any, ...] = ()
     any_text: bool = False
     hint: str = ""
     may_be_left_out: bool = False
+    is_text: bool = False
 
     def check(self, value: Any) -> Any:
         """Return the value. Raises PydanticCustomError if it asks for something."""
+        if self.is_text and not isinstance(value, str | None):
+            raise PydanticKnownError("string_type")
         if self.asks_for_nothing(value) or self.may_be_left_out:
             return value
         accepted = self.accepted()
@@ -74,9 +78,9 @@ class Unsupported:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         if self.may_be_left_out:
-            return {
-                "description": "A hint that has no effect here: left out, and said."
-            }
+            text = "A hint that has no effect here: left out, and said."
+            type_ = {"type": ["string", "null"]} if self.is_text else {}
+            return {**type_, "description": text}
         rule: JsonSchemaValue = {"enum": list(self.values)}
         if self.any_text:
             rule = {"type": "string"}

@@ -39,13 +39,15 @@ def response_in_shape(
     """Return the answer to the failure of a request with this path and these headers.
 
     Anthropic's shape is for the routes of messages, and for its clients on all others;
-    Ollama's for the routes below /api, if they are on. Names of ``headers`` are in
-    lower case.
+    Ollama's for the routes below /api, if they are on: not below /api/v1, where clients
+    of OpenAI's API look that have a wrong address. Names of ``headers`` are in lower
+    case.
     """
     words = [word for word in path.split("/") if word][:2]
     first = words[1] if words[:1] == ["v1"] and len(words) > 1 else (words or [""])[0]
     if first == _MESSAGES or anthropic.VERSION_HEADER in headers:
         return anthropic.error_response(failure)
-    if words[:1] == [_OLLAMA] and config().api.ollama:
+    is_ollamas = words[:1] == [_OLLAMA] and words[1:] != ["v1"]
+    if is_ollamas and config().api.ollama:
         return ollama.error_response(failure)
     return failure.response()

@@ -54,6 +54,8 @@ def test_the_path_or_the_header_says_whose_shape(
         assert shape_of(path) == ("openai", 503), path
     configure(api__ollama=True)
     assert shape_of("/api/pull") == ("ollama", 503)
+    # A client of OpenAI's API with a wrong address.
+    assert shape_of("/api/v1/chat/completions") == ("openai", 503)
     assert shape_of("/v1/api") == ("openai", 503)
     configure(api__ollama=False)
     assert shape_of("/api/pull") == ("openai", 503)

@@ -116,10 +116,14 @@ class ResponseHints(Body):
     prompt: Annotated[
         Any, Unsupported(hint=" No prompts are stored here; send its text.")
     ] = None
-    prompt_cache_key: Annotated[Any, Unsupported(may_be_left_out=True)] = None
+    prompt_cache_key: Annotated[
+        Any, Unsupported(may_be_left_out=True, is_text=True)
+    ] = None
     prompt_cache_options: Annotated[Any, Unsupported(may_be_left_out=True)] = None
     prompt_cache_retention: Annotated[Any, Unsupported(may_be_left_out=True)] = None
-    safety_identifier: Annotated[Any, Unsupported(may_be_left_out=True)] = None
+    safety_identifier: Annotated[
+        Any, Unsupported(may_be_left_out=True, is_text=True)
+    ] = None
     service_tier: Annotated[
         Any, Unsupported(("auto", "default"), may_be_left_out=True)
     ] = None

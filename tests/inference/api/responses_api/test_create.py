@@ -209,6 +209,8 @@ async def test_encrypted_reasoning_comes_back_as_reasoning(
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
         ({"prompt": {"id": "p"}}, "prompt"),
+        ({"prompt_cache_key": {"a": 1}}, "prompt_cache_key"),
+        ({"safety_identifier": 7}, "safety_identifier"),
         ({"include": ["everything"]}, "include[0]"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "web_search_preview"}}, "tool_choice.type"),
