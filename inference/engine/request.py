@@ -131,12 +131,10 @@ class TokenizationRequest:
     ``add_special_tokens`` puts those around it that the model wants,
     ``parse_special`` reads special tokens that the text spells out as such. ``media``
     are where the text has the ``media_marker``, ``sounds`` where it has the
-    ``sound_marker``: their tokens are counted.
+    ``sound_marker``: their tokens are counted. ``key`` and ``weight`` are as in
+    GenerationRequest.
     """
 
-    #: Those of all clients are one nameless key's.
-    key: ClassVar[str] = ""
-    weight: ClassVar[float] = 1.0
     priority: ClassVar[int] = 0
     idle_only: ClassVar[bool] = False
 
@@ -148,20 +146,25 @@ class TokenizationRequest:
     media_marker: str = ""
     sounds: tuple[SoundInput, ...] = ()
     sound_marker: str = ""
+    key: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class DetokenizationRequest:
-    """Tokens whose text is requested; ``path`` is what the client calls them."""
+    """Tokens whose text is requested; ``path`` is what the client calls them.
 
-    key: ClassVar[str] = ""
-    weight: ClassVar[float] = 1.0
+    ``key`` and ``weight`` are as in GenerationRequest.
+    """
+
     priority: ClassVar[int] = 0
     idle_only: ClassVar[bool] = False
 
     request_id: str
     tokens: tuple[int, ...]
     path: str
+    key: str = ""
+    weight: float = 1.0
 
 
 ComputeRequest = GenerationRequest | PoolingRequest

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.body.text_limits import check_sizes
 from inference.api.completions.prompts import size_of
+from inference.api.model_access import caller_of
 from inference.api.openapi.operations import (
     detokenize_schema,
     template_schema,
@@ -83,10 +84,12 @@ class TokenizingView(WorkerView):
 
     async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer of a worker, or of the vocabulary of an unloaded model."""
-        if not prepared.paths:
-            ((*_, last),) = await self.run_whole([prepared.request])
-            return last
-        return await get_vocabulary_process().ask(prepared.paths, prepared.request)
+        if prepared.paths:
+            return await get_vocabulary_process().ask(prepared.paths, prepared.request)
+        caller = caller_of(self.request)
+        request = replace(prepared.request, key=caller.key, weight=caller.weight)
+        ((*_, last),) = await self.run_whole([request])
+        return last
 
 
 class TokenizeView(TokenizingView):

@@ -19,6 +19,7 @@ from tests.llm_manager.web.test_docs import check, fits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from accounts.models import ApiKey
     from tests.fakes import FakeEngineClient
     from tests.inference.api.conftest import Api
 
@@ -47,6 +48,18 @@ async def test_a_text_becomes_tokens(api: Api, engine: FakeEngineClient) -> None
     assert answer == {"tokens": [5, 6], "count": 2}
     assert engine.requests[0].text == "Once upon"
     check("TokenList", answer)
+
+
+async def test_no_key_waits_for_the_counts_of_another(
+    api: Api, key: tuple[ApiKey, str], engine: FakeEngineClient
+) -> None:
+    say(engine, b"a")
+    await tokenize(api, content="a")
+    engine.enqueue([Accepted("", 0), Detokenized("", "a")])
+    await api.post("/detokenize", {"model": "tiny", "tokens": [5]})
+
+    # A worker prepares requests in turn between keys.
+    assert [each.key for each in engine.requests] == [key[0].prefix] * 2
 
 
 async def test_a_piece_is_text_or_else_its_bytes(
