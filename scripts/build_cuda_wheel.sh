@@ -56,31 +56,40 @@ if [ ! -e "$toolkit/include/cublas_v2.h" ]; then
 fi
 
 # The processor there is another one; one architecture keeps the wheel small.
-arguments="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$ARCHITECTURE -DLLAVA_BUILD=OFF"
+arguments="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=$ARCHITECTURE"
 arguments="$arguments -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON"
 arguments="$arguments $cublas"
 if [ ! -e "$toolkit/lib64/stubs/libcuda.so" ]; then
     # Nothing stands in for the driver here: llama.cpp then uses its simpler pool.
     arguments="$arguments -DGGML_CUDA_NO_VMM=ON"
 fi
-echo "Building for the architecture $ARCHITECTURE: $arguments"
-# Without the cache: a wheel there may have been built for the processor alone.
-CMAKE_ARGS="$arguments" CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-$(nproc)} \
-    "$PYTHON" -m pip wheel --no-deps --no-cache-dir --no-binary llama-cpp-python \
-    --wheel-dir "$OUT/wheels" "llama-cpp-python==$version"
-
 if [ ! -d "$OUT/source" ]; then
     "$PYTHON" -m pip download --quiet --no-deps --no-binary llama-cpp-python \
         --dest "$OUT" "llama-cpp-python==$version"
     mkdir "$OUT/source"
     tar -xzf "$OUT"/llama_cpp_python-*.tar.gz -C "$OUT/source" --strip-components 1
 fi
+echo "Building for the architecture $ARCHITECTURE: $arguments"
+# Libraries of one name each: a wheel has no links, and would carry each three times.
 # shellcheck disable=SC2086 # the arguments are words
 cmake -S "$OUT/source/vendor/llama.cpp" -B "$OUT/build" $arguments \
     -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+    -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON \
     -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH='$ORIGIN' \
     -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
     -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
 cmake --build "$OUT/build" --target llama-server --parallel "${JOBS:-$(nproc)}"
-cp -R "$OUT/build/bin" "$OUT/"
+mkdir -p "$OUT/bin"
+cp "$OUT"/build/bin/*.so "$OUT/build/bin/llama-server" "$OUT/bin/"
+
+# llama-server's libraries are those of the wheel: nothing is compiled twice. Its
+# .gitignore would keep them out.
+rm -f "$OUT/source/.gitignore"
+mkdir -p "$OUT/source/llama_cpp/lib"
+for name in ggml ggml-base ggml-cpu ggml-cuda llama mtmd; do
+    cp "$OUT/bin/lib$name.so" "$OUT/source/llama_cpp/lib/"
+done
+# Without the cache: a wheel there may have been built for the processor alone.
+CMAKE_ARGS="-DLLAMA_BUILD=OFF" "$PYTHON" -m pip wheel --no-deps --no-cache-dir \
+    --wheel-dir "$OUT/wheels" "$OUT/source"
 ls -l "$OUT/wheels" "$OUT/bin"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.prefix_cache.disk_cache import DiskCache
     from inference.engine.request import GenerationRequest
+    from inference.engine.scheduling.pacing.measured import Measured
     from inference.engine.scheduling.scheduler import NewTokens
     from inference.engine.step import Sampled
 
@@ -40,8 +41,11 @@ class EngineCore:
         *,
         clock: Callable[[], float] = time.perf_counter,
         disk: DiskCache | None = None,
+        measured: Measured | None = None,
     ) -> None:
+        """``measured`` is what the warm-up of the same model measured before."""
         self._backend = backend
+        self._measured = measured
         self._clock = clock
         self.times = StepTimes(
             backend.prefill_tile,
@@ -263,9 +267,17 @@ class EngineCore:
 
     # Between the steps --------------------------------------------------------
 
-    def warm_up(self) -> None:
-        """Measure step times, and load the weights into memory."""
-        warm_up(self._backend, self.times, self._clock)
+    def warm_up(self) -> Measured:
+        """Measure step times and load the weights into memory; return the former.
+
+        Where they are known from before, nothing is computed, unless a draft model has
+        to be measured as well.
+        """
+        measured = self._measured
+        if measured is None or self._backend.drafter is not None:
+            measured = warm_up(self._backend, self._clock)
+        self.times.learn(measured)
+        return measured
 
     def tidy(self) -> float | None:
         """Do some background work; return the seconds after which to call again.

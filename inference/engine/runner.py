@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.request import ComputeRequest
+    from inference.engine.scheduling.pacing.measured import Measured
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +64,11 @@ class Core(Protocol):
     def step(self) -> list[Any]:
         """Run one step; return its outputs."""
 
-    def warm_up(self) -> None:
-        """Prepare what would make the first request slow."""
+    def warm_up(self) -> Measured | None:
+        """Prepare what would make the first request slow.
+
+        Return what was measured, if the next load of the model need not measure it.
+        """
 
     def tidy(self) -> float | None:
         """Do some background work; return the seconds after which to call again.
@@ -115,6 +119,8 @@ class EngineRunner:
         self.stats = EngineStats()
         #: The engine's telemetry, once the model is loaded.
         self.telemetry = Telemetry()
+        #: What the warm-up has measured, once the model is loaded.
+        self.measured: Measured | None = None
 
     def start(self) -> None:
         """Start the thread; it loads the model first."""
@@ -138,7 +144,7 @@ class EngineRunner:
         core = self._make_core(backend)
         self.telemetry = core.telemetry
         try:
-            core.warm_up()
+            self.measured = core.warm_up()
             self.stats = core.stats()
             self._on_ready(backend)
             while self._take_commands(core):

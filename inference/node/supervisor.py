@@ -27,6 +27,7 @@ from inference.node.children.command_process import (
     context_test_process,
     download_process,
 )
+from inference.node.children.measured_times import MeasuredTimes
 from inference.node.children.spare_worker import SpareWorker
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
@@ -65,7 +66,8 @@ class Supervisor:
         self._stopping = asyncio.Event()
         lost = LostServers()
         self._servers = ServerWatch(self._look.set)
-        self._watcher = WorkerWatcher(self._workers, self._look.set, lost)
+        measured = MeasuredTimes()
+        self._watcher = WorkerWatcher(self._workers, self._look.set, lost, measured)
         self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
         self._starter = WorkerStarter(
             self._workers,
@@ -73,6 +75,7 @@ class Supervisor:
             self._spare.spawn,
             servers=self._servers,
             lost=lost,
+            measured=measured,
         )
         self._tests = context_test_process()
         self._downloads = download_process()

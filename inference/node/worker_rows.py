@@ -279,8 +279,9 @@ def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
         **more,
     }
     # telemetry_store and longest_request_save keep the first two; the watcher acts on
-    # the third.
-    del columns["telemetry"], columns["n_ctx_seen"], columns["lost_server"]
+    # the others.
+    for name in ("telemetry", "n_ctx_seen", "lost_server", "measured"):
+        del columns[name]
     Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
 
 

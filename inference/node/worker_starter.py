@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inference.capacity.machine import Gpu
     from inference.capacity.placement import Placement
     from inference.models import EngineNode, Worker
+    from inference.node.children.measured_times import MeasuredTimes
     from inference.node.children.spawning import Spawn
     from inference.node.remote.lost_servers import LostServers
     from inference.node.remote.server_watch import ServerWatch
@@ -47,7 +48,8 @@ class WorkerStarter:
     """Claims requested rows and starts their processes.
 
     ``workers`` is the supervisor's dict of claimed workers by row; ``wake`` makes the
-    supervisor look at the rows again; ``spawn`` starts a worker process.
+    supervisor look at the rows again; ``spawn`` starts a worker process. ``measured``
+    is what workers have measured before.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class WorkerStarter:
         *,
         servers: ServerWatch,
         lost: LostServers,
+        measured: MeasuredTimes,
     ) -> None:
         self._workers = workers
         self._servers = servers
         self._lost = lost
+        self._measured = measured
         self._wake = wake
         self._spawn = spawn
         self._checks = LoadChecks(wake)
@@ -204,8 +208,9 @@ class WorkerStarter:
             return
         self._spread.forget(row.pk)
         logger.info("Loading %s", row.model)
+        worker_spec = worker_rows.worker_spec(row, node, plan.engine, incarnation)
         process = WorkerProcess(
-            worker_rows.worker_spec(row, node, plan.engine, incarnation),
+            replace(worker_spec, measured=self._measured.of(plan.engine)),
             on_change=self._wake,
             spawn=self._spawn,
         )

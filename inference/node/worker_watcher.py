@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.models import EngineNode, NodeDrain, Worker
+    from inference.node.children.measured_times import MeasuredTimes
     from inference.node.children.worker_process import WorkerProcess
     from inference.node.claimed_worker import ClaimedWorker
     from inference.node.remote.lost_servers import LostServers
@@ -54,7 +55,7 @@ class WorkerWatcher:
     """Compares each claimed worker with its row, and acts on the difference.
 
     ``workers`` is the supervisor's dict of claimed workers by row; ``wake`` makes the
-    supervisor look at the rows again.
+    supervisor look at the rows again; what workers have measured goes to ``measured``.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class WorkerWatcher:
         workers: dict[int, ClaimedWorker],
         wake: Callable[[], None],
         lost: LostServers,
+        measured: MeasuredTimes,
     ) -> None:
         self._workers = workers
         self._lost = lost
+        self._measured = measured
         self._wake = wake
         self._crashes: dict[int, int] = {}
         #: The incarnations that were ended because they hung.
@@ -179,6 +182,7 @@ class WorkerWatcher:
             more["last_used_at"] = worker_rows.now()
         if report.state == "ready" and not worker.is_saved_ready:
             worker.is_saved_ready = True
+            self._measured.note(process.spec.engine, report.measured)
             seconds = more["load_seconds"] = process.load_seconds
             await in_one_thread(worker_rows.load_done, worker.incarnation, seconds)
             logger.info("%s is ready after %.1f s", worker.model, process.load_seconds)

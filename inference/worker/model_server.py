@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from inference.engine.backend import Backend
-    from inference.engine.config.engine_config import EngineConfig
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.output import (
         PoolingOutput,
@@ -105,7 +104,7 @@ class ModelServer:
             on_ready=self._in_loop(self._loaded),
             on_outputs=self._in_loop(self._stepped),
             on_failed=self._in_loop(self.fail),
-            make_core=partial(_core_of, spec.engine),
+            make_core=partial(_core_of, spec),
         )
 
     def start(self) -> None:
@@ -214,6 +213,7 @@ class ModelServer:
             progress=1.0,
             n_ctx_max=backend.n_ctx_max,
             n_seq_max=backend.layout.n_seq_max,
+            measured=self._runner.measured,
         )
         self._on_ready()
         self._load_changed()
@@ -446,9 +446,10 @@ class ModelServer:
         self._report(self._status)
 
 
-def _core_of(config: EngineConfig, backend: Any) -> Core:
+def _core_of(spec: WorkerSpec, backend: Any) -> Core:
     """Return the core that runs requests on a loaded model."""
+    config = spec.engine
     if not config.is_generative:
         return EmbeddingCore(backend)
     disk = open_disk_cache(config, can_cut=backend.can_cut)
-    return EngineCore(backend, disk=disk)
+    return EngineCore(backend, disk=disk, measured=spec.measured)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inference.engine.config.engine_config import EngineConfig
+from inference.engine.scheduling.pacing.measured import Measured
 
 if TYPE_CHECKING:
     from inference.engine.telemetry import Snapshot
@@ -36,6 +37,7 @@ class WorkerSpec:
 
     At most ``max_waiting`` requests may be pending, besides those with a slot.
     ``node`` and ``replica`` are what its row has. ``rpc_secret`` opens its RPC servers.
+    ``measured`` is what an earlier worker has measured with the same engine.
     """
 
     queue: str
@@ -46,6 +48,7 @@ class WorkerSpec:
     node: str = ""
     replica: int = 0
     rpc_secret: str = field(default="", repr=False)
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class WorkerReport:
     needed so far, prompt and answer; ``oldest_wait_s`` is how long the oldest
     prepared request has waited for its start; ``waiting_by_key`` is the number of
     pending requests by key; ``telemetry`` is the engine's snapshot since the load; the
-    rest are counts. ``lost_server`` is the RPC server without which it failed.
+    rest are counts. ``lost_server`` is the RPC server without which it failed;
+    ``measured`` is for the next worker of the model.
     """
 
     state: str
@@ -78,6 +82,7 @@ class WorkerReport:
     prompt_tokens_total: int = 0
     output_tokens_total: int = 0
     telemetry: Snapshot | None = None
+    measured: Measured | None = None
 
 
 def spec_to_line(spec: WorkerSpec) -> str:
@@ -88,8 +93,9 @@ def spec_to_line(spec: WorkerSpec) -> str:
 def spec_from_line(line: str) -> WorkerSpec:
     """Decode the specification from a line."""
     data = json.loads(line)
-    engine = data.pop("engine")
-    return WorkerSpec(engine=EngineConfig.from_json(engine), **data)
+    engine = EngineConfig.from_json(data.pop("engine"))
+    measured = _measured(data.pop("measured"))
+    return WorkerSpec(engine=engine, measured=measured, **data)
 
 
 def drain_to_line(command: Drain) -> str:
@@ -123,6 +129,10 @@ def report_from_line(line: str | bytes) -> WorkerReport | None:
     """Decode the report of a line; None if the line is not a report."""
     try:
         data: Any = json.loads(line)
-        return WorkerReport(**data)
-    except (TypeError, ValueError):
+        return WorkerReport(**data | {"measured": _measured(data.get("measured"))})
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _measured(data: Any) -> Measured | None:
+    return None if data is None else Measured.from_json(data)

@@ -289,3 +289,14 @@ def test_a_logit_bias_beyond_the_vocabulary_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         check([1], logit_bias=((100, 1.0),))
     assert caught.value.param == "logit_bias"
+
+
+def test_what_was_measured_before_is_not_measured_again() -> None:
+    core, backend = make_engine()
+    measured = core.warm_up()
+    assert backend.plans
+    again = FakeBackend()
+    second = EngineCore(again, measured=measured)
+    assert second.warm_up() == measured
+    assert again.plans == []
+    assert second.times.decode_s(3) == core.times.decode_s(3)

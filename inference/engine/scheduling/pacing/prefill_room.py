@@ -40,6 +40,10 @@ class PieceCosts:
         """Return what a piece takes that has ``start`` tokens before it."""
         return self.of(size).seconds(size, start)
 
+    def seconds_at_most(self, size: int, start: int) -> float:
+        """Return the longer of what either cost says: one may not have been so deep."""
+        return max(cost.seconds(size, start) for cost in (self.short, self.tiled))
+
     def least(self, start: int) -> int:
         """Return the least piece at a depth: a tile where shorter ones waste time."""
         # Times of tiles are seldom seen where short pieces have a context of their own.
@@ -77,14 +81,17 @@ class PrefillRoom:
         Whole tiles where they fit; 0 if what fits is not worth a piece.
         """
         most = min(rest, self.tokens)
-        longest_s = max(self.seconds, self.ending_s)
-        if most <= 0 or (longest_s <= 0 and not self.is_first):
+        is_over = self.seconds <= 0 and self.ending_s <= 0
+        if most <= 0 or (is_over and not self.is_first):
             return 0
         if math.isinf(self.seconds):
             return self._unhurried(rest, most)
         if self.costs is None:
             return min(most, max(_WHOLE, self.tile)) if self.is_first else 0
-        if most == rest and self.costs.seconds(rest, start) <= longest_s:
+        if most == rest and (
+            self.costs.seconds(rest, start) <= self.seconds
+            or self.costs.seconds_at_most(rest, start) <= self.ending_s
+        ):
             return rest
         size = self._hurried(self.costs, rest, start)
         return min(size, most)
@@ -127,6 +134,9 @@ class PrefillRoom:
             return size
         if not self.is_first:
             return 0
+        if 2 * size >= least < costs.tile:
+            # Rather some waste than a step that is too long.
+            return size
         # Where only tiles are worth it, an end that is shorter than one is not.
         wastes_the_end = 1 < costs.tile <= least and rest < 2 * costs.tile
         return rest if wastes_the_end else least

@@ -12,15 +12,19 @@ from inference.engine.scheduling.pacing.prefill_room import PieceCosts, PrefillR
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from inference.engine.scheduling.pacing.measured import Measured
+
 #: A step with prefill may take at least this multiple of a step without, more where
 #: more sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
 #: A p95 leaves out one step in so many: it may be longer, if that ends a prompt.
 _SPARED_IN = 20
 #: That step may take this multiple of the target, ...
-_SPARED = 2.5
+_SPARED = 5.0
 #: ... and one that is planned for this multiple of it is such a step.
 _LONG = 1.5
+#: After a time without such steps there may be so many, one soon after the other.
+_MOST_SPARED = 4
 #: Shorter prefills say little: they are mostly the fixed cost of a step.
 _MIN_OBSERVED = 8
 
@@ -48,8 +52,15 @@ class StepTimes:
         self._short = PieceTimes()
         self._tiled = PieceTimes()
         self._overrun = Overrun()
-        #: Steps beside decodes since one was much longer than the target.
-        self._since_long = 0
+        #: Steps beside decodes that none much longer than the target has used up.
+        self._spared = 0
+
+    def learn(self, measured: Measured) -> None:
+        """Add what a warm-up has measured."""
+        for count, seconds in measured.decodes:
+            self.calibrate(count, seconds)
+        for size, start, seconds in measured.pieces:
+            self.calibrate_prefill(size, start, seconds)
 
     def calibrate(self, num_decodes: int, seconds: float) -> None:
         """Add a decode step of the warm-up, which does not decay."""
@@ -94,8 +105,10 @@ class StepTimes:
 
     def _count(self, expected_s: float) -> None:
         """Count a step: what it was planned for, not what it took, makes it long."""
-        is_long = expected_s > _LONG * self._itl_target_s
-        self._since_long = 0 if is_long else self._since_long + 1
+        if expected_s > _LONG * self._itl_target_s:
+            self._spared = max(self._spared - _SPARED_IN, 0)
+        else:
+            self._spared = min(self._spared + 1, _MOST_SPARED * _SPARED_IN)
 
     def decode_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step that decodes this many sequences, if known.
@@ -115,7 +128,7 @@ class StepTimes:
 
         At most ``tokens``; without decodes no stream is delayed. A step may take as
         long as the larger of the target and the slowdown. If more sequences are
-        ``waiting`` for their first token than decode, the slowdown is larger in that
+        ``waiting`` for their first token than decode, that is longer in the same
         proportion: otherwise a few fast streams would keep many requests from starting.
         """
         if num_decodes == 0:
@@ -123,15 +136,15 @@ class StepTimes:
         decode_s, costs = self.decode_s(num_decodes), self._costs()
         if decode_s is None or costs is None:
             return PrefillRoom(tokens, 0.0, tile=self._tile)
-        slowdown_s = MAX_SLOWDOWN * max(waiting / num_decodes, 1.0) * decode_s
         target_s = self._itl_target_s / self._overrun.factor
-        is_spared = self._since_long >= _SPARED_IN
+        step_s = max(MAX_SLOWDOWN * decode_s, target_s)
+        is_spared = self._spared >= _SPARED_IN
         return PrefillRoom(
             tokens,
-            max(slowdown_s, target_s) - decode_s,
+            max(waiting / num_decodes, 1.0) * step_s - decode_s,
             costs,
             tile=self._tile,
-            ending_s=_SPARED * target_s - decode_s if is_spared else 0.0,
+            ending_s=_SPARED * self._itl_target_s - decode_s if is_spared else 0.0,
             lead=self._lead,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from inference.engine.request import GenerationRequest
 from inference.engine.sampling.detokenizer import Detokenizer
 from inference.engine.sampling.params import SamplingParams
+from inference.engine.scheduling.pacing.measured import Measured
 from inference.engine.sequence import Sequence
 from inference.engine.step import StepItem, StepPlan
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inference.engine.backend import Backend
-    from inference.engine.scheduling.pacing.step_times import StepTimes
 
 #: Enough for the slope of step times; on a slow machine each step costs startup time.
 _SEQUENCES = 16
@@ -24,7 +24,7 @@ _STEPS = 3
 _PIECES = (16, 64)
 
 
-def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> None:
+def warm_up(backend: Backend, clock: Callable[[], float]) -> Measured:
     """Measure decodes of one and of several sequences, and pieces of a prompt.
 
     Afterwards the weights are in memory, so that the first request need not wait for
@@ -52,19 +52,22 @@ def warm_up(backend: Backend, times: StepTimes, clock: Callable[[], float]) -> N
             sequence.num_computed += size
         return clock() - start
 
-    for count in dict.fromkeys((1, most)):
-        members = sequences[:count]
-        times.calibrate(count, min(step(members, 1) for _ in range(_STEPS)))
+    decodes = [
+        (count, min(step(sequences[:count], 1) for _ in range(_STEPS)))
+        for count in dict.fromkeys((1, most))
+    ]
+    pieces = []
     for piece in _PIECES:
         start = sequences[0].num_computed
         size = min(piece, backend.n_batch, backend.layout.n_ctx - start)
         if size > 0:
-            times.calibrate_prefill(size, start, step(sequences[:1], size))
+            pieces.append((size, start, step(sequences[:1], size)))
     if backend.drafter is not None:
         backend.drafter.warm_up(sequences)
     for sequence in sequences:
         backend.close_sequence(sequence.request_id)
         backend.clear(sequence.slot or 0)
+    return Measured(tuple(decodes), tuple(pieces))
 
 
 def _sequence(slot: int, token: int) -> Sequence:

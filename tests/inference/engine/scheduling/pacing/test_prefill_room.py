@@ -65,6 +65,14 @@ def test_what_ends_a_prompt_may_take_longer_where_that_is_spared() -> None:
     assert spared.piece(100, 0) == room(0.040).piece(100, 0) < 40
 
 
+def test_an_end_takes_longer_only_where_both_costs_say_that_it_fits() -> None:
+    # Tiles were measured at the beginning of a prompt, short pieces deep in one.
+    deep = PieceCosts(PieceCost(0.004, 0.001, 2e-6), EVEN, TILE, True)
+    spared = replace(room(0.020, deep), ending_s=0.150)
+    assert spared.piece(100, 0) == 100
+    assert spared.piece(100, 1400) < TILE
+
+
 def test_several_prompts_end_within_what_is_spared() -> None:
     assert pieces(replace(room(0.040), ending_s=0.100), [50, 40, 20]) == [50, 40, 0]
 
@@ -103,6 +111,11 @@ def test_prompts_go_on_by_the_least_piece_however_slow_they_are() -> None:
     assert room(0.001, costs(fixed_s=0.010)).piece(900, 0) == costs(
         fixed_s=0.010
     ).least(0)
+
+
+def test_a_piece_is_half_the_least_one_where_no_more_fits() -> None:
+    assert room(0.016).piece(900, 0) == 12
+    assert room(0.011).piece(900, 0) == MIN_PIECE
 
 
 def test_where_short_pieces_waste_time_a_piece_is_a_tile_at_least() -> None:
