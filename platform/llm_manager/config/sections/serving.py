@@ -202,5 +202,6 @@ class RedisSection(Section):
         default=None,
         description="Redis URL, or that of Sentinels, which know the master: "
         "`redis+sentinel://:password@one:26379,two:26379/mymaster?db=0`, with "
-        "`sentinel_password` for their own. Unset: a private Redis in data_dir.",
+        "`sentinel_password` for their own; `rediss+sentinel` has TLS to all of "
+        "them, by `ssl_ca_certs` in the query. Unset: a private Redis in data_dir.",
     )

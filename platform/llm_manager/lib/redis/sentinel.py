@@ -20,7 +20,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from llm_manager.lib.redis.connections import EndsWithItsSocket
 
-#: The schemes of such a URL, and whether the connections to Redis have TLS.
+#: The schemes of such a URL, and whether connections to Redis and Sentinels have TLS.
 _SCHEMES = {"redis+sentinel": False, "rediss+sentinel": True}
 _PORT = 26379
 #: After this, the next Sentinel is asked.
@@ -30,11 +30,14 @@ _FORM = "redis+sentinel://host:26379,host:26379/name-of-the-master"
 
 @dataclass(frozen=True, slots=True)
 class SentinelUrl:
-    """What a URL says: ``options`` for Redis, ``sentinel_options`` for Sentinels."""
+    """What a URL says: ``options`` for Redis, ``sentinel_options`` for Sentinels.
+
+    ``tls`` are the options of TLS to both; None is without TLS.
+    """
 
     sentinels: tuple[tuple[str, int], ...]
     master: str
-    has_tls: bool
+    tls: dict[str, Any] | None
     options: dict[str, Any]
     sentinel_options: dict[str, Any]
 
@@ -48,7 +51,8 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
     """Return what a URL says. Raises ValueError.
 
     The user and the password are those of Redis; ``sentinel_username`` and
-    ``sentinel_password`` in the query are those of the Sentinels.
+    ``sentinel_password`` in the query are those of the Sentinels. With TLS,
+    ``ssl_ca_certs`` is a file of certificates that sign those of all servers.
     """
     parts = urlsplit(url)
     user, _, hosts = parts.netloc.rpartition("@")
@@ -63,18 +67,19 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
     if password:
         options["password"] = unquote(password)
     sentinel_options: dict[str, Any] = {}
+    tls: dict[str, Any] | None = {} if _SCHEMES[parts.scheme] else None
     for key, value in parse_qsl(parts.query):
         match key:
             case "db" if value.isdecimal():
                 options["db"] = int(value)
             case "sentinel_username" | "sentinel_password":
                 sentinel_options[key.removeprefix("sentinel_")] = value
+            case "ssl_ca_certs" if tls is not None:
+                tls[key] = value
             case _:
                 # The value may be a password.
                 raise ValueError(f"the URL of Sentinels has no such {key}")
-    return SentinelUrl(
-        sentinels, master, _SCHEMES[parts.scheme], options, sentinel_options
-    )
+    return SentinelUrl(sentinels, master, tls, options, sentinel_options)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -85,10 +90,11 @@ def _address(text: str) -> tuple[str, int]:
     return parts.hostname, parts.port or _PORT
 
 
-def _for_sentinels(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of redis-py that hold for connections to Sentinels, too."""
+def _for_sentinels(said: SentinelUrl, options: dict[str, Any]) -> dict[str, Any]:
+    """Return redis-py's options of connections to Sentinels, given those to Redis."""
     sockets = {key: each for key, each in options.items() if key.startswith("socket_")}
-    return sockets | _TIMEOUT
+    tls = {} if said.tls is None else {"ssl": True, **said.tls}
+    return sockets | _TIMEOUT | tls | said.sentinel_options
 
 
 class MasterPool(SentinelConnectionPool):
@@ -99,11 +105,10 @@ class MasterPool(SentinelConnectionPool):
         """Return a pool for a URL, with options of redis-py. Raises ValueError."""
         said = parse_sentinel_url(url)
         manager = Sentinel(  # type: ignore[no-untyped-call]
-            said.sentinels,
-            sentinel_kwargs=_for_sentinels(options) | said.sentinel_options,
+            said.sentinels, sentinel_kwargs=_for_sentinels(said, options)
         )
-        ssl = {"ssl": True} if said.has_tls else {}
-        return cls(said.master, manager, **{**options, **said.options, **ssl})
+        tls = {} if said.tls is None else {"ssl": True, **said.tls}
+        return cls(said.master, manager, **{**options, **said.options, **tls})
 
 
 class MasterConnection(EndsWithItsSocket, AsyncManagedConnection):
@@ -120,8 +125,11 @@ def sentinel_host(url: str, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "sentinels": list(said.sentinels),
         "master_name": said.master,
-        "sentinel_kwargs": _for_sentinels(options) | said.sentinel_options,
+        "sentinel_kwargs": _for_sentinels(said, options),
         **options,
         **said.options,
-        "connection_class": TlsMasterConnection if said.has_tls else MasterConnection,
+        **(said.tls or {}),
+        "connection_class": MasterConnection
+        if said.tls is None
+        else TlsMasterConnection,
     }

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import subprocess
 import time
+from asyncio.subprocess import DEVNULL
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from channels_redis.core import RedisChannelLayer
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from benchmarks.nodes.failing_over import FailingOver
+from benchmarks.systems.system import free_port
 from inference.transport.queue import put, take
 from llm_manager.config.network_silence import cache_options, redis_host
 from llm_manager.lib.redis.cache import CountedRedisCache
@@ -35,8 +41,8 @@ def test_a_url_names_sentinels_and_their_name_for_the_master() -> None:
     assert said.master == "main"
     assert said.options == {"username": "me", "password": "p@ss", "db": 4}
     assert said.sentinel_options == {"password": "x"}
-    assert not said.has_tls
-    assert parse_sentinel_url("rediss+sentinel://one/main").has_tls
+    assert said.tls is None
+    assert parse_sentinel_url("rediss+sentinel://one/main").tls == {}
     assert not is_sentinel("redis://one:6379/0")
 
 
@@ -48,6 +54,7 @@ def test_a_url_names_sentinels_and_their_name_for_the_master() -> None:
         "redis+sentinel://one/main/0",
         "redis+sentinel://one/main?db=many",
         "redis+sentinel://one/main?colour=red",
+        "redis+sentinel://one/main?ssl_ca_certs=ca.pem",
         "redis+sentinel://one:port/main",
     ],
 )
@@ -67,6 +74,54 @@ def test_a_password_of_redis_is_not_shown_to_sentinels() -> None:
     assert pool.connection_kwargs["password"] == "secret"
     (sentinel,) = pool.sentinel_manager.sentinels
     assert sentinel.connection_pool.connection_kwargs["password"] is None
+
+
+def make_certificate(openssl: str, folder: Path) -> None:
+    """Write ca.pem and key.pem."""
+    made = ("-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "ca.pem")
+    name = ("-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = [openssl, "req", "-x509", *made, *name]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+async def test_sentinels_are_asked_with_tls_as_redis_is(tmp_path: Path) -> None:
+    # The one that comes as a package of Python has no TLS.
+    server, openssl = (
+        shutil.which("redis-server", path=os.defpath),
+        shutil.which("openssl"),
+    )
+    if server is None or openssl is None:
+        pytest.skip("no redis-server, or no openssl")
+    make_certificate(openssl, tmp_path)
+    port = free_port()
+    (tmp_path / "sentinel.conf").write_text(
+        f"tls-port {port}\nport 0\ntls-auth-clients no\ntls-cert-file ca.pem\n"
+        "tls-key-file key.pem\ntls-ca-cert-file ca.pem\nprotected-mode no\n"
+        "sentinel monitor main 127.0.0.1 1 1\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        server, "sentinel.conf", "--sentinel", cwd=tmp_path, stdout=DEVNULL
+    )
+    url = f"rediss+sentinel://127.0.0.1:{port}/main?ssl_ca_certs={tmp_path}/ca.pem"
+    host = redis_host(url)
+    other = Redis(host="127.0.0.1", port=port, **host["sentinel_kwargs"])
+    pool = MasterPool.from_url(url, socket_timeout=1)
+    (sentinel,) = pool.sentinel_manager.sentinels
+    try:
+
+        async def both_answer() -> bool:
+            if process.returncode is not None:
+                pytest.skip("this Redis has no TLS")
+            return bool(await other.ping() and await sync_to_async(sentinel.ping)())
+
+        await eventually(both_answer)
+    finally:
+        sentinel.close()
+        await other.aclose()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    assert host["ssl_ca_certs"] == pool.connection_kwargs["ssl_ca_certs"]
 
 
 async def test_cache_queues_and_channels_go_on_with_the_new_master(
