@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 TABLE = PageTable(
     "nodes",
-    ("streams", "lost", "wrong", "doubled", "longest pause", "other programs"),
+    (
+        *("streams", "lost", "wrong", "doubled", "longest pause"),
+        *("new request answered after", "other programs"),
+    ),
     f"Greedy streams of {MAX_TOKENS} tokens, two web processes, and three nodes of "
     "which two have the model;",
 )
@@ -44,6 +47,7 @@ def row(result: NodeResult) -> str:
         result.fault,
         *map(str, counts),
         f"{result.pause_s:.1f} s",
+        "never" if result.next_s is None else f"{result.next_s:.1f} s",
         f"{result.other_cores:.1f} cores",
     )
     return f"| {' | '.join(cells)} |"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -68,6 +68,16 @@ async def _cut_off(
     cluster: Cluster, *, choose: _Choose, services: tuple[str, ...]
 ) -> AsyncIterator[None]:
     with choose(cluster).place.cut_off(services):
+        yield
+
+
+@asynccontextmanager
+async def _all_cut_off(
+    cluster: Cluster, *, services: tuple[str, ...]
+) -> AsyncIterator[None]:
+    with ExitStack() as ending:
+        for part in (*cluster.webs, *cluster.engines):
+            ending.enter_context(part.place.cut_off(services))
         yield
 
 
@@ -158,6 +168,14 @@ def node_faults(folder: Path) -> list[NodeFault]:
         NodeFault(f"Redis frozen for {_PAUSE_S:g} s", _redis_frozen, _PAUSE_S),
         NodeFault("PostgreSQL restarted", _database_restarted),
         NodeFault(f"PostgreSQL frozen for {_PAUSE_S:g} s", _database_frozen, _PAUSE_S),
+        *(
+            NodeFault(
+                f"{of} cut off from all for {_PAUSE_S:g} s",
+                partial(_all_cut_off, services=cuts[of]),
+                _PAUSE_S,
+            )
+            for of in ("Redis", "PostgreSQL")
+        ),
         NodeFault(
             "rolling upgrade", partial(_upgraded, folder=folder), takes_long=True
         ),

@@ -27,7 +27,7 @@ GOOD = NodeResult("node killed", 32, 0, 0, 0, 5.25, 0.5, "", 0.1)
 
 
 def test_a_row_has_what_clients_saw() -> None:
-    assert row(GOOD) == "| node killed | 32 | 0 | 0 | 0 | 5.2 s | 0.1 cores |"
+    assert row(GOOD) == "| node killed | 32 | 0 | 0 | 0 | 5.2 s | 0.5 s | 0.1 cores |"
 
 
 def test_a_result_is_good_if_nothing_is_lost_and_each_worker_has_one_owner() -> None:
