@@ -142,7 +142,9 @@ class ResponsesView(RoundsView):
         else:
             check_storing(body, self.left_out)
         is_stored = rows.is_open() and body.store is not False
-        plan = plan_of(task, context.before, input_items(task))
+        plan = plan_of(
+            task, context.before, input_items(task), caller=caller_of(request).key
+        )
         if plan.servers and not body.background:
             _check_repeatable(request)
         if self.draft is not None:
@@ -301,7 +303,10 @@ class BackgroundView(ResponsesView):
         plan = self.plan
         if plan is None:
             lost = row.mcp.get("secret", ())
-            plan = plan_of(task, context.before, input_items(task), lost)
+            plan = plan_of(
+                *(task, context.before, input_items(task), lost),
+                caller=caller_of(request).key,
+            )
             plan = plan.as_kept(row.mcp)
         self.journal = RowJournal(row.pk, row.mcp.get("calls", {}))
         self.find_here = partial(self.find_model, request, ability=WRITES)
@@ -400,7 +405,9 @@ class InputTokensView(TokenizingView):
             body = body.model_copy(update={"input": resolved.input})
         else:
             check_storing(body, self.left_out)
-        plan = plan_of(body, context.before, input_items(body))
+        plan = plan_of(
+            body, context.before, input_items(body), caller=caller_of(request).key
+        )
         if plan.unlisted():
             raise BadRequest(
                 "The tokens of an MCP server's tools can be counted once 'input' has "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from inference.api.responses_api.mcp.errors import McpFailed
+from inference.api.responses_api.mcp.places import Places
 from inference.api.responses_api.output.outcomes import McpOutcome
 from llm_manager.config.in_force import config
 from registry.hub.errors import AddressRefused, DownloadFailed
@@ -35,8 +36,7 @@ _MAX_PAGES = 16
 _SECRET = 6
 #: The longest message of an error of a server.
 _MAX_MESSAGE = 2000
-#: Servers that are asked at once in a web process.
-_PLACES = asyncio.Semaphore(32)
+_PLACES = Places()
 
 
 async def list_tools(server: McpServer, *, most: int) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ async def _connected(server: McpServer) -> AsyncIterator[Client]:
     try:
         async with (
             asyncio.timeout(seconds),
-            _PLACES,
+            _PLACES.place(server.caller),
             httpx2.AsyncClient(
                 transport=_Bounded(AsyncCheckedTransport(server.policy), most),
                 headers={**server.headers, "Accept-Encoding": "identity"},

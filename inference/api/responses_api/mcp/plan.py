@@ -112,13 +112,15 @@ def plan_of(
     before: Sequence[tuple[InputItem, str]],
     items: Sequence[tuple[InputItem, str]],
     lost: Iterable[str] = (),
+    *,
+    caller: str,
 ) -> McpPlan:
-    """Return what a request may call. Raises BadRequest.
+    """Return what a request of a caller may call. Raises BadRequest.
 
     ``before`` and ``items`` are the conversation; the tools of a server that it has are
     not asked for again. ``lost`` are the labels of servers whose secrets are lost.
     """
-    servers = mcp_servers(body.tools, lost)
+    servers = mcp_servers(body.tools, lost, caller)
     known = {
         item.server_label: item.tools
         for item, _ in [*before, *items]

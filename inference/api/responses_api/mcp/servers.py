@@ -50,6 +50,7 @@ _RESERVED = frozenset(
 class McpServer:
     """A server that a request names. ``headers`` are secrets.
 
+    ``caller`` is the key whose request it is.
     ``has_lost_secrets``: the request had some, and the process that knew them is gone.
     """
 
@@ -58,6 +59,7 @@ class McpServer:
     policy: NetworkPolicy
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     has_lost_secrets: bool = False
+    caller: str = ""
 
 
 def mcp_tools(tools: Iterable[ToolParam]) -> list[tuple[McpTool, str]]:
@@ -72,9 +74,9 @@ def mcp_tools(tools: Iterable[ToolParam]) -> list[tuple[McpTool, str]]:
 
 
 def mcp_servers(
-    tools: Iterable[ToolParam], lost: Iterable[str] = ()
+    tools: Iterable[ToolParam], lost: Iterable[str] = (), caller: str = ""
 ) -> dict[str, McpServer]:
-    """Return the servers that a request names, by their labels.
+    """Return the servers that a request of a caller names, by their labels.
 
     ``lost`` are the labels of those whose secrets are lost. Raises BadRequest for one
     that may not be called.
@@ -107,6 +109,7 @@ def mcp_servers(
             _policy(url, f"{path}.server_url"),
             _headers(tool, path),
             has_lost_secrets=tool.server_label in lost,
+            caller=caller,
         )
     return found
 

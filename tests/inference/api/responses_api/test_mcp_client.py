@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from inference.api.responses_api.mcp import client as mcp_client
 from inference.api.responses_api.mcp.errors import McpFailed
+from inference.api.responses_api.mcp.places import Places
 from inference.api.responses_api.mcp.servers import McpServer
 from registry.hub.network import NetworkPolicy
 
@@ -71,3 +73,23 @@ async def test_a_secret_that_a_server_repeats_among_its_tools_is_taken_out(
     assert TOKEN not in str(tool)
     assert tool["name"] == "order"
     assert tool["input_schema"]["properties"] == {"[secret]": {"enum": ["[secret]", 1]}}
+
+
+async def test_slow_servers_of_one_caller_leave_places_to_others() -> None:
+    places = Places()
+    begun: list[str] = []
+    over = asyncio.Event()
+
+    async def call(caller: str) -> None:
+        async with places.place(caller):
+            begun.append(caller)
+            await over.wait()
+
+    async with asyncio.TaskGroup() as calls:
+        for caller in ["slow"] * 100 + ["quick"]:
+            calls.create_task(call(caller))
+        while "quick" not in begun:
+            await asyncio.sleep(0)
+        assert 0 < begun.count("slow") < 32
+        over.set()
+    assert begun.count("slow") == 100
