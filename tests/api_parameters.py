@@ -30,7 +30,11 @@ from inference.api.rerank.request import RerankRequest
 from inference.api.responses_api.body.mcp_tool import McpTool
 from inference.api.responses_api.body.request import InputTokensRequest, ResponseRequest
 from inference.api.responses_api.store.views import ConversationRequest
-from inference.api.tokens.request import DetokenizeRequest, TokenizeRequest
+from inference.api.tokens.request import (
+    ApplyTemplateRequest,
+    DetokenizeRequest,
+    TokenizeRequest,
+)
 from tests.openai_schema import members_of
 
 if TYPE_CHECKING:
@@ -100,6 +104,7 @@ APIS = {
         Api("/v1/rerank", RerankRequest),
         Api("/v1/tokenize", TokenizeRequest),
         Api("/v1/detokenize", DetokenizeRequest),
+        Api("/v1/apply-template", ApplyTemplateRequest),
     ),
 }
 
