@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from inference.api.responses_api.mcp.errors import McpFailed
-from inference.api.responses_api.mcp.places import Places
+from inference.api.responses_api.mcp.places import McpPlaces
 from inference.api.responses_api.output.outcomes import McpOutcome
 from llm_manager.config.in_force import config
 from registry.hub.errors import AddressRefused, DownloadFailed
@@ -36,7 +36,7 @@ _MAX_PAGES = 16
 _SECRET = 6
 #: The longest message of an error of a server.
 _MAX_MESSAGE = 2000
-_PLACES = Places()
+_PLACES = McpPlaces()
 
 
 async def list_tools(server: McpServer, *, most: int) -> list[dict[str, Any]]:

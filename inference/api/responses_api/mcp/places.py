@@ -26,8 +26,8 @@ class _Own:
     users: int = 0
 
 
-class Places:
-    """Places of a web process; each caller has only some of them at once."""
+class McpPlaces:
+    """The places of a web process; each caller has only some of them at once."""
 
     def __init__(self) -> None:
         self._all = asyncio.Semaphore(_ALL)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.api.responses_api.mcp import client as mcp_client
 from inference.api.responses_api.mcp.errors import McpFailed
-from inference.api.responses_api.mcp.places import Places
+from inference.api.responses_api.mcp.places import McpPlaces
 from inference.api.responses_api.mcp.servers import McpServer
 from registry.hub.network import NetworkPolicy
 
@@ -76,7 +76,7 @@ async def test_a_secret_that_a_server_repeats_among_its_tools_is_taken_out(
 
 
 async def test_slow_servers_of_one_caller_leave_places_to_others() -> None:
-    places = Places()
+    places = McpPlaces()
     begun: list[str] = []
     over = asyncio.Event()
 
