@@ -144,18 +144,18 @@ def make_desk(
 
 @pytest.fixture(scope="session")
 def make_key(server: Server, data_dir: Path) -> Callable[..., str]:
-    """Make an API key by `llm-manager key` with further options; return its secret."""
+    """Make an API key by `llm-manager` with further options; return its secret."""
 
     def make(*options: str) -> str:
-        command = [str(LAUNCHER), "--data-dir", str(data_dir), "key", "test", "--json"]
+        command = [str(LAUNCHER), "key", "create", "--data-dir", str(data_dir)]
         owner = json.loads((data_dir / "quickstart.json").read_text())["admin_user"]
         done = subprocess.run(
-            [*command, "--owner", owner, *options],
+            [*command, "--name", "test", "--owner", owner, *options],
             check=True,
             capture_output=True,
             text=True,
         )
-        return str(json.loads(done.stdout)["key"])
+        return done.stdout.strip()
 
     return make
 
