@@ -111,6 +111,19 @@ class RequestCancelled(InferenceError):
     type = "cancelled_error"
 
 
+class AnswerNotRead(InferenceError):
+    """The answer was made much faster than its client reads it."""
+
+    code = "answer_not_read"
+    type = INVALID
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer was ended: it was made faster than it was read, and more of it "
+            "waited than is kept. Read faster, or ask for fewer logprobs."
+        )
+
+
 class UpstreamError(InferenceError):
     """Base of what goes wrong with an upstream. Its key is in no message."""
 

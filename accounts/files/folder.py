@@ -1,4 +1,7 @@
-"""Where the contents of stored files lie: one file each, named by the row's id."""
+"""Where the contents of stored files lie: one file each, named by the row's id.
+
+Those that are on their way are in a folder inside: it has few, however many are kept.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-#: What a file is called while it is uploaded.
-_PARTIAL = ".part"
+#: Where a file lies while it is uploaded.
+_UPLOADS = "uploads"
 #: A file of an upload that nobody has written to for longer is a dead process's.
 _DEAD_AFTER_S = 3600
 _ID = re.compile(r"(file|upload)-[0-9a-f]{32}")
@@ -26,6 +30,19 @@ def folder() -> Path:
     return path
 
 
+def uploads() -> Path:
+    """Return the folder of files that are on their way."""
+    path = folder() / _UPLOADS
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def all_contents() -> Iterator[Path]:
+    """Yield all that lies here, also what is on its way."""
+    yield from (each for each in folder().iterdir() if each.name != _UPLOADS)
+    yield from uploads().iterdir()
+
+
 def content_path(id_: str) -> Path:
     """Return where the content of a file is. Raises ValueError for what is no id."""
     if not _ID.fullmatch(id_):
@@ -35,8 +52,7 @@ def content_path(id_: str) -> Path:
 
 def upload_path(owner_id: int, declared: int = 0) -> Path:
     """Return where a file of an upload of ``declared`` bytes may lie meanwhile."""
-    name = f"upload-{owner_id}-{declared}-{uuid.uuid4().hex}"
-    return folder() / f"{name}{_PARTIAL}"
+    return uploads() / f"{owner_id}-{declared}-{uuid.uuid4().hex}"
 
 
 def parsed_path() -> Path:
@@ -44,7 +60,7 @@ def parsed_path() -> Path:
 
     It does not count: the upload's body does.
     """
-    return folder() / f"parsed-{uuid.uuid4().hex}{_PARTIAL}"
+    return uploads() / f"parsed-{uuid.uuid4().hex}"
 
 
 def upload_bytes(owner_id: int) -> int:
@@ -54,14 +70,14 @@ def upload_bytes(owner_id: int) -> int:
     """
     since = time.time() - _DEAD_AFTER_S
     total = 0
-    for path in folder().glob(f"upload-{owner_id}-*{_PARTIAL}"):
+    for path in uploads().glob(f"{owner_id}-*"):
         try:
             stat = path.stat()
         except FileNotFoundError:
             # It has ended.
             continue
         if stat.st_mtime > since:
-            total += max(stat.st_size, int(path.name.split("-")[2]))
+            total += max(stat.st_size, int(path.name.split("-")[1]))
     return total
 
 

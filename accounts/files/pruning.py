@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.files.folder import content_delete, folder
+from accounts.files.folder import all_contents, content_delete
 from accounts.models import Batch, StoredFile
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def files_prune() -> int:
 def _orphans_delete() -> int:
     """Delete old contents that no row has: of uploads that a dead process began."""
     before = time.time() - _ORPHAN_AFTER_S
-    old = [each for each in folder().iterdir() if _written_at(each) < before]
+    old = [each for each in all_contents() if _written_at(each) < before]
     # A batch that ends meanwhile is in one of the two: its results become files.
     open_batches = Batch.objects.filter(status__in=Batch.OPEN)
     pairs = open_batches.values_list("output_id", "error_id")

@@ -102,7 +102,7 @@ def _pids(
 def one_machine(seconds: tuple[float, ...]) -> list[Fault]:
     """Return the faults of a server on one machine, with pauses of these seconds."""
     targets = {
-        **{part: (part,) for part in PARTS},
+        **{part: (part,) for part in (*PARTS, "launcher")},
         "all of them": PARTS,
         "the whole machine": (*PARTS, "launcher"),
     }

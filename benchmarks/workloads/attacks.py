@@ -49,12 +49,13 @@ class Attack:
     is_cut: bool = False
     is_unread: bool = False
     varies: bool = False
+    path: str = _CHAT
 
     def request(self, model: str, key: str) -> bytes:
         """Return the raw request."""
         body = self.body(model)
         lines = [
-            *(f"POST {_CHAT} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"),
+            *(f"POST {self.path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"),
             *("Content-Type: application/json", f"Content-Length: {len(body)}"),
             f"Authorization: Bearer {key}{'x' if self.is_key_wrong else ''}",
             *([f"Content-Encoding: {self.encoding}"] if self.encoding else []),

@@ -85,6 +85,7 @@ _TABLE = (
     _Row(ModelNotServed, 400, code="model_not_served"),
     _Row(ModelNotFound, 404, code="model_not_found"),
     _Row(inference.RequestTimeout, 408),
+    _Row(inference.AnswerNotRead, 408),
     _Row(inference.QueueFull, 503, retry=RETRY_AFTER_S),
     _Row(inference.QueueTimeout, 503, retry=RETRY_AFTER_S),
     _Row(inference.ModelLoadFailed, 503, retry=RETRY_AFTER_S),

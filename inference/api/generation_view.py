@@ -141,6 +141,8 @@ class GenerationView(RoutedView):
                 if not body.stream:
                     answer = await self.collected(generation, prepared, limits)
                     await self.keep(prepared)
+                    if prepared.format.with_logprobs:
+                        return await asyncio.to_thread(json_response, answer)
                     return json_response(answer)
                 is_started = await generation.started(event_stream.FIRST_SIGN_S)
             is_streaming = True

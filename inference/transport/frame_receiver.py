@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.transport.messages.events import Frame, LineState
+from inference.transport.messages.events import MAX_UNREAD_BYTES, Frame, LineState
 from llm_manager.lib.clocks.awake_clock import AwakeClock
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 #: A gap that stays open longer is given up: the frames are lost again and again.
 _GAP_S = 5.0
-#: Frames after a gap that are held, and the bytes of the vectors in them: as much as a
-#: worker keeps. With more the gap is given up.
+#: Frames after a gap that are held, and the bytes in them: as much as a worker keeps.
+#: With more the gap is given up.
 _HELD_FRAMES = 1024
-_HELD_BYTES = 64 * 2**20
+_HELD_BYTES = MAX_UNREAD_BYTES
 #: A worker that is silent for longer is forgotten.
 _FORGOTTEN_AFTER_S = 600.0
 
@@ -41,14 +41,14 @@ class _Line:
         if frame.seq <= self.taken or frame.seq in self.held or self.is_given_up:
             return
         self.held[frame.seq] = frame
-        self.held_bytes += frame.vector_bytes
+        self.held_bytes += frame.num_bytes
 
     def next(self) -> Frame | None:
         """Return the frame that is next, if it is there."""
         frame = self.held.pop(self.taken + 1, None)
         if frame is not None:
             self.taken += 1
-            self.held_bytes -= frame.vector_bytes
+            self.held_bytes -= frame.num_bytes
         return frame
 
     def give_up(self) -> None:

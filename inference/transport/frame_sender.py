@@ -7,15 +7,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inference.transport.messages.events import Event, Frame, LineState
+from inference.transport.messages.events import (
+    MAX_UNREAD_BYTES,
+    Event,
+    Frame,
+    LineState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 #: Frames kept per web process: at 30 steps a second more than half a minute.
 _KEPT_FRAMES = 1024
-#: Bytes of vectors kept per web process; a token's event is tiny beside them.
-_KEPT_BYTES = 64 * 2**20
+#: Bytes kept per web process: a frame may have thousands of logprobs, or vectors.
+_KEPT_BYTES = MAX_UNREAD_BYTES
 #: A web process without a Renew for this many beats is gone. There is one a second.
 LEASE_BEATS = 15
 #: One to whose channel nobody has been subscribed for this many is gone: Redis has seen
@@ -124,7 +129,7 @@ class FrameSender:
         )
         line.pending = []
         line.sent.append(frame)
-        line.sent_bytes += frame.vector_bytes
+        line.sent_bytes += frame.num_bytes
         while len(line.sent) > _KEPT_FRAMES or line.sent_bytes > _KEPT_BYTES:
-            line.sent_bytes -= line.sent.popleft().vector_bytes
+            line.sent_bytes -= line.sent.popleft().num_bytes
         return frame

@@ -13,6 +13,7 @@ from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.sequence import FinishReason
 from inference.errors import (
     AnswerCannotResume,
+    AnswerNotRead,
     ContextLengthExceeded,
     EngineUnavailable,
     InferenceError,
@@ -22,7 +23,14 @@ from inference.errors import (
     QueueFull,
     RequestRejected,
 )
-from inference.transport.messages.events import Accepted, Event, Refused, Taken
+from inference.transport.messages.events import (
+    MAX_UNREAD_BYTES,
+    Accepted,
+    Event,
+    Refused,
+    Taken,
+    num_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -92,6 +100,7 @@ class Stream:
     is_done: bool = False
     _was_started: bool = False
     _events: deque[Event] = field(default_factory=deque)
+    _unread_bytes: int = 0
     _error: Exception | None = None
     _waiter: asyncio.Future[None] | None = None
 
@@ -115,6 +124,7 @@ class Stream:
         if self._events:
             events = list(self._events)
             self._events.clear()
+            self._unread_bytes = 0
             return events
         if self._error is not None:
             raise self._error
@@ -125,7 +135,18 @@ class Stream:
         await self.close(self)
 
     def put(self, event: Event) -> None:
-        """Take an event of the worker that has the request."""
+        """Take an event of the worker that has the request.
+
+        The stream ends with AnswerNotRead if too many are unread.
+        """
+        self._unread_bytes += num_bytes(event)
+        if self._unread_bytes > MAX_UNREAD_BYTES:
+            self._events.clear()
+            self.fail(AnswerNotRead())
+            return
+        self._put(event)
+
+    def _put(self, event: Event) -> None:
         if isinstance(event, Taken):
             return
         if isinstance(event, SequenceOutput | PoolingOutput):
@@ -161,7 +182,7 @@ class Stream:
     def begin_with(self, events: Sequence[Event], now: float) -> None:
         """Begin with events of an earlier request, and go on after them."""
         for event in events:
-            self.put(event)
+            self._put(event)
         if not self.is_done:
             self.detach(now, worker_died=False)
             self.is_detached = False

@@ -28,6 +28,7 @@ from inference.engine.request import DetokenizationRequest, TokenizationRequest
 from inference.errors import EngineUnavailable, ModelLoadFailed, RequestRejected
 from inference.transport.messages.events import Detokenized, Tokenized
 from inference.worker.tokenizer_requests import answer_now
+from llm_manager.lib.processes.fair_places import FairPlaces
 from llm_manager.lib.processes.python_path import python_path
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class VocabularyProcess:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+        #: Keys take turns.
+        self._turn = FairPlaces(1, most=1)
         self._idle: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         #: Questions that callers wait for, or no longer wait for.
@@ -73,7 +75,9 @@ class VocabularyProcess:
         read. Raises RequestRejected for a question that has none, ModelLoadFailed for
         files that cannot be read, EngineUnavailable if that takes too long.
         """
-        asked = asyncio.ensure_future(self._in_turn(_question(paths, request)))
+        asked = asyncio.ensure_future(
+            self._in_turn(request.key, _question(paths, request))
+        )
         self._asked.add(asked)
         asked.add_done_callback(self._answered)
         try:
@@ -96,9 +100,9 @@ class VocabularyProcess:
             # Its caller may be gone: then nobody else would look at the error.
             asked.exception()
 
-    async def _in_turn(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _in_turn(self, key: str, question: dict[str, Any]) -> dict[str, Any]:
         """Return the process's answer; one question at a time."""
-        async with self._turn:
+        async with self._turn.place(key):
             self._current = asyncio.current_task()
             if self._idle is not None:
                 self._idle.cancel()
@@ -126,7 +130,7 @@ class VocabularyProcess:
         """End the process, and what it works on. Idempotent."""
         for asked in tuple(self._asked):
             asked.cancel()
-        async with self._turn:
+        async with self._turn.place(""):
             if self._idle is not None:
                 self._idle.cancel()
             await self._end()

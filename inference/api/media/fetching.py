@@ -9,7 +9,8 @@ not say what answers inside the network.
 from __future__ import annotations
 
 import asyncio
-from functools import cache, partial
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,6 +20,11 @@ from llm_manager.lib.processes.fair_threads import FairThreads
 from llm_manager.lib.quoting import quote
 from registry.hub.errors import AddressRefused, DownloadFailed
 from registry.hub.network import AsyncCheckedTransport, NetworkPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
 
 _MIB = 1024 * 1024
 _MAX_REDIRECTS = 3
@@ -31,14 +37,20 @@ class NotFetched(Exception):
     """The image cannot be fetched; the message says why."""
 
 
-async def fetch_image(url: str, client: str) -> bytes:
-    """Return what is at an address, in the client's turn. Raises NotFetched."""
+async def fetch_image(url: str, client: str, use: Callable[[bytes], _T]) -> _T:
+    """Return what ``use`` makes of what is at an address. Raises NotFetched.
+
+    It is fetched in the client's turn, which lasts until it is used: so no more images
+    are in memory than there are places.
+    """
     settings = config().media
     timeout_s = float(settings.fetch_timeout)
     policy = NetworkPolicy(hosts=settings.hosts, section="media")
-    fetch = partial(
-        _fetch, url, policy, limit=settings.max_fetch_mb * _MIB, timeout_s=timeout_s
-    )
+    limit = settings.max_fetch_mb * _MIB
+
+    def fetch() -> _T:
+        return use(_fetch(url, policy, limit=limit, timeout_s=timeout_s))
+
     return await asyncio.wrap_future(_threads().submit(client, fetch))
 
 

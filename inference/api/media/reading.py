@@ -21,7 +21,7 @@ from llm_manager.config.in_force import config
 from registry.model_facts import hears, reads_images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from inference.api.media.marks import MarkedPart
@@ -99,7 +99,7 @@ async def _read(marked: MarkedPart, client: str) -> MediaInput:
     part = marked.part
     try:
         if isinstance(part, ImagePart):
-            return await asyncio.wrap_future(await _image(part, marked.path, client))
+            return await _image(part, marked.path, client)
         return await asyncio.wrap_future(_sound(part, marked, client))
     except UndecodableFile as error:
         codes = _TOO_LARGE if isinstance(error, OversizedFile) else _INVALID
@@ -121,24 +121,24 @@ def _sound(part: AudioPart, marked: MarkedPart, client: str) -> Future[SoundInpu
     )
 
 
-async def _image(part: ImagePart, path: str, client: str) -> Future[ImageInput]:
-    given = part.image_url
-    if given.url[:8].lower() == "https://" and config().media.hosts:
-        load = partial(bytes, await _fetched(given.url, path, client))
-    else:
+async def _image(part: ImagePart, path: str, client: str) -> ImageInput:
+    given, most_pixels = part.image_url, config().media.max_pixels
+
+    def decode(load: Callable[[], bytes]) -> Future[ImageInput]:
+        return decoding_pool().decode_image(
+            load,
+            client=client,
+            longest=LONGEST_LOW if given.detail == "low" else LONGEST,
+            most_pixels=most_pixels,
+        )
+
+    if not (given.url[:8].lower() == "https://" and config().media.hosts):
         load = partial(_data, given.url, _header(given.url, path), path)
-    return decoding_pool().decode_image(
-        load,
-        client=client,
-        longest=LONGEST_LOW if given.detail == "low" else LONGEST,
-        most_pixels=config().media.max_pixels,
-    )
-
-
-async def _fetched(url: str, path: str, client: str) -> bytes:
-    """Return the bytes at an address. Raises BadRequest."""
+        return await asyncio.wrap_future(decode(load))
     try:
-        return await fetch_image(url, client)
+        return await fetch_image(
+            given.url, client, lambda data: decode(partial(bytes, data)).result()
+        )
     except NotFetched as error:
         raise BadRequest(
             f"The image '{path}' cannot be fetched: {error}.",

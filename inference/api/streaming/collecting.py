@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from inference.api.streaming.answer_assembler import AnswerAssembler, merged
@@ -17,6 +18,7 @@ from inference.api.streaming.usage import (
 )
 from inference.engine.output import SequenceOutput
 from inference.errors import RequestRejected, RequestTimeout
+from inference.transport.messages.events import MAX_UNREAD_BYTES, logprob_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -166,17 +168,34 @@ async def collect(
     """Return the whole answer when it is complete. Raises InferenceError."""
     sequences = _Answers(generation, format_)
     meter.counts(lambda: sequences.progress(limits.n))
+    held_bytes = 0
     while not generation.is_done:
         events = await generation.events()
         meter.observe(events, n=limits.n)
         for index, event in events:
             sequences.take(index, event)
+            if isinstance(event, SequenceOutput):
+                held_bytes += logprob_bytes(event)
+        if held_bytes > MAX_UNREAD_BYTES:
+            raise _too_many_logprobs()
         await sequences.give_up_complete()
     by_index = sequences.by_index
     answers = _best([by_index[index] for index in range(len(by_index))], limits)
-    return format_.whole(
+    whole = partial(
+        format_.whole,
         [_answer(sequence, format_) for sequence in answers],
         sequences.usage(n=limits.n),
+    )
+    # There may be very many logprobs: others take turns with what writes them down.
+    return await asyncio.to_thread(whole) if format_.with_logprobs else whole()
+
+
+def _too_many_logprobs() -> RequestRejected:
+    return RequestRejected(
+        f"The logprobs of the answer take more than {MAX_UNREAD_BYTES // 2**20} MiB. "
+        "Ask for fewer alternatives, fewer answers or shorter ones, or stream.",
+        code="too_many_logprobs",
+        param="logprobs",
     )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from inference.transport.messages.events import Accepted, Event
+from inference.errors import AnswerNotRead
+from inference.transport.messages.events import (
+    MAX_UNREAD_BYTES,
+    Accepted,
+    Event,
+    num_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +57,8 @@ class Generation:
         self._arrived: asyncio.Queue[tuple[int, list[Event] | Exception]] = (
             asyncio.Queue()
         )
+        #: Of what has arrived from several streams; a single one counts its own.
+        self._unread_bytes = 0
         self._pumps: list[asyncio.Task[None]] = []
 
     async def start(
@@ -126,6 +134,7 @@ class Generation:
             return []
         while not self._arrived.empty():
             arrived.append(self._arrived.get_nowait())
+        self._unread_bytes = 0
         numbered: list[Numbered] = []
         for index, events in arrived:
             if isinstance(events, Exception):
@@ -143,8 +152,22 @@ class Generation:
         try:
             while True:
                 events = await stream.events()
+                self._unread_bytes += sum(map(num_bytes, events))
+                if self._unread_bytes > MAX_UNREAD_BYTES:
+                    await self._end_unread(index)
+                    return
                 self._arrived.put_nowait((index, events))
                 if events and events[-1].is_last:
                     return
         except Exception as error:
             self._arrived.put_nowait((index, error))
+
+    async def _end_unread(self, index: int) -> None:
+        """End all sequences and drop what has come: nobody reads it."""
+        while not self._arrived.empty():
+            self._arrived.get_nowait()
+        self._arrived.put_nowait((index, AnswerNotRead()))
+        for other, pump in enumerate(self._pumps):
+            if other != index:
+                pump.cancel()
+        await asyncio.gather(*(stream.aclose() for stream in self._streams))

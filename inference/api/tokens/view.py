@@ -84,10 +84,10 @@ class TokenizingView(WorkerView):
 
     async def answer(self, prepared: PreparedTokenizing) -> Any:
         """Return the answer of a worker, or of the vocabulary of an unloaded model."""
-        if prepared.paths:
-            return await get_vocabulary_process().ask(prepared.paths, prepared.request)
         caller = caller_of(self.request)
         request = replace(prepared.request, key=caller.key, weight=caller.weight)
+        if prepared.paths:
+            return await get_vocabulary_process().ask(prepared.paths, request)
         ((*_, last),) = await self.run_whole([request])
         return last
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 4.0
 #: No key is expected for more seconds than this: others' sequences stand still for it.
 EXPECTED_AT_MOST_S = 2.0
+#: For so long after its last sequence a key may come back: nobody else fills whole
+#: batches meanwhile, which take seconds.
+_MAY_COME_BACK_S = 60.0
 
 
 @dataclass(slots=True)
@@ -73,6 +76,10 @@ class KeyShares:
         self._visits: dict[str, _Visit] = {}
         #: How many keys are expected to ask again.
         self.num_expected = 0
+        #: The keys with fewer sequences than their even share.
+        self.light: frozenset[str] = frozenset()
+        #: When each key had a sequence last.
+        self._seen: dict[str, float] = {}
         self._demands: dict[str, KeyDemand] | None = None
         #: The shares of those that wait until nobody else is here.
         self._holding: set[str] = set()
@@ -96,6 +103,7 @@ class KeyShares:
             for key, count in counts.items()
             if key not in holding
         }
+        self.light = _light(demands)
         expected = self._expected(demands, is_idle=is_idle)
         if len(demands) + len(expected) > self._slots.count:
             # No slot stays empty for one who may come while another waits.
@@ -123,6 +131,7 @@ class KeyShares:
     ) -> dict[str, KeyDemand]:
         """Note which keys have sequences; return those that may ask again soon."""
         now = self._clock()
+        self._see(demands, now)
         self._visits = {
             key: visit
             for key, visit in self._visits.items()
@@ -139,6 +148,22 @@ class KeyShares:
             for key, visit in self._visits.items()
             if visit.is_expected(now)
         }
+
+    def _see(self, keys: Iterable[str], now: float) -> None:
+        for key in keys:
+            # The one that was seen last is the last.
+            self._seen.pop(key, None)
+            self._seen[key] = now
+        while self._seen:
+            key = next(iter(self._seen))
+            if now - self._seen[key] < _MAY_COME_BACK_S:
+                break
+            del self._seen[key]
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no more than one key has had a sequence lately."""
+        return len(self._seen) < 2
 
     def has_room(self, key: str) -> bool:
         """Whether one more sequence of a key may run."""
@@ -204,3 +229,14 @@ class KeyShares:
 
 def _step_seconds(times: StepTimes) -> Callable[[int], float]:
     return lambda count: times.decode_s(count) or 0.0
+
+
+def _light(demands: Mapping[str, KeyDemand]) -> frozenset[str]:
+    """Return the keys with fewer sequences than an even share by weight."""
+    total = sum(demand.count for demand in demands.values())
+    weights = sum(demand.weight for demand in demands.values())
+    return frozenset(
+        key
+        for key, demand in demands.items()
+        if demand.count * weights < total * demand.weight
+    )

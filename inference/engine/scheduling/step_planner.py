@@ -9,7 +9,7 @@ from inference.engine.scheduling.draft_planner import DraftBudget
 from inference.engine.step import StepItem, StepPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from inference.engine.kv_cache.slots import Slots
     from inference.engine.scheduling.fair_queue import FairQueue
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: How many requests that came before it a short next turn of a conversation goes ahead
 #: of. What comes later than that goes after them, so no prompt waits for ever.
 HEAD_START = 8
+#: How many times longer than beside a stream a step may take while no stream waits for
+#: it, but other keys may come.
+CALM_STEPS = 4
 
 
 class StepPlanner:
@@ -57,6 +60,8 @@ class StepPlanner:
         self._n_outputs_max = n_outputs_max
         self._fixed_piece = fixed_piece
         self._last_was_prompt = False
+        #: Whether the last step with prompts left out those of heavy keys.
+        self._was_closed = False
 
     def draft_budget(self, sequences: Iterable[Sequence]) -> DraftBudget:
         """Return which of the next step's sequences may have drafts."""
@@ -116,12 +121,16 @@ class StepPlanner:
         """Distribute what ``used`` tokens leave of the step between prompts, fairly."""
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
-        # Who is expected to ask again should not have to wait for a long step.
-        beside = used or self._shares.num_expected
-        room = self._times.room(beside, budget, waiting=len(sequences))
+        room = self._room(sequences, used, budget)
+        light, is_closed = self._shares.light, False
+        # Every other step at most: many light keys would keep the others out.
+        may_close = not self._was_closed
         awaited = self._prefixes.awaited(self._queue)
         items: list[StepItem] = []
         for sequence in sorted(sequences, key=lambda s: self._turn(s, room)):
+            is_light = sequence.request.share in light
+            if is_closed and not is_light:
+                continue
             end = awaited.get(sequence.request_id, len(sequence.tokens))
             size = room.piece(end - sequence.num_computed, sequence.num_computed)
             if sequence.params.prompt_logprobs is not None:
@@ -133,7 +142,31 @@ class StepPlanner:
             outputs -= item.num_outputs
             room = room.without(size, item.start)
             items.append(item)
+            # The first token of a light key does not wait for others' prompts.
+            is_closed |= may_close and is_light and item.samples
+        self._was_closed = is_closed
         return items
+
+    def _room(
+        self, sequences: Collection[Sequence], used: int, budget: int
+    ) -> PrefillRoom:
+        """Return what the step has for the prompts of these sequences.
+
+        Who is expected to ask again, or has less than its share, should not have to
+        wait for a long step, and nobody for the whole batch of another key. Several
+        prompts of one key make no step longer that others wait for.
+        """
+        shares, times = self._shares, self._times
+        if shares.is_alone or self._queue.is_idle:
+            beside = used or shares.num_expected
+            return times.room(beside, budget, waiting=len(sequences))
+        keys = len({sequence.request.share for sequence in sequences})
+        if shares.num_expected or shares.light:
+            waiting = keys if self._was_closed else 1
+            return times.room(used or 1, budget, waiting=waiting)
+        if used:
+            return times.room(used, budget, waiting=len(sequences))
+        return times.room(1, budget, waiting=max(keys, CALM_STEPS))
 
     def _decode_sizes(self, sequences: Iterable[Sequence]) -> dict[Sequence, int]:
         """Return how many tokens of each sequence that decodes are in the step.

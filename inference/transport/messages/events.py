@@ -13,6 +13,15 @@ from typing import ClassVar
 
 from inference.engine.output import PoolingOutput, SequenceOutput
 
+#: The most bytes of events that a process keeps for one reader who is behind.
+MAX_UNREAD_BYTES = 64 * 2**20
+#: What Python takes for an event: the object, its numbers, a token and its text.
+_EVENT_BYTES = 500
+#: For a token's logprob, ...
+_LOGPROB_BYTES = 200
+#: ... and for a token of a text, with its bytes.
+_TOKEN_BYTES = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -126,14 +135,32 @@ class Frame:
     events: tuple[Event, ...]
 
     @property
-    def vector_bytes(self) -> int:
-        """The bytes of its vectors; the rest of a frame is tiny beside them."""
-        return sum(
-            len(vector)
-            for event in self.events
-            if isinstance(event, PoolingOutput)
-            for vector in event.vectors
-        )
+    def num_bytes(self) -> int:
+        """What its events take in memory, by and large."""
+        return sum(map(num_bytes, self.events))
+
+
+def num_bytes(event: Event) -> int:
+    """Return what an event takes in memory, by and large."""
+    size = _EVENT_BYTES
+    match event:
+        case SequenceOutput():
+            size += logprob_bytes(event)
+        case PoolingOutput():
+            size += sum(map(len, event.vectors))
+        case Tokenized():
+            size += _TOKEN_BYTES * len(event.tokens)
+        case Detokenized():
+            size += len(event.text)
+    return size
+
+
+def logprob_bytes(event: SequenceOutput) -> int:
+    """Return what the logprobs of an event take in memory, by and large."""
+    if not (event.logprobs or event.prompt_logprobs):
+        return 0
+    entries = (*event.logprobs, *event.prompt_logprobs)
+    return _LOGPROB_BYTES * sum(1 + len(each.top) for each in entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.engine.output import PoolingOutput, SequenceOutput
+from inference.engine.sampling.logprobs import TokenLogprob, TokenLogprobs
 from inference.transport import frame_receiver, frame_sender
 from inference.transport.frame_receiver import _HELD_FRAMES, FrameReceiver
 from inference.transport.frame_sender import (
@@ -17,10 +18,11 @@ from inference.transport.frame_sender import (
     LEASE_BEATS,
     FrameSender,
 )
+from inference.transport.messages.events import Detokenized, Tokenized
 from tests.fakes import Clock
 
 if TYPE_CHECKING:
-    from inference.transport.messages.events import Frame, LineState
+    from inference.transport.messages.events import Event, Frame, LineState
 
 
 def event(number: int) -> SequenceOutput:
@@ -73,13 +75,26 @@ def test_frames_can_be_sent_again() -> None:
     assert list(sender.sent_from("nobody", 1)) == []
 
 
-def test_only_a_limited_size_of_vectors_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
+_LOGPROBS = (TokenLogprobs(TokenLogprob(1, b"a", -0.1), ()),) * 500
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        PoolingOutput("r", 1, (b"x" * 50_000, b"x" * 50_000)),
+        SequenceOutput("r", 500, 1, 0, prompt_logprobs=_LOGPROBS),
+        SequenceOutput("r", 1, 500, 0, logprobs=_LOGPROBS),
+        Tokenized("r", (1,) * 1250, (b"a",) * 1250),
+        Detokenized("r", "x" * 100_000),
+    ],
+)
+def test_only_a_limited_size_of_events_is_kept(
+    monkeypatch: pytest.MonkeyPatch, large: Event
 ) -> None:
-    monkeypatch.setattr(frame_sender, "_KEPT_BYTES", 100)
+    monkeypatch.setattr(frame_sender, "_KEPT_BYTES", 250_000)
     sender = FrameSender("life")
     for _ in range(9):
-        sender.put("web", PoolingOutput("r", 1, (b"x" * 20, b"x" * 20)))
+        sender.put("web", large)
         sender.take()
     assert [frame.seq for frame in sender.sent_from("web", 1)] == [8, 9]
 

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
+from unittest.mock import AsyncMock
 
+import pytest
+
+from inference.engine.request import GenerationRequest
+from inference.engine.sampling.params import SamplingParams
+from inference.errors import AnswerNotRead
+from inference.transport import stream as streams_of_requests
+from inference.transport.queue import ModelQueue
+from inference.transport.stream import Stream
 from inference.transport.streams import Streams
-
-if TYPE_CHECKING:
-    from inference.transport.stream import Stream
+from tests.fakes import tokens
 
 
 def stream(name: str) -> Stream:
@@ -40,3 +47,35 @@ async def test_it_waits_again_once_the_last_one_is_gone() -> None:
     waiting = asyncio.create_task(streams.some())
     assert not await is_over(waiting)
     waiting.cancel()
+
+
+def of_request() -> Stream:
+    request = GenerationRequest("a", [], SamplingParams(), prompt="Hi")
+    queue = ModelQueue(1, "tiny", timeout_s=9)
+    return Stream(request, queue, 0, 0, 0, close=AsyncMock())
+
+
+async def test_a_stream_that_nobody_reads_ends_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams_of_requests, "MAX_UNREAD_BYTES", 10_000)
+    unread, read = of_request(), of_request()
+    for _ in range(100):
+        unread.put(tokens("x"))
+        read.put(tokens("x"))
+        await read.events()
+
+    assert unread.is_done
+    with pytest.raises(AnswerNotRead, match="Read faster"):
+        await unread.events()
+    assert not read.is_done
+
+
+async def test_what_a_stream_begins_with_is_no_backlog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams_of_requests, "MAX_UNREAD_BYTES", 10_000)
+    resumed = of_request()
+    resumed.begin_with([tokens("x")] * 100, now=0)
+    resumed.put(tokens("x"))
+    assert len(await resumed.events()) == 101

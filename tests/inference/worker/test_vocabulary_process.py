@@ -60,6 +60,21 @@ async def test_it_takes_no_memory_for_weights(
     assert resident < 150 * 2**20, "weights would be another 90 MiB"
 
 
+async def test_one_question_of_a_key_goes_before_the_many_of_another(
+    process: VocabularyProcess, sample_model_path: Path
+) -> None:
+    paths, order = (str(sample_model_path),), []
+
+    async def ask(key: str) -> None:
+        await process.ask(paths, tokenize("x", key=key))
+        order.append(key)
+
+    async with asyncio.TaskGroup() as asking:
+        for key in ["hostile"] * 8 + ["quiet"]:
+            asking.create_task(ask(key))
+    assert order.index("quiet") <= 2
+
+
 async def test_several_at_once_get_each_its_own_answer(
     process: VocabularyProcess,
     sample_model_path: Path,

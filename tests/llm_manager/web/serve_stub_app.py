@@ -82,4 +82,5 @@ if __name__ == "__main__":
         drain_timeout_s=60,
         receive_timeout_s=float(sys.argv[3]),
         stall_timeout_s=1,
+        max_connections=60,
     ).run()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from inference.api.responses_api.mcp.errors import McpFailed
-from inference.api.responses_api.mcp.places import McpPlaces
 from inference.api.responses_api.output.outcomes import McpOutcome
 from llm_manager.config.in_force import config
+from llm_manager.lib.processes.fair_places import FairPlaces
 from registry.hub.errors import AddressRefused, DownloadFailed
 from registry.hub.network import AsyncCheckedTransport
 
@@ -36,7 +36,9 @@ _MAX_PAGES = 16
 _SECRET = 6
 #: The longest message of an error of a server.
 _MAX_MESSAGE = 2000
-_PLACES = McpPlaces()
+#: Servers that are asked at once in a web process, and of these for one caller: a
+#: server may let its caller wait for as long as a call may take.
+_PLACES = FairPlaces(32, most=8)
 
 
 async def list_tools(server: McpServer, *, most: int) -> list[dict[str, Any]]:

@@ -23,12 +23,19 @@ class DecodeTimes:
     ``depth`` tokens of its sequences in all. Fitted by least squares, none of the parts
     negative, to the newest steps and to the warm-up, which has measured both ends of
     the line.
+
+    The warm-up is scaled to the pace of the newest steps. On a machine that has become
+    slower since, steps of one size would else seem to have a large fixed part, to which
+    more sequences add little.
     """
 
     def __init__(self) -> None:
         self._warm_up = NonNegativeFit(3)
         self._steps = NonNegativeFit(3)
+        self._paces = NonNegativeFit(2)
         self._counts: set[int] = set()
+        #: The parts of the warm-up alone.
+        self._line: list[float] | None = None
         self._parts: list[float] | None = None
         self._age = 0
 
@@ -41,6 +48,7 @@ class DecodeTimes:
         """Add a step of the warm-up, which does not fade. Its sequences are short."""
         self._counts.add(count)
         self._warm_up.add(_row(count, 0), seconds, _WARM_UP_WEIGHT)
+        self._line = self._warm_up.parts((0, 1) if self.knows_batches else (0,))
         self._parts = None
 
     def observe(self, count: int, depth: float, seconds: float) -> None:
@@ -48,7 +56,11 @@ class DecodeTimes:
         is_new = count not in self._counts and not self.knows_batches
         self._counts.add(count)
         self._steps.fade(_DECAY)
-        self._steps.add(_row(count, depth), seconds)
+        row = _row(count, depth)
+        self._steps.add(row, seconds)
+        if self._line is not None:
+            self._paces.fade(_DECAY)
+            self._paces.add((_sum(self._line, row), row[-1]), seconds)
         self._age += 1
         if is_new or self._age >= _KEPT_FOR:
             self._parts = None
@@ -57,14 +69,15 @@ class DecodeTimes:
         """Return what a step takes; None before anything was measured."""
         if self._parts is None:
             among = (0, 1, 2) if self.knows_batches else (0, 2)
-            self._parts = self._warm_up.plus(self._steps).parts(among)
+            pace, _ = self._paces.parts() or (1.0, 0.0)
+            warm_up = self._warm_up.slower(pace or 1.0)
+            self._parts = warm_up.plus(self._steps).parts(among)
             self._age = 0
-        if self._parts is None:
-            return None
-        return sum(
-            part * number
-            for part, number in zip(self._parts, _row(count, depth), strict=True)
-        )
+        return None if self._parts is None else _sum(self._parts, _row(count, depth))
+
+
+def _sum(parts: list[float], numbers: tuple[float, ...]) -> float:
+    return sum(part * number for part, number in zip(parts, numbers, strict=True))
 
 
 def _row(count: int, depth: float) -> tuple[float, float, float]:

@@ -38,6 +38,14 @@ class NonNegativeFit:
         both._products = self._products + other._products
         return both
 
+    def slower(self, factor: float) -> NonNegativeFit:
+        """Return the fit of the same measurements, had each been ``factor`` times."""
+        scaled = NonNegativeFit(self._num_parts)
+        scaled._products = self._products.copy()
+        scaled._products[:, -1] *= factor
+        scaled._products[-1] *= factor
+        return scaled
+
     def parts(self, among: Iterable[int] | None = None) -> list[float] | None:
         """Return the parts that fit best; None if there are none.
 

@@ -14,6 +14,7 @@ from inference.api.error_shapes.failure import Failure
 from inference.api.errors import RequestTooSlow
 from llm_manager.lib.errors import INVALID
 from llm_manager.web.connections.errors import raw, refusal
+from llm_manager.web.connections.idle_connections import IdleConnections
 from llm_manager.web.connections.streamed_request import StreamedRequest
 
 if TYPE_CHECKING:
@@ -42,6 +43,22 @@ class StrictChannel(HTTPChannel):
         self._began_at = 0.0
         #: How many requests have come on this connection.
         self.num_requests = 0
+        self._idle = factory.idle
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        """Count the connection: an idle one may be cut for it."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._idle.opened(self)
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802  # Twisted's name
+        """Wait for the next request."""
+        self._idle.rests(self)
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         """Take what the client sends. The time of a request begins with it."""
@@ -60,6 +77,7 @@ class StrictChannel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()
             return
         self.num_requests += 1
+        self._idle.busy(self)
         self.persistent = self.checkPersistence(request, self._version)  # type: ignore[no-untyped-call]
         left = self._began_at + self._receive_timeout_s - time.monotonic()
         request.begin(self._command, self._path, self._version, timeout_s=max(left, 0))
@@ -67,6 +85,7 @@ class StrictChannel(HTTPChannel):
     def connectionLost(self, reason: Reason = connectionDone) -> None:  # noqa: N802  # Twisted's name
         """Stop the clock."""
         self._stop_clock()
+        self._idle.closed(self)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802  # Twisted's name
@@ -107,9 +126,12 @@ class StrictChannel(HTTPChannel):
 class StrictFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
     """Makes the channels of a server."""
 
-    def __init__(self, server: Any, *, receive_timeout_s: float) -> None:
+    def __init__(
+        self, server: Any, *, receive_timeout_s: float, max_connections: int
+    ) -> None:
         super().__init__(server)
         self.receive_timeout_s = receive_timeout_s
+        self.idle = IdleConnections(max_connections)
 
     def buildProtocol(self, addr: Any) -> StrictChannel:  # noqa: N802  # Twisted's name
         """Return the protocol of a new connection."""

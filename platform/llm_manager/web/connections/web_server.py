@@ -16,6 +16,7 @@ from inference.api.error_shapes.failure import Failure
 from llm_manager.lib.processes.sign_of_life import show_life
 from llm_manager.web.connections.channel import StrictFactory
 from llm_manager.web.connections.errors import refusal
+from llm_manager.web.connections.idle_connections import most_connections
 from llm_manager.web.connections.prompt_connection import PromptConnection
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
     running answers have ended. The second one cuts them. What was on its way by then is
     answered: the first request of a connection that was accepted. A client has
     ``receive_timeout_s`` to send a request, headers and body; one that takes nothing of
-    its answer for ``stall_timeout_s`` is cut off. ``beside`` runs while it serves.
+    its answer for ``stall_timeout_s`` is cut off. Beyond ``max_connections``, which
+    are a share of the process's descriptors, idle connections are cut. ``beside`` runs
+    while it serves.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         drain_timeout_s: float,
         receive_timeout_s: float,
         stall_timeout_s: float = STALL_TIMEOUT_S,
+        max_connections: int | None = None,
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._receive_timeout_s = receive_timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._max_connections = max_connections or most_connections()
         self._application = application
         self._beside = beside
         self._socket = sock
@@ -129,7 +134,11 @@ class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
         self._port = reactor.adoptStreamPort(
             self._socket.fileno(),
             self._socket.family,
-            StrictFactory(self, receive_timeout_s=self._receive_timeout_s),
+            StrictFactory(
+                self,
+                receive_timeout_s=self._receive_timeout_s,
+                max_connections=self._max_connections,
+            ),
         )
         self._port.transport = PromptConnection
         self._socket.close()  # Twisted has made its own copy.

@@ -15,7 +15,13 @@ from django.test import AsyncRequestFactory
 from django.utils import timezone
 
 from accounts.errors import StorageFull
-from accounts.files.folder import folder, upload_bytes, upload_path
+from accounts.files.folder import (
+    all_contents,
+    folder,
+    upload_bytes,
+    upload_path,
+    uploads,
+)
 from accounts.files.pruning import files_prune
 from accounts.files.services import file_add, file_delete
 from accounts.models import Scope, StoredFile
@@ -48,7 +54,7 @@ async def stranger() -> Api:
 
 def names() -> list[str]:
     """Return the files on disk."""
-    return sorted(each.name for each in folder().iterdir())
+    return sorted(each.name for each in all_contents())
 
 
 async def test_a_file_is_uploaded_listed_read_and_deleted(api: Api) -> None:
@@ -180,7 +186,7 @@ async def test_files_that_have_expired_and_lost_uploads_are_deleted(
     used = (await create(api, line("used")))["input_file_id"]
     expired = StoredFile.objects.filter(pk__in=[old, used])
     await expired.aupdate(expires_at=timezone.now() - timedelta(seconds=1))
-    lost = [folder() / f"{name}-upload-lost.part" for name in "am"]
+    lost = [uploads() / f"{name}-0-lost" for name in "12"]
     lost += [folder() / "z-lost", folder() / "0-lost"]
     for path in lost:
         path.touch()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from accounts.files.folder import folder
+from accounts.files.folder import all_contents
 from accounts.models import StoredFile
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ async def test_a_hostile_upload_is_refused_and_leaves_nothing(
 ) -> None:
     assert await _send(api, *HOSTILE[what]) in (400, 415)
 
-    assert list(folder().iterdir()) == []
+    assert list(all_contents()) == []
     assert not await StoredFile.objects.aexists()
 
 
@@ -90,4 +90,4 @@ async def test_a_hostile_name_of_a_file_is_only_a_name(api: Api, name: bytes) ->
 
     assert status in (200, 400)
     stored = [row.pk async for row in StoredFile.objects.all()]
-    assert [each.name for each in folder().iterdir()] == stored
+    assert [each.name for each in all_contents()] == stored

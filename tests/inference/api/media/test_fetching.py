@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -80,7 +81,7 @@ async def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None
         found(b"png"),
     ]
 
-    assert await fetch_image(URL, "a") == b"png"
+    assert await fetch_image(URL, "a", bytes) == b"png"
     assert network.asked == [PUBLIC, PUBLIC]
 
 
@@ -99,7 +100,7 @@ async def test_an_image_of_a_permitted_host_is_fetched(network: Network) -> None
 )
 async def test_nobody_else_is_asked(network: Network, url: str) -> None:
     with pytest.raises(NotFetched) as caught:
-        await fetch_image(url, "a")
+        await fetch_image(url, "a", bytes)
 
     assert not network.asked
     assert INSIDE not in str(caught.value)
@@ -120,7 +121,7 @@ async def test_a_redirect_is_checked_as_an_address_is(
     network.answers = [redirect(to)]
 
     with pytest.raises(NotFetched) as caught:
-        await fetch_image(URL, "a")
+        await fetch_image(URL, "a", bytes)
 
     assert network.asked == [PUBLIC]
     assert INSIDE not in str(caught.value)
@@ -137,7 +138,7 @@ async def test_a_file_without_end_is_not_read_to_its_end(network: Network) -> No
     network.answers = [httpx2.Response(200, content=chunks(sent))]
 
     with pytest.raises(NotFetched, match="more than 1 MiB"):
-        await fetch_image(URL, "a")
+        await fetch_image(URL, "a", bytes)
     assert len(sent) < 20
 
 
@@ -165,7 +166,7 @@ async def test_the_whole_fetch_has_one_deadline(
     ]
 
     with pytest.raises(NotFetched, match="longer than 1 s"):
-        await fetch_image(URL, "a")
+        await fetch_image(URL, "a", bytes)
     assert waits
 
 
@@ -174,7 +175,7 @@ async def test_the_body_of_a_redirect_is_not_read(network: Network) -> None:
     away = httpx2.Response(302, headers={"location": URL}, content=chunks(sent))
     network.answers = [away, found(b"png")]
 
-    assert await fetch_image(URL, "a") == b"png"
+    assert await fetch_image(URL, "a", bytes) == b"png"
     assert not sent
 
 
@@ -191,7 +192,28 @@ async def test_what_does_not_come_is_said(
     network.answers = [answer]
 
     with pytest.raises(NotFetched, match=said):
-        await fetch_image(URL, "a")
+        await fetch_image(URL, "a", bytes)
+
+
+async def test_the_next_image_is_fetched_when_the_one_before_is_used(
+    network: Network,
+) -> None:
+    network.answers = [found(b"one"), found(b"two")]
+    is_fetched, may_end = asyncio.Event(), Event()
+    loop = asyncio.get_running_loop()
+
+    def use(data: bytes) -> tuple[bytes, int]:
+        loop.call_soon_threadsafe(is_fetched.set)
+        assert may_end.wait(60)
+        return data, len(network.asked)
+
+    first = asyncio.create_task(fetch_image(URL, "a", use))
+    second = asyncio.create_task(fetch_image(URL, "a", bytes))
+    async with asyncio.timeout(60):
+        await is_fetched.wait()
+        may_end.set()
+        assert await first == (b"one", 1)
+        assert await second == b"two"
 
 
 async def test_a_chat_has_an_image_at_an_address(

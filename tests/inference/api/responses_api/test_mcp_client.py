@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from inference.api.responses_api.mcp import client as mcp_client
 from inference.api.responses_api.mcp.errors import McpFailed
-from inference.api.responses_api.mcp.places import McpPlaces
 from inference.api.responses_api.mcp.servers import McpServer
 from registry.hub.network import NetworkPolicy
 
@@ -75,21 +77,38 @@ async def test_a_secret_that_a_server_repeats_among_its_tools_is_taken_out(
     assert tool["input_schema"]["properties"] == {"[secret]": {"enum": ["[secret]", 1]}}
 
 
-async def test_slow_servers_of_one_caller_leave_places_to_others() -> None:
-    places = McpPlaces()
-    begun: list[str] = []
-    over = asyncio.Event()
+class Deaf(httpx2.AsyncBaseTransport):
+    """Servers that take a request and never answer; ``asked`` are their paths."""
 
-    async def call(caller: str) -> None:
-        async with places.place(caller):
-            begun.append(caller)
-            await over.wait()
+    asked: list[str]
+    has_come: asyncio.Event
 
-    async with asyncio.TaskGroup() as calls:
-        for caller in ["slow"] * 100 + ["quick"]:
-            calls.create_task(call(caller))
-        while "quick" not in begun:
-            await asyncio.sleep(0)
-        assert 0 < begun.count("slow") < 32
-        over.set()
-    assert begun.count("slow") == 100
+    def __init__(self, policy: NetworkPolicy) -> None:
+        """Take what the real transport takes."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request.url.path)
+        self.has_come.set()
+        return await asyncio.Future()
+
+
+async def test_a_caller_whose_servers_never_answer_leaves_places_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Deaf, "asked", [], raising=False)
+    monkeypatch.setattr(Deaf, "has_come", asyncio.Event(), raising=False)
+    monkeypatch.setattr(mcp_client, "AsyncCheckedTransport", Deaf)
+
+    def call(caller: str) -> asyncio.Task[Any]:
+        url = f"https://shop.example/{caller}"
+        server = replace(SERVER, url=url, caller=caller)
+        return asyncio.create_task(mcp_client.call_tool(server, "order", {}))
+
+    calls = [call("hostile") for _ in range(40)] + [call("quiet")]
+    async with asyncio.timeout(60):
+        while "/quiet" not in Deaf.asked:
+            Deaf.has_come.clear()
+            await Deaf.has_come.wait()
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from inference.api.streaming import generation as generations
 from inference.api.streaming.generation import Generation
 from inference.engine.request import GenerationRequest
 from inference.engine.sampling.params import SamplingParams
-from inference.errors import QueueFull
+from inference.errors import AnswerNotRead, QueueFull
 from inference.transport.queue import ModelQueue
 from tests.fakes import FakeEngineClient, accepted, begun, finished, started, tokens
 
 if TYPE_CHECKING:
     from inference.transport.messages.events import Event
+    from tests.fakes import Step
 
 REQUEST = GenerationRequest("a", [], SamplingParams(), prompt="Hi")
 QUEUE = ModelQueue(1, "tiny", timeout_s=9)
@@ -135,3 +137,39 @@ async def test_closing_ends_every_task() -> None:
     await asyncio.sleep(0)
 
     assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_that_nobody_reads_ends_in_all_its_sequences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generations, "MAX_UNREAD_BYTES", 100_000)
+    engine = FakeEngineClient()
+    engine.enqueue(*([tokens("x")] for _ in range(1000)))
+    engine.enqueue()
+    generation = await start(engine, 2)
+    async with asyncio.timeout(60):
+        while not engine.streams[1].is_closed:
+            await asyncio.sleep(0)
+
+    with pytest.raises(AnswerNotRead):
+        await generation.events()
+    await generation.aclose()
+    assert engine.streams[0].is_closed
+
+
+async def test_an_answer_that_is_read_may_be_as_long_as_it_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generations, "MAX_UNREAD_BYTES", 100_000)
+    engine = FakeEngineClient()
+    for _ in range(2):
+        script: list[Step] = []
+        for _ in range(1000):
+            script += [[tokens("x")], 0]
+        engine.enqueue(*script, [finished()])
+    generation = await start(engine, 2)
+
+    count = 0
+    while not generation.is_done:
+        count += len(await generation.events())
+    assert count == 2002

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from inference.api.streaming import collecting
 from inference.api.streaming.logprobs import (
     chat_logprobs,
     joined,
@@ -430,3 +431,19 @@ async def test_bad_logprobs_in_a_text_are_refused(
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param
     assert engine.requests == []
+
+
+async def test_an_answer_with_more_logprobs_than_are_kept_is_refused(
+    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "MAX_UNREAD_BYTES", 10_000)
+    many = [sampled(token_logprobs("x", -0.1, y=-2.0)) for _ in range(50)]
+    engine.enqueue([*begun(), *many], [finished()])
+
+    response = await api.complete(logprobs=1)
+
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["code"] == "too_many_logprobs"
+    assert error["param"] == "logprobs"
+    assert engine.streams[0].is_closed

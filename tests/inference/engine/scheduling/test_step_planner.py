@@ -11,6 +11,7 @@ from inference.engine.scheduling.pacing.prefill_room import MIN_PIECE
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from inference.engine.scheduling.step_planner import HEAD_START, StepPlanner
+from tests.fakes import Clock
 from tests.inference.engine.sequences import compute, sequence, start
 
 if TYPE_CHECKING:
@@ -22,17 +23,19 @@ N_BATCH = 32
 class Desk:
     """A planner of batches of 32 tokens, with as many logits."""
 
-    def __init__(self, n_outputs_max: int = N_BATCH) -> None:
+    def __init__(self, n_outputs_max: int = N_BATCH, n_batch: int = N_BATCH) -> None:
         self.queue: FairQueue[Sequence] = FairQueue()
-        self.slots = Slots(CacheLayout(n_ctx=128, n_seq_max=4, n_cells=512))
+        self.slots = Slots(CacheLayout(n_ctx=512, n_seq_max=4, n_cells=2048))
+        self.clock = Clock()
         self.times = times = StepTimes()
+        self.shares = KeyShares(self.queue, self.slots, times, clock=self.clock)
         self.planner = StepPlanner(
             self.queue,
             self.slots,
             times,
             PrefixWaiting(self.slots),
-            KeyShares(self.queue, self.slots, times),
-            n_batch=N_BATCH,
+            self.shares,
+            n_batch=n_batch,
             n_outputs_max=n_outputs_max,
         )
 
@@ -104,7 +107,7 @@ def test_a_draft_is_no_longer_than_the_answer_may_be() -> None:
     budget = desk.planner.draft_budget([short, long])
     # One is out, one comes anyway: two of four are left.
     assert budget.limits[short] == 2
-    assert budget.limits[long] == 128 - len(long.tokens)
+    assert budget.limits[long] == 512 - len(long.tokens)
     assert budget.tokens == 2
     assert budget.total == N_BATCH - 2
 
@@ -180,3 +183,39 @@ def test_a_turn_of_a_key_that_was_served_more_goes_after_the_other_keys_prompt()
     sizes = desk.sizes()
     assert sizes[long.slot or 0] >= MIN_PIECE
     assert sizes.get(turn.slot or 0, 0) == 0
+
+
+def test_the_first_token_of_a_light_key_waits_for_no_prompts_of_others() -> None:
+    desk = learned(Desk())
+    loud = [desk.prompt(100, key="loud") for _ in range(2)]
+    quiet = desk.prompt(8, key="quiet")
+    for each in loud:
+        desk.queue.charge(each, output=1000)
+    desk.shares.update(desk.slots.running)
+
+    assert desk.sizes() == {quiet.slot: 8}
+    # So it is in one of two steps, or many light keys would keep the others out.
+    assert set(desk.sizes()) > {quiet.slot}
+
+
+def test_a_key_fills_whole_batches_while_no_other_one_was_there_for_a_minute() -> None:
+    desk = learned(Desk(n_batch=256))
+
+    def step(*keys: str) -> int:
+        """Return the tokens of a step, where these keys have sequences."""
+        running = [s for s in desk.slots.running if s.request.share in keys]
+        desk.shares.update(running)
+        plan = desk.planner.plan(running, {})
+        return sum(len(item.tokens) for item in plan.items)
+
+    desk.prompt(400, key="loud")
+    assert step("loud") == 256
+    desk.prompt(8, key="quiet")
+    step("loud", "quiet")
+    desk.clock.now += 30
+    step("loud")
+    # Four times as long as beside a stream, where a decode takes 10 ms.
+    assert 80 <= step("loud") <= 90
+    desk.clock.now += 31
+    step("loud")
+    assert step("loud") == 256

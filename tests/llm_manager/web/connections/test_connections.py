@@ -277,3 +277,24 @@ def test_an_answer_that_breaks_is_cut_and_the_next_connection_is_served(
         with pytest.raises(ConnectionResetError):
             peer.recv(1000)
     assert web.ask(post("/", 0, CLOSE)).endswith(b"ended")
+
+
+def is_cut(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_connections_that_send_nothing_make_room_for_others(web: Web) -> None:
+    with web.connect() as first, web.connect() as slow:
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        until(slow, b"begun \r\n")
+        silent = [web.connect() for _ in range(200)]
+        assert is_cut(first)
+        answer = web.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert answer.endswith(b"ended")
+        web.gate.touch()
+        assert b"ended" in rest_of(slow)
+        for each in silent:
+            each.close()

@@ -42,3 +42,15 @@ def test_it_follows_a_machine_that_becomes_slower() -> None:
     slow_s = times.seconds(8, 8 * 600)
     assert slow_s is not None
     assert slow_s > 2.5 * step_s(8, 8 * 600)
+
+
+def test_where_a_machine_becomes_slower_more_sequences_still_take_longer() -> None:
+    times = DecodeTimes()
+    for count in (1, 16):
+        times.calibrate(count, step_s(count, 0))
+    for position in range(100, 300):
+        times.observe(4, 4 * position, 3 * step_s(4, 4 * position))
+    one_s, five_s = times.seconds(1, 0), times.seconds(5, 0)
+    assert one_s is not None
+    assert five_s is not None
+    assert five_s / one_s == pytest.approx(step_s(5, 0) / step_s(1, 0), rel=0.1)
