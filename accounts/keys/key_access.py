@@ -31,7 +31,7 @@ def keys_with_access() -> ApiKeyQuerySet:
     is_member = ExpressionWrapper(
         Where(team=None) | Exists(membership), output_field=BooleanField()
     )
-    ids = Model.objects.only("pk")
+    ids = Model.objects.only("pk").order_by()
     return (
         ApiKey.objects.select_related("owner", "team__group", "revoked_by")
         .annotate(owner_is_member=is_member)

@@ -34,7 +34,8 @@ def ended_key_uses(uses: Collection[KeyUse]) -> dict[KeyUse, ApiKeyEnded]:
 
 def _ended_keys(uses: Collection[KeyUse]) -> dict[KeyUse, ApiKeyEnded]:
     prefixes = {prefix for prefix, _ in uses}
-    keys = keys_with_access().filter(prefix__in=prefixes)
+    # Their order would double what this takes, twice a second.
+    keys = keys_with_access().filter(prefix__in=prefixes).order_by()
     found = {key.prefix: key for key in keys}
     ended = {}
     for prefix, model_id in uses:

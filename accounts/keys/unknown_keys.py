@@ -59,7 +59,7 @@ class UnknownKeys:
 
         Raises TooManyUnknownKeys.
         """
-        if text is None or self._is_known(text):
+        if text is None or self.is_known(text):
             yield
             return
         turn = self._turns.setdefault(address, _Turn())
@@ -81,7 +81,8 @@ class UnknownKeys:
                 self._turns.pop(address, None)
         self._remember(text)
 
-    def _is_known(self, text: str) -> bool:
+    def is_known(self, text: str) -> bool:
+        """Whether a key was right when it was checked last."""
         return len(text) <= _MAX_LENGTH and _digest(text) in self._known
 
     def _remember(self, text: str) -> None:

@@ -33,8 +33,17 @@ limit_rows = RowCache(_read, size=1024)
 
 def rules_of(key: ApiKey | SessionAccess, model: Model | None) -> list[Rule]:
     """Return the limits that hold for a key, or a session, that asks for a model."""
-    rows = limit_rows(f"{key.lineage}/{key.owner_id}/{key.team_id or 0}")
+    rows = limit_rows(_name(key))
     return rules_for(key, model, rows, default_limit())
+
+
+def are_rules_at_hand(key: ApiKey | SessionAccess) -> bool:
+    """Return whether ``rules_of`` a key would read nothing now."""
+    return limit_rows.at_hand(_name(key)) is not None
+
+
+def _name(key: ApiKey | SessionAccess) -> str:
+    return f"{key.lineage}/{key.owner_id}/{key.team_id or 0}"
 
 
 def connect_signals() -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpResponse
 from rest_framework.exceptions import MethodNotAllowed, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
@@ -21,6 +22,7 @@ from rest_framework.views import APIView
 
 from accounts.audit.actor import Actor, acting
 from accounts.audit.middleware import ip_of
+from accounts.keys.at_hand import is_key_at_hand
 from accounts.keys.authentication import presented_key
 from accounts.keys.key_access import Access
 from accounts.keys.session import presented_session
@@ -87,7 +89,10 @@ class ApiView(APIView):
         return failure.response()
 
     def admit(self) -> None:
-        """Check the caller's access by the headers alone; runs in a thread."""
+        """Check the caller's access by the headers alone.
+
+        Runs in a thread, or on the event loop if all that it reads is in memory.
+        """
         self.initial(self.request, *self.args, **self.kwargs)
 
     async def _enter_with_body(self, request: HttpRequest) -> Any:
@@ -129,11 +134,21 @@ class ApiView(APIView):
         """Return what ``prepare`` makes of the body, of which nothing is kept."""
         key = presented_key(request) or presented_session(request)
         async with unknown_keys.checking(key, request_ip(request)):
-            await in_turn(key or request_ip(request), self.admit)
+            if not (is_key_at_hand(key) and self._admitted_at_once()):
+                await in_turn(key or request_ip(request), self.admit)
         try:
             return await self._enter_with_body(request)
         finally:
             IncomingBody.of(request).release()
+
+    def _admitted_at_once(self) -> bool:
+        """Check the caller's access without a thread; return False if it takes one."""
+        try:
+            self.admit()
+        except SynchronousOnlyOperation:
+            # What was in memory has just been dropped.
+            return False
+        return True
 
     def _is_json(self) -> bool:
         """Return whether the parser will take a body of this type."""

@@ -94,7 +94,7 @@ class WorkerView(ApiView):
         return Tokens(used.prompt, used.cached, used.completion)
 
     def admit(self) -> None:
-        """Check the caller's access by the headers alone; runs in a thread."""
+        """Check the caller's access by the headers alone, as any view does."""
         super().admit()
         self.charge.may_count = True
 

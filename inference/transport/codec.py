@@ -60,6 +60,8 @@ VERSION = 9
 OLDEST = 9
 #: The key of a field's metadata.
 _NEEDS_VERSION = "needs_version"
+#: What has no fields.
+_PLAIN = frozenset({str, int, float, bool, bytes, types.NoneType})
 
 WireMessage = (
     QueuedRequest
@@ -157,16 +159,31 @@ def from_wire(wire: dict[str, Any]) -> Any:
 def version_needed(value: Any) -> int:
     """Return the oldest version that can read a dataclass without a loss."""
     needed = OLDEST
-    for field in fields(value):
-        member = getattr(value, field.name)
-        if member != field.default:
-            needed = max(needed, field.metadata.get(_NEEDS_VERSION, OLDEST))
+    for name, default, needs in _needs(type(value)):
+        member = getattr(value, name)
+        if needs > needed and member != default:
+            needed = needs
+        if type(member) in _PLAIN:
+            continue
         for each in member if isinstance(member, tuple) else (member,):
             if not is_dataclass(each):
                 # The members of a tuple are alike, and there may be many.
                 break
             needed = max(needed, version_needed(each))
     return needed
+
+
+_needed: dict[type, tuple[tuple[str, Any, int], ...]] = {}
+
+
+def _needs(kind: type) -> tuple[tuple[str, Any, int], ...]:
+    """Return the fields of a dataclass: name, default, and the version they need."""
+    if kind not in _needed:
+        _needed[kind] = tuple(
+            (each.name, each.default, each.metadata.get(_NEEDS_VERSION, OLDEST))
+            for each in fields(kind)
+        )
+    return _needed[kind]
 
 
 class _Record:

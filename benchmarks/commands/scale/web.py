@@ -64,7 +64,11 @@ async def _measure(options: WebOptions, folder: Path) -> tuple[Carried, Carried]
         n_threads=1,
         n_seq_max=options.streams,
     )
-    settings = (("NULL_STEP_MS", str(options.step_ms)),)
+    settings = (
+        ("NULL_STEP_MS", str(options.step_ms)),
+        # They would start in the middle of it, and are no part of a request.
+        ("LLM_MANAGER_SERVER_SPARE_PROCESSES", "false"),
+    )
     data = folder / "data"
     data.mkdir(mode=0o700)
     null = Ours("null engine", settings=settings, num_keys=1, program=NULL_ENGINE)

@@ -86,6 +86,8 @@ class MediaMarks:
 
         Raises BadRequest unless each of them is there once.
         """
+        if not self.parts:
+            return MarkedPrompt(text, image_mark="", sound_mark="", parts=())
         pattern = re.compile(f"<__{self._name}_([0-9]+)__>")
         found = [int(number) for number in pattern.findall(text)]
         for number, marked in enumerate(self.parts):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 MAX_AGE_S = 1.0
+#: A row is at hand if it is valid for longer than the event loop needs to use it.
+_AT_HAND_S = 0.1
 #: A row is believed for this long while the database cannot be read. Afterwards a key
 #: that was revoked elsewhere must not open anything.
 BELIEVED_S = 60.0
@@ -58,8 +61,31 @@ class RowCache(Generic[_T]):
         self._lock = Lock()
         self._rows: dict[str, _CachedRow[_T]] = {}
 
+    def at_hand(self, name: str) -> _T | None:
+        """Return the row if a call would not read it now; None if it might."""
+        with self._lock:
+            cached = self._rows.get(name)
+        is_here = (
+            cached is not None
+            and cached.row.done()
+            and cached.row.exception() is None
+            and self._clock() < cached.read_at + MAX_AGE_S - _AT_HAND_S
+        )
+        return cached.row.result() if cached is not None and is_here else None
+
     def __call__(self, name: str) -> _T:
         """Return the row of this name. Raises what ``read`` raises."""
+        while True:
+            row, is_mine = self._row(name)
+            try:
+                return row.result()
+            except SynchronousOnlyOperation:
+                # Another caller is on an event loop, where nothing may be read.
+                if is_mine:
+                    raise
+
+    def _row(self, name: str) -> tuple[Future[_T], bool]:
+        """Return the row, and whether it was this call that read it."""
         now = self._clock()
         with self._lock:
             cached = before = self._rows.get(name)
@@ -74,7 +100,7 @@ class RowCache(Generic[_T]):
             except BaseException as error:
                 self._replace(name, cached, None)
                 cached.row.set_exception(error)
-        return cached.row.result()
+        return cached.row, must_read
 
     def _believe(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.exception import convert_exception_to_response
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from inference.api.view import ApiView
@@ -23,12 +24,25 @@ if TYPE_CHECKING:
     GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
+#: Longer paths are no routes that many ask for.
+_MAX_REMEMBERED_LENGTH = 256
+
+
 def find_route(path: str) -> ResolverMatch | None:
     """Return the route of a path, or None if it has none."""
+    resolver = get_resolver(settings.ROOT_URLCONF)
     try:
-        return resolve(path)
+        if len(path) > _MAX_REMEMBERED_LENGTH:
+            return resolver.resolve(path)
+        return _resolve(resolver, path)
     except Resolver404:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _resolve(resolver: URLResolver, path: str) -> ResolverMatch:
+    """Return the route of a path. Raises Resolver404, which is not remembered."""
+    return resolver.resolve(path)
 
 
 def is_api(match: ResolverMatch | None) -> bool:

@@ -8,6 +8,8 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from accounts.models import Scope
+from inference.api import view
+from llm_manager.lib import threads
 from tests.factories import make_api_key
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import Api, chat_body
@@ -104,6 +106,30 @@ async def test_the_keys_weight_and_the_requests_priority_go_with_the_job(
         (key.prefix, 2.5)
     }
     assert [request.priority for request in engine.requests] == [-3, -3, 7]
+
+
+async def test_a_key_that_has_just_been_checked_takes_no_thread_to_check(
+    api: Api, engine: FakeEngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    in_turn = threads.in_turn
+
+    async def counted(client: str, function: Any, *args: Any) -> Any:
+        checked.append(function.__name__)
+        return await in_turn(client, function, *args)
+
+    monkeypatch.setattr(view, "in_turn", counted)
+    key, secret = await sync_to_async(make_api_key)()
+    known = Api(secret)
+    for _ in range(2):
+        assert (await known.chat()).status_code == 200
+    assert checked == ["admit", "enter", "enter"]
+    # What this process changes is seen at once all the same.
+    await sync_to_async(key.revoke)()
+    refused = await known.chat()
+    assert refused.status_code == 401
+    assert refused.json()["error"]["code"] == "invalid_api_key"
+    assert checked[3:] == ["admit"]
 
 
 async def test_a_spent_limit_is_429_and_says_until_when(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Semaphore
+from threading import Event, Semaphore
 
 import pytest
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 
 from llm_manager.lib.row_cache import RowCache
@@ -33,6 +34,36 @@ def test_a_row_is_read_once_in_a_second() -> None:
     table = Table()
     assert [table.cache("a"), table.cache("a")] == ["first", "first"]
     assert table.reads == 1
+
+
+def test_a_row_is_at_hand_until_shortly_before_it_is_read_again() -> None:
+    table = Table()
+    assert table.cache.at_hand("a") is None
+    table.cache("a")
+    assert table.cache.at_hand("a") == "first"
+    table.now += 0.95
+    assert table.cache.at_hand("a") is None
+    assert table.reads == 1
+
+
+def test_who_waits_for_a_reader_that_may_not_read_does_it_itself() -> None:
+    reading, may_end = Event(), Event()
+
+    def read(_name: str) -> str:
+        if may_end.is_set():
+            return "row"
+        reading.set()
+        may_end.wait(60)
+        raise SynchronousOnlyOperation
+
+    cache = RowCache(read, size=2)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache, "a")
+        assert reading.wait(60)
+        second = threads.submit(cache, "a")
+        may_end.set()
+        assert second.result(60) == "row"
+        assert isinstance(first.exception(60), SynchronousOnlyOperation)
 
 
 def test_another_process_s_change_is_seen_within_a_second() -> None:
