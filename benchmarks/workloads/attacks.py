@@ -104,6 +104,26 @@ def _schema(model: str) -> bytes:
     return chat(model, max_tokens=1, response_format=form)
 
 
+def _long_text() -> str:
+    """Return some 1,200 tokens; no two texts begin alike."""
+    return secrets.token_hex(4) + " and so on" * 400
+
+
+def _long_prompt(model: str) -> bytes:
+    return chat(model, _long_text(), max_tokens=1)
+
+
+def _echo(model: str) -> bytes:
+    """A prompt that comes back with the likeliest tokens in each place."""
+    body = {"model": model, "prompt": _long_text(), "max_tokens": 1}
+    return json.dumps({**body, "echo": True, "logprobs": 20}).encode()
+
+
+def _many_answers(model: str) -> bytes:
+    logprobs = {"logprobs": True, "top_logprobs": 20}
+    return chat(model, secrets.token_hex(8), n=16, max_tokens=8, **logprobs)
+
+
 #: By name: what a server must withstand while it serves everybody else.
 ATTACKS = {
     attack.name: attack
@@ -119,6 +139,9 @@ ATTACKS = {
         ),
         Attack("dry-breakers", 20, _dry, varies=True),
         Attack("schemas", 60, _schema, varies=True),
+        Attack("long-prompts", 16, _long_prompt, varies=True),
+        Attack("echoes", 8, _echo, varies=True, path="/v1/completions"),
+        Attack("many-answers", 8, _many_answers, varies=True),
         # No attack: what as many clients cost that ask for nothing special.
         Attack("plain-requests", 60, lambda m: chat(m, max_tokens=1)),
         Attack(

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 #: The share of a process's descriptors that connections of clients may take, ...
 _SHARE = 0.75
-#: ... and the most: many times what one process can answer, some 10 KiB each.
+#: ... and the most: many times what one process can answer.
 _MOST = 16_384
 
 
