@@ -52,7 +52,7 @@ async def in_turn(
 
 @functools.cache
 def _fair_threads() -> FairThreads:
-    return FairThreads("request", threads=_THREADS, most=_MOST_OF_CLIENT)
+    return FairThreads("request", threads=_THREADS, most=_MOST_OF_CLIENT, rests=True)
 
 
 async def in_one_thread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from concurrent.futures import Future
 from threading import Condition, Thread
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
+
+#: A job that has computed for longer makes its client rest.
+_SLOW_S = 0.02
+#: How long a client counts as asking after its last job, as in the engine's shares.
+#: None rests for longer.
+_ASKING_S = 2.0
 
 
 class _Job(Generic[_T]):
@@ -38,11 +45,27 @@ class _Job(Generic[_T]):
 class FairThreads:
     """A few threads, each started when the others are busy; clients take turns.
 
-    ``most`` jobs of one client run at once.
+    ``most`` jobs of one client run at once. With ``rests`` a client whose job has
+    computed for long rests for as long, while others ask: its threads take turns with
+    all others at the interpreter.
     """
 
-    def __init__(self, name: str, *, threads: int, most: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        most: int = 1,
+        rests: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = name
+        self._rests = rests
+        self._clock = clock
+        #: When each client asked last, the latest at the end.
+        self._asked: dict[str, float] = {}
+        #: Until when clients rest.
+        self._resting: dict[str, float] = {}
         self._most_threads = threads
         self._most = most
         self._changed = Condition()
@@ -57,6 +80,7 @@ class FairThreads:
         """Return what ``call`` will return, in a thread."""
         job = _Job(client, call)
         with self._changed:
+            self._note(client)
             self._waiting.setdefault(client, deque()).append(job)
             waiting = sum(map(len, self._waiting.values()))
             # An idle thread may be on its way to another job already.
@@ -74,11 +98,14 @@ class FairThreads:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
+            began = time.thread_time()
             job.run()
+            computed = time.thread_time() - began
             with self._changed:
                 self._running[job.client] -= 1
                 if not self._running[job.client]:
                     del self._running[job.client]
+                self._let_rest(job.client, computed)
             # Or the last one, and what it made, would stay until the next comes.
             del job
 
@@ -86,7 +113,7 @@ class FairThreads:
         with self._changed:
             self._idle += 1
             while not self._is_closed and (client := self._turn()) is None:
-                self._changed.wait()
+                self._changed.wait(self._until_one_has_rested())
             self._idle -= 1
             if self._is_closed or client is None:
                 return None
@@ -99,7 +126,40 @@ class FairThreads:
             return job
 
     def _turn(self) -> str | None:
+        now = self._clock()
         for client in self._waiting:
-            if self._running[client] < self._most:
+            if self._running[client] < self._most and (
+                self._resting.get(client, now) <= now
+            ):
+                self._resting.pop(client, None)
                 return client
         return None
+
+    def _note(self, client: str) -> None:
+        """Note that a client asks."""
+        if not self._rests:
+            return
+        now = self._clock()
+        self._asked.pop(client, None)
+        self._asked[client] = now
+        while self._asked[first := next(iter(self._asked))] < now - _ASKING_S:
+            del self._asked[first]
+            self._resting.pop(first, None)
+
+    def _let_rest(self, client: str, computed_s: float) -> None:
+        since = self._clock() - _ASKING_S
+        if computed_s > _SLOW_S and any(
+            at >= since for other, at in self._asked.items() if other != client
+        ):
+            self._resting[client] = self._clock() + min(computed_s, _ASKING_S)
+
+    def _until_one_has_rested(self) -> float | None:
+        """Return the seconds after which a client that waits may have a turn."""
+        now = self._clock()
+        ends = [
+            end
+            for client in self._waiting
+            if self._running[client] < self._most
+            and (end := self._resting.get(client, now)) > now
+        ]
+        return min(ends) - now if ends else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from concurrent.futures import wait
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_manager.lib.processes.fair_threads import FairThreads
+from tests.fakes import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,3 +116,33 @@ def test_of_a_job_that_was_cancelled_nothing_is_kept(threads: FairThreads) -> No
 
     assert kept() is None
     may_end.set()
+
+
+def compute() -> None:
+    """Compute for longer than a client may without a rest."""
+    end = time.thread_time() + 0.05
+    while time.thread_time() < end:
+        pass
+
+
+def test_a_client_rests_after_a_slow_job_while_others_ask() -> None:
+    clock = Clock()
+    threads = FairThreads("test", threads=2, rests=True, clock=clock)
+    threads.submit("quiet", int).result(_WAIT_S)
+    threads.submit("greedy", compute).result(_WAIT_S)
+
+    second = threads.submit("greedy", int)
+    threads.submit("quiet", int).result(_WAIT_S)
+    assert not second.done()
+
+    clock.now += 1
+    assert second.result(_WAIT_S) == 0
+    threads.close()
+
+
+def test_a_client_that_is_alone_does_not_rest() -> None:
+    clock = Clock()
+    threads = FairThreads("test", threads=2, rests=True, clock=clock)
+    threads.submit("greedy", compute).result(_WAIT_S)
+    assert threads.submit("greedy", int).result(_WAIT_S) == 0
+    threads.close()
