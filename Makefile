@@ -63,7 +63,7 @@ requirements: venv-dev ## Pin the newest versions of everything again.
 	scripts/compile_requirements.sh
 
 clean: ## Remove what was built; data and models stay.
-	rm -rf .venv .venv-clients tests/clients/node/node_modules .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .venv-clients tests/clients/node/node_modules .bench .bench-vllm build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 venv:

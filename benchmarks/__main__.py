@@ -20,7 +20,7 @@ from benchmarks.commands import (
 )
 from benchmarks.commands.beside import batches, interference, media
 from benchmarks.commands.compare import compare
-from benchmarks.commands.scale import affinity, fleet, web
+from benchmarks.commands.scale import affinity, fleet, upstream, web
 from benchmarks.commands.soak import soak
 from benchmarks.commands.step_profile import profile
 from benchmarks.options.commands import (
@@ -42,6 +42,7 @@ from benchmarks.options.commands import (
     SoakOptions,
     StartOptions,
     TargetOptions,
+    UpstreamOptions,
     UsageOptions,
     WebOptions,
 )
@@ -97,6 +98,8 @@ def _run() -> int:
             return targets.measure(options)
         case SoakOptions() as options:
             return soak(options)
+        case UpstreamOptions() as options:
+            return upstream.measure(options)
         case UsageOptions() as options:
             return usage.measure(options)
         case WebOptions() as options:

@@ -32,19 +32,35 @@ class Asked:
 class Answer:
     """What a script writes to: an answer's head, then pieces of its body."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, *, is_chunked: bool) -> None:
         self._writer = writer
+        self._is_chunked = is_chunked
 
     async def begin(self, status: int = 200, kind: str = EVENTS, **more: str) -> None:
-        """Write the head of an answer that ends with its connection."""
-        headers = {"content-type": kind, "connection": "close", **more}
+        """Write the head of an answer, which ends with its connection or last chunk."""
+        ends = (
+            {"transfer-encoding": "chunked"}
+            if self._is_chunked
+            else {"connection": "close"}
+        )
+        headers = {"content-type": kind, **ends, **more}
         lines = [f"HTTP/1.1 {status} Said"]
         lines += [f"{name.replace('_', '-')}: {v}" for name, v in headers.items()]
-        await self.send("\r\n".join(lines) + "\r\n\r\n")
+        await self._write(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     async def send(self, data: str | bytes) -> None:
         """Write a piece of the body."""
-        self._writer.write(data.encode() if isinstance(data, str) else data)
+        piece = data.encode() if isinstance(data, str) else data
+        if self._is_chunked:
+            piece = b"%x\r\n%s\r\n" % (len(piece), piece)
+        await self._write(piece)
+
+    async def end(self) -> None:
+        """Write what ends a chunked answer."""
+        await self._write(b"0\r\n\r\n")
+
+    async def _write(self, data: bytes) -> None:
+        self._writer.write(data)
         await self._writer.drain()
 
     async def whole(self, value: Any, status: int = 200, **more: str) -> None:
@@ -59,9 +75,14 @@ class Answer:
 
 @dataclass
 class ScriptedUpstream:
-    """Plays ``script`` for every POST; a GET gets the list of ``models``."""
+    """Plays ``script`` for every POST; a GET gets the list of ``models``.
+
+    With ``keeps_alive`` a connection has one request after the other.
+    """
 
     script: Callable[[Asked, Answer], Awaitable[None]]
+    keeps_alive: bool = False
+    connections: int = 0
     models: list[str] = field(default_factory=lambda: ["far-away"])
     asked: list[Asked] = field(default_factory=list)
     base_url: str = ""
@@ -77,19 +98,21 @@ class ScriptedUpstream:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer one connection."""
+        self.connections += 1
         try:
+            while self.keeps_alive:
+                asked = await _read(reader)
+                if asked is None:
+                    return
+                answer = Answer(writer, is_chunked=True)
+                await self._play(asked, answer)
+                await answer.end()
             asked = await _read(reader)
             if asked is None:
                 return
-            self.asked.append(asked)
-            answer = Answer(writer)
-            if asked.method == "GET":
-                models = [{"id": name} for name in self.models]
-                await answer.whole({"object": "list", "data": models})
-                return
-            watching = asyncio.create_task(self._watch(reader))
+            watching = asyncio.create_task(self._watch(reader, asked))
             try:
-                await self.script(asked, answer)
+                await self._play(asked, Answer(writer, is_chunked=False))
             finally:
                 watching.cancel()
         except ConnectionError:
@@ -97,10 +120,19 @@ class ScriptedUpstream:
         finally:
             writer.close()
 
-    async def _watch(self, reader: asyncio.StreamReader) -> None:
+    async def _play(self, asked: Asked, answer: Answer) -> None:
+        self.asked.append(asked)
+        if asked.method == "GET":
+            models = [{"id": name} for name in self.models]
+            await answer.whole({"object": "list", "data": models})
+        else:
+            await self.script(asked, answer)
+
+    async def _watch(self, reader: asyncio.StreamReader, asked: Asked) -> None:
         with suppress(ConnectionError):
             await reader.read()
-        self.was_left.set()
+        if asked.method == "POST":
+            self.was_left.set()
 
 
 async def _read(reader: asyncio.StreamReader) -> Asked | None:

@@ -44,6 +44,8 @@ def server(data_dir: Path) -> Iterator[Server]:
         LLM_MANAGER_ENGINE_N_SEQ_MAX="8",
         LLM_MANAGER_MODELS_DEFAULT_CTX="2048",
         LLM_MANAGER_API_OLLAMA="true",
+        # It is an upstream of its own, too.
+        LLM_MANAGER_UPSTREAMS_PRIVATE_HOSTS="127.0.0.1",
     ) as server:
         yield server
 

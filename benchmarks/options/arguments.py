@@ -33,6 +33,7 @@ COMMANDS = (
     "gpu",
     "affinity",
     "web",
+    "upstream",
     "fleet",
 )
 #: How often a command measures, unless it is given.

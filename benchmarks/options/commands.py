@@ -239,6 +239,20 @@ class WebOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamOptions:
+    """How many streams of how many tokens an upstream sends, one each ``step_ms``.
+
+    A token that costs more milliseconds of CPU than the limit fails the run.
+    """
+
+    streams: int
+    tokens: int
+    step_ms: float
+    seconds: float
+    limit_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class FleetOptions:
     """Fleets by their number of nodes, and what is the same for all of them.
 
@@ -276,6 +290,7 @@ Options = (
     | SoakOptions
     | StartOptions
     | TargetOptions
+    | UpstreamOptions
     | UsageOptions
     | WebOptions
 )

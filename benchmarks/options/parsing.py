@@ -64,6 +64,8 @@ def parse(arguments: Sequence[str]) -> Options:
             return single.affinity(rest)
         case "fleet":
             return single.fleet(rest)
+        case "upstream":
+            return single.upstream(rest)
         case "web":
             return single.web(rest)
     raise SystemExit(

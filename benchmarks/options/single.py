@@ -31,6 +31,7 @@ from benchmarks.options.commands import (
     SchemaOptions,
     SoakOptions,
     StartOptions,
+    UpstreamOptions,
     UsageOptions,
     WebOptions,
 )
@@ -352,6 +353,24 @@ def web(arguments: list[str]) -> WebOptions:
     ):
         add_number(parser, name, float, number, help_text)
     return WebOptions(**vars(parser.parse_args(arguments)))
+
+
+def upstream(arguments: list[str]) -> UpstreamOptions:
+    parser = command_parser(
+        "upstream", "What passing on an upstream's tokens costs a web process."
+    )
+    for name, default, help_text in (
+        ("streams", 32, "that are passed on at once"),
+        ("tokens", 128, "of a long answer"),
+    ):
+        add_number(parser, name, positive, default, help_text)
+    for name, number, help_text in (
+        ("step-ms", 20.0, "between two tokens of a stream"),
+        ("seconds", 15.0, "of each measurement"),
+        ("limit-ms", 0.3, "of CPU, the most for a token"),
+    ):
+        add_number(parser, name, float, number, help_text)
+    return UpstreamOptions(**vars(parser.parse_args(arguments)))
 
 
 def fleet(arguments: list[str]) -> FleetOptions:

@@ -36,7 +36,7 @@ class LlamaServer:
 
     def missing(self) -> str | None:
         """Return how to get it if it is not there."""
-        if _program().exists():
+        if program().exists():
             return None
         return f"{HOW_TO_GET_PEERS}, or LLAMA_SERVER names one"
 
@@ -49,7 +49,7 @@ class LlamaServer:
         threads = str(conditions.n_threads)
         batch = str(conditions.n_batch)
         command = [
-            *(str(_program()), "--model", str(conditions.model)),
+            *(str(program()), "--model", str(conditions.model)),
             *("--host", "127.0.0.1", "--port", str(port), "--api-key", ",".join(_KEYS)),
             *("--parallel", str(conditions.n_seq_max)),
             *("--ctx-size", str(conditions.n_ctx * conditions.n_seq_max)),
@@ -65,5 +65,6 @@ class LlamaServer:
             )
 
 
-def _program() -> Path:
+def program() -> Path:
+    """Return where it is, or would be."""
     return Path(os.environ.get("LLAMA_SERVER") or PEERS / "bin" / "llama-server")

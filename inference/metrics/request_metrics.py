@@ -64,6 +64,12 @@ UPSTREAM_OPEN = Gauge(
     ["upstream"],
     multiprocess_mode="livesum",
 )
+ROUTE_REQUESTS = Counter(
+    "llm_route_requests",
+    "Requests to routes, by the target that was asked: answered (errors too), or "
+    "failed, so that the next one was asked.",
+    ["route", "target", "result"],
+)
 TOKENS_INPUT = Counter("llm_tokens_input", "Prompt tokens.", ["model"])
 TOKENS_OUTPUT = Counter("llm_tokens_output", "Output tokens.", ["model"])
 BATCH_LINES = Counter(
@@ -75,6 +81,7 @@ BATCH_LINES = Counter(
 REQUEST_METRICS = (
     *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS_INPUT, TOKENS_OUTPUT),
     *(BATCH_LINES, UPSTREAM_GAP, UPSTREAM_REQUESTS, UPSTREAM_OPEN),
+    ROUTE_REQUESTS,
     *AFFINITY_METRICS,
     *USAGE_METRICS,
 )

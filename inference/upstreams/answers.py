@@ -6,10 +6,12 @@ as its API says counts as not there.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from inference.prompts.token_estimate import estimate_tokens
+from inference.upstreams.renaming import renamed
 
 #: Characters of answers that are kept to estimate their tokens; then it counts events.
 _MAX_TEXT = 1_000_000
@@ -21,7 +23,7 @@ class AnswerReading:
 
     ``prompt`` and ``completion`` are the upstream's counts, None where it gave none;
     ``events`` how many had text; ``is_complete`` whether its end has come; ``error``
-    the upstream's own words, "" if it reported none.
+    is what the upstream reported as one, None if it did not.
     """
 
     prompt: int | None = None
@@ -33,7 +35,9 @@ class AnswerReading:
     events: int = 0
     is_complete: bool = False
     has_end_mark: bool = False
-    error: str = ""
+    error: Any = None
+    #: Of the tokens of a whole answer, which was read elsewhere.
+    estimate: int | None = None
     _texts: list[str] = field(default_factory=list)
     _length: int = 0
 
@@ -48,8 +52,24 @@ class AnswerReading:
             self._length += sum(map(len, written))
         return True
 
+    def said(self) -> dict[str, Any]:
+        """Return what a whole answer says, with an estimate for its texts."""
+        names = ("prompt", "cached", "completion", "reasoning", "finish_reason")
+        return {
+            **{name: getattr(self, name) for name in (*names, "events", "error")},
+            "is_complete": True,
+            "estimate": self.estimated_completion(),
+        }
+
+    def take(self, said: dict[str, Any]) -> None:
+        """Note what ``said`` returned elsewhere."""
+        for name, value in said.items():
+            setattr(self, name, value)
+
     def estimated_completion(self) -> int:
         """Return an estimate of the tokens that were written."""
+        if self.estimate is not None:
+            return self.estimate
         if self._length >= _MAX_TEXT:
             return max(self.events, estimate_tokens("".join(self._texts)))
         return estimate_tokens("".join(self._texts))
@@ -66,6 +86,7 @@ class Reader:
 
     def whole(self, answer: dict[str, Any]) -> None:
         """Read an answer that did not stream."""
+        self.reading.error = answer.get("error") or None
         self._usage(answer.get("usage"))
         self.reading.is_complete = True
         self._whole(answer)
@@ -74,7 +95,7 @@ class Reader:
         """Read an event; return whether it brought text of the answer."""
         error = value.get("error")
         if error:
-            self.reading.error = error_text(error) or "an error without a message"
+            self.reading.error = error
             return False
         return self._event(value)
 
@@ -220,11 +241,10 @@ class ResponsesReader(Reader):
                 status = response.get("status")
                 self.reading.finish_reason = status if isinstance(status, str) else ""
                 if kind == "response.failed":
-                    said = error_text(response.get("error"))
-                    self.reading.error = said or "an error without a message"
+                    self.reading.error = response.get("error") or status or kind
             return False
         if kind == "error":
-            self.reading.error = error_text(value) or "an error without a message"
+            self.reading.error = value
             return False
         if isinstance(kind, str) and kind.endswith(".delta"):
             return self.reading.wrote(value.get("delta"))
@@ -240,6 +260,28 @@ READERS: dict[str, type[Reader]] = {
     "messages": MessagesReader,
     "responses": ResponsesReader,
 }
+
+
+def reader_of(api: str, n: int) -> Reader:
+    """Return what reads an answer with ``n`` choices."""
+    kind = READERS[api]
+    return ChoicesReader(n) if kind is ChoicesReader else kind()
+
+
+def read_whole(
+    api: str, n: int, data: bytes, public_name: str
+) -> tuple[dict[str, Any], bytes]:
+    """Return what an answer says, and its bytes under the model's name here.
+
+    What it says are members of an ``AnswerReading``. Raises ValueError and
+    RecursionError for what is no JSON object.
+    """
+    answer: Any = json.loads(data)
+    if not isinstance(answer, dict):
+        raise ValueError("no object")
+    reader = reader_of(api, n)
+    reader.whole(answer)
+    return reader.reading.said(), renamed(data, answer, public_name)
 
 
 def error_text(error: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from contextlib import asynccontextmanager
+import logging
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,15 +23,19 @@ from inference.metrics.request_metrics import UPSTREAM_OPEN, UPSTREAM_REQUESTS
 from inference.upstreams.answers import error_text
 from inference.upstreams.checking import check_soon
 from inference.upstreams.connections import headers_for, links
+from inference.upstreams.json_pool import written
+from inference.upstreams.unshown import shown_text
 from llm_manager.lib.quoting import quote
 from registry.errors import RegistryError
 from registry.models import Api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from inference.upstreams.connections import Link
     from registry.models import Upstream
+
+logger = logging.getLogger(__name__)
 
 #: More bytes than any whole answer has.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -50,6 +56,10 @@ _OF_THE_REQUEST = frozenset(
 _MOST_RETRY_S = 3600
 #: Python reads no number of thousands of digits.
 _MOST_DIGITS = 20
+#: What may come after the end of a stream that is kept for the next request: the end of
+#: the last chunk. More of it, or later, costs the connection.
+_REST_BYTES = 4096
+_REST_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +76,47 @@ class UpstreamRequest:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """An answer whose status is 200; ``pieces`` are its body as they come."""
+
+    request: UpstreamRequest
+    kind: str
+    pieces: AsyncGenerator[bytes, None]
+
+    async def whole(self, most: int = MAX_ANSWER_BYTES) -> bytes:
+        """Return the body. Raises UpstreamFailed for one of more bytes."""
+        data = bytearray()
+        async for piece in self.pieces:
+            data += piece
+            if len(data) > most:
+                raise UpstreamFailed(
+                    f"The upstream '{self.request.upstream}' answers with more than "
+                    f"{most / 2**20:g} MiB."
+                )
+        return bytes(data)
+
+    async def no_stream(self) -> Exception:
+        """Return why an answer that should be a stream is none."""
+        try:
+            value = json.loads(await self.whole(_MAX_ERROR_BYTES))
+        except (UpstreamFailed, ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict) and value.get("error"):
+            return reported(self.request, value["error"])
+        return UpstreamFailed(
+            f"The upstream '{self.request.upstream}' sends '{quote(self.kind)}' in the "
+            "place of a stream."
+        )
+
+
 @asynccontextmanager
-async def answer_of(request: UpstreamRequest) -> AsyncIterator[httpx2.Response]:
-    """Yield the answer, whose body is not read yet; its status is 200.
+async def answer_of(request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
+    """Yield the answer, whose body is not read yet.
 
     Raises UpstreamError, and RequestRejected for what the upstream refuses. So does
-    reading the body within, through ``reading``.
+    reading the body within. A body that was read to the end of its answer leaves its
+    connection to the next request.
     """
     upstream = request.upstream
     if not upstream.is_enabled:
@@ -90,13 +135,20 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[httpx2.Response]:
     try:
         async with _said(request):
             response = await _sent(link, request, headers)
+            pieces = response.aiter_raw()
             try:
                 if response.status_code != HTTPStatus.OK:
-                    raise await _refusal(request, response)
-                yield response
+                    raise await _refusal(request, response, pieces)
+                kind = response.headers.get("content-type", "")
+                yield UpstreamAnswer(request, kind, pieces)
+                result = "answered"
             finally:
-                await response.aclose()
-        result = "answered"
+                if result == "answered":
+                    link.running += 1
+                    links().run(_to_its_end(link, pieces))
+                else:
+                    await pieces.aclose()
+                    await response.aclose()
     except UpstreamTimeout:
         result = "timeout"
         raise
@@ -121,14 +173,31 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[httpx2.Response]:
         check_soon(upstream, link)
 
 
+async def _to_its_end(link: Link, pieces: AsyncGenerator[bytes, None]) -> None:
+    """Read what is left of an answer, so that its connection serves the next one.
+
+    HTTP/1.1 ends an answer after its last event; nobody waits for that.
+    """
+    rest = 0
+    try:
+        async with aclosing(pieces), asyncio.timeout(_REST_S):
+            async for piece in pieces:
+                rest += len(piece)
+                if rest > _REST_BYTES:
+                    break
+    except (TimeoutError, httpx2.HTTPError, httpx2.StreamError):
+        # Its connection is closed.
+        pass
+    finally:
+        await link.leave()
+
+
 async def _sent(
     link: Link, request: UpstreamRequest, headers: Mapping[str, str]
 ) -> httpx2.Response:
     """Return the answer's head; try once more what has certainly not begun."""
     url = request.upstream.url(Api(request.api).label)
-    content = json.dumps(
-        request.body, ensure_ascii=False, separators=(",", ":")
-    ).encode("utf-8", "replace")
+    content = await written(request.body, client=request.upstream.name)
     for may_repeat in (True, False):
         outgoing = link.client.build_request(
             "POST", url, content=content, headers=headers
@@ -167,13 +236,49 @@ async def _said(request: UpstreamRequest) -> AsyncIterator[None]:
             f"The upstream '{name}' ended its answer in the middle."
         ) from None
     except RegistryError as error:
-        raise UpstreamFailed(f"The upstream '{name}': {error}") from None
+        # It names addresses inside the network, which are no client's business.
+        logger.warning("The upstream '%s': %s", name, error)
+        raise UpstreamFailed(
+            f"The upstream '{name}' cannot be reached: its address is not found, or "
+            "not permitted. An administrator checks it."
+        ) from None
 
 
-async def _refusal(request: UpstreamRequest, response: httpx2.Response) -> Exception:
+async def _refusal(
+    request: UpstreamRequest,
+    response: httpx2.Response,
+    pieces: AsyncGenerator[bytes, None],
+) -> Exception:
     """Return what an answer with another status means."""
-    name, status = request.upstream.name, response.status_code
-    text = await _error_of(request, response)
+    try:
+        data = await UpstreamAnswer(request, "", pieces).whole(_MAX_ERROR_BYTES)
+        text = error_text(json.loads(data))
+    except (UpstreamFailed, ValueError, RecursionError):
+        text = ""
+    return _meaning(request, response.status_code, text, _retry_after(response))
+
+
+def reported(request: UpstreamRequest, error: Any) -> Exception:
+    """Return what an error within an answer means whose status is 200.
+
+    Some servers give the status that they mean as its ``code``.
+    """
+    code = error.get("code") if isinstance(error, dict) else None
+    text = error_text(error)
+    if type(code) is int and 400 <= code < 600:
+        return _meaning(request, code, text, None)
+    shown = shown_text(request.upstream, text)
+    return UpstreamFailed(
+        f"The upstream '{request.upstream}' fails{': ' + shown if shown else '.'}"
+    )
+
+
+def _meaning(
+    request: UpstreamRequest, status: int, text: str, retry_after: int | None
+) -> Exception:
+    """Return what a status means; ``text`` is what the upstream says of it."""
+    name = request.upstream.name
+    text = shown_text(request.upstream, text)
     said = f": {text}" if text else "."
     if status in _OF_THE_REQUEST:
         return RequestRejected(
@@ -183,7 +288,7 @@ async def _refusal(request: UpstreamRequest, response: httpx2.Response) -> Excep
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         return UpstreamBusy(
             f"The upstream '{name}' takes no more requests now{said}",
-            retry_after=_retry_after(response),
+            retry_after=retry_after,
         )
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return UpstreamMisnamed(
@@ -203,42 +308,7 @@ async def _refusal(request: UpstreamRequest, response: httpx2.Response) -> Excep
     return UpstreamFailed(f"The upstream '{name}' fails with the status {status}{said}")
 
 
-async def _error_of(request: UpstreamRequest, response: httpx2.Response) -> str:
-    """Return the message of an error, "" if there is none that can be shown."""
-    data = bytearray()
-    async for piece in response.aiter_raw():
-        data += piece
-        if len(data) > _MAX_ERROR_BYTES:
-            return ""
-    try:
-        text = error_text(json.loads(data))
-    except (ValueError, RecursionError):
-        return ""
-    # First: what is shortened may end within the key.
-    return quote(without_key(request.upstream, text))
-
-
-def without_key(upstream: Upstream, text: str) -> str:
-    """Return a text of an upstream; one that quotes its key is not shown."""
-    key = upstream.key
-    return "" if key and key in text else text
-
-
 def _retry_after(response: httpx2.Response) -> int | None:
     given = response.headers.get("retry-after", "")
     is_number = given.isdecimal() and len(given) < _MOST_DIGITS
     return min(max(int(given), 1), _MOST_RETRY_S) if is_number else None
-
-
-async def whole(request: UpstreamRequest) -> bytes:
-    """Return the body of an answer. Raises UpstreamError and RequestRejected."""
-    data = bytearray()
-    async with answer_of(request) as response:
-        async for piece in response.aiter_raw():
-            data += piece
-            if len(data) > MAX_ANSWER_BYTES:
-                raise UpstreamFailed(
-                    f"The upstream '{request.upstream}' answers with more than "
-                    f"{MAX_ANSWER_BYTES // 2**20} MiB."
-                )
-    return bytes(data)

@@ -54,3 +54,10 @@ def data_of(event: bytes) -> bytes:
         if line.startswith(b"data:")
     ]
     return b"\n".join(lines)
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """Return an event with other data, of one line, and its own other lines."""
+    lines = [line for line in _LINES.split(event) if line]
+    others = [line for line in lines if not line.startswith(b"data:")]
+    return b"\n".join([*others, b"data: " + data, b"", b""])

@@ -2,7 +2,7 @@
 
 A name is resolved once, its addresses are checked, and the connection is made to one of
 those: a name that answers otherwise the next time gains nothing. Every redirect passes
-here again.
+here again. Where connections are kept, so are addresses that were checked, for a while.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
     #: Returns the addresses of a host. Raises OSError.
     Resolve = Callable[[str, int], Sequence[str]]
+    _Finding = asyncio.Future[Sequence[str]]
 
 _CONNECT_TIMEOUT_S = 10.0
 #: Without a byte for so long, a connection counts as broken.
@@ -122,6 +124,8 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 _resolving = FairThreads("resolving", threads=16)
+#: A host that is asked again and again is resolved so often.
+_KEPT_S = 30.0
 #: No connection is kept: another host of the same address would get it unchecked.
 _NO_KEEPING = httpx2.Limits(max_keepalive_connections=0)
 _KEEPING = httpx2.Limits(
@@ -174,8 +178,7 @@ class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
         *,
         keeps_connections: bool = False,
     ) -> None:
-        self._policy = policy
-        self._resolve = resolve
+        self._finder = _Finder(policy, resolve, _KEPT_S if keeps_connections else 0.0)
         self._inner: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
             http2=keeps_connections,
             limits=_KEEPING if keeps_connections else _NO_KEEPING,
@@ -184,12 +187,7 @@ class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Raises AddressRefused and httpx2.TransportError."""
         failure: httpx2.TransportError | None = None
-        # A name server may be silent for longer than the request is waited for.
-        finding = _resolving.submit(
-            request.url.host,
-            lambda: _addresses(request, self._policy, self._resolve),
-        )
-        for address in await asyncio.wrap_future(finding):
+        for address in await self._finder.addresses(request):
             sent = _sent_to(address, request)
             try:
                 response = await self._inner.handle_async_request(sent)
@@ -201,11 +199,58 @@ class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
                 return _without_body(response)
             return response
         assert failure is not None  # noqa: S101 - there is an address
+        self._finder.forget()
         raise failure
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._inner.aclose()
+
+
+class _Finder:
+    """Finds the addresses of requests, and keeps for ``kept_s`` what was checked.
+
+    Requests for one host that come together wait for one answer.
+    """
+
+    def __init__(self, policy: NetworkPolicy, resolve: Resolve, kept_s: float) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._kept_s = kept_s
+        #: By scheme, host and port: the addresses, and until when they hold.
+        self._kept: dict[tuple[str, str, int | None], tuple[float, _Finding]] = {}
+
+    async def addresses(self, request: httpx2.Request) -> Sequence[str]:
+        """Return the addresses that a request may go to. Raises as ``_addresses``."""
+        if not self._kept_s:
+            return await self._find(request)
+        url = request.url
+        key, now = (url.scheme, url.host, url.port), time.monotonic()
+        until, finding = self._kept.get(key, (0.0, None))
+        if finding is None or now >= until or _has_failed(finding):
+            finding = self._find(request)
+            finding.add_done_callback(_has_failed)
+            self._kept[key] = now + self._kept_s, finding
+        # Who does not wait any more takes it from nobody else.
+        return await asyncio.shield(finding)
+
+    def forget(self) -> None:
+        """Look again for all addresses: what was kept leads nowhere."""
+        self._kept.clear()
+
+    def _find(self, request: httpx2.Request) -> _Finding:
+        # A name server may be silent for longer than the request is waited for.
+        return asyncio.wrap_future(
+            _resolving.submit(
+                request.url.host,
+                lambda: _addresses(request, self._policy, self._resolve),
+            )
+        )
+
+
+def _has_failed(finding: _Finding) -> bool:
+    """Whether it is over without addresses."""
+    return finding.done() and (finding.cancelled() or finding.exception() is not None)
 
 
 def _addresses(

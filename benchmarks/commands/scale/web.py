@@ -26,7 +26,7 @@ from benchmarks.systems.ours import NULL_ENGINE, Ours
 
 if TYPE_CHECKING:
     from benchmarks.client.answers import Target
-    from benchmarks.options.commands import WebOptions
+    from benchmarks.options.commands import UpstreamOptions, WebOptions
     from benchmarks.systems import Running
 
 _WARM_UP_S = 3.0
@@ -76,13 +76,15 @@ async def _measure(options: WebOptions, folder: Path) -> tuple[Carried, Carried]
         assert isinstance(running.target, HttpTarget)
         target = replace(running.target, keeps_alive=True)
         running = replace(running, target=target)
-        tokens = await _carried(running, options, max_tokens=options.tokens)
-        requests = await _carried(running, options, max_tokens=1)
+        tokens = await carried(running, options, max_tokens=options.tokens)
+        requests = await carried(running, options, max_tokens=1)
         await target.aclose()
     return tokens, requests
 
 
-async def _carried(running: Running, options: WebOptions, max_tokens: int) -> Carried:
+async def carried(
+    running: Running, options: WebOptions | UpstreamOptions, max_tokens: int
+) -> Carried:
     """Keep all streams busy; return what came between the warm-up and the end."""
     call = Call((Message("user", _PROMPT),), max_tokens=max_tokens)
     count = _Count()

@@ -7,8 +7,11 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.timesince import timesince
 
+from inference.admin.elsewhere.route_answers import MOST, TargetAnswers, answers_of
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 from registry.admin import AliasInline
 from registry.models import Route, RouteTarget
@@ -43,7 +46,9 @@ class RouteAdmin(ModelAdmin[Route]):
             "Parameters",
             {"fields": ("default_parameters", "forced_parameters")},
         ),
+        ("Who has answered", {"fields": ("answered",)}),
     )
+    readonly_fields = ("answered",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         """Return the routes with their targets."""
@@ -64,8 +69,29 @@ class RouteAdmin(ModelAdmin[Route]):
             or "none"
         )
 
+    @admin.display(description="lately")
+    def answered(self, route: Route) -> SafeString | str:
+        """Return what each target has answered; who answered last comes first."""
+        answers = answers_of(route) if route.pk else []
+        if not any(each.last_at for each in answers):
+            return "Nobody: none of its targets' newest requests came by this route."
+        lines = ((each.name, _said(each)) for each in answers)
+        return format_html_join(mark_safe("<br>"), "<strong>{}</strong> {}", lines)
+
     @admin.display(description="playground")
     def try_it(self, route: Route) -> SafeString:
         """Return a link to the playground."""
         page = f"{reverse('playground')}?{urlencode({'model': route.name})}"
         return format_html('<a class="lm-link" href="{}">Try it</a>', page)
+
+
+def _said(answers: TargetAnswers) -> str:
+    """Return in words what a target has answered."""
+    if answers.last_at is None:
+        return f"none of its newest {MOST:,} requests"
+    ago = timesince(answers.last_at, depth=1)
+    instead = f", {answers.fallbacks:,} as fallback" if answers.fallbacks else ""
+    return (
+        f"last {ago} ago with status {answers.last_status}; {answers.requests:,} of "
+        f"its newest {MOST:,} requests{instead}"
+    )

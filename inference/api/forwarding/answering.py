@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.http import HttpResponse
 
@@ -15,11 +14,12 @@ from inference.api.failures import failure_of
 from inference.api.forwarding.running import RunningCall
 from inference.api.streaming import sse
 from inference.api.streaming.token_counts import TokenCounts
-from inference.errors import UpstreamFailed
+from inference.errors import RequestRejected, UpstreamError, UpstreamFailed
 from inference.prompts.token_estimate import estimate_tokens
-from inference.upstreams.calling import answer_of, whole, without_key
+from inference.upstreams.calling import answer_of, reported
+from inference.upstreams.json_pool import Unreadable, parsed, whole_read
+from inference.upstreams.renaming import renamed
 from inference.upstreams.sse import EventSplitter, EventTooLong, data_of
-from llm_manager.lib.quoting import quote
 from registry.models import Api
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from inference.api.forwarding.forwarded import Forwarded
     from inference.upstreams.answers import AnswerReading
 
-#: What stands between a member's name and its value: in compact JSON, and in Python's.
-_GAPS = (b"", b" ")
 #: The APIs whose answers are text.
 _WRITE = frozenset({Api.CHAT, Api.COMPLETIONS, Api.MESSAGES, Api.RESPONSES})
 #: The longest that a client waits for the status line of its stream once the upstream
@@ -50,7 +48,7 @@ class Answering:
         self._reader = forwarded.reader()
         request = forwarded.request
         self._tail = b""
-        self._names = _names(request.model, forwarded.public_name)
+        self._name = forwarded.public_name
         self._estimated_prompt: int | None = None
         self._is_counted = False
         timeout_s = min(timeout_s, float(request.upstream.total_timeout_s))
@@ -87,17 +85,29 @@ class Answering:
 
     async def whole(self) -> HttpResponse:
         """Return the answer. Raises UpstreamError, RequestRejected, RequestTimeout."""
-        content = await self._call.wait(whole(self._forwarded.request))
-        self._begin()
-        try:
-            answer: Any = json.loads(content)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
-            raise self._unreadable("an answer that is no JSON object")
-        self._reader.whole(answer)
+        content = await self._call.wait(self._whole())
         self._end()
-        return HttpResponse(self._renamed(content), content_type="application/json")
+        return HttpResponse(content, content_type="application/json")
+
+    async def _whole(self) -> bytes:
+        request = self._forwarded.request
+        async with answer_of(request) as answer:
+            data = await answer.whole()
+            self._begin()
+            try:
+                said, content = await whole_read(
+                    data,
+                    request.api,
+                    self._forwarded.n,
+                    self._name,
+                    client=request.upstream.name,
+                )
+            except Unreadable:
+                raise self._unreadable("an answer that is no JSON object") from None
+            self._reading.take(said)
+            if self._reading.error is not None:
+                raise reported(request, self._reading.error)
+            return content
 
     async def stream(
         self, settle: Callable[[], Awaitable[None]]
@@ -107,13 +117,12 @@ class Answering:
         Raises what ``whole`` raises as long as nothing was written.
         """
         async with AsyncExitStack() as stack:
-            response = await self._call.wait(
+            answer = await self._call.wait(
                 stack.enter_async_context(answer_of(self._forwarded.request))
             )
-            kind = response.headers.get("content-type", "")
-            if not kind.startswith("text/event-stream"):
-                raise self._unreadable(f"'{quote(kind)}' in the place of a stream")
-            events = self._events(response.aiter_raw())
+            if not answer.kind.startswith("text/event-stream"):
+                raise await self._call.wait(answer.no_stream())
+            events = self._events(answer.pieces)
             first = await self._first(events)
             return self._stream(first, events, stack.pop_all(), settle)
 
@@ -171,13 +180,13 @@ class Answering:
             except StopAsyncIteration:
                 break
             passed: list[bytes] = []
-            failure: UpstreamFailed | None = None
+            failure: Exception | None = None
             try:
                 for event in splitter.put(piece):
-                    passed.append(self._read(event))
+                    passed.append(await self._read(event))
             except EventTooLong:
                 failure = self._unreadable("an event that does not end")
-            except UpstreamFailed as error:
+            except (UpstreamError, RequestRejected) as error:
                 failure = error
             if text := b"".join(passed):
                 yield text
@@ -187,7 +196,7 @@ class Answering:
                 return
         # The last event may lack its empty line.
         rest = splitter.rest.strip()
-        if rest and (text := self._read(rest + b"\n\n")):
+        if rest and (text := await self._read(rest + b"\n\n")):
             yield text
         if not self._tail and not self._reading.is_complete:
             raise UpstreamFailed(
@@ -195,8 +204,11 @@ class Answering:
                 "in the middle."
             )
 
-    def _read(self, event: bytes) -> bytes:
-        """Return what the client gets of an event now. Raises UpstreamFailed."""
+    async def _read(self, event: bytes) -> bytes:
+        """Return what the client gets of an event now.
+
+        Raises UpstreamError and RequestRejected for an error that it reports.
+        """
         data = data_of(event)
         if not data or self._tail:
             return event
@@ -204,24 +216,20 @@ class Answering:
             self._tail = event
             return b""
         try:
-            value: Any = json.loads(data)
-        except (ValueError, RecursionError):
+            value = await parsed(data, client=self._forwarded.request.upstream.name)
+        except Unreadable:
             raise self._unreadable("an event that is no JSON") from None
         if not isinstance(value, dict):
             raise self._unreadable("an event that is no JSON object")
         if self._reader.event(value):
             self._begin()
             self._recording.writes()
-        if self._reading.error:
-            request = self._forwarded.request
-            said = quote(without_key(request.upstream, self._reading.error))
-            raise UpstreamFailed(
-                f"The upstream '{request.upstream}' fails{': ' + said if said else '.'}"
-            )
+        if self._reading.error is not None:
+            raise reported(self._forwarded.request, self._reading.error)
         is_ours = self._reader.is_usage_only(value)
         if is_ours and not self._forwarded.shows_usage:
             return b""
-        event = self._renamed(event)
+        event = renamed(event, value, self._name, is_event=True)
         if self._reading.has_end_mark:
             self._tail = event
             return b""
@@ -251,16 +259,6 @@ class Answering:
             self._recording.is_estimated()
         self._recording.counted(prompt=counts.prompt, completion=counts.completion)
 
-    def _renamed(self, data: bytes) -> bytes:
-        """Return an answer with the model's name here in the place of that there.
-
-        In JSON no text can have these bytes: its quotes are escaped.
-        """
-        for theirs, ours in self._names:
-            if theirs in data:
-                return data.replace(theirs, ours, 1)
-        return data
-
     def _unreadable(self, what: str) -> UpstreamFailed:
         return UpstreamFailed(
             f"The upstream '{self._forwarded.request.upstream}' sends {what}."
@@ -273,14 +271,6 @@ class Answering:
                 for text in prompts_of(self._forwarded.requests)
             )
         return self._estimated_prompt
-
-
-def _names(theirs: str, ours: str) -> list[tuple[bytes, bytes]]:
-    """Return what stands in answers for a model's name there, and what shall here."""
-    if theirs == ours:
-        return []
-    there, here = json.dumps(theirs).encode(), json.dumps(ours).encode()
-    return [(b'"model":' + each + there, b'"model":' + each + here) for each in _GAPS]
 
 
 def _failed(api: str, failure: Failure) -> bytes:

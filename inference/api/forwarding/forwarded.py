@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from inference.api.errors import BadRequest
 from inference.api.forwarding.addresses import addresses_in
 from inference.api.forwarding.texts import counted_requests
-from inference.upstreams.answers import READERS, ChoicesReader, Reader
+from inference.upstreams.answers import reader_of
 from inference.upstreams.calling import UpstreamRequest
 from inference.upstreams.parameters import forwarded, refused
 from llm_manager.config.in_force import config
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference.engine.request import ModelRequest
+    from inference.upstreams.answers import Reader
     from registry.models import Upstream, UpstreamModel
 
 #: Headers of Anthropic's clients that say what the body means.
@@ -46,8 +47,7 @@ class Forwarded:
 
     def reader(self) -> Reader:
         """Return what reads the answer."""
-        kind = READERS[self.request.api]
-        return ChoicesReader(self.n) if kind is ChoicesReader else kind()
+        return reader_of(self.request.api, self.n)
 
 
 def forwarded_request(

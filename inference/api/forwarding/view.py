@@ -22,12 +22,13 @@ from inference.api.preparing.abilities import require
 from inference.api.preparing.plan import plan_of, seed_of
 from inference.api.responses import EventStreamResponse
 from inference.api.worker_view import WorkerView
+from inference.metrics.request_metrics import ROUTE_REQUESTS
 from llm_manager.lib.request_id import request_id
 from llm_manager.lib.threads import in_thread
 from registry.errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
@@ -101,10 +102,10 @@ class RoutedView(WorkerView):
             self.model = target
             if not target.has_file:
                 self._leave_out(request)
-                self.check_forwarded(parsed)
+                sent = self.forwardable(parsed, members)
                 upstream_model = target.upstreammodel
                 return forwarded_request(
-                    upstream_model, self.api, members, request.headers
+                    upstream_model, self.api, sent, request.headers
                 )
             require(target, ability)
             self.queue = self.queue_of(target)
@@ -114,8 +115,12 @@ class RoutedView(WorkerView):
         prepared: _P | Forwarded = self._prepared_next(0)
         return prepared
 
-    def check_forwarded(self, body: Any) -> None:
-        """Refuse what no upstream may be sent. Raises BadRequest."""
+    def forwardable(self, body: Any, members: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the members of a valid body that an upstream may be sent.
+
+        What is left out is noted in ``left_out``. Raises BadRequest.
+        """
+        return members
 
     def _without_file(self, request: Request, name: str) -> Model | None:
         """Return the model of a name if no worker serves it; None for any other."""
@@ -150,6 +155,7 @@ class RoutedView(WorkerView):
     ) -> HttpResponseBase:
         """Return the answer of who is to answer, or of the next one where it fails."""
         while True:
+            number, result = self._asked, "answered"
             try:
                 if isinstance(prepared, Forwarded):
                     return await self._forward(prepared)
@@ -160,6 +166,7 @@ class RoutedView(WorkerView):
                 following = await self._fall_back()
                 if following is None:
                     raise
+                result = "failed"
                 logger.warning(
                     "Request %s falls back: '%s': %s: %s",
                     request_id.get(),
@@ -168,6 +175,13 @@ class RoutedView(WorkerView):
                     error,
                 )
                 prepared = following
+            finally:
+                self._count_route(number, result)
+
+    def _count_route(self, number: int, result: str) -> None:
+        if (plan := self._plan) is not None and plan.route:
+            target = plan.targets[number].name
+            ROUTE_REQUESTS.labels(plan.route, target, result).inc()
 
     async def _fall_back(self) -> Any:
         """Return what is prepared for the next target; None if there is none.

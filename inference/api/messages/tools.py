@@ -107,6 +107,11 @@ def _kind_of(value: Any) -> str | None:
     return "known" if is_known else "hosted"
 
 
+def is_hosted(value: Any) -> bool:
+    """Whether a valid tool, as JSON, is one that only Anthropic's host runs."""
+    return _kind_of(value) == "hosted"
+
+
 #: A tool that only Anthropic's host runs; it is left out.
 HostedTool = Annotated[
     dict[str, Any],

@@ -14,10 +14,12 @@ from inference.api.error_shapes.anthropic import (
     error_response,
 )
 from inference.api.errors import BadRequest
+from inference.api.forwarding.hosted_tools import without_hosted
 from inference.api.generation_view import GenerationView
 from inference.api.messages.prepare import Preparing, prepare_count, prepare_message
 from inference.api.messages.request import CountTokensRequest, MessagesRequest
 from inference.api.messages.signature import ThinkingSigner
+from inference.api.messages.tools import is_hosted
 from inference.api.model_access import caller_of
 from inference.api.openapi.operations import count_tokens_schema, message_schema
 from inference.api.preparing.abilities import WRITES
@@ -34,6 +36,8 @@ from llm_manager.lib.threads import in_thread
 from registry.models import Api
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
@@ -95,6 +99,14 @@ class MessagesView(AnthropicView, GenerationView):
                 body, replace(_preparing(self, request), find_model=find_model)
             ),
         )
+
+    def forwardable(
+        self, body: MessagesRequest, members: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return a body without hosted tools, MCP servers among them."""
+        sent, paths = without_hosted(members, is_hosted)
+        self.left_out.add(*paths)
+        return sent
 
     @message_schema
     async def post(

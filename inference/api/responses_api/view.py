@@ -14,6 +14,7 @@ from accounts.session_access import SessionAccess
 from inference.api.accounting.charge import Charge
 from inference.api.errors import BadRequest
 from inference.api.forwarding.forwarded import Forwarded
+from inference.api.forwarding.hosted_tools import without_hosted
 from inference.api.model_access import access_of, caller_of, key_of, owner_id_of
 from inference.api.own_request import key_of_id
 from inference.api.preparing.abilities import WRITES
@@ -24,6 +25,7 @@ from inference.api.responses_api.body.request import (
     InputTokensRequest,
     ResponseRequest,
 )
+from inference.api.responses_api.body.tools import is_hosted
 from inference.api.responses_api.body.translation import input_items
 from inference.api.responses_api.descriptions import (
     input_tokens_schema,
@@ -55,7 +57,7 @@ from registry.models import Api
 from registry.served_models import served_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -126,9 +128,17 @@ class ResponsesView(RoundsView):
         self.recording.labels(body.metadata)
         return self.aimed(request, body, WRITES, partial(self._prepare_here, request))
 
-    def check_forwarded(self, body: ResponseRequest) -> None:
-        """Refuse MCP servers that may not be called, wherever. Raises BadRequest."""
+    def forwardable(
+        self, body: ResponseRequest, members: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return a body without hosted tools.
+
+        Raises BadRequest for MCP servers that may not be called, wherever.
+        """
         mcp_servers(tool for tool, _ in tools_of(body.tools, input_items(body)))
+        sent, paths = without_hosted(members, is_hosted)
+        self.left_out.add(*paths)
+        return sent
 
     def _prepare_here(
         self, request: Request, body: ResponseRequest, find_model: FindModel

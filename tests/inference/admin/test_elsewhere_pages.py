@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
+from accounts.usage.ingestion import store
 from registry.models import Route, Upstream, UpstreamModel
+from tests.accounts.usage.test_ingestion import entry
 from tests.factories import (
     make_model,
+    make_route,
     make_upstream,
     make_upstream_model,
     make_user,
@@ -134,3 +139,23 @@ def test_a_route_is_added_with_its_targets(admin_client: Client) -> None:
     assert "tiny 95%, far 5%" in listed
     assert "/admin/playground/?model=best" in listed
     assert admin_client.get(f"{page}{route.pk}/change/").status_code == 200
+
+
+def test_the_page_of_a_route_says_who_answered_last(admin_client: Client) -> None:
+    tiny, far = make_model("tiny"), make_upstream_model()
+    route = make_route("best", (tiny, 95), (far, 5))
+    page = f"/admin/registry/route/{route.pk}/change/"
+    assert "Nobody" in admin_client.get(page).content.decode()
+    now = timezone.now()
+    minute = timedelta(minutes=1)
+    store(
+        [
+            entry(now - 3 * minute, model_id=tiny.pk, route="best"),
+            entry(now - 2 * minute, model_id=tiny.pk),
+            entry(now - minute, model_id=far.pk, route="best", fell_back_from="tiny"),
+        ]
+    )
+    html = admin_client.get(page).content.decode()
+    last, first = html.index("<strong>far<"), html.index("<strong>tiny<")
+    assert last < first
+    assert "1 of its newest 1,000 requests, 1 as fallback" in html[last:first]

@@ -99,10 +99,15 @@ class HostedTool(Body):
 ToolParam = FunctionToolParam | CustomToolParam | NamespaceTool | McpTool | HostedTool
 
 
+def is_hosted(value: Any) -> bool:
+    """Whether a tool, as JSON, is a hosted one."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind in HOSTED_TOOLS
+
+
 def _without_settings(value: Any) -> Any:
     """Return a hosted tool as its type alone: what it is set to means nothing here."""
-    kind = value.get("type") if isinstance(value, dict) else None
-    return {"type": kind} if isinstance(kind, str) and kind in HOSTED_TOOLS else value
+    return {"type": value["type"]} if is_hosted(value) else value
 
 
 Tools = Annotated[

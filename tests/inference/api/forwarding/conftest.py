@@ -51,10 +51,12 @@ class Upstreams:
         script: Callable[[Any, Any], Awaitable[None]],
         name: str = "far",
         model: dict[str, Any] | None = None,
+        *,
+        keeps_alive: bool = False,
         **upstream: Any,
     ) -> tuple[UpstreamModel, ScriptedUpstream]:
         """Return a model and the upstream that serves it by a script."""
-        server = await self.start(script)
+        server = await self.start(script, keeps_alive=keeps_alive)
         row = await sync_to_async(make_upstream)(
             f"server of {name}", **{"base_url": server.base_url, **upstream}
         )
