@@ -16,6 +16,8 @@ _GAPS = (b"", b" ")
 #: Objects in an answer that name the model beside the answer itself: in the events of
 #: Anthropic's messages and of OpenAI's responses.
 _WITHIN = ("message", "response")
+#: No model has a longer name; what is made of names is kept.
+_LONGEST = 1000
 
 
 def renamed(
@@ -30,7 +32,8 @@ def renamed(
         theirs = named["model"]
         if theirs == ours:
             continue
-        for there, here in _spellings(theirs, ours):
+        known = _spellings(theirs, ours) if len(theirs) <= _LONGEST else ()
+        for there, here in known:
             # A text cannot have these bytes, its quotes are escaped; a tool's schema
             # in the answer can.
             if data.count(there) == 1:

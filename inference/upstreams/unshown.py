@@ -13,6 +13,8 @@ from registry.hub.network import host_matches, is_public
 if TYPE_CHECKING:
     from registry.models import Upstream
 
+#: As much of a text is looked at.
+_MOST_CHARS = 10_000
 #: What may be an address, of IPv4 or IPv6; the library decides.
 _ADDRESS = re.compile(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w)"
@@ -25,6 +27,8 @@ def shown_text(upstream: Upstream, text: str) -> str:
 
     Nothing of what quotes its key, its host inside the network or an address there.
     """
+    # What is shown of it is shorter than the rest by more than a key.
+    text = text[:_MOST_CHARS]
     # First: what is shortened may end within the key.
     key = upstream.key
     if key and key in text:

@@ -103,7 +103,9 @@ class Answering:
                     client=request.upstream.name,
                 )
             except Unreadable:
-                raise self._unreadable("an answer that is no JSON object") from None
+                raise self._unreadable(
+                    "an answer that cannot be read as an object of JSON"
+                ) from None
             self._reading.take(said)
             if self._reading.error is not None:
                 raise reported(request, self._reading.error)
@@ -218,7 +220,7 @@ class Answering:
         try:
             value = await parsed(data, client=self._forwarded.request.upstream.name)
         except Unreadable:
-            raise self._unreadable("an event that is no JSON") from None
+            raise self._unreadable("an event that cannot be read as JSON") from None
         if not isinstance(value, dict):
             raise self._unreadable("an event that is no JSON object")
         if self._reader.event(value):

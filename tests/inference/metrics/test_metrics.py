@@ -421,6 +421,8 @@ def exported_names() -> set[str]:
     for family in REGISTRY.collect():
         if family.type == "histogram":
             exported |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
+        elif family.type == "gauge":
+            exported.add(family.name)
         else:
             exported.add(f"{family.name}_total")
     return exported
