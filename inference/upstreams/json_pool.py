@@ -26,7 +26,7 @@ _PROCESSES = 2
 _TIMEOUT_S = 30.0
 
 
-class Unreadable(Exception):
+class JsonUnreadable(Exception):
     """What is no JSON, or takes more memory or time than any answer."""
 
 
@@ -40,19 +40,19 @@ async def written(value: Mapping[str, Any], *, client: str) -> bytes:
 
 
 async def parsed(data: bytes, *, client: str) -> Any:
-    """Return the value of JSON. Raises Unreadable."""
+    """Return the value of JSON. Raises JsonUnreadable."""
     if len(data) >= MIN_BYTES:
         return await _done(marshal.dumps(["parse", data], MARSHAL), client)
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise Unreadable from None
+        raise JsonUnreadable from None
 
 
 async def whole_read(
     data: bytes, api: str, n: int, public_name: str, *, client: str
 ) -> tuple[dict[str, Any], bytes]:
-    """Return what ``read_whole`` returns. Raises Unreadable."""
+    """Return what ``read_whole`` returns. Raises JsonUnreadable."""
     arguments = [str(api), n, data, public_name]
     if len(data) >= MIN_BYTES:
         found: tuple[dict[str, Any], bytes] = await _done(
@@ -62,23 +62,23 @@ async def whole_read(
     try:
         return read_whole(api, n, data, public_name)
     except (ValueError, RecursionError):
-        raise Unreadable from None
+        raise JsonUnreadable from None
 
 
 async def _done(job: bytes, client: str) -> Any:
-    """Return the result of a job in one of the processes. Raises Unreadable."""
+    """Return the result of a job in one of the processes. Raises JsonUnreadable."""
 
     def ask(helper: Helper) -> Any:
         pieces = (JOB.pack(len(job)), job)
         (can, *_), result = helper.ask(pieces, ANSWER, timeout_s=_TIMEOUT_S)
         if not can:
-            raise Unreadable
+            raise JsonUnreadable
         return marshal.loads(result)  # noqa: S302  # from our own process
 
     try:
         return await asyncio.wrap_future(_pool().submit(client, ask))
     except HelperFailed:
-        raise Unreadable from None
+        raise JsonUnreadable from None
 
 
 @cache

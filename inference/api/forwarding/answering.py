@@ -17,7 +17,7 @@ from inference.api.streaming.token_counts import TokenCounts
 from inference.errors import RequestRejected, UpstreamError, UpstreamFailed
 from inference.prompts.token_estimate import estimate_tokens
 from inference.upstreams.calling import answer_of, reported
-from inference.upstreams.json_pool import Unreadable, parsed, whole_read
+from inference.upstreams.json_pool import JsonUnreadable, parsed, whole_read
 from inference.upstreams.renaming import renamed
 from inference.upstreams.sse import EventSplitter, EventTooLong, data_of
 from registry.models import Api
@@ -102,7 +102,7 @@ class Answering:
                     self._name,
                     client=request.upstream.name,
                 )
-            except Unreadable:
+            except JsonUnreadable:
                 raise self._unreadable(
                     "an answer that cannot be read as an object of JSON"
                 ) from None
@@ -219,7 +219,7 @@ class Answering:
             return b""
         try:
             value = await parsed(data, client=self._forwarded.request.upstream.name)
-        except Unreadable:
+        except JsonUnreadable:
             raise self._unreadable("an event that cannot be read as JSON") from None
         if not isinstance(value, dict):
             raise self._unreadable("an event that is no JSON object")

@@ -163,9 +163,9 @@ def test_the_openai_package_streams_it_with_the_usage_that_it_asks_for(
         http_client=openai.DefaultHttpxClient(trust_env=False),
     ) as client:
         chunks = list(
-            client.chat.completions.create(
+            client.chat.completions.create(  # type: ignore[call-overload]
                 model=far,
-                messages=HI,  # type: ignore[arg-type]
+                messages=HI,
                 max_tokens=16,
                 stream=True,
                 stream_options={"include_usage": True},
