@@ -40,6 +40,13 @@ class EngineUnavailable(InferenceError):
     code = "engine_unavailable"
 
 
+class PullRefused(InferenceError):
+    """A node that does not fetch a model; the message says why."""
+
+    code = "pull_refused"
+    type = INVALID
+
+
 class AnswerCannotResume(EngineUnavailable):
     """The worker is gone, and the model's file is no longer the one that it had."""
 

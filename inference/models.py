@@ -8,7 +8,6 @@ reads the rows every second, so a command is never lost.
 from __future__ import annotations
 
 import platform
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db import models
@@ -16,13 +15,10 @@ from django.utils import timezone
 
 from accounts.models import UsageRecord
 from inference.capacity.machine import Gpu, Machine, remote_gpus
-from llm_manager.lib.clocks.database_clock import database_now
+from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES, database_now
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-#: A process whose heartbeat is older counts as gone, by the database's clock.
-HEARTBEAT_EXPIRES = timedelta(seconds=10)
 
 
 class EngineNodeQuerySet(models.QuerySet["EngineNode"]):
@@ -88,6 +84,21 @@ class EngineNode(models.Model):
     redis_heard_at = models.DateTimeField(
         null=True, help_text="When it last heard itself over Redis."
     )
+    files_seen_at = models.DateTimeField(
+        null=True, help_text="When it last looked which model files it has."
+    )
+    files_address = models.CharField(
+        max_length=260,
+        default="",
+        db_default="",
+        help_text="Where it sends its model files to other nodes. Empty: nowhere.",
+    )
+    pulls_from = models.CharField(
+        max_length=8,
+        default="off",
+        db_default="off",
+        help_text="Where it may fetch models: nodes, hub, both, off.",
+    )
 
     objects = EngineNodeQuerySet.as_manager()
 
@@ -107,6 +118,11 @@ class EngineNode(models.Model):
         """Whether it has heard itself over Redis about as recently as it has beaten."""
         heard_at = self.redis_heard_at
         return heard_at is None or self.heartbeat_at - heard_at < HEARTBEAT_EXPIRES
+
+    @property
+    def reports_files(self) -> bool:
+        """Whether its copies are known: older versions do not say what they have."""
+        return self.files_seen_at is not None and self.files_seen_at >= self.started_at
 
     @property
     def machine(self) -> Machine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 #: The group of all engines. A message to it only means "read the rows now".
 ENGINE_GROUP = "engines"
 ENGINE_WAKE = "engine.wake"
+#: Another one: "scan your models directories", with the host that has scanned its own.
+ENGINE_SCAN = "engine.scan"
+#: Another one: "look which files are there", with the host whose engine it is for.
+ENGINE_FILES = "engine.files"
 #: After a failed load, requests do not start another one for this long.
 FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
@@ -242,10 +247,29 @@ def engine_wake() -> None:
     async_to_sync(wake_engines)()
 
 
+def engines_scan() -> None:
+    """Ask engines to look at their models directories, after a scan of this machine's.
+
+    Without Redis they do when they start, and when they watch their folders.
+    """
+    message = {"type": ENGINE_SCAN, "host": platform.node()}
+    async_to_sync(_send_to_engines)(message)
+
+
+def engine_files() -> None:
+    """Ask the engine of this machine to look which model files it has."""
+    message = {"type": ENGINE_FILES, "host": platform.node()}
+    async_to_sync(_send_to_engines)(message)
+
+
 async def wake_engines() -> None:
     """Ask engines to read the rows now."""
+    await _send_to_engines({"type": ENGINE_WAKE})
+
+
+async def _send_to_engines(message: dict[str, Any]) -> None:
     try:
-        await channel_layers["default"].group_send(ENGINE_GROUP, {"type": ENGINE_WAKE})
+        await channel_layers["default"].group_send(ENGINE_GROUP, message)
     except (OSError, RedisError):
         return
 

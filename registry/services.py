@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from llm_manager.lib.machine.disks import disk_spaces
 from llm_manager.lib.units import human_count
+from registry.copies.here import known_models
 from registry.errors import ModelNotFound
 from registry.gguf.describe import VERSION, ModelDescription
 from registry.models import GENERATIVE, Alias, FileState, Kind, Model, ScanRun
@@ -26,7 +27,6 @@ from registry.scan.folders import is_under, printable_path, resolve_root
 from registry.scan.naming import choose_name
 from registry.scan.pairing import PairingCandidate, choose_projector
 from registry.scan.scanner import (
-    KnownModel,
     ScanEntry,
     ScanOutcome,
     ScanReport,
@@ -85,7 +85,7 @@ def model_scan(
         rows = Model.objects.files().defer("chat_template", "metadata")
         # Outside any transaction: reading the disk can take minutes, and a transaction
         # would block every other writer on SQLite.
-        disk = scan(roots, [_known(row) for row in rows], progress)
+        disk = scan(roots, known_models(rows), progress)
         plan = (
             _plan(disk, prune=prune) if run is None else _record(disk, run, prune=prune)
         )
@@ -136,7 +136,7 @@ class FolderLook:
             if files == self._files:
                 return None
             rows = Model.objects.files().defer("chat_template", "metadata")
-            found = arrivals(files, [_known(row) for row in rows], name=name)
+            found = arrivals(files, known_models(rows), name=name)
             if found.whole:
                 model_scan(roots=found.whole)
             if name is None and not found.growing:
@@ -204,7 +204,7 @@ class _ScanPlan:
 def _plan(disk: DiskScan, *, prune: bool) -> _ScanPlan:
     """Return what to write, given the rows as they are now."""
     rows = {row.pk: row for row in Model.objects.files().defer("chat_template")}
-    comparison = compare(disk, [_known(row) for row in rows.values()])
+    comparison = compare(disk, known_models(rows.values()))
     taken = set(Model.objects.values_list("name", flat=True))
     taken.update(Alias.objects.values_list("name", flat=True))
     names = []
@@ -305,19 +305,6 @@ def _candidate(row: Model) -> PairingCandidate:
     return PairingCandidate(row.pk, Path(row.path).stem, str(basename))
 
 
-def _known(row: Model) -> KnownModel:
-    return KnownModel(
-        pk=row.pk,
-        name=row.name,
-        paths=tuple(row.shards) or (row.path,),
-        size=row.file_size,
-        mtime_ns=row.mtime_ns,
-        fingerprint=row.fingerprint,
-        is_found=row.state == FileState.FOUND,
-        is_current=row.description_version == VERSION,
-    )
-
-
 def _columns(found: ReadModel) -> dict[str, Any]:
     """Return every column that a scan writes, except the name."""
     files = found.files
@@ -362,6 +349,12 @@ def _entries(
     for model in comparison.missing:
         reason = "deleted from the registry" if model.pk in pruned else ""
         yield ScanEntry(model.path, ScanOutcome.MISSING, model.name, reason)
+    for model in comparison.different:
+        reason = (
+            "this machine has another file than the others here, and does not use it"
+        )
+        path = model.row_path or model.path
+        yield ScanEntry(path, ScanOutcome.UNREADABLE, model.name, reason)
     by_path = {model.path: model.name for model in comparison.unreadable}
     for each in sorted(disk.unusable, key=lambda each: each.path):
         name = by_path.get(each.path, "")

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
 
-from inference.admin.node_drains import may_drain
+from inference.admin.nodes.drains import may_drain
 from inference.models import Worker
 from inference.status import overview
 from llm_manager.lib.unfold_types import ModelAdmin

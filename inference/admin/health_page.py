@@ -12,7 +12,9 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.admin.attention import attention_of
-from inference.admin.node_drains import drain_urls, may_drain
+from inference.admin.nodes.drains import drain_urls, may_drain
+from inference.admin.nodes.files import files_urls
+from inference.admin.nodes.pulls import pull_urls
 from inference.health.facts import health_facts
 from inference.health.findings import can_serve, health_findings
 from inference.models import EngineNode
@@ -33,7 +35,8 @@ class HealthAdmin(WrittenByServer, ModelAdmin[EngineNode]):
     def get_urls(self) -> list[URLPattern]:
         """Return the page at the place of the list, its refreshed part, and an action.
 
-        A node that is lost for good can be forgotten, any node be drained.
+        A node that is lost for good can be forgotten, any node be drained; each has a
+        page of its files.
         """
         view = self.admin_site.admin_view
         page = require_safe(view(self.health_view))
@@ -44,6 +47,8 @@ class HealthAdmin(WrittenByServer, ModelAdmin[EngineNode]):
             path("status/", status, name="inference_enginenode_status"),
             path("forget/", forget, name="inference_enginenode_forget"),
             *drain_urls(),
+            *files_urls(),
+            *pull_urls(),
         ]
 
     def health_view(self, request: HttpRequest) -> HttpResponse:

@@ -17,6 +17,7 @@ from inference.context_test.bisection import STEP
 from inference.context_test.filling import LEAST_CTX
 from inference.context_test.recommendation import Cost
 from inference.node.file_check import why_not_as_scanned
+from registry.copies.here import use_copy_here
 from registry.load_settings import conflicts
 from registry.models import measured_settings
 
@@ -40,6 +41,7 @@ class MeasuredModel:
         """Raises CannotMeasure."""
         if not model.is_generative:
             raise CannotMeasure("It does not generate text.")
+        use_copy_here(model)
         if reason := why_not_as_scanned(model):
             raise CannotMeasure(reason)
         self._machine = machine

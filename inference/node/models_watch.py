@@ -14,7 +14,7 @@ from llm_manager.lib.threads import in_thread
 from registry.services import configured_roots, folder_look, models_deleted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +30,12 @@ class ModelsWatch:
     """Watches the configured folders; a change there is followed by a look.
 
     Folders may be missing, appear later or be replaced. A file that is deleted is
-    recorded as missing; one on a disk that goes away is not.
+    recorded as missing; one on a disk that goes away is not. ``report`` says first
+    which files this node has: other nodes may have those that are gone here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[], Awaitable[None]]) -> None:
+        self._report = report
         self._is_due = True
         self._is_growing = False
         self._deleted: set[str] = set()
@@ -90,6 +92,8 @@ class ModelsWatch:
 
     async def _look_if_due(self) -> None:
         """Look for what came, and after that for what is gone: it may have moved."""
+        if self._is_due or self._deleted:
+            await self._report()
         if self._is_due:
             found = await in_thread(folder_look.look)
             self._is_growing = found is not None and bool(found.growing)

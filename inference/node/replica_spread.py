@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inference.capacity.load_plan import plan_within
 from inference.capacity.node_choice import NodeRoom, is_better
 from inference.models import EngineNode
+from inference.placing.files import with_files
 from inference.placing.labels import takes
 from llm_manager.lib.threads import in_one_thread
 
@@ -46,20 +47,25 @@ class ReplicaSpread:
 
 def _is_there_a_better(row: Worker, node: EngineNode, spec: LoadSpec) -> bool:
     others = EngineNode.objects.open().exclude(pk=node.pk).prefetch_related("workers")
-    others_that_take = [each for each in others if takes(each, row.model)]
+    others_that_take = with_files(
+        (each for each in others if takes(each, row.model)), row.model
+    )
     if not others_that_take:
         return False
     here = EngineNode.objects.prefetch_related("workers").get(pk=node.pk)
-    own = _room(here, row.model_id, spec)
+    own = room_on(here, row.model_id, spec)
     placement = row.model.setting_in_force("placement")
     return any(
-        is_better(_room(other, row.model_id, spec), own, placement=placement)
+        is_better(room_on(other, row.model_id, spec), own, placement=placement)
         for other in others_that_take
     )
 
 
-def _room(node: EngineNode, model_id: int, spec: LoadSpec) -> NodeRoom:
-    """Return what a node has for a model beside what is loaded there."""
+def room_on(node: EngineNode, model_id: int, spec: LoadSpec) -> NodeRoom:
+    """Return what a node has for a model beside what is loaded there.
+
+    Reads the node's workers.
+    """
     workers = list(node.workers.all())
     loaded = [each for each in workers if each.device_memory]
     free = tuple(

@@ -26,9 +26,12 @@ from inference.node.children.command_process import (
     benchmark_process,
     context_test_process,
     download_process,
+    file_server_process,
 )
 from inference.node.children.measured_times import MeasuredTimes
 from inference.node.children.spare_worker import SpareWorker
+from inference.node.files.elsewhere import FilesElsewhere
+from inference.node.files.own_files import OwnFiles
 from inference.node.housekeeping import keep_house
 from inference.node.models_watch import ModelsWatch
 from inference.node.remote.lost_servers import LostServers
@@ -40,10 +43,17 @@ from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
 from inference.placing.drains import drain_of
 from inference.placing.scaling import Autoscaling
-from inference.services import ENGINE_GROUP, ENGINE_WAKE, models_preload
+from inference.services import (
+    ENGINE_FILES,
+    ENGINE_GROUP,
+    ENGINE_SCAN,
+    ENGINE_WAKE,
+    models_preload,
+)
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.messages.peers import Beat, WorkerHeartbeat
-from llm_manager.lib.threads import in_one_thread
+from llm_manager.lib.threads import in_one_thread, in_thread
+from registry.services import model_scan
 
 if TYPE_CHECKING:
     from inference.capacity.machine import Machine
@@ -65,6 +75,8 @@ class Supervisor:
         self._look = asyncio.Event()
         self._stopping = asyncio.Event()
         lost = LostServers()
+        self._files = OwnFiles()
+        self._files_elsewhere = FilesElsewhere()
         self._servers = ServerWatch(self._look.set)
         measured = MeasuredTimes()
         self._watcher = WorkerWatcher(self._workers, self._look.set, lost, measured)
@@ -76,15 +88,18 @@ class Supervisor:
             servers=self._servers,
             lost=lost,
             measured=measured,
+            files=self._files,
         )
         self._tests = context_test_process()
         self._downloads = download_process()
         self._benchmarks = benchmark_process()
+        self._file_server = file_server_process()
         self._others = SilentWorkers()
         self._own_beats = OwnBeats()
         self._scaling = Autoscaling()
         self._calm = Calm()
         self._node: EngineNode | None = None
+        self._scan: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Drain every worker, then leave ``run``. A second call kills them."""
@@ -97,6 +112,7 @@ class Supervisor:
     async def run(self, machine: Machine) -> None:
         """Serve on this machine until stopped. Raises NodeTaken."""
         self._node = await in_one_thread(worker_rows.node_register, machine)
+        await self._files.report(self._node)
         logger.info("Engine on %s is ready", self._node.name)
         await in_one_thread(models_preload)
         tasks = [
@@ -106,7 +122,8 @@ class Supervisor:
             asyncio.create_task(self._servers.run(self._node)),
         ]
         if settings.CONFIG.models.watch:
-            tasks.append(asyncio.create_task(ModelsWatch().run()))
+            watch = ModelsWatch(partial(self._files.report, self._node))
+            tasks.append(asyncio.create_task(watch.run()))
         try:
             while not self._stopping.is_set():
                 self._look.clear()
@@ -142,6 +159,7 @@ class Supervisor:
             ("Starting context tests", partial(self._look_after, self._tests)),
             ("Starting downloads", partial(self._look_after, self._downloads)),
             ("Starting benchmarks", partial(self._look_after, self._benchmarks)),
+            ("Sending files", partial(self._look_after, self._file_server)),
         ):
             try:
                 await step()
@@ -156,6 +174,8 @@ class Supervisor:
         rows = await in_one_thread(
             worker_rows.rows_of, self._node, self._others.silent, self._others.heard
         )
+        for each in rows:
+            self._files.use(each.model)
         if any(row.state == WorkerState.REQUESTED for row in rows):
             self._calm.disturb()
         by_id = await self._watcher.own_rows(
@@ -232,6 +252,9 @@ class Supervisor:
                 nodes = await in_one_thread(worker_rows.other_nodes, self._node)
                 self._calm.is_alone = not nodes
                 self._starter.seen.see(nodes)
+                self._starter.seen_files.see(
+                    await in_one_thread(self._files_elsewhere.now, self._node)
+                )
                 for queue in set(others.values()):
                     await layer.group_add(queue, channel)
                 self._others.follow(others)
@@ -252,6 +275,12 @@ class Supervisor:
         if message["type"] == ENGINE_WAKE:
             self._look.set()
             return
+        if message["type"] == ENGINE_SCAN:
+            self._scan = asyncio.create_task(self._scan_here(message["host"]))
+            return
+        if message["type"] == ENGINE_FILES:
+            self._scan = asyncio.create_task(self._files_here(message["host"]))
+            return
         try:
             known = from_wire(message)
         except ProtocolError:
@@ -264,6 +293,24 @@ class Supervisor:
                 self._own_beats.hear()
                 if self._others.beat():
                     self._look.set()
+
+    async def _files_here(self, host: str) -> None:
+        """Report the files of this machine if it is the one whose files have come."""
+        assert self._node is not None  # noqa: S101 - run() sets it first
+        if host == self._node.name:
+            await self._files.report(self._node)
+            self._look.set()
+
+    async def _scan_here(self, host: str) -> None:
+        """Report the files of this machine, and scan them unless its own host has."""
+        assert self._node is not None  # noqa: S101 - run() sets it first
+        await self._files.report(self._node)
+        try:
+            if host != self._node.name:
+                await in_thread(model_scan)
+        except (DatabaseError, OSError):
+            logger.exception("The models directories could not be scanned")
+        self._look.set()
 
     async def _beat(self) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first
@@ -283,7 +330,12 @@ class Supervisor:
             await worker.process.drain()
             if worker.process.report.state == "loading":
                 worker.process.kill()
-        others = (self._tests, self._downloads, self._benchmarks)
+        others = (
+            self._tests,
+            self._downloads,
+            self._benchmarks,
+            self._file_server,
+        )
         await asyncio.gather(*(process.close() for process in others))
         limit = time.monotonic() + settings.CONFIG.engine.drain_timeout
         while any(w.process.is_running for w in workers) and time.monotonic() < limit:

@@ -18,7 +18,6 @@ from inference.capacity.model_rows import memory_limit
 from inference.load_differences import load_time_settings
 from inference.loads.history import load_begin, load_end, load_refused
 from inference.models import (
-    HEARTBEAT_EXPIRES,
     EngineNode,
     ModelLoad,
     Worker,
@@ -27,10 +26,11 @@ from inference.models import (
 from inference.node.silence.own_beats import DEAF_AFTER_S
 from inference.placing.elsewhere import may_load
 from inference.placing.labels import labels_of_machine
+from inference.placing.pulls import could_load
 from inference.stops import stop_order_of
 from inference.transport.queue import queue_name
 from inference.worker.node_pipe import WorkerSpec, plain
-from llm_manager.lib.clocks.database_clock import database_now
+from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES, database_now
 from llm_manager.lib.machine.programs import product_version, program_versions
 from registry.load_config import apply_load_config
 from registry.models import Model
@@ -102,6 +102,8 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 ),
                 "hardware": machine.as_json() if machine else {},
                 "programs": program_versions(),
+                "files_address": config.nodes.listen,
+                "pulls_from": config.nodes.pull_models,
                 "started_at": now,
                 "heartbeat_at": now,
                 "redis_heard_at": now,
@@ -363,13 +365,16 @@ def load_impossible(
 
 
 def _fits_elsewhere(pk: int, node: EngineNode, request: LoadSpec) -> bool:
-    """Whether a node that takes the row's model could load it."""
+    """Whether a node that has the row's files, or may fetch them, could load it."""
     row = Worker.objects.select_related("model").filter(pk=pk).first()
     if row is None:
         return False
     apply_load_config(row.model, row.load_config)
     others = EngineNode.objects.open().exclude(pk=node.pk)
-    return any(may_load(other, row.model, request) for other in others)
+    return any(
+        may_load(other, row.model, request) and could_load(other, row.model)
+        for other in others
+    )
 
 
 def load_waits(pk: int, reason: str) -> None:

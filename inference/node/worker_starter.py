@@ -13,16 +13,19 @@ from django.conf import settings
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.capacity.placement import place_worker
 from inference.evictions import eviction_note
+from inference.models import EngineNode
 from inference.node import worker_rows
 from inference.node.children.spawning import spawn_worker
 from inference.node.children.worker_process import WorkerProcess
 from inference.node.claimed_worker import ClaimedWorker, node_capacity, replicas_of
 from inference.node.file_check import why_not_as_scanned
+from inference.node.files.pulls import Pulls
 from inference.node.load_checks import LoadChecks
 from inference.node.remote.availability import why_unavailable
 from inference.node.replica_spread import ReplicaSpread
 from inference.node.totals import totals_of
 from inference.placing.drains import drained_nodes
+from inference.placing.files import parts_of
 from inference.placing.labels import needed_labels, takes, why_no_node_takes
 from inference.placing.recent_nodes import RecentNodes
 from inference.services import is_served
@@ -31,12 +34,13 @@ from llm_manager.lib.threads import in_one_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from inference.capacity.load_plan import LoadPlan
+    from inference.capacity.load_plan import LoadPlan, LoadSpec
     from inference.capacity.machine import Gpu
     from inference.capacity.placement import Placement
-    from inference.models import EngineNode, Worker
+    from inference.models import Worker
     from inference.node.children.measured_times import MeasuredTimes
     from inference.node.children.spawning import Spawn
+    from inference.node.files.own_files import OwnFiles
     from inference.node.remote.lost_servers import LostServers
     from inference.node.remote.server_watch import ServerWatch
     from registry.load_settings import LoadSettings
@@ -61,8 +65,11 @@ class WorkerStarter:
         servers: ServerWatch,
         lost: LostServers,
         measured: MeasuredTimes,
+        files: OwnFiles,
     ) -> None:
         self._workers = workers
+        self._files = files
+        self._pulls = Pulls()
         self._servers = servers
         self._lost = lost
         self._measured = measured
@@ -72,6 +79,8 @@ class WorkerStarter:
         self._spread = ReplicaSpread()
         #: The other nodes, which the supervisor sees.
         self.seen = RecentNodes()
+        #: The same by the fingerprints of their files.
+        self.seen_files = RecentNodes()
 
     async def try_start(self, row: Worker, node: EngineNode) -> None:
         """Start the worker of a requested row, make room for it, or say why not."""
@@ -81,6 +90,9 @@ class WorkerStarter:
         if not takes(node, row.model):
             await self._leave_to_labelled(row, node)
             return
+        is_here = await self._files.has(
+            row.model, node, row_id=row.pk, since=row.requested_at
+        )
         try:
             spec = load_spec(row.model, node.hardware_facts)
         except InvalidSettings as error:
@@ -88,7 +100,11 @@ class WorkerStarter:
                 worker_rows.load_impossible, row.pk, node, None, str(error)
             )
             return
+        if not is_here and not await self._lacks_alone(row, node, spec):
+            return
         if reason := await in_one_thread(why_not_as_scanned, row.model):
+            if is_here and await self._is_lost_here(row, node):
+                return
             await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
             logger.error("%s cannot be loaded: %s", row.model, reason)
             return
@@ -136,6 +152,49 @@ class WorkerStarter:
             await in_one_thread(worker_rows.load_waits, row.pk, waits)
         else:
             await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
+
+    async def _lacks_alone(self, row: Worker, node: EngineNode, spec: LoadSpec) -> bool:
+        """Return whether this machine is alone, so that nobody else has the files.
+
+        What it lacks is said by the check of its files then. Else a row whose files
+        are not here is left to nodes that have them, fetched if this node may, or
+        fails with what each node lacks.
+        """
+        awaited = await in_one_thread(self._awaited_with_files, row)
+        if not awaited and not await in_one_thread(worker_rows.other_nodes, node):
+            return True
+        step = await in_one_thread(self._pulls.step, row, node, spec, awaited=awaited)
+        reason, is_final = step.reason, step.is_final
+        if step.is_here:
+            await self._files.report(node)
+            self._wake()
+            is_final = not self._files.has_now(row.model)
+            reason = "Its files have come, and were taken away again."
+        if is_final:
+            await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
+            logger.error("%s cannot be loaded: %s", row.model, reason)
+        elif reason and not step.is_here:
+            await in_one_thread(worker_rows.load_waits, row.pk, reason)
+        return False
+
+    def _awaited_with_files(self, row: Worker) -> str:
+        """Return a node that had a model's files lately and is gone; "" if none is.
+
+        It may only be restarting, unless it is drained.
+        """
+        self.seen_files.forget(drained_nodes())
+        return self.seen_files.lately(
+            frozenset(part.fingerprint for part in parts_of(row.model)),
+            within_s=settings.CONFIG.engine.load_timeout,
+            besides=set(EngineNode.objects.alive().values_list("name", flat=True)),
+        )
+
+    async def _is_lost_here(self, row: Worker, node: EngineNode) -> bool:
+        """Report that files are gone here; return whether other nodes may have them."""
+        if not await in_one_thread(worker_rows.other_nodes, node):
+            return False
+        await self._files.report(node)
+        return not self._files.has_now(row.model)
 
     async def _lent(
         self, row: Worker, node: EngineNode, servers: tuple[str, ...]

@@ -9,6 +9,7 @@ from accounts.audit.log import note
 from inference.capacity.model_rows import InvalidSettings, load_spec
 from inference.models import EngineNode, NodeDrain, Worker, WorkerState
 from inference.placing.elsewhere import may_load
+from inference.placing.files import with_files
 from inference.services import engine_wake
 
 if TYPE_CHECKING:
@@ -61,4 +62,4 @@ def can_go_elsewhere(model: Model, node: EngineNode) -> bool:
         spec = load_spec(model)
     except InvalidSettings:
         return False
-    return any(may_load(other, model, spec) for other in others)
+    return any(may_load(other, model, spec) for other in with_files(others, model))

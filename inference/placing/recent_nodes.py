@@ -1,4 +1,4 @@
-"""Which labels other nodes had lately: one that restarts is gone for a while."""
+"""What other nodes had lately, labels or files: one that restarts is soon back."""
 
 from __future__ import annotations
 
@@ -10,25 +10,34 @@ if TYPE_CHECKING:
 
 
 class RecentNodes:
-    """The labels of the other nodes that this process has seen, and when it did."""
+    """What the other nodes had that this process has seen, and when it did."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[str, tuple[float, frozenset[str]]] = {}
 
     def see(self, nodes: Mapping[str, Collection[str]]) -> None:
-        """Note the labels of the nodes that are there now, by their names."""
+        """Note what the nodes have that are there now, by their names."""
         now = self._clock()
         for name, labels in nodes.items():
             self._seen[name] = (now, frozenset(labels))
 
-    def lately(self, labels: frozenset[str], *, within_s: float) -> str:
-        """Return the node that had these labels last, not longer ago; "" without."""
+    def lately(
+        self,
+        labels: frozenset[str],
+        *,
+        within_s: float,
+        besides: Collection[str] = (),
+    ) -> str:
+        """Return the node that had all of these last, not longer ago; "" without.
+
+        Those of ``besides`` do not count.
+        """
         since = self._clock() - within_s
         found = [
             (at, name)
             for name, (at, had) in self._seen.items()
-            if at >= since and labels <= had
+            if at >= since and labels <= had and name not in besides
         ]
         return max(found, default=(0.0, ""))[1]
 

@@ -1,14 +1,8 @@
-"""Where RPC servers listen, and where they may."""
+"""Where RPC servers may listen."""
 
 from __future__ import annotations
 
-import ipaddress
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Return the parts of ``10.0.0.2:50052``. Raises ValueError."""
-    host, _, port = address.rpartition(":")
-    return host, int(port)
+from llm_manager.lib.tunnel.addresses import why_not_private
 
 
 def why_not_listen(host: str) -> str:
@@ -16,15 +10,10 @@ def why_not_listen(host: str) -> str:
 
     It may on those that no other network reaches: loopback and private ones.
     """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return f"{host} is no IP address: name that of the private network."
-    if address.is_unspecified:
-        return f"{host} is every network of this machine: name the private address."
-    if not (address.is_private or address.is_link_local):
-        return (
-            f"{host} is a public address. An RPC server listens on private ones only: "
-            "whoever reaches it and knows the secret has this process' rights."
-        )
-    return ""
+    reason = why_not_private(host)
+    if not reason.endswith("is a public address."):
+        return reason
+    return (
+        f"{reason} An RPC server listens on private ones only: "
+        "whoever reaches it and knows the secret has this process' rights."
+    )

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference.rpc.certificate import server_tls
 from inference.rpc.child import RpcChild
 from inference.rpc.messages import (
     BEATS_EVERY_S,
@@ -29,13 +28,16 @@ from inference.rpc.messages import (
     RpcOffer,
     ask_of,
     build,
+)
+from inference.rpc.tunnel import CHUNK, CONNECTS_WITHIN_S, closed, pass_on
+from llm_manager.lib.tunnel.certificate import server_tls
+from llm_manager.lib.tunnel.proofs import (
     is_proof,
     line,
     new_nonce,
     parsed,
     proof,
 )
-from inference.rpc.tunnel import CHUNK, CONNECTS_WITHIN_S, closed, pass_on
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -23,10 +23,12 @@ from inference.rpc.messages import (
     DATA,
     SESSION,
     SILENT_AFTER_S,
+)
+from inference.rpc.tunnel import CHUNK, closed, connect, pass_on
+from llm_manager.lib.tunnel.proofs import (
     line,
     parsed,
 )
-from inference.rpc.tunnel import CHUNK, closed, connect, pass_on
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -7,14 +7,16 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from inference.rpc.addresses import host_and_port
-from inference.rpc.certificate import client_tls
 from inference.rpc.errors import RpcRefused, RpcUnreachable
 from inference.rpc.messages import (
     STATUS,
     Ask,
     RpcOffer,
     build,
+)
+from llm_manager.lib.tunnel.addresses import host_and_port
+from llm_manager.lib.tunnel.certificate import client_tls
+from llm_manager.lib.tunnel.proofs import (
     is_proof,
     line,
     parsed,

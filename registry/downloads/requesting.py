@@ -71,7 +71,7 @@ def _add(*, files: list[DownloadFile], **columns: object) -> tuple[Download, boo
     """Add a row, unless an open one has the same files."""
     with transaction.atomic():
         for download in Download.objects.select_for_update(no_key=True).open():
-            if download.wanted() == files:
+            if not download.fingerprint and download.wanted() == files:
                 return download, False
         return Download.objects.create(files=files, **columns), True
 
@@ -86,7 +86,7 @@ def download_cancel(download: Download, *, by: str) -> bool:
         row = Download.objects.select_for_update(no_key=True).get(pk=download.pk)
         if not row.is_open:
             return False
-        is_run_by_nobody = row.state == _State.REQUESTED or row.is_silent
+        is_run_by_nobody = row.state == row.waiting_state or row.is_silent
         if is_run_by_nobody:
             row.state = _State.CANCELLED
             row.finished_at = timezone.now()
@@ -111,9 +111,12 @@ def download_retry(download: Download) -> bool:
         row = Download.objects.select_for_update(no_key=True).get(pk=download.pk)
         if row.state not in (_State.FAILED, _State.CANCELLED):
             return False
-        if any(each.wanted() == row.wanted() for each in Download.objects.open()):
+        others = Download.objects.open().filter(fingerprint=row.fingerprint)
+        if row.fingerprint:
+            others = others.filter(node=row.node)
+        if any(each.wanted() == row.wanted() for each in others):
             raise DownloadFailed(f"'{row}' is being downloaded already.")
-        row.state = _State.REQUESTED
+        row.state = row.waiting_state
         row.is_cancelled = False
         row.error = ""
         row.finished_at = None

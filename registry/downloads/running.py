@@ -21,18 +21,21 @@ from django.utils import timezone
 from registry import services
 from registry.downloads.parts import parts_tidy
 from registry.downloads.progress import SpeedWindow
+from registry.downloads.pulling import pull_files
 from registry.downloads.requesting import network_policy
 from registry.hub.disk import Room
 from registry.hub.errors import DownloadFailed, DownloadStopped
-from registry.hub.fetching import Fetcher
+from registry.hub.fetching import Fetcher, delete_part
 from registry.hub.network import checked_client
-from registry.hub.placing import PARTS, wanted_files
+from registry.hub.placing import PARTS, part_keys, wanted_files
 from registry.models import Download, FileState, Model
 from registry.scan.folders import resolve_root
 from registry.scan.scanner import ScanOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx2
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +75,8 @@ class _Run:
 class DownloadRunner:
     """Takes downloads and runs them until it is stopped or has nothing to do.
 
-    ``start`` calls a function in a thread.
+    ``start`` calls a function in a thread; ``fetched`` is called when files have come
+    to their places.
     """
 
     def __init__(
@@ -81,12 +85,14 @@ class DownloadRunner:
         *,
         is_stopping: Callable[[], bool] = lambda: False,
         start: Callable[[Callable[[], None]], None] = in_daemon_thread,
+        fetched: Callable[[], None] = lambda: None,
         linger_s: float = _LINGER_S,
         beat_s: float = _BEAT_S,
     ) -> None:
         self._host = host
         self._is_stopping = is_stopping
         self._start_work = start
+        self._fetched = fetched
         self._linger_s = linger_s
         self._beat_s = beat_s
         self._runs: dict[int, _Run] = {}
@@ -169,6 +175,7 @@ class DownloadRunner:
     def _work(self, run: _Run) -> None:
         try:
             _run_one(run)
+            self._fetched()
         except DatabaseError as error:
             # Its row says that it runs, so it is taken again; what is here stays.
             logger.warning("The database cannot be used now: %s", error)
@@ -199,28 +206,30 @@ def _run_one(run: _Run) -> None:
     def measured(size: int) -> None:
         run.total = size if run.total is None else run.total
 
+    def fetcher(client: httpx2.Client) -> Fetcher:
+        return Fetcher(
+            client,
+            root / PARTS,
+            Room(root, settings.CONFIG.downloads.keep_free_mb * _MIB),
+            moved=moved,
+            pause=pause,
+            measured=measured,
+        )
+
     try:
         root.mkdir(parents=True, exist_ok=True)
+        if download.fingerprint:
+            _pull(run, download, fetcher, beat=lambda: moved(run.size))
+            return
         files = wanted_files(
             download.wanted(), repo=download.repo, commit=download.commit, root=root
         )
         with checked_client(network_policy()) as client:
-            fetcher = Fetcher(
-                client,
-                root / PARTS,
-                Room(root, settings.CONFIG.downloads.keep_free_mb * _MIB),
-                moved=moved,
-                pause=pause,
-                measured=measured,
-            )
-            try:
-                fetcher.fetch(files)
-            except DownloadStopped:
-                download.refresh_from_db()
-                if download.is_cancelled:
-                    fetcher.discard(files)
-                raise
+            fetcher(client).fetch(files)
     except DownloadStopped:
+        download.refresh_from_db()
+        if download.is_cancelled:
+            _discard(download)
         _stopped(run, is_cancelled=download.is_cancelled)
         return
     except (DownloadFailed, OSError) as error:
@@ -228,6 +237,29 @@ def _run_one(run: _Run) -> None:
         _finish_as(run, _State.FAILED, str(error))
         return
     _become_model(run, [file.target for file in files])
+
+
+def _pull(
+    run: _Run,
+    download: Download,
+    fetcher: Callable[[httpx2.Client], Fetcher],
+    *,
+    beat: Callable[[], None],
+) -> None:
+    """Fetch a known model to this node. Raises DownloadFailed, DownloadStopped."""
+    models = list(Model.objects.files().filter(fingerprint=download.fingerprint))
+    if not models:
+        raise DownloadFailed("The model is not in the registry any more.")
+    pull_files(download, models[0], fetcher, beat=beat)
+    run.total = download.bytes_total
+    logger.info("Fetched %s", download)
+    _finish_as(run, _State.DONE, became=[model.name for model in models])
+
+
+def _discard(download: Download) -> None:
+    """Delete what has come of a download, unless another one has it by now."""
+    for key in part_keys(download.wanted(), repo=download.repo, commit=download.commit):
+        delete_part(settings.MODELS_DIR / PARTS, key)
 
 
 def _become_model(run: _Run, targets: list[Path]) -> None:
@@ -261,7 +293,8 @@ def _stopped(run: _Run, *, is_cancelled: bool) -> None:
         _finish_as(run, _State.CANCELLED)
         return
     rows = Download.objects.filter(pk=run.pk, state=_State.RUNNING)
-    rows.update(state=_State.REQUESTED, speed=0, bytes_done=run.size)
+    for row in rows:
+        rows.update(state=row.waiting_state, speed=0, bytes_done=run.size)
 
 
 def _finish_as(

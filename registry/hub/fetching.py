@@ -108,10 +108,17 @@ class Fetcher:
         self._measured = measured
         self._before = 0
 
-    def fetch(self, files: Sequence[WantedFile]) -> None:
+    def fetch(
+        self,
+        files: Sequence[WantedFile],
+        *,
+        check: Callable[[Sequence[Path]], None] = lambda _paths: None,
+    ) -> None:
         """Bring all files to their places. Raises DownloadFailed, DownloadStopped.
 
         What is here already stays as it is; a different file of the name is an error.
+        ``check`` gets the whole files before they are placed; if it raises
+        WrongContent, those that came are deleted.
         """
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -122,18 +129,25 @@ class Fetcher:
                 self._room.check(sum(map(self._missing, files)))
                 for file in files:
                     self._before += self._complete(file)
+                self._check_all(files, check)
                 for file in files:
                     self._place(file)
         except OSError as error:
             raise _disk_failure(error) from error
 
-    def discard(self, files: Sequence[WantedFile]) -> None:
-        """Delete what has come of these files and is not in its place.
-
-        A part that another download has by now is left to it.
-        """
-        for file in files:
-            delete_part(self._parts, file.key)
+    def _check_all(
+        self, files: Sequence[WantedFile], check: Callable[[Sequence[Path]], None]
+    ) -> None:
+        here = [
+            whole if (whole := self._whole(file)).exists() else file.target
+            for file in files
+        ]
+        try:
+            check(here)
+        except WrongContent:
+            for file in files:
+                _delete_files(self._parts, file.key)
+            raise
 
     # One file --------------------------------------------------------------------
 
@@ -151,7 +165,7 @@ class Fetcher:
         if file.sha256 and digest != file.sha256:
             _delete_files(self._parts, file.key)
             raise WrongContent(
-                f"'{file.target.name}' is not what the hub says: its sha256 is "
+                f"'{file.target.name}' is not what its source says: its sha256 is "
                 f"{digest}, not {file.sha256}. It was deleted; try again."
             )
         if not file.sha256:
@@ -274,7 +288,7 @@ class Fetcher:
             )
         if file.size is not None and file.size != total:
             raise WrongContent(
-                f"'{file.target.name}' has {total:,} bytes; the hub says {file.size:,}."
+                f"'{file.target.name}' has {total:,} bytes, not {file.size:,}."
             )
         return total
 

@@ -9,6 +9,7 @@ from registry.models.context_test import (
     measured_settings,
     result_in_force,
 )
+from registry.models.copy import ModelCopy
 from registry.models.download import Download
 from registry.models.kinds import (
     GENERATIVE,
@@ -43,6 +44,7 @@ __all__ = [
     "FileState",
     "Kind",
     "Model",
+    "ModelCopy",
     "ModelQuerySet",
     "NamedModel",
     "Route",

@@ -22,10 +22,10 @@ class DownloadQuerySet(models.QuerySet["Download"]):
         return self.filter(state__in=_OPEN).order_by("requested_at", "pk")
 
     def requested(self) -> DownloadQuerySet:
-        """Return those that no engine has taken yet, the oldest first."""
-        return self.filter(state=Download.State.REQUESTED).order_by(
-            "requested_at", "pk"
-        )
+        """Return those that this host may begin, the oldest first."""
+        mine = models.Q(state=Download.State.ASSIGNED, node=platform.node())
+        found = self.filter(mine | models.Q(state=Download.State.REQUESTED))
+        return found.order_by("requested_at", "pk")
 
     def cut_off(self) -> DownloadQuerySet:
         """Return those that run on this host, as far as their rows know."""
@@ -41,12 +41,19 @@ class DownloadQuerySet(models.QuerySet["Download"]):
 
 
 class Download(models.Model):
-    """One model that is fetched, with its shards and its projector."""
+    """One model that is fetched, with its shards and its projector.
+
+    A pull is one of a known model, to one node: what this node lacks.
+    """
 
     class State(models.TextChoices):
-        """``failed`` ones can be tried again, and go on with what is here."""
+        """``failed`` ones can be tried again, and go on with what is here.
+
+        ``assigned``: for one node. Older versions do not know it, and leave it alone.
+        """
 
         REQUESTED = "requested", "Waiting"
+        ASSIGNED = "assigned", "Waiting"
         RUNNING = "running", "Running"
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
@@ -60,6 +67,13 @@ class Download(models.Model):
         max_length=64, blank=True, help_text="The revision of the repository."
     )
     files = models.JSONField(default=list, blank=True)
+    fingerprint = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of a pull: that of the model which its node lacks.",
+    )
 
     requested_by = models.CharField(max_length=255, blank=True)
     requested_at = models.DateTimeField(default=timezone.now)
@@ -91,6 +105,11 @@ class Download(models.Model):
 
     def __str__(self) -> str:
         return self.source
+
+    @property
+    def waiting_state(self) -> Download.State:
+        """Its state while it waits for a host to run it."""
+        return self.State.ASSIGNED if self.fingerprint else self.State.REQUESTED
 
     @property
     def is_open(self) -> bool:
@@ -129,4 +148,8 @@ class Download(models.Model):
         return found
 
 
-_OPEN = (Download.State.REQUESTED, Download.State.RUNNING)
+_OPEN = (
+    Download.State.REQUESTED,
+    Download.State.ASSIGNED,
+    Download.State.RUNNING,
+)

@@ -50,6 +50,8 @@ class KnownModel:
     """A model in the registry. ``size`` is in bytes.
 
     ``is_current``: its header was read by a release that reads as much as this one.
+    ``is_elsewhere``: other machines have it as well; ``is_path_elsewhere``: at the path
+    of its row, ``row_path``, if that is another one than ``paths`` here.
     """
 
     pk: int
@@ -60,6 +62,9 @@ class KnownModel:
     fingerprint: str
     is_found: bool
     is_current: bool = True
+    row_path: str = ""
+    is_elsewhere: bool = False
+    is_path_elsewhere: bool = False
 
     @property
     def path(self) -> str:
@@ -99,6 +104,8 @@ class Comparison:
     missing: list[KnownModel] = field(default_factory=list)
     #: Known models whose file exists but cannot be used.
     unreadable: list[KnownModel] = field(default_factory=list)
+    #: Models of other machines whose path another file has here.
+    different: list[KnownModel] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +221,18 @@ def compare(disk: DiskScan, known: Sequence[KnownModel]) -> Comparison:
     A file at a known path is that model, whatever its content is now. A file at a new
     path is a known model that moved if it has the fingerprint of one whose path is
     gone; else it is new. A model under the roots whose file was not seen is missing.
-    Models outside the roots are ignored.
+    Models outside the roots are ignored. What other machines have is neither missing
+    nor changed by a file that only this one has.
     """
     result = Comparison()
     by_path = {model.path: model for model in known}
+    by_row = {model.row_path or model.path: model for model in known}
     seen = {files.path for files in disk.unchanged}
     seen |= {found.files.path for found in disk.read}
     unusable = {each.path for each in disk.unusable}
     unseen = {model.pk: model for model in known if model.path not in seen}
     for model in list(unseen.values()):
-        if _is_unusable(model, unusable):
+        if _is_unusable(model, unusable) and not model.is_elsewhere:
             result.unreadable.append(unseen.pop(model.pk))
     result.unchanged = [
         by_path[files.path] for files in disk.unchanged if files.path in by_path
@@ -233,16 +242,25 @@ def compare(disk: DiskScan, known: Sequence[KnownModel]) -> Comparison:
         if at_path is not None and looks_unchanged(by_path, found.files):
             # Another scan has recorded it meanwhile.
             result.unchanged.append(at_path)
+        elif at_path is not None and _is_of_others(at_path, found):
+            result.different.append(at_path)
         elif at_path is not None:
             reason = _difference(at_path, found)
             result.changed.append(Change(at_path, found, reason))
+        elif copied := _copied(found, unseen.values()):
+            del unseen[copied.pk]
+            result.unchanged.append(copied)
         elif moved := _moved(found, unseen.values(), disk.roots):
             del unseen[moved.pk]
             result.changed.append(Change(moved, found, f"moved from {moved.path}"))
+        elif found.files.path in by_row:
+            result.different.append(by_row[found.files.path])
         else:
             result.new.append(found)
     result.missing = [
-        model for model in unseen.values() if _is_under_any(model, disk.roots)
+        model
+        for model in unseen.values()
+        if _is_under_any(model, disk.roots) and not model.is_elsewhere
     ]
     return result
 
@@ -273,6 +291,19 @@ def _difference(model: KnownModel, found: ReadModel) -> str:
     if not model.is_current:
         return "read again: this release reads more of the header"
     return "only the modification time changed"
+
+
+def _is_of_others(model: KnownModel, found: ReadModel) -> bool:
+    """Return whether a file here is not what other machines have as this model."""
+    return model.is_elsewhere and model.fingerprint != found.fingerprint
+
+
+def _copied(found: ReadModel, unseen: Iterable[KnownModel]) -> KnownModel | None:
+    """Return the model that other machines have at its path, and this one here."""
+    for model in unseen:
+        if model.is_path_elsewhere and model.fingerprint == found.fingerprint:
+            return model
+    return None
 
 
 def _moved(

@@ -10,12 +10,12 @@ from django.utils import timezone
 from inference import services
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import (
-    HEARTBEAT_EXPIRES,
     EngineNode,
     StopOrder,
     Worker,
     WorkerState,
 )
+from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
 

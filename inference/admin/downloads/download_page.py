@@ -42,6 +42,7 @@ _MAX_SHOWN = 50
 _PAGE = "admin:registry_download_changelist"
 _TONES: dict[str, Tone] = {
     Download.State.REQUESTED: "",
+    Download.State.ASSIGNED: "",
     Download.State.RUNNING: "info",
     Download.State.DONE: "success",
     Download.State.FAILED: "danger",

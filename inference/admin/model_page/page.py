@@ -24,9 +24,11 @@ from inference.admin.model_page.context_testing import ContextTestingAdmin
 from inference.admin.model_page.loading import LoadingAdmin
 from inference.admin.model_page.measuring import MeasuringAdmin
 from inference.admin.model_page.posting import requester
+from inference.admin.model_panels.copies import copies_panel
 from inference.admin.model_panels.loads import loads_panel
 from inference.admin.model_panels.scaling import scaling_panel
 from inference.admin.model_panels.speed import speed_panel
+from inference.admin.nodes.drains import may_drain
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
 from inference.load_differences import reload_differences
@@ -146,6 +148,12 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
         elif {"replicas", "replicas_max"} & set(form.changed_data):
             services.replicas_adjust(model=obj)
 
+    def scan_view(self, request: HttpRequest) -> HttpResponse:
+        """Scan the folders of this machine, and let nodes scan theirs."""
+        response = super().scan_view(request)
+        services.engines_scan()
+        return response
+
     def get_urls(self) -> list[URLPattern]:
         """Return the routes of the page's parts, before those of its buttons."""
         view = self.admin_site.admin_view
@@ -243,6 +251,8 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
             "may_load": self.has_change_permission(request, model),
             **loads_panel(model, workers),
             **scaling_panel(model),
+            **copies_panel(model),
+            "may_pull": may_drain(request),
             **(context_tests.panel(model) if model.is_generative else {}),
             **(speed_panel(model) if model.is_generative else {}),
         }

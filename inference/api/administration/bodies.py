@@ -108,6 +108,13 @@ class DrainRequest(Body):
     """Running requests move and do not end there; what no other node can take goes."""
 
 
+class NodePullRequest(Body):
+    """The model that a node fetches."""
+
+    model: str
+    """Its id. The node fetches what it lacks of it, with all that it is loaded with."""
+
+
 class CaptureRequest(Body):
     """For how long bodies are captured."""
 

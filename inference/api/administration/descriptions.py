@@ -146,6 +146,16 @@ drain_node = _described(
 undrain_node = _described(
     "undrainNode", "Let a node take workers again", "AdminNode", named=True
 )
+list_node_files = _described(
+    "listNodeFiles", "List the model files of a node", "AdminNodeFileList", named=True
+)
+pull_model = _described(
+    "pullModelToNode",
+    "Let a node fetch a model",
+    "AdminNodePull",
+    body="NodePullRequest",
+    named=True,
+)
 sum_usage = _described(
     "sumUsage", "Add up requests, tokens and cost", "UsageList", query=UsageParameters
 )

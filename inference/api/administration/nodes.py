@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Count, Sum
+
 from inference.api.administration import descriptions as about
-from inference.api.administration.bodies import DrainRequest, ListQuery
-from inference.api.administration.rows import row_named
+from inference.api.administration.bodies import DrainRequest, ListQuery, NodePullRequest
+from inference.api.administration.rows import models_of, row_named
 from inference.api.administration.view import AdminView, answering, query_of
+from inference.api.errors import BadRequest
+from inference.errors import PullRefused
 from inference.models import EngineNode, NodeDrain, Worker
 from inference.placing.drains import drain_of, node_drain, node_undrain
+from inference.placing.files import files_of
+from inference.placing.pulls import node_pull
 from inference.status import worker_state
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
-    from inference.api.administration.objects import AdminNode, AdminNodeList
+    from inference.api.administration.objects import (
+        AdminNode,
+        AdminNodeFileList,
+        AdminNodeFiles,
+        AdminNodeList,
+        AdminNodePull,
+    )
 
 _MAX_LISTED = 1000
 
@@ -26,7 +39,7 @@ def _list(request: Request) -> AdminNodeList:
     nodes = EngineNode.objects.order_by("name").prefetch_related("workers__model")
     if query.after:
         nodes = nodes.filter(name__gt=query.after)
-    found = list(nodes[: limit + 1])
+    found = list(_counted(nodes)[: limit + 1])
     drains = {drain.node_name: drain for drain in NodeDrain.objects.all()}
     return {
         "object": "list",
@@ -51,6 +64,39 @@ def _undrain(request: Request, name: str) -> AdminNode:
     return _get(request, name)
 
 
+def _files(request: Request, name: str) -> AdminNodeFileList:
+    return {
+        "object": "list",
+        "data": [
+            {
+                "object": "admin.node.file",
+                "path": each.copy.path,
+                "size": each.copy.size,
+                "fingerprint": each.copy.fingerprint,
+                "models": [model.name for model in each.models],
+            }
+            for each in files_of(_node_named(name))
+        ],
+    }
+
+
+def _pull(request: Request, name: str) -> AdminNodePull:
+    body = NodePullRequest.parse(request.data)
+    (model,) = models_of([body.model], "model")
+    if not model.has_file:
+        raise BadRequest(f"'{model}' has no file to fetch.", param="model")
+    try:
+        downloads = node_pull(node=_node_named(name), model=model)
+    except PullRefused as error:
+        raise BadRequest(str(error), param="model") from None
+    return {
+        "object": "admin.node.pull",
+        "node": name,
+        "model": model.name,
+        "downloads": [download.pk for download in downloads],
+    }
+
+
 class NodesView(AdminView):
     """All nodes."""
 
@@ -63,6 +109,14 @@ class OneNodeView(AdminView):
 
     on = {"GET": _get}
     get = answering(about.get_node)
+
+
+class NodeFilesView(AdminView):
+    """The model files of a node; a model is posted that it is to fetch."""
+
+    on = {"GET": _files, "POST": _pull}
+    get = answering(about.list_node_files)
+    post = answering(about.pull_model)
 
 
 class DrainView(AdminView):
@@ -98,6 +152,18 @@ def node_object(node: EngineNode, drain: NodeDrain | None) -> AdminNode:
             }
             for worker in _workers(node)
         ],
+        "files": _files_object(node),
+        "pulls_from": node.pulls_from,
+        "disks": [
+            {
+                "path": disk["path"],
+                "total": disk["total"],
+                "free": disk["free"],
+                "error": disk["error"],
+            }
+            for disk in node.disks
+            if disk["name"] == "models"
+        ],
         "heartbeat_at": node.heartbeat_at.isoformat(),
     }
 
@@ -108,4 +174,19 @@ def _workers(node: EngineNode) -> list[Worker]:
 
 def _node_named(name: str) -> EngineNode:
     nodes = EngineNode.objects.prefetch_related("workers__model", "workers__node")
-    return row_named(nodes, "node", name=name)
+    return row_named(_counted(nodes), "node", name=name)
+
+
+def _counted(nodes: QuerySet[EngineNode]) -> QuerySet[EngineNode]:
+    """Let nodes know how many files they have, and how large these are."""
+    return nodes.annotate(num_files=Count("copies"), files_size=Sum("copies__size"))
+
+
+def _files_object(node: EngineNode) -> AdminNodeFiles | None:
+    if not node.reports_files or node.files_seen_at is None:
+        return None
+    return {
+        "count": getattr(node, "num_files", 0),
+        "size": getattr(node, "files_size", None) or 0,
+        "seen_at": node.files_seen_at.isoformat(),
+    }

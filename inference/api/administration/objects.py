@@ -170,8 +170,55 @@ class AdminNodeDrain(TypedDict):
     at: str
 
 
+class AdminNodeDisk(TypedDict):
+    """The disk of a folder with models, in bytes; ``error``: why it cannot be asked."""
+
+    path: str
+    total: int
+    free: int
+    error: str
+
+
+class AdminNodeFile(TypedDict):
+    """A model file of a node, in bytes, and the models that it is: none if another."""
+
+    object: Literal["admin.node.file"]
+    path: str
+    size: int
+    fingerprint: str
+    models: list[str]
+
+
+class AdminNodeFileList(TypedDict):
+    """All model files of a node, by path."""
+
+    object: Literal["list"]
+    data: list[AdminNodeFile]
+
+
+class AdminNodePull(TypedDict):
+    """A model that a node fetches: the ids of the downloads that do it."""
+
+    object: Literal["admin.node.pull"]
+    node: str
+    model: str
+    downloads: list[int]
+
+
+class AdminNodeFiles(TypedDict):
+    """How many model files a node has, their bytes, and when it looked."""
+
+    count: int
+    size: int
+    seen_at: str
+
+
 class AdminNode(TypedDict):
-    """A machine with its engine process; memory is in bytes."""
+    """A machine with its engine process; memory is in bytes.
+
+    ``files`` is null for a node that does not report them; ``pulls_from`` is where it
+    may fetch models: ``off``, ``nodes``, ``hub`` or ``both``.
+    """
 
     object: Literal["admin.node"]
     name: str
@@ -182,6 +229,9 @@ class AdminNode(TypedDict):
     memory_total: int
     memory_limit: int
     workers: list[AdminNodeWorker]
+    files: AdminNodeFiles | None
+    pulls_from: str
+    disks: list[AdminNodeDisk]
     heartbeat_at: str
 
 
@@ -250,8 +300,13 @@ ANSWERS: dict[str, type] = {
     "AdminRequestList": AdminRequestList,
     "AdminCancelled": AdminCancelled,
     "AdminNode": AdminNode,
+    "AdminNodeDisk": AdminNodeDisk,
     "AdminNodeDrain": AdminNodeDrain,
+    "AdminNodeFile": AdminNodeFile,
+    "AdminNodeFileList": AdminNodeFileList,
+    "AdminNodeFiles": AdminNodeFiles,
     "AdminNodeList": AdminNodeList,
+    "AdminNodePull": AdminNodePull,
     "AdminNodeWorker": AdminNodeWorker,
     "AuditEntry": AuditEntry,
     "AuditList": AuditList,

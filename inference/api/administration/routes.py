@@ -19,7 +19,12 @@ from inference.api.administration.keys import (
     RotateView,
 )
 from inference.api.administration.limits import LimitsView, LimitView
-from inference.api.administration.nodes import DrainView, NodesView, OneNodeView
+from inference.api.administration.nodes import (
+    DrainView,
+    NodeFilesView,
+    NodesView,
+    OneNodeView,
+)
 from inference.api.administration.people import (
     InvitationsView,
     TeamsView,
@@ -46,6 +51,7 @@ ROUTES = (
     ("admin/limits/<int:number>", LimitView, "admin-limit"),
     ("admin/nodes", NodesView, "admin-nodes"),
     ("admin/nodes/<str:name>/drain", DrainView, "admin-drain-node"),
+    ("admin/nodes/<str:name>/files", NodeFilesView, "admin-node-files"),
     ("admin/nodes/<any:name>", OneNodeView, "admin-node"),
     ("admin/upstreams", UpstreamsView, "admin-upstreams"),
     ("admin/upstreams/<str:name>/check", UpstreamCheckView, "admin-check-upstream"),

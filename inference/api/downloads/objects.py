@@ -88,6 +88,14 @@ class OfferObject(TypedDict):
     left_out: list[LeftOutFile]
 
 
+def _state(download: Download) -> DownloadState:
+    # For clients one that waits for a certain node waits as any other.
+    state: DownloadState = "requested"
+    if download.state != "assigned":
+        state = download.state  # type: ignore[assignment]
+    return state
+
+
 def download_object(download: Download) -> DownloadObject:
     """Return a download's object."""
     left, share = download.seconds_left, download.share
@@ -95,7 +103,7 @@ def download_object(download: Download) -> DownloadObject:
         "id": download.pk,
         "object": "download",
         "source": download.source,
-        "state": download.state,  # type: ignore[typeddict-item]
+        "state": _state(download),
         "progress": None if share is None else round(share, 4),
         "bytes_done": download.bytes_done,
         "bytes_total": download.bytes_total,

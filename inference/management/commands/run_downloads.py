@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from inference.management.child_command import ChildCommand, stopping_by_signal
+from inference.services import engine_files
 from registry.downloads.running import DownloadRunner
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Command(ChildCommand):
     def work(self) -> None:
         is_stopping = stopping_by_signal()
         with _only_here():
-            DownloadRunner(platform.node(), is_stopping=is_stopping).run()
+            DownloadRunner(
+                platform.node(), is_stopping=is_stopping, fetched=engine_files
+            ).run()
 
 
 @contextmanager

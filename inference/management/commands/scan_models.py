@@ -30,6 +30,7 @@ from inference.management.context_test_report import (
 )
 from inference.management.output import rich_output
 from inference.management.scan_report import print_scan, scan_progress
+from inference.services import engines_scan
 from registry.errors import ModelNotFound
 from registry.models import ContextTest, Model
 from registry.services import configured_roots, model_scan
@@ -86,6 +87,8 @@ class Command(BaseCommand):
                 prune=options["prune"],
                 progress=on_progress,
             )
+        if not options["dry_run"]:
+            engines_scan()
         if not options["json"]:
             with rich_output(self, options) as console:
                 print_scan(report, console)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from inference.models import Benchmark
 from llm_manager.lib.processes.python_path import python_path
 from llm_manager.lib.threads import in_one_thread
@@ -100,3 +102,8 @@ def benchmark_process() -> CommandProcess:
 def download_process() -> CommandProcess:
     """Return what runs the downloads of this node."""
     return CommandProcess("run_downloads", Download.objects.wait_for_engines)
+
+
+def file_server_process() -> CommandProcess:
+    """Return what sends this node's model files to others, if it is to."""
+    return CommandProcess("run_file_server", lambda: bool(settings.CONFIG.nodes.listen))

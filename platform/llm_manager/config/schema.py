@@ -33,6 +33,7 @@ from llm_manager.config.sections.running_models import (
     EngineSection,
     GenerationSection,
     ModelsSection,
+    NodesSection,
     RpcSection,
 )
 from llm_manager.config.sections.serving import (
@@ -71,6 +72,7 @@ class Config(Section):
     gpu: GpuSection = GpuSection()
     engine: EngineSection = EngineSection()
     rpc: RpcSection = RpcSection()
+    nodes: NodesSection = NodesSection()
     cache: CacheSection = CacheSection()
     auth: AuthSection = AuthSection()
     oidc: OidcSection = OidcSection()

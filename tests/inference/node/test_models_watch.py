@@ -34,9 +34,12 @@ def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "models"
 
 
+async def _no_report() -> None: ...
+
+
 @asynccontextmanager
 async def watching() -> AsyncIterator[None]:
-    task = asyncio.create_task(ModelsWatch().run())
+    task = asyncio.create_task(ModelsWatch(_no_report).run())
     try:
         yield
     finally:

@@ -11,11 +11,18 @@ import pytest
 
 from inference.rpc import listener as listener_module
 from inference.rpc import tunnel
-from inference.rpc.certificate import client_tls, server_tls
 from inference.rpc.errors import RpcRefused, RpcUnreachable
 from inference.rpc.listener import RpcListener
-from inference.rpc.messages import DATA, SESSION, build, parsed
+from inference.rpc.messages import (
+    DATA,
+    SESSION,
+    build,
+)
 from inference.rpc.tunnel import closed, connect, rpc_status
+from llm_manager.lib.tunnel.certificate import client_tls, server_tls
+from llm_manager.lib.tunnel.proofs import (
+    parsed,
+)
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -13,6 +13,8 @@ from inference.rpc.messages import (
     Ask,
     ask_of,
     build,
+)
+from llm_manager.lib.tunnel.proofs import (
     is_proof,
     line,
     parsed,

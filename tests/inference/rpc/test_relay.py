@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.rpc import relay
-from inference.rpc.messages import SESSION, line, parsed
+from inference.rpc.messages import (
+    SESSION,
+)
 from inference.rpc.relay import _Held
+from llm_manager.lib.tunnel.proofs import (
+    line,
+    parsed,
+)
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
-from inference.models import HEARTBEAT_EXPIRES
 from llm_manager.launcher import project
+from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES
 from registry.models import FileState, Kind
 from tests.factories import make_model, make_node
 

@@ -403,7 +403,7 @@ def test_a_thousand_unchanged_files_are_not_read_again(
     # The run; models as they were; savepoint; the lock; models as they are now; names,
     # of those without a file too; aliases; two batches of unchanged models; the run
     # again; savepoint.
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(13):
         report = model_scan(roots=[tmp_path])
     assert report.counts()["unchanged"] == 1000
 

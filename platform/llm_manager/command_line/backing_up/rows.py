@@ -27,9 +27,11 @@ _MADE_BY_MIGRATE = frozenset({"auth.permission", "contenttypes.contenttype"})
 _RUNNING = frozenset(
     {
         "inference.enginenode",
+        "inference.rpcserver",
         "inference.runningrequest",
         "inference.stoporder",
         "inference.worker",
+        "registry.modelcopy",
         "sessions.session",
     }
 )

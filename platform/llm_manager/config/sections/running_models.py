@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from llm_manager.lib.config_sections import (
     AnyCase,
@@ -14,7 +14,23 @@ from llm_manager.lib.config_sections import (
     Section,
     Texts,
 )
+from llm_manager.lib.tunnel.addresses import host_and_port, why_not_private
 from registry.load_settings import ModelEngineSection, NodeLabels, RpcServers
+
+
+def _as_private(value: str) -> str:
+    """Return an address to listen at. Raises ValueError unless it is private."""
+    if not value:
+        return value
+    try:
+        host, port = host_and_port(value)
+    except ValueError:
+        raise ValueError("must be like 10.0.0.3:8791") from None
+    if not 0 < port < 65536:
+        raise ValueError("must have a port from 1 to 65535")
+    if reason := why_not_private(host):
+        raise ValueError(reason)
+    return value
 
 
 class ModelsSection(Section):
@@ -185,6 +201,25 @@ class RpcSection(Section):
         repr=False,
         description="What RPC servers and engines share, 32 characters or more: "
         "`openssl rand -hex 32`. Better in the environment than in a file.",
+    )
+
+
+class NodesSection(Section):
+    """Model files of several machines, each with a models directory of its own."""
+
+    pull_models: Annotated[Literal["off", "nodes", "hub", "both"], AnyCase] = Field(
+        default="off",
+        description="Where a machine may fetch the files of a model that it lacks: "
+        "from other `nodes` that have `nodes.listen`, from the `hub` or address that "
+        "they were downloaded from, or from `both`, nodes first. It does when an "
+        "administrator asks, and for requests of models that no machine which has "
+        "them can load.",
+    )
+    listen: Annotated[str, AfterValidator(_as_private)] = Field(
+        default="",
+        description="Where this machine sends its model files to the others, as "
+        "`10.0.0.3:8791`: an address of a private network that they reach. TLS, and "
+        "proofs of one `LLM_MANAGER_SECRET_KEY`. Unset: nowhere.",
     )
 
 

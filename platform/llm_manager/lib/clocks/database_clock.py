@@ -12,6 +12,8 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: A process whose heartbeat is older counts as gone, by the database's clock.
+HEARTBEAT_EXPIRES = timedelta(seconds=10)
 #: Two clocks drift apart by less than 10 ms in this time.
 _MEASURE_EVERY_S = 60.0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference.models import HEARTBEAT_EXPIRES
 from inference.node.silence.calm import Calm
+from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""``llm-manager node``: machines, and their drains."""
+"""``llm-manager node``: machines, their drains and their model files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from llm_manager.command_line.administration.choosing import administering
 from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.lib.units import human_bytes
 
 if TYPE_CHECKING:
     from llm_manager.command_line.administration.admin_api import AdminApi
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """List the nodes, drain one, or let it take workers again.
+    """List the nodes and their files, drain one, let it fetch a model.
 
     At the server, with a key of the scope admin; else on the database of the data
     directory.
@@ -58,6 +59,48 @@ def undrain(api: AdminApi, /, *, name: str, as_json: bool) -> None:
     _print(api.delete("nodes", name, "drain"), as_json=as_json)
 
 
+@command.command()
+@click.argument("name")
+@json_option
+@administering
+def files(api: AdminApi, /, *, name: str, as_json: bool) -> None:
+    """List the model files that a node has, as it last saw them."""
+    found = api.get("nodes", name, "files")
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("file", "size", "models"),
+        (
+            (
+                each["path"],
+                human_bytes(each["size"]),
+                ", ".join(each["models"]) or None,
+            )
+            for each in found["data"]
+        ),
+        right="size",
+    )
+
+
+@command.command()
+@click.argument("name")
+@click.argument("model")
+@json_option
+@administering
+def pull(api: AdminApi, /, *, name: str, model: str, as_json: bool) -> None:
+    """Let a node fetch what it lacks of a model, from another node or from the hub.
+
+    Where from is in its nodes.pull_models; how far it is, among the downloads.
+    """
+    found = api.post("nodes", name, "files", body={"model": model})
+    if as_json:
+        print_json(found)
+        return
+    count = len(found["downloads"])
+    click.echo(f"{name} fetches {model}: {count} download{'s' if count > 1 else ''}.")
+
+
 def _print(found: dict[str, Any], *, as_json: bool) -> None:
     """Print a node, or a list of them."""
     if as_json:
@@ -65,7 +108,7 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
         return
     nodes = found.get("data", [found])
     print_table(
-        ("name", "state", "labels", "models", "running"),
+        ("name", "state", "labels", "models", "running", "files"),
         (
             (
                 node["name"],
@@ -73,10 +116,11 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
                 ", ".join(node["labels"]) or None,
                 ", ".join(worker["model"] for worker in node["workers"]) or None,
                 sum(worker["running"] for worker in node["workers"]),
+                node["files"] and human_bytes(node["files"]["size"]),
             )
             for node in nodes
         ),
-        right="running",
+        right="running,files",
     )
 
 

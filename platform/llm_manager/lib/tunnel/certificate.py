@@ -1,6 +1,6 @@
 """The tunnel's TLS: a certificate of the server's own, made when it starts.
 
-Nobody signs it. That it is the server's is in the proofs: ``messages.py``.
+Nobody signs it. That it is the server's is in the proofs: ``proofs.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _VALID = timedelta(days=3650)
 def server_tls() -> tuple[ssl.SSLContext, bytes]:
     """Return a server's context, and its new certificate in DER."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "llm-manager rpc")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "llm-manager")])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

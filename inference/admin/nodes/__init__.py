@@ -1,0 +1,1 @@
+"""Nodes in the admin: their drains, their files and pulls."""

@@ -1,0 +1,1 @@
+"""The model files of this node: what it has, and where."""

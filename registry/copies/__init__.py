@@ -1,0 +1,1 @@
+"""Which node has which model files: reported, and heeded by scans and loads."""
