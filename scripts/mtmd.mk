@@ -14,7 +14,7 @@ FLAGS := -O2 -DNDEBUG -fPIC -w -DLLAMA_SHARED -DLLAMA_BUILD -DGGML_SHARED $(addp
 NEEDED := libllama libggml libggml-base
 
 libmtmd.so: $(OBJECTS)
-	$(CXX) -shared -Wl,--no-undefined -o $@ $^ -L$(LIBRARIES) $(addprefix -l:,$(addsuffix .so.0,$(NEEDED))) \
+	$(CXX) -shared -Wl,--no-undefined -o $@ $^ -L$(LIBRARIES) $(addprefix -l:,$(addsuffix .so,$(NEEDED))) \
 		-Wl,-rpath,'$$ORIGIN' -Wl,-rpath-link,$(LIBRARIES) -lpthread
 
 objects/%.o: $(SOURCE)/%.cpp

@@ -9,7 +9,7 @@ NEEDED := libggml libggml-base
 # Its own functions before those of a ggml that was built with RPC over TCP.
 libggml-rpc-unix.so: ggml-rpc.o transport.o
 	$(CXX) -shared -Wl,--no-undefined -Wl,-Bsymbolic -o $@ $^ -L$(LIBRARIES) \
-		$(addprefix -l:,$(addsuffix .so.0,$(NEEDED))) \
+		$(addprefix -l:,$(addsuffix .so,$(NEEDED))) \
 		-Wl,-rpath,'$$ORIGIN' -Wl,-rpath-link,$(LIBRARIES) -lpthread
 
 ggml-rpc.o: $(RPC)/ggml-rpc.cpp

@@ -9,7 +9,7 @@ from contextlib import suppress
 #: The variable with the descriptor of the pipe to the launcher. It is no setting, so
 #: it has not the settings' prefix.
 VARIABLE = "LLMM_LIFE_FD"
-EVERY_S = 1.0
+EVERY_S = 2.0
 
 
 def show_once() -> None:
@@ -21,7 +21,7 @@ def show_once() -> None:
 
 
 async def show_life() -> None:
-    """Write a byte to the launcher every second; return if there is no launcher."""
+    """Write a byte to the launcher regularly; return if there is no launcher."""
     descriptor = os.environ.pop(VARIABLE, None)
     if descriptor is None:
         return
