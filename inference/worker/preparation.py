@@ -29,6 +29,8 @@ ENCODING_LIMIT_S = 300.0
 #: How long one preparation may take. The limits of grammars and DRY breakers keep it to
 #: about a second of processor time; this is what a busy machine may make of that.
 LIMIT_S = 20.0
+#: How many times as long as a preparation took its key rests while others ask.
+_REST = 3.0
 #: How long a key counts as asking after its last request, as in the engine's shares.
 _ASKING_S = 2.0
 #: Lower than the engine's threads: a step has to be on time, a preparation has not.
@@ -39,8 +41,9 @@ class Preparation:
     """Jobs in the order of their arrival for one key, and in turn between keys.
 
     A key has one job at a time, so it never takes more than one of the places. While
-    another key asks too, it rests after a job for as long as the thread took: on few
-    cores that thread takes time from steps, whatever its priority.
+    another key asks too, it has a quarter of a thread's time, and rests after each job:
+    on few cores that thread takes time from steps, whatever its priority. After images
+    it rests for as long as they took.
     ``on_error`` gets what a job raises; ``on_idle`` is called when none is left.
     """
 
@@ -136,7 +139,8 @@ class Preparation:
             started = self._clock()
             running = asyncio.wrap_future(_in_daemon_thread(function))
             await asyncio.wait([running], timeout=limit)
-            self._owed[key] = self._clock() - started
+            took = self._clock() - started
+            self._owed[key] = took if encodes else _REST * took
         if not running.done():
             on_overdue()
         return await running

@@ -228,7 +228,7 @@ class KeyShares:
 
 
 def _step_seconds(times: StepTimes) -> Callable[[int], float]:
-    return lambda count: times.decode_s(count) or 0.0
+    return lambda count: times.short_s(count) or 0.0
 
 
 def _light(demands: Mapping[str, KeyDemand]) -> frozenset[str]:

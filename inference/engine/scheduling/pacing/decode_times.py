@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from inference.engine.scheduling.pacing.least_squares import NonNegativeFit
 
 #: Usual numbers: they make the three parts of a step's time comparable.
@@ -34,6 +36,7 @@ class DecodeTimes:
         self._steps = NonNegativeFit(3)
         self._paces = NonNegativeFit(2)
         self._counts: set[int] = set()
+        self._measured: dict[int, float] = {}
         #: The parts of the warm-up alone.
         self._line: list[float] | None = None
         self._parts: list[float] | None = None
@@ -47,6 +50,7 @@ class DecodeTimes:
     def calibrate(self, count: int, seconds: float) -> None:
         """Add a step of the warm-up, which does not fade. Its sequences are short."""
         self._counts.add(count)
+        self._measured[count] = seconds
         self._warm_up.add(_row(count, 0), seconds, _WARM_UP_WEIGHT)
         self._line = self._warm_up.parts((0, 1) if self.knows_batches else (0,))
         self._parts = None
@@ -74,6 +78,20 @@ class DecodeTimes:
             self._parts = warm_up.plus(self._steps).parts(among)
             self._age = 0
         return None if self._parts is None else _sum(self._parts, _row(count, depth))
+
+    def short_seconds(self, count: int) -> float | None:
+        """Return what a step of short sequences took in the warm-up.
+
+        Between the measurements it is on straight lines, which say more of few
+        sequences than one line through all: the second one costs more than the tenth.
+        """
+        if len(self._measured) < 2:
+            return self.seconds(count, 0)
+        counts = sorted(self._measured)
+        seconds = [self._measured[n] for n in counts]
+        beyond = max(count - counts[-1], 0)
+        slope = (seconds[-1] - seconds[-2]) / (counts[-1] - counts[-2])
+        return float(np.interp(count, counts, seconds)) + beyond * max(slope, 0.0)
 
 
 def _sum(parts: list[float], numbers: tuple[float, ...]) -> float:

@@ -118,6 +118,13 @@ class StepTimes:
         """
         return self._decodes.seconds(num_decodes, self._depth if num_decodes else 0)
 
+    def short_s(self, num_decodes: int) -> float | None:
+        """Return the seconds of a step of short sequences, to compare numbers of them.
+
+        However slow the machine is just now, and however long the sequences.
+        """
+        return self._decodes.short_seconds(num_decodes)
+
     @property
     def knows_batches(self) -> bool:
         """Whether batches of different sizes have been seen."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Enough for the slope of step times; on a slow machine each step costs startup time.
 _SEQUENCES = 16
+#: Between one and those: what heavy keys may add to a light one is decided here.
+_FEW = 4
 #: The number of repetitions, the fastest of which counts: the first loads the weights.
 _STEPS = 3
 #: Pieces of prompts: what is the same for both is the fixed cost of a pass.
@@ -54,7 +56,7 @@ def warm_up(backend: Backend, clock: Callable[[], float]) -> Measured:
 
     decodes = [
         (count, min(step(sequences[:count], 1) for _ in range(_STEPS)))
-        for count in dict.fromkeys((1, most))
+        for count in dict.fromkeys((1, min(_FEW, most), most))
     ]
     pieces = []
     for piece in _PIECES:

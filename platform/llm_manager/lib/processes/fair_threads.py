@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: A job that has computed for longer makes its client rest.
-_SLOW_S = 0.02
+#: A job that has computed for longer makes its client rest, this many times as long.
+_SLOW_S = 0.008
+_REST = 3.0
 #: How long a client counts as asking after its last job, as in the engine's shares.
 #: None rests for longer.
 _ASKING_S = 2.0
@@ -45,9 +46,9 @@ class _Job(Generic[_T]):
 class FairThreads:
     """A few threads, each started when the others are busy; clients take turns.
 
-    ``most`` jobs of one client run at once. With ``rests`` a client whose job has
-    computed for long rests for as long, while others ask: its threads take turns with
-    all others at the interpreter.
+    ``most`` jobs of one client run at once. With ``rests`` a client whose jobs compute
+    for long has a quarter of a thread's time while others ask: they take turns at the
+    interpreter, and at the processors.
     """
 
     def __init__(
@@ -151,7 +152,9 @@ class FairThreads:
         if computed_s > _SLOW_S and any(
             at >= since for other, at in self._asked.items() if other != client
         ):
-            self._resting[client] = self._clock() + min(computed_s, _ASKING_S)
+            now = self._clock()
+            end = max(self._resting.get(client, now), now) + _REST * computed_s
+            self._resting[client] = min(end, now + _ASKING_S)
 
     def _until_one_has_rested(self) -> float | None:
         """Return the seconds after which a client that waits may have a turn."""
