@@ -80,13 +80,13 @@ class DecodeTimes:
         return None if self._parts is None else _sum(self._parts, _row(count, depth))
 
     def short_seconds(self, count: int) -> float | None:
-        """Return what a step of short sequences took in the warm-up.
+        """Return what a step of short sequences took in the warm-up; None without one.
 
         Between the measurements it is on straight lines, which say more of few
         sequences than one line through all: the second one costs more than the tenth.
         """
         if len(self._measured) < 2:
-            return self.seconds(count, 0)
+            return None
         counts = sorted(self._measured)
         seconds = [self._measured[n] for n in counts]
         beyond = max(count - counts[-1], 0)

@@ -121,9 +121,11 @@ class StepTimes:
     def short_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step of short sequences, to compare numbers of them.
 
-        However slow the machine is just now, and however long the sequences.
+        However slow the machine is just now, and however long the sequences; without a
+        warm-up as steps were observed.
         """
-        return self._decodes.short_seconds(num_decodes)
+        short_s = self._decodes.short_seconds(num_decodes)
+        return self.decode_s(num_decodes) if short_s is None else short_s
 
     @property
     def knows_batches(self) -> bool:

@@ -66,14 +66,3 @@ def test_steps_of_few_sequences_are_compared_as_the_warm_up_measured_them() -> N
     assert times.short_seconds(2) == pytest.approx(0.009)
     assert times.short_seconds(10) == pytest.approx(0.027)
     assert times.short_seconds(20) == pytest.approx(0.047)
-
-
-def test_without_a_warm_up_they_are_compared_by_what_was_observed() -> None:
-    times = DecodeTimes()
-    for _ in range(50):
-        times.observe(1, 10, 0.01)
-        times.observe(4, 40, 0.04)
-    one_s, four_s = times.short_seconds(1), times.short_seconds(4)
-    assert one_s is not None
-    assert four_s is not None
-    assert four_s > 3 * one_s

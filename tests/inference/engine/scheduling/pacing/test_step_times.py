@@ -155,3 +155,14 @@ def test_more_tokens_of_long_sequences_are_expected_to_take_what_tokens_take() -
     assert one == pytest.approx(0.020, rel=0.1)
     assert one <= more < one + 0.008
     assert 0 < none <= one
+
+
+def test_without_a_warm_up_numbers_of_sequences_are_compared_as_observed() -> None:
+    times = StepTimes()
+    for _ in range(50):
+        times.observe(1, [], 0.010, depth=10)
+        times.observe(4, [], 0.040, depth=10)
+    one_s, four_s = times.short_s(1), times.short_s(4)
+    assert one_s is not None
+    assert four_s is not None
+    assert four_s > 3 * one_s
