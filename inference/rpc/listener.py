@@ -29,8 +29,9 @@ from inference.rpc.messages import (
     ask_of,
     build,
 )
-from inference.rpc.tunnel import CHUNK, CONNECTS_WITHIN_S, closed, pass_on
+from inference.rpc.tunnel import CHUNK, CONNECTS_WITHIN_S, pass_on
 from llm_manager.lib.tunnel.certificate import server_tls
+from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import (
     is_proof,
     line,

@@ -24,7 +24,8 @@ from inference.rpc.messages import (
     SESSION,
     SILENT_AFTER_S,
 )
-from inference.rpc.tunnel import CHUNK, closed, connect, pass_on
+from inference.rpc.tunnel import CHUNK, connect, pass_on
+from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import (
     line,
     parsed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from inference.rpc.messages import (
 )
 from llm_manager.lib.tunnel.addresses import host_and_port
 from llm_manager.lib.tunnel.certificate import client_tls
+from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import (
     is_proof,
     line,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Connecting, TLS and the two messages may take this long together.
 CONNECTS_WITHIN_S = 10.0
-_CLOSES_WITHIN_S = 2.0
 #: How much is buffered and passed on at once.
 CHUNK = 256 * 1024
 
@@ -117,13 +116,3 @@ async def pass_on(reader: StreamReader, writer: StreamWriter) -> bool:
     except OSError:
         return False
     return True
-
-
-async def closed(writer: StreamWriter) -> None:
-    """Close a connection; its other side may take a moment to agree."""
-    writer.close()
-    try:
-        with suppress(OSError):
-            await asyncio.wait_for(writer.wait_closed(), _CLOSES_WITHIN_S)
-    except TimeoutError:
-        writer.transport.abort()

@@ -8,12 +8,12 @@ import logging
 import os
 import ssl
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from llm_manager.lib.tunnel.certificate import server_tls
+from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import is_proof, line, new_nonce, parsed, proof
 from registry.scan.folders import is_under, mtime_ns
 from registry.sharing.messages import (
@@ -36,7 +36,6 @@ _MOST_STRANGERS = 32
 #: Files that are sent, or described, at once.
 _MOST_AT_ONCE = 4
 _CHUNK = 1024 * 1024
-_CLOSES_WITHIN_S = 2.0
 _GONE, _BUSY = 410, 503
 
 
@@ -96,7 +95,7 @@ class FileServer:
         except (OSError, EOFError, ValueError, TimeoutError, ssl.SSLError) as error:
             logger.info("A connection from %s ended: %r", _peer(writer), error)
         finally:
-            await _closed(writer)
+            await closed(writer)
 
     async def _admitted(
         self, reader: StreamReader, writer: StreamWriter
@@ -239,15 +238,6 @@ def _opened(path: str) -> BinaryIO:
 async def _drained(writer: StreamWriter) -> None:
     """Wait until a client has taken enough. Raises TimeoutError."""
     await asyncio.wait_for(writer.drain(), SILENT_AFTER_S)
-
-
-async def _closed(writer: StreamWriter) -> None:
-    writer.close()
-    try:
-        with suppress(OSError):
-            await asyncio.wait_for(writer.wait_closed(), _CLOSES_WITHIN_S)
-    except TimeoutError:
-        writer.transport.abort()
 
 
 def _peer(writer: StreamWriter) -> str:

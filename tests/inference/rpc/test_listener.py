@@ -18,8 +18,9 @@ from inference.rpc.messages import (
     SESSION,
     build,
 )
-from inference.rpc.tunnel import closed, connect, rpc_status
+from inference.rpc.tunnel import connect, rpc_status
 from llm_manager.lib.tunnel.certificate import client_tls, server_tls
+from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import (
     parsed,
 )

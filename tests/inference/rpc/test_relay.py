@@ -32,6 +32,7 @@ class Far:
         self.is_full = False
         self.is_closed = False
         self._reset = asyncio.Event()
+        self.transport = self
 
     def write(self, data: bytes) -> None:
         """Take bytes."""
@@ -52,6 +53,9 @@ class Far:
     def close(self) -> None:
         """Note that it is closed."""
         self.is_closed = True
+
+    def abort(self) -> None:
+        """Nothing is left to send."""
 
     async def wait_closed(self) -> None:
         """Return at once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from inference.models import EngineNode
+from llm_manager.lib.tunnel import closing
 from registry.downloads.pulling import hub_record, pull_request
 from registry.downloads.requesting import download_cancel, download_retry
 from registry.hub import fetching
@@ -46,18 +47,18 @@ def far(models_dir: Path, tmp_path: Path, settings: Any) -> Iterator[RunningServ
     with path.open("ab") as file:
         file.write(bytes(3 * 1024 * 1024))
     model_scan(roots=[there])
-    with file_server(there, shared_secret(settings.SECRET_KEY)) as server:
+    with file_server(there, shared_secret(settings.SECRET_KEY)) as running:
         model = Model.objects.get()
-        server.files[model.fingerprint] = shared([path])
+        running.files[model.fingerprint] = shared([path])
         ModelCopy.objects.create(
-            node=make_node("far", files_address=server.address),
+            node=make_node("far", files_address=running.address),
             path=str(path),
             place="org/m.gguf",
             size=model.file_size,
             mtime_ns=model.mtime_ns,
             fingerprint=model.fingerprint,
         )
-        yield server
+        yield running
 
 
 def pull() -> Download:
@@ -127,6 +128,38 @@ def test_a_pull_goes_on_with_what_has_come(
         patch.setattr(fetching, "_PAUSES_S", (0.0,) * 5)
         assert run(download).state == State.DONE
     assert sum(sent) == source.stat().st_size
+    assert (models_dir / "org" / "m.gguf").read_bytes() == source.read_bytes()
+
+
+def test_another_node_goes_on_when_the_first_one_dies(
+    far: RunningServer,
+    models_dir: Path,
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = tmp_path / "there" / "m.gguf"
+    copy = ModelCopy.objects.get()
+    sizes: list[int] = []
+    original = fetching._Part.write
+
+    def write(part: Any, chunk: bytes) -> None:
+        original(part, chunk)
+        sizes.append(len(chunk))
+        if part.size > 1024 * 1024:
+            far.stop()
+
+    monkeypatch.setattr(closing, "_CLOSES_WITHIN_S", 0.1)
+    monkeypatch.setattr(fetching._Part, "write", write)
+    monkeypatch.setattr(fetching, "_PAUSES_S", (0.0,) * 5)
+    with file_server(tmp_path / "there", shared_secret(settings.SECRET_KEY)) as other:
+        other.files = far.files
+        copy.pk = None
+        copy.node = make_node("later", files_address=other.address)
+        copy.save()
+        assert run(pull()).state == State.DONE
+    # Nothing came twice.
+    assert sum(sizes) == source.stat().st_size
     assert (models_dir / "org" / "m.gguf").read_bytes() == source.read_bytes()
 
 

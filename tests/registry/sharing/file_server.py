@@ -57,6 +57,9 @@ class RunningServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # What was aborted is closed in the loop's next turns.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def start(self) -> None:
         """Serve; ``address`` is known then."""
