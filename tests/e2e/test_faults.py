@@ -31,7 +31,6 @@ pytestmark = [
 PAUSE_S = 17.0
 
 
-
 @dataclass(frozen=True)
 class Installation:
     """A server that outlasts all faults, and the texts of its streams."""
