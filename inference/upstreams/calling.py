@@ -170,7 +170,7 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
         UPSTREAM_REQUESTS.labels(upstream.name, result).inc()
         UPSTREAM_OPEN.labels(upstream.name).set(link.breaker.is_open)
         await link.leave()
-        check_soon(upstream, link)
+        check_soon(upstream, link, has_failed=result in ("failed", "timeout"))
 
 
 async def _to_its_end(link: Link, pieces: AsyncGenerator[bytes, None]) -> None:

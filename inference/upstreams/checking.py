@@ -29,12 +29,15 @@ _MAX_BYTES = 4 * 1024 * 1024
 _MOST_S = 30.0
 
 
-def check_soon(upstream: Upstream, link: Link) -> None:
-    """Check an upstream in the background, unless that was done a moment ago."""
+def check_soon(upstream: Upstream, link: Link, *, has_failed: bool = False) -> None:
+    """Check an upstream in the background, unless that was done a moment ago.
+
+    One that has failed is checked at once: its state is what pages show of it.
+    """
     now = time.monotonic()
     every_s = config().upstreams.check_every
     is_fresh = link.checked_at is not None and now - link.checked_at < every_s
-    if link.is_retired or link.is_checking or is_fresh:
+    if link.is_retired or link.is_checking or (is_fresh and not has_failed):
         return
     link.is_checking, link.checked_at = True, now
     link.running += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 def base_url_fault(url: str, private_hosts: Sequence[str]) -> str:
     """Return why an upstream cannot have this address, as a sentence; "" if it can.
 
-    Nothing is resolved: names are checked again at each connection.
+    Nothing is resolved: what names stand for is checked at each connection.
     """
     try:
         parts = urlsplit(url)
@@ -44,7 +45,18 @@ def base_url_fault(url: str, private_hosts: Sequence[str]) -> str:
     if parts.query or parts.fragment:
         return "It must end with its path, as in http://10.0.0.5:8000/v1."
     try:
-        upstream_policy(private_hosts).check_url(parts.scheme, host)
+        policy = upstream_policy(private_hosts)
+        policy.check_url(parts.scheme, host)
+        if _is_address(host):
+            policy.check_address(host, host)
     except AddressRefused as error:
         return str(error)
     return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

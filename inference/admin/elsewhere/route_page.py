@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.timesince import timesince
 
+from inference.admin.elsewhere.areas import small_area
 from inference.admin.elsewhere.route_answers import MOST, TargetAnswers, answers_of
 from llm_manager.lib.unfold_types import ModelAdmin, TabularInline
 from registry.admin import AliasInline
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
+
+    RouteModelForm = forms.ModelForm[Route]
+else:
+    RouteModelForm = forms.ModelForm
 
 
 class TargetInline(TabularInline[RouteTarget, Route]):
@@ -33,10 +41,21 @@ class TargetInline(TabularInline[RouteTarget, Route]):
     verbose_name_plural = "targets: each gets its weight's share of the requests"
 
 
+class RouteForm(RouteModelForm):
+    """A route."""
+
+    class Meta:
+        widgets: ClassVar = {
+            "default_parameters": small_area(),
+            "forced_parameters": small_area(),
+        }
+
+
 @admin.register(Route)
 class RouteAdmin(ModelAdmin[Route]):
     """Names that stand for one of several models."""
 
+    form = RouteForm
     inlines = (TargetInline, AliasInline)
     list_display = ("name", "shares", "falls_back", "is_enabled", "try_it")
     search_fields = ("name", "aliases__name")
@@ -89,7 +108,12 @@ def _said(answers: TargetAnswers) -> str:
     """Return in words what a target has answered."""
     if answers.last_at is None:
         return f"none of its newest {MOST:,} requests"
-    ago = timesince(answers.last_at, depth=1)
+    past = timezone.now() - answers.last_at
+    ago = (
+        "less than a minute"
+        if past < timedelta(minutes=1)
+        else timesince(answers.last_at, depth=1)
+    )
     instead = f", {answers.fallbacks:,} as fallback" if answers.fallbacks else ""
     return (
         f"last {ago} ago with status {answers.last_status}; {answers.requests:,} of "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
+from inference.admin.elsewhere.areas import small_area
 from inference.upstreams.checking import check_now
 from llm_manager.lib.badges import badge
 from llm_manager.lib.unfold_types import ModelAdmin
@@ -41,8 +42,17 @@ class UpstreamForm(UpstreamModelForm):
         "the one that it has stays.",
     )
     forget_key = forms.BooleanField(
-        required=False, help_text="Send it no key from now on."
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Send it no key from now on.",
     )
+
+    class Meta:
+        labels: ClassVar = {
+            "connect_timeout_s": "To connect",
+            "read_timeout_s": "Silence",
+            "total_timeout_s": "Whole answer",
+        }
 
     def clean_key(self) -> str:
         """Return the key. Raises ValidationError."""
@@ -106,6 +116,10 @@ class ServedForm(ServedModelForm):
         help_text="What requests it takes.",
     )
 
+    class Meta:
+        labels: ClassVar = {"context_length": "Context"}
+        widgets: ClassVar = {"refused_parameters": small_area()}
+
 
 @admin.register(UpstreamModel)
 class UpstreamModelAdmin(ModelAdmin[UpstreamModel]):
@@ -123,7 +137,7 @@ class UpstreamModelAdmin(ModelAdmin[UpstreamModel]):
             {"fields": ("name", "is_enabled", "upstream", "remote_name", "apis")},
         ),
         ("What it takes", {"fields": ("context_length", "refused_parameters")}),
-        ("Prices", {"fields": (("input_price", "cached_price", "output_price"),)}),
+        ("Prices", {"fields": ("input_price", "cached_price", "output_price")}),
     )
 
     @admin.display(description="APIs")

@@ -26,6 +26,8 @@ def test_public_hosts_by_https_and_listed_ones_may_be_upstreams(url: str) -> Non
     [
         "http://api.example.org/v1",
         "http://127.0.0.1:6379",
+        "https://10.0.0.1/v1",
+        "https://[::1]/v1",
         "ftp://gpu-1/",
         "https://user:secret@api.example.org",
         "https://api.example.org/v1?x=1",

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from inference.prompts.token_estimate import estimate_tokens
 from inference.upstreams import json_pool
@@ -346,3 +347,26 @@ async def test_tools_of_anthropics_host_are_left_out_of_messages(
     assert response["x-llm-manager-left-out"] == "tools[0], mcp_servers"
     assert server.posts[0].json["tools"] == [own]
     assert "mcp_servers" not in server.posts[0].json
+
+
+async def test_an_upstream_that_fails_is_checked_at_once(
+    api: Api, upstreams: Upstreams
+) -> None:
+    is_broken = False
+
+    async def say(asked: Asked, answer: Answer) -> None:
+        await answer.whole({} if is_broken else CHAT, 500 if is_broken else 200)
+
+    async def state() -> str:
+        await api.chat(model="far")
+        await _at_rest()
+        await sync_to_async(model.upstream.refresh_from_db)()
+        return model.upstream.state
+
+    model, server = await upstreams.model(say)
+    assert await state() == "healthy"
+    server.models.clear()
+    # It was checked a moment ago.
+    assert await state() == "healthy"
+    is_broken = True
+    assert await state() == "failing"
