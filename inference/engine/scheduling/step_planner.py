@@ -122,7 +122,7 @@ class StepPlanner:
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
         room = self._room(sequences, used, budget)
-        light, is_closed = self._shares.light, False
+        light, is_closed, has_skipped = self._shares.light, False, False
         # Every other step at most: many light keys would keep the others out.
         may_close = not self._was_closed
         awaited = self._prefixes.awaited(self._queue)
@@ -130,6 +130,7 @@ class StepPlanner:
         for sequence in sorted(sequences, key=lambda s: self._turn(s, room)):
             is_light = sequence.request.share in light
             if is_closed and not is_light:
+                has_skipped = True
                 continue
             end = awaited.get(sequence.request_id, len(sequence.tokens))
             size = room.piece(end - sequence.num_computed, sequence.num_computed)
@@ -144,7 +145,7 @@ class StepPlanner:
             items.append(item)
             # The first token of a light key does not wait for others' prompts.
             is_closed |= may_close and is_light and item.samples
-        self._was_closed = is_closed
+        self._was_closed = has_skipped
         return items
 
     def _room(

@@ -198,6 +198,19 @@ def test_the_first_token_of_a_light_key_waits_for_no_prompts_of_others() -> None
     assert set(desk.sizes()) > {quiet.slot}
 
 
+def test_a_light_key_gives_way_only_to_prompts_that_were_kept_out() -> None:
+    desk = learned(Desk())
+    loud = [desk.prompt(100, key="loud") for _ in range(2)]
+    quiet = desk.prompt(8, key="quiet")
+    for each in loud:
+        desk.queue.charge(each, output=1000)
+    desk.shares.update(desk.slots.running)
+
+    for running in ([quiet], [quiet, loud[0]]):
+        plan = desk.planner.plan(running, {})
+        assert [item.sequence for item in plan.items] == [quiet]
+
+
 def test_a_key_fills_whole_batches_while_no_other_one_was_there_for_a_minute() -> None:
     desk = learned(Desk(n_batch=256))
 
