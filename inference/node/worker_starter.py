@@ -103,7 +103,7 @@ class WorkerStarter:
         if not is_here and not await self._lacks_alone(row, node, spec):
             return
         if reason := await in_one_thread(why_not_as_scanned, row.model):
-            if is_here and await self._is_lost_here(row, node):
+            if is_here and await self._is_elsewhere_now(row, node):
                 return
             await in_one_thread(worker_rows.load_impossible, row.pk, node, None, reason)
             logger.error("%s cannot be loaded: %s", row.model, reason)
@@ -189,12 +189,16 @@ class WorkerStarter:
             besides=set(EngineNode.objects.alive().values_list("name", flat=True)),
         )
 
-    async def _is_lost_here(self, row: Worker, node: EngineNode) -> bool:
-        """Report that files are gone here; return whether other nodes may have them."""
-        if not await in_one_thread(worker_rows.other_nodes, node):
-            return False
+    async def _is_elsewhere_now(self, row: Worker, node: EngineNode) -> bool:
+        """Look at the disks again, as a file is not where it was.
+
+        Returns whether the next look at the row may find its files: at another path
+        here, or on another node.
+        """
         await self._files.report(node)
-        return not self._files.has_now(row.model)
+        if self._files.has_now(row.model):
+            return True
+        return bool(await in_one_thread(worker_rows.other_nodes, node))
 
     async def _lent(
         self, row: Worker, node: EngineNode, servers: tuple[str, ...]

@@ -45,7 +45,9 @@ def use_own_copy(model: Model, own: Mapping[str, Sequence[ModelCopy]]) -> None:
 
 
 def use_copy_here(model: Model) -> None:
-    """Do the same by the copies that this machine has reported, if it has."""
+    """Do the same by what this machine has reported, if the row's path is not here."""
+    if all(path.exists() for path in model.paths):
+        return
     copies = ModelCopy.objects.here().filter(fingerprint=model.fingerprint)
     use_own_copy(model, by_fingerprint(copies))
 

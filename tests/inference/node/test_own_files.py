@@ -243,3 +243,20 @@ async def test_the_files_of_others_are_read_when_they_have_looked_again(
         assert len(elsewhere.now(here(engine))["far"]) == 1
 
     await sync_to_async(read)()
+
+
+async def test_a_file_that_took_another_one_s_name_is_loaded_from_there(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, "m")
+    put(folder, "other", "something else, of another size")
+    await sync_to_async(model_scan)()
+    await reported(engine)
+    # This node has not looked since.
+    (folder / "other.gguf").replace(folder / "m.gguf")
+    await sync_to_async(model_scan)()
+    monkeypatch.setattr(worker_starter, "why_not_as_scanned", why_not_as_scanned)
+    await request_load(await Model.objects.aget(name="m"))
+    await engine.look()
+    await engine.look()
+    assert FakeProcess.made[-1].spec.engine.paths == (str(folder / "m.gguf"),)
