@@ -50,8 +50,8 @@ async def rests_of(*, with_other: bool, since_s: float = 0.0) -> list[float]:
     return rests
 
 
-async def test_a_key_rests_as_long_as_it_worked_while_another_asks() -> None:
-    assert await rests_of(with_other=True) == [0.5, 0.5]
+async def test_a_key_has_a_quarter_of_a_threads_time_while_another_asks() -> None:
+    assert await rests_of(with_other=True) == [1.5, 1.5]
 
 
 async def test_a_key_alone_does_not_rest() -> None:
