@@ -33,6 +33,10 @@ _KIND_OF_IMAGES = "clip.vision.projector_type"
 _KINDS_OF_SOUNDS = ("clip.projector_type", "clip.audio.projector_type")
 #: llama.cpp does not load what these projectors have for sounds.
 _DEAF = ("gemma3nv",)
+#: How many frames such a projector makes one token of, and the frames of a piece of
+#: sound. Source: whisper-enc.cpp and mtmd-audio.cpp of llama.cpp.
+_STACKED = "clip.audio.projector.stack_factor"
+_FRAMES = 3000
 #: Samples a second of the sounds that projectors read.
 _SOUND_RATE = 16_000
 _SOUND_RATES = {"mimo_audio": 24_000}
@@ -164,7 +168,20 @@ def _has_sounds(projector: ModelFacts) -> bool:
         header.get(_READS_SOUNDS) is True
         and header.get(_SPEAKS) is not True
         and header.get(_KIND_OF_IMAGES) not in _DEAF
+        and _is_counted_right(header.get(_STACKED, 1))
     )
+
+
+def _is_counted_right(stacked: object) -> bool:
+    """Whether llama.cpp expects as many tokens as it makes of stacked frames.
+
+    Else it ends the process: it halves the number of stacked frames (clip.cpp,
+    clip_n_output_tokens), but stacks what the encoder has halved.
+    """
+    if type(stacked) is not int or stacked < 1:
+        return False
+    halved = -(-_FRAMES // stacked) // 2
+    return halved == -(-(_FRAMES // 2) // stacked)
 
 
 def reads_images(model: ModelFacts) -> bool:
