@@ -72,17 +72,11 @@ def test_an_upstream_that_moves_needs_its_key_again(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://api.example.org/v1", "http://127.0.0.1:6379", "https://10.0.0.6:1?"]
+    "url", ["http://api.example.org/v1", "http://127.0.0.1:6379", "https://10.0.0.6:1"]
 )
 def test_an_address_that_is_not_permitted_is_refused(
     admin: Callable[..., Any], url: str
 ) -> None:
-    if "10.0.0.6" in url:
-        # Names are resolved when they are connected to: so are addresses checked.
-        admin("POST", "upstreams", {**THERE, "base_url": url[:-1]}, status=201)
-        checked = admin("POST", "upstreams/there/check", {})
-        assert "upstreams.private_hosts" in checked["fault"]
-        return
     error = admin("POST", "upstreams", {**THERE, "base_url": url}, status=400)["error"]
     assert error["param"] == "base_url"
 

@@ -154,7 +154,7 @@ def test_a_sequence_whose_drafts_are_wrong_stops_and_tries_again_later() -> None
     assert acceptance.rate > 0.6
 
 
-def test_drafts_that_are_never_accepted_cost_later_requests_nothing() -> None:
+def test_drafts_that_are_never_accepted_are_seldom_tried_again() -> None:
     drafter = FakeDrafter(wrong_every=1)
     core, _ = engine(drafter=drafter)
     for number in range(20):
@@ -169,7 +169,8 @@ def test_drafts_that_are_never_accepted_cost_later_requests_nothing() -> None:
     drafter.wanted.clear()
     core.add(GenerationRequest("late", tokens("go on"), SamplingParams(max_tokens=10)))
     run_outputs(core)
-    assert drafter.wanted == []
+    # One token now and then shows whether they have become right.
+    assert sum(sum(wanted.values()) for wanted in drafter.wanted) <= 1
 
 
 # What comes of them -----------------------------------------------------------
