@@ -19,17 +19,17 @@ class RecentNodes:
     def see(self, nodes: Mapping[str, Collection[str]]) -> None:
         """Note what the nodes have that are there now, by their names."""
         now = self._clock()
-        for name, labels in nodes.items():
-            self._seen[name] = (now, frozenset(labels))
+        for name, things in nodes.items():
+            self._seen[name] = (now, frozenset(things))
 
     def lately(
         self,
-        labels: frozenset[str],
+        wanted: frozenset[str],
         *,
         within_s: float,
         besides: Collection[str] = (),
     ) -> str:
-        """Return the node that had all of these last, not longer ago; "" without.
+        """Return the node that had all that is wanted last, not longer ago; "" without.
 
         Those of ``besides`` do not count.
         """
@@ -37,7 +37,7 @@ class RecentNodes:
         found = [
             (at, name)
             for name, (at, had) in self._seen.items()
-            if at >= since and labels <= had and name not in besides
+            if at >= since and wanted <= had and name not in besides
         ]
         return max(found, default=(0.0, ""))[1]
 

@@ -14,6 +14,7 @@ import ssl
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +40,13 @@ from llm_manager.lib.tunnel.proofs import (
     parsed,
     proof,
 )
+from llm_manager.lib.tunnel.strangers import Strangers, peer
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
 
 logger = logging.getLogger(__name__)
 
-#: Connections that have not proved anything yet.
-_MOST_STRANGERS = 32
 #: A worker that was killed is replaced at once; its session takes a moment to end.
 _ENDS_WITHIN_S = 5.0
 
@@ -81,7 +81,7 @@ class RpcListener:
         self._session: _Session | None = None
         self._free = asyncio.Event()
         self._free.set()
-        self._strangers = 0
+        self._strangers = Strangers(within_s=CONNECTS_WITHIN_S)
 
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Listen for clients. Raises OSError."""
@@ -101,32 +101,22 @@ class RpcListener:
 
     async def _handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            ask = await self._admitted(reader, writer)
+            ask = await self._strangers.admitted(partial(self._greet, reader, writer))
             if ask is not None:
                 await self._serve(ask, reader, writer)
         except (OSError, EOFError, ValueError, TimeoutError, ssl.SSLError) as error:
-            logger.info("A connection from %s ended: %r", _peer(writer), error)
+            logger.info("A connection from %s ended: %r", peer(writer), error)
         finally:
             await closed(writer)
 
-    async def _admitted(self, reader: StreamReader, writer: StreamWriter) -> Ask | None:
-        """Return what a client asks for that has proved to know the secret."""
-        if self._strangers >= _MOST_STRANGERS:
-            return None
-        self._strangers += 1
-        try:
-            async with asyncio.timeout(CONNECTS_WITHIN_S):
-                return await self._greet(reader, writer)
-        finally:
-            self._strangers -= 1
-
     async def _greet(self, reader: StreamReader, writer: StreamWriter) -> Ask | None:
+        """Return what a client asks for that has proved to know the secret."""
         nonce = new_nonce()
         writer.write(line(nonce=nonce))
         message = parsed(await reader.readline())
         ask, given = ask_of(message), message.get("proof")
         if not is_proof(given, self._secret, "client", self._certificate, nonce, ask):
-            logger.warning("A client at %s has another secret", _peer(writer))
+            logger.warning("A client at %s has another secret", peer(writer))
             writer.write(line(refused="another secret"))
             await writer.drain()
             return None
@@ -263,8 +253,3 @@ async def _until_silent(reader: StreamReader) -> None:
     with suppress(TimeoutError, OSError):
         while await asyncio.wait_for(reader.readline(), SILENT_AFTER_S):
             pass
-
-
-def _peer(writer: StreamWriter) -> str:
-    found = writer.get_extra_info("peername")
-    return str(found[0]) if found else "nowhere"

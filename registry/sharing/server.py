@@ -9,12 +9,14 @@ import os
 import ssl
 import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from llm_manager.lib.tunnel.certificate import server_tls
 from llm_manager.lib.tunnel.closing import closed
 from llm_manager.lib.tunnel.proofs import is_proof, line, new_nonce, parsed, proof
+from llm_manager.lib.tunnel.strangers import Strangers, peer
 from registry.scan.folders import is_under, mtime_ns
 from registry.sharing.messages import (
     BEATS_EVERY_S,
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Connections that have not proved anything yet.
-_MOST_STRANGERS = 32
 #: Files that are sent, or described, at once.
 _MOST_AT_ONCE = 4
 _CHUNK = 1024 * 1024
@@ -73,7 +73,7 @@ class FileServer:
         self._find = find
         self._roots = roots
         self._tls, self._certificate = server_tls()
-        self._strangers = 0
+        self._strangers = Strangers(within_s=CONNECTS_WITHIN_S)
         self._at_once = 0
         self._hashing = asyncio.Lock()
         self._digests: dict[tuple[str, int, int], str] = {}
@@ -90,35 +90,24 @@ class FileServer:
 
     async def _handle(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
-            if (ask := await self._admitted(reader, writer)) is not None:
+            ask = await self._strangers.admitted(partial(self._greet, reader, writer))
+            if ask is not None:
                 await self._answer(ask, writer)
         except (OSError, EOFError, ValueError, TimeoutError, ssl.SSLError) as error:
-            logger.info("A connection from %s ended: %r", _peer(writer), error)
+            logger.info("A connection from %s ended: %r", peer(writer), error)
         finally:
             await closed(writer)
-
-    async def _admitted(
-        self, reader: StreamReader, writer: StreamWriter
-    ) -> FileAsk | None:
-        """Return what a client asks for that has proved to know the secret."""
-        if self._strangers >= _MOST_STRANGERS:
-            return None
-        self._strangers += 1
-        try:
-            async with asyncio.timeout(CONNECTS_WITHIN_S):
-                return await self._greet(reader, writer)
-        finally:
-            self._strangers -= 1
 
     async def _greet(
         self, reader: StreamReader, writer: StreamWriter
     ) -> FileAsk | None:
+        """Return what a client asks for that has proved to know the secret."""
         nonce = new_nonce()
         writer.write(line(nonce=nonce))
         message = parsed(await reader.readline())
         ask, given = ask_of(message), message.get("proof")
         if not is_proof(given, self._secret, "client", self._certificate, nonce, ask):
-            logger.warning("A client at %s has another secret", _peer(writer))
+            logger.warning("A client at %s has another secret", peer(writer))
             writer.write(line(stranger=True))
             await writer.drain()
             return None
@@ -211,7 +200,7 @@ class FileServer:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 writer.write(chunk)
                 await _drained(writer)
-        logger.info("Sent %s to %s", files.paths[ask.number], _peer(writer))
+        logger.info("Sent %s to %s", files.paths[ask.number], peer(writer))
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -238,8 +227,3 @@ def _opened(path: str) -> BinaryIO:
 async def _drained(writer: StreamWriter) -> None:
     """Wait until a client has taken enough. Raises TimeoutError."""
     await asyncio.wait_for(writer.drain(), SILENT_AFTER_S)
-
-
-def _peer(writer: StreamWriter) -> str:
-    found = writer.get_extra_info("peername")
-    return str(found[0]) if found else "nowhere"

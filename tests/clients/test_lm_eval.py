@@ -131,7 +131,7 @@ def test_choices_are_weighed_by_their_logprobs(
     assert found["results"]["capitals"]["acc,none"] == 1
 
 
-def test_a_texts_likelihood_is_the_sum_that_the_server_tells(
+def test_a_texts_likelihood_is_the_sum_that_the_server_says(
     server: Server,
     tokenizer: Path,
     tmp_path: Path,
