@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 4.0
 #: No key is expected for more seconds than this: others' sequences stand still for it.
 EXPECTED_AT_MOST_S = 2.0
+#: One whose sequences take more steps than this is not expected: a long step before
+#: them is little beside these.
+SHORT_STAY = 16
 #: For so long after its last sequence a key may come back: nobody else fills whole
 #: batches meanwhile, which take seconds.
 _MAY_COME_BACK_S = 60.0
@@ -33,23 +36,27 @@ _MAY_COME_BACK_S = 60.0
 class _Visit:
     """When a key had a sequence last, and how long it was away between two.
 
-    ``pause_s`` is 0 until it has come back once.
+    ``pause_s`` is 0 until it has come back once. ``steps`` are those of its stay.
     """
 
     at: float
     weight: float
     pause_s: float = 0.0
+    steps: int = 0
     is_away: bool = False
 
     def is_expected(self, now: float) -> bool:
-        """Whether it may ask again at any moment."""
+        """Whether it may ask again at any moment, and would notice a long step."""
         patience_s = min(PATIENCE * self.pause_s, EXPECTED_AT_MOST_S)
-        return self.is_away and now - self.at < patience_s
+        is_short = self.steps <= SHORT_STAY
+        return self.is_away and is_short and now - self.at < patience_s
 
     def come(self, now: float, weight: float) -> None:
         """Note that it has a sequence now. A long pause counts for a while."""
         if self.is_away:
             self.pause_s = max(now - self.at, self.pause_s / 2)
+            self.steps = 0
+        self.steps += 1
         self.at, self.weight, self.is_away = now, weight, False
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from inference.engine.media.spans import fitted
 from inference.engine.scheduling.draft_planner import DraftBudget
+from inference.engine.scheduling.prompt_allowance import PromptAllowance
 from inference.engine.step import StepItem, StepPlan
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 #: How many requests that came before it a short next turn of a conversation goes ahead
 #: of. What comes later than that goes after them, so no prompt waits for ever.
 HEAD_START = 8
-#: How many times longer than beside a stream a step may take while no stream waits for
-#: it, but other keys may come.
+#: How many times longer than beside a stream a step may be for the prompts of one key
+#: while others may come.
 CALM_STEPS = 4
 
 
@@ -60,8 +61,7 @@ class StepPlanner:
         self._n_outputs_max = n_outputs_max
         self._fixed_piece = fixed_piece
         self._last_was_prompt = False
-        #: Whether the last step with prompts left out those of heavy keys.
-        self._was_closed = False
+        self._allowance = PromptAllowance()
 
     def draft_budget(self, sequences: Iterable[Sequence]) -> DraftBudget:
         """Return which of the next step's sequences may have drafts."""
@@ -88,15 +88,19 @@ class StepPlanner:
         """
         if self._fixed_piece:
             return self._fixed_plan(sequences)
-        decodes = [
+        items = [
             _item(sequence, size, drafts.get(sequence, ()))
             for sequence, size in self._decode_sizes(sequences).items()
         ]
         prefills = [s for s in sequences if not s.is_decoding]
-        if not prefills:
-            return _plan(decodes)
-        used = sum(len(item.tokens) for item in decodes)
-        return _plan(decodes + self._prefills(prefills, used))
+        has_light = any(s.request.share in self._shares.light for s in sequences)
+        self._allowance.begin(has_light=has_light)
+        if prefills:
+            used = sum(len(item.tokens) for item in items)
+            items += self._prefills(self._allowed(prefills), used)
+        if has_light:
+            self._count(items)
+        return _plan(items)
 
     def _fixed_plan(self, sequences: Iterable[Sequence]) -> StepPlan:
         """Return a step of prompts and a step of answers in turn."""
@@ -122,16 +126,9 @@ class StepPlanner:
         outputs = self._n_outputs_max - used
         budget = max(min(self._n_batch, self._slots.cells.free) - used, 0)
         room = self._room(sequences, used, budget)
-        light, is_closed, has_skipped = self._shares.light, False, False
-        # Every other step at most: many light keys would keep the others out.
-        may_close = not self._was_closed
-        awaited = self._prefixes.awaited(self._queue)
         items: list[StepItem] = []
+        awaited = self._prefixes.awaited(self._queue)
         for sequence in sorted(sequences, key=lambda s: self._turn(s, room)):
-            is_light = sequence.request.share in light
-            if is_closed and not is_light:
-                has_skipped = True
-                continue
             end = awaited.get(sequence.request_id, len(sequence.tokens))
             size = room.piece(end - sequence.num_computed, sequence.num_computed)
             if sequence.params.prompt_logprobs is not None:
@@ -143,9 +140,6 @@ class StepPlanner:
             outputs -= item.num_outputs
             room = room.without(size, item.start)
             items.append(item)
-            # The first token of a light key does not wait for others' prompts.
-            is_closed |= may_close and is_light and item.samples
-        self._was_closed = has_skipped
         return items
 
     def _room(
@@ -161,13 +155,42 @@ class StepPlanner:
         if shares.is_alone or self._queue.is_idle:
             beside = used or shares.num_expected
             return times.room(beside, budget, waiting=len(sequences))
-        keys = len({sequence.request.share for sequence in sequences})
-        if shares.num_expected or shares.light:
-            waiting = keys if self._was_closed else 1
-            return times.room(used or 1, budget, waiting=waiting)
+        if shares.num_expected:
+            return times.room(used or 1, budget, has_target=False)
+        keys = {sequence.request.share for sequence in sequences}
+        if light := shares.light:
+            waiting = min(len(keys & light), CALM_STEPS)
+            return times.room(used or 1, budget, waiting=max(waiting, 1))
         if used:
-            return times.room(used, budget, waiting=len(sequences))
-        return times.room(1, budget, waiting=max(keys, CALM_STEPS))
+            most = max(len(keys), CALM_STEPS * used)
+            return times.room(used, budget, waiting=min(len(sequences), most))
+        return times.room(1, budget, waiting=max(len(keys), CALM_STEPS))
+
+    def _allowed(self, prefills: list[Sequence]) -> list[Sequence]:
+        """Return the prompts that the step may have beside light keys' sequences."""
+        if self._allowance.is_open:
+            return prefills
+        light = self._shares.light
+        return [s for s in prefills if s.request.share in light]
+
+    def _count(self, items: Iterable[StepItem]) -> None:
+        """Count what a step takes of light keys' time."""
+        light, times = self._shares.light, self._times
+        light_s = heavy_s = 0.0
+        num_light = num_decodes = 0
+        for item in items:
+            is_light = item.sequence.request.share in light
+            size = len(item.tokens)
+            if item.is_decode:
+                num_decodes += size
+                num_light += size * is_light
+            elif is_light:
+                light_s += times.piece_s(size, item.start)
+            else:
+                heavy_s += times.piece_s(size, item.start)
+        alone_s = (times.decode_s(num_light) or 0.0) if num_light else 0.0
+        all_s = (times.decode_s(num_decodes) or 0.0) if num_decodes else 0.0
+        self._allowance.count(light_s + alone_s, heavy_s + all_s - alone_s)
 
     def _decode_sizes(self, sequences: Iterable[Sequence]) -> dict[Sequence, int]:
         """Return how many tokens of each sequence that decodes are in the step.

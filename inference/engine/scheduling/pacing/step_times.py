@@ -132,22 +132,35 @@ class StepTimes:
         """Whether batches of different sizes have been seen."""
         return self._decodes.knows_batches
 
-    def room(self, num_decodes: int, tokens: int, *, waiting: int = 1) -> PrefillRoom:
+    def piece_s(self, size: int, start: int) -> float:
+        """Return the seconds of a piece of a prompt; 0 before any were measured."""
+        costs = self._costs()
+        return costs.seconds(size, start) if costs else 0.0
+
+    def room(
+        self,
+        num_decodes: int,
+        tokens: int,
+        *,
+        waiting: int = 1,
+        has_target: bool = True,
+    ) -> PrefillRoom:
         """Return what a step has for prompts beside ``num_decodes`` decodes.
 
         At most ``tokens``; without decodes no stream is delayed. A step may take as
         long as the larger of the target and the slowdown. If more sequences are
         ``waiting`` for their first token than decode, that is longer in the same
         proportion: otherwise a few fast streams would keep many requests from starting.
+        Without the target only the slowdown counts: nobody reads, but somebody waits.
         """
         if num_decodes == 0:
             return PrefillRoom(tokens, tile=self._tile)
         decode_s, costs = self.decode_s(num_decodes), self._costs()
         if decode_s is None or costs is None:
             return PrefillRoom(tokens, 0.0, tile=self._tile)
-        target_s = self._itl_target_s / self._overrun.factor
+        target_s = self._itl_target_s / self._overrun.factor if has_target else 0.0
         step_s = max(MAX_SLOWDOWN * decode_s, target_s)
-        is_spared = self._spared >= _SPARED_IN
+        is_spared = has_target and self._spared >= _SPARED_IN
         return PrefillRoom(
             tokens,
             max(waiting / num_decodes, 1.0) * step_s - decode_s,

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from inference.engine.backend import Backend
 
-#: Enough for the slope of step times; on a slow machine each step costs startup time.
-_SEQUENCES = 16
-#: Between one and those: what heavy keys may add to a light one is decided here.
-_FEW = 4
-#: The number of repetitions, the fastest of which counts: the first loads the weights.
-_STEPS = 3
+#: Enough for the slope of step times, and between for what heavy keys may add to a
+#: light one: kernels compute rows in blocks, so steps of nine sequences may take as
+#: long as those of twelve. On a slow machine each step costs startup time.
+_SEQUENCES = (1, 4, 8, 12, 16)
+#: The number of repetitions, the fastest of which counts.
+_STEPS = 2
 #: Pieces of prompts: what is the same for both is the fixed cost of a pass.
 _PIECES = (16, 64)
 
@@ -33,7 +33,7 @@ def warm_up(backend: Backend, clock: Callable[[], float]) -> Measured:
     them; the KV cache is empty again.
     """
     token = (backend.tokenizer.tokenize("a", special=False) or [0])[0]
-    most = min(backend.layout.n_seq_max, _SEQUENCES)
+    most = min(backend.layout.n_seq_max, _SEQUENCES[-1])
     sequences = [_sequence(slot, token) for slot in range(most)]
     for sequence in sequences:
         backend.open(sequence.request_id, sequence.params, prompt=[token], output=[])
@@ -54,9 +54,11 @@ def warm_up(backend: Backend, clock: Callable[[], float]) -> Measured:
             sequence.num_computed += size
         return clock() - start
 
+    # The first one loads the weights.
+    step(sequences[:1], 1)
     decodes = [
         (count, min(step(sequences[:count], 1) for _ in range(_STEPS)))
-        for count in dict.fromkeys((1, min(_FEW, most), most))
+        for count in dict.fromkeys(min(count, most) for count in _SEQUENCES)
     ]
     pieces = []
     for piece in _PIECES:

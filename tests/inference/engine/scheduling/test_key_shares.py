@@ -10,6 +10,7 @@ from inference.engine.scheduling.fair_queue import FairQueue
 from inference.engine.scheduling.key_shares import (
     EXPECTED_AT_MOST_S,
     PATIENCE,
+    SHORT_STAY,
     KeyShares,
 )
 from inference.engine.scheduling.pacing.step_times import StepTimes
@@ -154,6 +155,19 @@ def test_a_key_that_has_not_come_back_yet_is_not_expected(room: Room) -> None:
     room.update()
     assert room.shares.num_expected == 0
     assert room.shares.has_room("A")
+
+
+def test_a_key_whose_requests_take_many_steps_is_not_expected(room: Room) -> None:
+    room.run("AA")
+    room.ask_twice("B")
+    room.update()
+    assert room.shares.num_expected == 1
+    (long,) = room.run("B")
+    for _ in range(SHORT_STAY + 1):
+        room.update()
+    room.end(long)
+    room.update()
+    assert room.shares.num_expected == 0
 
 
 def test_no_key_is_expected_for_long(room: Room) -> None:

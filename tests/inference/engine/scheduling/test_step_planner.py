@@ -23,9 +23,14 @@ N_BATCH = 32
 class Desk:
     """A planner of batches of 32 tokens, with as many logits."""
 
-    def __init__(self, n_outputs_max: int = N_BATCH, n_batch: int = N_BATCH) -> None:
+    def __init__(
+        self,
+        n_outputs_max: int = N_BATCH,
+        n_batch: int = N_BATCH,
+        n_seq_max: int = 4,
+    ) -> None:
         self.queue: FairQueue[Sequence] = FairQueue()
-        self.slots = Slots(CacheLayout(n_ctx=512, n_seq_max=4, n_cells=2048))
+        self.slots = Slots(CacheLayout(512, n_seq_max, 512 * n_seq_max))
         self.clock = Clock()
         self.times = times = StepTimes()
         self.shares = KeyShares(self.queue, self.slots, times, clock=self.clock)
@@ -54,8 +59,10 @@ class Desk:
         turn.num_cached = cached
         return turn
 
-    def decoding(self, params: SamplingParams | None = None) -> Sequence:
-        new = self.prompt(4, params)
+    def decoding(
+        self, params: SamplingParams | None = None, *, key: str = ""
+    ) -> Sequence:
+        new = self.prompt(4, params, key=key)
         compute(new, self.slots)
         new.tokens.append(7)
         return new
@@ -185,30 +192,59 @@ def test_a_turn_of_a_key_that_was_served_more_goes_after_the_other_keys_prompt()
     assert sizes.get(turn.slot or 0, 0) == 0
 
 
+def loud_and(desk: Desk, quiet: Sequence) -> list[Sequence]:
+    """Return two prompts of a loud key, beside a quiet one's sequence."""
+    loud = [desk.prompt(100, key="loud") for _ in range(2)]
+    for each in loud:
+        desk.queue.charge(each, output=1000)
+    desk.shares.update([quiet, *loud])
+    return loud
+
+
 def test_the_first_token_of_a_light_key_waits_for_no_prompts_of_others() -> None:
     desk = learned(Desk())
-    loud = [desk.prompt(100, key="loud") for _ in range(2)]
-    quiet = desk.prompt(8, key="quiet")
-    for each in loud:
-        desk.queue.charge(each, output=1000)
-    desk.shares.update(desk.slots.running)
-
-    assert desk.sizes() == {quiet.slot: 8}
-    # So it is in one of two steps, or many light keys would keep the others out.
-    assert set(desk.sizes()) > {quiet.slot}
+    prompt = desk.prompt(8, key="quiet")
+    loud_and(desk, prompt)
+    assert desk.sizes() == {prompt.slot: 8}
 
 
-def test_a_light_key_gives_way_only_to_prompts_that_were_kept_out() -> None:
+def test_the_first_token_of_a_cached_prompt_waits_for_none_either() -> None:
     desk = learned(Desk())
-    loud = [desk.prompt(100, key="loud") for _ in range(2)]
-    quiet = desk.prompt(8, key="quiet")
-    for each in loud:
-        desk.queue.charge(each, output=1000)
-    desk.shares.update(desk.slots.running)
+    cached = desk.decoding(key="quiet")
+    loud_and(desk, cached)
+    assert desk.sizes() == {cached.slot: 1}
 
-    for running in ([quiet], [quiet, loud[0]]):
-        plan = desk.planner.plan(running, {})
-        assert [item.sequence for item in plan.items] == [quiet]
+
+def test_prompts_take_no_more_of_a_light_keys_time_than_its_own_tokens() -> None:
+    desk = learned(Desk())
+    stream = desk.decoding(key="quiet")
+    loud_and(desk, stream)
+    own_s = others_s = longest_s = 0.0
+    for _ in range(30):
+        sizes = desk.sizes()
+        assert sizes.pop(stream.slot or 0) == 1
+        seconds = sum(0.004 + 0.001 * size for size in sizes.values())
+        own_s += 0.010
+        others_s += seconds
+        longest_s = max(longest_s, seconds)
+    assert 0.5 * own_s <= others_s <= own_s + longest_s
+
+
+def test_prompts_of_one_key_make_no_step_long_that_another_may_come_in() -> None:
+    desk = learned(Desk(n_batch=1024, n_seq_max=32))
+    stream = desk.decoding(key="loud")
+    running = [stream, *(desk.prompt(30, key="loud") for _ in range(30))]
+
+    def prompt_tokens(*more: Sequence) -> int:
+        desk.shares.update([*running, *more])
+        plan = desk.planner.plan([*running, *more], {})
+        return sum(len(item.tokens) for item in plan.items) - 1
+
+    # As many as begin beside one stream make its step longer.
+    assert prompt_tokens() > 500
+    prompt_tokens(desk.prompt(8, key="other"))
+    # Now four times as long as beside a stream, where a decode takes 10 ms.
+    assert 60 <= prompt_tokens() <= 90
 
 
 def test_a_key_fills_whole_batches_while_no_other_one_was_there_for_a_minute() -> None:
