@@ -92,6 +92,11 @@ class EngineNode(models.Model):
         db_default="off",
         help_text="Where it may fetch models: nodes, hub, both, off.",
     )
+    pull_mb_per_s = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="MiB a second that its pulls may take together; 0: no limit.",
+    )
 
     objects = EngineNodeQuerySet.as_manager()
 

@@ -104,6 +104,7 @@ def node_register(machine: Machine | None = None) -> EngineNode:
                 "programs": program_versions(),
                 "files_address": config.nodes.listen,
                 "pulls_from": config.nodes.pull_models,
+                "pull_mb_per_s": config.nodes.pull_mb_per_s,
                 "started_at": now,
                 "heartbeat_at": now,
                 "redis_heard_at": now,

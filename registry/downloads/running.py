@@ -31,6 +31,7 @@ from registry.hub.placing import PARTS, part_keys, wanted_files
 from registry.models import Download, FileState, Model
 from registry.scan.folders import resolve_root
 from registry.scan.scanner import ScanOutcome
+from registry.sharing.byte_rate import ByteRate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,7 @@ class DownloadRunner:
         self._beat_s = beat_s
         self._runs: dict[int, _Run] = {}
         self._news = threading.Event()
+        self._pull_rate = ByteRate(settings.CONFIG.nodes.pull_mb_per_s * _MIB)
 
     def run(self) -> None:
         """Run what waits, until there is nothing left or it is stopped."""
@@ -174,7 +176,7 @@ class DownloadRunner:
 
     def _work(self, run: _Run) -> None:
         try:
-            _run_one(run)
+            _run_one(run, self._pull_rate)
             self._fetched()
         except DatabaseError as error:
             # Its row says that it runs, so it is taken again; what is here stays.
@@ -189,7 +191,7 @@ class DownloadRunner:
             self._news.set()
 
 
-def _run_one(run: _Run) -> None:
+def _run_one(run: _Run, pull_rate: ByteRate) -> None:
     download = Download.objects.get(pk=run.pk)
     logger.info("Downloading %s", download)
     root = settings.MODELS_DIR
@@ -214,6 +216,8 @@ def _run_one(run: _Run) -> None:
             moved=moved,
             pause=pause,
             measured=measured,
+            # Pulls may have a network to spare for others.
+            passed=pull_rate.passed if download.fingerprint else _at_once,
         )
 
     try:
@@ -237,6 +241,10 @@ def _run_one(run: _Run) -> None:
         _finish_as(run, _State.FAILED, str(error))
         return
     _become_model(run, [file.target for file in files])
+
+
+def _at_once(_count: int) -> float:
+    return 0.0
 
 
 def _pull(

@@ -87,7 +87,8 @@ class Fetcher:
     """Fetches the files of one model.
 
     ``moved`` is called with the bytes that are here, of all files, and may raise
-    DownloadStopped; ``pause`` waits so many seconds and may raise it too.
+    DownloadStopped; ``pause`` waits so many seconds and may raise it too. ``passed`` is
+    called with the bytes that have come, and returns the seconds to wait for them.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Fetcher:
         moved: Callable[[int], None],
         pause: Callable[[float], None],
         measured: Callable[[int], None] = lambda _size: None,
+        passed: Callable[[int], float] = lambda _count: 0.0,
     ) -> None:
         self._client = client
         self._parts = parts
@@ -106,6 +108,7 @@ class Fetcher:
         self._moved = moved
         self._pause = pause
         self._measured = measured
+        self._passed = passed
         self._before = 0
 
     def fetch(
@@ -269,6 +272,8 @@ class Fetcher:
                 unchecked = 0
                 self._room.check(size - part.size)
             self._tick(part.size)
+            if wait_s := self._passed(len(chunk)):
+                self._pause(wait_s)
         if part.size < size:
             raise _TryAgain("the connection ended in the middle")
         return size

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
     from collections.abc import Awaitable, Callable, Sequence
 
+    from registry.sharing.byte_rate import ByteRate
+
 logger = logging.getLogger(__name__)
 
 #: Files that are sent, or described, at once.
@@ -60,7 +62,8 @@ class FileServer:
     """Sends files to who knows the secret.
 
     ``find`` returns the files of a fingerprint that this node reports, or None;
-    ``roots`` are the resolved models directories, out of which nothing is sent.
+    ``roots`` are the resolved models directories, out of which nothing is sent. All
+    transfers together are no faster than ``rate``.
     """
 
     def __init__(
@@ -68,10 +71,12 @@ class FileServer:
         secret: str,
         find: Callable[[str], Awaitable[SharedFiles | None]],
         roots: Sequence[str],
+        rate: ByteRate,
     ) -> None:
         self._secret = secret
         self._find = find
         self._roots = roots
+        self._rate = rate
         self._tls, self._certificate = server_tls()
         self._strangers = Strangers(within_s=CONNECTS_WITHIN_S)
         self._at_once = 0
@@ -200,6 +205,7 @@ class FileServer:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 writer.write(chunk)
                 await _drained(writer)
+                await asyncio.sleep(self._rate.passed(len(chunk)))
         logger.info("Sent %s to %s", files.paths[ask.number], peer(writer))
 
 

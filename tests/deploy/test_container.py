@@ -25,11 +25,12 @@ ROOT = Path(__file__).parents[2]
 HERE = ROOT / "deploy/container"
 DOCKERFILE = (HERE / "Dockerfile").read_text("utf-8")
 COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text("utf-8"))
+FURTHER = yaml.safe_load((HERE / "engine.yaml").read_text("utf-8"))
 OURS = {
     name: service
     for name, service in COMPOSE["services"].items()
     if service["image"] == "llm-manager"
-}
+} | {"further engine": FURTHER["services"]["engine"]}
 #: Variables of the environment that are not keys of the configuration.
 OTHER_VARIABLES = {"DATABASE_URL", "REDIS_URL", "LLM_MANAGER_SECRET_KEY"}
 
@@ -114,10 +115,21 @@ def test_compose_and_image_set_keys_of_the_configuration() -> None:
 
 
 def test_the_documentation_has_each_variable_that_compose_demands() -> None:
-    text = (HERE / "compose.yaml").read_text("utf-8")
-    demanded = set(re.findall(r"\$\{(\w+):\?", text))
-    written = re.findall(r"^   (\w+)=", (HERE / "README.md").read_text("utf-8"), re.M)
-    assert demanded == set(written)
+    readme = (HERE / "README.md").read_text("utf-8")
+    for name, indent in (("compose.yaml", "   "), ("engine.yaml", "")):
+        text = (HERE / name).read_text("utf-8")
+        demanded = set(re.findall(r"\$\{(\w+):\?", text))
+        written = re.findall(rf"^{indent}(\w+)=", readme, re.M)
+        assert demanded == set(written), name
+
+
+def test_an_engine_on_a_further_machine_sends_and_fetches_files() -> None:
+    service = FURTHER["services"]["engine"]
+    given = service["environment"]
+    assert given["LLM_MANAGER_NODES_PULL_MODELS"].endswith(":-both}")
+    assert "LLM_MANAGER_NODES_LISTEN" in given
+    # Where it listens is an address of the machine, not of a container.
+    assert service["network_mode"] == "host"
 
 
 def mounted(service: dict[str, Any]) -> list[Path]:

@@ -47,7 +47,17 @@ BARE = (
     "ingress.enabled=false",
     "web.autoscaling.enabled=false",
 )
-CASES = {"default": NEEDED, "full": FULL, "bare": BARE}
+#: Engines with volumes of their own, which fetch models from each other.
+APART = (
+    *NEEDED,
+    "models.perEngine=true",
+    "models.size=100Gi",
+    "models.storageClass=local",
+    "nodes.pullModels=both",
+    "nodes.listenPort=8791",
+    "nodes.pullMbPerSecond=200",
+)
+CASES = {"default": NEEDED, "full": FULL, "bare": BARE, "apart": APART}
 #: Kinds of others, whose schemas are not Kubernetes' own.
 FOREIGN = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}
 #: The oldest version that the chart names, and the newest whose schemas are here.
@@ -125,6 +135,9 @@ def test_the_chart_is_of_this_version() -> None:
         ((*NEEDED, "engine.autoscaling.enabled=true"), "prometheus"),
         ((*NEEDED, "monitoring.enabled=true"), "keySecret"),
         ((*NEEDED, "config.Engine=3"), "Engine"),
+        ((*NEEDED, "config.nodes\\.listen=10.0.0.1:8791"), "config"),
+        ((*NEEDED, "nodes.pullModels=yes"), "pullModels"),
+        ((*APART, "models.existingClaim=mine"), "existingClaim"),
     ],
 )
 def test_what_is_missing_or_unknown_is_refused_by_name(
@@ -193,12 +206,45 @@ def test_each_mounted_volume_is_there(case: str) -> None:
         for each in objects(case)
         if each["kind"] == "PersistentVolumeClaim"
     } | {"mine"}
-    for pod in pods(case).values():
+    for name, pod in pods(case).items():
         volumes = {each["name"]: each for each in pod.get("volumes", ())}
+        if name == "llm-engine":
+            own = named(case, "StatefulSet", "engine")["spec"]
+            for each in own.get("volumeClaimTemplates", ()):
+                assert each["metadata"]["name"] not in volumes
+                volumes[each["metadata"]["name"]] = {"emptyDir": {}}
         for mount in pod["containers"][0].get("volumeMounts", ()):
             volume = volumes[mount["name"]]
             claim = volume.get("persistentVolumeClaim", {}).get("claimName")
             assert claim in claims if claim else "emptyDir" in volume
+
+
+def test_engines_with_their_own_volumes_send_each_other_files() -> None:
+    engine = named("apart", "StatefulSet", "engine")["spec"]
+    (claim,) = engine["volumeClaimTemplates"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "local",
+        "resources": {"requests": {"storage": "100Gi"}},
+    }
+    pod = pods("apart")["llm-engine"]
+    given = variables(pod)
+    assert given["LLM_MANAGER_NODES_PULL_MODELS"] == "both"
+    assert given["LLM_MANAGER_NODES_PULL_MB_PER_S"] == "200"
+    # Kubernetes puts the pod's address in, and only from what stands before it.
+    names = [each["name"] for each in pod["containers"][0]["env"]]
+    assert names.index("POD_IP") < names.index("LLM_MANAGER_NODES_LISTEN")
+    assert given["LLM_MANAGER_NODES_LISTEN"] == "$(POD_IP):8791"
+    (port,) = pod["containers"][0]["ports"]
+    assert port["containerPort"] == 8791
+    shared = [each["metadata"]["name"] for each in objects("apart")]
+    assert "llm-models" not in shared
+
+
+def test_no_pod_listens_for_nodes_unless_it_is_asked_to() -> None:
+    for pod in pods("default").values():
+        assert "LLM_MANAGER_NODES_LISTEN" not in variables(pod)
+    assert "LLM_MANAGER_NODES_LISTEN" not in variables(pods("apart")["llm-web"])
 
 
 def test_an_engine_of_a_gpu_asks_for_it_beside_its_memory() -> None:

@@ -41,5 +41,7 @@ def _pull_view(request: HttpRequest, model: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         names = " and ".join(download.source for download in downloads)
-        messages.success(request, f"Requested: {names}.")
+        limit = node.pull_mb_per_s
+        rate = f", at most {limit} MiB/s" if limit else ""
+        messages.success(request, f"Requested: {names}{rate}.")
     return HttpResponseRedirect(reverse("admin:registry_model_change", args=[model]))

@@ -81,12 +81,12 @@ def _files(request: Request, name: str) -> AdminNodeFileList:
 
 
 def _pull(request: Request, name: str) -> AdminNodePull:
-    body = NodePullRequest.parse(request.data)
+    node, body = _node_named(name), NodePullRequest.parse(request.data)
     (model,) = models_of([body.model], "model")
     if not model.has_file:
         raise BadRequest(f"'{model}' has no file to fetch.", param="model")
     try:
-        downloads = node_pull(node=_node_named(name), model=model)
+        downloads = node_pull(node=node, model=model)
     except PullRefused as error:
         raise BadRequest(str(error), param="model") from None
     return {
@@ -94,6 +94,7 @@ def _pull(request: Request, name: str) -> AdminNodePull:
         "node": name,
         "model": model.name,
         "downloads": [download.pk for download in downloads],
+        "pull_mb_per_s": node.pull_mb_per_s or None,
     }
 
 
@@ -154,6 +155,7 @@ def node_object(node: EngineNode, drain: NodeDrain | None) -> AdminNode:
         ],
         "files": _files_object(node),
         "pulls_from": node.pulls_from,
+        "pull_mb_per_s": node.pull_mb_per_s or None,
         "disks": [
             {
                 "path": disk["path"],

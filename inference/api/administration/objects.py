@@ -203,6 +203,7 @@ class AdminNodePull(TypedDict):
     node: str
     model: str
     downloads: list[int]
+    pull_mb_per_s: int | None
 
 
 class AdminNodeFiles(TypedDict):
@@ -217,7 +218,8 @@ class AdminNode(TypedDict):
     """A machine with its engine process; memory is in bytes.
 
     ``files`` is null for a node that does not report them; ``pulls_from`` is where it
-    may fetch models: ``off``, ``nodes``, ``hub`` or ``both``.
+    may fetch models: ``off``, ``nodes``, ``hub`` or ``both``, at most ``pull_mb_per_s``
+    MiB a second, null without a limit.
     """
 
     object: Literal["admin.node"]
@@ -231,6 +233,7 @@ class AdminNode(TypedDict):
     workers: list[AdminNodeWorker]
     files: AdminNodeFiles | None
     pulls_from: str
+    pull_mb_per_s: int | None
     disks: list[AdminNodeDisk]
     heartbeat_at: str
 

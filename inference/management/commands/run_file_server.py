@@ -17,8 +17,11 @@ from llm_manager.lib.tunnel.addresses import host_and_port
 from registry.models import ModelCopy
 from registry.scan.folders import resolve_root
 from registry.services import configured_roots
+from registry.sharing.byte_rate import ByteRate
 from registry.sharing.messages import shared_secret
 from registry.sharing.server import FileServer, SharedFiles
+
+_MIB = 1024 * 1024
 
 
 class Command(ChildCommand):
@@ -33,6 +36,7 @@ async def _serve(address: str) -> None:
         shared_secret(settings.SECRET_KEY),
         _find,
         [str(resolve_root(root)) for root in configured_roots()],
+        ByteRate(settings.CONFIG.nodes.pull_mb_per_s * _MIB),
     )
     try:
         listening = await server.listen(*host_and_port(address))

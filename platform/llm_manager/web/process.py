@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from llm_manager.launcher.listening import listen
+from llm_manager.lib.processes.fair_threads import FairThreads
 from llm_manager.lib.processes.heap import freeze_heap
 from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.lib.processes.switching import switch_soon
 from llm_manager.lib.processes.turn import wait_for_turn
+from llm_manager.lib.row_cache import RowCache
 from llm_manager.lib.tracing.sending import spans_sent
 from llm_manager.web.connections.web_server import WebServer
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _MAX_DESCRIPTORS = 65_536
 #: Added to the engine's drain time, so that the last tokens reach their clients.
 _DRAIN_MARGIN_S = 5
+#: Threads that read again what requests use, each with a database connection.
+_ROW_READERS = 2
 
 
 def _allow_many_connections() -> None:
@@ -78,6 +82,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     wait_for_turn()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)
     _allow_many_connections()
+    RowCache.threads = FairThreads("rows", threads=_ROW_READERS, most=_ROW_READERS)
     config = settings.CONFIG
     server = WebServer(
         application,

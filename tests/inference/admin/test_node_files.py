@@ -95,10 +95,15 @@ def test_a_button_lets_a_machine_fetch_what_it_lacks() -> None:
     assert url in client.get(page).content.decode()
     assert url not in browser("registry.view_model").get(page).content.decode()
     assert browser("registry.view_model").post(url, {}).status_code == 403
-    assert client.post(url, {"node": beta.pk}).status_code == 302
+    beta.pull_mb_per_s = 50
+    beta.save()
+    answer = client.post(url, {"node": beta.pk}, follow=True).content.decode()
+    assert "Requested: m to beta, at most 50 MiB/s." in answer
     pull = Download.objects.get()
     assert (pull.node, pull.fingerprint) == ("beta", model.fingerprint)
-    assert "is being fetched" in client.get(page).content.decode()
+    status = client.get(page).content.decode()
+    assert "is being fetched" in status
+    assert "at most 50 MiB/s" in status
 
 
 def test_what_cannot_be_fetched_is_said() -> None:

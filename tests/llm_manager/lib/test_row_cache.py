@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
+from typing import TYPE_CHECKING
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import OperationalError, transaction
 
+from llm_manager.lib import row_cache
+from llm_manager.lib.processes.fair_threads import FairThreads
 from llm_manager.lib.row_cache import RowCache
 from registry.errors import ModelNotFound
 from registry.models import Alias, FileState, Model
 from registry.served_models import served_model
 from tests.factories import make_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Table:
@@ -199,6 +206,67 @@ def test_a_change_is_seen_as_soon_as_the_database_is_back() -> None:
     table.cache._read = table.read
     table.rows["a"] = "second"
     assert table.cache("a") == "second"
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Rows are read in threads; a read may wait until this is set."""
+    answers = Event()
+    threads = FairThreads("rows", threads=2, most=2)
+    monkeypatch.setattr(RowCache, "threads", threads)
+    yield answers
+    answers.set()
+    threads.close()
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(
+    silent: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table()
+    assert table.cache("a") == "first"
+    other = Table()
+    other.cache("a")
+
+    def waits(name: str) -> str:
+        assert silent.wait(60)
+        return "second"
+
+    table.cache._read = waits
+    other.cache._read = waits
+    table.now = other.now = 20.0
+    monkeypatch.setattr(row_cache, "PATIENCE_S", 0.01)
+    assert table.cache("a") == "first"
+    # From then on nobody waits, for any row.
+    monkeypatch.setattr(row_cache, "PATIENCE_S", 60.0)
+    assert [table.cache("a"), other.cache("a")] == ["first", "first"]
+    silent.set()
+    table.cache._rows["a"].row.result(60)
+    assert table.cache("a") == "second"
+
+
+def test_what_was_known_long_ago_is_waited_for(silent: Event) -> None:
+    table = Table()
+    table.cache("a")
+    table.rows["a"] = "second"
+    table.now += 61
+    silent.set()
+    assert table.cache("a") == "second"
+
+
+def test_who_asks_on_an_event_loop_waits_for_no_thread(silent: Event) -> None:
+    table = Table()
+    table.cache("a")
+    table.now += 2
+
+    def refuses(_name: str) -> str:
+        raise SynchronousOnlyOperation
+
+    async def ask() -> str:
+        return table.cache("a")
+
+    table.cache._read = refuses
+    with pytest.raises(SynchronousOnlyOperation):
+        asyncio.run(ask())
 
 
 def test_a_row_that_is_gone_is_not_believed() -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registry.scan.folders import mtime_ns
+from registry.sharing.byte_rate import ByteRate
 from registry.sharing.server import FileServer, SharedFiles
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def shared(paths: Sequence[Path]) -> SharedFiles:
 class RunningServer:
     """A file server; ``files`` has what it sends by fingerprint."""
 
-    def __init__(self, root: Path, secret: str) -> None:
+    def __init__(self, root: Path, secret: str, rate: ByteRate) -> None:
         self.files: dict[str, SharedFiles] = {}
         self.address = ""
-        self.server = FileServer(secret, self._find, [str(root)])
+        self.server = FileServer(secret, self._find, [str(root)], rate)
         self._loop = asyncio.new_event_loop()
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -74,9 +75,11 @@ class RunningServer:
 
 
 @contextmanager
-def file_server(root: Path, secret: str = SECRET) -> Iterator[RunningServer]:
+def file_server(
+    root: Path, secret: str = SECRET, rate: ByteRate | None = None
+) -> Iterator[RunningServer]:
     """Run a server that sends files below a folder."""
-    running = RunningServer(root.resolve(), secret)
+    running = RunningServer(root.resolve(), secret, rate or ByteRate(0))
     running.start()
     try:
         yield running

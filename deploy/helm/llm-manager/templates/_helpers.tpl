@@ -69,6 +69,8 @@ securityContext:
   "server.csrf_trusted_origins" (printf "https://%s" .Values.host)
   "server.trusted_proxies" (ternary 1 0 .Values.ingress.enabled)
   "https.secure_cookies" .Values.ingress.enabled
+  "nodes.pull_models" .Values.nodes.pullModels
+  "nodes.pull_mb_per_s" .Values.nodes.pullMbPerSecond
   "engine.drain_timeout" .Values.drainSeconds }}
 {{- range $key, $value := merge (deepCopy .Values.config) $known }}
 - name: LLM_MANAGER_{{ $key | replace "." "_" | upper }}
@@ -76,10 +78,18 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* The volumes that all pods see. */}}
+{{- define "llm-manager.shared" -}}
+data: {{- toYaml .Values.data | nindent 2 }}
+{{- if not .Values.models.perEngine }}
+models: {{- omit .Values.models "perEngine" | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "llm-manager.volumes" -}}
 - name: tmp
   emptyDir: {}
-{{- range $name, $volume := dict "data" .Values.data "models" .Values.models }}
+{{- range $name, $volume := include "llm-manager.shared" . | fromYaml }}
 - name: {{ $name }}
   persistentVolumeClaim:
     claimName: {{ $volume.existingClaim | default (include "llm-manager.name" (dict "root" $ "part" $name)) }}

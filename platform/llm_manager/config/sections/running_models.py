@@ -221,6 +221,12 @@ class NodesSection(Section):
         "`10.0.0.3:8791`: an address of a private network that they reach. TLS, and "
         "proofs of one `LLM_MANAGER_SECRET_KEY`. Unset: nowhere.",
     )
+    pull_mb_per_s: int = Field(
+        default=0,
+        ge=0,
+        description="MiB a second that all pulls of this machine together take, and "
+        "that it sends to others at most; 0 is as fast as the network is.",
+    )
 
 
 class CacheSection(Section):

@@ -81,12 +81,15 @@ def test_a_node_is_let_fetch_a_model_and_the_log_says_by_which_key(
     EngineNode.objects.filter(pk=far.pk).update(files_address="10.0.0.9:8791")
     refused = admin("POST", "nodes/near/files", {"model": "m"}, status=400)
     assert "nodes.pull_models is off there" in refused["error"]["message"]
-    EngineNode.objects.filter(pk=near.pk).update(pulls_from="nodes")
+    EngineNode.objects.filter(pk=near.pk).update(pulls_from="nodes", pull_mb_per_s=50)
     found = admin("POST", "nodes/near/files", {"model": "m"})
     pull = Download.objects.get()
     assert found["downloads"] == [pull.pk]
     assert (pull.node, pull.state) == ("near", "assigned")
-    assert admin("GET", "nodes/near")["pulls_from"] == "nodes"
+    node = admin("GET", "nodes/near")
+    assert (node["pulls_from"], node["pull_mb_per_s"]) == ("nodes", 50)
+    assert admin("GET", "nodes/far")["pull_mb_per_s"] is None
+    assert found["pull_mb_per_s"] == 50
     (entry,) = LogEntry.objects.filter(content_type__model="enginenode")
     assert entry.additional_data["event"] == "pull requested"
     refused = admin("POST", "nodes/far/files", {"model": "m"}, status=400)

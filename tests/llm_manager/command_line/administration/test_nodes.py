@@ -48,6 +48,9 @@ def test_a_node_s_files_are_listed_and_a_model_is_pulled(door: Verbs) -> None:
     status, printed, _ = door("node", "pull", "near", "m")
     assert (status, printed.strip()) == (0, "near fetches m: 1 download.")
     assert door.json("node", "pull", "near", "m")["downloads"]
+    EngineNode.objects.filter(pk=near.pk).update(pull_mb_per_s=50)
+    _, printed, _ = door("node", "pull", "near", "m")
+    assert printed.strip() == "near fetches m: 1 download, at most 50 MiB/s."
     status, _, said = door("node", "pull", "far", "m")
     assert status != 0
     assert "far has all files of 'm'." in said

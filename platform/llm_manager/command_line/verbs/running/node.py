@@ -91,14 +91,19 @@ def files(api: AdminApi, /, *, name: str, as_json: bool) -> None:
 def pull(api: AdminApi, /, *, name: str, model: str, as_json: bool) -> None:
     """Let a node fetch what it lacks of a model, from another node or from the hub.
 
-    Where from is in its nodes.pull_models; how far it is, among the downloads.
+    Where from is in its nodes.pull_models, how fast in its nodes.pull_mb_per_s; how far
+    it is, among the downloads.
     """
     found = api.post("nodes", name, "files", body={"model": model})
     if as_json:
         print_json(found)
         return
     count = len(found["downloads"])
-    click.echo(f"{name} fetches {model}: {count} download{'s' if count > 1 else ''}.")
+    limit = found["pull_mb_per_s"]
+    rate = f", at most {limit} MiB/s" if limit else ""
+    click.echo(
+        f"{name} fetches {model}: {count} download{'s' if count > 1 else ''}{rate}."
+    )
 
 
 def _print(found: dict[str, Any], *, as_json: bool) -> None:
