@@ -82,8 +82,11 @@ def health_facts(seen: Overview | None = None) -> HealthFacts:
 
 
 def _upstream_faults() -> dict[str, str]:
-    failing = Upstream.objects.filter(is_enabled=True).exclude(fault="")
-    return dict(failing.values_list("name", "fault"))
+    faults = {
+        each.name: each.fault or ("It fails requests." if each.pause else "")
+        for each in Upstream.objects.filter(is_enabled=True)
+    }
+    return {name: fault for name, fault in faults.items() if fault}
 
 
 def _disks(seen: Overview) -> list[MachineDisk]:

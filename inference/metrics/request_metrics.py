@@ -95,7 +95,8 @@ class RequestMeter:
         self._started = time.perf_counter()
         self._output: dict[int, int] = {}
         self._output_total: Counter | None = None
-        self._piece_at: float | None = None
+        self._piece_at = 0.0
+        self._gaps: Histogram | None = None
 
     def observe(self, events: Iterable[tuple[int, Event]], *, n: int) -> None:
         """Count the tokens of events, each with its sequence's index.
@@ -113,10 +114,12 @@ class RequestMeter:
 
     def piece(self, now: float) -> None:
         """Measure a piece of an upstream's stream, by ``time.perf_counter``."""
-        if self._piece_at is None:
+        if self._gaps is None:
             FIRST_TOKEN.labels(self.model).observe(now - self._started)
+            # Looked up once, since this runs for every token.
+            self._gaps = UPSTREAM_GAP.labels(self.model)
         else:
-            UPSTREAM_GAP.labels(self.model).observe(now - self._piece_at)
+            self._gaps.observe(now - self._piece_at)
         self._piece_at = now
 
     def count(self, *, prompt: int, completion: int) -> None:

@@ -15,6 +15,8 @@ from inference.upstreams.renaming import renamed
 
 #: Characters of answers that are kept to estimate their tokens; then it counts events.
 _MAX_TEXT = 1_000_000
+#: Members of a chat's or a completion's choice that are text of the answer.
+_TEXTS = ("content", "reasoning_content", "reasoning", "text", "refusal")
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ class AnswerReading:
 
     def wrote(self, *texts: Any) -> bool:
         """Note texts of the answer; return whether there was one."""
-        written = [text for text in texts if isinstance(text, str) and text]
+        written = [text for text in texts if text and isinstance(text, str)]
         if not written:
             return False
         self.events += 1
@@ -155,7 +157,8 @@ class ChoicesReader(Reader):
             self._read(choice, message if isinstance(message, dict) else choice)
 
     def _event(self, value: dict[str, Any]) -> bool:
-        self._usage(value.get("usage"))
+        if usage := value.get("usage"):
+            self._usage(usage)
         wrote = False
         for choice in _objects(value.get("choices")):
             delta = choice.get("delta")
@@ -168,14 +171,15 @@ class ChoicesReader(Reader):
             self.reading.finish_reason = reason
             self._ended.add(_index(choice))
             self.reading.is_complete = len(self._ended) >= self._n
-        calls = [
-            function.get(name)
-            for call in _objects(part.get("tool_calls"))
-            if isinstance(function := call.get("function"), dict)
-            for name in ("name", "arguments")
-        ]
-        names = ("content", "reasoning_content", "reasoning", "text", "refusal")
-        return self.reading.wrote(*(part.get(name) for name in names), *calls)
+        texts = [text for name in _TEXTS if (text := part.get(name))]
+        if calls := part.get("tool_calls"):
+            texts += [
+                function.get(name)
+                for call in _objects(calls)
+                if isinstance(function := call.get("function"), dict)
+                for name in ("name", "arguments")
+            ]
+        return self.reading.wrote(*texts)
 
 
 class MessagesReader(Reader):

@@ -49,15 +49,20 @@ class CircuitBreaker:
         self._probe_until = now + self._pause_s
         return None
 
-    def judge(self, result: str) -> None:
-        """Note how a request ended, in the words of ``llm_upstream_requests``."""
+    def judge(self, result: str) -> bool:
+        """Note how a request ended, in the words of ``llm_upstream_requests``.
+
+        Return whether it opens now, for the first time or again.
+        """
         if result in ("failed", "timeout"):
             self.fail()
-        elif result == "abandoned":
+            return self.is_open
+        if result == "abandoned":
             self.give_up()
         else:
             # It answers, whatever it says.
             self.succeed()
+        return False
 
     def succeed(self) -> None:
         """Note that the upstream has answered."""

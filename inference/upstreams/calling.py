@@ -21,7 +21,7 @@ from inference.errors import (
 )
 from inference.metrics.request_metrics import UPSTREAM_OPEN, UPSTREAM_REQUESTS
 from inference.upstreams.answers import error_text
-from inference.upstreams.checking import check_soon
+from inference.upstreams.checking import check_soon, note_pause_soon
 from inference.upstreams.connections import headers_for, links
 from inference.upstreams.json_pool import written
 from inference.upstreams.unshown import shown_text
@@ -166,7 +166,8 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
         result = "refused"
         raise
     finally:
-        link.breaker.judge(result)
+        if link.breaker.judge(result):
+            note_pause_soon(upstream, link)
         UPSTREAM_REQUESTS.labels(upstream.name, result).inc()
         UPSTREAM_OPEN.labels(upstream.name).set(link.breaker.is_open)
         await link.leave()

@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 import time
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
+from django.db import DatabaseError
 from django.utils import timezone
 
 from inference.errors import UpstreamFailed
@@ -20,6 +22,8 @@ from registry.errors import RegistryError
 from registry.models import Upstream, UpstreamModel
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from inference.upstreams.connections import Link
 
 logger = logging.getLogger(__name__)
@@ -54,6 +58,27 @@ def check_soon(upstream: Upstream, link: Link, *, has_failed: bool = False) -> N
             await link.leave()
 
     links().run(run())
+
+
+def note_pause_soon(upstream: Upstream, link: Link) -> None:
+    """Write down in the background that no requests are sent to it for a while."""
+    until = timezone.now() + timedelta(seconds=float(config().upstreams.pause))
+    link.running += 1
+
+    async def run() -> None:
+        try:
+            if not link.is_retired:
+                await in_thread(_note_pause, upstream.pk, until)
+        except DatabaseError:
+            logger.exception("The pause of the upstream '%s' is not written", upstream)
+        finally:
+            await link.leave()
+
+    links().run(run())
+
+
+def _note_pause(pk: int, until: datetime) -> None:
+    Upstream.objects.filter(pk=pk).update(paused_until=until)
 
 
 async def fault_of(upstream: Upstream, link: Link) -> str:

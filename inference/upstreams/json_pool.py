@@ -40,9 +40,12 @@ async def written(value: Mapping[str, Any], *, client: str) -> bytes:
 
 
 async def parsed(data: bytes, *, client: str) -> Any:
-    """Return the value of JSON. Raises JsonUnreadable."""
-    if len(data) >= MIN_BYTES:
-        return await _done(marshal.dumps(["parse", data], MARSHAL), client)
+    """Return the value of JSON of ``MIN_BYTES`` or more. Raises JsonUnreadable."""
+    return await _done(marshal.dumps(["parse", data], MARSHAL), client)
+
+
+def parsed_here(data: bytes) -> Any:
+    """Return the value of JSON of fewer bytes. Raises JsonUnreadable."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

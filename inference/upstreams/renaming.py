@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inference.upstreams.sse import with_data
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: What stands between a member's name and its value: in compact JSON, and in Python's.
 _GAPS = (b"", b" ")
@@ -47,14 +44,14 @@ def renamed(
     return data
 
 
-def _named(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of an answer whose ``model`` is a name."""
-    if isinstance(value.get("model"), str):
-        yield value
+def _named(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects of an answer whose ``model`` is a name."""
+    found = [value] if isinstance(value.get("model"), str) else []
     for name in _WITHIN:
         within = value.get(name)
         if isinstance(within, dict) and isinstance(within.get("model"), str):
-            yield within
+            found.append(within)
+    return found
 
 
 @lru_cache(maxsize=256)

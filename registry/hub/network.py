@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from llm_manager.lib.processes.fair_threads import FairThreads
+from registry.hub.async_transport import AsyncTransport
 from registry.hub.errors import AddressRefused, BrokenConnection, NameServerAway
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class AsyncCheckedTransport(httpx2.AsyncBaseTransport):
         keeps_connections: bool = False,
     ) -> None:
         self._finder = _Finder(policy, resolve, _KEPT_S if keeps_connections else 0.0)
-        self._inner: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(
+        self._inner: httpx2.AsyncBaseTransport = AsyncTransport(
             http2=keeps_connections,
             limits=_KEEPING if keeps_connections else _NO_KEEPING,
         )

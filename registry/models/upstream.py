@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from registry.models.kinds import Kind
 from registry.models.named_model import NamedModel
 from registry.upstreams.addresses import base_url_fault, origin_of
 from registry.upstreams.sealing import seal, unseal
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: A key of more characters is none.
 _KEY_LENGTH = 4096
@@ -92,6 +96,13 @@ class Upstream(models.Model):
         editable=False,
         help_text="What its last check found wrong.",
     )
+    paused_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Until then a web process that has seen it fail again and again "
+        "sends it no requests.",
+    )
 
     class Meta:
         ordering = ["name"]
@@ -113,12 +124,20 @@ class Upstream(models.Model):
 
     @property
     def state(self) -> str:
-        """What its last check says, in a word."""
+        """What its last requests and its last check say, in a word."""
         if not self.is_enabled:
             return "disabled"
+        if self.pause is not None:
+            return "paused"
         if self.checked_at is None:
             return "not checked"
         return "failing" if self.fault else "healthy"
+
+    @property
+    def pause(self) -> datetime | None:
+        """When a web process that sends it no requests tries again; None: all do."""
+        until = self.paused_until
+        return until if until is not None and until > timezone.now() else None
 
     def url(self, path: str) -> str:
         """Return the address of a route below its own, such as ``/models``."""

@@ -8,6 +8,8 @@ from asgiref.sync import async_to_sync
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.formats import date_format
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from inference.admin.elsewhere.areas import small_area
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 else:
     UpstreamModelForm = ServedModelForm = forms.ModelForm
 
-_COLOURS = {"healthy": "success", "failing": "danger", "disabled": "warning"}
+_COLOURS = {
+    "healthy": "success",
+    "failing": "danger",
+    "paused": "danger",
+    "disabled": "warning",
+}
 
 
 class UpstreamForm(UpstreamModelForm):
@@ -78,7 +85,7 @@ class UpstreamAdmin(ModelAdmin[Upstream]):
     form = UpstreamForm
     list_display = ("name", "base_url", "dialect", "health", "fault", "checked_at")
     search_fields = ("name", "base_url")
-    readonly_fields = ("health", "fault", "checked_at")
+    readonly_fields = ("health", "fault", "checked_at", "tries_again")
     actions = ("ask",)
     fieldsets = (
         (None, {"fields": ("name", "base_url", "dialect", "is_enabled")}),
@@ -87,13 +94,25 @@ class UpstreamAdmin(ModelAdmin[Upstream]):
             "Time-outs",
             {"fields": ("connect_timeout_s", "read_timeout_s", "total_timeout_s")},
         ),
-        ("State", {"fields": ("health", "fault", "checked_at")}),
+        ("State", {"fields": ("health", "fault", "checked_at", "tries_again")}),
     )
 
     @admin.display(description="state")
     def health(self, upstream: Upstream) -> SafeString:
-        """Return what its last check says."""
+        """Return what its last requests and its last check say."""
         return badge(upstream.state, _COLOURS.get(upstream.state, ""))
+
+    @admin.display(description="circuit breaker")
+    def tries_again(self, upstream: Upstream) -> str:
+        """Return whether requests are sent to it, and when again."""
+        until = upstream.pause
+        if until is None:
+            return "Closed: requests are sent to it."
+        return (
+            "Open: it has failed again and again. Requests are refused until "
+            f"{date_format(timezone.localtime(until), 'DATETIME_FORMAT')}; then one "
+            "tries."
+        )
 
     @admin.action(description="Check the selected upstreams", permissions=["change"])
     def ask(self, request: HttpRequest, upstreams: QuerySet[Upstream]) -> None:

@@ -17,7 +17,13 @@ from inference.api.streaming.token_counts import TokenCounts
 from inference.errors import RequestRejected, UpstreamError, UpstreamFailed
 from inference.prompts.token_estimate import estimate_tokens
 from inference.upstreams.calling import answer_of, reported
-from inference.upstreams.json_pool import JsonUnreadable, parsed, whole_read
+from inference.upstreams.json_pool import (
+    MIN_BYTES,
+    JsonUnreadable,
+    parsed,
+    parsed_here,
+    whole_read,
+)
 from inference.upstreams.renaming import renamed
 from inference.upstreams.sse import EventSplitter, EventTooLong, data_of
 from registry.models import Api
@@ -85,7 +91,10 @@ class Answering:
 
     async def whole(self) -> HttpResponse:
         """Return the answer. Raises UpstreamError, RequestRejected, RequestTimeout."""
-        content = await self._call.wait(self._whole())
+        try:
+            content = await self._call.wait(self._whole())
+        finally:
+            self._call.end()
         self._end()
         return HttpResponse(content, content_type="application/json")
 
@@ -119,6 +128,7 @@ class Answering:
         Raises what ``whole`` raises as long as nothing was written.
         """
         async with AsyncExitStack() as stack:
+            stack.callback(self._call.end)
             answer = await self._call.wait(
                 stack.enter_async_context(answer_of(self._forwarded.request))
             )
@@ -218,7 +228,11 @@ class Answering:
             self._tail = event
             return b""
         try:
-            value = await parsed(data, client=self._forwarded.request.upstream.name)
+            value = (
+                parsed_here(data)
+                if len(data) < MIN_BYTES
+                else await parsed(data, client=self._forwarded.request.upstream.name)
+            )
         except JsonUnreadable:
             raise self._unreadable("an event that cannot be read as JSON") from None
         if not isinstance(value, dict):

@@ -24,6 +24,17 @@ def json_option(function: _Function) -> _Function:
     return option(function)
 
 
+def alias_option(function: _Function) -> _Function:
+    """Add ``--alias``, which may be given again."""
+    option = click.option(
+        "--alias",
+        "aliases",
+        multiple=True,
+        help="Another name that requests may use; an * stands for any characters.",
+    )
+    return option(function)
+
+
 def print_json(value: Any) -> None:
     """Print a value as indented JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

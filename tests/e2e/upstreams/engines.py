@@ -15,11 +15,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.systems.llama_server import program
 from benchmarks.systems.system import HOW_TO_GET_PEERS, ROOT, free_port
+from tests.shared_server import Q4_0
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.whole_server import Server
+
 KEY = "sk-of-the-engine"
+#: What each of them serves.
+_APIS = ("chat", "completions", "messages", "responses")
 #: vLLM loads PyTorch and compiles, on cores that others use too.
 _START_S = 300
 _POLL_S = 0.2
@@ -83,6 +88,19 @@ def missing_vllm() -> str:
     return "" if (_VLLM / "model").exists() else "scripts/build_vllm.sh installs it"
 
 
+def ours(server: Server) -> Engine:
+    """The server that has the rows, as an upstream of itself."""
+    return Engine(
+        "llm-manager",
+        f"http://{server.host}:{server.port}/v1",
+        server.key,
+        dict.fromkeys(_APIS, Q4_0),
+        running="llm_requests_running",
+        written="llm_engine_output_tokens_total",
+        labels={"model": Q4_0},
+    )
+
+
 @contextmanager
 def llama_server(model: Path, log: Path, *arguments: str) -> Iterator[Engine]:
     """Run llama.cpp's own server with a model."""
@@ -93,7 +111,7 @@ def llama_server(model: Path, log: Path, *arguments: str) -> Iterator[Engine]:
         *("--ctx-size", "4096", "--parallel", "2", "--metrics", "--no-webui"),
         *("--threads", "2", "--jinja", *arguments),
     ]
-    apis = ["embeddings"] if "--embeddings" in arguments else ["chat", "completions"]
+    apis = ("embeddings",) if "--embeddings" in arguments else _APIS
     engine = Engine(
         "llama-server",
         f"http://127.0.0.1:{port}/v1",
@@ -109,19 +127,36 @@ def llama_server(model: Path, log: Path, *arguments: str) -> Iterator[Engine]:
 @contextmanager
 def vllm(log: Path) -> Iterator[Engine]:
     """Run vLLM on the processor."""
+    arguments = (
+        *("--max-num-seqs", "4", "--enable-auto-tool-choice"),
+        *("--tool-call-parser", "hermes"),
+    )
+    with _vllm(log, _APIS, arguments) as engine:
+        yield engine
+
+
+@contextmanager
+def vllm_vectors(log: Path) -> Iterator[Engine]:
+    """Run vLLM with a model whose last states are its answers."""
+    with _vllm(log, ("embeddings",), ("--runner", "pooling")) as engine:
+        yield engine
+
+
+@contextmanager
+def _vllm(
+    log: Path, apis: tuple[str, ...], arguments: tuple[str, ...]
+) -> Iterator[Engine]:
     port = free_port()
     command = [
         *(str(_VLLM / "venv" / "bin" / "vllm"), "serve", str(_VLLM / "model")),
         *("--served-model-name", "sample", "--host", "127.0.0.1", "--port", str(port)),
-        *("--api-key", KEY, "--max-model-len", "2048", "--max-num-seqs", "4"),
-        *("--enforce-eager", "--enable-auto-tool-choice"),
-        *("--tool-call-parser", "hermes"),
+        *("--api-key", KEY, "--max-model-len", "2048", "--enforce-eager", *arguments),
     ]
     engine = Engine(
         "vllm",
         f"http://127.0.0.1:{port}/v1",
         KEY,
-        {"chat": "sample", "completions": "sample"},
+        dict.fromkeys(apis, "sample"),
         running="vllm:num_requests_running",
         written="vllm:generation_tokens_total",
     )

@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 import re
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import openai
 import pytest
 
 from benchmarks.systems.system import ROOT
-from tests.e2e.conftest import EMBEDDER, Q4_0, Q4_1
+from tests.e2e.conftest import EMBEDDER
 from tests.e2e.upstreams.engines import (
-    Engine,
     llama_server,
     missing_llama_server,
     missing_vllm,
-    vllm,
+    ours,
+    vllm_vectors,
 )
+from tests.e2e.upstreams.rows import CHAT, HI, add, chat, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,24 +33,10 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tests.e2e.upstreams.engines import Engine
     from tests.whole_server import Server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model, pytest.mark.long]
-CHAT = "/v1/chat/completions"
-HI = [{"role": "user", "content": "Name three colours of the rainbow."}]
-LOOK = {
-    "type": "function",
-    "function": {
-        "name": "look",
-        "description": "Look at a colour.",
-        "parameters": {
-            "type": "object",
-            "properties": {"colour": {"enum": ["red", "green"]}},
-            "required": ["colour"],
-            "additionalProperties": False,
-        },
-    },
-}
 #: More tokens than are written in the seconds that a cancelled request is looked at.
 _MANY = 1500
 _PATIENCE_S = 120.0
@@ -61,87 +49,11 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _ours(server: Server) -> Engine:
-    """The server that has the rows, as an upstream of itself."""
-    return Engine(
-        "llm-manager",
-        f"http://{server.host}:{server.port}/v1",
-        server.key,
-        {"chat": Q4_0, "completions": Q4_0},
-        running="llm_requests_running",
-        written="llm_engine_output_tokens_total",
-        labels={"model": Q4_0},
-    )
-
-
-@pytest.fixture(scope="module", params=["llm-manager", "llama-server", "vllm"])
-def engine(
-    request: pytest.FixtureRequest,
-    server: Server,
-    data_dir: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Engine]:
-    """A real server."""
-    log = tmp_path_factory.mktemp("engine") / "log"
-    with ExitStack() as stack:
-        match request.param:
-            case "llama-server":
-                if reason := missing_llama_server():
-                    pytest.skip(reason)
-                model = data_dir / "models" / f"{Q4_1}.gguf"
-                yield stack.enter_context(llama_server(model, log))
-            case "vllm":
-                if reason := missing_vllm():
-                    pytest.skip(reason)
-                yield stack.enter_context(vllm(log))
-            case _:
-                yield _ours(server)
-
-
-def _add(api: httpx.Client, engine: Engine, name: str) -> str:
-    """Add an upstream and its model by the admin API; return the model's name here."""
-    server, model = f"server-{name}", f"far-{name}"
-    added = {
-        "name": server,
-        "base_url": engine.base_url,
-        "dialect": engine.dialect,
-        "key": engine.key,
-    }
-    assert api.post("/v1/admin/upstreams", json=added).status_code == 201
-    served = {
-        "name": model,
-        "upstream": server,
-        "remote_name": next(iter(engine.models.values())),
-        "apis": list(engine.models),
-    }
-    response = api.post("/v1/admin/upstream-models", json=served)
-    assert response.status_code == 201, response.text
-    checked = api.post(f"/v1/admin/upstreams/{server}/check", json={}).json()
-    assert (checked["state"], checked["fault"]) == ("healthy", "")
-    return model
-
-
-def _remove(api: httpx.Client, name: str) -> None:
-    api.delete(f"/v1/admin/upstream-models/far-{name}").raise_for_status()
-    api.delete(f"/v1/admin/upstreams/server-{name}").raise_for_status()
-
-
-@pytest.fixture
-def far(api: httpx.Client, engine: Engine) -> Iterator[str]:
-    """The name here of the engine's model."""
-    yield _add(api, engine, engine.dialect)
-    _remove(api, engine.dialect)
-
-
-def _chat(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": HI, "max_tokens": 16, "temperature": 0, **more}
-
-
 def test_an_answer_is_the_upstreams_own_with_its_usage(
     api: httpx.Client, engine: Engine, far: str
 ) -> None:
-    there = engine.post("/chat/completions", _chat(engine.models["chat"])).json()
-    response = api.post(CHAT, json=_chat(far))
+    there = engine.post("/chat/completions", chat(engine.models["chat"])).json()
+    response = api.post(CHAT, json=chat(far))
     assert response.status_code == 200, response.text
     here = response.json()
     assert here["model"] == far
@@ -191,25 +103,12 @@ def test_a_stream_without_that_wish_has_no_usage_and_ends_as_streams_end(
     assert "".join(event["choices"][0]["text"] for event in events)
 
 
-def test_a_tool_is_called(api: httpx.Client, far: str) -> None:
-    if far == "far-llama-server":
-        # The sample model's template shows no tools, and nothing then enforces them.
-        pytest.skip("this llama-server writes text, whatever 'tool_choice' is")
-    chosen = {"type": "function", "function": {"name": "look"}}
-    body = _chat(far, tools=[LOOK], tool_choice=chosen, max_tokens=64)
-    response = api.post(CHAT, json=body)
-    assert response.status_code == 200, response.text
-    [call] = response.json()["choices"][0]["message"]["tool_calls"]
-    assert call["function"]["name"] == "look"
-    assert json.loads(call["function"]["arguments"])["colour"] in ("red", "green")
-
-
 def test_what_the_upstream_refuses_is_refused_with_its_reason(
     api: httpx.Client, far: str
 ) -> None:
     # More than the model was trained with: this server would make its context longer.
     long = [{"role": "user", "content": "colours " * 20_000}]
-    response = api.post(CHAT, json=_chat(far, messages=long))
+    response = api.post(CHAT, json=chat(far, messages=long))
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (400, "upstream_refused")
     assert re.search("refuses the request: .+", error["message"])
@@ -224,7 +123,7 @@ def test_a_parameter_of_another_server_is_refused_by_name(
         # It takes everything that this server takes.
         "llm-manager": ("tempratur", 1),
     }[engine.dialect]
-    response = api.post(CHAT, json=_chat(far, **{name: value}))
+    response = api.post(CHAT, json=chat(far, **{name: value}))
     assert response.status_code == 400
     assert response.json()["error"]["param"] == name
 
@@ -233,7 +132,7 @@ def test_a_client_that_leaves_frees_the_upstreams_slot(
     api: httpx.Client, engine: Engine, far: str
 ) -> None:
     before = engine.metric(engine.written)
-    body = _chat(far, max_tokens=_MANY, ignore_eos=True, stream=True)
+    body = chat(far, max_tokens=_MANY, ignore_eos=True, stream=True)
     with api.stream("POST", CHAT, json=body) as response:
         assert response.status_code == 200, response.read()
         # The response is closed with what reads it.
@@ -251,7 +150,7 @@ def test_the_dashboards_panels_of_upstreams_ask_for_what_it_measures(
     prefix = {"vllm": "vllm:", "llama-server": "llamacpp:"}.get(engine.dialect)
     if prefix is None:
         pytest.skip("this server's own metrics have a test of their own")
-    api.post(CHAT, json=_chat(far)).raise_for_status()
+    api.post(CHAT, json=chat(far)).raise_for_status()
     dashboard = (ROOT / "deploy/grafana/llm-manager.json").read_text(encoding="utf-8")
     queries = [
         target["expr"]
@@ -266,27 +165,18 @@ def test_the_dashboards_panels_of_upstreams_ask_for_what_it_measures(
     assert asked <= samples
 
 
-@pytest.mark.parametrize("dialect", ["llm-manager", "llama-server"])
+@pytest.mark.parametrize("dialect", ["llm-manager", "llama-server", "vllm"])
 def test_embeddings_are_the_upstreams_vectors(
     api: httpx.Client,
     server: Server,
-    embedding_model_path: Path,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     dialect: str,
 ) -> None:
     with ExitStack() as stack:
-        if dialect == "llama-server":
-            if reason := missing_llama_server():
-                pytest.skip(reason)
-            engine = stack.enter_context(
-                llama_server(embedding_model_path, tmp_path / "log", "--embeddings")
-            )
-        else:
-            engine = _ours(server)
-            engine.models.clear()
-            engine.models["embeddings"] = EMBEDDER
-        far = _add(api, engine, f"vectors-{dialect}")
-        stack.callback(_remove, api, f"vectors-{dialect}")
+        engine = stack.enter_context(_of_vectors(dialect, server, request, tmp_path))
+        far = add(api, engine, f"vectors-{dialect}")
+        stack.callback(remove, api, f"vectors-{dialect}")
         body = {"input": ["red", "green and blue"], "encoding_format": "float"}
         there = engine.post(
             "/embeddings", {**body, "model": engine.models["embeddings"]}
@@ -294,6 +184,28 @@ def test_embeddings_are_the_upstreams_vectors(
         here = api.post("/v1/embeddings", json={**body, "model": far}).json()
     assert here["model"] == far
     assert here["usage"] == there["usage"]
-    assert [len(each["embedding"]) for each in here["data"]] == [384, 384]
+    size = 576 if dialect == "vllm" else 384
+    assert [len(each["embedding"]) for each in here["data"]] == [size, size]
     for one, other in zip(here["data"], there["data"], strict=True):
         assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-4)
+
+
+@contextmanager
+def _of_vectors(
+    dialect: str, server: Server, request: pytest.FixtureRequest, folder: Path
+) -> Iterator[Engine]:
+    """A real server with a model of vectors."""
+    if dialect == "vllm":
+        if reason := missing_vllm():
+            pytest.skip(reason)
+        with vllm_vectors(folder / "log") as engine:
+            yield engine
+        return
+    model: Path = request.getfixturevalue("embedding_model_path")
+    if dialect == "llm-manager":
+        yield replace(ours(server), models={"embeddings": EMBEDDER})
+        return
+    if reason := missing_llama_server():
+        pytest.skip(reason)
+    with llama_server(model, folder / "log", "--embeddings") as engine:
+        yield engine

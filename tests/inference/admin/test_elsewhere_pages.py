@@ -40,6 +40,19 @@ ALIASES = {
 }
 
 
+def test_a_page_says_whether_requests_are_sent_to_an_upstream(
+    admin_client: Client,
+) -> None:
+    there = make_upstream()
+    page = f"{UPSTREAMS}{there.pk}/change/"
+    assert "Closed: requests are sent" in admin_client.get(page).content.decode()
+    there.paused_until = timezone.now() + timedelta(minutes=1)
+    there.save()
+    shown = admin_client.get(page).content.decode()
+    assert "Open: it has failed" in shown
+    assert "paused" in shown
+
+
 def test_an_administrator_adds_an_upstream_whose_key_no_page_shows(
     admin_client: Client,
 ) -> None:

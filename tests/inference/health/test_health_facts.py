@@ -212,3 +212,11 @@ def test_an_upstream_that_fails_is_a_finding_until_it_is_disabled() -> None:
     assert said.text == "It does not answer at all."
     Upstream.objects.update(is_enabled=False)
     assert not health_facts().upstream_faults
+
+
+def test_an_upstream_that_gets_no_requests_is_a_finding_until_it_does() -> None:
+    later = timezone.now() + timedelta(minutes=1)
+    there = make_upstream(paused_until=later)
+    assert health_facts().upstream_faults == {there.name: "It fails requests."}
+    Upstream.objects.update(paused_until=timezone.now())
+    assert not health_facts().upstream_faults

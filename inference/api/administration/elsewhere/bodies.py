@@ -80,6 +80,8 @@ class NewUpstreamModelRequest(Body):
     """What the upstream calls the model."""
     apis: _Apis = ["chat"]
     """What requests it takes."""
+    aliases: _Texts = []
+    """Other names that requests may use; an * stands for any characters."""
     context_length: _Context | None = None
     """Its context in tokens, if it is known."""
     refused_parameters: _Texts = []
@@ -99,6 +101,8 @@ class UpstreamModelChangeRequest(Patch):
     """What the upstream calls the model."""
     apis: _Apis | None = None
     """What requests it takes."""
+    aliases: _Texts | None = None
+    """All its other names; an * stands for any characters."""
     is_enabled: bool | None = None
     """Whether requests may use it."""
     context_length: _Context | None = None
@@ -132,6 +136,8 @@ class NewRouteRequest(Body):
     """The name that requests use."""
     targets: _Targets
     """Its models, in the order in which they are asked where others fail."""
+    aliases: _Texts = []
+    """Other names that requests may use; an * stands for any characters."""
     falls_back: bool = False
     """The next target answers where one fails before its first token."""
     default_parameters: _Parameters = {}
@@ -145,6 +151,8 @@ class RouteChangeRequest(Patch):
 
     targets: _Targets | None = None
     """All its models."""
+    aliases: _Texts | None = None
+    """All its other names; an * stands for any characters."""
     falls_back: bool | None = None
     """The next target answers where one fails before its first token."""
     is_enabled: bool | None = None

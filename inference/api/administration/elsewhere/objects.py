@@ -25,6 +25,7 @@ class AdminUpstream(TypedDict):
     state: str
     fault: str
     checked_at: str | None
+    paused_until: str | None
 
 
 class AdminUpstreamModel(TypedDict):
@@ -34,6 +35,7 @@ class AdminUpstreamModel(TypedDict):
     name: str
     upstream: str
     remote_name: str
+    aliases: list[str]
     apis: list[str]
     is_enabled: bool
     context_length: int | None
@@ -55,6 +57,7 @@ class AdminRoute(TypedDict):
 
     object: Literal["admin.route"]
     name: str
+    aliases: list[str]
     is_enabled: bool
     targets: list[AdminRouteTarget]
     falls_back: bool
@@ -98,7 +101,7 @@ ELSEWHERE: dict[str, type] = {
 
 def upstream_object(upstream: Upstream) -> AdminUpstream:
     """Return an upstream's object."""
-    checked_at = upstream.checked_at
+    checked_at, pause = upstream.checked_at, upstream.pause
     return {
         "object": "admin.upstream",
         "name": upstream.name,
@@ -112,6 +115,7 @@ def upstream_object(upstream: Upstream) -> AdminUpstream:
         "state": upstream.state,
         "fault": upstream.fault,
         "checked_at": None if checked_at is None else checked_at.isoformat(),
+        "paused_until": None if pause is None else pause.isoformat(),
     }
 
 
@@ -122,6 +126,7 @@ def upstream_model_object(model: UpstreamModel) -> AdminUpstreamModel:
         "name": model.name,
         "upstream": model.upstream.name,
         "remote_name": model.remote_name,
+        "aliases": [alias.name for alias in model.aliases.all()],
         "apis": model.apis,
         "is_enabled": model.is_enabled,
         "context_length": model.context_length,
@@ -137,6 +142,7 @@ def route_object(route: Route) -> AdminRoute:
     return {
         "object": "admin.route",
         "name": route.name,
+        "aliases": [alias.name for alias in route.aliases.all()],
         "is_enabled": route.is_enabled,
         "targets": [
             {"model": target.model.name, "weight": target.weight}

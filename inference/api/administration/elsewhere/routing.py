@@ -8,6 +8,7 @@ from django.db import transaction
 
 from inference.api.administration import descriptions as about
 from inference.api.administration.bodies import ListQuery
+from inference.api.administration.elsewhere.aliases import set_aliases
 from inference.api.administration.elsewhere.bodies import (
     NewRouteRequest,
     RouteChangeRequest,
@@ -35,11 +36,12 @@ def _list(request: Request) -> Any:
 
 def _create(request: Request) -> Any:
     body = NewRouteRequest.parse(request.data)
-    route = Route(**body.model_dump(exclude={"targets"}))
+    route = Route(**body.model_dump(exclude={"targets", "aliases"}))
     route.full_clean()
     with transaction.atomic():
         route.save()
         _set_targets(route, body.targets)
+        set_aliases(route, body.aliases)
     return route_object(route)
 
 
@@ -47,7 +49,7 @@ def _change(request: Request, name: str) -> Any:
     body = RouteChangeRequest.parse(request.data)
     changes = changes_of(body.given(), ())
     route = _named(name)
-    targets = changes.pop("targets", None)
+    targets, aliases = (changes.pop(name, None) for name in ("targets", "aliases"))
     for member, value in changes.items():
         setattr(route, member, value)
     route.full_clean()
@@ -55,6 +57,8 @@ def _change(request: Request, name: str) -> Any:
         route.save()
         if targets is not None:
             _set_targets(route, targets)
+        if aliases is not None:
+            set_aliases(route, aliases)
     return route_object(route)
 
 

@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 
 from inference.api.administration import descriptions as about
 from inference.api.administration.bodies import ListQuery
+from inference.api.administration.elsewhere.aliases import set_aliases
 from inference.api.administration.elsewhere.bodies import (
     NewUpstreamModelRequest,
     NewUpstreamRequest,
@@ -110,7 +112,7 @@ def _list_models(request: Request) -> Any:
 
 def _create_model(request: Request) -> Any:
     body = NewUpstreamModelRequest.parse(request.data)
-    members = changes_of(body.model_dump(exclude={"upstream"}), _MAY_BE_NULL)
+    members = changes_of(body.model_dump(exclude={"upstream", "aliases"}), _MAY_BE_NULL)
     try:
         upstream = upstream_named(body.upstream)
     except RowNotFound:
@@ -119,17 +121,24 @@ def _create_model(request: Request) -> Any:
         ) from None
     model = UpstreamModel(upstream=upstream, **members)
     model.full_clean()
-    model.save()
+    with transaction.atomic():
+        model.save()
+        set_aliases(model, body.aliases)
     return upstream_model_object(model)
 
 
 def _change_model(request: Request, name: str) -> Any:
     given = UpstreamModelChangeRequest.parse(request.data).given()
     model = _model_named(name)
-    for member, value in changes_of(given, _MAY_BE_NULL).items():
+    changes = changes_of(given, _MAY_BE_NULL)
+    aliases = changes.pop("aliases", None)
+    for member, value in changes.items():
         setattr(model, member, value)
     model.full_clean()
-    model.save()
+    with transaction.atomic():
+        model.save()
+        if aliases is not None:
+            set_aliases(model, aliases)
     return upstream_model_object(model)
 
 

@@ -9,6 +9,7 @@ from asgiref.sync import async_to_sync
 from auditlog.models import LogEntry
 
 from accounts.models import Scope
+from registry.errors import ModelNotFound
 from registry.models import Model, Upstream
 from tests.configuration import unchecked
 from tests.factories import make_api_key, make_model
@@ -42,7 +43,7 @@ def test_an_upstream_is_added_changed_and_removed_and_its_key_is_in_no_answer(
 ) -> None:
     added = admin("POST", "upstreams", THERE, status=201)
     assert added["has_key"]
-    assert added["state"] == "not checked"
+    assert (added["state"], added["paused_until"]) == ("not checked", None)
     assert "sk-1" not in str(added)
     assert Upstream.objects.get().key == "sk-1"
 
@@ -107,6 +108,44 @@ def test_a_route_is_added_changed_and_removed(admin: Callable[..., Any]) -> None
     assert listed == changed
     admin("DELETE", "routes/best")
     assert Model.objects.count() == 2
+
+
+def test_a_route_and_a_model_of_an_upstream_have_aliases_with_wildcards(
+    admin: Callable[..., Any],
+) -> None:
+    make_model("tiny")
+    body = {"name": "best", "targets": [{"model": "tiny"}], "aliases": ["gpt-*", "o3"]}
+    assert admin("POST", "routes", body, status=201)["aliases"] == ["gpt-*", "o3"]
+    assert Model.objects.by_wildcard("gpt-5").name == "best"
+    changed = admin("PATCH", "routes/best", {"aliases": ["claude-*", "o3"]})
+    assert changed["aliases"] == ["claude-*", "o3"]
+    with pytest.raises(ModelNotFound):
+        Model.objects.by_wildcard("gpt-5")
+    # Other changes leave them.
+    assert (
+        admin("PATCH", "routes/best", {"falls_back": True})["aliases"]
+        == (changed["aliases"])
+    )
+    admin("POST", "upstreams", THERE, status=201)
+    far = admin("POST", "upstream-models", {**FAR, "aliases": ["x-*"]}, status=201)
+    assert far["aliases"] == ["x-*"]
+    changed = admin("PATCH", "upstream-models/far", {"aliases": []})
+    assert changed["aliases"] == []
+
+
+def test_an_alias_that_something_else_has_is_refused_and_nothing_is_kept(
+    admin: Callable[..., Any],
+) -> None:
+    make_model("tiny")
+    target = [{"model": "tiny"}]
+    admin(
+        "POST", "routes", {"name": "a", "targets": target, "aliases": ["x"]}, status=201
+    )
+    for taken in ("tiny", "x"):
+        body = {"name": "b", "targets": target, "aliases": ["free", taken]}
+        error = admin("POST", "routes", body, status=400)["error"]
+        assert (error["param"], taken in error["message"]) == ("aliases", True)
+    assert [each["name"] for each in admin("GET", "routes")["data"]] == ["a"]
 
 
 def test_a_route_cannot_lead_to_a_route_or_set_what_the_client_says(

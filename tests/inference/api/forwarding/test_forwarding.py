@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from accounts.models import Limit, LimitKind
 from inference.api.left_out import HEADER
 from inference.transport.running.tracking import running_requests
+from inference.upstreams.connections import links
+from registry.models import Upstream
 from tests.inference.api.conftest import events_of, read_stream
 from tests.scripted_upstream import CHAT, DONE, USAGE_CHUNK, Answer, Asked, chunk
 
@@ -362,10 +365,17 @@ async def test_after_failures_in_a_row_no_request_is_sent_for_a_while(
         await answer.whole({}, 500)
 
     configure(upstreams__failures=2, upstreams__pause=600)
-    _, server = await upstreams.model(fails)
+    model, server = await upstreams.model(fails)
     statuses = [(await api.chat(model="far")).status_code for _ in range(4)]
     assert statuses == [502, 502, 503, 503]
     assert len(server.posts) == 2
+    # Whoever looks at the upstream sees that.
+    await links().aclose()
+    row = await Upstream.objects.aget(pk=model.upstream_id)
+    assert row.state == "paused"
+    assert row.pause is not None
+    left_s = (row.pause - timezone.now()).total_seconds()
+    assert 0 < left_s <= 600
 
 
 async def test_a_wrong_name_there_keeps_no_other_model_from_its_upstream(

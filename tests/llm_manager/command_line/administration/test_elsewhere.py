@@ -26,9 +26,10 @@ def test_upstreams_and_their_models_are_added_listed_and_removed(
     options = ["--dialect", "vllm", "--key-file", str(key)]
     assert verbs("upstream", "add", "there", url, *options)[0] == 0
     assert Upstream.objects.get().key == "sk-1"
-    assert verbs("upstream", "add-model", "far", "there", "far-away")[0] == 0
+    alias = ["--alias", "qwen-*"]
+    assert verbs("upstream", "add-model", "far", "there", "far-away", *alias)[0] == 0
     _, shown, _ = verbs("upstream", "list")
-    for text in (url, "vllm", "not checked", "far-away", "chat"):
+    for text in (url, "vllm", "not checked", "far-away", "chat", "qwen-*"):
         assert text in shown
     assert "sk-1" not in shown
     assert verbs("upstream", "remove", "there")[0] == 1
@@ -39,9 +40,11 @@ def test_upstreams_and_their_models_are_added_listed_and_removed(
 def test_a_route_has_the_weights_that_were_written(verbs: Verbs) -> None:
     make_model("small")
     make_model("large")
-    added = verbs("route", "add", "best", "small=95", "large=5", "--falls-back")
+    options = ["--falls-back", "--alias", "gpt-*", "--alias", "o3"]
+    added = verbs("route", "add", "best", "small=95", "large=5", *options)
     assert added[0] == 0
     _, shown, _ = verbs("route", "list")
     assert "small=95, large=5" in shown
     assert "yes" in shown
+    assert "gpt-*, o3" in shown
     assert verbs("route", "remove", "best")[0] == 0

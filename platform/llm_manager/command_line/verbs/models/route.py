@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llm_manager.command_line.administration.choosing import administering
-from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.output import (
+    alias_option,
+    json_option,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from llm_manager.command_line.administration.admin_api import AdminApi
@@ -38,6 +43,7 @@ def list_routes(api: AdminApi, /, *, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("targets", nargs=-1, required=True, metavar="MODEL[=WEIGHT]…")
 @click.option("--falls-back", is_flag=True, help="Ask the next target where one fails.")
+@alias_option
 @json_option
 @administering
 def add(
@@ -47,6 +53,7 @@ def add(
     name: str,
     targets: tuple[str, ...],
     falls_back: bool,
+    aliases: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Add a route to models, each with its weight: small=95 large=5.
@@ -57,6 +64,7 @@ def add(
         "name": name,
         "targets": [_target(text) for text in targets],
         "falls_back": falls_back,
+        "aliases": list(aliases),
     }
     added = api.post("routes", body=body)
     if as_json:
@@ -88,12 +96,13 @@ def _target(text: str) -> dict[str, Any]:
 
 def _print(routes: list[dict[str, Any]]) -> None:
     print_table(
-        ("route", "targets", "falls back"),
+        ("route", "targets", "falls back", "aliases"),
         (
             (
                 each["name"],
                 ", ".join(f"{t['model']}={t['weight']}" for t in each["targets"]),
                 "yes" if each["falls_back"] else "no",
+                ", ".join(each["aliases"]),
             )
             for each in routes
         ),

@@ -9,7 +9,12 @@ import click
 from llm_manager.command_line.administration.admin_api import given
 from llm_manager.command_line.administration.choosing import administering
 from llm_manager.command_line.exit_status import CommandFailed, ExitStatus
-from llm_manager.command_line.output import json_option, print_json, print_table
+from llm_manager.command_line.output import (
+    alias_option,
+    json_option,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from llm_manager.command_line.administration.admin_api import AdminApi
@@ -96,6 +101,7 @@ def add(
     help="A kind of requests that it takes; may be given again (default: chat).",
 )
 @click.option("--context", "context_length", type=int, help="Its context, in tokens.")
+@alias_option
 @json_option
 @administering
 def add_model(api: AdminApi, /, *, as_json: bool, **members: Any) -> None:
@@ -156,11 +162,12 @@ def _print_upstreams(upstreams: list[dict[str, Any]]) -> None:
 
 def _print_models(models: list[dict[str, Any]]) -> None:
     print_table(
-        ("model", "upstream", "name there", "takes"),
+        ("model", "upstream", "name there", "takes", "aliases"),
         (
             (
                 *(each["name"], each["upstream"], each["remote_name"]),
                 ", ".join(each["apis"]),
+                ", ".join(each["aliases"]),
             )
             for each in models
         ),
