@@ -54,6 +54,22 @@ def model_find(name: str, key: Access | None) -> Model:
     return model
 
 
+def target_find(name: str, key: Access | None) -> Model:
+    """Return the model that a route chose for an earlier request of the key.
+
+    A key of the route may use it, as ``model_find`` lets it use the route. Raises what
+    that raises.
+    """
+    try:
+        return model_find(name, key)
+    except ModelNotAllowed:
+        model = served_model(name)
+        routes = model.routed_by.filter(route__is_enabled=True)
+        if not routes.filter(route_id__in=allowed_model_ids(key) or ()).exists():
+            raise
+        return model
+
+
 def _named(name: str, *, looks_for_files: bool) -> Model:
     """Return the model of a name. Raises ModelNotFound."""
     try:

@@ -20,6 +20,7 @@ from inference.api.models.view import LoadView, ModelsView, ModelView, UnloadVie
 from inference.api.not_found import UnknownRouteView
 from inference.api.ollama.routes import ROUTES as OLLAMA_ROUTES
 from inference.api.rerank.view import RerankView
+from inference.api.responses_api.input_tokens_view import InputTokensView
 from inference.api.responses_api.store.views import (
     CancelResponseView,
     ConversationItemsView,
@@ -29,7 +30,7 @@ from inference.api.responses_api.store.views import (
     InputItemsView,
     StoredResponseView,
 )
-from inference.api.responses_api.view import InputTokensView, ResponsesView
+from inference.api.responses_api.view import ResponsesView
 from inference.api.tokens.view import (
     ApplyTemplateView,
     DetokenizeView,

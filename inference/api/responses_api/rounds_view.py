@@ -19,6 +19,7 @@ from inference.api.responses_api.prepare import prepare_response
 from inference.api.streaming import collecting
 from llm_manager.lib.quoting import quote
 from llm_manager.lib.threads import in_thread
+from registry.models import Api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
     from inference.api.error_shapes.failure import Failure
+    from inference.api.forwarding.view import FindModel
     from inference.api.preparing.completion import PreparedCompletion
     from inference.api.responses_api.body.items import InputItem
     from inference.api.responses_api.body.request import ResponseRequest
@@ -87,7 +89,10 @@ class ResponseDraft:
 class RoundsView(GenerationView):
     """A view of a response that may call MCP servers."""
 
+    api = Api.RESPONSES
     draft: ResponseDraft | None = None
+    #: Finds the model of the target that is asked.
+    find_here: FindModel
     rounds: Rounds | None = None
     journal: CallJournal = NoJournal()
     #: What the rounds after the first have taken from limits, with their numbers.
@@ -116,6 +121,11 @@ class RoundsView(GenerationView):
             before=draft.before,
             plan=draft.plan,
         )
+
+    def of_draft(self) -> PreparedCompletion:
+        """Return the generation requests of this request's draft."""
+        assert self.draft is not None  # noqa: S101 - prepare() has made it
+        return self.prepare_draft(self.draft, self.find_here, self.left_out)
 
     def generation(self, prepared: PreparedCompletion) -> Generation:
         """Return the rounds of a response that may call servers."""

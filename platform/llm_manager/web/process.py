@@ -59,7 +59,7 @@ def _usage_recorded(folder: Path) -> Iterator[None]:
 async def _beside() -> None:
     """Work on batches, and go on with responses that other web processes have left."""
     from inference.api.batches.running import batch_runner
-    from inference.api.responses_api.view import background_writer
+    from inference.api.responses_api.background_view import background_writer
 
     async with asyncio.TaskGroup() as works:
         works.create_task(batch_runner().run_forever())

@@ -18,7 +18,7 @@ from accounts.captures import writer as writer_module
 from accounts.captures.writer import Captured, CaptureWriter
 from accounts.models import ApiKey, CapturedBody, Scope
 from inference.api.accounting import capture as capture_module
-from inference.api.responses_api.view import background_writer
+from inference.api.responses_api.background_view import background_writer
 from inference.errors import QueueFull
 from tests.factories import make_api_key
 from tests.inference.api.conftest import Api, events_of, read_stream

@@ -16,12 +16,12 @@ from accounts.limits.demand import Tokens
 from accounts.models import ApiKey, Scope, StoredResponse
 from accounts.usage.recorder import usage_recorder
 from inference.api.accounting.charge import Charge
-from inference.api.responses_api.store import background
-from inference.api.responses_api.view import (
+from inference.api.responses_api.background_view import (
     BackgroundView,
     InheritedCharge,
     background_writer,
 )
+from inference.api.responses_api.store import background
 from llm_manager.lib.threads import in_thread
 from tests.factories import make_api_key, make_route
 from tests.fakes import begun, finished, tokens

@@ -10,8 +10,11 @@ import pytest
 from channels.layers import channel_layers
 
 from accounts.models import StoredResponse
+from inference.api.responses_api.background_view import (
+    BackgroundView,
+    background_writer,
+)
 from inference.api.responses_api.store import background
-from inference.api.responses_api.view import BackgroundView, background_writer
 from inference.errors import EngineUnavailable
 from tests.fakes import begun, finished, tokens
 from tests.inference.api.conftest import read_stream
