@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import json
 import marshal
-import os
-import resource
 import struct
-import sys
 from typing import IO, TYPE_CHECKING, Any
 
 from inference.upstreams.answers import read_whole
-from llm_manager.lib.processes.own_memory import resident_bytes
+from llm_manager.lib.processes.helper_jobs import answer_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +32,6 @@ MARSHAL = 2
 _MEMORY_BYTES = 2 * 1024**3
 #: After a job that leaves it with more, the process ends and gives that back.
 _KEPT_BYTES = 64 * 1024**2
-#: Requests that are served must not wait for one that is read.
-_NICENESS = 5
 
 
 def dumped(value: Any) -> bytes:
@@ -61,19 +56,11 @@ def answer_to(job: bytes) -> tuple[bool, bytes]:
         return False, b""
 
 
-def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    while header := source.read(JOB.size):
-        can, result = answer_to(source.read(*JOB.unpack(header)))
-        is_large = resident_bytes() > _KEPT_BYTES
-        sink.write(ANSWER.pack(can, is_large, len(result)))
-        sink.write(result)
-        sink.flush()
-        if is_large:
-            return
-        del result
+def _answer_next(source: IO[bytes], size: int) -> tuple[bool, bytes]:
+    return answer_to(source.read(size))
 
 
 if __name__ == "__main__":
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    answer_jobs(
+        *(JOB, ANSWER, _answer_next), memory_bytes=_MEMORY_BYTES, kept_bytes=_KEPT_BYTES
+    )

@@ -11,10 +11,7 @@ process ends, length) and the answer. It ends when its input does.
 from __future__ import annotations
 
 import marshal
-import os
-import resource
 import struct
-import sys
 from typing import IO, Any
 
 from inference.api.body.content_encoding import (
@@ -23,7 +20,7 @@ from inference.api.body.content_encoding import (
     unpack,
 )
 from inference.api.body.strict_json import MalformedJSON, parse_json
-from llm_manager.lib.processes.own_memory import resident_bytes
+from llm_manager.lib.processes.helper_jobs import answer_jobs
 
 #: Bytes of the encoding's name, bytes of the body, bytes that it may have unpacked.
 JOB = struct.Struct(">III")
@@ -41,8 +38,6 @@ _MEMORY_BYTES = 2 * 1024**3
 #: After a job that leaves it with more, the process ends and gives that back. It begins
 #: with some 13 MiB; a body of 2 MiB stays below.
 _KEPT_BYTES = 24 * 1024**2
-#: Requests that are served must not wait for one that is read.
-_NICENESS = 5
 
 
 class TooManyValues(ValueError):
@@ -92,19 +87,14 @@ def answer_to(data: bytes, encoding: str, limit: int) -> tuple[bytes, bytes]:
         return NO_JSON, b"it is nested too deep"
 
 
-def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    while header := source.read(JOB.size):
-        name_size, body_size, limit = JOB.unpack(header)
-        encoding = source.read(name_size).decode("ascii")
-        kind, answer = answer_to(source.read(body_size), encoding, limit)
-        is_large = resident_bytes() > _KEPT_BYTES
-        sink.write(ANSWER.pack(kind, is_large, len(answer)) + answer)
-        sink.flush()
-        if is_large:
-            return
+def _answer_next(
+    source: IO[bytes], name_size: int, body_size: int, limit: int
+) -> tuple[bytes, bytes]:
+    encoding = source.read(name_size).decode("ascii")
+    return answer_to(source.read(body_size), encoding, limit)
 
 
 if __name__ == "__main__":
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    answer_jobs(
+        *(JOB, ANSWER, _answer_next), memory_bytes=_MEMORY_BYTES, kept_bytes=_KEPT_BYTES
+    )

@@ -16,10 +16,7 @@ most seconds of the file, and of the answer how many samples it has, and 0.
 
 from __future__ import annotations
 
-import os
-import resource
 import struct
-import sys
 import warnings
 import zlib
 from typing import IO
@@ -29,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from inference.api.media.file_errors import DamagedFile, TooLargeFile
 from inference.api.media.image_files import FORMATS, decoded_image
 from inference.api.media.sound_files import decoded_sound
-from llm_manager.lib.processes.own_memory import resident_bytes
+from llm_manager.lib.processes.helper_jobs import answer_jobs
 
 #: What it is, its two numbers, bytes of the file.
 JOB = struct.Struct(">cIII")
@@ -42,8 +39,6 @@ DONE, BROKEN, TOO_LARGE = b"d", b"b", b"l"
 _MEMORY_BYTES = 2 * 1024**3
 #: A process that still has more after a job ends, and gives its memory back.
 _KEPT_BYTES = 256 * 1024**2
-#: Requests that are served must not wait for one that is decoded.
-_NICENESS = 5
 
 Answer = tuple[bytes, int, int, bytes]
 
@@ -80,22 +75,16 @@ def _sound(data: bytes, kind: str, rate: int, most_s: int) -> Answer:
     return DONE, len(samples), 0, zlib.compress(samples.tobytes(), 1)
 
 
-def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    while header := source.read(JOB.size):
-        kind, first, second, size = JOB.unpack(header)
-        answer, *numbers, content = answer_to(kind, source.read(size), first, second)
-        is_large = resident_bytes() > _KEPT_BYTES
-        sink.write(ANSWER.pack(answer, is_large, *numbers, len(content)) + content)
-        sink.flush()
-        if is_large:
-            return
+def _answer_next(
+    source: IO[bytes], kind: bytes, first: int, second: int, size: int
+) -> Answer:
+    return answer_to(kind, source.read(size), first, second)
 
 
 if __name__ == "__main__":
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Pillow's own limit is a warning; ours is in each job.
     Image.MAX_IMAGE_PIXELS = None
     warnings.simplefilter("ignore")
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    answer_jobs(
+        *(JOB, ANSWER, _answer_next), memory_bytes=_MEMORY_BYTES, kept_bytes=_KEPT_BYTES
+    )
