@@ -15,6 +15,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from llm_manager.lib.processes.fair_turns import ASKING_S, Asking
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -31,8 +33,6 @@ ENCODING_LIMIT_S = 300.0
 LIMIT_S = 20.0
 #: How many times as long as a preparation took its key rests while others ask.
 _REST = 3.0
-#: How long a key counts as asking after its last request, as in the engine's shares.
-_ASKING_S = 2.0
 #: Lower than the engine's threads: a step has to be on time, a preparation has not.
 _NICENESS = 10
 
@@ -59,8 +59,7 @@ class Preparation:
         self._on_idle = on_idle
         self._clock = clock
         self._rest = rest
-        #: When each key asked last, the latest at the end.
-        self._asked: dict[str, float] = {}
+        self._asking = Asking(clock)
         #: The seconds for which a key has still to rest.
         self._owed: dict[str, float] = {}
         # First come, first served: between keys that is in turn.
@@ -81,11 +80,7 @@ class Preparation:
 
     def note(self, key: str) -> None:
         """Note that a key asks, whether or not its request takes long to prepare."""
-        now = self._clock()
-        self._asked.pop(key, None)
-        self._asked[key] = now
-        while self._asked[first := next(iter(self._asked))] < now - _ASKING_S:
-            del self._asked[first]
+        self._asking.note(key)
 
     def put(self, key: str, job: Callable[[], Awaitable[None]]) -> None:
         """Run a job after the key's earlier ones."""
@@ -104,9 +99,9 @@ class Preparation:
             while jobs:
                 await jobs.popleft()()
                 owed = self._owed.pop(key, 0.0)
-                while owed > 0 and jobs and self._others_ask(key):
+                while owed > 0 and jobs and self._asking.others_ask(key):
                     # No longer than they ask: an image may owe minutes.
-                    piece = min(owed, _ASKING_S)
+                    piece = min(owed, ASKING_S)
                     await self._rest(piece)
                     owed -= piece
         except Exception as error:
@@ -115,10 +110,6 @@ class Preparation:
             del self._jobs[key]
             self._owed.pop(key, None)
             self._on_idle()
-
-    def _others_ask(self, key: str) -> bool:
-        since = self._clock() - _ASKING_S
-        return any(at >= since for other, at in self._asked.items() if other != key)
 
     async def in_thread(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
 from concurrent.futures import Future
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from llm_manager.lib.processes.fair_turns import ASKING_S, Asking, FairTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +17,6 @@ _T = TypeVar("_T")
 #: A job that has computed for longer makes its client rest, this many times as long.
 _SLOW_S = 0.008
 _REST = 3.0
-#: How long a client counts as asking after its last job, as in the engine's shares.
-#: None rests for longer.
-_ASKING_S = 2.0
 
 
 class _Job(Generic[_T]):
@@ -63,16 +61,12 @@ class FairThreads:
         self._name = name
         self._rests = rests
         self._clock = clock
-        #: When each client asked last, the latest at the end.
-        self._asked: dict[str, float] = {}
+        self._asking = Asking(clock)
         #: Until when clients rest.
         self._resting: dict[str, float] = {}
         self._most_threads = threads
-        self._most = most
         self._changed = Condition()
-        #: The waiting jobs by client; the first client's turn is next.
-        self._waiting: dict[str, deque[_Job[Any]]] = {}
-        self._running: Counter[str] = Counter()
+        self._jobs = FairTurns[_Job[Any]](most)
         self._threads = 0
         self._idle = 0
         self._is_closed = False
@@ -81,11 +75,11 @@ class FairThreads:
         """Return what ``call`` will return, in a thread."""
         job = _Job(client, call)
         with self._changed:
-            self._note(client)
-            self._waiting.setdefault(client, deque()).append(job)
-            waiting = sum(map(len, self._waiting.values()))
+            if self._rests:
+                self._asking.note(client)
+            self._jobs.put(client, job)
             # An idle thread may be on its way to another job already.
-            if waiting > self._idle and self._threads < self._most_threads:
+            if len(self._jobs) > self._idle and self._threads < self._most_threads:
                 Thread(target=self._work, name=self._name, daemon=True).start()
                 self._threads += 1
             self._changed.notify()
@@ -103,9 +97,7 @@ class FairThreads:
             job.run()
             computed = time.thread_time() - began
             with self._changed:
-                self._running[job.client] -= 1
-                if not self._running[job.client]:
-                    del self._running[job.client]
+                self._jobs.give_back(job.client)
                 self._let_rest(job.client, computed)
             # Or the last one, and what it made, would stay until the next comes.
             del job
@@ -118,51 +110,25 @@ class FairThreads:
             self._idle -= 1
             if self._is_closed or client is None:
                 return None
-            self._running[client] += 1
-            jobs = self._waiting.pop(client)
-            job = jobs.popleft()
-            if jobs:
-                # The client's next turn comes after everybody else's.
-                self._waiting[client] = jobs
-            return job
+            return self._jobs.take(client)
 
     def _turn(self) -> str | None:
+        """Return the client whose turn it is; end the rests that are over."""
         now = self._clock()
-        for client in self._waiting:
-            if self._running[client] < self._most and (
-                self._resting.get(client, now) <= now
-            ):
-                self._resting.pop(client, None)
-                return client
-        return None
-
-    def _note(self, client: str) -> None:
-        """Note that a client asks."""
-        if not self._rests:
-            return
-        now = self._clock()
-        self._asked.pop(client, None)
-        self._asked[client] = now
-        while self._asked[first := next(iter(self._asked))] < now - _ASKING_S:
-            del self._asked[first]
-            self._resting.pop(first, None)
+        for client in [each for each, end in self._resting.items() if end <= now]:
+            del self._resting[client]
+        awake = (each for each in self._jobs.clients() if each not in self._resting)
+        return next(awake, None)
 
     def _let_rest(self, client: str, computed_s: float) -> None:
-        since = self._clock() - _ASKING_S
-        if computed_s > _SLOW_S and any(
-            at >= since for other, at in self._asked.items() if other != client
-        ):
+        if computed_s > _SLOW_S and self._asking.others_ask(client):
             now = self._clock()
             end = max(self._resting.get(client, now), now) + _REST * computed_s
-            self._resting[client] = min(end, now + _ASKING_S)
+            # No longer than another one counts as asking.
+            self._resting[client] = min(end, now + ASKING_S)
 
     def _until_one_has_rested(self) -> float | None:
         """Return the seconds after which a client that waits may have a turn."""
-        now = self._clock()
-        ends = [
-            end
-            for client in self._waiting
-            if self._running[client] < self._most
-            and (end := self._resting.get(client, now)) > now
-        ]
-        return min(ends) - now if ends else None
+        rest = self._resting
+        ends = [rest[client] for client in self._jobs.clients() if client in rest]
+        return max(min(ends) - self._clock(), 0.0) if ends else None
