@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from registry.hub.fetching import delete_part
+from registry.hub.parts import delete_part
 from registry.hub.placing import PARTS, part_keys
 from registry.models import Download
 

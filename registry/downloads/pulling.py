@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from registry.hub.fetching import Fetcher, WantedFile
+    from registry.hub.fetching import Fetcher
+    from registry.hub.parts import WantedFile
 
 _State = Download.State
 #: What ``nodes.pull_models`` permits.

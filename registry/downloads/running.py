@@ -25,8 +25,9 @@ from registry.downloads.pulling import pull_files
 from registry.downloads.requesting import network_policy
 from registry.hub.disk import Room
 from registry.hub.errors import DownloadFailed, DownloadStopped
-from registry.hub.fetching import Fetcher, delete_part
+from registry.hub.fetching import Fetcher
 from registry.hub.network import checked_client
+from registry.hub.parts import delete_part
 from registry.hub.placing import PARTS, part_keys, wanted_files
 from registry.models import Download, FileState, Model
 from registry.scan.folders import resolve_root

@@ -1,20 +1,14 @@
 """Brings files here: in parts that are kept, checked, and moved when all are whole.
 
-A part is named after what it will contain, so whoever wants the same file goes on with
-it, whatever ended the one before. All of it is hashed, also what an earlier process has
-written.
+Whoever fetches a file goes on with what has come of it, whatever ended the one before.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import hashlib
-import json
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING
 
 import httpx2
 
@@ -27,60 +21,24 @@ from registry.hub.errors import (
     NoSuchFile,
     WrongContent,
 )
+from registry.hub.parts import Part, PartFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from registry.hub.disk import Room
+    from registry.hub.parts import WantedFile
 
-MAGIC = b"GGUF"
-_CHUNK = 1024 * 1024
 #: How often the disk is asked, in bytes.
-_ROOM_EVERY = 32 * _CHUNK
+_ROOM_EVERY = 32 * 1024 * 1024
 #: A connection that brings nothing is tried so often, after these seconds.
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE_S = 60.0
 #: How often it is tried to get a part that another download has.
 _LOCK_PAUSE_S = 1.0
 _OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
-#: What there may be of a file: what came, all of it, what is known of it and its draft.
-_PART, _WHOLE, _NOTES = ".part", ".whole", ".json"
-_SUFFIXES = (_PART, _WHOLE, _NOTES, ".new")
 _GONE = (401, 403, 404, 410, 451)
-
-
-@dataclass(frozen=True, slots=True)
-class WantedFile:
-    """A file to fetch: where from, with which headers, and where to.
-
-    ``size`` in bytes and ``sha256`` as the hub says them; None and "" if nobody does.
-    """
-
-    url: str
-    target: Path
-    size: int | None = None
-    sha256: str = ""
-    headers: Mapping[str, str] | None = None
-
-    @property
-    def key(self) -> str:
-        """The name of its part."""
-        return part_key(self.url, self.sha256)
-
-
-def part_key(url: str, sha256: str) -> str:
-    """Return the name of a file's part: its checksum, or one of its address."""
-    return sha256 or f"url-{hashlib.sha256(url.encode()).hexdigest()}"
-
-
-def delete_part(parts: Path, key: str) -> None:
-    """Delete what has come of a file, unless somebody fetches it. Raises OSError."""
-    if not parts.is_dir():
-        return
-    with _lock_if_free(parts, key) as is_mine:
-        if is_mine:
-            _delete_files(parts, key)
 
 
 class Fetcher:
@@ -103,7 +61,7 @@ class Fetcher:
         passed: Callable[[int], float] = lambda _count: 0.0,
     ) -> None:
         self._client = client
-        self._parts = parts
+        self._parts = PartFolder(parts)
         self._room = room
         self._moved = moved
         self._pause = pause
@@ -124,7 +82,7 @@ class Fetcher:
         WrongContent, those that came are deleted.
         """
         try:
-            self._parts.mkdir(parents=True, exist_ok=True)
+            self._parts.make_folder()
             with ExitStack() as locks:
                 # In one order, so that no two wait for each other.
                 for key in sorted({file.key for file in files}):
@@ -142,46 +100,46 @@ class Fetcher:
         self, files: Sequence[WantedFile], check: Callable[[Sequence[Path]], None]
     ) -> None:
         here = [
-            whole if (whole := self._whole(file)).exists() else file.target
+            whole if (whole := self._parts.whole(file)).exists() else file.target
             for file in files
         ]
         try:
             check(here)
         except WrongContent:
             for file in files:
-                _delete_files(self._parts, file.key)
+                self._parts.delete(file.key)
             raise
 
     # One file --------------------------------------------------------------------
 
     def _complete(self, file: WantedFile) -> int:
         """Make one file whole; return its size."""
-        whole = self._whole(file)
+        whole = self._parts.whole(file)
         if file.target.exists():
             return self._check_present(file)
         if whole.exists():
             return whole.stat().st_size
-        part = _Part(self._part(file), self._tick)
+        part = Part(self._parts.part(file), self._tick)
         with part.open():
             size = self._download(file, part)
             digest = part.digest()
         if file.sha256 and digest != file.sha256:
-            _delete_files(self._parts, file.key)
+            self._parts.delete(file.key)
             raise WrongContent(
                 f"'{file.target.name}' is not what its source says: its sha256 is "
                 f"{digest}, not {file.sha256}. It was deleted; try again."
             )
         if not file.sha256:
-            self._note(file, sha256=digest)
-        self._part(file).replace(whole)
+            self._parts.note(file, sha256=digest)
+        self._parts.part(file).replace(whole)
         return size
 
     def _check_present(self, file: WantedFile) -> int:
         """Return the size of a file that is in its place. Raises DownloadFailed."""
-        expected = file.sha256 or self._noted(file).get("sha256")
+        expected = file.sha256 or self._parts.noted(file).get("sha256")
         size = file.target.stat().st_size
         if expected and file.size in (None, size):
-            part = _Part(file.target, self._tick)
+            part = Part(file.target, self._tick)
             part.read_what_is_there()
             if part.digest() == expected:
                 return size
@@ -189,7 +147,7 @@ class Fetcher:
             f"'{file.target}' exists and is another file. Delete or rename it first."
         )
 
-    def _download(self, file: WantedFile, part: _Part) -> int:
+    def _download(self, file: WantedFile, part: Part) -> int:
         failures = 0
         while True:
             had = part.size
@@ -205,7 +163,7 @@ class Fetcher:
                 own = _PAUSES_S[max(failures - 1, 0)]
                 self._pause(min(max(problem.after_s, own), _MAX_PAUSE_S))
 
-    def _request(self, file: WantedFile, part: _Part) -> int:
+    def _request(self, file: WantedFile, part: Part) -> int:
         """Ask for what is missing; return the size when it is whole.
 
         Raises _TryAgain when the connection broke.
@@ -218,7 +176,7 @@ class Fetcher:
         headers = {**(file.headers or {}), "Accept-Encoding": "identity"}
         if part.size:
             headers["Range"] = f"bytes={part.size}-"
-            if mark := self._noted(file).get("mark"):
+            if mark := self._parts.noted(file).get("mark"):
                 headers["If-Range"] = mark
             elif not file.sha256:
                 # Nothing says that it is still the same file.
@@ -236,7 +194,7 @@ class Fetcher:
         except httpx2.InvalidURL as error:
             raise DownloadFailed(f"'{file.url}' is redirected to {error}.") from None
 
-    def _receive(self, file: WantedFile, part: _Part, response: httpx2.Response) -> int:
+    def _receive(self, file: WantedFile, part: Part, response: httpx2.Response) -> int:
         _check_status(file, response)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise DownloadFailed(f"'{file.url}' comes packed, which nobody asked for.")
@@ -255,7 +213,7 @@ class Fetcher:
         if not file.sha256:
             # A weak mark says nothing about single bytes (RFC 9110, 13.1.5).
             is_strong = bool(mark) and not str(mark).startswith("W/")
-            self._note(file, mark=mark if is_strong else None, size=size)
+            self._parts.note(file, mark=mark if is_strong else None, size=size)
         self._room.check(size - part.size)
         self._measured(size)
         unchecked = 0
@@ -284,7 +242,7 @@ class Fetcher:
     # What is known of a file -----------------------------------------------------
 
     def _size(self, file: WantedFile) -> int | None:
-        return self._noted(file).get("size") if file.size is None else file.size
+        return self._parts.noted(file).get("size") if file.size is None else file.size
 
     def _agreed_size(self, file: WantedFile, total: int | None) -> int:
         if total is None:
@@ -299,38 +257,14 @@ class Fetcher:
 
     def _missing(self, file: WantedFile) -> int:
         """Return how many bytes of a file are still to come, as far as is known."""
-        if file.target.exists() or self._whole(file).exists():
+        if file.target.exists() or self._parts.whole(file).exists():
             return 0
-        part = self._part(file)
+        part = self._parts.part(file)
         here = part.stat().st_size if part.exists() else 0
         return max((self._size(file) or 0) - here, 0)
 
-    def _noted(self, file: WantedFile) -> dict[str, Any]:
-        try:
-            found = json.loads(self._notes(file).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _note(self, file: WantedFile, **more: Any) -> None:
-        text = json.dumps({**self._noted(file), **more})
-        fresh = self._notes(file).with_suffix(".new")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(self._notes(file))
-
-    # Places ------------------------------------------------------------------------
-
-    def _part(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}{_PART}"
-
-    def _whole(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}{_WHOLE}"
-
-    def _notes(self, file: WantedFile) -> Path:
-        return self._parts / f"{file.key}{_NOTES}"
-
     def _place(self, file: WantedFile) -> None:
-        whole = self._whole(file)
+        whole = self._parts.whole(file)
         if not file.target.exists():
             file.target.parent.mkdir(parents=True, exist_ok=True)
             whole.replace(file.target)
@@ -338,13 +272,13 @@ class Fetcher:
         elif whole.exists():
             # It was not there when the download began.
             self._check_present(file)
-        _delete_files(self._parts, file.key)
+        self._parts.delete(file.key)
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         """Hold the lock of a part; wait until nobody else has it."""
         while True:
-            with _lock_if_free(self._parts, key) as is_mine:
+            with self._parts.lock_if_free(key) as is_mine:
                 if is_mine:
                     yield
                     return
@@ -357,103 +291,6 @@ class _TryAgain(Exception):
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
         super().__init__(reason)
         self.after_s = after_s
-
-
-class _Part:
-    """A file that grows, and the hash of all of it."""
-
-    def __init__(self, path: Path, tick: Callable[[int], None]) -> None:
-        self._path = path
-        self._tick = tick
-        self._hash = hashlib.sha256()
-        self._start = b""
-        self._file: BinaryIO | None = None
-        self.size = 0
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Read what is there, then take more; it is on the disk at the end."""
-        # A link here would lead the file to another place.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self._path, flags, 0o644), "r+b", buffering=0) as file:
-            self._file = file
-            self._read(file)
-            try:
-                yield
-            finally:
-                os.fsync(file.fileno())
-                self._file = None
-
-    def read_what_is_there(self) -> None:
-        """Hash the file as it is. Raises OSError."""
-        with self._path.open("rb") as file:
-            self._read(file)
-
-    def _read(self, file: Any) -> None:
-        while chunk := file.read(_CHUNK):
-            self._take(chunk)
-            self._tick(self.size)
-
-    def write(self, chunk: bytes) -> None:
-        """Append a chunk. Raises OSError."""
-        assert self._file is not None  # noqa: S101 - it is open
-        view = memoryview(chunk)
-        while view:
-            written = self._file.write(view)
-            self._take(bytes(view[:written]))
-            view = view[written:]
-
-    def restart(self) -> None:
-        """Forget what is there."""
-        assert self._file is not None  # noqa: S101 - it is open
-        self._file.seek(0)
-        self._file.truncate()
-        self._hash, self._start, self.size = hashlib.sha256(), b"", 0
-
-    def digest(self) -> str:
-        """Return the sha256 of what is there."""
-        return self._hash.hexdigest()
-
-    def is_gguf(self) -> bool:
-        """Return whether the first bytes are a GGUF file's, as far as they are here."""
-        return MAGIC.startswith(self._start[: len(MAGIC)])
-
-    def _take(self, chunk: bytes) -> None:
-        if len(self._start) < len(MAGIC):
-            self._start += chunk[: len(MAGIC)]
-        self._hash.update(chunk)
-        self.size += len(chunk)
-
-
-def _delete_files(parts: Path, key: str) -> None:
-    """Delete what has come of a file; its lock is held."""
-    for suffix in _SUFFIXES:
-        (parts / f"{key}{suffix}").unlink(missing_ok=True)
-
-
-@contextmanager
-def _lock_if_free(parts: Path, key: str) -> Iterator[bool]:
-    """Hold the lock of a part, and yield True, unless another has it.
-
-    The system gives it back when a process ends, however that ends.
-    """
-    path = parts / f"{key}.lock"
-    with path.open("w") as lock:
-        is_mine = _is_locked(lock, path)
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                path.unlink(missing_ok=True)
-
-
-def _is_locked(lock: TextIO, path: Path) -> bool:
-    """Lock a file; return False if another has it, or has just deleted it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
 
 
 def _check_status(file: WantedFile, response: httpx2.Response) -> None:

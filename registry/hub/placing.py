@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypedDict
 
-from registry.hub.fetching import WantedFile, part_key
 from registry.hub.hub import file_url, hub_headers
 from registry.hub.modelscope import modelscope_url
+from registry.hub.parts import WantedFile, part_key
 from registry.hub.paths import checked_path, place_in
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from llm_manager.lib.tunnel import closing
 from registry.downloads.pulling import hub_record, pull_request
 from registry.downloads.requesting import download_cancel, download_retry
 from registry.hub import fetching
+from registry.hub.parts import Part
 from registry.models import Download, Model, ModelCopy
 from registry.services import model_scan
 from registry.sharing.messages import shared_secret
@@ -113,7 +114,7 @@ def test_a_pull_goes_on_with_what_has_come(
     source = tmp_path / "there" / "m.gguf"
     download = pull()
     sent: list[int] = []
-    original = fetching._Part.write
+    original = Part.write
 
     def cut(part: Any, chunk: bytes) -> None:
         sent.append(len(chunk))
@@ -124,7 +125,7 @@ def test_a_pull_goes_on_with_what_has_come(
 
     fetching_part = pytest.MonkeyPatch()
     with fetching_part.context() as patch:
-        patch.setattr(fetching._Part, "write", cut)
+        patch.setattr(Part, "write", cut)
         patch.setattr(fetching, "_PAUSES_S", (0.0,) * 5)
         assert run(download).state == State.DONE
     assert sum(sent) == source.stat().st_size
@@ -141,7 +142,7 @@ def test_another_node_goes_on_when_the_first_one_dies(
     source = tmp_path / "there" / "m.gguf"
     copy = ModelCopy.objects.get()
     sizes: list[int] = []
-    original = fetching._Part.write
+    original = Part.write
 
     def write(part: Any, chunk: bytes) -> None:
         original(part, chunk)
@@ -150,7 +151,7 @@ def test_another_node_goes_on_when_the_first_one_dies(
             far.stop()
 
     monkeypatch.setattr(closing, "_CLOSES_WITHIN_S", 0.1)
-    monkeypatch.setattr(fetching._Part, "write", write)
+    monkeypatch.setattr(Part, "write", write)
     monkeypatch.setattr(fetching, "_PAUSES_S", (0.0,) * 5)
     with file_server(tmp_path / "there", shared_secret(settings.SECRET_KEY)) as other:
         other.files = far.files

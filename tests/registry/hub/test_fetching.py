@@ -18,9 +18,9 @@ from registry.hub.errors import (
     NoSuchFile,
     WrongContent,
 )
-from registry.hub.fetching import WantedFile, delete_part
 from registry.hub.hub import file_url
 from registry.hub.network import NetworkPolicy
+from registry.hub.parts import Part, WantedFile, delete_part
 from tests.registry.hub.conftest import GIB, FakeDisk
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def test_a_write_that_the_disk_refuses_is_said_as_such(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetching._Part, "write", full)
+    monkeypatch.setattr(Part, "write", full)
     with pytest.raises(DiskFull, match="The disk is full"):
         download.fetcher().fetch([wanted(download, hub)])
 
