@@ -1,76 +1,31 @@
-"""Request and release workers, and report how well a model is served."""
+"""Request and release workers, and wait for them."""
 
 from __future__ import annotations
 
 import asyncio
-import platform
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from asgiref.sync import async_to_sync
-from channels.layers import channel_layers
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from accounts.audit.actor import current_actor
 from accounts.audit.log import note
+from inference.engine_messages import engine_wake, wake_engines
 from inference.errors import EngineUnavailable, ModelDisabled, ModelLoadFailed
-from inference.load_progress import LoadProgress
 from inference.models import EngineNode, StopOrder, Worker, WorkerState
-from inference.stops import disabled_message, stop_order_add, stops_of
+from inference.serving import HEARTBEAT, is_alive
+from inference.stops import disabled_message, stop_order_add
 from llm_manager.lib.clocks.database_clock import database_now
 from llm_manager.lib.threads import in_thread
 from registry.models import Model
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from inference.stops import Stop
-
-#: The group of all engines. A message to it only means "read the rows now".
-ENGINE_GROUP = "engines"
-ENGINE_WAKE = "engine.wake"
-#: Another one: "scan your models directories", with the host that has scanned its own.
-ENGINE_SCAN = "engine.scan"
-#: Another one: "look which files are there", with the host whose engine it is for.
-ENGINE_FILES = "engine.files"
 #: After a failed load, requests do not start another one for this long.
 FAILED_RETRY = timedelta(seconds=30)
 _POLL_S = 0.1
-# The columns that are read every second.
-_HEARTBEAT = "node__heartbeat_at"
-_STATUS_COLUMNS = (
-    *("incarnation", "state", "is_desired", "waiting_by_key", "error"),
-    *("progress", "last_used_at"),
-)
 _RETRY_AFTER_S = 5
 #: The length of the columns with names.
 _NAME_LENGTH = 255
-
-
-@dataclass(frozen=True, slots=True)
-class ServingStatus:
-    """How well a model is served, as far as its requests depend on it.
-
-    ``incarnations``: the workers that may hold requests. ``doubtful``: those on a node
-    without a heartbeat. ``has_worker``: one serves or is being loaded. ``is_serving``:
-    one takes requests now. ``waiting``: requests that wait in its workers. ``error``:
-    why it cannot be loaded. ``stop``: an administrator's order about its requests.
-    ``loading``: how far it is loaded, while no worker serves it. ``waits_for``: what
-    its first worker waits for before it is loaded.
-    """
-
-    incarnations: frozenset[str] = frozenset()
-    doubtful: frozenset[str] = frozenset()
-    has_worker: bool = False
-    is_serving: bool = False
-    waiting: int = 0
-    error: str = ""
-    stop: Stop | None = None
-    loading: LoadProgress | None = None
-    waits_for: str = ""
 
 
 def worker_request(*, model: Model, by: str = "") -> Worker:
@@ -242,38 +197,6 @@ def _row(model: Model, replica: int, config: dict[str, Any], by: str) -> Worker:
     return worker
 
 
-def engine_wake() -> None:
-    """Ask engines to read the rows now; they do so every few seconds anyway."""
-    async_to_sync(wake_engines)()
-
-
-def engines_scan() -> None:
-    """Ask engines to look at their models directories, after a scan of this machine's.
-
-    Without Redis they do when they start, and when they watch their folders.
-    """
-    message = {"type": ENGINE_SCAN, "host": platform.node()}
-    async_to_sync(_send_to_engines)(message)
-
-
-def engine_files() -> None:
-    """Ask the engine of this machine to look which model files it has."""
-    message = {"type": ENGINE_FILES, "host": platform.node()}
-    async_to_sync(_send_to_engines)(message)
-
-
-async def wake_engines() -> None:
-    """Ask engines to read the rows now."""
-    await _send_to_engines({"type": ENGINE_WAKE})
-
-
-async def _send_to_engines(message: dict[str, Any]) -> None:
-    try:
-        await channel_layers["default"].group_send(ENGINE_GROUP, message)
-    except (OSError, RedisError):
-        return
-
-
 async def ensure_worker(
     model_id: int, heard: frozenset[str] = frozenset(), *, by: str = "a request"
 ) -> bool:
@@ -293,9 +216,9 @@ def _ensure(model_id: int, heard: frozenset[str], by: str) -> bool | None:
     """Do the database's part of ``ensure_worker``; None if an engine must be woken."""
     workers = Worker.objects.select_related("node").filter(model_id=model_id)
     workers = workers.only(
-        "state", "is_desired", "failed_at", "error", "incarnation", _HEARTBEAT
+        "state", "is_desired", "failed_at", "error", "incarnation", HEARTBEAT
     )
-    alive = [worker for worker in workers if _is_alive(worker, heard)]
+    alive = [worker for worker in workers if is_alive(worker, heard)]
     states = {worker.state for worker in alive if worker.is_desired}
     serves = any(w.is_desired and w.incarnation in heard for w in alive)
     if WorkerState.READY in states or serves:
@@ -313,13 +236,6 @@ def _ensure(model_id: int, heard: frozenset[str], by: str) -> bool | None:
     return None
 
 
-def _is_alive(worker: Worker, heard: frozenset[str]) -> bool:
-    """Return whether a row's process runs: its node says so, or it does itself."""
-    if worker.node is None:
-        return False
-    return worker.node.is_alive or worker.incarnation in heard
-
-
 def _refuse_if_failed(worker: Worker) -> None:
     if worker.state != WorkerState.FAILED or worker.failed_at is None:
         return
@@ -329,72 +245,6 @@ def _refuse_if_failed(worker: Worker) -> None:
             f"The model '{worker.model}' could not be loaded: {worker.error}",
             retry_after=max(1, int(left.total_seconds())),
         )
-
-
-def serving_statuses(
-    model_ids: Collection[int], heard: frozenset[str] = frozenset()
-) -> dict[int, ServingStatus]:
-    """Return how well these models are served, by primary key, in two queries.
-
-    ``heard`` are incarnations of workers that answer, whatever their node does.
-    """
-    rows = Worker.objects.select_related("node", "model").filter(model_id__in=model_ids)
-    rows = rows.only(*_STATUS_COLUMNS, "model__name", _HEARTBEAT)
-    by_model: dict[int, list[Worker]] = {pk: [] for pk in model_ids}
-    for row in rows:
-        by_model[row.model_id].append(row)
-    stops = stops_of(model_ids)
-    return {
-        pk: _serving_status(workers, heard, stops.get(pk))
-        for pk, workers in by_model.items()
-    }
-
-
-def _serving_status(
-    workers: list[Worker], heard: frozenset[str], stop: Stop | None
-) -> ServingStatus:
-    alive = [worker for worker in workers if _is_alive(worker, heard)]
-    failed = [w for w in alive if w.state == WorkerState.FAILED]
-    # A new worker says that it serves before its row does.
-    ready = [w for w in alive if w.state == WorkerState.READY or w.incarnation in heard]
-    coming = [
-        w
-        for w in workers
-        if w.is_desired and (w in alive or w.node is None) and w not in failed
-    ]
-    if failed and all(w.node is None for w in coming):
-        # Extra replicas wait for the first one, which has failed.
-        coming = []
-    return ServingStatus(
-        # Also one that is loading: it may be ready before its row says so.
-        incarnations=frozenset(w.incarnation for w in alive if w.incarnation),
-        doubtful=frozenset(
-            w.incarnation for w in workers if w not in alive and w.incarnation
-        ),
-        has_worker=bool(coming),
-        is_serving=any(worker.is_desired for worker in ready),
-        waiting=sum(each["count"] for w in alive for each in w.waiting_by_key),
-        error=(
-            f"The model '{failed[0].model}' could not be loaded: {failed[0].error}"
-            if failed and not coming
-            else ""
-        ),
-        stop=stop,
-        loading=None if ready else load_progress(alive),
-        waits_for="" if ready else next((w.error for w in coming if w.error), ""),
-    )
-
-
-def load_progress(workers: Iterable[Worker]) -> LoadProgress | None:
-    """Return how far the furthest of a model's workers is loaded, if one is."""
-    loading = [w for w in workers if w.state == WorkerState.LOADING and w.is_desired]
-    if not loading:
-        return None
-    furthest = max(loading, key=lambda worker: worker.progress)
-    # Until it serves, a worker was last used when its load began.
-    began = furthest.last_used_at or timezone.now()
-    elapsed_s = (timezone.now() - began).total_seconds()
-    return LoadProgress.after(elapsed_s, furthest.progress)
 
 
 async def worker_wait(model: Model, *, timeout_s: float) -> Worker:
@@ -450,8 +300,3 @@ def _no_engine() -> EngineUnavailable:
             "`llm-manager engine` starts it."
         )
     return EngineUnavailable(message, retry_after=_RETRY_AFTER_S)
-
-
-def is_served(model: Model) -> bool:
-    """Return whether a worker of the model takes requests now, on any machine."""
-    return Worker.objects.serving().filter(model=model).exists()

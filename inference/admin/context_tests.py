@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from inference.admin.model_actions import ActionOutcome
 from inference.context_test import journal
 from inference.context_test.selection import QUANTIZED, kv_types_of
+from inference.engine_messages import engine_wake
 from inference.models import EngineNode
-from inference.services import engine_wake
 from llm_manager.lib.plots import plot
 from llm_manager.lib.units import human_bytes
 from registry.models import SEQUENCES, ContextMeasurement, ContextTest, Model

@@ -19,6 +19,12 @@ from channels.layers import channel_layers
 from django.conf import settings
 from django.db import DatabaseError
 
+from inference.engine_messages import (
+    ENGINE_FILES,
+    ENGINE_GROUP,
+    ENGINE_SCAN,
+    ENGINE_WAKE,
+)
 from inference.models import WorkerState
 from inference.node import worker_rows
 from inference.node.children.command_process import (
@@ -43,13 +49,7 @@ from inference.node.worker_starter import WorkerStarter
 from inference.node.worker_watcher import WorkerWatcher
 from inference.placing.drains import drain_of
 from inference.placing.scaling import Autoscaling
-from inference.services import (
-    ENGINE_FILES,
-    ENGINE_GROUP,
-    ENGINE_SCAN,
-    ENGINE_WAKE,
-    models_preload,
-)
+from inference.services import models_preload
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.messages.peers import Beat, WorkerHeartbeat
 from llm_manager.lib.threads import in_one_thread, in_thread

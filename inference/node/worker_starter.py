@@ -28,7 +28,7 @@ from inference.placing.drains import drained_nodes
 from inference.placing.files import parts_of
 from inference.placing.labels import needed_labels, takes, why_no_node_takes
 from inference.placing.recent_nodes import RecentNodes
-from inference.services import is_served
+from inference.serving import is_served
 from llm_manager.lib.threads import in_one_thread
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import psutil
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from inference.engine_messages import wake_engines
 from inference.metrics import telemetry_store
 from inference.node import worker_rows
 from inference.node.claimed_worker import (
@@ -26,7 +27,6 @@ from inference.node.drain_commands import (
     overdue,
 )
 from inference.node.totals import totals_save
-from inference.services import wake_engines
 from inference.transport.queue_depths import queue_depth
 from inference.worker.node_pipe import Drain
 from llm_manager.lib.threads import in_one_thread

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from accounts.audit.actor import current_actor
 from accounts.audit.log import note
 from inference.capacity.model_rows import InvalidSettings, load_spec
+from inference.engine_messages import engine_wake
 from inference.models import EngineNode, NodeDrain, Worker, WorkerState
 from inference.placing.elsewhere import may_load
 from inference.placing.files import with_files
-from inference.services import engine_wake
 
 if TYPE_CHECKING:
     from registry.models import Model

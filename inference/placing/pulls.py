@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from accounts.audit.actor import current_actor
 from accounts.audit.log import note
+from inference.engine_messages import engine_wake
 from inference.errors import PullRefused
 from inference.models import EngineNode
 from inference.placing.elsewhere import may_load
 from inference.placing.files import lacking, with_files
 from inference.placing.labels import takes
-from inference.services import engine_wake
 from registry.downloads.pulling import FROM_HUB, FROM_NODES, hub_record, pull_request
 from registry.models import ModelCopy
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from inference import services
+from inference import services, serving
 from inference.errors import (
     EngineUnavailable,
     InferenceError,
@@ -80,7 +80,7 @@ class StreamWatch:
         self._enqueue = enqueue
         self._look = asyncio.Event()
         #: The serving statuses of the streams' models, as of the last check.
-        self.statuses: dict[int, services.ServingStatus] = {}
+        self.statuses: dict[int, serving.ServingStatus] = {}
 
     def look_soon(self) -> None:
         """Check the streams once a new worker has had time to take their requests."""
@@ -151,7 +151,7 @@ class StreamWatch:
         )
         try:
             self.statuses = await in_thread(
-                services.serving_statuses, list(queues), frozenset(heard)
+                serving.serving_statuses, list(queues), frozenset(heard)
             )
         except DatabaseError as error:
             logger.warning("The workers' rows cannot be read: %s", error)
@@ -189,7 +189,7 @@ class StreamWatch:
             return True
         return self._receiver.silent_for(stream.holder) > _SILENT_AFTER_S
 
-    async def _look_at(self, stream: Stream, now: services.ServingStatus) -> None:
+    async def _look_at(self, stream: Stream, now: serving.ServingStatus) -> None:
         """Check a stream that waits, in the queue or in a worker."""
         queue = stream.queue
         if now.stop is not None and _is_stopped(stream, now):
@@ -283,7 +283,7 @@ class StreamWatch:
                     stream.is_detached = stream.request_id != request_id
 
 
-def _is_stopped(stream: Stream, status: services.ServingStatus | None) -> bool:
+def _is_stopped(stream: Stream, status: serving.ServingStatus | None) -> bool:
     """Whether an administrator's order ends a stream that no worker has."""
     stop = status.stop if status is not None else None
     return stop is not None and not stream.worker and stream.arrived_at <= stop.until

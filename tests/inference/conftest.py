@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from channels.layers import channel_layers
 
-from inference import services
+from inference import services, serving
 from inference.transport import key_watch, stream_watch
 from tests.inference.world import Gate, World
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
-    monkeypatch.setattr(services, "serving_statuses", world.serving_statuses)
+    monkeypatch.setattr(serving, "serving_statuses", world.serving_statuses)
     monkeypatch.setattr(key_watch, "ended_key_uses", world.ended_key_uses)
     monkeypatch.setattr(key_watch, "_LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(stream_watch, "_WATCH_EVERY_S", 0.05)

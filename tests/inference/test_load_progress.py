@@ -12,7 +12,7 @@ from inference.api.failures import failure_of
 from inference.errors import QueueFull
 from inference.load_progress import LoadProgress
 from inference.models import WorkerState
-from inference.services import serving_statuses
+from inference.serving import serving_statuses
 from tests.factories import make_model, make_node, make_worker
 
 

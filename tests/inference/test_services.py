@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from inference import services
+from inference import services, serving
 from inference.errors import EngineUnavailable, ModelLoadFailed
 from inference.models import (
     EngineNode,
@@ -82,7 +82,7 @@ def test_a_worker_on_a_dead_machine_does_not_count() -> None:
     stop_beating(dead)
     with pytest.raises(EngineUnavailable):
         ensure(model.pk)
-    assert services.serving_statuses([model.pk])[model.pk].incarnations == frozenset()
+    assert serving.serving_statuses([model.pk])[model.pk].incarnations == frozenset()
 
 
 def test_a_model_that_has_just_failed_is_not_loaded_again_by_requests() -> None:
@@ -145,20 +145,20 @@ def test_a_serving_status_has_what_requests_need_to_know() -> None:
     ]
     make_worker(full, node, incarnation="b", waiting_by_key=backlog)
     make_worker(failed, node, state=WorkerState.FAILED, error="bad file")
-    statuses = services.serving_statuses([m.pk for m in (ready, full, failed, idle)])
-    assert statuses[ready.pk] == services.ServingStatus(
+    statuses = serving.serving_statuses([m.pk for m in (ready, full, failed, idle)])
+    assert statuses[ready.pk] == serving.ServingStatus(
         incarnations=frozenset({"a"}), has_worker=True, is_serving=True
     )
     assert statuses[full.pk].is_serving
     assert statuses[full.pk].waiting == 42
     assert "bad file" in statuses[failed.pk].error
-    assert statuses[idle.pk] == services.ServingStatus()
+    assert statuses[idle.pk] == serving.ServingStatus()
 
 
 def test_a_worker_that_is_to_go_serves_no_more() -> None:
     model = make_model()
     make_worker(model, make_node(), incarnation="a", is_desired=False)
-    status = services.serving_statuses([model.pk])[model.pk]
+    status = serving.serving_statuses([model.pk])[model.pk]
     assert status.incarnations == {"a"}
     assert not status.is_serving
 
@@ -171,7 +171,7 @@ def test_a_worker_without_heartbeat_is_doubtful_and_one_that_loads_is_not() -> N
         loading, make_node(), incarnation="b", state=WorkerState.LOADING, progress=0.9
     )
     stop_beating(stale)
-    statuses = services.serving_statuses([lost.pk, loading.pk])
+    statuses = serving.serving_statuses([lost.pk, loading.pk])
     assert statuses[lost.pk].doubtful == {"a"}
     assert statuses[loading.pk].incarnations == {"b"}
 
@@ -232,7 +232,7 @@ def test_one_replica_that_serves_is_enough() -> None:
     make_worker(model, node, state=WorkerState.FAILED, failed_at=timezone.now())
     make_worker(model, node, replica=1, incarnation="b")
     assert async_to_sync(services.ensure_worker)(model.pk)
-    status = services.serving_statuses([model.pk])[model.pk]
+    status = serving.serving_statuses([model.pk])[model.pk]
     assert status.is_serving
     assert status.has_worker
     assert status.error == ""
@@ -246,7 +246,7 @@ def test_requests_of_all_replicas_are_looked_after() -> None:
     make_worker(model, node, replica=1, incarnation="b")
     make_worker(model, silent, replica=2, incarnation="c")
     stop_beating(silent)
-    status = services.serving_statuses([model.pk])[model.pk]
+    status = serving.serving_statuses([model.pk])[model.pk]
     assert status.incarnations == {"a", "b"}
     assert status.doubtful == {"c"}
     assert status.waiting == 2
@@ -262,7 +262,7 @@ def test_replicas_that_wait_do_not_hide_that_the_first_one_failed() -> None:
         failed_at=timezone.now(),
     )
     make_worker(model, None, replica=1, state=WorkerState.REQUESTED)
-    status = services.serving_statuses([model.pk])[model.pk]
+    status = serving.serving_statuses([model.pk])[model.pk]
     assert not status.has_worker
     assert "bad magic" in status.error
     with pytest.raises(ModelLoadFailed, match="bad magic"):
@@ -276,7 +276,7 @@ def test_a_worker_that_answers_serves_though_its_engine_stands_still() -> None:
     stop_beating(node)
     heard = frozenset({"x"})
     assert async_to_sync(services.ensure_worker)(model.pk, heard)
-    status = services.serving_statuses([model.pk], heard)[model.pk]
+    status = serving.serving_statuses([model.pk], heard)[model.pk]
     assert status.incarnations == heard
     assert status.is_serving
     assert status.has_worker

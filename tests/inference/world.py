@@ -14,7 +14,7 @@ from channels.layers import channel_layers
 from inference.engine import EngineConfig, SamplingParams
 from inference.engine.output import SequenceOutput
 from inference.engine.request import GenerationRequest
-from inference.services import ServingStatus
+from inference.serving import ServingStatus
 from inference.transport.client import EngineClient
 from inference.transport.queue import ModelQueue, queue_name
 from inference.transport.stream import Stream, new_request_id

@@ -14,8 +14,8 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from inference.download_fit import fitting, largest_limits
+from inference.engine_messages import engine_wake
 from inference.models import EngineNode
-from inference.services import engine_wake
 from llm_manager.lib.unfold_types import ModelAdmin
 from registry.downloads.requesting import (
     download_cancel,

@@ -31,6 +31,7 @@ from inference.admin.model_panels.speed import speed_panel
 from inference.admin.nodes.drains import may_drain
 from inference.admin.template_forms import ServedModelForm
 from inference.admin.template_page import template_view
+from inference.engine_messages import engines_scan
 from inference.load_differences import reload_differences
 from inference.load_preview import load_preview
 from inference.models import EngineNode, Worker, WorkerState
@@ -151,7 +152,7 @@ class ServedModelAdmin(LoadingAdmin, ContextTestingAdmin, MeasuringAdmin):
     def scan_view(self, request: HttpRequest) -> HttpResponse:
         """Scan the folders of this machine, and let nodes scan theirs."""
         response = super().scan_view(request)
-        services.engines_scan()
+        engines_scan()
         return response
 
     def get_urls(self) -> list[URLPattern]:

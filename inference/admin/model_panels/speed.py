@@ -9,8 +9,8 @@ from django.contrib import messages
 from inference.admin.model_actions import ActionOutcome
 from inference.admin.model_panels.settings_text import settings_text
 from inference.benchmark import journal
+from inference.engine_messages import engine_wake
 from inference.models import Benchmark, EngineNode
-from inference.services import engine_wake
 from llm_manager.lib.plots import plot
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from inference.api.openapi.downloads import (
 from inference.api.responses import EventStreamResponse, json_response
 from inference.api.view import ApiView, actor_of
 from inference.download_fit import largest_limits
-from inference.services import engine_wake
+from inference.engine_messages import engine_wake
 from llm_manager.lib.threads import in_thread
 from registry.downloads.requesting import (
     download_cancel,

@@ -17,7 +17,7 @@ from inference.api.models.without_file import (
     object_without_file,
 )
 from inference.models import Worker, WorkerState
-from inference.services import load_progress
+from inference.serving import load_progress
 from inference.status import model_state, with_nodes
 from llm_manager.lib.file_names import without_folders
 

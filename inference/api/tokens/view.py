@@ -25,7 +25,7 @@ from inference.api.tokens.response import TemplatePrompt, TokenText, token_list
 from inference.api.worker_view import WorkerView
 from inference.engine.media.inputs import ImageInput, SoundInput
 from inference.engine.request import DetokenizationRequest, TokenizationRequest
-from inference.services import is_served
+from inference.serving import is_served
 from inference.transport.stream import new_request_id
 from inference.worker.vocabulary_process import get_vocabulary_process
 

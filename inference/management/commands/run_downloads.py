@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from inference.engine_messages import engine_files
 from inference.management.child_command import ChildCommand, stopping_by_signal
-from inference.services import engine_files
 from registry.downloads.running import DownloadRunner
 
 if TYPE_CHECKING:

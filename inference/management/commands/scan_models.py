@@ -23,6 +23,7 @@ from inference.context_test.surroundings import (
     only_tests_here,
     surroundings_now,
 )
+from inference.engine_messages import engines_scan
 from inference.management.context_test_report import (
     context_test_json,
     context_test_progress,
@@ -30,7 +31,6 @@ from inference.management.context_test_report import (
 )
 from inference.management.output import rich_output
 from inference.management.scan_report import print_scan, scan_progress
-from inference.services import engines_scan
 from registry.errors import ModelNotFound
 from registry.models import ContextTest, Model
 from registry.services import configured_roots, model_scan

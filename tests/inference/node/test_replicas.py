@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from asgiref.sync import sync_to_async
 
-from inference import services
+from inference import services, serving
 from inference.models import WorkerState
 from inference.node import worker_watcher
 from registry.models import Attachment
@@ -144,7 +144,7 @@ async def test_no_replica_is_tried_after_the_first_one_failed(engine: Engine) ->
     await engine.look()
     assert len(FakeProcess.made) == 1
     assert [w.state for w in await replicas("m")] == [WorkerState.FAILED]
-    status = (await sync_to_async(services.serving_statuses)([model.pk]))[model.pk]
+    status = (await sync_to_async(serving.serving_statuses)([model.pk]))[model.pk]
     assert "bad magic" in status.error
 
 

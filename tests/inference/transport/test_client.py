@@ -20,7 +20,7 @@ from inference.errors import (
     QueueTimeout,
     RequestRejected,
 )
-from inference.services import ServingStatus
+from inference.serving import ServingStatus
 from inference.transport.messages.events import Accepted, Event
 from inference.transport.queue import put
 from tests.inference.engine.fakes import FakeBackend

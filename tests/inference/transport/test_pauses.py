@@ -18,7 +18,7 @@ from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import GatedBackend, collect, text_of, until
 
 if TYPE_CHECKING:
-    from inference.services import ServingStatus
+    from inference.serving import ServingStatus
     from inference.transport.messages.commands import Renew
     from inference.worker.queue.server import QueueServer
     from tests.inference.world import Gate, World
@@ -205,7 +205,7 @@ async def test_an_unreadable_database_hides_no_worker_that_serves(
         raise OperationalError("database is locked")
 
     monkeypatch.setattr("inference.services.ensure_worker", unreadable)
-    monkeypatch.setattr("inference.services.serving_statuses", unreadable_statuses)
+    monkeypatch.setattr("inference.serving.serving_statuses", unreadable_statuses)
     backend = FakeBackend(n_ctx=4096)
     backend.script("go", TEXT)
     world.start_worker(backend)

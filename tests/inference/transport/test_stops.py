@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from inference.errors import ModelDeleted, ModelDisabled, ModelUnloaded
-from inference.services import ServingStatus
+from inference.serving import ServingStatus
 from inference.stops import Stop
 from inference.worker.node_pipe import Drain, drain_from_line, drain_to_line
 from tests.inference.engine.fakes import FakeBackend

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 
 from inference.api.tokens import view as tokenizing
 from inference.errors import RequestRejected
-from inference.services import is_served as is_served_truly
+from inference.serving import is_served as is_served_truly
 from inference.transport.messages.events import Accepted, Detokenized, Tokenized
 from inference.worker.vocabulary_process import get_vocabulary_process
 from registry.models import Kind
