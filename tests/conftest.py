@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 from django.test import override_settings
 from hypothesis import settings as hypothesis_settings
 
-from tests import memory_database
+from tests import emptying, memory_database
 from tests.checkout import EMBEDDING_MODEL
 from tests.parallel import GroupScheduling, rank
 from tests.shared_server import api as api
@@ -22,6 +23,7 @@ from tests.shared_server import server as server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pytest_django import DjangoDbBlocker
     from xdist.remote import Producer
 
 #: `make test-clients` runs these, in environments of their own.
@@ -51,6 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if getattr(getattr(item, "function", None), "is_hypothesis_test", False):
             item.add_marker(pytest.mark.property)
     items.sort(key=lambda item: rank(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of every collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -92,6 +100,13 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
         database["TEST"]["NAME"] = ":memory:"
         memory_database.install()
     request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Make the databases, to which each test that commits restores them."""
+    with django_db_blocker.unblock():
+        emptying.install()
 
 
 @pytest.fixture(autouse=True)
