@@ -40,12 +40,15 @@ def main() -> None:
         data_dir = stack.enter_context(tempfile.TemporaryDirectory())
         _set_up(data_dir)
         from tests.e2e.demo_downloads import demo_downloads
+        from tests.e2e.demo_elsewhere import demo_elsewhere
         from tests.e2e.demo_model_page import demo_model_page
         from tests.e2e.demo_requests import demo_redis, demo_requests, demo_running
 
         demo_requests()
         demo_downloads()
         demo_model_page()
+        if options.all:
+            demo_elsewhere()
         stack.enter_context(demo_redis(data_dir))
         stack.enter_context(demo_running())
         url = stack.enter_context(_server())
@@ -199,6 +202,13 @@ def _tour(page: Page, url: str, folder: Path, suffix: str, *, everything: bool) 
             ("model-failed", "registry/model/5/change/"),
             ("model-history", "registry/model/2/history/"),
             ("model-delete", "registry/model/2/delete/"),
+            ("node-files", "inference/enginenode/1/files/"),
+            ("node-drain", "inference/enginenode/1/drain/"),
+            ("upstreams", "registry/upstream/"),
+            ("upstream", "registry/upstream/2/change/"),
+            ("upstream-models", "registry/upstreammodel/"),
+            ("routes", "registry/route/"),
+            ("route-add", "registry/route/add/"),
             ("refused", "no/such/page/"),
         ):
             page.goto(f"{url}/admin/{path}")
