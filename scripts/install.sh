@@ -44,8 +44,8 @@ check_compilers() {
 wanted() {
     echo "$1 in $PWD"
     cat pyproject.toml requirements/base.txt requirements/sample.txt scripts/install.sh \
-        scripts/cmake_args.sh scripts/build_mtmd.sh scripts/mtmd.mk scripts/build_rpc.sh \
-        scripts/rpc/*
+        scripts/cmake_args.sh scripts/beside_llama.sh scripts/build_mtmd.sh scripts/mtmd.mk \
+        scripts/build_rpc.sh scripts/rpc/*
     if [ "$1" = dev ]; then cat requirements/dev.txt; fi
     # Without CMAKE_ARGS an existing build is kept.
     if [ -n "${CMAKE_ARGS:-}" ]; then echo "CMAKE_ARGS=$CMAKE_ARGS"; fi
