@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from inference.engine import EngineConfig
 from inference.engine.errors import InvalidRequest
-from inference.engine.llama import LlamaBackend
-from tests.inference.engine.driver import Driver
+from tests.inference.engine.llama.media_driver import MediaDriver, encoded, load
 from tests.inference.engine.llama.mtmd_reference import MARKER, reference_answer
 from tests.media_inputs import image_input, sound_input
 from tests.sound_files import MP3, tune, wav_file
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from inference.engine.llama import LlamaBackend
     from inference.engine.media.inputs import MediaInput
 
 pytestmark = pytest.mark.model
@@ -59,61 +58,22 @@ def files(
     return write_tiny_hearing(request.param, folder)
 
 
-def load(files: tuple[Path, Path], **options: Any) -> LlamaBackend:
-    model, projector = files
-    return LlamaBackend(
-        EngineConfig(
-            paths=(str(model),),
-            projector=str(projector),
-            **{"n_ctx": 2048, "n_seq_max": 4, "n_threads": 1, **options},
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def backend(files: tuple[Path, Path]) -> Iterator[LlamaBackend]:
-    backend = load(files)
+    backend = load(files, n_ctx=2048)
     yield backend
     backend.close()
-
-
-def add(
-    driver: Driver,
-    backend: LlamaBackend,
-    name: str,
-    prompt: str,
-    media: list[MediaInput],
-    owner: str = "",
-) -> None:
-    """Queue a request as a worker does."""
-    assert backend.projector is not None
-    read = backend.projector.read(
-        prompt, media, marker=MARKER, special=True, owner=owner
-    )
-    driver.add(name, read.tokens, LIMIT, media_spans=read.spans, owner=owner)
-
-
-def answer(
-    driver: Driver,
-    backend: LlamaBackend,
-    name: str,
-    prompt: str,
-    media: list[MediaInput],
-) -> list[int]:
-    add(driver, backend, name, prompt, media)
-    driver.run()
-    return driver.tokens[name]
 
 
 def test_the_answers_are_llama_cpps_own(
     files: tuple[Path, Path], backend: LlamaBackend, sounds: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     for number, path in enumerate(sounds):
         prompt = f"Q{number}: {MARKER} What is it?"
         expected = reference_answer(*files, prompt, [path], LIMIT)
         media: list[MediaInput] = [sound_input(path)]
-        assert answer(driver, backend, path.name, prompt, media) == expected
+        assert driver.answer_to(path.name, prompt, media) == expected
 
 
 def test_what_a_model_reads_of_different_sounds_is_different(
@@ -138,14 +98,13 @@ def test_requests_side_by_side_are_answered_as_alone(
     media: list[list[MediaInput]] = [[sound_input(path)] for path in sounds[:3]]
     asked = [(f"Q{n}: {MARKER} What?", each) for n, each in enumerate(media)]
     asked.append(("Nothing to hear.", []))
-    alone = Driver(backend, ignores_end=True)
+    alone = MediaDriver(backend, LIMIT)
     expected = [
-        answer(alone, backend, str(n), prompt, each)
-        for n, (prompt, each) in enumerate(asked)
+        alone.answer_to(str(n), prompt, each) for n, (prompt, each) in enumerate(asked)
     ]
-    beside = Driver(backend, ignores_end=True)
+    beside = MediaDriver(backend, LIMIT)
     for n, (prompt, each) in enumerate(asked):
-        add(beside, backend, str(n), prompt, each)
+        beside.ask(str(n), prompt, each)
         beside.step(2)
     beside.run()
     assert [beside.tokens[str(n)] for n in range(len(asked))] == expected
@@ -154,13 +113,13 @@ def test_requests_side_by_side_are_answered_as_alone(
 def test_a_sound_in_the_prefix_cache_is_not_computed_again(
     backend: LlamaBackend, sounds: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     first, second = sound_input(sounds[0]), sound_input(sounds[1])
     prompt = f"{MARKER} What is it?"
-    cold = answer(driver, backend, "cold", prompt, [first])
-    again = answer(driver, backend, "again", prompt, [first])
-    answer(driver, backend, "other", prompt, [second])
-    add(driver, backend, "ben", prompt, [first], owner="ben")
+    cold = driver.answer_to("cold", prompt, [first])
+    again = driver.answer_to("again", prompt, [first])
+    driver.answer_to("other", prompt, [second])
+    driver.ask("ben", prompt, [first], owner="ben")
     driver.run()
 
     assert again == cold == driver.tokens["ben"]
@@ -177,14 +136,7 @@ def test_a_sound_is_encoded_once_for_an_owner(
     assert projector is not None
     file = tmp_path / "new.wav"
     file.write_bytes(wav_file(tune(0.2, 16_000, seed=99), 16_000))
-    encode = projector._mtmd.mtmd_encode_chunk
-    calls = []
-
-    def counted(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return encode(*arguments)
-
-    monkeypatch.setattr(projector._mtmd, "mtmd_encode_chunk", counted)
+    calls = encoded(backend, monkeypatch)
     for owner in ("ann", "ann", "ben"):
         projector.read(
             MARKER, [sound_input(file)], marker=MARKER, special=True, owner=owner
@@ -203,7 +155,7 @@ def test_the_tokens_of_sounds_are_counted(
         special=True,
         owner="",
     )
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     driver.add("x", read.tokens, LIMIT, media_spans=read.spans)
 
     counted = {output.num_audio for output in driver.core.step()}
@@ -278,12 +230,12 @@ def test_a_prompt_has_an_image_and_a_sound(
     picture = tmp_path / "picture.png"
     pixels = np.random.default_rng(3).integers(0, 256, (40, 56, 3), np.uint8)
     Image.fromarray(pixels).save(picture)
-    backend = load(files)
+    backend = load(files, n_ctx=2048)
     try:
         prompt = f"See {MARKER}, hear {MARKER}."
         expected = reference_answer(*files, prompt, [picture, sounds[0]], LIMIT)
         media: list[MediaInput] = [image_input(picture), sound_input(sounds[0])]
-        driver = Driver(backend, ignores_end=True)
-        assert answer(driver, backend, "x", prompt, media) == expected
+        driver = MediaDriver(backend, LIMIT)
+        assert driver.answer_to("x", prompt, media) == expected
     finally:
         backend.close()

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.engine import EngineConfig
 from inference.engine.errors import InvalidRequest
-from inference.engine.llama import LlamaBackend
 from inference.engine.llama.media_cells import decode_span
-from tests.inference.engine.driver import Driver
+from tests.inference.engine.llama.media_driver import MediaDriver, encoded, load
 from tests.inference.engine.llama.mtmd_reference import MARKER, reference_answer
 from tests.media_inputs import image_input
 from tests.tiny_projectors import KINDS, write_tiny_vision
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inference.engine.media.inputs import ImageInput
+    from inference.engine.llama import LlamaBackend
 
 pytestmark = pytest.mark.model
 
@@ -51,53 +49,13 @@ def files(
     return write_tiny_vision(request.param, folder)
 
 
-def load(files: tuple[Path, Path], **options: Any) -> LlamaBackend:
-    model, projector = files
-    return LlamaBackend(
-        EngineConfig(
-            paths=(str(model),),
-            projector=str(projector),
-            **{"n_ctx": 512, "n_seq_max": 4, "n_threads": 1, **options},
-        )
-    )
-
-
 @pytest.fixture(scope="module", params=["split", "unified"])
 def backend(
     request: pytest.FixtureRequest, files: tuple[Path, Path]
 ) -> Iterator[LlamaBackend]:
-    backend = load(files, kv_layout=request.param)
+    backend = load(files, n_ctx=512, kv_layout=request.param)
     yield backend
     backend.close()
-
-
-def add(
-    driver: Driver,
-    backend: LlamaBackend,
-    name: str,
-    prompt: str,
-    media: list[ImageInput],
-    **more: Any,
-) -> None:
-    """Queue a request as a worker does."""
-    assert backend.projector is not None
-    owner = more.get("owner", "")
-    read = backend.projector.read(
-        prompt, media, marker=MARKER, special=True, owner=owner
-    )
-    driver.add(name, read.tokens, LIMIT, media_spans=read.spans, **more)
-
-
-def answer(
-    driver: Driver,
-    backend: LlamaBackend,
-    name: str,
-    prompt: str,
-    media: list[ImageInput],
-) -> list[int]:
-    add(driver, backend, name, prompt, media)
-    driver.run()
-    return driver.tokens[name]
 
 
 def prompts(images: list[Path]) -> list[tuple[str, list[Path]]]:
@@ -111,21 +69,20 @@ def prompts(images: list[Path]) -> list[tuple[str, list[Path]]]:
 def test_the_answers_are_llama_cpps_own(
     files: tuple[Path, Path], backend: LlamaBackend, images: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     for number, (prompt, paths) in enumerate(prompts(images)):
         expected = reference_answer(*files, prompt, paths, LIMIT)
         media = [image_input(path) for path in paths]
-        assert answer(driver, backend, str(number), prompt, media) == expected
+        assert driver.answer_to(str(number), prompt, media) == expected
 
 
 def test_different_pictures_have_different_answers(
     backend: LlamaBackend, images: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     prompt = f"{MARKER} What is it?"
     answers = [
-        answer(driver, backend, path.name, prompt, [image_input(path)])
-        for path in images
+        driver.answer_to(path.name, prompt, [image_input(path)]) for path in images
     ]
     assert len(set(map(tuple, answers))) > 1
 
@@ -137,15 +94,14 @@ def test_requests_side_by_side_are_answered_as_alone(
         *prompts(images),
         ("No picture here.", []),
     ]
-    alone = Driver(backend, ignores_end=True)
+    alone = MediaDriver(backend, LIMIT)
     media = [[image_input(path) for path in paths] for _, paths in asked]
     expected = [
-        answer(alone, backend, str(n), prompt, media[n])
-        for n, (prompt, _) in enumerate(asked)
+        alone.answer_to(str(n), prompt, media[n]) for n, (prompt, _) in enumerate(asked)
     ]
-    beside = Driver(backend, ignores_end=True)
+    beside = MediaDriver(backend, LIMIT)
     for n, (prompt, _) in enumerate(asked):
-        add(beside, backend, str(n), prompt, media[n])
+        beside.ask(str(n), prompt, media[n])
         beside.step(2)
     beside.run()
     assert [beside.tokens[str(n)] for n in range(len(asked))] == expected
@@ -154,14 +110,14 @@ def test_requests_side_by_side_are_answered_as_alone(
 def test_a_picture_in_the_prefix_cache_is_not_computed_again(
     backend: LlamaBackend, images: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     first, second = image_input(images[0]), image_input(images[1])
     prompt = f"{MARKER} What is it?"
-    cold = answer(driver, backend, "cold", prompt, [first])
-    again = answer(driver, backend, "again", prompt, [first])
-    answer(driver, backend, "other", prompt, [second])
+    cold = driver.answer_to("cold", prompt, [first])
+    again = driver.answer_to("again", prompt, [first])
+    driver.answer_to("other", prompt, [second])
     longer = f"{MARKER} What is it? And what else?"
-    answer(driver, backend, "turn", longer, [first])
+    driver.answer_to("turn", longer, [first])
     assert again == cold
     assert backend.projector is not None
     read = backend.projector.read(
@@ -179,23 +135,21 @@ def test_what_is_cached_does_not_change_the_answer(
     media = [image_input(images[3])]
     prompts = [f"{MARKER} A long question.", f"{MARKER} A long quest."]
     cold = [
-        answer(Driver(backend, ignores_end=True), backend, "cold", prompt, media)
+        MediaDriver(backend, LIMIT).answer_to("cold", prompt, media)
         for prompt in prompts
     ]
-    driver = Driver(backend, ignores_end=True)
-    warm = [
-        answer(driver, backend, f"warm {n}", prompts[n % 2], media) for n in range(4)
-    ]
+    driver = MediaDriver(backend, LIMIT)
+    warm = [driver.answer_to(f"warm {n}", prompts[n % 2], media) for n in range(4)]
     assert warm == cold + cold
 
 
 def test_another_owner_finds_no_picture(
     backend: LlamaBackend, images: list[Path]
 ) -> None:
-    driver = Driver(backend, ignores_end=True)
+    driver = MediaDriver(backend, LIMIT)
     prompt = f"{MARKER} What is it?"
     for owner in ("ann", "ben"):
-        add(driver, backend, owner, prompt, [image_input(images[0])], owner=owner)
+        driver.ask(owner, prompt, [image_input(images[0])], owner=owner)
         driver.run()
     assert driver.cached["ben"] == 0
     assert driver.tokens["ann"] == driver.tokens["ben"]
@@ -208,14 +162,7 @@ def test_a_picture_is_encoded_once_for_an_owner(
     assert projector is not None
     rng = np.random.default_rng(11)
     media = image_input(rng.integers(0, 256, (20, 20, 3), np.uint8))
-    encode = projector._mtmd.mtmd_encode_chunk
-    calls = []
-
-    def counted(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return encode(*arguments)
-
-    monkeypatch.setattr(projector._mtmd, "mtmd_encode_chunk", counted)
+    calls = encoded(backend, monkeypatch)
     for owner in ("ann", "ann", "ben"):
         projector.read(MARKER, [media], marker=MARKER, special=True, owner=owner)
     assert len(calls) == 2
@@ -225,20 +172,20 @@ def test_a_preempted_request_with_a_picture_goes_on(
     files: tuple[Path, Path], images: list[Path]
 ) -> None:
     """Cells of a picture are copied out of the cache, and back."""
-    backend = load(files, n_seq_max=2)
+    backend = load(files, n_ctx=512, n_seq_max=2)
     try:
         asked = prompts(images)[:3]
         media = [[image_input(path) for path in paths] for _, paths in asked]
-        alone = Driver(backend, ignores_end=True)
+        alone = MediaDriver(backend, LIMIT)
         expected = [
-            answer(alone, backend, str(n), prompt, media[n])
+            alone.answer_to(str(n), prompt, media[n])
             for n, (prompt, _) in enumerate(asked)
         ]
-        beside = Driver(backend, ignores_end=True)
+        beside = MediaDriver(backend, LIMIT)
         for n, (prompt, _) in enumerate(asked[:2]):
-            add(beside, backend, str(n), prompt, media[n], key="A")
+            beside.ask(str(n), prompt, media[n], key="A")
         beside.step(6)
-        add(beside, backend, "2", asked[2][0], media[2], key="B")
+        beside.ask("2", asked[2][0], media[2], key="B")
         beside.run()
         assert beside.preemptions > 0
         assert [beside.tokens[str(n)] for n in range(3)] == expected
@@ -260,13 +207,15 @@ def test_a_step_that_finds_no_cells_loses_nothing_that_it_has_computed(
     Large steps have the pictures of several requests; small ones cut pictures where
     their model allows it.
     """
-    backend = load(files, kv_layout="unified", n_batch=n_batch, n_ubatch=n_batch)
+    backend = load(
+        files, n_ctx=512, kv_layout="unified", n_batch=n_batch, n_ubatch=n_batch
+    )
     try:
         asked = [*prompts(images)[-2:], prompts(images)[0]]
         media = [[image_input(path) for path in paths] for _, paths in asked]
-        alone = Driver(backend, ignores_end=True)
+        alone = MediaDriver(backend, LIMIT)
         expected = [
-            answer(alone, backend, str(n), prompt, media[n])
+            alone.answer_to(str(n), prompt, media[n])
             for n, (prompt, _) in enumerate(asked)
         ]
         calls: list[Any] = []
@@ -276,9 +225,9 @@ def test_a_step_that_finds_no_cells_loses_nothing_that_it_has_computed(
             return 1 if len(calls) == full_at else decode_span(*arguments)
 
         monkeypatch.setattr("inference.engine.llama.backend.decode_span", decode)
-        beside = Driver(backend, ignores_end=True)
+        beside = MediaDriver(backend, LIMIT)
         for n, (prompt, _) in enumerate(asked):
-            add(beside, backend, str(n), prompt, media[n], owner="another")
+            beside.ask(str(n), prompt, media[n], owner="another")
         beside.run()
 
         assert len(calls) > full_at
@@ -316,12 +265,12 @@ def test_a_damaged_picture_leaves_nothing_behind(
 def test_a_deterministic_model_reads_pictures(
     files: tuple[Path, Path], images: list[Path]
 ) -> None:
-    backend = load(files, deterministic=True)
+    backend = load(files, n_ctx=512, deterministic=True)
     try:
-        driver = Driver(backend, ignores_end=True)
+        driver = MediaDriver(backend, LIMIT)
         asked = prompts(images)[:2]
         for n, (prompt, paths) in enumerate(asked):
-            add(driver, backend, str(n), prompt, [image_input(each) for each in paths])
+            driver.ask(str(n), prompt, [image_input(each) for each in paths])
         driver.run()
         for n, (prompt, paths) in enumerate(asked):
             assert driver.tokens[str(n)] == reference_answer(
