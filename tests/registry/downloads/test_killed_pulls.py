@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registry.hub.disk import Room
-from registry.hub.fetching import Fetcher, WantedFile
+from registry.hub.fetching import Fetcher
+from registry.hub.parts import WantedFile
 from registry.sharing.byte_rate import ByteRate
 from registry.sharing.client import file_url, node_client
 from tests.registry.sharing.file_server import SECRET, file_server, shared
