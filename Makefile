@@ -10,6 +10,10 @@ SOURCES := platform/llm_manager inference registry accounts tests benchmarks exa
 SPREAD := --numprocesses=2 --dist=loadscope
 DOCS := docs/cli.md docs/configuration.md docs/metrics.md docs/parameters.md
 
+# Some environments set it. Tests and servers start hundreds of processes: without
+# bytecode each of them would compile the product again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # HOST counts only from the command line: some shells export it as the machine's name,
 # and the server would listen to the world.
 ifneq ($(origin HOST),command line)
