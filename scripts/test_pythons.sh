@@ -23,12 +23,25 @@ find_python() {
     done
 }
 
+# Make the environment $1/env with the Python $2, whose version is $3.
+install() {
+    local env=$1/env
+    "$2" -m venv "$env"
+    cp -r $BUILT/llama_cpp $BUILT/llama_cpp_python-*.dist-info \
+        "$env/lib/python$3/site-packages"
+    # What is imported is compiled then.
+    "$env/bin/pip" install --quiet --no-compile --no-deps -r requirements/sample.txt
+    "$env/bin/pip" install --quiet --no-compile -r requirements/base.txt -r requirements/dev.txt
+    "$env/bin/pip" install --quiet --no-deps --editable .
+}
+
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 versions=("$@")
 [ $# -gt 0 ] || versions=("${SUPPORTED[@]}")
 own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-failed=()
+# Downloads and unpacking leave a core idle: the environments are made side by side.
+declare -A installing=()
 for version in "${versions[@]}"; do
     [ "$version" != "$own" ] || continue
     python=$(find_python "$version")
@@ -36,15 +49,16 @@ for version in "${versions[@]}"; do
         echo "== Python $version is not on this machine: not tested"
         continue
     fi
+    mkdir "$place/$version"
+    install "$place/$version" "$python" "$version" &
+    installing[$version]=$!
+done
+for process in "${installing[@]}"; do wait "$process"; done
+failed=()
+for version in "${versions[@]}"; do
+    [ -n "${installing[$version]:-}" ] || continue
     echo "== Python $version"
-    venv=$place/$version
-    "$python" -m venv "$venv"
-    cp -r $BUILT/llama_cpp $BUILT/llama_cpp_python-*.dist-info \
-        "$venv/lib/python$version/site-packages"
-    "$venv/bin/pip" install --quiet --no-deps -r requirements/sample.txt
-    "$venv/bin/pip" install --quiet -r requirements/base.txt -r requirements/dev.txt
-    "$venv/bin/pip" install --quiet --no-deps --editable .
-    "$venv/bin/pytest" --numprocesses=2 --dist=loadscope --quiet -p no:cacheprovider \
+    "$place/$version/env/bin/pytest" --numprocesses=2 --dist=loadscope --quiet -p no:cacheprovider \
         -m "not long and not e2e and not browser and not property" \
         "${TESTS[@]/#/tests/}" || failed+=("$version")
 done
