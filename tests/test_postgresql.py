@@ -38,6 +38,7 @@ DATABASE_TESTS = [
     "tests/llm_manager/web/pages/test_null_characters.py",
     "tests/registry/scan/test_model_scan.py",
     "tests/registry/test_scan_models.py",
+    "tests/test_emptying.py",
 ]
 
 
