@@ -9,7 +9,7 @@ command -v dot >/dev/null || { echo "dot is missing: apt install graphviz." >&2;
 ROOMS="llm_manager.web llm_manager.launcher llm_manager.config llm_manager.lib accounts registry
     inference.admin inference.api inference.node inference.worker inference.transport inference.prompts
     inference.output_parsers inference.capacity inference.metrics inference.engine inference.services
-    inference.status inference.models inference.errors"
+    inference.serving inference.engine_messages inference.status inference.models inference.errors"
 
 # grimp would remember files that are gone.
 rm -rf .grimp_cache
