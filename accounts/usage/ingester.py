@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 #: How soon a request's row is there.
 _LOOK_EVERY_S = 1.0
+#: The time from look to look while no lines come. A process looks when it starts, so
+#: what a dead one has left waits for this only if nobody takes its place.
+_REST_S = 9.0
 #: How soon the requests of a dead web process have theirs.
 _TAKE_OVER_EVERY_S = 2.0
 #: Rows of one transaction: SQLite's other writers wait for it.
@@ -42,6 +45,8 @@ class Ingester:
         self._readers: dict[Path, JournalReader] = {}
         self._orphans: list[JournalReader] = []
         self._stopping = threading.Event()
+        self._has_lines = threading.Event()
+        self._has_lines.set()
         self._looked_at = -_TAKE_OVER_EVERY_S
         self._thread = threading.Thread(
             target=self._run, name="usage-ingester", daemon=True
@@ -57,11 +62,17 @@ class Ingester:
         What cannot be stored now is left to the next process.
         """
         self._stopping.set()
+        self._has_lines.set()
         self._thread.join(_LAST_LOOK_S)
         current = self._journal.current
         reader = self._readers.get(current.path) if current else None
         is_over = not self._thread.is_alive() and (reader is None or reader.is_over)
         self._journal.close(remove=is_over)
+
+    def look_soon(self) -> None:
+        """Look within a second: the journal has new lines."""
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def look(self) -> None:
         """Store what has come. Raises DatabaseError and OSError; nothing is lost."""
@@ -101,18 +112,26 @@ class Ingester:
     def _run(self) -> None:
         is_last = False
         while not is_last:
+            self._has_lines.wait(_REST_S)
+            # Lines that come together are stored together.
             is_last = self._stopping.wait(_LOOK_EVERY_S)
+            # Before the look: it may miss those that come meanwhile.
+            self._has_lines.clear()
             try:
                 close_old_connections()
                 self.look()
             except (DatabaseError, OSError) as error:
                 logger.warning("Usage waits in the journal: %s", error)
-                connection.close()
+                self._try_again()
             except Exception:
                 # The thread must live: the next look may succeed.
                 logger.exception("Usage waits in the journal")
-                connection.close()
+                self._try_again()
         connection.close()
+
+    def _try_again(self) -> None:
+        connection.close()
+        self._has_lines.set()
 
 
 def _store_all(reader: JournalReader) -> None:

@@ -63,6 +63,7 @@ class UsageRecorder:
         else:
             self._noted.pop(id_, None)
             self._journal.end(id_, fields)
+        self._look_soon()
 
     def _wait(self) -> None:
         loop = asyncio.get_running_loop()
@@ -86,6 +87,11 @@ class UsageRecorder:
             self._noted.update(changed)
             self._journal.progress(changed)
         self._journal.flush()
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._ingester is not None:
+            self._ingester.look_soon()
 
 
 #: That of this process.

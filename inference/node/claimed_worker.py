@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SERVES_AT_LEAST_S = 2.0
 #: A model whose keep-alive ends this soon is looked at every second.
 _LOOK_BEFORE_S = 10.0
-#: An idle worker reports every five seconds.
+#: An idle worker reports every eight seconds.
 _SPEAKS_WITHIN_S = 12.0
 
 

@@ -11,6 +11,7 @@ import logging
 import platform
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import DatabaseError
 
 from accounts.audit.pruning import audit_prune
@@ -38,8 +39,11 @@ _PRUNE_PAUSE_S = 0.5
 
 async def keep_house() -> None:
     """Do it until cancelled."""
+    sending = []
+    if settings.CONFIG.notices.webhook_url is not None:
+        sending = [_forever(notices_send, every_s=_SEND_EVERY_S, pause_s=_SEND_EVERY_S)]
     await asyncio.gather(
-        _forever(notices_send, every_s=_SEND_EVERY_S, pause_s=_SEND_EVERY_S),
+        *sending,
         _forever(notices_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(captures_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(stored_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),

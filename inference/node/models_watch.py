@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 #: How often files are looked at that are being written.
 _LOOK_EVERY_S = 1.0
-#: The folders themselves, which may be replaced, are looked at every fifth time.
-_LOOKS_AT_FOLDERS = 5
-#: Changes are collected this long.
-_STEP_S = 0.25
+#: The folders themselves, which may be replaced, are looked at every so many times.
+_LOOKS_AT_FOLDERS = 15
+#: Changes are collected this long: watchfiles wakes up so often, whatever happens.
+_STEP_S = 0.5
 
 
 class ModelsWatch:

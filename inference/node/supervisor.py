@@ -52,6 +52,7 @@ from inference.placing.scaling import Autoscaling
 from inference.services import models_preload
 from inference.transport.codec import ProtocolError, from_wire, to_wire
 from inference.transport.messages.peers import Beat, WorkerHeartbeat
+from llm_manager.lib.clocks.whole_times import until_next
 from llm_manager.lib.threads import in_one_thread, in_thread
 from registry.services import model_scan
 
@@ -64,7 +65,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 #: How often workers are checked without reading any row.
-_CHECK_EVERY_S = 5.0
+_CHECK_EVERY_S = 6.0
 
 
 class Supervisor:
@@ -140,7 +141,8 @@ class Supervisor:
         until = time.monotonic() + self._calm.look_every_s
         while (left_s := until - time.monotonic()) > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), min(left_s, _CHECK_EVERY_S))
+                check_in_s = until_next(_CHECK_EVERY_S)
+                await asyncio.wait_for(self._look.wait(), min(left_s, check_in_s))
             if self._look.is_set() or not self._is_at_rest:
                 self._calm.disturb()
                 return
@@ -246,7 +248,7 @@ class Supervisor:
         layer = channel_layers["default"]
         while True:
             is_alone = self._others.is_empty
-            await asyncio.sleep(self._calm.look_every_s if is_alone else _LOOK_EVERY_S)
+            await asyncio.sleep(self._calm.meet_every_s if is_alone else _LOOK_EVERY_S)
             try:
                 others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
                 nodes = await in_one_thread(worker_rows.other_nodes, self._node)
@@ -320,7 +322,7 @@ class Supervisor:
                 await in_one_thread(worker_rows.node_beat, self._node, silent_s)
             except Exception:
                 logger.exception("The heartbeat could not be written")
-            await asyncio.sleep(self._calm.beat_every_s)
+            await asyncio.sleep(self._calm.beat_in_s)
 
     async def _leave(self) -> None:
         """Drain and end all workers, and give the rows back."""

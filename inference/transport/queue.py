@@ -29,6 +29,8 @@ redis.call("ZADD", KEYS[1], ARGV[3], ARGV[4])
 redis.call("EXPIRE", KEYS[1], ARGV[5])
 return 1
 """
+#: How long a worker waits for a request before it waits again. A request ends the wait.
+_PATIENCE_S = 30.0
 #: More keys than send at once.
 _MAX_REMEMBERED = 1024
 
@@ -104,7 +106,7 @@ async def take(layer: Any, channel: str) -> dict[str, Any]:
     """
     name = layer.prefix + channel
     while True:
-        found = await layer.connection(0).bzpopmin(name, timeout=layer.brpop_timeout)
+        found = await layer.connection(0).bzpopmin(name, timeout=_PATIENCE_S)
         if found is not None:
             message: dict[str, Any] = layer.deserialize(found[1])
             return message

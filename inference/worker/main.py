@@ -6,6 +6,7 @@ import logging.config
 from typing import TYPE_CHECKING
 
 from channels.layers import channel_layers
+from django.conf import settings
 
 from inference.worker.process import run_process
 from inference.worker.queue.server import QueueServer
@@ -23,13 +24,13 @@ def _server(spec: WorkerSpec, report: Report, load: Load) -> QueueServer:
         reply_layer=channel_layers["default"],
         report=report,
         load=load,
+        # The private Redis is on a socket of this machine.
+        has_machines=settings.CONFIG.redis.url is not None,
     )
 
 
 def main() -> None:
     """Run a worker process."""
-    from django.conf import settings
-
     logging.config.dictConfig(settings.LOGGING)
     run_process(_server, around=spans_sent("worker"))
 

@@ -37,6 +37,7 @@ from inference.worker.prepare_request import (
     prepare_request,
     too_slow,
 )
+from llm_manager.lib.clocks.whole_times import until_next
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +59,9 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _REPORT_EVERY_S = 1.0
-#: A node ends a worker that it has not heard for 30 seconds.
-_REPORT_AT_REST_EVERY_S = 5.0
+#: The same while there is no request. A node ends a worker that it has not heard for
+#: 30 seconds.
+_REPORT_AT_REST_EVERY_S = 8.0
 #: How many waiting requests of one key may hold what their samplers need: a grammar and
 #: a DRY sampler may take some 25 MB together. The next one is prepared when one starts.
 _AHEAD = 4
@@ -98,6 +100,8 @@ class ModelServer:
         self._preparation = Preparation(on_error=self.fail, on_idle=self._load_changed)
         #: Set whenever a request may have started or gone.
         self._moved = asyncio.Event()
+        #: The same, for the reports.
+        self._has_news = asyncio.Event()
         self.finished = asyncio.Event()
         self._runner = EngineRunner(
             partial(load, self._in_loop(self._progressed)),
@@ -183,6 +187,7 @@ class ModelServer:
     def _load_changed(self) -> None:
         self._on_change()
         self._moved.set()
+        self._has_news.set()
         is_empty = not self._accepted and self._preparation.is_idle
         if self._status.state == "draining" and is_empty:
             self.finished.set()
@@ -413,15 +418,15 @@ class ModelServer:
         self._set()
 
     async def send_reports(self) -> None:
-        """Report every second while the engine computes, else seldom; forever."""
-        stats, silent_s = None, 0.0
+        """Report every second while there are requests, else seldom; forever."""
         while True:
-            silent_s += _REPORT_EVERY_S
-            # It is replaced by every step.
-            if stats is not self._runner.stats or silent_s >= _REPORT_AT_REST_EVERY_S:
-                stats, silent_s = self._runner.stats, 0.0
-                self._set()
+            self._has_news.clear()
+            self._set()
             await asyncio.sleep(_REPORT_EVERY_S)
+            if not self._accepted:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(until_next(_REPORT_AT_REST_EVERY_S)):
+                        await self._has_news.wait()
 
     def _set(self, **changes: Any) -> None:
         """Change and report the state."""

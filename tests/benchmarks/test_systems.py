@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from benchmarks.systems import BASELINES, DEFAULT_SYSTEMS, SYSTEMS
 from benchmarks.systems.llama_server import LlamaServer
 from benchmarks.systems.ours import role
+from benchmarks.systems.usage import ProcessTree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,3 +47,27 @@ def test_a_server_that_is_not_there_says_how_to_get_it(
     assert "make bench-peers" in how
     (tmp_path / "llama-server").touch()
     assert LlamaServer("llama-server", ()).missing() is None
+
+
+def test_the_processor_time_of_each_process_is_exact() -> None:
+    # It has used some milliseconds in a thread that has ended, and says how many.
+    program = """
+import threading, time
+thread = threading.Thread(target=lambda: sum(range(200_000)))
+thread.start()
+thread.join()
+print(time.process_time_ns(), flush=True)
+input()
+"""
+    tree = ProcessTree(os.getpid(), lambda command: command[-1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert started.stdout is not None
+        said_s = int(started.stdout.readline()) / 1e9
+        used_s = tree.cpu_s()[program, started.pid]
+        started.communicate("\n")
+    assert said_s <= used_s < said_s + 1

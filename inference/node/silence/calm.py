@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from llm_manager.lib.clocks.whole_times import until_next
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,8 +15,10 @@ _BUSY_S = 1.0
 #: While nothing does. What must be seen at once comes by Redis; this is for the rest,
 #: and for messages that were lost.
 _LOOK_S = 5.0
-#: The same for a node that is alone: there is no other one to wait for.
-_LOOK_ALONE_S = 20.0
+#: The same for a node that is alone: nobody else changes what it has.
+_LOOK_ALONE_S = 60.0
+#: How often it looks whether it still is.
+_MEET_ALONE_S = 20.0
 #: A node counts as alive for ten seconds after a heartbeat: three of these. Other nodes
 #: doubt one much earlier, so this is for a node that is alone.
 _BEAT_S = 3.0
@@ -43,9 +47,16 @@ class Calm:
         return _LOOK_ALONE_S if self.is_alone else _LOOK_S
 
     @property
-    def beat_every_s(self) -> float:
-        """Seconds between two heartbeats."""
-        return _BEAT_S if self._is_calm and self.is_alone else _BUSY_S
+    def meet_every_s(self) -> float:
+        """Seconds until other nodes, and their workers, are looked for again."""
+        return min(self.look_every_s, _MEET_ALONE_S)
+
+    @property
+    def beat_in_s(self) -> float:
+        """Seconds until the next heartbeat."""
+        if self._is_calm and self.is_alone:
+            return until_next(_BEAT_S, clock=self._clock)
+        return _BUSY_S
 
     @property
     def _is_calm(self) -> bool:

@@ -40,7 +40,8 @@ class QueueServer:
 
     It takes them whether or not they can start, because the model's engine is fair
     between keys and the queue is not. ``queue_layer`` is the channel layer of the
-    queue, ``reply_layer`` that of frames and commands.
+    queue, ``reply_layer`` that of frames and commands; ``has_machines``: others may be
+    connected to the same Redis.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class QueueServer:
         reply_layer: Any,
         report: Callable[[WorkerReport], None],
         load: Callable[[Callable[[float], None]], Backend | EmbeddingBackend],
+        has_machines: bool = True,
     ) -> None:
         self._queue_layer = queue_layer
         self._reply_layer = reply_layer
@@ -66,7 +68,11 @@ class QueueServer:
             on_ready=self._ready,
         )
         self._stealing = WorkStealing(
-            reply_layer, spec, self.model, needs_beats=lambda: self._replies.has_leases
+            reply_layer,
+            spec,
+            self.model,
+            needs_beats=lambda: self._replies.has_leases,
+            has_machines=has_machines,
         )
         self._receiver = QueueReceiver(
             queue_layer, spec.queue, stealing=self._stealing, accept=self._accept

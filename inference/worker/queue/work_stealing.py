@@ -19,6 +19,7 @@ from inference.transport.affinity.prefix_hashes import prefix_hashes
 from inference.transport.codec import to_wire
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.worker.queue.new_prefixes import NewPrefixes
+from llm_manager.lib.clocks.whole_times import until_next
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: How often a worker sends the others a heartbeat.
 _HEARTBEAT_EVERY_S = 1.0
+#: The same while it has no request, and nobody counts its heartbeats but the web
+#: processes of this machine: they believe one for five seconds.
+_HEARTBEAT_AT_REST_S = 2.0
 #: A worker without a heartbeat for this long is gone.
 _GONE_AFTER_S = 3.0
 #: How long a worker without room leaves the queue to others.
@@ -107,6 +111,7 @@ class WorkStealing:
     """Balances one worker with its model's others.
 
     ``needs_beats`` says whether anything is counted in this worker's own beats.
+    ``has_machines``: workers and nodes may be on other machines.
     """
 
     def __init__(
@@ -116,11 +121,13 @@ class WorkStealing:
         load: Load,
         *,
         needs_beats: Callable[[], bool] = lambda: True,
+        has_machines: bool = True,
     ) -> None:
         self._layer = layer
         self._spec = spec
         self._load = load
         self._needs_beats = needs_beats
+        self._has_machines = has_machines
         self._control = ""
         self._was_serving = False
         self._prefixes = NewPrefixes()
@@ -182,6 +189,17 @@ class WorkStealing:
                 await asyncio.sleep(_STEAL_EVERY_S)
                 self.update()
 
+    @property
+    def heartbeat_in_s(self) -> float:
+        """Seconds until the next heartbeat.
+
+        Other nodes and workers miss one that comes late, and move models or requests.
+        """
+        is_busy = self._load.num_requests or self._needs_beats()
+        if self._has_machines or is_busy or not self.peers.is_alone:
+            return _HEARTBEAT_EVERY_S
+        return until_next(_HEARTBEAT_AT_REST_S)
+
     async def send_heartbeats(self) -> None:
         """Send heartbeats to the other workers, and beats to this one, regularly.
 
@@ -190,7 +208,7 @@ class WorkStealing:
         """
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_HEARTBEAT_EVERY_S):
+                async with asyncio.timeout(self.heartbeat_in_s):
                     await self._at_once.wait()
             self._at_once.clear()
             with suppress(OSError, RedisError):

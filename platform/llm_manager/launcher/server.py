@@ -17,6 +17,7 @@ from llm_manager.launcher.files.address import published
 from llm_manager.launcher.files.log import log_kept
 from llm_manager.launcher.readiness import READY_TIMEOUT_S, Readiness
 from llm_manager.launcher.stop_signals import StopRequested, StopSignals
+from llm_manager.lib.clocks.whole_times import until_next
 
 if TYPE_CHECKING:
     import socket
@@ -37,7 +38,10 @@ WEB_SILENT_S = 10.0
 ENGINE_SILENT_S = 60.0
 #: If all processes are silent at once, the machine stands still, and not they.
 ALL_SILENT_S = 60.0
+#: Processes that exit wake the launcher. It looks for those that hang: seldom while all
+#: have shown life since the last look but one, as they do every two seconds.
 _LOOK_EVERY_S = 1.0
+_LOOK_AT_REST_S = 2.0
 _POLL_S = 0.02
 _ENGINE_POLL_S = 0.1
 
@@ -236,7 +240,13 @@ class Launcher:
         while not self._signals.count:
             self._end_hanging()
             delay = self._supervise()
-            self._signals.wait(_LOOK_EVERY_S if delay is None else delay)
+            self._signals.wait(self._look_in_s if delay is None else delay)
+
+    @property
+    def _look_in_s(self) -> float:
+        silences = [child.silent_s or 0.0 for child in self.children]
+        is_silent = max(silences, default=0.0) > _LOOK_AT_REST_S + 0.5
+        return _LOOK_EVERY_S if is_silent else until_next(_LOOK_AT_REST_S)
 
     def _end_hanging(self) -> None:
         """End the processes that hang, but not for a pause of the whole machine.

@@ -350,6 +350,8 @@ async def test_what_an_engine_does_comes_out_at_the_other_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.worker.model_server._REPORT_EVERY_S", 0.05)
+    # A worker that rests reports a request at once.
+    monkeypatch.setattr("inference.worker.model_server._REPORT_AT_REST_EVERY_S", 3600)
     backend = FakeBackend()
     backend.script("go", "abc")
     world.start_worker(backend)

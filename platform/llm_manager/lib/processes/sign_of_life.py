@@ -6,6 +6,8 @@ import asyncio
 import os
 from contextlib import suppress
 
+from llm_manager.lib.clocks.whole_times import until_next
+
 #: The variable with the descriptor of the pipe to the launcher. It is no setting, so
 #: it has not the settings' prefix.
 VARIABLE = "LLMM_LIFE_FD"
@@ -35,4 +37,4 @@ async def show_life() -> None:
             pass
         except OSError:
             return
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(until_next(EVERY_S))

@@ -133,6 +133,12 @@ class StrictFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
         self.receive_timeout_s = receive_timeout_s
         self.idle = IdleConnections(max_connections)
 
+    def startFactory(self) -> None:  # noqa: N802  # Twisted's name
+        """Keep none of Twisted's logs, for which it would read the clock every second.
+
+        ``web/middleware/access_log.py`` has the requests.
+        """
+
     def buildProtocol(self, addr: Any) -> StrictChannel:  # noqa: N802  # Twisted's name
         """Return the protocol of a new connection."""
         return StrictChannel(self)

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 # First: importing it installs Twisted's asyncio reactor.
-from daphne.server import Server, twisted_loop  # isort: skip
+from daphne.server import twisted_loop  # isort: skip
 from twisted.internet import defer, reactor
 
 from inference.api.error_shapes.failure import Failure
@@ -18,6 +18,7 @@ from llm_manager.web.connections.channel import StrictFactory
 from llm_manager.web.connections.errors import refusal
 from llm_manager.web.connections.idle_connections import most_connections
 from llm_manager.web.connections.prompt_connection import PromptConnection
+from llm_manager.web.connections.resting_server import RestingServer
 
 if TYPE_CHECKING:
     import socket
@@ -34,7 +35,7 @@ STALL_TIMEOUT_S = 20.0
 _STOPPING = Failure(503, "server_error", "server_stopping", "The server is stopping.")
 
 
-class WebServer(Server):  # type: ignore[misc]  # Daphne has no types
+class WebServer(RestingServer):
     """Daphne on a given listening socket.
 
     The first SIGTERM or SIGINT closes the socket, and the process ends when all
