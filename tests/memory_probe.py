@@ -63,7 +63,9 @@ def _generate(config: EngineConfig) -> Any:
     layout = first_layout(config)
     contexts = [make_context(model, config, layout, log)]
     if can_prefill_apart(model, config) and pays(layout):
-        contexts.append(PrefillContext(model, config, layout, log).context)
+        apart = PrefillContext(model, config, layout, log)
+        assert apart.open()
+        contexts.append(apart.context)
     for context in contexts:
         for start in range(0, layout.n_ctx, config.n_tokens_max):
             _decode(context, start, min(config.n_tokens_max, layout.n_ctx - start))

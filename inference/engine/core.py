@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -275,7 +276,10 @@ class EngineCore:
         """
         measured = self._measured
         if measured is None or self._backend.drafter is not None:
-            measured = warm_up(self._backend, self._clock)
+            measured = replace(
+                warm_up(self._backend, self._clock),
+                prefills_apart=self._backend.has_prefill_context,
+            )
         self.times.learn(measured)
         return measured
 

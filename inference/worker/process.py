@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inference.engine.backend import Backend
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.embedding.backend import EmbeddingBackend
+    from inference.engine.scheduling.pacing.measured import Measured
     from inference.worker.node_pipe import Drain, WorkerSpec
 
     Report = Callable[[WorkerReport], None]
@@ -61,13 +62,20 @@ def import_llama() -> None:
         import inference.engine.llama  # noqa: F401
 
 
-def llama_loader(engine: EngineConfig) -> Load:
-    """Return what loads a model with llama.cpp. It is imported here and now."""
+def llama_loader(engine: EngineConfig, measured: Measured | None = None) -> Load:
+    """Return what loads a model with llama.cpp. It is imported here and now.
+
+    ``measured`` is what a worker of the same model has measured before.
+    """
     import_llama()
     from inference.engine.llama import LlamaBackend, LlamaEmbedder
 
-    make = LlamaBackend if engine.is_generative else LlamaEmbedder
-    return lambda progress: make(engine, on_progress=progress)
+    if not engine.is_generative:
+        return lambda progress: LlamaEmbedder(engine, on_progress=progress)
+    is_rehearsed = measured is not None and measured.prefills_apart
+    return lambda progress: LlamaBackend(
+        engine, on_progress=progress, is_rehearsed=is_rehearsed
+    )
 
 
 async def _serve(
@@ -92,7 +100,7 @@ async def _serve(
         except ServerLost as lost:
             return await give_up(lost)
         spec = replace(spec, engine=replace(spec.engine, rpc_sockets=relay.sockets))
-    server = make_server(spec, report, llama_loader(spec.engine))
+    server = make_server(spec, report, llama_loader(spec.engine, spec.measured))
     serving = asyncio.create_task(server.run())
     commands = asyncio.create_task(_obey(server, stdin))
     losing = asyncio.create_task(relay.wait()) if relay else None

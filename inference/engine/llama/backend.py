@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,14 @@ class LlamaBackend:
         *,
         on_progress: Callable[[float], None] = lambda _progress: None,
         log: LlamaLog | None = None,
+        is_rehearsed: bool = False,
     ) -> None:
-        """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError."""
+        """Load the model; ``on_progress`` gets 0 to 1. Raises ModelLoadError.
+
+        ``is_rehearsed``: its prompts were computed apart before.
+        """
         self._config = config
+        self._is_rehearsed = is_rehearsed
         self.drafter: LlamaDraftModel | None = None
         self._log = log or LlamaLog()
         self._log.install()
@@ -85,11 +91,15 @@ class LlamaBackend:
             # budget.
             self._batch = LlamaBatch(config.n_batch)
             stack.callback(self._batch.close)
-            self._open_cells(self.layout)
-            stack.callback(self._free_cells)
+            vocab = llama_cpp.llama_model_get_vocab(self._model)
+            with ThreadPoolExecutor(1) as beside:
+                # It asks llama.cpp about each token, which takes as long as a context.
+                tokenizer = beside.submit(LlamaTokenizer, vocab)
+                self._open_cells(self.layout)
+                stack.callback(self._free_cells)
+            self.tokenizer = tokenizer.result()
             stack.callback(self._free_samplers)
             self._owned = stack.pop_all()
-        self.tokenizer = LlamaTokenizer(llama_cpp.llama_model_get_vocab(self._model))
         self._sampler_cache = SamplerCache(self.tokenizer)
         self._owned.callback(self._sampler_cache.close)
         self.can_cut = can_cut(self._model)
@@ -157,11 +167,12 @@ class LlamaBackend:
     # The cache ----------------------------------------------------------------
 
     def _open_cells(self, layout: CacheLayout) -> None:
+        made = self._model, self._config, layout, self._log
         if self._config.projector and has_more_positions(self._model):
-            make: Callable[..., KVCells] = CellsOfImages
+            self._cells: KVCells = CellsOfImages(*made)
         else:
-            make = open_cells
-        self._cells = make(self._model, self._config, layout, self._log)
+            self._cells = open_cells(*made, is_rehearsed=self._is_rehearsed)
+            self._is_rehearsed = self._is_rehearsed or self.has_prefill_context
         if self.drafter is not None:
             self.drafter.resize(layout)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import llama_cpp
@@ -31,6 +32,8 @@ from inference.engine.llama.context import KVCells
 from inference.engine.llama.transposed_state import transposed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
     from inference.engine.step import StepItem, StepPlan
@@ -72,21 +75,41 @@ def pays(layout: CacheLayout) -> bool:
 
 
 class PrefillContext:
-    """The second context. It holds the cells of at most one slot, ``slot``."""
+    """The second context. It holds the cells of at most one slot, ``slot``.
+
+    It is made when it is first needed: a model serves sooner without it.
+    """
 
     def __init__(
         self, model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
     ) -> None:
-        """Make the context. Raises ModelLoadError."""
         self._n_streams = layout.n_seq_max
         self.slot: int | None = None
-        self.context = make_context(
+        self.context: Any = None
+        self._memory: Any = None
+        #: None once it has been called, whatever came of it.
+        self._make: Callable[[], Any] | None = partial(
+            make_context,
             model,
             config.of_prefill_context,
             CacheLayout(layout.n_ctx, 1, layout.n_ctx, is_split=True),
             log,
         )
-        self._memory = llama_cpp.llama_get_memory(self.context)
+
+    def open(self) -> bool:
+        """Make the context unless it is there; False if there is no memory for it.
+
+        That is not tried again: prompts are then computed as without it.
+        """
+        if self._make is not None:
+            make, self._make = self._make, None
+            try:
+                self.context = make()
+            except ModelLoadError as error:
+                logger.warning("No prompts are computed apart: %s", error.message)
+            else:
+                self._memory = llama_cpp.llama_get_memory(self.context)
+        return self.context is not None
 
     @property
     def length(self) -> int:
@@ -114,6 +137,8 @@ class PrefillContext:
 
     def fill(self, slot: int, state: bytes) -> None:
         """Load the saved cells of a slot. Raises DecodeError."""
+        if not self.open():
+            raise DecodeError("llama.cpp cannot create a prefill context.")
         self.clear()
         own = transposed(state, n_streams=1)
         buffer = (ctypes.c_uint8 * len(own)).from_buffer(own)
@@ -136,13 +161,14 @@ class PrefillContext:
     def compact(self) -> None:
         """Empty it, and give its memory back."""
         self.slot = None
-        llama_cpp.llama_memory_clear(self._memory, True)
+        if self.context is not None:
+            llama_cpp.llama_memory_clear(self._memory, True)
 
     def close(self) -> None:
         """Free it. Idempotent."""
         if self.context is not None:
             llama_cpp.llama_free(self.context)
-        self.context = None
+        self.context = self._make = None
 
 
 class CellsWithPrefillContext(KVCells):
@@ -154,13 +180,9 @@ class CellsWithPrefillContext(KVCells):
     def __init__(
         self, model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
     ) -> None:
-        """Make both contexts. Raises ModelLoadError."""
+        """Make the first context. Raises ModelLoadError."""
         super().__init__(model, config, layout, log)
-        try:
-            self.prefill = PrefillContext(model, config, layout, log)
-        except ModelLoadError:
-            super().free()
-            raise
+        self.prefill = PrefillContext(model, config, layout, log)
 
     def context_apart(self, item: StepItem, plan: StepPlan) -> Any | None:
         """Return the second context for a short chunk of a long prompt.
@@ -176,6 +198,7 @@ class CellsWithPrefillContext(KVCells):
             and self.prefill.suits(
                 slot, item.start, len(item.tokens), item.sequence.num_uncomputed
             )
+            and self.prefill.open()
         ):
             if self.prefill.slot != slot:
                 self.prefill.fill(slot, self.save(slot))
@@ -247,16 +270,21 @@ class CellsWithPrefillContext(KVCells):
 
 
 def open_cells(
-    model: Any, config: EngineConfig, layout: CacheLayout, log: LlamaLog
+    model: Any,
+    config: EngineConfig,
+    layout: CacheLayout,
+    log: LlamaLog,
+    *,
+    is_rehearsed: bool = False,
 ) -> KVCells:
     """Return cells of this layout, with a second context if it pays and works.
 
-    Raises ModelLoadError.
+    ``is_rehearsed``: it has worked with this model. Raises ModelLoadError.
     """
     if not (can_prefill_apart(model, config) and pays(layout)):
         return KVCells(model, config, layout, log)
     cells = CellsWithPrefillContext(model, config, layout, log)
-    if cells.survives_a_rehearsal():
+    if is_rehearsed or cells.survives_a_rehearsal():
         return cells
     logger.warning("No prompts are computed apart: %s", log.tail())
     cells.free()

@@ -293,7 +293,9 @@ def test_a_logit_bias_beyond_the_vocabulary_is_refused() -> None:
 
 def test_what_was_measured_before_is_not_measured_again() -> None:
     core, backend = make_engine()
+    backend.has_prefill_context = True
     measured = core.warm_up()
+    assert measured.prefills_apart
     assert backend.plans
     again = FakeBackend()
     second = EngineCore(again, measured=measured)

@@ -18,7 +18,9 @@ from inference.worker.node_pipe import (
     spec_to_line,
 )
 
-MEASURED = Measured(decodes=((1, 0.01), (16, 0.03)), pieces=((16, 3, 0.02),))
+MEASURED = Measured(
+    decodes=((1, 0.01), (16, 0.03)), pieces=((16, 3, 0.02),), prefills_apart=True
+)
 
 
 def test_a_specification_comes_back_as_it_was() -> None:

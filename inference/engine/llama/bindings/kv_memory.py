@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: glibc maps allocations of this size apart from its heap, so that whole pages of zeros
 #: can be given back (M_MMAP_THRESHOLD_MAX of malloc/malloc.c).
-_LEAST_BYTES = 64 * 1024 * 1024
+_LEAST_BYTES = 32 * 1024 * 1024
 _DONTNEED = 4
 
 _VOID, _SIZE = ctypes.c_void_p, ctypes.c_size_t

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 class Measured:
     """What steps took: decodes by the number of sequences, and pieces of prompts.
 
-    A piece is its tokens, those before it, and its seconds.
+    A piece is its tokens, those before it, and its seconds. ``prefills_apart``: the
+    model's prompts can be computed in a context of their own.
     """
 
     decodes: tuple[tuple[int, float], ...]
     pieces: tuple[tuple[int, int, float], ...]
+    prefills_apart: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measured:
@@ -25,4 +27,5 @@ class Measured:
         return cls(
             tuple((count, seconds) for count, seconds in data["decodes"]),
             tuple((size, start, seconds) for size, start, seconds in data["pieces"]),
+            prefills_apart=data["prefills_apart"],
         )

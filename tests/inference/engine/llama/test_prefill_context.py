@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from inference.engine import EngineConfig, SamplingParams
-from inference.engine.errors import DecodeError
-from inference.engine.llama import LlamaBackend
+from inference.engine.errors import DecodeError, ModelLoadError
+from inference.engine.llama import LlamaBackend, prefill_context
 from inference.engine.llama.prefill_context import (
     CellsWithPrefillContext,
     PrefillContext,
@@ -29,9 +29,10 @@ pytestmark = pytest.mark.model
 _PIECE = 16
 
 
-def load(path: Path, **options: Any) -> LlamaBackend:
+def load(path: Path, *, is_rehearsed: bool = False, **options: Any) -> LlamaBackend:
     return LlamaBackend(
-        EngineConfig(paths=(str(path),), **{"n_ctx": 1024, "n_seq_max": 4, **options})
+        EngineConfig(paths=(str(path),), **{"n_ctx": 1024, "n_seq_max": 4, **options}),
+        is_rehearsed=is_rehearsed,
     )
 
 
@@ -95,6 +96,45 @@ def test_a_long_prompt_beside_a_stream_is_computed_there(backend: LlamaBackend) 
     assert prefill.slot is None
 
 
+def test_a_model_that_was_loaded_before_makes_it_when_a_prompt_needs_it(
+    sample_model_path: Path,
+) -> None:
+    backend = load(sample_model_path, is_rehearsed=True)
+    try:
+        prefill = prefill_of(backend)
+        assert prefill is not None
+        assert prefill.context is None
+        driver = running(backend)
+        driver.add("long", long_prompt(backend, "long", sentences=30), 4)
+        until_apart(driver, backend)
+        assert prefill.context is not None
+        while len(driver.tokens["long"]) < 4:
+            driver.step()
+    finally:
+        backend.close()
+
+
+def test_without_memory_for_it_prompts_are_computed_beside_the_streams(
+    sample_model_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ModelLoadError("There is no memory.")
+
+    monkeypatch.setattr(prefill_context, "make_context", fail)
+    backend = load(sample_model_path, is_rehearsed=True)
+    try:
+        driver = running(backend)
+        driver.add("long", long_prompt(backend, "long", sentences=30), 4)
+        while len(driver.tokens["long"]) < 4:
+            driver.step()
+        assert caplog.messages == ["No prompts are computed apart: There is no memory."]
+        assert backend.compact()
+    finally:
+        backend.close()
+
+
 @pytest.mark.long
 def test_a_long_prompt_alone_is_not(backend: LlamaBackend) -> None:
     driver = Driver(backend)
@@ -110,7 +150,7 @@ def test_a_long_prompt_alone_is_not(backend: LlamaBackend) -> None:
     "options", [{"cache_type_v": "bf16"}, {"flash_attention": "off"}]
 )
 def test_other_caches_have_none(
-    sample_model_path: Path, options: dict[str, str]
+    sample_model_path: Path, options: dict[str, Any]
 ) -> None:
     backend = load(sample_model_path, **options)
     try:
