@@ -2,7 +2,7 @@
 
 The whole server loads a model, answers once and is left alone. The table has the CPU
 time of each of its processes as a share of one core, with a model loaded and without
-one, and the commands a second that Redis gets.
+one, how often their threads wake up, and the commands a second that Redis gets.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Seconds of CPU a second by role; commands a second of Redis, by name."""
+    """Seconds of CPU a second by role; commands a second of Redis, by name.
+
+    ``wakeups`` a second of all threads: what they cost depends on the machine.
+    """
 
     shares: dict[str, float]
     commands: dict[str, float]
+    wakeups: float
 
     @property
     def total(self) -> float:
@@ -70,9 +74,11 @@ async def _measure(options: IdleOptions, folder: Path) -> dict[str, Idle]:
 async def _idle(running: Running, data: Path, seconds: float) -> Idle:
     """Return what the system takes for this long."""
     with redis.Redis(unix_socket_path=str(socket_path(data))) as connection:
-        calls, used, start = _calls(connection), running.processes.cpu_s(), clock()
+        calls, used = _calls(connection), running.processes.cpu_s()
+        waits, start = running.processes.wakeups(), clock()
         await asyncio.sleep(seconds)
         took = clock() - start
+        wakeups = (running.processes.wakeups() - waits) / took
         shares: defaultdict[str, float] = defaultdict(float)
         for (role, pid), cpu_s in running.processes.cpu_s().items():
             shares[role] += (cpu_s - used.get((role, pid), 0.0)) / took
@@ -81,7 +87,7 @@ async def _idle(running: Running, data: Path, seconds: float) -> Idle:
             for name, count in _calls(connection).items()
             if count > calls[name] and name != "info"
         }
-    return Idle(dict(shares), commands)
+    return Idle(dict(shares), commands, wakeups)
 
 
 def _calls(connection: redis.Redis) -> Counter[str]:
@@ -98,7 +104,8 @@ def _calls(connection: redis.Redis) -> Counter[str]:
 def _show(results: dict[str, Idle]) -> None:
     table = Table(title="While nobody asks: percent of one core")
     roles = sorted({role for idle in results.values() for role in idle.shares})
-    for title in ("", *roles, "all", "Redis, commands a second"):
+    titles = ("", *roles, "all", "wake-ups a second", "Redis, commands a second")
+    for title in titles:
         table.add_column(title, justify="right" if title else "left")
     for name, idle in results.items():
         shares = [*(idle.shares.get(role, 0.0) for role in roles), idle.total]
@@ -108,5 +115,6 @@ def _show(results: dict[str, Idle]) -> None:
                 idle.commands.items(), key=lambda item: -item[1]
             )
         )
-        table.add_row(name, *(f"{100 * share:.2f}" for share in shares), asked)
+        percents = (f"{100 * share:.2f}" for share in shares)
+        table.add_row(name, *percents, f"{idle.wakeups:.1f}", asked)
     Console(width=160).print(table)

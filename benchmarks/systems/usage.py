@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.reporting.figures import Figures
 
 _SAMPLE_EVERY_S = 0.25
+_WAITS = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)$", re.MULTILINE)
 #: What carries tokens between the client and the process that computes them.
 _CARRIERS = ("web", "redis")
 
@@ -39,6 +42,20 @@ class ProcessTree:
                 seconds = time.clock_gettime(_cpu_clock(process.pid))
                 used[self.role(process.cmdline()), process.pid] = seconds
         return used
+
+    def wakeups(self) -> int:
+        """Return how often threads of these processes have begun to wait for something.
+
+        Each wait ends with a wake-up. Those of threads that have ended do not count.
+        """
+        count = 0
+        for process in self._processes():
+            for status in Path(f"/proc/{process.pid}/task").glob("*/status"):
+                # Threads and processes end at any time.
+                with suppress(OSError):
+                    found = _WAITS.search(status.read_text())
+                    count += int(found[1]) if found else 0
+        return count
 
     def rss_bytes(self) -> dict[str, int]:
         """Return the resident memory by role; shared pages count in each process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,3 +72,24 @@ input()
         used_s = tree.cpu_s()[program, started.pid]
         started.communicate("\n")
     assert said_s <= used_s < said_s + 1
+
+
+def test_the_waits_of_all_threads_are_counted() -> None:
+    begun, done = threading.Barrier(2), threading.Event()
+
+    def wait_often() -> None:
+        for _ in range(20):
+            done.wait(0.001)
+        begun.wait()
+        done.wait()
+
+    tree = ProcessTree(os.getpid(), lambda command: command[-1])
+    before = tree.wakeups()
+    thread = threading.Thread(target=wait_often)
+    thread.start()
+    begun.wait()
+    try:
+        assert tree.wakeups() - before >= 20
+    finally:
+        done.set()
+        thread.join()
