@@ -27,6 +27,7 @@ from inference.worker.node_pipe import (
 from inference.worker.report_pipe import ReportPipe, never_wait_for_a_reader
 from llm_manager.lib.processes.heap import freeze_heap
 from llm_manager.lib.processes.switching import switch_soon
+from llm_manager.lib.processes.time_slices import run_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +147,8 @@ def run_process(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     never_wait_for_a_reader(sys.stderr.fileno())
     switch_soon()
+    # This thread, not the engine's, which is started later.
+    run_soon()
     with around or nullcontext():
         code = asyncio.run(_main(make_server))
     # The engine thread may be in the middle of a load; the process owns nothing that

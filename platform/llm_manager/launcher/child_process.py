@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from llm_manager.launcher.children.spare import Spare
 from llm_manager.launcher.children.spawning import Spawned
 from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.processes.time_slices import run_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,8 @@ class ChildProcess:
 
     ``environment`` is added to the launcher's own. One that has shown life and then
     none for ``silent_after_s`` hangs. ``has_spare``: another one waits to take its
-    place, and is started for it once it has run for a while.
+    place, and is started for it once it has run for a while. ``runs_soon``: others wait
+    for each of its answers.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         silent_after_s: float | None = None,
         has_spare: bool = False,
+        runs_soon: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -56,6 +59,7 @@ class ChildProcess:
         #: Exits in a row, without a stable run in between.
         self.exits = 0
         self._silent_after_s = silent_after_s
+        self._runs_soon = runs_soon
         self._clock = clock
         self._awake = AwakeClock(clock=clock)
         self._process: Spawned | None = None
@@ -74,6 +78,8 @@ class ChildProcess:
         self._started_at = self._clock()
         spare = self._spare.take() if self._spare is not None else None
         self._process = spare or self._spawn((), {})
+        if self._runs_soon:
+            run_soon(self._process.pid)
 
     def _spawn(self, fds: tuple[int, ...], variables: dict[str, str]) -> Spawned:
         return Spawned(

@@ -77,6 +77,7 @@ def private_redis(data_dir: Path) -> ChildProcess:
             *("--logfile", str(log)),
             *("--loglevel", "warning"),
         ],
+        runs_soon=True,
     )
 
 

@@ -16,6 +16,7 @@ from llm_manager.lib.processes.fair_threads import FairThreads
 from llm_manager.lib.processes.heap import freeze_heap
 from llm_manager.lib.processes.native_memory import return_large_blocks
 from llm_manager.lib.processes.switching import switch_soon
+from llm_manager.lib.processes.time_slices import run_soon
 from llm_manager.lib.processes.turn import wait_for_turn
 from llm_manager.lib.row_cache import RowCache
 from llm_manager.lib.tracing.sending import spans_sent
@@ -78,6 +79,7 @@ def run(*, fd: int | None, host: str, port: int) -> None:
     import_module(settings.ROOT_URLCONF)
     return_large_blocks()
     switch_soon()
+    run_soon()
     freeze_heap()
     wait_for_turn()
     sock = listen(host, port) if fd is None else socket.socket(fileno=fd)

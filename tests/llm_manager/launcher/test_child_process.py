@@ -13,6 +13,7 @@ from llm_manager.launcher.child_process import (
     STABLE_S,
     ChildProcess,
 )
+from tests.llm_manager.lib.processes.slices import needs_slices, niceness_and_slice
 from tests.llm_manager.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -125,3 +126,16 @@ def test_killing_twice_is_harmless() -> None:
     child.kill()
     child.terminate()
     assert child.has_exited()
+
+
+@needs_slices
+def test_one_that_others_wait_for_has_short_slices_after_a_restart_too() -> None:
+    child = ChildProcess("part", WAIT, runs_soon=True)
+    try:
+        for _ in range(2):
+            child.start()
+            assert child.pid is not None
+            assert niceness_and_slice(child.pid)[1] == 300_000
+            child.kill()
+    finally:
+        child.kill()
