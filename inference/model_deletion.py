@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.audit.log import note
 from accounts.models import ApiKey, Team
 from inference import services
 from inference.models import Worker, WorkerState
 from llm_manager.lib.errors import INVALID, LLMManagerError
+from registry.models import ModelCopy
 from registry.scan.folders import is_under, resolve_root
 from registry.services import configured_roots
 
@@ -45,6 +48,7 @@ class DeletionEffects:
     """What a deletion deletes and breaks, for people.
 
     ``breaks`` are sentences, ``files`` all files, ``projector`` the row that goes too.
+    ``kept_on`` are other machines that have the files as well, and keep them.
     """
 
     files: tuple[Path, ...]
@@ -52,6 +56,18 @@ class DeletionEffects:
     size: int
     is_loaded: bool
     projector: Model | None = None
+    kept_on: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> str:
+        """Return what becomes of the files elsewhere, in a sentence; "" if nothing."""
+        if not self.kept_on:
+            return ""
+        verb = "keeps" if len(self.kept_on) == 1 else "keep"
+        return (
+            f"{_names(self.kept_on)} {verb} the files: delete them there, or the next "
+            "scan there makes them a model again."
+        )
 
 
 def check_own_name(model: Model, name: str) -> None:
@@ -75,6 +91,7 @@ def deletion_effects(model: Model) -> DeletionEffects:
         size=sum(row.file_size for row in rows),
         is_loaded=bool(workers),
         projector=projector,
+        kept_on=_kept_on(rows),
     )
 
 
@@ -108,6 +125,20 @@ def model_delete_files(*, model: Model, by: str, is_confirmed: bool) -> Deletion
         model.delete()
     _unlink(effects.files)
     return effects
+
+
+def _kept_on(models: Sequence[Model]) -> tuple[str, ...]:
+    """Return the other machines with copies of these models, by name.
+
+    A copy at the same path of the same time is in a directory that machines share.
+    """
+    found = set()
+    for model in models:
+        copies = ModelCopy.objects.filter(fingerprint=model.fingerprint)
+        others = copies.exclude(node__name=platform.node())
+        shared = Q(path=model.path, mtime_ns=model.mtime_ns)
+        found |= set(others.exclude(shared).values_list("node__name", flat=True))
+    return tuple(sorted(found))
 
 
 def _own_projector(model: Model) -> Model | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -21,6 +22,8 @@ from accounts.stored_pruning import stored_prune
 from accounts.usage.pruning import usage_prune
 from inference.evictions import evictions_prune
 from inference.models import EngineNode
+from inference.node.worker_rows import node_stop
+from llm_manager.lib.clocks.database_clock import database_now
 from llm_manager.lib.threads import in_thread
 from registry.services import disks
 
@@ -33,6 +36,7 @@ _SEND_EVERY_S = 5.0
 #: What is old is kept for days.
 _PRUNE_EVERY_S = 300.0
 _NOTE_EVERY_S = 60.0
+_NODE_GONE_AFTER = timedelta(days=1)
 #: Between two batches, so that others get at the database.
 _PRUNE_PAUSE_S = 0.5
 
@@ -51,6 +55,7 @@ async def keep_house() -> None:
         _forever(audit_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
         _forever(_disks_note, every_s=_NOTE_EVERY_S, pause_s=_NOTE_EVERY_S),
         _forever(evictions_prune, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
+        _forever(nodes_forget, every_s=_PRUNE_EVERY_S, pause_s=_PRUNE_PAUSE_S),
     )
 
 
@@ -58,6 +63,21 @@ def _disks_note() -> int:
     # Not with the heartbeat: a network disk may keep a thread waiting for minutes.
     EngineNode.objects.filter(name=platform.node()).update(disks=disks())
     return 0
+
+
+def nodes_forget() -> int:
+    """Delete the rows of nodes that have been silent for a day; return their number.
+
+    Machines that end in order delete their own. What is left is of those that were
+    killed, such as pods whose names never come back.
+    """
+    since = database_now() - _NODE_GONE_AFTER
+    silent = EngineNode.objects.filter(heartbeat_at__lt=since)
+    gone = list(silent.exclude(name=platform.node()))
+    for node in gone:
+        logger.info("The node %s is forgotten: it was silent for a day", node)
+        node_stop(node)
+    return len(gone)
 
 
 async def _forever(work: Callable[[], int], *, every_s: float, pause_s: float) -> None:

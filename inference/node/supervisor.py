@@ -253,10 +253,11 @@ class Supervisor:
                 others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
                 nodes = await in_one_thread(worker_rows.other_nodes, self._node)
                 self._calm.is_alone = not nodes
-                self._starter.seen.see(nodes)
-                self._starter.seen_files.see(
-                    await in_one_thread(self._files_elsewhere.now, self._node)
-                )
+                files = await in_one_thread(self._files_elsewhere.now, self._node)
+                # Who is away for longer is waited for no more.
+                keep_s = settings.CONFIG.engine.load_timeout
+                self._starter.seen.see(nodes, keep_s=keep_s)
+                self._starter.seen_files.see(files, keep_s=keep_s)
                 for queue in set(others.values()):
                     await layer.group_add(queue, channel)
                 self._others.follow(others)

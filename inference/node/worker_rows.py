@@ -69,6 +69,10 @@ _FREED: dict[str, Any] = {
 }
 
 
+#: What a heartbeat writes.
+_BEAT = ("heartbeat_at", "redis_heard_at", "clock_offset_s", "memory_available")
+
+
 class NodeTaken(Exception):
     """Another engine process runs on this machine with the same database."""
 
@@ -135,15 +139,17 @@ def node_release(node: EngineNode) -> None:
 def node_beat(node: EngineNode, silent_s: float = 0.0) -> None:
     """Write the heartbeat, the free memory, and how far the clock is off.
 
-    Over Redis the node has heard nothing for ``silent_s`` seconds.
+    Over Redis the node has heard nothing for ``silent_s`` seconds. A row that others
+    have deleted, as it was silent for so long, is written again.
     """
     now = database_now()
-    EngineNode.objects.filter(pk=node.pk).update(
-        heartbeat_at=now,
-        redis_heard_at=now - timedelta(seconds=silent_s),
-        clock_offset_s=-database_now.offset.total_seconds(),
-        memory_available=psutil.virtual_memory().available,
-    )
+    node.heartbeat_at = now
+    node.redis_heard_at = now - timedelta(seconds=silent_s)
+    node.clock_offset_s = -database_now.offset.total_seconds()
+    node.memory_available = psutil.virtual_memory().available
+    beat = {name: getattr(node, name) for name in _BEAT}
+    if not EngineNode.objects.filter(pk=node.pk).update(**beat):
+        node.save(force_insert=True)
 
 
 def node_stop(node: EngineNode) -> None:

@@ -16,11 +16,22 @@ class RecentNodes:
         self._clock = clock
         self._seen: dict[str, tuple[float, frozenset[str]]] = {}
 
-    def see(self, nodes: Mapping[str, Collection[str]]) -> None:
-        """Note what the nodes have that are there now, by their names."""
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def see(self, nodes: Mapping[str, Collection[str]], *, keep_s: float) -> None:
+        """Note what the nodes have that are there now, by their names.
+
+        Those that were there longer ago than ``keep_s`` are forgotten.
+        """
         now = self._clock()
         for name, things in nodes.items():
             self._seen[name] = (now, frozenset(things))
+        self._seen = {
+            name: (at, had)
+            for name, (at, had) in self._seen.items()
+            if at >= now - keep_s
+        }
 
     def lately(
         self,

@@ -59,6 +59,6 @@ def _delete(
             else reverse("admin:registry_model_changelist")
         )
         return HttpResponseRedirect(target)
-    said = f"{name} is deleted, and {human_bytes(gone.size)} are free."
-    model_admin.message_user(request, said, messages.SUCCESS)
+    said = f"{name} is deleted, and {human_bytes(gone.size)} are free. {gone.kept}"
+    model_admin.message_user(request, said.strip(), messages.SUCCESS)
     return HttpResponseRedirect(reverse("admin:registry_model_changelist"))

@@ -79,7 +79,10 @@ class ModelList(TypedDict):
 
 
 class DeletedModel(TypedDict):
-    """A model that was deleted: its files, and what that breaks."""
+    """A model that was deleted: its files, and what that breaks.
+
+    Machines of ``kept_on`` have files of their own, which are still there.
+    """
 
     id: str
     object: Literal["model"]
@@ -87,6 +90,7 @@ class DeletedModel(TypedDict):
     files: list[str]
     size_bytes: int
     breaks: list[str]
+    kept_on: list[str]
 
 
 def with_adapters(model: ModelObject) -> Iterator[ModelObject]:

@@ -106,6 +106,7 @@ def deleted_object(name: str, gone: DeletionEffects) -> DeletedModel:
         "files": [path.name for path in gone.files],
         "size_bytes": gone.size,
         "breaks": list(gone.breaks),
+        "kept_on": list(gone.kept_on),
     }
 
 

@@ -27,4 +27,5 @@ class FilesElsewhere:
                 prints = frozenset(copies.values_list("fingerprint", flat=True))
                 known = self._read[other.name] = (other.files_seen_at, prints)
             found[other.name] = known[1]
+        self._read = {name: self._read[name] for name in found}
         return found

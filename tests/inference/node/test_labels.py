@@ -105,7 +105,7 @@ async def test_requests_wait_while_the_only_node_with_their_labels_restarts(
 ) -> None:
     clock = Clock()
     engine.supervisor._starter.seen = seen = RecentNodes(clock=clock)
-    seen.see({"far": ["gpu"]})
+    seen.see({"far": ["gpu"]}, keep_s=600)
     await request_load(await sync_to_async(small)("m", node_labels="gpu"))
     clock.now += 60
     await engine.look()
@@ -119,7 +119,7 @@ async def test_requests_wait_while_the_only_node_with_their_labels_restarts(
 
 async def test_a_drained_node_is_not_waited_for(engine: Engine) -> None:
     far = await sync_to_async(make_node)("far", labels=["gpu"])
-    engine.supervisor._starter.seen.see({"far": ["gpu"]})
+    engine.supervisor._starter.seen.see({"far": ["gpu"]}, keep_s=600)
     await sync_to_async(node_drain)(node=far)
     await request_load(await sync_to_async(small)("m", node_labels="gpu"))
     await engine.look()

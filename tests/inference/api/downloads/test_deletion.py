@@ -11,7 +11,7 @@ from auditlog.models import LogEntry
 from accounts.audit.export import as_object
 from inference.model_deletion import deletion_effects
 from inference.models import Worker, WorkerState
-from registry.models import Alias, Attachment, Kind, Model
+from registry.models import Alias, Attachment, Kind, Model, ModelCopy
 from tests.factories import make_api_key, make_model, make_node, make_team, make_worker
 
 if TYPE_CHECKING:
@@ -48,11 +48,35 @@ def test_a_model_that_nothing_needs_goes_with_its_files_and_empty_folders(
         "files": ["tiny.gguf", "mmproj.gguf"],
         "size_bytes": 8,
         "breaks": [],
+        "kept_on": [],
     }
     assert not Model.objects.exists()
     assert list(models_dir.iterdir()) == []
     events = [as_object(entry)["event"] for entry in LogEntry.objects.order_by("pk")]
     assert {"files deleted", "deleted"} <= set(events)
+
+
+def test_machines_that_keep_the_files_are_named(
+    models_api: Api, models_dir: Path
+) -> None:
+    tiny = placed(models_dir, "tiny", mtime_ns=5)
+
+    def copy(node: str, path: str, mtime_ns: int) -> None:
+        ModelCopy.objects.create(
+            node=make_node(node),
+            path=path,
+            size=4,
+            mtime_ns=mtime_ns,
+            fingerprint=tiny.fingerprint,
+        )
+
+    copy("apart", tiny.path, 6)
+    copy("elsewhere", "/srv/tiny.gguf", 5)
+    # The same file, in a directory that machines share.
+    copy("shared", tiny.path, 5)
+    effects = deletion_effects(tiny)
+    assert effects.kept.startswith("'apart', 'elsewhere' keep the files: delete them")
+    assert delete(models_api, "tiny").json()["kept_on"] == ["apart", "elsewhere"]
 
 
 def test_a_projector_that_another_model_uses_stays(
