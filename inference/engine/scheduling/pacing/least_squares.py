@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ class NonNegativeFit:
     def add(self, numbers: Sequence[float], measured: float, weight: float = 1) -> None:
         """Add a measurement, and how much of each part is in it."""
         row = np.array([*numbers, measured])
-        self._products += weight * np.outer(row, row)
+        self._products += weight * (row[:, None] * row)
 
     def fade(self, factor: float) -> None:
         """Multiply the weight of everything so far."""
@@ -51,19 +52,32 @@ class NonNegativeFit:
 
         Only parts ``among`` these are other than 0.
         """
-        allowed = list(range(self._num_parts) if among is None else among)
+        allowed = tuple(range(self._num_parts) if among is None else among)
         best: tuple[float, NDArray[np.float64]] | None = None
+        fitting: list[set[int]] = []
         for count in range(len(allowed), 0, -1):
-            for subset in map(list, combinations(allowed, count)):
-                square = self._products[np.ix_(subset, subset)]
-                target = self._products[subset, -1]
+            for subset in combinations(allowed, count):
+                # Fewer of the same parts fit no better than all of them.
+                if any(more.issuperset(subset) for more in fitting):
+                    continue
+                rows, columns = _indices(subset)
+                square = self._products[rows, columns]
+                target = self._products[columns[0], -1]
                 # Of several that fit equally, as after one measurement, the smallest.
                 found = np.linalg.lstsq(square, target, rcond=1e-9)[0]
                 if (found < 0).any() or not found.any():
                     continue
+                fitting.append(set(subset))
                 error = float(found @ square @ found - 2 * found @ target)
                 if best is None or error < best[0]:
                     parts = np.zeros(self._num_parts)
-                    parts[subset] = found
+                    parts[columns[0]] = found
                     best = (error, parts)
         return None if best is None else best[1].tolist()
+
+
+@cache
+def _indices(subset: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return what finds the rows and the columns of some parts, as ``np.ix_`` does."""
+    rows, columns = np.ix_(subset, subset)
+    return rows, columns
