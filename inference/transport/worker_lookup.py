@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _TRUST_S = 1.0
 #: A worker says every second that it serves: this is long enough to hear it.
 _HEAR_WITHIN_S = 1.5
+#: A database that stands still refuses nothing: who is served is let in after so long.
+_ANSWERS_WITHIN_S = 1.0
 
 
 class WorkerLookup:
@@ -34,24 +36,29 @@ class WorkerLookup:
     def __init__(self, heartbeats: WorkerHeartbeats) -> None:
         self._heartbeats = heartbeats
         self._served_until: dict[int, float] = {}
-        self._lookups: dict[int, asyncio.Task[bool]] = {}
+        #: Those that run, and since when.
+        self._lookups: dict[int, tuple[asyncio.Task[bool], float]] = {}
 
     async def ensure(self, queue: ModelQueue, key: str) -> None:
         """Return when a worker of the model is serving or starting, for a key.
 
         Raises EngineUnavailable, ModelLoadFailed. If the worker dies meanwhile, the
-        next check of the streams notices.
+        next check of the streams notices. While the database does not answer, the
+        workers' own word counts.
         """
         model_id = queue.model_id
         if time.monotonic() < self._served_until.get(model_id, 0.0):
             return
-        lookup = self._lookups.get(model_id)
-        if lookup is None:
-            lookup = asyncio.create_task(self._look(queue, key))
-            self._lookups[model_id] = lookup
-            lookup.add_done_callback(partial(self._end, model_id))
+        if model_id not in self._lookups:
+            made = asyncio.create_task(self._look(queue, key))
+            self._lookups[model_id] = (made, time.monotonic())
+            made.add_done_callback(partial(self._end, model_id))
+        lookup, since = self._lookups[model_id]
         # Many may wait for the result, so a single cancelled caller must not cancel it.
-        await asyncio.shield(lookup)
+        patience_s = since + _ANSWERS_WITHIN_S - time.monotonic()
+        done, _ = await asyncio.wait([lookup], timeout=max(patience_s, 0.0))
+        if done or not self._heartbeats.serving(queue.channel):
+            await asyncio.shield(lookup)
 
     def forget(self, model_id: int) -> None:
         """Query again next time: a worker of the model is gone."""

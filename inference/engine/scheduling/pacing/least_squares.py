@@ -64,10 +64,11 @@ class NonNegativeFit:
                 square = self._products[rows, columns]
                 target = self._products[columns[0], -1]
                 # Of several that fit equally, as after one measurement, the smallest.
-                found = np.linalg.lstsq(square, target, rcond=1e-9)[0]
+                found, _, rank, _ = np.linalg.lstsq(square, target, rcond=1e-9)
                 if (found < 0).any() or not found.any():
                     continue
-                fitting.append(set(subset))
+                if rank == count:
+                    fitting.append(set(subset))
                 error = float(found @ square @ found - 2 * found @ target)
                 if best is None or error < best[0]:
                     parts = np.zeros(self._num_parts)

@@ -54,5 +54,6 @@ def command(connection: Connection, /, *, model: str, yes: bool, as_json: bool) 
         f"{gone['id']}: deleted, {files} file{'' if files == 1 else 's'}, "
         f"{human_bytes(gone['size_bytes'])}"
     )
-    if gone["kept_on"]:
-        click.echo(f"Still on {', '.join(gone['kept_on'])}: delete the files there.")
+    # A server of an earlier version does not say it.
+    if kept_on := gone.get("kept_on"):
+        click.echo(f"Still on {', '.join(kept_on)}: delete the files there.")
