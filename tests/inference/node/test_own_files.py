@@ -215,7 +215,7 @@ async def test_a_node_with_the_files_that_restarts_is_waited_for(
     far = await sync_to_async(far_node)()
     await sync_to_async(put_copy)(model, far)
     files = await sync_to_async(FilesElsewhere().now)(here(engine))
-    engine.supervisor._starter.seen_files.see(files)
+    engine.supervisor._starter.seen_files.see(files, keep_s=600)
     await far.adelete()
     await request_load(model)
     await engine.look()
