@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 LOCAL = "local"
 #: A household or a server usually has a whole /64, so that is one client.
 _IPV6_PREFIX = 64
+#: No address is longer, with a scope and a port.
+_LONGEST = 100
 
 
 def client_address(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
@@ -25,6 +28,9 @@ def client_address(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
     entries = str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")
     trusted = [entry.strip() for entry in entries][-trusted_proxies:]
     forwarded = trusted[0] if trusted_proxies else ""
+    if len(forwarded) > _LONGEST:
+        # Nothing of any length is remembered.
+        forwarded = ""
     return _normalized(forwarded) or _normalized(remote) or LOCAL
 
 
@@ -37,6 +43,7 @@ def client_ip(meta: Mapping[str, Any], *, trusted_proxies: int) -> str:
     return str(network.network_address)
 
 
+@lru_cache(maxsize=4096)
 def _normalized(text: str) -> str | None:
     """Return the address in its canonical form, without a port, or None."""
     if text.startswith("["):

@@ -22,7 +22,7 @@ from inference.errors import (
 from inference.metrics.request_metrics import UPSTREAM_OPEN, UPSTREAM_REQUESTS
 from inference.upstreams.answers import error_text
 from inference.upstreams.checking import check_soon, note_pause_soon
-from inference.upstreams.connections import headers_for, links
+from inference.upstreams.connections import links
 from inference.upstreams.json_pool import written
 from inference.upstreams.unshown import shown_text
 from llm_manager.lib.quoting import quote
@@ -129,7 +129,7 @@ async def answer_of(request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
             f"is sent to it in {wait:.0f} s.",
             retry_after=max(round(wait), 1),
         )
-    headers = {**headers_for(upstream), **request.headers}
+    headers = {**link.headers_for(upstream), **request.headers}
     link.running += 1
     result = "abandoned"
     try:

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from inference.errors import UpstreamFailed
-from inference.upstreams.connections import Links, headers_for, links
+from inference.upstreams.connections import Links, links
 from llm_manager.config.in_force import config
 from llm_manager.lib.threads import in_thread
 from registry.errors import RegistryError
@@ -112,7 +112,7 @@ async def names_of(upstream: Upstream, link: Link) -> frozenset[str] | None:
         async with (
             asyncio.timeout(upstream.connect_timeout_s + _MOST_S),
             link.client.stream(
-                "GET", upstream.url("/models"), headers=headers_for(upstream)
+                "GET", upstream.url("/models"), headers=link.headers_for(upstream)
             ) as response,
         ):
             status = response.status_code

@@ -33,10 +33,20 @@ class Link:
     made_of: tuple[object, ...]
     client: httpx2.AsyncClient
     breaker: CircuitBreaker
+    headers: dict[str, str] | None = None
     checked_at: float | None = None
     is_checking: bool = False
     running: int = 0
     is_retired: bool = False
+
+    def headers_for(self, upstream: Upstream) -> dict[str, str]:
+        """Return what shows the upstream who asks; its key is unsealed once.
+
+        Raises UpstreamFailed.
+        """
+        if self.headers is None:
+            self.headers = headers_for(upstream)
+        return self.headers
 
     async def leave(self) -> None:
         """End one of what runs; the last of a retired link closes it."""
@@ -57,6 +67,7 @@ class Links:
         made_of = (
             upstream.base_url,
             upstream.sealed_key,
+            upstream.dialect,
             upstream.connect_timeout_s,
             upstream.read_timeout_s,
         )

@@ -60,11 +60,14 @@ class MarkedPrompt:
 class MediaMarks:
     """The images and sounds of a request, in the request's order."""
 
-    _name: str = field(default_factory=lambda: f"media_{secrets.token_hex(16)}")
+    _name: str = ""
     parts: list[MarkedPart] = field(default_factory=list)
 
     def add(self, part: MediaPart, path: str) -> str:
         """Take an image or a sound, at this path of the request; return its mark."""
+        if not self._name:
+            # No text of the request has it.
+            self._name = f"media_{secrets.token_hex(16)}"
         self.parts.append(MarkedPart(path, part))
         return f"<__{self._name}_{len(self.parts) - 1}__>"
 

@@ -23,21 +23,28 @@ class PipeClosed(Exception):
 
 
 def write_frame(fd: int, value: Any, *, deadline: float | None = None) -> None:
-    """Write a value. Raises TimeoutError after the monotonic deadline, PipeClosed."""
+    """Write a value. Raises TimeoutError after the monotonic deadline, PipeClosed.
+
+    With a deadline the pipe must not block.
+    """
     data = json.dumps(value).encode()
     left = memoryview(_LENGTH.pack(len(data)) + data)
     while left:
-        _wait(fd, select.POLLOUT, deadline)
         try:
             left = left[os.write(fd, left[:_CHUNK_BYTES]) :]
         except BlockingIOError:
-            continue
+            _wait(fd, select.POLLOUT, deadline)
         except OSError as error:
             raise PipeClosed from error
 
 
 def read_frame(fd: int, *, deadline: float | None = None) -> Any:
-    """Read a value. Raises TimeoutError after the deadline, PipeClosed, ValueError."""
+    """Read a value. Raises TimeoutError after the deadline, PipeClosed, ValueError.
+
+    With a deadline the pipe must not block.
+    """
+    # It is not there yet; most of what follows its length is there with it.
+    _wait(fd, select.POLLIN, deadline)
     (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size, deadline))
     if length > MAX_FRAME_BYTES:
         raise ValueError(f"a frame of {length} bytes")
@@ -47,10 +54,10 @@ def read_frame(fd: int, *, deadline: float | None = None) -> Any:
 def _read(fd: int, count: int, deadline: float | None) -> bytes:
     parts = []
     while count:
-        _wait(fd, select.POLLIN, deadline)
         try:
             part = os.read(fd, min(count, _CHUNK_BYTES))
         except BlockingIOError:
+            _wait(fd, select.POLLIN, deadline)
             continue
         except OSError as error:
             raise PipeClosed from error
