@@ -5,9 +5,8 @@ RFC 9562, 5.7: 48 bits of milliseconds since the epoch, then random ones.
 
 from __future__ import annotations
 
+import os
 import uuid
-
-from llm_manager.lib.machine.unique_names import random_bits
 
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
@@ -17,7 +16,8 @@ _RANDOM_B = (1 << 62) - 1
 
 def new_id(time_s: float) -> uuid.UUID:
     """Return a new id; the request came at this time, in seconds since the epoch."""
-    kept = random_bits(80) & (_RANDOM_A | _RANDOM_B)
+    random = int.from_bytes(os.urandom(10), "big")
+    kept = random & (_RANDOM_A | _RANDOM_B)
     return uuid.UUID(int=int(time_s * 1000) << 80 | _VERSION | _VARIANT | kept)
 
 

@@ -7,6 +7,7 @@ engine's count takes the estimate's place, whether it was answered, failed or ab
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,6 @@ from accounts.limits.refusals import refusals
 from accounts.limits.soft_limits import note_spending
 from accounts.limits.spending import budget_zone, spent
 from accounts.models.limit import LimitKind
-from llm_manager.lib.machine.unique_names import unique_name
 from registry.prices import Prices
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def admit(
     needs_tokens = any(rule.kind not in _COUNTS_REQUESTS for rule in rules)
     wanted = demand(needs_tokens)
     prices = model.prices if model is not None and needs_tokens else Prices()
-    request_id = unique_name()
+    request_id = uuid.uuid4().hex
     if not rules:
         return Reservation(request_id, (), {}, prices)
     costs = [_cost(rule, wanted, prices) for rule in rules]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,6 @@ from inference.transport.messages.events import (
     Taken,
     num_bytes,
 )
-from llm_manager.lib.machine.unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -242,7 +242,7 @@ class Stream:
 
 def new_request_id() -> str:
     """Return an id that no other request has."""
-    return unique_name()
+    return uuid.uuid4().hex
 
 
 def _error(code: str, message: str, param: str | None = None) -> InferenceError:

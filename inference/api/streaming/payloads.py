@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,6 @@ from inference.output_parsers import (
     ToolCallArguments,
     ToolCallBegin,
 )
-from llm_manager.lib.machine.unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class AnswerHeader:
         """
         end = "-deterministic" if is_deterministic else ""
         return cls(
-            id=f"{prefix}-{unique_name()}",
+            id=f"{prefix}-{uuid.uuid4().hex}",
             created=int(time.time()),
             model=model,
             system_fingerprint=f"fp_{fingerprint[:12]}{end}",

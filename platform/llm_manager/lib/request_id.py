@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+import uuid
 from contextvars import ContextVar
-
-from llm_manager.lib.machine.unique_names import unique_name
 
 _GOOD = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
@@ -15,6 +14,6 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 def request_id_begin(given: str) -> str:
     """Set and return the request's id: the client's if it is valid, else a new one."""
-    chosen = given if _GOOD.fullmatch(given) else unique_name()
+    chosen = given if _GOOD.fullmatch(given) else uuid.uuid4().hex
     request_id.set(chosen)
     return chosen
