@@ -164,6 +164,7 @@ class EngineClient:
                 try:
                     self._reply_to = await self._reply_layer.new_channel("reply.")
                     self._heartbeats.open(self._reply_to)
+                    self._affinity.open(self._reply_to)
                     await self._reply_layer.group_add(WEB_PROCESSES, self._reply_to)
                 except (OSError, RedisError) as error:
                     raise _no_redis() from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -163,6 +164,11 @@ class ModelServer:
     def num_requests(self) -> int:
         """How many requests it has."""
         return len(self._accepted)
+
+    @property
+    def requests_by(self) -> dict[str, int]:
+        """How many it has of which web process, by its channel for events."""
+        return Counter(each.reply_to for each in self._accepted)
 
     @property
     def num_slots(self) -> int:

@@ -48,9 +48,14 @@ class PrefixAffinity:
         self._streams = streams
         self._heartbeats = heartbeats
         self._bound = bound
+        self._reply_to = ""
         self._known = KnownPrefixes()
         #: By queue and incarnation.
         self._replicas: dict[str, dict[str, _Replica]] = {}
+
+    def open(self, reply_to: str) -> None:
+        """Note the channel that this web process gets events by."""
+        self._reply_to = reply_to
 
     def hear(self, heartbeat: WorkerHeartbeat) -> None:
         """Take what a worker says of its requests and prefixes."""
@@ -58,7 +63,11 @@ class PrefixAffinity:
             # One of an earlier version, without a queue of its own.
             return
         name = heartbeat.incarnation
-        own = sum(stream.holder == name for stream in self._streams)
+        if heartbeat.requests_by:
+            own = heartbeat.requests_by.get(self._reply_to, 0)
+        else:
+            # One of an earlier version. What has ended since counts as another one's.
+            own = sum(stream.holder == name for stream in self._streams)
         of_others = max(0, heartbeat.requests - own)
         replicas = self._replicas.setdefault(heartbeat.queue, {})
         replicas[name] = _Replica(heartbeat.slots, of_others)

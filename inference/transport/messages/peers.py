@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class WorkerHeartbeat:
     ``queue`` is the queue of its model, ``incarnation`` names the process. It has
     ``requests``, of which ``slots`` can run at once; ``prefixes`` are hashes of the
     beginnings of prompts that it has got since its last one. With ``is_leaving`` it
-    is its last one: the worker takes no more requests.
+    is its last one: the worker takes no more requests. ``requests_by`` says how many of
+    them are of which web process, by its channel for events.
     """
 
     queue: str
@@ -23,6 +24,7 @@ class WorkerHeartbeat:
     slots: int = 0
     prefixes: tuple[int, ...] = ()
     is_leaving: bool = False
+    requests_by: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,10 @@ class Load(Protocol):
         """How many it has."""
 
     @property
+    def requests_by(self) -> dict[str, int]:
+        """How many it has of which web process, by its channel for events."""
+
+    @property
     def num_slots(self) -> int:
         """How many can run at once."""
 
@@ -233,6 +237,7 @@ class WorkStealing:
             load.num_slots,
             self._prefixes.take(),
             is_leaving=not is_serving,
+            requests_by=load.requests_by,
         )
         await self._layer.group_send(self._spec.queue, to_wire(heartbeat))
         self._was_serving = is_serving

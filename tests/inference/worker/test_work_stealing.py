@@ -53,6 +53,7 @@ class Load:
 
     def __init__(self, num_requests: int = 0) -> None:
         self.num_requests = num_requests
+        self.requests_by = {"reply.web": num_requests} if num_requests else {}
 
 
 SPEC: Any = SimpleNamespace(queue="queue.1", incarnation="life-1")
