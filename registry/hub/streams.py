@@ -99,16 +99,21 @@ class AsyncioStream(asyncio.BufferedProtocol, httpcore2.AsyncNetworkStream):
         buffer: bytes,
         timeout: float | None = None,
     ) -> None:
-        """Send bytes; wait while many wait. Raises WriteError and WriteTimeout."""
-        if not self._is_over:
-            self._transport.write(buffer)
-            if self._room is not None:
-                try:
-                    await _within(timeout, self._room)
-                except TimeoutError:
-                    raise httpcore2.WriteTimeout from None
+        """Send bytes; wait while many wait. Raises WriteError and WriteTimeout.
+
+        What is written after the server's end is lost, as with any socket. Who reads
+        has what the server has sent, and then the end.
+        """
         if self._is_over:
-            raise httpcore2.WriteError(str(self._failure or "It is closed."))
+            if self._failure is not None and not self._data:
+                raise httpcore2.WriteError(str(self._failure)) from self._failure
+            return
+        self._transport.write(buffer)
+        if self._room is not None:
+            try:
+                await _within(timeout, self._room)
+            except TimeoutError:
+                raise httpcore2.WriteTimeout from None
 
     async def aclose(self) -> None:
         """Close it at once."""

@@ -146,6 +146,25 @@ async def test_a_broken_connection_is_an_error_of_its_kind() -> None:
             await stream.write(b"?", _ENOUGH_S)
 
 
+async def test_what_came_before_the_servers_end_is_read_after_a_write() -> None:
+    """As by HTTP/2, where each read is acknowledged."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        writer.write(b"all of it")
+        writer.close()
+
+    async with _connected(serve) as stream:
+        await stream.write(b"?", _ENOUGH_S)
+        assert await stream.read(3, _ENOUGH_S) == b"all"
+        async with asyncio.timeout(_ENOUGH_S):
+            while not stream._is_over:
+                await asyncio.sleep(0.001)
+        await stream.write(b"thanks", _ENOUGH_S)
+        assert await stream.read(100, _ENOUGH_S) == b" of it"
+        assert await stream.read(100, _ENOUGH_S) == b""
+
+
 async def test_nobody_there_is_an_error_of_httpx() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
