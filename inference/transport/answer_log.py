@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,16 @@ MAX_BYTES = 8 * 2**20
 #: Stands for the digest of an answer that became longer.
 _TOO_LONG = "too long"
 
-#: Appends to the log of a sequence, if the lock is still the writer's.
+#: Appends to the logs of sequences, if the lock is still the writer's. Each batch has
+#: its place: what is written again after a break is there once.
 _APPEND = """
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('expire', KEYS[1], ARGV[2])
 redis.call('expire', KEYS[2], ARGV[3])
 for i = 3, #KEYS do
-    redis.call('rpush', KEYS[i], ARGV[i + 1])
+    if redis.call('llen', KEYS[i]) == tonumber(ARGV[2 * i - 2]) then
+        redis.call('rpush', KEYS[i], ARGV[2 * i - 1])
+    end
     redis.call('expire', KEYS[i], ARGV[3])
 end
 return 1
@@ -63,6 +67,15 @@ class AnswerTooLong(Exception):
     """The answer became longer than what is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events of a sequence, packed, and how many batches of it come before."""
+
+    number: int
+    place: int
+    packed: bytes
+
+
 @dataclass(slots=True)
 class AnswerLog:
     """The log of one answer, open for writing.
@@ -76,6 +89,10 @@ class AnswerLog:
     kept_s: int = KEPT_S
     _owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     _pending: dict[int, list[Event]] = field(default_factory=dict)
+    #: What may be in Redis or not.
+    _unsure: list[_Batch] = field(default_factory=list)
+    #: The number of batches of each sequence.
+    _places: Counter[int] = field(default_factory=Counter)
     _bytes: int = 0
     _is_lost: bool = False
 
@@ -104,7 +121,7 @@ class AnswerLog:
 
     def put(self, number: int, events: Sequence[Event]) -> None:
         """Keep events of a sequence for the next ``save``."""
-        if not self._is_lost:
+        if events and not self._is_lost:
             self._pending.setdefault(number, []).extend(events)
 
     async def save(self) -> None:
@@ -114,24 +131,22 @@ class AnswerLog:
         """
         if self._is_lost:
             return
-        batches = {
-            number: _pack(events) for number, events in self._pending.items() if events
-        }
-        size = sum(map(len, batches.values()))
-        if self._bytes + size > MAX_BYTES:
+        for number, events in self._pending.items():
+            batch = _Batch(number, self._places[number], _pack(events))
+            self._unsure.append(batch)
+            self._places[number] += 1
+            self._bytes += len(batch.packed)
+        self._pending = {}
+        if self._bytes > MAX_BYTES:
             await self._give_up()
             return
-        keys = [self._key("lock"), self._key("digest"), *map(self._key, batches)]
-        arguments = [self._owner, _LOCK_S, self.kept_s, *batches.values()]
-        saved = dict(self._pending)
-        self._pending = {}
-        try:
-            is_mine = await self._redis.eval(_APPEND, len(keys), *keys, *arguments)
-        except BaseException:
-            for number, events in saved.items():
-                self._pending[number] = events + self._pending.get(number, [])
-            raise
-        self._bytes += size
+        batches = tuple(self._unsure)
+        keys = [self._key(batch.number) for batch in batches]
+        keys = [self._key("lock"), self._key("digest"), *keys]
+        arguments = [self._owner, _LOCK_S, self.kept_s]
+        arguments += [each for b in batches for each in (b.place, b.packed)]
+        is_mine = await self._redis.eval(_APPEND, len(keys), *keys, *arguments)
+        del self._unsure[: len(batches)]
         # After a pause of this process, another one may go on with the answer.
         self._is_lost = not is_mine
 
@@ -164,12 +179,13 @@ class AnswerLog:
     async def _read(self, number: int) -> list[Event]:
         batches = await self._redis.lrange(self._key(number), 0, -1)
         self._bytes += sum(map(len, batches))
+        self._places[number] = len(batches)
         return [event for batch in batches for event in _unpack(batch)]
 
     async def _give_up(self) -> None:
         """Keep only that the answer is too long."""
         self._is_lost = True
-        self._pending = {}
+        self._pending, self._unsure = {}, []
         await self._redis.set(self._key("digest"), _TOO_LONG, ex=self.kept_s)
         await self._redis.delete(*map(self._key, range(len(self.so_far))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from channels.layers import channel_layers
@@ -63,6 +63,47 @@ async def test_what_was_saved_is_there_for_the_next_writer() -> None:
     assert (await opened(sequences=2)).so_far == [
         [output("a")],
         [output("b"), output("c")],
+    ]
+
+
+class DeafLayer:
+    """A channel layer whose connection breaks after the next script has run."""
+
+    def __init__(self, layer: Any) -> None:
+        self.prefix = layer.prefix
+        self.breaks = False
+        self._redis = layer.connection(0)
+
+    def connection(self, _index: int) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis, name)
+
+    async def eval(self, *arguments: Any) -> Any:
+        result = await self._redis.eval(*arguments)
+        if self.breaks:
+            self.breaks = False
+            raise ConnectionError
+        return result
+
+
+async def test_what_was_saved_unheard_is_there_once() -> None:
+    layer = DeafLayer(channel_layers["queue"])
+    log = await AnswerLog.open(layer, "name", digest="d", sequences=2)
+    log.put(0, [output("a")])
+    await log.save()
+    layer.breaks = True
+    log.put(0, [output("b")])
+    log.put(1, [output("x")])
+    with pytest.raises(ConnectionError):
+        await log.save()
+    log.put(0, [output("c")])
+    await log.save()
+    await log.close()
+    assert (await opened(sequences=2)).so_far == [
+        [output("a"), output("b"), output("c")],
+        [output("x")],
     ]
 
 
