@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Q
 
 from accounts.audit.log import note
 from accounts.models import ApiKey, Team
@@ -128,17 +126,10 @@ def model_delete_files(*, model: Model, by: str, is_confirmed: bool) -> Deletion
 
 
 def _kept_on(models: Sequence[Model]) -> tuple[str, ...]:
-    """Return the other machines with copies of these models, by name.
-
-    A copy at the same path of the same time is in a directory that machines share.
-    """
-    found = set()
-    for model in models:
-        copies = ModelCopy.objects.filter(fingerprint=model.fingerprint)
-        others = copies.exclude(node__name=platform.node())
-        shared = Q(path=model.path, mtime_ns=model.mtime_ns)
-        found |= set(others.exclude(shared).values_list("node__name", flat=True))
-    return tuple(sorted(found))
+    """Return the other machines with copies of these models, by name."""
+    copies = [ModelCopy.objects.apart_from(model) for model in models]
+    names = (each.values_list("node__name", flat=True) for each in copies)
+    return tuple(sorted(set().union(*names)))
 
 
 def _own_projector(model: Model) -> Model | None:

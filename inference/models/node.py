@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -13,14 +14,20 @@ from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES, database_no
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_GONE_AFTER = timedelta(days=1)
+
 
 class EngineNodeQuerySet(models.QuerySet["EngineNode"]):
     def alive(self) -> EngineNodeQuerySet:
         """Return the nodes with a recent heartbeat."""
         return self.filter(heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES)
 
+    def gone(self) -> EngineNodeQuerySet:
+        """Return those that have been silent for a day."""
+        return self.filter(heartbeat_at__lt=database_now() - _GONE_AFTER)
+
     def open(self) -> EngineNodeQuerySet:
-        """Return those of them that take workers: that are not drained."""
+        """Return those of them that take workers: alive, and not drained."""
         return self.alive().exclude(name__in=NodeDrain.objects.values("node_name"))
 
 

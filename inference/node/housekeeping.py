@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -23,7 +22,6 @@ from accounts.usage.pruning import usage_prune
 from inference.evictions import evictions_prune
 from inference.models import EngineNode
 from inference.node.worker_rows import node_stop
-from llm_manager.lib.clocks.database_clock import database_now
 from llm_manager.lib.threads import in_thread
 from registry.services import disks
 
@@ -36,7 +34,6 @@ _SEND_EVERY_S = 5.0
 #: What is old is kept for days.
 _PRUNE_EVERY_S = 300.0
 _NOTE_EVERY_S = 60.0
-_NODE_GONE_AFTER = timedelta(days=1)
 #: Between two batches, so that others get at the database.
 _PRUNE_PAUSE_S = 0.5
 
@@ -71,9 +68,7 @@ def nodes_forget() -> int:
     Machines that end in order delete their own. What is left is of those that were
     killed, such as pods whose names never come back.
     """
-    since = database_now() - _NODE_GONE_AFTER
-    silent = EngineNode.objects.filter(heartbeat_at__lt=since)
-    gone = list(silent.exclude(name=platform.node()))
+    gone = list(EngineNode.objects.gone().exclude(name=platform.node()))
     for node in gone:
         logger.info("The node %s is forgotten: it was silent for a day", node)
         node_stop(node)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.db import models
 
 from llm_manager.lib.clocks.database_clock import HEARTBEAT_EXPIRES, database_now
+
+if TYPE_CHECKING:
+    from registry.models.model import Model
 
 
 class ModelCopyQuerySet(models.QuerySet["ModelCopy"]):
@@ -19,6 +23,15 @@ class ModelCopyQuerySet(models.QuerySet["ModelCopy"]):
         """Return those of other machines with a recent heartbeat."""
         alive = self.filter(node__heartbeat_at__gt=database_now() - HEARTBEAT_EXPIRES)
         return alive.exclude(node__name=platform.node())
+
+    def apart_from(self, model: Model) -> ModelCopyQuerySet:
+        """Return the copies of a model that other machines have.
+
+        One at the model's path and of its time is in a directory that machines share.
+        """
+        copies = self.filter(fingerprint=model.fingerprint)
+        others = copies.exclude(node__name=platform.node())
+        return others.exclude(path=model.path, mtime_ns=model.mtime_ns)
 
 
 class ModelCopy(models.Model):

@@ -32,7 +32,7 @@ _AT_HAND_S = 0.1
 #: that was revoked elsewhere must not open anything.
 BELIEVED_S = 60.0
 #: A database that stands still refuses nothing: after so long a row that is known is
-#: believed without its answer.
+#: used without its answer.
 PATIENCE_S = 1.0
 
 
@@ -64,7 +64,7 @@ class RowCache(Generic[_T]):
     Every process sees a change within a second. The process that makes the change
     sees it at once, if ``clear`` is connected to the models' signals. Exceptions of
     ``read`` are not cached: the row may exist a moment later. While the database cannot
-    be read, or does not answer, what was read in the last minute is still believed.
+    be read, or does not answer, what was read in the last minute is used.
     When several threads need the same name at once, one reads and the others wait.
     Holds at most ``size`` names.
 

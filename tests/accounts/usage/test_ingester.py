@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Looks:
-    """In the place of ``Ingester.look``; fails as often as it is told to."""
+    """In the place of ``Ingester.look``; fails as often as a test wants."""
 
     def __init__(self) -> None:
         self._looked = threading.Semaphore(0)
