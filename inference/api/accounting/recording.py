@@ -279,7 +279,8 @@ class Recording:
 
     def _counted(self) -> dict[str, Any]:
         """Return what was counted so far, by the names of columns."""
-        own, reason = self.used(), self._progress()[1]
+        counts, reason = self._progress()
+        own = counts.beyond(self._replayed)
         cost = self._prices.cost(
             prompt=own.prompt, cached=own.cached, output=own.completion
         )

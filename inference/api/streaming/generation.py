@@ -121,7 +121,11 @@ class Generation:
             pump.cancel()
         self._pumps.clear()
         streams, self._streams = self._streams, []
-        await asyncio.gather(*(stream.aclose() for stream in streams))
+        if len(streams) == 1:
+            # The usual case needs no task.
+            await streams[0].aclose()
+        else:
+            await asyncio.gather(*(stream.aclose() for stream in streams))
 
     async def _next(self, timeout_s: float | None) -> list[Numbered]:
         if len(self._streams) == 1:
