@@ -30,7 +30,12 @@ redis.call("EXPIRE", KEYS[1], ARGV[5])
 return 1
 """
 #: How long a worker waits for a request before it waits again. A request ends the wait.
-_PATIENCE_S = 30.0
+#: Until then Redis may give one to a worker that is cut off or frozen, where it is
+#: lost. So this is less than the silence after which a worker counts as gone: what is
+#: queued again then goes to another one.
+PATIENCE_S = 2.0
+#: The same where no other worker is on another machine.
+PATIENCE_ALONE_S = 30.0
 #: More keys than send at once.
 _MAX_REMEMBERED = 1024
 
@@ -96,8 +101,12 @@ class QueueOrder:
         return at
 
 
-async def take(layer: Any, channel: str) -> dict[str, Any]:
+async def take(
+    layer: Any, channel: str, patience_s: float = PATIENCE_ALONE_S
+) -> dict[str, Any]:
     """Wait for the first message and take it.
+
+    Redis gives none to a consumer that has not been heard for ``patience_s``.
 
     ``RedisChannelLayer.receive`` asks Redis four times, to keep the message of a
     consumer that is cancelled. Here the web process queues again what is lost.
@@ -106,7 +115,7 @@ async def take(layer: Any, channel: str) -> dict[str, Any]:
     """
     name = layer.prefix + channel
     while True:
-        found = await layer.connection(0).bzpopmin(name, timeout=_PATIENCE_S)
+        found = await layer.connection(0).bzpopmin(name, timeout=patience_s)
         if found is not None:
             message: dict[str, Any] = layer.deserialize(found[1])
             return message

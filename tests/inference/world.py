@@ -117,6 +117,7 @@ class World:
         name: str = "life-1",
         *,
         task: str = "generate",
+        queue_layer: Any = None,
         reply_layer: Any = None,
         fingerprint: str = "",
     ) -> QueueServer:
@@ -139,7 +140,7 @@ class World:
         worker = QueueServer(
             spec,
             # As in a process of its own: in one layer, receivers wait for each other.
-            queue_layer=channel_layers.make_backend("queue"),
+            queue_layer=queue_layer or channel_layers.make_backend("queue"),
             reply_layer=reply_layer or channel_layers["default"],
             report=report,
             load=load,

@@ -11,7 +11,7 @@ from channels.exceptions import ChannelFull
 from redis.exceptions import RedisError
 
 from inference.transport.codec import NewerMessage, ProtocolError, from_wire
-from inference.transport.queue import depth, put, take
+from inference.transport.queue import PATIENCE_ALONE_S, depth, put, take
 from inference.worker.queue.replies import RETRY_S
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ _YIELD_TO_NEWER_S = 0.2
 
 
 class QueueReceiver:
-    """Takes requests from the queue while it is open, and passes them to ``accept``."""
+    """Takes requests from the queue while it is open, and passes them to ``accept``.
+
+    ``patience_s`` is how long Redis may still give one to this worker once it is cut
+    off.
+    """
 
     def __init__(
         self,
@@ -36,11 +40,13 @@ class QueueReceiver:
         *,
         stealing: WorkStealing,
         accept: Callable[[QueuedRequest], None],
+        patience_s: float = PATIENCE_ALONE_S,
     ) -> None:
         self._layer = layer
         self._queue = queue
         self._stealing = stealing
         self._accept = accept
+        self._patience_s = patience_s
         self._is_open = asyncio.Event()
 
     def open(self) -> None:
@@ -58,7 +64,7 @@ class QueueReceiver:
             try:
                 await self._stealing.let_others_choose()
                 while self._is_open.is_set() and await self._may_take():
-                    await self._take(self._queue)
+                    await self._take(self._queue, self._patience_s)
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):
@@ -71,14 +77,14 @@ class QueueReceiver:
         """
         while True:
             try:
-                await self._take(queue)
+                await self._take(queue, PATIENCE_ALONE_S)
             except ProtocolError:
                 logger.exception("A request of another version is dropped")
             except (OSError, RedisError):
                 await asyncio.sleep(RETRY_S)
 
-    async def _take(self, queue: str) -> None:
-        wire = await take(self._layer, queue)
+    async def _take(self, queue: str, patience_s: float) -> None:
+        wire = await take(self._layer, queue, patience_s)
         try:
             queued = from_wire(wire)
         except NewerMessage as error:

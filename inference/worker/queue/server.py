@@ -14,7 +14,12 @@ from inference.transport.codec import ProtocolError, from_wire
 from inference.transport.messages.commands import Abort, Renew, Resend
 from inference.transport.messages.peers import Beat, StealRequests, WorkerHeartbeat
 from inference.transport.messages.running import AskRunning, LineOfWorker
-from inference.transport.queue import hand_over, own_queue
+from inference.transport.queue import (
+    PATIENCE_ALONE_S,
+    PATIENCE_S,
+    hand_over,
+    own_queue,
+)
 from inference.transport.running.questions import WORKERS, answer
 from inference.worker.model_server import ModelServer
 from inference.worker.queue.receiver import QueueReceiver
@@ -75,7 +80,11 @@ class QueueServer:
             has_machines=has_machines,
         )
         self._receiver = QueueReceiver(
-            queue_layer, spec.queue, stealing=self._stealing, accept=self._accept
+            queue_layer,
+            spec.queue,
+            stealing=self._stealing,
+            accept=self._accept,
+            patience_s=PATIENCE_S if has_machines else PATIENCE_ALONE_S,
         )
         self._own_queue = own_queue(spec.queue, spec.incarnation)
 
