@@ -49,6 +49,7 @@ def postgresql_url() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_database_tests_pass_on_postgresql(postgresql_url: str) -> None:
     result = subprocess.run(
@@ -101,6 +102,7 @@ def test_the_whole_server_runs_on_postgresql_with_several_web_processes(
     assert not (tmp_path / "db.sqlite3").exists()
 
 
+@pytest.mark.long
 def test_machines_that_start_on_an_empty_database_migrate_one_after_the_other(
     postgresql_url: str, tmp_path: Path
 ) -> None:

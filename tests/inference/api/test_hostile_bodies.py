@@ -52,12 +52,10 @@ async def test_every_hostile_body_is_refused_in_openais_shape(
     assert engine.requests == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "routes",
-    [
-        pytest.param(REQUESTS, id="OpenAI's"),
-        pytest.param(OTHER_REQUESTS, id="others", marks=pytest.mark.long),
-    ],
+    [pytest.param(REQUESTS, id="OpenAI's"), pytest.param(OTHER_REQUESTS, id="others")],
 )
 async def test_a_body_that_makes_no_sense_is_no_server_error(
     api: Api, model: Model, monkeypatch: pytest.MonkeyPatch, routes: dict[str, str]

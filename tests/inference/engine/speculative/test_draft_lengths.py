@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,9 +59,13 @@ def test_drafts_of_one_length_share_a_micro_batch() -> None:
 def engine(
     kind: type[FakeBackend] = FakeBackend, **shape: Any
 ) -> tuple[EngineCore, FakeBackend]:
-    """Return an engine whose larger batches cost next to nothing."""
+    """Return an engine whose larger batches cost next to nothing.
+
+    Its steps all take a millisecond, whatever the machine does.
+    """
     backend = kind(n_ctx=512, n_batch=64, **shape)
-    core = EngineCore(backend)
+    ticks = count()
+    core = EngineCore(backend, clock=lambda: next(ticks) / 1000)
     core.times.calibrate(1, 0.010)
     core.times.calibrate(16, 0.012)
     return core, backend
