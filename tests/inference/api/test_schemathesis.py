@@ -121,12 +121,12 @@ def test_the_api_is_as_it_is_described(
     caplog.set_level(logging.WARNING, "llm_manager.access")
     # There is one request without a body and parameters.
     has_choice = operation.body or any(operation.iter_parameters())
-    examples = {} if has_choice else {"max_examples": 1}
+    most = hypothesis_settings().max_examples if has_choice else 1
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @hypothesis_settings(
         derandomize=True,
-        **examples,
+        max_examples=most,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
