@@ -29,6 +29,9 @@ POOLINGS = ("", "mean", "cls", "last", "rank")
 CPU_TILE = 64
 #: With fewer sequences a context for prompts takes too much memory beside theirs.
 PREFILL_CONTEXT_SEQUENCES = 4
+#: A shorter rest of a prompt, such as the next turn of a conversation, stays where it
+#: is: to move its cells to that context and back takes longer than that saves.
+PREFILL_CONTEXT_REST = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,11 @@ from typing import TYPE_CHECKING, Any
 import llama_cpp
 
 from inference.engine.config.cache_layout import CacheLayout
-from inference.engine.config.engine_config import CPU_TILE, PREFILL_CONTEXT_SEQUENCES
+from inference.engine.config.engine_config import (
+    CPU_TILE,
+    PREFILL_CONTEXT_REST,
+    PREFILL_CONTEXT_SEQUENCES,
+)
 from inference.engine.errors import DecodeError, ModelLoadError
 from inference.engine.llama.bindings.loading import is_on_cpu, make_context
 from inference.engine.llama.context import KVCells
@@ -42,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 #: Up to this depth a chunk is as fast with flash attention.
 _DEPTH = 256
-#: The end of a prompt, such as the next turn of a conversation, stays where it is: to
-#: move its cells there and back takes longer than that saves.
-_LEAST_REST = 128
 _ROPES_WITH_MORE_POSITIONS = (
     llama_cpp.LLAMA_ROPE_TYPE_MROPE,
     llama_cpp.LLAMA_ROPE_TYPE_IMROPE,
@@ -124,7 +125,7 @@ class PrefillContext:
         """
         if not 1 < count < CPU_TILE or start < _DEPTH:
             return False
-        return self.slot == slot or (self.slot is None and rest >= _LEAST_REST)
+        return self.slot == slot or (self.slot is None and rest >= PREFILL_CONTEXT_REST)
 
     def clear(self) -> None:
         """Empty it."""

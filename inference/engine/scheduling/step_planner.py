@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inference.engine.config.engine_config import PREFILL_CONTEXT_REST
 from inference.engine.media.spans import fitted
 from inference.engine.scheduling.draft_planner import DraftBudget
 from inference.engine.scheduling.prompt_allowance import PromptAllowance
@@ -130,7 +131,12 @@ class StepPlanner:
         awaited = self._prefixes.awaited(self._queue)
         for sequence in sorted(sequences, key=lambda s: self._turn(s, room)):
             end = awaited.get(sequence.request_id, len(sequence.tokens))
-            size = room.piece(end - sequence.num_computed, sequence.num_computed)
+            new = len(sequence.tokens) - sequence.num_cached
+            size = room.piece(
+                end - sequence.num_computed,
+                sequence.num_computed,
+                is_long=new >= PREFILL_CONTEXT_REST,
+            )
             if sequence.params.prompt_logprobs is not None:
                 size = min(size, outputs)
             size = fitted(sequence.request.media_spans, sequence.num_computed, size)

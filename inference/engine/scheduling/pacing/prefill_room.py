@@ -24,7 +24,8 @@ class PieceCosts:
     """What pieces take: shorter ones than a tile, and others.
 
     ``tile`` is 1 where tiles make no difference. With ``has_prefill_context`` short
-    pieces are computed in a context where they waste nothing for being short.
+    pieces of long prompts are computed in a context where they waste nothing for being
+    short.
     """
 
     short: PieceCost
@@ -44,10 +45,14 @@ class PieceCosts:
         """Return the longer of what either cost says: one may not have been so deep."""
         return max(cost.seconds(size, start) for cost in (self.short, self.tiled))
 
-    def least(self, start: int) -> int:
-        """Return the least piece at a depth: a tile where shorter ones waste time."""
+    def least(self, start: int, *, is_long: bool) -> int:
+        """Return the least piece at a depth: a tile where shorter ones waste time.
+
+        ``is_long``: the prompt is one of those that the prefill context is for.
+        """
         # Times of tiles are seldom seen where short pieces have a context of their own.
-        whole = self.short if self.has_prefill_context else self.tiled
+        is_apart = self.has_prefill_context and is_long
+        whole = self.short if is_apart else self.tiled
         token_s = MAX_WASTE * whole.seconds(_WHOLE, start) / _WHOLE
         spare_s = token_s - self.short.token_s - start * self.short.depth_s
         limit = max(self.tile, _WHOLE)
@@ -75,10 +80,11 @@ class PrefillRoom:
     ending_s: float = 0.0
     lead: int = 0
 
-    def piece(self, rest: int, start: int) -> int:
+    def piece(self, rest: int, start: int, *, is_long: bool = False) -> int:
         """Return how many of a prompt's ``rest`` tokens are computed, from ``start``.
 
-        Whole tiles where they fit; 0 if what fits is not worth a piece.
+        Whole tiles where they fit; 0 if what fits is not worth a piece. ``is_long`` is
+        as in ``PieceCosts.least``.
         """
         most = min(rest, self.tokens)
         is_over = self.seconds <= 0 and self.ending_s <= 0
@@ -93,7 +99,7 @@ class PrefillRoom:
             or self.costs.seconds_at_most(rest, start) <= self.ending_s
         ):
             return rest
-        size = self._hurried(self.costs, rest, start)
+        size = self._hurried(self.costs, rest, start, is_long=is_long)
         return min(size, most)
 
     def without(self, size: int, start: int) -> PrefillRoom:
@@ -121,7 +127,9 @@ class PrefillRoom:
         left = rest - most
         return max(rest - self.tile, 1) if 0 < left < self.tile else most
 
-    def _hurried(self, costs: PieceCosts, rest: int, start: int) -> int:
+    def _hurried(
+        self, costs: PieceCosts, rest: int, start: int, *, is_long: bool
+    ) -> int:
         fitting = costs.tiled.tokens(self.seconds, start)
         if costs.tile == 1:
             size = fitting
@@ -129,7 +137,7 @@ class PrefillRoom:
             return (fitting - self.lead) // costs.tile * costs.tile + self.lead
         else:
             size = min(costs.short.tokens(self.seconds, start), costs.tile - 1)
-        least = costs.least(start)
+        least = costs.least(start, is_long=is_long)
         if size >= least:
             return size
         if not self.is_first:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 #: A step with prefill may take at least this multiple of a step without, more where
 #: more sequences prefill than decode.
 MAX_SLOWDOWN = 2.5
-#: A p95 leaves out one step in so many: it may be longer, if that ends a prompt.
+#: A p95 leaves out one gap between tokens in so many: it may be longer, if that ends a
+#: prompt.
 _SPARED_IN = 20
-#: That step may take this multiple of the target, ...
+#: That step may take this multiple of the target, or of a step without prompts, ...
 _SPARED = 5.0
-#: ... and one that is planned for this multiple of it is such a step.
+#: ... and one that is planned for this multiple of what any may take is such a step.
 _LONG = 1.5
 #: After a time without such steps there may be so many, one soon after the other.
 _MOST_SPARED = 4
@@ -52,8 +53,8 @@ class StepTimes:
         self._short = PieceTimes()
         self._tiled = PieceTimes()
         self._overrun = Overrun()
-        #: Steps beside decodes that none much longer than the target has used up.
-        self._spared = 0
+        #: Gaps between tokens of streams that no step much longer than others used up.
+        self._spared_gaps = 0
 
     def learn(self, measured: Measured) -> None:
         """Add what a warm-up has measured."""
@@ -89,13 +90,13 @@ class StepTimes:
             self._depth = depth
         if num_prefill == 0:
             self._decodes.observe(num_decodes, depth, seconds)
-            self._count(self.decode_s(num_decodes) or 0.0)
+            self._count(self.decode_s(num_decodes) or 0.0, num_decodes)
             return
         beside = self.decode_s(num_decodes) or 0.0 if num_decodes else 0.0
         if num_decodes and (costs := self._costs()):
             expected = beside + sum(costs.seconds(*piece) for piece in pieces)
             self._overrun.observe(seconds, expected)
-            self._count(expected)
+            self._count(expected, num_decodes)
         if num_prefill < _MIN_OBSERVED or seconds <= beside:
             return
         if all(size >= self._tile for size, _ in pieces):
@@ -103,12 +104,22 @@ class StepTimes:
         elif all(size < self._tile for size, _ in pieces):
             self._short.observe(pieces, seconds - beside)
 
-    def _count(self, expected_s: float) -> None:
-        """Count a step: what it was planned for, not what it took, makes it long."""
-        if expected_s > _LONG * self._itl_target_s:
-            self._spared = max(self._spared - _SPARED_IN, 0)
+    def _count(self, expected_s: float, gaps: int) -> None:
+        """Count a step, which is a gap for each of the streams that decode in it.
+
+        What it was planned for, not what it took, makes it long.
+        """
+        if expected_s > _LONG * self._bound_s(self.decode_s(gaps) or 0.0):
+            self._spared_gaps = max(self._spared_gaps - _SPARED_IN * gaps, 0)
         else:
-            self._spared = min(self._spared + 1, _MOST_SPARED * _SPARED_IN)
+            most = max(_MOST_SPARED * _SPARED_IN * gaps, self._spared_gaps)
+            self._spared_gaps = min(self._spared_gaps + gaps, most)
+
+    def _bound_s(self, decode_s: float, *, target_s: float | None = None) -> float:
+        """Return what a step may take whose decodes alone take ``decode_s``."""
+        if target_s is None:
+            target_s = self._itl_target_s
+        return max(MAX_SLOWDOWN * decode_s, target_s)
 
     def decode_s(self, num_decodes: int) -> float | None:
         """Return the seconds of a step that decodes this many sequences, if known.
@@ -159,14 +170,16 @@ class StepTimes:
         if decode_s is None or costs is None:
             return PrefillRoom(tokens, 0.0, tile=self._tile)
         target_s = self._itl_target_s / self._overrun.factor if has_target else 0.0
-        step_s = max(MAX_SLOWDOWN * decode_s, target_s)
-        is_spared = has_target and self._spared >= _SPARED_IN
+        step_s = self._bound_s(decode_s, target_s=target_s)
+        has_spared = self._spared_gaps >= _SPARED_IN * num_decodes
+        is_spared = has_target and has_spared and self._itl_target_s > 0
+        spared_s = _SPARED * max(self._itl_target_s, decode_s)
         return PrefillRoom(
             tokens,
             max(waiting / num_decodes, 1.0) * step_s - decode_s,
             costs,
             tile=self._tile,
-            ending_s=_SPARED * self._itl_target_s - decode_s if is_spared else 0.0,
+            ending_s=spared_s - decode_s if is_spared else 0.0,
             lead=self._lead,
         )
 

@@ -70,7 +70,7 @@ def test_an_end_takes_longer_only_where_both_costs_say_that_it_fits() -> None:
     deep = PieceCosts(PieceCost(0.004, 0.001, 2e-6), EVEN, TILE, True)
     spared = replace(room(0.020, deep), ending_s=0.150)
     assert spared.piece(100, 0) == 100
-    assert spared.piece(100, 1400) < TILE
+    assert spared.piece(100, 1400, is_long=True) < TILE
 
 
 def test_several_prompts_end_within_what_is_spared() -> None:
@@ -101,16 +101,16 @@ def test_deep_pieces_are_shorter() -> None:
 
 
 def test_the_least_piece_grows_where_a_pass_through_the_model_is_dear() -> None:
-    assert costs(fixed_s=0.001).least(0) == MIN_PIECE
-    assert MIN_PIECE < costs(fixed_s=0.010).least(0) < TILE
-    assert costs(fixed_s=0.030).least(0) == TILE
+    assert costs(fixed_s=0.001).least(0, is_long=False) == MIN_PIECE
+    assert MIN_PIECE < costs(fixed_s=0.010).least(0, is_long=False) < TILE
+    assert costs(fixed_s=0.030).least(0, is_long=False) == TILE
 
 
 def test_prompts_go_on_by_the_least_piece_however_slow_they_are() -> None:
     assert room(0.001).piece(900, 0) == MIN_PIECE
     assert room(0.001, costs(fixed_s=0.010)).piece(900, 0) == costs(
         fixed_s=0.010
-    ).least(0)
+    ).least(0, is_long=False)
 
 
 def test_a_piece_is_half_the_least_one_where_no_more_fits() -> None:
@@ -124,9 +124,14 @@ def test_where_short_pieces_waste_time_a_piece_is_a_tile_at_least() -> None:
     assert room(0.040, costs(0.005)).piece(100, 0) == 100
 
 
-def test_with_a_prefill_context_short_pieces_waste_nothing() -> None:
+def test_with_a_prefill_context_short_pieces_of_long_prompts_waste_nothing() -> None:
     apart = costs(0.0025, has_prefill_context=True)
-    assert room(0.0545, apart).piece(2000, 0) == 20
+    assert room(0.0545, apart).piece(2000, 0, is_long=True) == 20
+
+
+def test_the_next_turn_of_a_conversation_is_not_computed_in_pieces_that_waste() -> None:
+    apart = costs(0.0025, has_prefill_context=True)
+    assert room(0.0545, apart).piece(70, 0) == 70
 
 
 def test_a_first_piece_is_tried_before_it_is_known_what_one_takes() -> None:
@@ -165,7 +170,7 @@ def test_a_piece_keeps_to_the_seconds_unless_it_is_the_least(
 ) -> None:
     found = costs()
     piece = room(seconds, found).piece(rest, start)
-    least = min(found.least(start), rest)
+    least = min(found.least(start, is_long=False), rest)
     assert piece <= least or found.seconds(piece, start) <= seconds + 1e-9
 
 

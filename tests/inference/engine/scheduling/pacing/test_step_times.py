@@ -79,6 +79,29 @@ def test_a_p95_leaves_a_step_in_twenty_that_may_take_longer_to_end_a_prompt() ->
     end(80)
 
 
+def test_where_a_step_takes_long_by_itself_some_may_take_longer_all_the_same() -> None:
+    times = taught(decode_s=0.040, target_s=0.060)
+    # Whatever is planned beside prompts takes more than the target, so that is usual.
+    for _ in range(80):
+        times.observe(8, [(32, 0)], 0.040 + prefill_s(32))
+    # Five times a step without prompts is less than five times the target.
+    assert times.room(8, 512).piece(200, 0) == 200
+    assert times.room(8, 512).piece(300, 0) < 60
+    slower = taught(decode_s=0.080, target_s=0.060)
+    assert slower.room(8, 512).piece(300, 0) == 300
+
+
+def test_a_long_step_is_a_gap_for_each_stream_that_waits_for_it() -> None:
+    times = taught(decode_s=0.014, target_s=0.060)
+    for _ in range(4):
+        times.observe(8, [(280, 0)], 0.014 + prefill_s(280))
+    for _ in range(10):
+        times.observe(8, [], 0.014)
+    # That was enough for a few of the streams, and is not for all.
+    assert times.room(4, 512).piece(80, 0) == 80
+    assert times.room(8, 512).piece(80, 0) < 60
+
+
 def test_without_a_target_no_step_may_take_longer() -> None:
     assert taught(decode_s=0.014).room(8, 512).piece(80, 0) < 50
 
@@ -141,7 +164,7 @@ def test_pieces_of_tiles_and_shorter_ones_are_learned_apart() -> None:
     # A shorter piece would take longer than a tile.
     assert times.room(8, 512).piece(4000, 1000) == 64
     times.has_prefill_context = True
-    assert times.room(8, 512).piece(4000, 1000) == 16
+    assert times.room(8, 512).piece(4000, 1000, is_long=True) == 16
 
 
 def test_more_tokens_of_long_sequences_are_expected_to_take_what_tokens_take() -> None:
