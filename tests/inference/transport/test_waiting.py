@@ -177,10 +177,10 @@ async def test_what_comes_to_a_worker_that_drains_is_queued_again_at_once(
     monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", WAIT_S)
     begun: list[str] = []
 
-    async def noted(layer: Any, queue: str) -> Any:
+    async def noted(layer: Any, queue: str, patience_s: float) -> Any:
         if queue == queue_name(world.model_id):
             begun.append(queue)
-        return await take(layer, queue)
+        return await take(layer, queue, patience_s)
 
     monkeypatch.setattr(receiver, "take", noted)
     worker = world.start_worker(gated(gate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,7 +188,7 @@ async def test_encrypted_reasoning_comes_back_as_reasoning(
         ],
     )
 
-    assert "Hm" not in sealed
+    assert b"Hm." not in urlsafe_b64decode(sealed)
     assert "[assistant  Hello.Hm.]" in engine.requests[1].prompt
 
     error = await refused(
