@@ -64,7 +64,8 @@ async def start_one(world: World, gate: Gate) -> Stream:
 async def accept(world: World, letter: str, key: str = "k") -> Stream:
     """Return a stream that waits in a worker."""
     stream = await world.submit(letter, key=key)
-    await until(lambda: bool(stream.worker))
+    # The worker may say first that it has the request, and its place when it knows it.
+    await until(lambda: stream.was_accepted)
     return stream
 
 
