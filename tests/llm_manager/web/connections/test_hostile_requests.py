@@ -73,7 +73,7 @@ def _requests(count: int) -> Iterator[bytes]:
         yield "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.long)])
 def test_no_request_is_the_servers_fault(web_process: WebProcess, count: int) -> None:
     for request in _requests(count):
         answer = web_process.ask(request)
