@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from accounts.keys.live_keys import ended_key_uses
+from accounts.keys.live_keys import LiveKeys
 from inference.engine.request import GenerationRequest, PoolingRequest
 from llm_manager.lib.threads import in_thread
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: A request ends within a second of its key, whichever process heard of it first.
-_LOOK_EVERY_S = 0.4
+_LOOK_EVERY_S = 0.6
 
 
 class KeyWatch:
@@ -34,6 +34,7 @@ class KeyWatch:
     ) -> None:
         self._streams = streams
         self._close = close
+        self._live = LiveKeys()
         self._is_failing = False
 
     async def run(self) -> None:
@@ -55,7 +56,7 @@ class KeyWatch:
         uses = {use for stream in self._streams if (use := _use_of(stream))}
         if not uses:
             return
-        ended = await in_thread(ended_key_uses, uses)
+        ended = await in_thread(self._live.ended, uses)
         for stream in self._streams:
             use = _use_of(stream)
             if use in ended and not stream.is_done:

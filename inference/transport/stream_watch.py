@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,11 @@ _WATCH_EVERY_S = 1.0
 #: A worker on a node without heartbeat is lost after this much silence. What it says of
 #: itself counts more than what its engine process does.
 _SILENT_AFTER_S = 5.0
+#: Statuses are read this often while nothing asks for them.
+_READ_EVERY_S = 3.0
+#: A worker that is silent for longer may be gone, so its row is looked at. One that
+#: decodes says something several times a second.
+_QUIET_AFTER_S = 0.25
 #: A request that is in no queue and in no worker for this long is lost.
 _LOST_AFTER_S = 2.0
 #: A new worker takes what is in the queue within this time, so a request that was
@@ -81,6 +87,7 @@ class StreamWatch:
         self._look = asyncio.Event()
         #: The serving statuses of the streams' models, as of the last check.
         self.statuses: dict[int, serving.ServingStatus] = {}
+        self._read_at = -math.inf
 
     def look_soon(self) -> None:
         """Check the streams once a new worker has had time to take their requests."""
@@ -121,7 +128,8 @@ class StreamWatch:
                     logger.exception("A lease could not be renewed")
 
     async def _look_after(self) -> None:
-        await self._read_statuses()
+        if self._is_read_due:
+            await self._read_statuses()
         self._leave_lost_workers()
         lossy = await self._lossy_queues()
         for stream in self._streams:
@@ -138,6 +146,19 @@ class StreamWatch:
             if is_lost and self._is_overdue(stream):
                 self._streams.detach(stream)
 
+    @property
+    def _is_read_due(self) -> bool:
+        """Whether any stream depends on a row, or none has been read for a while.
+
+        A stream whose worker speaks does not.
+        """
+        return time.monotonic() - self._read_at >= _READ_EVERY_S or any(
+            not stream.worker
+            or stream.queue.model_id not in self.statuses
+            or self._receiver.silent_for(stream.worker) > _QUIET_AFTER_S
+            for stream in self._streams
+        )
+
     async def _read_statuses(self) -> None:
         """Read how the streams' models are served; keep what is known if that fails."""
         queues = {stream.queue.model_id: stream.queue for stream in self._streams}
@@ -153,6 +174,7 @@ class StreamWatch:
             self.statuses = await in_thread(
                 serving.serving_statuses, list(queues), frozenset(heard)
             )
+            self._read_at = time.monotonic()
         except DatabaseError as error:
             logger.warning("The workers' rows cannot be read: %s", error)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from channels.layers import channel_layers
 
+from accounts.keys.live_keys import LiveKeys
 from inference import services, serving
 from inference.transport import key_watch, stream_watch
 from tests.inference.world import Gate, World
@@ -20,9 +21,11 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     monkeypatch.setattr(services, "ensure_worker", world.ensure_worker)
     monkeypatch.setattr(serving, "serving_statuses", world.serving_statuses)
-    monkeypatch.setattr(key_watch, "ended_key_uses", world.ended_key_uses)
+    monkeypatch.setattr(LiveKeys, "ended", lambda _, uses: world.ended_key_uses(uses))
     monkeypatch.setattr(key_watch, "_LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(stream_watch, "_WATCH_EVERY_S", 0.05)
+    # Tests count by the reads how often streams were checked.
+    monkeypatch.setattr(stream_watch, "_READ_EVERY_S", 0)
     monkeypatch.setattr(stream_watch, "_LOST_AFTER_S", 0.3)
     yield world
     await world.client.aclose()

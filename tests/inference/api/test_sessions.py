@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from accounts.keys.live_keys import ended_key_uses
+from accounts.keys.live_keys import LiveKeys
 from accounts.limits.limit_rows import rules_of
 from accounts.limits.spending import budget_zone, spent
 from accounts.models import Limit, LimitKind, UsageDay
@@ -254,20 +254,21 @@ def test_a_request_ends_with_what_allowed_it() -> None:
     model = make_model()
     use = (f"session:{user.pk}", model.pk)
     uses = {use, (key.prefix, model.pk)}
-    assert ended_key_uses(uses) == {}
+    live = LiveKeys()
+    assert live.ended(uses) == {}
 
     team = make_team("red", user, all_models=False)
-    assert "may not use this model any more" in str(ended_key_uses(uses)[use])
+    assert "may not use this model any more" in str(live.ended(uses)[use])
     team.allowed_models.add(model)
-    assert ended_key_uses(uses) == {}
+    assert live.ended(uses) == {}
 
     user.user_permissions.clear()
-    assert "may not use the playground any more" in str(ended_key_uses(uses)[use])
+    assert "may not use the playground any more" in str(live.ended(uses)[use])
 
     user.is_active = False
     user.save()
-    assert "deactivated, which ended this request" in str(ended_key_uses(uses)[use])
-    assert list(ended_key_uses(uses)) == [use]
+    assert "deactivated, which ended this request" in str(live.ended(uses)[use])
+    assert list(live.ended(uses)) == [use]
 
 
 async def test_a_request_with_a_key_asks_nothing_about_sessions(

@@ -21,8 +21,10 @@ from inference.errors import (
     RequestRejected,
 )
 from inference.serving import ServingStatus
+from inference.transport import stream_watch
 from inference.transport.messages.events import Accepted, Event
 from inference.transport.queue import put
+from inference.transport.stream_watch import StreamWatch
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, Gate, GatedBackend, collect, text_of, until
 
@@ -405,3 +407,37 @@ async def test_a_stream_that_is_closed_while_it_waits_for_a_new_worker_stays_clo
     looks = world.looks
     await until(lambda: world.looks > looks or not len(world.client._streams))
     assert len(world.client._streams) == 0
+
+
+async def test_rows_are_read_while_a_request_has_no_worker_that_speaks(
+    world: World, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = 0
+    leave_lost_workers = StreamWatch._leave_lost_workers
+
+    def count(watch: StreamWatch) -> None:
+        nonlocal checks
+        checks += 1
+        leave_lost_workers(watch)
+
+    monkeypatch.setattr(StreamWatch, "_leave_lost_workers", count)
+    monkeypatch.setattr(stream_watch, "_READ_EVERY_S", 3600)
+    monkeypatch.setattr(stream_watch, "_QUIET_AFTER_S", 3600)
+    backend = GatedBackend(gate)
+    backend.script("go", "abc" * 30)
+    stream = await world.submit("go")
+    # Nobody has it yet.
+    looks = world.looks
+    await until(lambda: world.looks > looks + 3)
+    world.start_worker(backend)
+    await until(lambda: bool(stream.worker))
+    looks, before = world.looks, checks
+    await until(lambda: checks > before + 3)
+    # One may have been on its way.
+    assert world.looks <= looks + 1
+    # It is silent, and may be gone.
+    monkeypatch.setattr(stream_watch, "_QUIET_AFTER_S", 0)
+    looks = world.looks
+    await until(lambda: world.looks > looks + 3)
+    gate.open()
+    assert text_of(await collect(stream)) == "abc" * 30
