@@ -13,7 +13,7 @@ from inference.engine.config.cpu_threads import physical_cores
 from inference.engine.config.engine_config import CPU_TILE
 from inference.engine.errors import ModelLoadError
 from inference.engine.llama.bindings.cpu import has_broken_amx
-from inference.engine.llama.bindings.kv_memory import memory_as_used
+from inference.engine.llama.bindings.host_memory import cells_as_used, use_huge_pages
 from inference.engine.llama.bindings.rpc import devices_over
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def load_model(
 
     ``is_dry``: read the files' headers only, and allocate nothing.
     """
+    use_huge_pages()
     if config.numa != "disabled":
         llama_cpp.llama_numa_init(_NUMA[config.numa])
     if config.use_mlock:
@@ -148,7 +149,7 @@ def make_context(
     params.no_perf = True
     params.n_threads = config.n_threads or physical_cores()
     params.n_threads_batch = config.n_threads_batch or params.n_threads
-    with memory_as_used():
+    with cells_as_used():
         context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise ModelLoadError(

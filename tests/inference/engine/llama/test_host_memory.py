@@ -1,8 +1,10 @@
-"""Cells take memory as they are used, and an idle engine gives it back."""
+"""Weights are in huge pages; cells take memory as they are used, and give it back."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -14,7 +16,6 @@ from tests.inference.engine.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.model,
@@ -68,6 +69,22 @@ def test_an_idle_engine_gives_back_the_memory_of_cells_that_are_not_in_use(
     used = resident()
     assert backend.compact()
     assert used - resident() > 15 * MIB
+
+
+def test_weights_ask_for_huge_pages_and_cells_for_small_ones(
+    backend: LlamaBackend,
+) -> None:
+    sizes: Counter[str] = Counter()
+    size = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name == "Size":
+            size = int(rest.split()[0]) * 1024
+        if name == "VmFlags":
+            sizes.update(dict.fromkeys(rest.split(), size))
+    # What the matrices of the sample model take once they are packed.
+    assert sizes["hg"] > 50 * MIB
+    assert sizes["nh"] > 0.99 * RESERVED
 
 
 def test_what_is_cached_survives_a_rest(backend: LlamaBackend) -> None:
