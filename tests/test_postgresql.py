@@ -28,6 +28,7 @@ LEFT_OPEN = (
 #: Where rows are claimed, counted, kept unique or compared under concurrency.
 DATABASE_TESTS = [
     "tests/accounts/keys/test_authentication.py",
+    "tests/accounts/keys/test_live_keys.py",
     "tests/accounts/test_create_api_key.py",
     "tests/accounts/test_once_forms.py",
     "tests/accounts/files/test_quota.py",

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from inference.engine.telemetry import Snapshot
 
-#: Removes what workers that are gone have left. Which are there, their rows say.
-_EXPIRES_S = 60
+#: Removes what workers that are gone have left: three times the longest time from write
+#: to write, at rest. Which are there, their rows say.
+_EXPIRES_S = 180
 
 
 def save(incarnation: str, snapshot: Snapshot) -> None:

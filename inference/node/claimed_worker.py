@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: A model serves for at least this long before another one may evict it, so that it
 #: takes the requests that wait for it. Running requests are finished in any case.
 SERVES_AT_LEAST_S = 2.0
-#: A model whose keep-alive ends this soon is looked at every second.
+#: A model without requests whose keep-alive ends this soon is looked at every second.
 _LOOK_BEFORE_S = 10.0
 #: An idle worker reports every eight seconds.
 _SPEAKS_WITHIN_S = 12.0
@@ -86,8 +86,13 @@ class ClaimedWorker:
         return (max(host, self.rss - estimate.stale), *gpus)
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether it serves, has nothing to do, and will not be unloaded soon."""
+    def is_busy(self) -> bool:
+        """Whether it has requests."""
+        return bool(self.process.report.running + self.process.report.waiting)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it serves, and will not be unloaded soon or end otherwise."""
         report, keep_alive = self.process.report, self.settings.keep_alive
         idle_s = time.monotonic() - self.last_used
         return (
@@ -95,8 +100,7 @@ class ClaimedWorker:
             and self.process.silent_s < _SPEAKS_WITHIN_S
             and self.is_saved_ready
             and not self.process.is_draining
-            and not report.running + report.waiting
-            and (not keep_alive or idle_s < keep_alive - _LOOK_BEFORE_S)
+            and (self.is_busy or not keep_alive or idle_s < keep_alive - _LOOK_BEFORE_S)
         )
 
     def follow(self, model: Model) -> None:

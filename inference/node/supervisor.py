@@ -2,13 +2,14 @@
 
 It never imports llama.cpp: a model that crashes ends only its own worker process. It
 reads the rows whenever it is woken, and acts on the difference. While something goes on
-it reads them every second besides, so a lost message delays it by a second; while
-nothing does, seldom.
+it reads them every second besides, so a lost message delays it by a second; while its
+workers serve and nothing else goes on, every few seconds; at rest, seldom.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from contextlib import suppress
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+#: Beats from one look at the other nodes' rows to the next, while these have workers.
+_MEET_EVERY_BEATS = 3
 #: How often workers are checked without reading any row.
 _CHECK_EVERY_S = 6.0
 
@@ -74,18 +77,23 @@ class Supervisor:
     def __init__(self) -> None:
         self._workers: dict[int, ClaimedWorker] = {}
         self._look = asyncio.Event()
+        #: Somebody has asked for a look: it cannot wait.
+        self._is_urgent = False
+        #: A row waits for memory, which requests that end may free.
+        self._is_awaited = False
         self._stopping = asyncio.Event()
         lost = LostServers()
         self._files = OwnFiles()
         self._files_elsewhere = FilesElsewhere()
-        self._servers = ServerWatch(self._look.set)
+        self._servers = ServerWatch(self._wake)
         measured = MeasuredTimes()
-        self._watcher = WorkerWatcher(self._workers, self._look.set, lost, measured)
+        self._watcher = WorkerWatcher(self._workers, self._wake, lost, measured)
         self._spare = SpareWorker(settings.CONFIG.engine.n_threads)
         self._starter = WorkerStarter(
             self._workers,
-            self._look.set,
+            self._wake,
             self._spare.spawn,
+            on_activity=self._look.set,
             servers=self._servers,
             lost=lost,
             measured=measured,
@@ -108,6 +116,10 @@ class Supervisor:
             for worker in self._workers.values():
                 worker.process.kill()
         self._stopping.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._is_urgent = True
         self._look.set()
 
     async def run(self, machine: Machine) -> None:
@@ -128,6 +140,7 @@ class Supervisor:
         try:
             while not self._stopping.is_set():
                 self._look.clear()
+                self._is_urgent = False
                 await self._look_once()
                 await self._pause()
             await self._leave()
@@ -138,19 +151,31 @@ class Supervisor:
 
     async def _pause(self) -> None:
         """Wait until the node is woken, or has to look in any case."""
-        until = time.monotonic() + self._calm.look_every_s
+        until = time.monotonic() + self._calm.look_in_s
         while (left_s := until - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 check_in_s = until_next(_CHECK_EVERY_S)
                 await asyncio.wait_for(self._look.wait(), min(left_s, check_in_s))
-            if self._look.is_set() or not self._is_at_rest:
+            if self._is_urgent or not self._is_steady:
                 self._calm.disturb()
                 return
+            if self._look.is_set():
+                self._look.clear()
+                if self._is_awaited:
+                    return
+                # Requests have come or gone: that is written with the next heartbeat.
+                self._calm.serve()
+                until = min(until, time.monotonic() + self._calm.look_in_s)
 
     @property
-    def _is_at_rest(self) -> bool:
-        """Whether all its workers serve and have nothing to do."""
-        return all(worker.is_at_rest for worker in self._workers.values())
+    def _is_steady(self) -> bool:
+        """Whether all its workers serve, and nothing else is ahead."""
+        return all(worker.is_steady for worker in self._workers.values())
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether any of its workers has requests."""
+        return any(worker.is_busy for worker in self._workers.values())
 
     async def _look_once(self) -> None:
         """Do all that is due; what fails is tried again with the next look."""
@@ -178,7 +203,8 @@ class Supervisor:
         )
         for each in rows:
             self._files.use(each.model)
-        if any(row.state == WorkerState.REQUESTED for row in rows):
+        self._is_awaited = any(row.state == WorkerState.REQUESTED for row in rows)
+        if self._is_awaited:
             self._calm.disturb()
         by_id = await self._watcher.own_rows(
             rows, self._node, may_reclaim=not self._own_beats.is_deaf
@@ -186,8 +212,10 @@ class Supervisor:
         for row_id in list(self._workers):
             worker, row = self._workers[row_id], by_id.get(row_id)
             await self._watcher.check(worker, row, drain)
-        if not self._is_at_rest or (drain is not None and self._workers):
+        if not self._is_steady or (drain is not None and self._workers):
             self._calm.disturb()
+        if self._is_busy:
+            self._calm.serve()
         for row in rows if drain is None else ():
             if row.pk not in self._workers and row.state == WorkerState.REQUESTED:
                 try:
@@ -200,6 +228,9 @@ class Supervisor:
         assert self._node is not None  # noqa: S101 - run() sets it first
         models = [worker.model for worker in self._workers.values()]
         await self._scaling.look_after(models, self._node.name)
+        if self._is_busy and self._scaling.has_to_look:
+            # How long requests wait is in the rows, of which others read it.
+            self._calm.disturb()
 
     async def _look_after_spare(self) -> None:
         if not settings.CONFIG.server.spare_processes:
@@ -246,26 +277,17 @@ class Supervisor:
         """Receive the heartbeats of the workers of other nodes; count beats."""
         assert self._node is not None  # noqa: S101 - run() sets it first
         layer = channel_layers["default"]
-        while True:
+        for number in itertools.count():
             is_alone = self._others.is_empty
-            await asyncio.sleep(self._calm.meet_every_s if is_alone else _LOOK_EVERY_S)
-            try:
-                others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
-                nodes = await in_one_thread(worker_rows.other_nodes, self._node)
-                self._calm.is_alone = not nodes
-                files = await in_one_thread(self._files_elsewhere.now, self._node)
-                # Who is away for longer is waited for no more.
-                keep_s = settings.CONFIG.engine.load_timeout
-                self._starter.seen.see(nodes, keep_s=keep_s)
-                self._starter.seen_files.see(files, keep_s=keep_s)
-                for queue in set(others.values()):
-                    await layer.group_add(queue, channel)
-                self._others.follow(others)
-            except Exception:
-                # Beats go on for the workers that are known.
-                logger.warning(
-                    "Which workers other nodes have is not known", exc_info=True
-                )
+            await asyncio.sleep(self._calm.meet_in_s if is_alone else _LOOK_EVERY_S)
+            if is_alone or number % _MEET_EVERY_BEATS == 0:
+                try:
+                    await self._meet(channel)
+                except Exception:
+                    # Beats go on for the workers that are known.
+                    logger.warning(
+                        "Which workers other nodes have is not known", exc_info=True
+                    )
             if self._others.is_empty and self._calm.is_alone:
                 self._own_beats.hear()
                 continue
@@ -274,9 +296,24 @@ class Supervisor:
             except Exception:
                 logger.warning("A beat cannot be sent", exc_info=True)
 
+    async def _meet(self, channel: str) -> None:
+        """Read which other nodes there are, and which workers and files they have."""
+        assert self._node is not None  # noqa: S101 - run() sets it first
+        others = await in_one_thread(worker_rows.workers_elsewhere, self._node)
+        nodes = await in_one_thread(worker_rows.other_nodes, self._node)
+        self._calm.is_alone = not nodes
+        files = await in_one_thread(self._files_elsewhere.now, self._node)
+        # Who is away for longer is waited for no more.
+        keep_s = settings.CONFIG.engine.load_timeout
+        self._starter.seen.see(nodes, keep_s=keep_s)
+        self._starter.seen_files.see(files, keep_s=keep_s)
+        for queue in set(others.values()):
+            await channel_layers["default"].group_add(queue, channel)
+        self._others.follow(others)
+
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == ENGINE_WAKE:
-            self._look.set()
+            self._wake()
             return
         if message["type"] == ENGINE_SCAN:
             self._scan = asyncio.create_task(self._scan_here(message["host"]))
@@ -295,14 +332,14 @@ class Supervisor:
             case Beat():
                 self._own_beats.hear()
                 if self._others.beat():
-                    self._look.set()
+                    self._wake()
 
     async def _files_here(self, host: str) -> None:
         """Report the files of this machine if it is the one whose files have come."""
         assert self._node is not None  # noqa: S101 - run() sets it first
         if host == self._node.name:
             await self._files.report(self._node)
-            self._look.set()
+            self._wake()
 
     async def _scan_here(self, host: str) -> None:
         """Report the files of this machine, and scan them unless its own host has."""
@@ -313,7 +350,7 @@ class Supervisor:
                 await in_thread(model_scan)
         except (DatabaseError, OSError):
             logger.exception("The models directories could not be scanned")
-        self._look.set()
+        self._wake()
 
     async def _beat(self) -> None:
         assert self._node is not None  # noqa: S101 - run() sets it first

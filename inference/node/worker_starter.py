@@ -62,6 +62,7 @@ class WorkerStarter:
         wake: Callable[[], None],
         spawn: Spawn = spawn_worker,
         *,
+        on_activity: Callable[[], None],
         servers: ServerWatch,
         lost: LostServers,
         measured: MeasuredTimes,
@@ -74,6 +75,7 @@ class WorkerStarter:
         self._lost = lost
         self._measured = measured
         self._wake = wake
+        self._on_activity = on_activity
         self._spawn = spawn
         self._checks = LoadChecks(wake)
         self._spread = ReplicaSpread()
@@ -275,6 +277,7 @@ class WorkerStarter:
         process = WorkerProcess(
             replace(worker_spec, measured=self._measured.of(plan.engine)),
             on_change=self._wake,
+            on_activity=self._on_activity,
             spawn=self._spawn,
         )
         self._workers[row.pk] = ClaimedWorker(

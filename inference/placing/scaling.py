@@ -30,12 +30,16 @@ class Autoscaling:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._states: dict[int, ScalingState] = {}
+        #: Whether any of the models of the last look has a choice of replicas.
+        self.has_to_look = False
 
     async def look_after(self, models: Iterable[Model], node: str) -> None:
         """Add or release a worker of each of these models, if that is due."""
+        self.has_to_look = False
         for model in {model.pk: model for model in models}.values():
             rules = rules_of(model)
             if rules.most > rules.least:
+                self.has_to_look = True
                 await in_one_thread(self._look_at, model, rules, node)
             else:
                 self._states.pop(model.pk, None)

@@ -35,13 +35,17 @@ _KILL_AFTER_S = 5.0
 
 
 class WorkerProcess:
-    """A child process that serves one model."""
+    """A child process that serves one model.
+
+    ``on_change``: it has another state, or has ended. ``on_activity``: other requests.
+    """
 
     def __init__(
         self,
         spec: WorkerSpec,
         *,
         on_change: Callable[[], None],
+        on_activity: Callable[[], None],
         spawn: Spawn = spawn_worker,
     ) -> None:
         self.spec = spec
@@ -54,6 +58,7 @@ class WorkerProcess:
         self._drain: Drain | None = None
         self._drained_at = 0.0
         self._on_change = on_change
+        self._on_activity = on_activity
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._readers: list[asyncio.Task[None]] = []
@@ -159,13 +164,14 @@ class WorkerProcess:
                 more = {FIELDS: {"model": name}}
                 logger.warning("worker %s: %s", name, text, extra=more)
                 continue
-            changed = _activity(report) != _activity(self.report)
-            self.report = report
+            before, self.report = self.report, report
             self._heard_at = self._clock()
             if report.state == "ready" and self.ready_at is None:
                 self.ready_at = time.monotonic()
-            if changed:
+            if report.state != before.state:
                 self._on_change()
+            elif _activity(report) != _activity(before):
+                self._on_activity()
         await self._process.wait()
         self._on_change()
 
@@ -187,9 +193,9 @@ class WorkerProcess:
         logger.handle(passed_on(members, model=name))
 
 
-def _activity(report: WorkerReport) -> tuple[str, int, int]:
-    """Return what the node looks at its rows for at once."""
-    return report.state, report.running, report.requests_total
+def _activity(report: WorkerReport) -> tuple[int, int]:
+    """Return what shows that requests have come or gone."""
+    return report.running, report.requests_total
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -10,8 +10,13 @@ from llm_manager.lib.clocks.whole_times import until_next
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: While something goes on: models are loaded, requests run, somebody asked for a look.
+#: While something goes on: models are loaded or unloaded, somebody asked for a look.
 _BUSY_S = 1.0
+#: While workers serve requests and nothing else goes on: what they report is written so
+#: often.
+_SERVING_S = 3.0
+#: How often a node whose workers serve looks for others.
+_MEET_SERVING_S = 6.0
 #: While nothing does. What must be seen at once comes by Redis; this is for the rest,
 #: and for messages that were lost.
 _LOOK_S = 5.0
@@ -27,11 +32,11 @@ _CALM_AFTER_S = 15.0
 
 
 class Calm:
-    """Whether nothing has gone on for a while, and so how often a node has to look."""
+    """What has gone on lately, and so how often a node has to look."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._disturbed_at = clock()
+        self._disturbed_at = self._served_at = clock()
         #: Whether there are no other nodes.
         self.is_alone = False
 
@@ -39,25 +44,34 @@ class Calm:
         """Note that something goes on now."""
         self._disturbed_at = self._clock()
 
+    def serve(self) -> None:
+        """Note that requests come and go, which disturbs nobody."""
+        self._served_at = self._clock()
+
     @property
-    def look_every_s(self) -> float:
+    def look_in_s(self) -> float:
         """Seconds until the rows are read again, unless the node is woken."""
-        if not self._is_calm:
+        if self._is_recent(self._disturbed_at):
             return _BUSY_S
+        if self._is_recent(self._served_at):
+            return until_next(_SERVING_S, clock=self._clock)
         return _LOOK_ALONE_S if self.is_alone else _LOOK_S
 
     @property
-    def meet_every_s(self) -> float:
+    def meet_in_s(self) -> float:
         """Seconds until other nodes, and their workers, are looked for again."""
-        return min(self.look_every_s, _MEET_ALONE_S)
+        if self._is_recent(self._disturbed_at):
+            return _BUSY_S
+        if self._is_recent(self._served_at):
+            return until_next(_MEET_SERVING_S, clock=self._clock)
+        return _MEET_ALONE_S if self.is_alone else _LOOK_S
 
     @property
     def beat_in_s(self) -> float:
         """Seconds until the next heartbeat."""
-        if self._is_calm and self.is_alone:
+        if self.is_alone and not self._is_recent(self._disturbed_at):
             return until_next(_BEAT_S, clock=self._clock)
         return _BUSY_S
 
-    @property
-    def _is_calm(self) -> bool:
-        return self._clock() - self._disturbed_at >= _CALM_AFTER_S
+    def _is_recent(self, at: float) -> bool:
+        return self._clock() - at < _CALM_AFTER_S

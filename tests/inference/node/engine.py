@@ -30,9 +30,15 @@ class FakeProcess:
     made: list[FakeProcess]
 
     def __init__(
-        self, spec: WorkerSpec, *, on_change: Callable[[], None], spawn: Spawn
+        self,
+        spec: WorkerSpec,
+        *,
+        on_change: Callable[[], None],
+        on_activity: Callable[[], None],
+        spawn: Spawn,
     ) -> None:
         self.spec = spec
+        self.on_change, self.on_activity = on_change, on_activity
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()
         self.ready_at: float | None = None

@@ -86,23 +86,29 @@ def resting(**fields: Any) -> ClaimedWorker:
     return worker
 
 
-def test_a_worker_that_only_waits_is_at_rest() -> None:
-    assert resting().is_at_rest
-    assert resting(keep=3600).is_at_rest
+def test_a_worker_that_only_waits_or_serves_needs_no_watching() -> None:
+    assert resting().is_steady
+    assert resting(keep=3600).is_steady
+    assert not resting().is_busy
+    for fields in ({"running": 1}, {"waiting": 1}):
+        # It is not unloaded before its requests have ended.
+        assert resting(keep=65, **fields).is_steady
+        assert resting(**fields).is_busy
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"running": 1},
-        {"waiting": 1},
         {"state": "loading"},
         {"is_draining": True},
         # It is unloaded in a moment.
         {"keep": 65},
-        # It may hang.
+        # It may hang, with requests or without.
+        {"silent_s": 20.0, "running": 1},
         {"silent_s": 20.0},
     ],
 )
-def test_a_worker_that_must_be_watched_is_not_at_rest(fields: dict[str, Any]) -> None:
-    assert not resting(**fields).is_at_rest
+def test_a_worker_with_which_something_goes_on_is_watched(
+    fields: dict[str, Any],
+) -> None:
+    assert not resting(**fields).is_steady

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -16,11 +16,14 @@ from inference import services
 from inference.capacity.load_plan import load_plan
 from inference.capacity.machine import Machine
 from inference.capacity.model_rows import load_spec
+from inference.engine_messages import ENGINE_WAKE
 from inference.models import EngineNode, Worker, WorkerState
 from inference.node import supervisor, worker_rows
 from inference.node.children.command_process import CommandProcess
+from inference.node.silence.calm import Calm
 from tests.configuration import changed
 from tests.factories import make_model, make_node, make_worker
+from tests.fakes import Clock
 from tests.inference.node.engine import (
     Engine,
     FakeProcess,
@@ -29,6 +32,9 @@ from tests.inference.node.engine import (
     row,
     small,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -202,3 +208,69 @@ async def test_beats_go_on_whatever_fails(
     finally:
         hearing.cancel()
         await asyncio.gather(hearing, return_exceptions=True)
+
+
+@pytest.fixture
+async def pause(engine: Engine) -> AsyncIterator[asyncio.Task[None]]:
+    """The pause of a node that serves one model, and on which nothing goes on."""
+    await load(engine, "m")
+    clock = Clock()
+    engine.supervisor._calm = Calm(clock)
+    engine.supervisor._calm.is_alone = True
+    clock.now += 3600
+    task = asyncio.create_task(engine.supervisor._pause())
+    await is_over(task)
+    yield task
+    task.cancel()
+
+
+async def is_over(task: asyncio.Task[None]) -> bool:
+    """Return whether a task has ended, once it has taken what came."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return task.done()
+
+
+async def test_requests_that_come_and_go_do_not_make_a_node_look_at_once(
+    engine: Engine, pause: asyncio.Task[None]
+) -> None:
+    rest = engine.supervisor._calm.look_in_s
+    FakeProcess.made[0].become(running=3)
+    FakeProcess.made[0].on_activity()
+    assert not await is_over(pause)
+    # But it writes them with its next heartbeat.
+    assert engine.supervisor._calm.look_in_s < rest
+    engine.supervisor._take({"type": ENGINE_WAKE})
+    assert await is_over(pause)
+    assert engine.supervisor._calm.look_in_s == 1
+
+
+async def test_a_worker_that_ends_or_has_another_state_is_looked_at_at_once(
+    pause: asyncio.Task[None],
+) -> None:
+    FakeProcess.made[0].become(state="draining")
+    FakeProcess.made[0].on_change()
+    assert await is_over(pause)
+
+
+async def test_a_load_that_waits_for_memory_hears_at_once_that_requests_end(
+    engine: Engine, pause: asyncio.Task[None]
+) -> None:
+    engine.supervisor._is_awaited = True
+    FakeProcess.made[0].on_activity()
+    assert await is_over(pause)
+
+
+@pytest.mark.parametrize(("most", "look_in_s"), [(1, 3), (2, 1)])
+async def test_a_busy_model_with_a_choice_of_replicas_is_looked_at_every_second(
+    engine: Engine, most: int, look_in_s: float
+) -> None:
+    process = await load(engine, "m", replicas_max=most)
+    process.become(running=1)
+    clock = Clock()
+    clock.now = 3.0
+    engine.supervisor._calm = Calm(clock)
+    clock.now = 3600
+    await engine.look()
+    await engine.supervisor._scale()
+    assert engine.supervisor._calm.look_in_s == look_in_s

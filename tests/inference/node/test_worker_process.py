@@ -37,6 +37,7 @@ async def test_a_worker_that_llama_cpp_aborts_dies_with_llama_cpps_words(
     worker = WorkerProcess(
         WorkerSpec("queue.1", "life", "tiny", max_waiting=7, engine=engine),
         on_change=ended.set,
+        on_activity=lambda: None,
     )
 
     await worker.start()
