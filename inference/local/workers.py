@@ -88,6 +88,7 @@ class ProcessWorker(LocalWorker):
             self._process = WorkerProcess(
                 self.spec,
                 on_change=self._changed.set,
+                on_activity=self._changed.set,
                 spawn=partial(
                     spawn_worker,
                     module="inference.worker.socket.main",

@@ -3,7 +3,8 @@
 It never imports llama.cpp: a model that crashes ends only its own worker process. It
 reads the rows whenever it is woken, and acts on the difference. While something goes on
 it reads them every second besides, so a lost message delays it by a second; while its
-workers serve and nothing else goes on, every few seconds; at rest, seldom.
+workers serve and nothing else goes on, every few seconds, and in between it writes only
+what they report; at rest, seldom.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from contextlib import suppress
 from functools import partial
@@ -59,12 +61,14 @@ from registry.services import model_scan
 
 if TYPE_CHECKING:
     from inference.capacity.machine import Machine
-    from inference.models import EngineNode
+    from inference.models import EngineNode, Worker
     from inference.node.claimed_worker import ClaimedWorker
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+#: While workers only serve, rows are read this often: at every third look.
+_READ_SERVING_EVERY_S = 8.0
 #: Beats from one look at the other nodes' rows to the next, while these have workers.
 _MEET_EVERY_BEATS = 3
 #: How often workers are checked without reading any row.
@@ -81,6 +85,9 @@ class Supervisor:
         self._is_urgent = False
         #: A row waits for memory, which requests that end may free.
         self._is_awaited = False
+        #: The rows of the workers, and when they were read.
+        self._rows: dict[int, Worker] = {}
+        self._read_at = -math.inf
         self._stopping = asyncio.Event()
         lost = LostServers()
         self._files = OwnFiles()
@@ -139,9 +146,10 @@ class Supervisor:
             tasks.append(asyncio.create_task(watch.run()))
         try:
             while not self._stopping.is_set():
+                look = self._write_reports if self._is_brief else self._look_once
                 self._look.clear()
                 self._is_urgent = False
-                await self._look_once()
+                await look()
                 await self._pause()
             await self._leave()
         finally:
@@ -177,6 +185,32 @@ class Supervisor:
         """Whether any of its workers has requests."""
         return any(worker.is_busy for worker in self._workers.values())
 
+    @property
+    def _is_brief(self) -> bool:
+        """Whether the next look is only for what workers report.
+
+        Who changes rows says so, and a row that is another's is found when its worker's
+        report is written.
+        """
+        is_read = time.monotonic() - self._read_at < _READ_SERVING_EVERY_S
+        return (
+            is_read
+            and self._is_steady
+            and not self._is_urgent
+            and not self._is_awaited
+            and self._calm.is_undisturbed
+        )
+
+    async def _write_reports(self) -> None:
+        """Write what the workers report; unload those that are idle for too long."""
+        try:
+            for row_id, worker in list(self._workers.items()):
+                await self._watcher.check(worker, self._rows.get(row_id))
+        except Exception:
+            logger.exception("Writing reports failed")
+        if self._is_busy:
+            self._calm.serve()
+
     async def _look_once(self) -> None:
         """Do all that is due; what fails is tried again with the next look."""
         for what, step in (
@@ -197,6 +231,7 @@ class Supervisor:
     async def reconcile(self) -> None:
         """Compare rows and processes once, and act on each difference."""
         assert self._node is not None  # noqa: S101 - run() sets it first
+        self._read_at = time.monotonic()
         drain = await in_one_thread(drain_of, self._node)
         rows = await in_one_thread(
             worker_rows.rows_of, self._node, self._others.silent, self._others.heard
@@ -206,7 +241,7 @@ class Supervisor:
         self._is_awaited = any(row.state == WorkerState.REQUESTED for row in rows)
         if self._is_awaited:
             self._calm.disturb()
-        by_id = await self._watcher.own_rows(
+        self._rows = by_id = await self._watcher.own_rows(
             rows, self._node, may_reclaim=not self._own_beats.is_deaf
         )
         for row_id in list(self._workers):

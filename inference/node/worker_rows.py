@@ -273,11 +273,11 @@ def claim(worker: Worker, node: EngineNode, plan: LoadPlan, incarnation: str) ->
     return number == 1
 
 
-def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> None:
+def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) -> bool:
     """Write a worker's state and numbers; ``more`` overrides the report's columns.
 
     Only the row with this incarnation is written: a node that others had given up must
-    not overwrite the row of its successor.
+    not overwrite the row of its successor. Returns whether there is one.
     """
     columns: dict[str, Any] = {
         **plain(report),
@@ -291,7 +291,8 @@ def report_save(pk: int, incarnation: str, report: WorkerReport, **more: Any) ->
     # the others.
     for name in ("telemetry", "n_ctx_seen", "lost_server", "measured"):
         del columns[name]
-    Worker.objects.filter(pk=pk, incarnation=incarnation).update(**columns)
+    rows = Worker.objects.filter(pk=pk, incarnation=incarnation)
+    return bool(rows.update(**columns))
 
 
 def longest_request_save(model: Model, n_ctx: int) -> None:

@@ -199,9 +199,12 @@ class WorkerWatcher:
                     telemetry_store.save, worker.incarnation, report.telemetry
                 )
         more |= worker.totals.columns()
-        await in_one_thread(
+        is_own = await in_one_thread(
             worker_rows.report_save, worker.row_id, worker.incarnation, report, **more
         )
+        if not is_own:
+            # Another node has freed it, or it was deleted.
+            self._wake()
         await _save_totals(worker)
         if report.n_ctx_seen > (worker.model.n_ctx_seen or 0):
             await in_one_thread(

@@ -49,9 +49,14 @@ class Calm:
         self._served_at = self._clock()
 
     @property
+    def is_undisturbed(self) -> bool:
+        """Whether at most requests have come and gone lately."""
+        return not self._is_recent(self._disturbed_at)
+
+    @property
     def look_in_s(self) -> float:
         """Seconds until the rows are read again, unless the node is woken."""
-        if self._is_recent(self._disturbed_at):
+        if not self.is_undisturbed:
             return _BUSY_S
         if self._is_recent(self._served_at):
             return until_next(_SERVING_S, clock=self._clock)
@@ -60,7 +65,7 @@ class Calm:
     @property
     def meet_in_s(self) -> float:
         """Seconds until other nodes, and their workers, are looked for again."""
-        if self._is_recent(self._disturbed_at):
+        if not self.is_undisturbed:
             return _BUSY_S
         if self._is_recent(self._served_at):
             return until_next(_MEET_SERVING_S, clock=self._clock)
@@ -69,7 +74,7 @@ class Calm:
     @property
     def beat_in_s(self) -> float:
         """Seconds until the next heartbeat."""
-        if self.is_alone and not self._is_recent(self._disturbed_at):
+        if self.is_alone and self.is_undisturbed:
             return until_next(_BEAT_S, clock=self._clock)
         return _BUSY_S
 

@@ -274,3 +274,46 @@ async def test_a_busy_model_with_a_choice_of_replicas_is_looked_at_every_second(
     await engine.look()
     await engine.supervisor._scale()
     assert engine.supervisor._calm.look_in_s == look_in_s
+
+
+async def test_while_workers_only_serve_reports_are_written_and_no_row_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = await load(engine, "m")
+    supervised = engine.supervisor
+    clock = Clock()
+    supervised._calm = Calm(clock)
+    assert not supervised._is_brief
+    clock.now += 3600
+    assert supervised._is_brief
+    process.become(running=3)
+    monkeypatch.setattr(worker_rows, "rows_of", None)
+    await supervised._write_reports()
+    assert (await row("m")).running == 3
+    assert not supervised._is_urgent
+    # Another node believes that this one is gone.
+    await Worker.objects.aupdate(incarnation="theirs")
+    await supervised._write_reports()
+    assert supervised._is_urgent
+    assert not supervised._is_brief
+
+
+@pytest.mark.parametrize("what", ["awaited", "urgent", "long ago", "loading"])
+async def test_rows_are_read_when_anything_else_goes_on(
+    engine: Engine, what: str
+) -> None:
+    process = await load(engine, "m")
+    supervised = engine.supervisor
+    clock = Clock()
+    supervised._calm = Calm(clock)
+    clock.now += 3600
+    match what:
+        case "awaited":
+            supervised._is_awaited = True
+        case "urgent":
+            process.on_change()
+        case "long ago":
+            supervised._read_at -= 60
+        case _:
+            process.become(state="loading")
+    assert not supervised._is_brief
