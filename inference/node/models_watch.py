@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 #: The folders themselves, which may be replaced, are looked at every so many times.
 _LOOKS_AT_FOLDERS = 15
-#: Changes are collected this long: watchfiles wakes up so often, whatever happens.
-_STEP_S = 0.5
+#: Changes are collected this long: watchfiles wakes up so often, whatever happens. It
+#: passes them on when nothing more has come for a step, so within two.
+_STEP_S = 1.0
 
 
 class ModelsWatch:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A worker says every second that it serves; after this much silence it may be gone.
 _FRESH_S = 5.0
+#: One without requests says so every three: what is longer between two was a pause.
+_LONGEST_STEP_S = 4.0
 #: A worker that misses so many heartbeats in a row of another one cannot be reached.
 _MISSED_BEATS = 4
 #: After so many nobody asks any more.
@@ -46,7 +48,7 @@ class WorkerHeartbeats:
     ) -> None:
         """``on_begin`` is called when a worker says first that it serves."""
         self._layer = layer
-        self._clock = clock or AwakeClock()
+        self._clock = clock or AwakeClock(longest_step_s=_LONGEST_STEP_S)
         self._channel = ""
         self._heard_at: dict[str, dict[str, float]] = {}
         self._began_at: dict[str, float] = {}

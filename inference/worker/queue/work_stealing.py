@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _HEARTBEAT_EVERY_S = 1.0
 #: The same while it has no request, and nobody counts its heartbeats but the web
 #: processes of this machine: they believe one for five seconds.
-_HEARTBEAT_AT_REST_S = 2.0
+_HEARTBEAT_AT_REST_S = 3.0
 #: A worker without a heartbeat for this long is gone.
 _GONE_AFTER_S = 3.0
 #: How long a worker without room leaves the queue to others.

@@ -39,9 +39,9 @@ ENGINE_SILENT_S = 60.0
 #: If all processes are silent at once, the machine stands still, and not they.
 ALL_SILENT_S = 60.0
 #: Processes that exit wake the launcher. It looks for those that hang: seldom while all
-#: have shown life since the last look but one, as they do every two seconds.
+#: have shown life since the last look but one, as they do every three seconds.
 _LOOK_EVERY_S = 1.0
-_LOOK_AT_REST_S = 2.0
+_LOOK_AT_REST_S = 3.0
 _POLL_S = 0.02
 _ENGINE_POLL_S = 0.1
 

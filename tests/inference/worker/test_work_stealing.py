@@ -68,7 +68,7 @@ def test_a_worker_says_less_often_that_it_serves_where_nobody_waits_for_it(
 ) -> None:
     monkeypatch.setattr(work_stealing, "until_next", lambda every_s: every_s)
     rests = stealing(needs_beats=lambda: False, has_machines=False)
-    assert rests.heartbeat_in_s == 2
+    assert rests.heartbeat_in_s == 3
 
 
 def test_a_worker_speaks_every_second_where_silence_moves_requests_or_models() -> None:

@@ -18,10 +18,17 @@ class AwakeClock:
 
     Who measures how long another process is silent must not count the time in which
     it could not listen itself: a suspended machine, a stopped process, a swapped-out
-    one. Somebody reads the clock every second; of a longer gap only 2 s count.
+    one. Somebody reads the clock every second; of a longer gap only 2 s count, or
+    ``longest_step_s`` where it is read more seldom.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        longest_step_s: float = _LONGEST_STEP_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._longest_step_s = longest_step_s
         self._clock = clock
         self._read_at = clock()
         self._awake_s = 0.0
@@ -29,6 +36,6 @@ class AwakeClock:
     def __call__(self) -> float:
         """Return the seconds awake since the clock was made."""
         now = self._clock()
-        self._awake_s += min(now - self._read_at, _LONGEST_STEP_S)
+        self._awake_s += min(now - self._read_at, self._longest_step_s)
         self._read_at = now
         return self._awake_s

@@ -11,7 +11,8 @@ from llm_manager.lib.clocks.whole_times import until_next
 #: The variable with the descriptor of the pipe to the launcher. It is no setting, so
 #: it has not the settings' prefix.
 VARIABLE = "LLMM_LIFE_FD"
-EVERY_S = 2.0
+#: When a node that is alone writes its heartbeat, so that both take one wake-up.
+EVERY_S = 3.0
 
 
 def show_once() -> None:

@@ -13,6 +13,15 @@ def test_a_clock_that_is_read_every_second_counts_every_second() -> None:
     assert clock() == 100
 
 
+def test_a_clock_that_is_read_more_seldom_counts_that_too() -> None:
+    real = Clock()
+    clock = AwakeClock(longest_step_s=4.0, clock=real)
+    for _ in range(10):
+        real.now += 3
+        clock()
+    assert clock() == 30
+
+
 def test_of_a_pause_only_two_seconds_count() -> None:
     real = Clock()
     clock = AwakeClock(clock=real)
