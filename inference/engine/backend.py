@@ -111,8 +111,8 @@ class Backend(Protocol):
     them. ``prefill_tile`` is how many tokens of a sequence a micro-batch needs for
     their attention to be computed in tiles, which is much faster; 1 where that makes
     no difference; ``prefill_lead`` tokens of such a piece are computed with the decodes
-    beside it instead. With ``has_prefill_context`` short pieces are as fast beside
-    decodes; a resize may change that. ``itl_target_ms`` is the inter-token latency that
+    beside it instead. With ``has_prefill_context`` short pieces are as fast as long
+    ones; a resize may change that. ``itl_target_ms`` is the inter-token latency that
     streams keep at p95 while others prefill, 0 for none. ``adapters`` are the names of
     those that are loaded with the model.
     """

@@ -318,7 +318,7 @@ class LlamaBackend:
             if item.has_media:
                 self._run_pieces(item, plan.adapters, gained, done)
                 continue
-            apart = self._cells.context_apart(item, plan)
+            apart = self._cells.context_apart(item)
             if apart is None:
                 together.append(item)
             else:

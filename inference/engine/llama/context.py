@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inference.engine.config.cache_layout import CacheLayout
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
-    from inference.engine.step import StepItem, StepPlan
+    from inference.engine.step import StepItem
 
 _BYTES = ctypes.POINTER(ctypes.c_uint8)
 
@@ -36,7 +36,7 @@ class KVCells:
         self.context: Any = make_context(model, config, layout, log)
         self._memory = llama_cpp.llama_get_memory(self.context)
 
-    def context_apart(self, _item: StepItem, _plan: StepPlan) -> Any | None:
+    def context_apart(self, _item: StepItem) -> Any | None:
         """Return another context, which computes this item in its slot 0.
 
         None if ``context`` computes it, together with the step's other items.

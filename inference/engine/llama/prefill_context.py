@@ -1,12 +1,13 @@
 """A second context for short pieces of long prompts, without flash attention.
 
 Beside running streams a prompt is computed in pieces of some 16 to 48 tokens, so that
-no stream has to wait. ggml-cpu computes flash attention row by row for fewer than 64
-tokens of a sequence, and in tiles from 64 on; without flash attention it multiplies
-matrices, which is as fast for 16 rows as for 64. The deeper a prompt is, the more that
-counts: at 1,400 tokens a piece of 16 takes 75 ms with it and 39 without. Decodes, one
-row for each sequence, are faster with it. So such pieces have a context without, and
-their cells are brought over once, when the prompt is done.
+no stream has to wait; where another key is expected they are shorter. ggml-cpu
+computes flash attention row by row for fewer than 64 tokens of a sequence, and in
+tiles from 64 on; without flash attention it multiplies matrices, which is as fast for
+16 rows as for 64. The deeper a prompt is, the more that counts: at 1,400 tokens a piece
+of 16 takes 75 ms with it and 39 without. Decodes, one row for each sequence, are faster
+with it. So such pieces have a context without, and their cells are brought over once,
+when the prompt is done.
 
 Everything else sees ``KVCells``. The scheduler knows that it is there, by
 ``Backend.has_prefill_context``, and plans short pieces: by their times alone it would
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from inference.engine.config.engine_config import EngineConfig
     from inference.engine.llama.bindings.log import LlamaLog
-    from inference.engine.step import StepItem, StepPlan
+    from inference.engine.step import StepItem
 
 logger = logging.getLogger(__name__)
 
@@ -185,17 +186,14 @@ class CellsWithPrefillContext(KVCells):
         super().__init__(model, config, layout, log)
         self.prefill = PrefillContext(model, config, layout, log)
 
-    def context_apart(self, item: StepItem, plan: StepPlan) -> Any | None:
+    def context_apart(self, item: StepItem) -> Any | None:
         """Return the second context for a short chunk of a long prompt.
 
-        This is only useful beside decodes: without them chunks are long, and no faster
-        in it.
+        Chunks are short beside decodes, and where another key is expected.
         """
         slot = item.sequence.slot or 0
-        has_both = 0 < plan.num_decodes < len(plan.items)
         if (
-            has_both
-            and not item.is_decode
+            not item.is_decode
             and self.prefill.suits(
                 slot, item.start, len(item.tokens), item.sequence.num_uncomputed
             )

@@ -59,6 +59,11 @@ class _Visit:
         self.steps += 1
         self.at, self.weight, self.is_away = now, weight, False
 
+    def leave(self, now: float) -> None:
+        """Note that its last sequence has ended."""
+        if not self.is_away:
+            self.at, self.is_away = now, True
+
 
 class KeyShares:
     """Limits each key to its share of the running sequences.
@@ -132,6 +137,17 @@ class KeyShares:
             n_seq_max=self._slots.count,
             step_seconds=_step_seconds(times) if times.knows_batches else None,
         ) | dict.fromkeys(holding, 0)
+
+    def leave(self, unfinished: Iterable[Sequence]) -> None:
+        """Note which keys have no sequence any more, now that some have ended.
+
+        Nothing else says so where no step follows: a key that is alone is away then.
+        """
+        here = {sequence.request.share for sequence in unfinished}
+        now = self._clock()
+        for key, visit in self._visits.items():
+            if key not in here:
+                visit.leave(now)
 
     def _expected(
         self, demands: Mapping[str, KeyDemand], *, is_idle: bool

@@ -157,6 +157,8 @@ class Scheduler:
                     self.slots.retire(sequence)
             self._queue.leave(sequence)
             del self._by_id[sequence.request_id]
+        if ended:
+            self._shares.leave(self._by_id.values())
         return ended, ops
 
     # A step -------------------------------------------------------------------

@@ -162,7 +162,7 @@ class StepPlanner:
             beside = used or shares.num_expected
             return times.room(beside, budget, waiting=len(sequences))
         if shares.num_expected:
-            return times.room(used or 1, budget, has_target=False)
+            return times.room(used or 1, budget, is_before_others=True)
         keys = {sequence.request.share for sequence in sequences}
         if light := shares.light:
             waiting = min(len(keys & light), CALM_STEPS)

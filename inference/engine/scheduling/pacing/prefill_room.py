@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 #: A token in the least piece takes at most this multiple of what it takes in a piece
 #: of ``_WHOLE`` tokens: shorter ones cost everybody more than they spare the streams.
 MAX_WASTE = 1.25
+#: The same where a key is expected whose requests take a step or a few.
+MAX_WASTE_BEFORE_OTHERS = 1.6
 #: No piece is cut shorter, however cheap a pass through the model is.
 MIN_PIECE = 16
 #: What pieces are compared with, and the first one before anything is measured. Where
@@ -45,15 +47,19 @@ class PieceCosts:
         """Return the longer of what either cost says: one may not have been so deep."""
         return max(cost.seconds(size, start) for cost in (self.short, self.tiled))
 
-    def least(self, start: int, *, is_long: bool) -> int:
+    def least(
+        self, start: int, *, is_long: bool, is_before_others: bool = False
+    ) -> int:
         """Return the least piece at a depth: a tile where shorter ones waste time.
 
         ``is_long``: the prompt is one of those that the prefill context is for.
+        ``is_before_others`` is as in ``PrefillRoom``.
         """
+        max_waste = MAX_WASTE_BEFORE_OTHERS if is_before_others else MAX_WASTE
         # Times of tiles are seldom seen where short pieces have a context of their own.
         is_apart = self.has_prefill_context and is_long
         whole = self.short if is_apart else self.tiled
-        token_s = MAX_WASTE * whole.seconds(_WHOLE, start) / _WHOLE
+        token_s = max_waste * whole.seconds(_WHOLE, start) / _WHOLE
         spare_s = token_s - self.short.token_s - start * self.short.depth_s
         limit = max(self.tile, _WHOLE)
         if spare_s <= 0:
@@ -69,7 +75,8 @@ class PrefillRoom:
     prompt may take ``ending_s``, if that is more. ``costs`` is None before any are
     known. The first piece is taken even if it takes longer than there is, so that
     prompts get done. ``lead`` tokens of a piece are computed with the decodes, before
-    its tiles.
+    its tiles. ``is_before_others``: another key may ask at any moment, and would notice
+    the rest of a step; pieces may be shorter than they are else.
     """
 
     tokens: int
@@ -79,6 +86,7 @@ class PrefillRoom:
     is_first: bool = True
     ending_s: float = 0.0
     lead: int = 0
+    is_before_others: bool = False
 
     def piece(self, rest: int, start: int, *, is_long: bool = False) -> int:
         """Return how many of a prompt's ``rest`` tokens are computed, from ``start``.
@@ -137,7 +145,9 @@ class PrefillRoom:
             return (fitting - self.lead) // costs.tile * costs.tile + self.lead
         else:
             size = min(costs.short.tokens(self.seconds, start), costs.tile - 1)
-        least = costs.least(start, is_long=is_long)
+        least = costs.least(
+            start, is_long=is_long, is_before_others=self.is_before_others
+        )
         if size >= least:
             return size
         if not self.is_first:

@@ -154,7 +154,7 @@ class StepTimes:
         tokens: int,
         *,
         waiting: int = 1,
-        has_target: bool = True,
+        is_before_others: bool = False,
     ) -> PrefillRoom:
         """Return what a step has for prompts beside ``num_decodes`` decodes.
 
@@ -162,13 +162,15 @@ class StepTimes:
         long as the larger of the target and the slowdown. If more sequences are
         ``waiting`` for their first token than decode, that is longer in the same
         proportion: otherwise a few fast streams would keep many requests from starting.
-        Without the target only the slowdown counts: nobody reads, but somebody waits.
+        Where others are expected only the slowdown counts, whatever the target:
+        nobody reads now, but somebody may come and wait for the end of the step.
         """
         if num_decodes == 0:
             return PrefillRoom(tokens, tile=self._tile)
         decode_s, costs = self.decode_s(num_decodes), self._costs()
         if decode_s is None or costs is None:
             return PrefillRoom(tokens, 0.0, tile=self._tile)
+        has_target = not is_before_others
         target_s = self._itl_target_s / self._overrun.factor if has_target else 0.0
         step_s = self._bound_s(decode_s, target_s=target_s)
         has_spared = self._spared_gaps >= _SPARED_IN * num_decodes
@@ -181,6 +183,7 @@ class StepTimes:
             tile=self._tile,
             ending_s=spared_s - decode_s if is_spared else 0.0,
             lead=self._lead,
+            is_before_others=is_before_others,
         )
 
     def _costs(self) -> PieceCosts | None:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 #: light one: kernels compute rows in blocks, so steps of nine sequences may take as
 #: long as those of twelve. On a slow machine each step costs startup time.
 _SEQUENCES = (1, 4, 8, 12, 16)
-#: The number of repetitions, the fastest of which counts.
-_STEPS = 2
+#: How often each of these is measured; the fastest counts. They take turns, so that a
+#: moment in which something else runs slows steps of all numbers: what heavy keys may
+#: add is a ratio of two of them.
+_ROUNDS = 3
 #: Pieces of prompts: what is the same for both is the fixed cost of a pass.
 _PIECES = (16, 64)
 
@@ -56,10 +58,9 @@ def warm_up(backend: Backend, clock: Callable[[], float]) -> Measured:
 
     # The first one loads the weights.
     step(sequences[:1], 1)
-    decodes = [
-        (count, min(step(sequences[:count], 1) for _ in range(_STEPS)))
-        for count in dict.fromkeys(min(count, most) for count in _SEQUENCES)
-    ]
+    counts = dict.fromkeys(min(count, most) for count in _SEQUENCES)
+    rounds = [[step(sequences[:count], 1) for count in counts] for _ in range(_ROUNDS)]
+    decodes = list(zip(counts, map(min, zip(*rounds, strict=True)), strict=True))
     pieces = []
     for piece in _PIECES:
         start = sequences[0].num_computed

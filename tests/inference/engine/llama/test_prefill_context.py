@@ -135,6 +135,23 @@ def test_without_memory_for_it_prompts_are_computed_beside_the_streams(
         backend.close()
 
 
+def test_so_is_a_long_prompt_between_the_requests_of_another_key(
+    backend: LlamaBackend,
+) -> None:
+    driver = Driver(backend, ignores_end=True)
+
+    def room(_: int, tokens: int, **_more: Any) -> PrefillRoom:
+        return PrefillRoom(min(tokens, _PIECE), tile=backend.prefill_tile)
+
+    cast("Any", driver.core.times).room = room
+    driver.add("long", long_prompt(backend, "between", sentences=30), 4)
+    until_apart(driver, backend)
+    driver.run()
+    alone = Driver(backend, ignores_end=True)
+    answer = alone.answer("again", long_prompt(backend, "between", sentences=30), 4)
+    assert driver.tokens["long"] == answer
+
+
 @pytest.mark.long
 def test_a_long_prompt_alone_is_not(backend: LlamaBackend) -> None:
     driver = Driver(backend)

@@ -118,6 +118,13 @@ def test_a_piece_is_half_the_least_one_where_no_more_fits() -> None:
     assert room(0.011).piece(900, 0) == MIN_PIECE
 
 
+def test_where_others_may_come_pieces_are_shorter_and_waste_more() -> None:
+    dear = costs(fixed_s=0.010)
+    beside = room(0.001, dear)
+    before = replace(beside, is_before_others=True)
+    assert MIN_PIECE <= before.piece(900, 0) < beside.piece(900, 0)
+
+
 def test_where_short_pieces_waste_time_a_piece_is_a_tile_at_least() -> None:
     assert room(0.040, costs(0.005)).piece(2000, 0) == TILE
     # Nor is an end left that is shorter than one.
