@@ -61,9 +61,10 @@ class SchemaOptions:
 
 @dataclass(frozen=True, slots=True)
 class HostileOptions:
-    """Which attacks, how long each, and the ratio that fails the run."""
+    """Which attacks, how often and how long each, and the ratio that fails the run."""
 
     attacks: tuple[str, ...]
+    rounds: int
     seconds: float
     limit: float
     quantization: str

@@ -116,7 +116,14 @@ def hostile(arguments: list[str]) -> HostileOptions:
         help=f"of {', '.join(ATTACKS)}",
     )
     parser.add_argument(
-        "--seconds", type=positive, default=15, help="for each attack (default: 15)"
+        "--rounds",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="windows of time with the attack, each between two without (default: 5)",
+    )
+    parser.add_argument(
+        "--seconds", type=positive, default=5, help="of a window (default: 5)"
     )
     parser.add_argument(
         "--limit",
@@ -127,7 +134,8 @@ def hostile(arguments: list[str]) -> HostileOptions:
     add_quantization(parser)
     options = parser.parse_args(arguments)
     return HostileOptions(
-        *(tuple(options.attacks), options.seconds, options.limit, options.quantization)
+        *(tuple(options.attacks), options.rounds, options.seconds),
+        *(options.limit, options.quantization),
     )
 
 

@@ -1,9 +1,10 @@
 """What hostile clients send. A new attack is one more line in ``ATTACKS``.
 
 `python -m benchmarks.workloads.attacks NAME PORT MODEL KEY` says "ready" when it has
-made its requests, attacks until its input ends, and prints what came of it. An attacker
-from elsewhere takes no processor of the victim's. So that this one takes little, it is
-a process of its own with the lowest priority, and its requests are made beforehand.
+made its requests. Each line of its input begins an attack or ends it, in turn; at the
+end of its input it prints what came of them all. An attacker from elsewhere takes no
+processor of the victim's. So that this one takes little, it is a process of its own
+with the lowest priority, and its requests are made beforehand.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ class Result:
 
 
 async def attack(one: Attack, port: int, requests: list[bytes]) -> Result:
-    """Attack until standard input ends; return what came of it."""
+    """Begin and end with the lines of standard input; return what came of it."""
     statuses: Counter[str] = Counter()
     sent = cycle(requests)
 
@@ -182,13 +183,16 @@ async def attack(one: Attack, port: int, requests: list[bytes]) -> Result:
                 statuses[type(error).__name__] += 1
                 await asyncio.sleep(0.05)
 
-    started, cpu_started = time.monotonic(), time.process_time()
-    clients = [asyncio.create_task(client()) for _ in range(one.clients)]
-    await asyncio.to_thread(sys.stdin.read)
-    seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu_started
-    for task in clients:
-        task.cancel()
-    await asyncio.gather(*clients, return_exceptions=True)
+    seconds = cpu_s = 0.0
+    while await asyncio.to_thread(sys.stdin.readline):
+        began, cpu_began = time.monotonic(), time.process_time()
+        clients = [asyncio.create_task(client()) for _ in range(one.clients)]
+        await asyncio.to_thread(sys.stdin.readline)
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        seconds += time.monotonic() - began
+        cpu_s += time.process_time() - cpu_began
     return Result(dict(statuses), seconds, cpu_s)
 
 

@@ -66,7 +66,7 @@ def test_scaling_measures_ours_by_its_own_table() -> None:
 def test_hostile() -> None:
     options = parse(["hostile", "--attacks", "wrong-keys", "--seconds", "3"])
 
-    assert options == HostileOptions(("wrong-keys",), 3, 2, "Q4_0")
+    assert options == HostileOptions(("wrong-keys",), 5, 3, 2, "Q4_0")
 
 
 def test_batches() -> None:
