@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 SOURCES := platform/llm_manager inference registry accounts tests benchmarks examples manage.py
-SPREAD := --numprocesses=2 --dist=loadscope
+SPREAD := --numprocesses=3 --dist=loadscope
 DOCS := docs/cli.md docs/configuration.md docs/metrics.md docs/parameters.md
 
 # Some environments set it. Tests and servers start hundreds of processes: without
