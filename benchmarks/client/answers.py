@@ -119,6 +119,7 @@ def parse_stream(
     arrivals: list[float] = []
     texts: list[str] = []
     reasons: list[str] = []
+    ended_s = 0.0
     usage: dict[str, Any] = {}
     logprobs = 0
     for arrival, data in chunks:
@@ -134,9 +135,13 @@ def parse_stream(
             logprobs += len((choice.get("logprobs") or {}).get("content") or ())
             if choice.get("finish_reason"):
                 reasons.append(choice["finish_reason"])
+                ended_s = arrival
     if has_usage and not usage:
         raise WrongAnswer("the stream has no usage")
     details = usage.get("prompt_tokens_details") or {}
+    # A single token may be a part of a character, and have no text of its own.
+    if call.exact and call.max_tokens == 1 and reasons and not arrivals:
+        arrivals.append(ended_s)
     return checked(
         Answer(
             call=call,

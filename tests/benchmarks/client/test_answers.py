@@ -61,6 +61,12 @@ def test_an_event_may_carry_several_tokens() -> None:
     assert len(answer.arrivals_s) == 2
 
 
+def test_a_single_token_without_text_comes_with_the_end() -> None:
+    events = stamped(content(None), end(), usage(1), DONE)
+    answer = parse_stream(make_call(max_tokens=1), 0.5, events)
+    assert (answer.text, answer.ttft_s) == ("", 1.5)
+
+
 def test_without_usage_the_finish_reason_gives_the_token_count() -> None:
     events = stamped(content("a"), content("b"), content("c"), end(), DONE)
     answer = parse_stream(make_call(), 0, events, has_usage=False)
