@@ -71,9 +71,8 @@ def test_an_idle_engine_gives_back_the_memory_of_cells_that_are_not_in_use(
     assert used - resident() > 15 * MIB
 
 
-def test_weights_ask_for_huge_pages_and_cells_for_small_ones(
-    backend: LlamaBackend,
-) -> None:
+def sizes_by_flag() -> Counter[str]:
+    """Return the bytes of this process's mappings by the kernel's flags."""
     sizes: Counter[str] = Counter()
     size = 0
     for line in Path("/proc/self/smaps").read_text().splitlines():
@@ -82,9 +81,19 @@ def test_weights_ask_for_huge_pages_and_cells_for_small_ones(
             size = int(rest.split()[0]) * 1024
         if name == "VmFlags":
             sizes.update(dict.fromkeys(rest.split(), size))
+    return sizes
+
+
+def test_weights_ask_for_huge_pages_and_cells_for_small_ones(
+    q4_0_model_path: Path,
+) -> None:
+    before = sizes_by_flag()
+    backend = load(q4_0_model_path)
+    now = sizes_by_flag()
     # What the matrices of the sample model take once they are packed.
-    assert sizes["hg"] > 50 * MIB
-    assert sizes["nh"] > 0.99 * RESERVED
+    assert now["hg"] - before["hg"] > 50 * MIB
+    assert now["nh"] - before["nh"] > 0.99 * RESERVED
+    backend.close()
 
 
 def test_what_is_cached_survives_a_rest(backend: LlamaBackend) -> None:
