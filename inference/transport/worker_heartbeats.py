@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
-from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import LONGEST_STEP_AT_REST_S, AwakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: A worker says every second that it serves; after this much silence it may be gone.
 _FRESH_S = 5.0
-#: One without requests says so every three: what is longer between two was a pause.
-_LONGEST_STEP_S = 4.0
 #: A worker that misses so many heartbeats in a row of another one cannot be reached.
 _MISSED_BEATS = 4
 #: After so many nobody asks any more.
@@ -48,7 +46,7 @@ class WorkerHeartbeats:
     ) -> None:
         """``on_begin`` is called when a worker says first that it serves."""
         self._layer = layer
-        self._clock = clock or AwakeClock(longest_step_s=_LONGEST_STEP_S)
+        self._clock = clock or AwakeClock(longest_step_s=LONGEST_STEP_AT_REST_S)
         self._channel = ""
         self._heard_at: dict[str, dict[str, float]] = {}
         self._began_at: dict[str, float] = {}

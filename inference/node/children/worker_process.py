@@ -19,7 +19,7 @@ from inference.worker.node_pipe import (
     report_from_line,
     spec_to_line,
 )
-from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import LONGEST_STEP_AT_REST_S, AwakeClock
 from llm_manager.lib.log.json_lines import FIELDS, as_members, passed_on
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 #: The last lines of a worker's standard error go into the message about its death.
 _STDERR_LINES = 8
 _KILL_AFTER_S = 5.0
-#: A node whose workers serve looks every three seconds: what is longer was a pause.
-_LONGEST_STEP_S = 4.0
 
 
 class WorkerProcess:
@@ -55,7 +53,7 @@ class WorkerProcess:
         self.report = WorkerReport(state="loading")
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
-        self._clock = AwakeClock(longest_step_s=_LONGEST_STEP_S)
+        self._clock = AwakeClock(longest_step_s=LONGEST_STEP_AT_REST_S)
         self._heard_at = self._clock()
         self._drain: Drain | None = None
         self._drained_at = 0.0

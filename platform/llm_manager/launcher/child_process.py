@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm_manager.launcher.children.spare import Spare
 from llm_manager.launcher.children.spawning import Spawned
-from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import LONGEST_STEP_AT_REST_S, AwakeClock
 from llm_manager.lib.processes.time_slices import run_soon
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ STABLE_S = 60.0
 #: A process that has run for this long gets a spare: the start of one does not hold up
 #: that of the other, and one that keeps exiting gets none.
 SPARE_AFTER_S = 10.0
-#: The launcher looks every three seconds: what is longer between two looks was a pause.
-_LONGEST_STEP_S = 4.0
 
 
 def say(sentence: str) -> None:
@@ -63,7 +61,7 @@ class ChildProcess:
         self._silent_after_s = silent_after_s
         self._runs_soon = runs_soon
         self._clock = clock
-        self._awake = AwakeClock(longest_step_s=_LONGEST_STEP_S, clock=clock)
+        self._awake = AwakeClock(longest_step_s=LONGEST_STEP_AT_REST_S, clock=clock)
         self._process: Spawned | None = None
         self._spare = Spare(self._spawn) if has_spare else None
         self._started_at = 0.0

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 #: More than this between two readings was a pause. A choice: twice the interval at
 #: which the processes read the clock.
 _LONGEST_STEP_S = 2.0
+#: The same for clocks that are read every three seconds, as processes at rest do.
+LONGEST_STEP_AT_REST_S = 4.0
 
 
 class AwakeClock:

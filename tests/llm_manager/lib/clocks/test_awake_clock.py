@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llm_manager.lib.clocks.awake_clock import AwakeClock
+from llm_manager.lib.clocks.awake_clock import LONGEST_STEP_AT_REST_S, AwakeClock
 from tests.fakes import Clock
 
 
@@ -15,7 +15,7 @@ def test_a_clock_that_is_read_every_second_counts_every_second() -> None:
 
 def test_a_clock_that_is_read_more_seldom_counts_that_too() -> None:
     real = Clock()
-    clock = AwakeClock(longest_step_s=4.0, clock=real)
+    clock = AwakeClock(longest_step_s=LONGEST_STEP_AT_REST_S, clock=real)
     for _ in range(10):
         real.now += 3
         clock()
