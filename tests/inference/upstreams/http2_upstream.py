@@ -18,6 +18,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     """Answer a request, by ASGI."""
     if scope["type"] != "http":
         return
+    # More of a body after its answer makes hypercorn end the connection, and with it
+    # the other stream.
+    while (await receive()).get("more_body"):
+        pass
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if scope["method"] == "POST":
