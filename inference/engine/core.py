@@ -83,6 +83,8 @@ class EngineCore:
             is_split=backend.layout.is_split,
         )
         self._outputs = OutputProcessor(backend.tokenizer, self.telemetry, clock)
+        #: For how long the next step is to wait for a request.
+        self.wait_s = 0.0
         self._arrivals = count()
         self._requests_total = 0
         self._prompt_tokens_total = 0
@@ -93,14 +95,17 @@ class EngineCore:
         """Whether a step has something to compute."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
-    def add(self, request: GenerationRequest) -> None:
-        """Queue a request that ``check_request`` has accepted."""
+    def add(self, request: GenerationRequest, came_at: float | None = None) -> None:
+        """Queue a request that ``check_request`` has accepted.
+
+        ``came_at`` is when it came, by the core's clock: a step may have run since.
+        """
         sequence = Sequence(
             request=request,
             tokens=[*request.prompt_token_ids, *request.resume],
             detokenizer=self._outputs.detokenizer(request),
             arrival=next(self._arrivals),
-            queued_at=self._clock(),
+            queued_at=self._clock() if came_at is None else came_at,
             lookup=self._drafts.lookup_for(request),
         )
         sequence.stored = self._disk.look_up(sequence)
@@ -118,11 +123,18 @@ class EngineCore:
         """Run one step (schedule, decode, update); return its outputs.
 
         A step in which sequences start, or end for lack of memory, returns only that.
+        Nothing is computed if a step would hold up somebody who is about to ask;
+        ``wait_s`` says for how long.
         """
+        self.wait_s = 0.0
         outputs = [*self._fit_context(), *self._start_sequences()]
         if outputs:
             # Returned before the decode, which takes a while and may crash the process.
             return outputs
+        self.wait_s = self._scheduler.wait_s()
+        self.telemetry.waited(self._scheduler.waited_s)
+        if self.wait_s:
+            return []
         try:
             plan = self._schedule()
         except DecodeError as error:

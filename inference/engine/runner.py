@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.engine.core import EngineCore
@@ -29,9 +30,10 @@ _REST_AFTER_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Queue a request."""
+    """Queue a request, which came when this was made."""
 
     request: ComputeRequest
+    came_at: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,15 @@ class Core(Protocol):
     """What runs requests on a loaded model, step by step, such as EngineCore."""
 
     telemetry: Telemetry
+    wait_s: float
+    """For how long the next step is to wait for a command; 0 if it is not."""
 
     @property
     def has_work(self) -> bool:
         """Whether a step has something to compute."""
 
-    def add(self, request: Any, /) -> None:
-        """Queue a request."""
+    def add(self, request: Any, came_at: float, /) -> None:
+        """Queue a request that came then, by ``time.perf_counter``."""
 
     def abort(self, request_ids: Iterable[str]) -> None:
         """Abort these requests before the next step."""
@@ -159,14 +163,19 @@ class EngineRunner:
             core.close()
 
     def _take_commands(self, core: Core) -> bool:
-        """Apply queued commands, waiting only if there is no work; False to stop."""
+        """Apply queued commands; False to stop.
+
+        Waits for one if there is no work, and for a moment if the core says so.
+        """
         block = not core.has_work
         if block:
             core.check_integrity()
         patience: float | None = _TIDY_AFTER_S
+        wait_s = core.wait_s
         while True:
+            longest_s = (patience or _REST_AFTER_S) if block else wait_s
             try:
-                command = self._commands.get(block, patience or _REST_AFTER_S)
+                command = self._commands.get(block or wait_s > 0, longest_s)
             except queue.Empty:
                 if not block:
                     return True
@@ -177,11 +186,12 @@ class EngineRunner:
                 self.stats = core.stats()
                 continue
             match command:
-                case Add(request):
-                    core.add(request)
-                    block = False
+                case Add(request, came_at):
+                    core.add(request, came_at)
+                    block, wait_s = False, 0.0
                 case Cancel():
                     core.abort(command.request_ids)
+                    wait_s = 0.0
                     self.stats = core.stats()
                     block = not core.has_work
                 case _Stop():

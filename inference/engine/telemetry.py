@@ -62,6 +62,7 @@ _COUNTERS = (
     "prefix_cache_queries",
     "prefix_cache_hits",
     "preemptions",
+    "wait_seconds",
     "evictions",
     "evicted_cells",
     "drafts",
@@ -211,6 +212,10 @@ class Telemetry:
     def preempted(self) -> None:
         """Count the preemption of a sequence."""
         self._counters["preemptions"] += 1
+
+    def waited(self, seconds: float) -> None:
+        """Note for how long in all no step has begun, for somebody about to ask."""
+        self._counters["wait_seconds"] = seconds
 
     def evicted(self, cells: int) -> None:
         """Count an evicted prefix, and its KV cells."""

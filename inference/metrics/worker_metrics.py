@@ -245,6 +245,10 @@ _ENGINE = (
         "Sequences that lost their KV cells to others and are computed again.",
         "vllm:num_preemptions_total",
     ),
+    _counter(
+        "wait_seconds",
+        "Time in which no step began, because a key with little to compute was due.",
+    ),
     _counter("evictions", "Prefixes evicted from the prefix cache."),
     _counter("evicted_cells", "KV cells freed by these evictions."),
     _counter(

@@ -11,7 +11,7 @@ import numpy as np
 
 from inference.engine.errors import DecodeError
 from inference.engine.output import EngineStats, PoolingOutput
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from inference.engine.sequence import FinishReason
 from inference.engine.telemetry import Telemetry
 
@@ -73,6 +73,8 @@ class EmbeddingCore:
         self._requests: dict[str, _Progress] = {}
         self._arrivals = count()
         self.telemetry = Telemetry(n_ctx=backend.n_ctx_max, n_ctx_max=backend.n_ctx_max)
+        #: No batch waits for a request.
+        self.wait_s = 0.0
         self._requests_total = 0
         self._prompt_tokens_total = 0
 
@@ -81,9 +83,13 @@ class EmbeddingCore:
         """Whether a step would do something."""
         return bool(self._requests)
 
-    def add(self, request: PoolingRequest) -> None:
-        """Queue a request; ``check_inputs`` has been asked before."""
-        progress = _Progress(request, next(self._arrivals), self._clock())
+    def add(self, request: PoolingRequest, came_at: float | None = None) -> None:
+        """Queue a request; ``check_inputs`` has been asked before.
+
+        ``came_at`` is when it came, by the core's clock: a batch may have run since.
+        """
+        queued_at = self._clock() if came_at is None else came_at
+        progress = _Progress(request, next(self._arrivals), queued_at)
         self._requests[request.request_id] = progress
         self._queue.enter(progress)
         self._requests_total += 1

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from inference.engine.kv_cache.operations import KVOp
     from inference.engine.kv_cache.slots import Slots
-    from inference.engine.scheduling.fair_queue import FairQueue
-    from inference.engine.scheduling.key_shares import KeyShares
+    from inference.engine.scheduling.fairness.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.key_shares import KeyShares
     from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 
 #: Cells that must stay free for each running sequence when another one is admitted, so

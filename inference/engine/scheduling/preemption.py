@@ -9,7 +9,7 @@ from inference.engine.sequence import Sequence, SequenceStatus
 
 if TYPE_CHECKING:
     from inference.engine.kv_cache.slots import Slots
-    from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.fair_queue import FairQueue
 
 #: The limit of the saved cells of preempted sequences, as a share of the cache, whose
 #: memory they are not part of. Cells beyond that are computed again.

@@ -11,8 +11,9 @@ from inference.engine.scheduling.adapter_turns import AdapterTurns
 from inference.engine.scheduling.admission import Admission
 from inference.engine.scheduling.draft_settlement import DraftSettlement
 from inference.engine.scheduling.end_of_answer import check_stop
-from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.fairness.anticipation import Anticipation
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.key_shares import KeyShares
 from inference.engine.scheduling.preemption import Preemption
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from inference.engine.scheduling.step_planner import StepPlanner
@@ -58,9 +59,9 @@ class NewTokens:
 class Scheduler:
     """Decides, as data, what a step computes, and applies its results.
 
-    A step is ``assign_slots``, ``schedule`` and ``update``. Each part of this folder
-    makes one decision; this class calls them in order. The scheduler knows no model: it
-    returns operations for the real cache.
+    A step is ``assign_slots``, ``wait_s``, ``schedule`` and ``update``. Each part of
+    this folder makes one decision; this class calls them in order. The scheduler knows
+    no model: it returns operations for the real cache.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Scheduler:
             fixed_piece=fixed_piece,
         )
         self._drafts = DraftSettlement(self.slots)
+        self._anticipation = Anticipation(clock)
 
     @property
     def num_waiting(self) -> int:
@@ -195,6 +197,18 @@ class Scheduler:
         self.runnable = [s for s in active if s.request.adapters == adapters]
         return SlotChanges(ops, admitted, num_preempted)
 
+    def wait_s(self) -> float:
+        """Return for how long no step is to begin, unless a request comes; or 0."""
+        wait_s = self._anticipation.wait_s(self._shares.awaited)
+        if wait_s:
+            self._planner.skip()
+        return wait_s
+
+    @property
+    def waited_s(self) -> float:
+        """For how long no step has begun in all because of ``wait_s``."""
+        return self._anticipation.waited_s
+
     def draft_budget(self) -> DraftBudget:
         """Return which sequences of the next step may have drafts."""
         return self._planner.draft_budget(self.runnable)
@@ -216,6 +230,7 @@ class Scheduler:
         Sequences that end are finished, but keep their slot until ``release``.
         """
         self._turns.count_step()
+        self._anticipation.end_step()
         new_tokens = []
         ops: list[KVOp] = []
         for item in plan.items:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from inference.engine.config.engine_config import PREFILL_CONTEXT_REST
 from inference.engine.media.spans import fitted
 from inference.engine.scheduling.draft_planner import DraftBudget
-from inference.engine.scheduling.prompt_allowance import PromptAllowance
+from inference.engine.scheduling.fairness.prompt_allowance import PromptAllowance
 from inference.engine.step import StepItem, StepPlan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from inference.engine.kv_cache.slots import Slots
-    from inference.engine.scheduling.fair_queue import FairQueue
-    from inference.engine.scheduling.key_shares import KeyShares
+    from inference.engine.scheduling.fairness.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.key_shares import KeyShares
     from inference.engine.scheduling.pacing.prefill_room import PrefillRoom
     from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.scheduling.prefix_waiting import PrefixWaiting
@@ -102,6 +102,10 @@ class StepPlanner:
         if has_light:
             self._count(items)
         return _plan(items)
+
+    def skip(self) -> None:
+        """Note that no step is planned while all light keys are away."""
+        self._allowance.begin(has_light=False)
 
     def _fixed_plan(self, sequences: Iterable[Sequence]) -> StepPlan:
         """Return a step of prompts and a step of answers in turn."""

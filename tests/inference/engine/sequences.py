@@ -11,7 +11,7 @@ from inference.engine.sequence import Sequence, SequenceStatus
 
 if TYPE_CHECKING:
     from inference.engine.kv_cache.slots import Slots
-    from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.fair_queue import FairQueue
 
 _arrivals = count()
 

@@ -125,10 +125,11 @@ def test_steps_are_counted_with_what_they_carried() -> None:
     assert (counters["steps"], counters["prefill_step_seconds"]) == (2, 0.5)
 
 
-def test_the_cache_the_drafts_and_the_context_are_counted() -> None:
+def test_the_cache_waits_drafts_and_the_context_are_counted() -> None:
     telemetry = Telemetry(n_ctx=512, n_ctx_max=2048)
     telemetry.prefix_lookup(queried=100, hit=60)
     telemetry.preempted()
+    telemetry.waited(0.25)
     telemetry.evicted(40)
     telemetry.drafted(5, 3)
     telemetry.context_resized(1024)
@@ -140,6 +141,7 @@ def test_the_cache_the_drafts_and_the_context_are_counted() -> None:
         "prefix_cache_queries": 100,
         "prefix_cache_hits": 60,
         "preemptions": 1,
+        "wait_seconds": 0.25,
         "evictions": 1,
         "evicted_cells": 40,
         "drafts": 1,

@@ -101,6 +101,13 @@ class Timetable:
             for output in self._core.step():
                 if output.finish_reason is not None:
                     self._end(output.request_id)
+            self._wait(self._core.wait_s)
+
+    def _wait(self, seconds: float) -> None:
+        """Let so much time pass, or less if a request comes."""
+        until = self.now + seconds
+        next_at = self._coming[0][0] if self._coming else until
+        self._backend.now = max(self.now, min(until, next_at))
 
     def _let_in(self) -> None:
         while self._coming and self._coming[0][0] <= self.now:
@@ -111,7 +118,7 @@ class Timetable:
             name = str(number)
             self._came[name] = at
             self._core.add(
-                GenerationRequest(name, shared + own, params, key=key, owner=key)
+                GenerationRequest(name, shared + own, params, key=key, owner=key), at
             )
 
     def _end(self, name: str) -> None:

@@ -8,7 +8,7 @@ from inference.engine.kv_cache.execution import KVCacheExecutor
 from inference.engine.kv_cache.operations import Clear, Fork, LoadPrefix, Reuse
 from inference.engine.kv_cache.prefix_transfer import DiskPrefixes
 from inference.engine.kv_cache.slots import Slots
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from inference.engine.sequence import Sequence, SequenceStatus
 from inference.engine.telemetry import Telemetry
 from tests.inference.engine.fakes import FakeBackend

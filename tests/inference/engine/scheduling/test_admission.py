@@ -6,8 +6,8 @@ from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Evict, Restore, Reuse
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.admission import Admission
-from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.key_shares import KeyShares
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from tests.inference.engine.sequences import compute, sequence

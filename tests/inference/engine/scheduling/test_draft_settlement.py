@@ -6,7 +6,7 @@ from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Reuse
 from inference.engine.kv_cache.slots import Slots
 from inference.engine.scheduling.draft_settlement import DraftSettlement
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from inference.engine.speculative.prompt_lookup import PromptLookup
 from inference.engine.step import StepItem
 from tests.inference.engine.sequences import compute, sequence, start

@@ -5,7 +5,7 @@ import pytest
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.operations import Clear, Save
 from inference.engine.kv_cache.slots import Slots
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from inference.engine.scheduling.preemption import Preemption
 from inference.engine.sequence import Sequence, SequenceStatus
 from tests.inference.engine.sequences import compute, sequence, start

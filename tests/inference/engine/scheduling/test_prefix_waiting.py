@@ -8,7 +8,7 @@ import pytest
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import MIN_WAIT, Slots
 from inference.engine.prefix_cache.disk_cache import StoredPrefix
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting
 from tests.inference.engine.sequences import compute, sequence, start
 

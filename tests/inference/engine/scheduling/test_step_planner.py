@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from inference.engine import SamplingParams
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
-from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import KeyShares
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.key_shares import KeyShares
 from inference.engine.scheduling.pacing.prefill_room import MIN_PIECE
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.prefix_waiting import PrefixWaiting

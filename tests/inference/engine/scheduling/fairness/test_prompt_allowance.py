@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from inference.engine.scheduling.prompt_allowance import PromptAllowance
+from inference.engine.scheduling.fairness.prompt_allowance import PromptAllowance
 
 
 def test_without_light_keys_any_prompts_are_computed() -> None:

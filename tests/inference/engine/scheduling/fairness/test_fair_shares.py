@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from inference.engine.scheduling.fair_shares import (
+from inference.engine.scheduling.fairness.fair_shares import (
     MAX_INTERFERENCE,
     KeyDemand,
     fair_shares,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, cycle
 
 import pytest
 
@@ -83,6 +83,32 @@ def test_one_token_again_and_again_waits_for_short_pieces_of_long_prompts() -> N
     assert longest(times, quiet[:-1]) <= 2 * alone
     # Alone they get 900 a second.
     assert times.prefilled - before >= 450 * 6
+
+
+def test_a_regular_client_hardly_waits_for_the_steps_of_others() -> None:
+    """It asks 50 ms after each answer, give or take 5."""
+    times = Timetable()
+    pauses = cycle([0.05, 0.053, 0.045, 0.055, 0.047])
+    asked: list[str] = []
+
+    def ask() -> None:
+        after_s = next(pauses)
+        asked.append(times.ask("quiet", prompt=20, tokens=1, after_s=after_s, then=ask))
+
+    ask()
+    times.run(2.0)
+    alone = longest(times, asked[1:])
+    for _ in range(16):
+        keep_asking(times, "attacker", prompt=1200, tokens=1, pause_s=0.005)
+    times.run(1.0)
+    asked.clear()
+    before = times.prefilled
+    times.run(6.0)
+    found = sorted(times.latencies[name] for name in asked[:-1])
+    # It may wait for half as long as its own request takes.
+    assert found[int(0.95 * len(found))] <= 1.5 * alone
+    # The engine stands still for at most a third of the time between its requests.
+    assert times.prefilled - before >= 400 * 6
 
 
 def test_an_answer_beside_long_prompts_takes_twice_as_long_after_a_step() -> None:

@@ -6,18 +6,20 @@ import pytest
 
 from inference.engine.config.cache_layout import CacheLayout
 from inference.engine.kv_cache.slots import Slots
-from inference.engine.scheduling.fair_queue import FairQueue
-from inference.engine.scheduling.key_shares import (
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.key_shares import KeyShares
+from inference.engine.scheduling.fairness.visits import (
     EXPECTED_AT_MOST_S,
     PATIENCE,
     SHORT_STAY,
-    KeyShares,
 )
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from tests.fakes import Clock
 from tests.inference.engine.sequences import sequence, start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from inference.engine.sequence import Sequence
 
 
@@ -32,15 +34,15 @@ class Room:
         self.sequences: list[Sequence] = []
 
     def run(self, keys: str) -> list[Sequence]:
-        new = [start(sequence([1], key=key), self.slots, self.queue) for key in keys]
-        self.sequences += new
-        return new
+        return self._start(sequence([1], key=key) for key in keys)
 
     def run_idle(self, keys: str) -> list[Sequence]:
-        new = [
-            start(sequence([1], key=key, idle_only=True), self.slots, self.queue)
-            for key in keys
-        ]
+        return self._start(sequence([1], key=key, idle_only=True) for key in keys)
+
+    def _start(self, coming: Iterable[Sequence]) -> list[Sequence]:
+        new = [start(each, self.slots, self.queue) for each in coming]
+        for each in new:
+            each.queued_at = self.clock.now
         self.sequences += new
         return new
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inference.engine.scheduling.fair_queue import FairQueue
+from inference.engine.scheduling.fairness.fair_queue import FairQueue
 from tests.inference.engine.sequences import sequence
 
 if TYPE_CHECKING:

@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.engine.scheduling.fair_shares import KeyDemand, fair_shares
+from inference.engine.scheduling.fairness.fair_shares import KeyDemand, fair_shares
+from inference.engine.scheduling.fairness.visits import Visits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from inference.engine.kv_cache.slots import Slots
-    from inference.engine.scheduling.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.fair_queue import FairQueue
+    from inference.engine.scheduling.fairness.visits import Due
     from inference.engine.scheduling.pacing.step_times import StepTimes
     from inference.engine.sequence import Sequence
-
-
-#: A key that asks one question after the other is expected to ask again for this many
-#: times as long as it has paused before. It would else wait each time for a step that
-#: others have filled in between.
-PATIENCE = 4.0
-#: No key is expected for more seconds than this: others' sequences stand still for it.
-EXPECTED_AT_MOST_S = 2.0
-#: One whose sequences take more steps than this is not expected: a long step before
-#: them is little beside these.
-SHORT_STAY = 16
-#: For so long after its last sequence a key may come back: nobody else fills whole
-#: batches meanwhile, which take seconds.
-_MAY_COME_BACK_S = 60.0
-
-
-@dataclass(slots=True)
-class _Visit:
-    """When a key had a sequence last, and how long it was away between two.
-
-    ``pause_s`` is 0 until it has come back once. ``steps`` are those of its stay.
-    """
-
-    at: float
-    weight: float
-    pause_s: float = 0.0
-    steps: int = 0
-    is_away: bool = False
-
-    def is_expected(self, now: float) -> bool:
-        """Whether it may ask again at any moment, and would notice a long step."""
-        patience_s = min(PATIENCE * self.pause_s, EXPECTED_AT_MOST_S)
-        is_short = self.steps <= SHORT_STAY
-        return self.is_away and is_short and now - self.at < patience_s
-
-    def come(self, now: float, weight: float) -> None:
-        """Note that it has a sequence now. A long pause counts for a while."""
-        if self.is_away:
-            self.pause_s = max(now - self.at, self.pause_s / 2)
-            self.steps = 0
-        self.steps += 1
-        self.at, self.weight, self.is_away = now, weight, False
-
-    def leave(self, now: float) -> None:
-        """Note that its last sequence has ended."""
-        if not self.is_away:
-            self.at, self.is_away = now, True
 
 
 class KeyShares:
@@ -85,13 +39,13 @@ class KeyShares:
         self._slots = slots
         self._times = times
         self._clock = clock
-        self._visits: dict[str, _Visit] = {}
+        self._visits = Visits()
         #: How many keys are expected to ask again.
         self.num_expected = 0
+        #: When light ones of them do, while only heavy ones have sequences.
+        self.awaited: list[Due] = []
         #: The keys with fewer sequences than their even share.
         self.light: frozenset[str] = frozenset()
-        #: When each key had a sequence last.
-        self._seen: dict[str, float] = {}
         self._demands: dict[str, KeyDemand] | None = None
         #: The shares of those that wait until nobody else is here.
         self._holding: set[str] = set()
@@ -116,12 +70,14 @@ class KeyShares:
             if key not in holding
         }
         self.light = _light(demands)
-        expected = self._expected(demands, is_idle=is_idle)
+        expected = self._expected(demands, unfinished, is_idle=is_idle)
         if len(demands) + len(expected) > self._slots.count:
             # No slot stays empty for one who may come while another waits.
             expected = {}
         # Who comes while only idle ones run waits for the step that they are in.
         self.num_expected = max(len(expected), int(is_idle and bool(counts)))
+        light = frozenset() if self.light else _light(demands | expected)
+        self.awaited = [self._visits.due(key) for key in light.intersection(expected)]
         demands |= expected
         if len(demands) + len(holding) < 2:
             self._demands = self._shares = None
@@ -143,50 +99,32 @@ class KeyShares:
 
         Nothing else says so where no step follows: a key that is alone is away then.
         """
-        here = {sequence.request.share for sequence in unfinished}
-        now = self._clock()
-        for key, visit in self._visits.items():
-            if key not in here:
-                visit.leave(now)
+        keys = {sequence.request.share for sequence in unfinished}
+        self._visits.leave(keys, self._clock())
 
     def _expected(
-        self, demands: Mapping[str, KeyDemand], *, is_idle: bool
+        self,
+        demands: Mapping[str, KeyDemand],
+        unfinished: Iterable[Sequence],
+        *,
+        is_idle: bool,
     ) -> dict[str, KeyDemand]:
         """Note which keys have sequences; return those that may ask again soon."""
         now = self._clock()
-        self._see(demands, now)
-        self._visits = {
-            key: visit
-            for key, visit in self._visits.items()
-            if now - visit.at < EXPECTED_AT_MOST_S
-        }
-        for key, visit in self._visits.items():
-            visit.is_away |= key not in demands
-        if not is_idle:
-            for key, demand in demands.items():
-                visit = self._visits.setdefault(key, _Visit(now, demand.weight))
-                visit.come(now, demand.weight)
-        return {
-            key: KeyDemand(1, visit.weight)
-            for key, visit in self._visits.items()
-            if visit.is_expected(now)
-        }
-
-    def _see(self, keys: Iterable[str], now: float) -> None:
-        for key in keys:
-            # The one that was seen last is the last.
-            self._seen.pop(key, None)
-            self._seen[key] = now
-        while self._seen:
-            key = next(iter(self._seen))
-            if now - self._seen[key] < _MAY_COME_BACK_S:
-                break
-            del self._seen[key]
+        if is_idle:
+            self._visits.note_idle(demands, now)
+        else:
+            came_at: dict[str, float] = {}
+            for sequence in unfinished:
+                key, at = sequence.request.share, sequence.queued_at
+                came_at[key] = min(at, came_at.get(key, at))
+            self._visits.note(demands, came_at, now)
+        return self._visits.expected(now)
 
     @property
     def is_alone(self) -> bool:
         """Whether no more than one key has had a sequence lately."""
-        return len(self._seen) < 2
+        return self._visits.is_alone
 
     def has_room(self, key: str) -> bool:
         """Whether one more sequence of a key may run."""
