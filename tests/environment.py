@@ -52,7 +52,9 @@ class _Redis:
                 *(binary, "--port", "0", "--unixsocket", str(_SOCKET)),
                 *("--save", "", "--dir", str(_DATA_DIR), "--loglevel", "warning"),
             ],
+            # Not the tests' own: a Redis that outlives them would hold their pipe open.
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         client = redis.Redis(unix_socket_path=str(_SOCKET))
         deadline = time.monotonic() + 30
