@@ -27,6 +27,8 @@ class Node:
         #: Requests that were sent here and have not ended.
         self.requests = 0
         self.is_stepping = False
+        #: How often it has waited for a request that is about to come.
+        self.waits = 0
         self._machine = machine
         self._now = 0.0
         backend = NullBackend(
@@ -40,9 +42,14 @@ class Node:
         """Whether a step has something to compute."""
         return self._core.has_work
 
-    def add(self, request: GenerationRequest) -> None:
-        """Queue a request."""
-        self._core.add(request)
+    @property
+    def wait_s(self) -> float:
+        """For how long the next step is to wait for a request."""
+        return self._core.wait_s
+
+    def add(self, request: GenerationRequest, now: float) -> None:
+        """Queue a request that comes now."""
+        self._core.add(request, now)
 
     def step(self, now: float) -> tuple[float, list[SequenceOutput]]:
         """Run a step that begins now; return when it ends, and its outputs."""

@@ -178,7 +178,7 @@ class Simulation:
         return replicas[chosen]
 
     def _take(self, now: float, node: Node, request: GenerationRequest) -> None:
-        node.add(request)
+        node.add(request, now)
         if not node.is_stepping:
             node.is_stepping = True
             self._step(now, node)
@@ -189,10 +189,20 @@ class Simulation:
         end, outputs = node.step(now)
         if outputs:
             self._deliver(end, node, outputs)
-        if node.has_work:
+        if node.wait_s:
+            node.is_stepping = False
+            node.waits = number = node.waits + 1
+            self._at(end + node.wait_s, lambda at: self._go_on(at, node, number))
+        elif node.has_work:
             self._at(end, lambda at: self._step(at, node))
         else:
             node.is_stepping = False
+
+    def _go_on(self, now: float, node: Node, number: int) -> None:
+        """Run a step after a wait, unless a request has come in it."""
+        if node.has_work and not node.is_stepping and node.waits == number:
+            node.is_stepping = True
+            self._step(now, node)
 
     def _deliver(self, now: float, node: Node, outputs: list[SequenceOutput]) -> None:
         """Send a frame to each web process that has a stream of the step."""
