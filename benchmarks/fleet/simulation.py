@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -153,11 +154,14 @@ class Simulation:
         )
         costs = self._fleet.costs
         web = self._traffic.place(len(self._webs))
-        queued = self._webs[web].work(now, costs.web_begin_s)
-        sent = self._shard(conversation.model).work(queued, costs.redis_request_s)
         node = self._route(conversation.model, request)
         node.requests += 1
         self._streams[request.request_id] = _Stream(conversation, web, node, now)
+        queued = self._webs[web].work(now, costs.web_begin_s)
+        self._at(queued, lambda at: self._queue(at, node, request))
+
+    def _queue(self, now: float, node: Node, request: GenerationRequest) -> None:
+        sent = self._shard(node.model).work(now, self._fleet.costs.redis_request_s)
         self._at(sent, lambda at: self._take(at, node, request))
 
     def _route(self, model: int, request: GenerationRequest) -> Node:
@@ -188,7 +192,7 @@ class Simulation:
     def _step(self, now: float, node: Node) -> None:
         end, outputs = node.step(now)
         if outputs:
-            self._deliver(end, node, outputs)
+            self._at(end, lambda at: self._deliver(at, node, outputs))
         if node.wait_s:
             node.is_stepping = False
             node.waits = number = node.waits + 1
@@ -210,15 +214,22 @@ class Simulation:
         for output in outputs:
             web = self._streams[output.request_id].web
             frames.setdefault(web, []).append(output)
-        costs = self._fleet.costs
         for web, frame in frames.items():
             self._outcome.frames += 1
-            sent = self._shard(node.model).work(now, costs.redis_frame_s)
-            tokens = sum(len(output.tokens) for output in frame)
-            seconds = costs.web_frame_s + costs.web_token_s * tokens
-            heard = self._webs[web].work(sent, seconds)
-            for output in frame:
-                self._hear(heard, output)
+            sent = self._shard(node.model).work(now, self._fleet.costs.redis_frame_s)
+            self._at(sent, partial(self._read, web, frame))
+
+    def _read(self, web: int, frame: list[SequenceOutput], now: float) -> None:
+        """Let a web process read a frame."""
+        costs = self._fleet.costs
+        tokens = sum(len(output.tokens) for output in frame)
+        seconds = costs.web_frame_s + costs.web_token_s * tokens
+        heard = self._webs[web].work(now, seconds)
+        self._at(heard, lambda at: self._hear_all(at, frame))
+
+    def _hear_all(self, now: float, frame: list[SequenceOutput]) -> None:
+        for output in frame:
+            self._hear(now, output)
 
     def _hear(self, now: float, output: SequenceOutput) -> None:
         stream = self._streams[output.request_id]

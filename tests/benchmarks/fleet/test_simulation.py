@@ -59,3 +59,10 @@ def test_a_server_does_one_thing_after_the_other() -> None:
     assert server.work(2.0, 1.0) == 4.0
     assert server.work(9.0, 1.0) == 10.0
     assert server.busy_s == 4.0
+
+
+def test_a_server_takes_what_comes_in_the_order_of_time() -> None:
+    server = Server()
+    server.work(5.0, 1.0)
+    with pytest.raises(ValueError, match="comes after"):
+        server.work(4.0, 1.0)
