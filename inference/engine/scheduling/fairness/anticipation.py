@@ -53,14 +53,15 @@ class Anticipation:
         self._end_wait(now)
         step_s = self._steps.above(_LONG)
         held_up = [
-            due.until
+            due
             for due in awaited
             if due.at + _HOLD_UP * due.stay_s < now + step_s and now < due.until
         ]
         # Longer than the step would take is more than it is worth.
-        until = min(max(held_up, default=now), now + min(step_s, self._seconds))
+        latest = max((due.until for due in held_up), default=now)
+        until = min(latest, now + min(step_s, self._seconds))
         # Too little for the first of them to come is of no use.
-        if until > now and any(due.at <= until for due in awaited):
+        if until > now and any(due.at <= until for due in held_up):
             self._waiting_since = now
             return until - now
         self._stepping_since = now if awaited else None

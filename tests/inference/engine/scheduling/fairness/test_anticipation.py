@@ -95,3 +95,5 @@ def test_a_wait_that_is_too_short_for_the_key_to_come_is_none() -> None:
         engine.clock.now += wait_s
     assert engine.wait_s(engine.due(0.03)) == 0
     assert due.until > engine.clock.now
+    # Nor is it for one that is due then, beside one that is late already.
+    assert engine.wait_s(engine.due(0.03), engine.due(-1.0)) == 0
