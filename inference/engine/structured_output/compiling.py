@@ -59,10 +59,18 @@ def compile_grammar(tokenizer: LLTokenizer, source: str) -> LLMatcher:
 @lru_cache(maxsize=64)
 def check(source: str) -> None:
     """Raise InvalidGrammar if the grammar cannot be enforced."""
-    warnings = validate(source)
-    if not warnings:
-        compile_grammar(_tokens_of_bytes(), source)
-    elif any(not warning.startswith("no tokenizer") for warning in warnings):
+    try:
+        matcher = compile_grammar(_tokens_of_bytes(), source)
+    except InvalidGrammar:
+        # Only a vocabulary has the special tokens that a grammar names, so this one
+        # may be the model's. To validate takes as long as to compile: what compiles
+        # has been validated.
+        warnings = validate(source)
+        if not warnings:
+            raise
+    else:
+        warnings = matcher.get_grammar_warnings()
+    if any(not warning.startswith("no tokenizer") for warning in warnings):
         raise InvalidGrammar(_one_line("; ".join(warnings)))
 
 
