@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.systems.null_engine.backend import NullBackend
 from inference.engine.core import EngineCore
+from inference.engine.sequence import Arrival
 
 if TYPE_CHECKING:
     from benchmarks.fleet.costs import Machine
@@ -49,7 +50,7 @@ class Node:
 
     def add(self, request: GenerationRequest, now: float) -> None:
         """Queue a request that comes now."""
-        self._core.add(request, now)
+        self._core.add(request, Arrival(now))
 
     def step(self, now: float) -> tuple[float, list[SequenceOutput]]:
         """Run a step that begins now; return when it ends, and its outputs."""

@@ -18,7 +18,7 @@ from inference.engine.scheduling.draft_planner import DraftPlanner
 from inference.engine.scheduling.pacing.step_times import StepTimes
 from inference.engine.scheduling.pacing.warm_up import warm_up
 from inference.engine.scheduling.scheduler import Scheduler
-from inference.engine.sequence import FinishReason, Sequence
+from inference.engine.sequence import Arrival, FinishReason, Sequence
 from inference.engine.step import CellsExhausted, StepPlan
 from inference.engine.telemetry import Telemetry
 
@@ -95,17 +95,19 @@ class EngineCore:
         """Whether a step has something to compute."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
-    def add(self, request: GenerationRequest, came_at: float | None = None) -> None:
+    def add(self, request: GenerationRequest, arrival: Arrival | None = None) -> None:
         """Queue a request that ``check_request`` has accepted.
 
-        ``came_at`` is when it came, by the core's clock: a step may have run since.
+        It comes now, or had an ``arrival`` since which a step may have run.
         """
+        arrival = arrival or Arrival(self._clock())
         sequence = Sequence(
             request=request,
             tokens=[*request.prompt_token_ids, *request.resume],
             detokenizer=self._outputs.detokenizer(request),
             arrival=next(self._arrivals),
-            queued_at=self._clock() if came_at is None else came_at,
+            queued_at=arrival.at,
+            num_behind=arrival.num_behind,
             lookup=self._drafts.lookup_for(request),
         )
         sequence.stored = self._disk.look_up(sequence)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.engine.core import EngineCore
 from inference.engine.output import EngineStats
+from inference.engine.sequence import Arrival
 from inference.engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ _REST_AFTER_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Queue a request, which came when this was made."""
+    """Queue a request, which came when this was made if nothing else is said."""
 
     request: ComputeRequest
-    came_at: float = field(default_factory=time.perf_counter)
+    arrival: Arrival = field(default_factory=Arrival)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Core(Protocol):
     def has_work(self) -> bool:
         """Whether a step has something to compute."""
 
-    def add(self, request: Any, came_at: float, /) -> None:
-        """Queue a request that came then, by ``time.perf_counter``."""
+    def add(self, request: Any, arrival: Arrival, /) -> None:
+        """Queue a request that had this arrival."""
 
     def abort(self, request_ids: Iterable[str]) -> None:
         """Abort these requests before the next step."""
@@ -186,8 +186,8 @@ class EngineRunner:
                 self.stats = core.stats()
                 continue
             match command:
-                case Add(request, came_at):
-                    core.add(request, came_at)
+                case Add(request, arrival):
+                    core.add(request, arrival)
                     block, wait_s = False, 0.0
                 case Cancel():
                     core.abort(command.request_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,17 @@ class FinishReason(enum.StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a request came, by ``time.perf_counter`` or the clock of its core.
+
+    ``num_behind`` requests of the same key came after it, and wait to be prepared.
+    """
+
+    at: float = field(default_factory=time.perf_counter)
+    num_behind: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Sequence:
     """A request's tokens and state, independent of scheduler and model.
@@ -51,8 +63,9 @@ class Sequence:
     prefix that this one will reuse, up to ``waits_until``. ``prompt_logprobs`` has an
     entry for each of the prompt's tokens after the first, if requested. The newest
     ``num_forced`` tokens were not sampled: a grammar left no choice. ``lookup`` finds
-    drafts, ``acceptance`` is the share of drafted tokens that are right. Times are
-    seconds of the engine's clock.
+    drafts, ``acceptance`` is the share of drafted tokens that are right. ``num_behind``
+    requests of its key waited to be prepared when it came. Times are seconds of the
+    engine's clock.
     """
 
     request: GenerationRequest
@@ -60,6 +73,7 @@ class Sequence:
     detokenizer: Detokenizer
     arrival: int
     queued_at: float
+    num_behind: int = 0
     num_computed: int = 0
     num_cached: int = 0
     slot: int | None = None

@@ -19,6 +19,7 @@ from inference.engine.embedding.core import EmbeddingCore
 from inference.engine.prefix_cache.disk_cache import open_disk_cache
 from inference.engine.request import GenerationRequest, PoolingRequest
 from inference.engine.runner import Add, Cancel, EngineRunner
+from inference.engine.sequence import Arrival
 from inference.errors import QueueFull, queue_full_message
 from inference.transport.messages.events import (
     Accepted,
@@ -331,7 +332,8 @@ class ModelServer:
             num_prompt = prepared.num_prompt
             position = self._accepted.position(accepted)
             self._accepted.prepared(accepted)
-            self._runner.send(Add(prepared))
+            behind = self._preparation.num_waiting(accepted.key)
+            self._runner.send(Add(prepared, Arrival(num_behind=behind)))
         spec = self._spec
         reply = partial(self._reply, accepted.reply_to)
         reply(

@@ -78,6 +78,10 @@ class Preparation:
         """Whether a key has jobs."""
         return key in self._jobs
 
+    def num_waiting(self, key: str) -> int:
+        """Return how many jobs of a key are yet to begin."""
+        return len(self._jobs.get(key, ()))
+
     def note(self, key: str) -> None:
         """Note that a key asks, whether or not its request takes long to prepare."""
         self._asking.note(key)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from inference.engine.embedding.backend import EmbeddingBackend
     from inference.engine.request import PoolingRequest
+    from inference.engine.sequence import Arrival
 
 
 @dataclass(slots=True, eq=False)
@@ -83,12 +84,12 @@ class EmbeddingCore:
         """Whether a step would do something."""
         return bool(self._requests)
 
-    def add(self, request: PoolingRequest, came_at: float | None = None) -> None:
+    def add(self, request: PoolingRequest, arrival: Arrival | None = None) -> None:
         """Queue a request; ``check_inputs`` has been asked before.
 
-        ``came_at`` is when it came, by the core's clock: a batch may have run since.
+        It comes now, or had an ``arrival`` since which a batch may have run.
         """
-        queued_at = self._clock() if came_at is None else came_at
+        queued_at = arrival.at if arrival else self._clock()
         progress = _Progress(request, next(self._arrivals), queued_at)
         self._requests[request.request_id] = progress
         self._queue.enter(progress)

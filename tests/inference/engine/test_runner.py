@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from inference.engine.backend import Backend
     from inference.engine.runner import Core
+    from inference.engine.sequence import Arrival
 
 _WAIT_S = 10.0
 
@@ -107,8 +108,8 @@ class _WaitingCore:
         self.came_at: list[float] = []
         self._wait_s = wait_s
 
-    def add(self, request: GenerationRequest, came_at: float) -> None:
-        self.came_at.append(came_at)
+    def add(self, request: GenerationRequest, arrival: Arrival) -> None:
+        self.came_at.append(arrival.at)
         self.has_work = True
 
     def abort(self, request_ids: Iterable[str]) -> None:

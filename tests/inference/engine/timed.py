@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.engine import EngineCore, GenerationRequest, SamplingParams
+from inference.engine.sequence import Arrival
 from tests.inference.engine.fakes import FakeBackend
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Timetable:
         self._core = EngineCore(self._backend, clock=lambda: self._backend.now)
         self._core.warm_up()
         self._numbers = count()
-        self._coming: list[tuple[float, int, str, int, int]] = []
+        self._coming: list[tuple[float, int, str, int, int, int]] = []
         self._after: dict[str, Callable[[], None]] = {}
         self._came: dict[str, float] = {}
         #: By request: the seconds from its arrival to its end.
@@ -72,14 +73,16 @@ class Timetable:
         prompt: int,
         tokens: int,
         after_s: float = 0.0,
+        num_behind: int = 0,
         then: Callable[[], None] | None = None,
     ) -> str:
         """Let a request of a key come later; call ``then`` at its end.
 
-        ``prompt`` are its own tokens, after those that the key's prompts share.
+        ``prompt`` are its own tokens, after those that the key's prompts share;
+        ``num_behind`` of the key's requests wait to be prepared.
         """
         number = next(self._numbers)
-        entry = (self.now + after_s, number, key, prompt, tokens)
+        entry = (self.now + after_s, number, key, prompt, tokens, num_behind)
         heapq.heappush(self._coming, entry)
         if then is not None:
             self._after[str(number)] = then
@@ -111,14 +114,15 @@ class Timetable:
 
     def _let_in(self) -> None:
         while self._coming and self._coming[0][0] <= self.now:
-            at, number, key, prompt, tokens = heapq.heappop(self._coming)
+            at, number, key, prompt, tokens, num_behind = heapq.heappop(self._coming)
             shared = [0x1000 + ord(key[0])] * _SHARED
             own = [0x2000 + number, *range(0x8000, 0x8000 + prompt - 1)]
             params = SamplingParams(temperature=0, max_tokens=tokens, ignore_eos=True)
             name = str(number)
             self._came[name] = at
             self._core.add(
-                GenerationRequest(name, shared + own, params, key=key, owner=key), at
+                GenerationRequest(name, shared + own, params, key=key, owner=key),
+                Arrival(at, num_behind),
             )
 
     def _end(self, name: str) -> None:

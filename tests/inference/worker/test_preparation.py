@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inference.engine import SamplingParams
+from inference.engine import EngineCore, SamplingParams
 from inference.errors import RequestRejected
 from inference.worker import preparation
 from tests.inference.engine.fakes import FakeBackend
 from tests.inference.world import WAIT_S, World, collect, text_of, until
 
 if TYPE_CHECKING:
+    from inference.engine import GenerationRequest
+    from inference.engine.sequence import Arrival
     from inference.transport.stream import Stream
     from inference.worker.queue.server import QueueServer
 
@@ -101,6 +103,26 @@ async def test_a_slow_request_is_not_taken_for_lost(
     assert text_of(await collect(stream)) == "abc"
     assert stream.request_id == first_id
     assert backend.begun == [first_id]
+
+
+async def test_the_engine_learns_how_many_of_a_key_are_yet_to_be_prepared(
+    world: World, backend: SlowBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind: list[int] = []
+    add = EngineCore.add
+
+    def count(core: EngineCore, request: GenerationRequest, arrival: Arrival) -> None:
+        behind.append(arrival.num_behind)
+        add(core, request, arrival)
+
+    monkeypatch.setattr(EngineCore, "add", count)
+    streams = [await slow(world) for _ in range(5)]
+    await until(lambda: backend.worker.model.num_pending == 5)
+    backend.allowed.release(5)
+
+    for stream in streams:
+        await collect(stream)
+    assert behind == [4, 3, 2, 1, 0]
 
 
 async def test_a_request_that_is_given_up_is_not_prepared(

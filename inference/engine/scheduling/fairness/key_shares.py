@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class KeyShares:
     """Limits each key to its share of the running sequences.
 
-    A single key has no limit. Requests that are ``idle_only`` have no share while there
-    are others. A sequence beyond its key's share is preempted if others
-    need its slot; else it pauses, and keeps slot and cells.
+    A key's requests that wait to be prepared count with its sequences, for they come
+    a few at a time. A single key has no limit. Requests that are ``idle_only`` have no
+    share while there are others. A sequence beyond its key's share is preempted if
+    others need its slot; else it pauses, and keeps slot and cells.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class KeyShares:
         self._demands = None
 
     def update(self, unfinished: Collection[Sequence]) -> None:
-        """Compute the shares of the keys of these sequences."""
-        counts = Counter(sequence.request.share for sequence in unfinished)
+        """Compute the shares of the keys of these sequences, the newest last."""
+        counts = _counts(unfinished)
         is_idle = self._queue.is_idle
         holding = set()
         if not is_idle:
@@ -186,6 +187,13 @@ class KeyShares:
 
     def _running(self) -> Counter[str]:
         return Counter(sequence.request.share for sequence in self._slots.running)
+
+
+def _counts(unfinished: Iterable[Sequence]) -> Counter[str]:
+    """Return how many requests each key has, with those that wait to be prepared."""
+    counts = Counter(sequence.request.share for sequence in unfinished)
+    counts.update({s.request.share: s.num_behind for s in unfinished})
+    return counts
 
 
 def _step_seconds(times: StepTimes) -> Callable[[int], float]:

@@ -85,6 +85,20 @@ def test_a_key_alone_has_no_bound(room: Room) -> None:
     assert room.shares.paused() == set()
 
 
+def test_what_waits_to_be_prepared_counts_with_a_keys_sequences(room: Room) -> None:
+    first, second, _ = room.run("AAB")
+    first.num_behind, second.num_behind = 3, 0
+    room.update()
+    # The newest says how many are left.
+    assert room.shares.light == {"B"}
+    room.end(first)
+    room.update()
+    assert room.shares.light == frozenset()
+    second.num_behind = 1
+    room.update()
+    assert room.shares.light == {"B"}
+
+
 def test_the_youngest_of_a_key_beyond_its_share_make_room(room: Room) -> None:
     running = room.run("AAAA")
     room.wait("BB")

@@ -111,6 +111,30 @@ def test_a_regular_client_hardly_waits_for_the_steps_of_others() -> None:
     assert times.prefilled - before >= 400 * 6
 
 
+def test_a_key_whose_requests_wait_to_be_prepared_is_heavy() -> None:
+    """Its requests come one at a time, as often as they can be prepared."""
+    times = Timetable()
+    quiet = keep_asking(times, "quiet", prompt=20, tokens=1, pause_s=0.05)
+    times.run(2.0)
+    alone = longest(times, quiet[1:])
+    attacks: list[str] = []
+
+    def attack() -> None:
+        request = {"prompt": 20, "tokens": 1, "num_behind": 59}
+        attacks.append(times.ask("attacker", **request, after_s=0.02, then=attack))
+
+    attack()
+    times.run(1.0)
+    quiet.clear()
+    attacks.clear()
+    times.run(6.0)
+    found = sorted(times.latencies[name] for name in quiet[:-1])
+    assert found[int(0.95 * len(found))] <= 1.5 * alone
+    # Alone it gets 21 a second. The quiet one takes a third of the time, and the
+    # engine waits for it for at most a third of the rest.
+    assert len(attacks) >= 6 * 21 * 4 / 9
+
+
 def test_an_answer_beside_long_prompts_takes_twice_as_long_after_a_step() -> None:
     times = Timetable()
     quiet = keep_asking(times, "quiet", prompt=60, tokens=48, pause_s=1.0)
