@@ -74,7 +74,7 @@ class StepPlanner:
             self._slots.cells.free - tokens,
         )
         limits = {
-            sequence: self._draft_limit(sequence)
+            sequence: self._draft_limit(sequence) if self._may_draft(sequence) else 0
             for sequence, size in sizes.items()
             if size == sequence.num_uncomputed
         }
@@ -214,6 +214,12 @@ class StepPlanner:
             sizes[sequence] = min(sequence.num_uncomputed, 1 + max(room, 0))
             room -= sizes[sequence] - 1
         return sizes
+
+    def _may_draft(self, sequence: Sequence) -> bool:
+        """Whether no light key, here or due, waits longer for a sequence's drafts."""
+        shares = self._shares
+        has_light = bool(shares.light or shares.awaited)
+        return not has_light or sequence.request.share in shares.light
 
     def _draft_limit(self, sequence: Sequence) -> int:
         """Return how many drafted tokens can be accepted before the sequence ends."""

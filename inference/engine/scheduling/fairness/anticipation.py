@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from inference.engine.scheduling.fairness.visits import Due
 
 #: The engine waits at most this multiple of what heavy keys' steps take while a light
-#: key is away.
-_SHARE = 0.5
+#: key is away: half of this time.
+_SHARE = 1.0
 #: No more seconds than this are saved up for it.
 _MOST_S = 0.25
 #: A step may begin that a key waits for no longer than this multiple of what its own

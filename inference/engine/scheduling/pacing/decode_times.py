@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
+
 import numpy as np
 
 from inference.engine.scheduling.pacing.least_squares import NonNegativeFit
+from inference.engine.scheduling.pacing.smoothed import Smoothed
 
 #: Usual numbers: they make the three parts of a step's time comparable.
 _SEQUENCES = 8.0
@@ -16,6 +20,10 @@ _DECAY = 0.98
 #: What was learned holds for so many steps: a fit in each would take longer than a
 #: step of one sequence may.
 _KEPT_FOR = 8
+#: Sequences of so many tokens or fewer are short: attention takes little of a step.
+_SHORT = 128
+#: Fewer steps of a number of sequences say nothing: each may have been disturbed.
+_ENOUGH = 8
 
 
 class DecodeTimes:
@@ -37,6 +45,9 @@ class DecodeTimes:
         self._paces = NonNegativeFit(2)
         self._counts: set[int] = set()
         self._measured: dict[int, float] = {}
+        #: Later steps of short sequences, by their number.
+        self._short: dict[int, Smoothed] = {}
+        self._num_short: Counter[int] = Counter()
         #: The parts of the warm-up alone.
         self._line: list[float] | None = None
         self._parts: list[float] | None = None
@@ -65,6 +76,9 @@ class DecodeTimes:
         if self._line is not None:
             self._paces.fade(_DECAY)
             self._paces.add((_sum(self._line, row), row[-1]), seconds)
+        if depth <= _SHORT * count:
+            self._short.setdefault(count, Smoothed()).add(seconds)
+            self._num_short[count] += 1
         self._age += 1
         if is_new or self._age >= _KEPT_FOR:
             self._parts = None
@@ -80,18 +94,38 @@ class DecodeTimes:
         return None if self._parts is None else _sum(self._parts, _row(count, depth))
 
     def short_seconds(self, count: int) -> float | None:
-        """Return what a step of short sequences took in the warm-up; None without one.
+        """Return what a step of short sequences takes; None without a warm-up.
 
-        Between the measurements it is on straight lines, which say more of few
+        It is on straight lines between what was measured, which say more of few
         sequences than one line through all: the second one costs more than the tenth.
+        Later steps count in the place of the warm-up's, and set the pace of the others:
+        what else runs while a model is loaded makes steps of one sequence seem as long
+        as those of several.
         """
         if len(self._measured) < 2:
             return None
-        counts = sorted(self._measured)
-        seconds = [self._measured[n] for n in counts]
+        known = self._at_pace()
+        counts = sorted(known)
+        seconds = [known[n] for n in counts]
         beyond = max(count - counts[-1], 0)
         slope = (seconds[-1] - seconds[-2]) / (counts[-1] - counts[-2])
         return float(np.interp(count, counts, seconds)) + beyond * max(slope, 0.0)
+
+    def _at_pace(self) -> dict[int, float]:
+        """Return what steps of short sequences take, by their number."""
+        measured = self._measured
+        later = {
+            count: self._short[count].mean
+            for count, num in self._num_short.items()
+            if num >= _ENOUGH
+        }
+        if not later:
+            return measured
+        counts = sorted(measured)
+        line = [measured[count] for count in counts]
+        paces = [later[n] / float(np.interp(n, counts, line)) for n in later]
+        pace = statistics.median(paces)
+        return {n: pace * seconds for n, seconds in measured.items()} | later
 
 
 def _sum(parts: list[float], numbers: tuple[float, ...]) -> float:

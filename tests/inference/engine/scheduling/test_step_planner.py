@@ -215,6 +215,20 @@ def test_the_first_token_of_a_cached_prompt_waits_for_none_either() -> None:
     assert desk.sizes() == {cached.slot: 1}
 
 
+def test_only_a_light_keys_sequences_have_drafts_beside_it() -> None:
+    desk = Desk()
+    quiet = desk.decoding(key="quiet")
+    loud = [desk.decoding(key="loud") for _ in range(2)]
+    assert all(desk.planner.draft_budget([quiet, *loud]).limits.values())
+    desk.shares.update([quiet, *loud])
+    limits = desk.planner.draft_budget([quiet, *loud]).limits
+    assert limits[quiet] > 0
+    assert [limits[each] for each in loud] == [0, 0]
+    # Nobody is here or due.
+    desk.shares.update(loud)
+    assert all(desk.planner.draft_budget(loud).limits.values())
+
+
 def test_prompts_take_no_more_of_a_light_keys_time_than_its_own_tokens() -> None:
     desk = learned(Desk())
     stream = desk.decoding(key="quiet")

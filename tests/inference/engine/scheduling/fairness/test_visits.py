@@ -22,8 +22,8 @@ def test_a_key_is_due_a_usual_pause_after_it_has_left() -> None:
     due = visits.due("A")
     assert due.at == pytest.approx(19.4 + 0.6)
     assert due.stay_s == pytest.approx(0.1)
-    # It is as regular as a clock.
-    assert due.until == pytest.approx(due.at, abs=0.02)
+    # It is as regular as a clock, and may be late once by half of its pause.
+    assert due.until == pytest.approx(due.at + 0.3)
 
 
 def test_a_key_with_irregular_pauses_is_late_only_after_a_while() -> None:

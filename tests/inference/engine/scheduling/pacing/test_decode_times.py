@@ -60,9 +60,37 @@ def test_steps_of_few_sequences_are_compared_as_the_warm_up_measured_them() -> N
     times = DecodeTimes()
     for count, seconds in ((1, 0.006), (4, 0.015), (16, 0.039)):
         times.calibrate(count, seconds)
-    for position in range(100, 200):
+    # Long sequences take longer, however many there are.
+    for position in range(200, 300):
         times.observe(3, 3 * position, 0.1)
     assert times.short_seconds(1) == pytest.approx(0.006)
     assert times.short_seconds(2) == pytest.approx(0.009)
     assert times.short_seconds(10) == pytest.approx(0.027)
     assert times.short_seconds(20) == pytest.approx(0.047)
+
+
+def test_later_steps_mend_a_warm_up_that_something_else_disturbed() -> None:
+    times = DecodeTimes()
+    # One sequence in twice the time.
+    for count, seconds in ((1, 0.012), (4, 0.015), (16, 0.039)):
+        times.calibrate(count, seconds)
+    for position in range(7):
+        times.observe(1, position, 0.006)
+    # A few steps may be chance.
+    assert times.short_seconds(1) == pytest.approx(0.012)
+    times.observe(1, 7, 0.006)
+    assert times.short_seconds(1) == pytest.approx(0.006)
+    for position in range(8):
+        times.observe(4, 4 * position, 0.015)
+    assert times.short_seconds(4) == pytest.approx(0.015)
+    assert times.short_seconds(2) == pytest.approx(0.009)
+
+
+def test_later_steps_set_the_pace_of_numbers_that_did_not_come_again() -> None:
+    times = DecodeTimes()
+    for count, seconds in ((1, 0.006), (4, 0.015), (16, 0.039)):
+        times.calibrate(count, seconds)
+    for position in range(8):
+        times.observe(4, 4 * position, 0.030)
+    assert times.short_seconds(1) == pytest.approx(0.012)
+    assert times.short_seconds(16) == pytest.approx(0.078)
