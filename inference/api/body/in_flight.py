@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from functools import cache
 
@@ -11,6 +12,9 @@ from inference.api.errors import ServerBusy
 
 #: The first bytes of each body are free, so that no large body keeps a small one out.
 FREE_BYTES = 64 * 1024
+#: A large body waits for so long for others before it is refused. To refuse it at once
+#: costs more than to wait: who sends it sends it again.
+PATIENCE_S = 1.0
 _MIB = 1024 * 1024
 
 
@@ -26,14 +30,37 @@ class BodyBudget:
         self._share = share
         self._held = 0
         self._by_client: Counter[str] = Counter()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def held(self) -> int:
         """The bytes that are held now, without the free ones."""
         return self._held
 
+    async def wait_for_room(self, client: str, size: int) -> None:
+        """Wait until a body has room, before any of it is read.
+
+        Raises ServerBusy if it has none within ``PATIENCE_S``.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
+        while True:
+            try:
+                self.check(client, size)
+            except ServerBusy:
+                if loop.time() >= until:
+                    raise
+            else:
+                return
+            released = loop.create_future()
+            self._waiting.add(released)
+            try:
+                await asyncio.wait([released], timeout=until - loop.time())
+            finally:
+                self._waiting.discard(released)
+
     def check(self, client: str, size: int) -> None:
-        """Refuse what has no room now, before any of it is read. Raises ServerBusy."""
+        """Refuse what has no room now. Raises ServerBusy."""
         size = max(size - FREE_BYTES, 0)
         if size and self._by_client[client] + size > self._share:
             raise ServerBusy(
@@ -57,6 +84,9 @@ class BodyBudget:
         self._by_client[client] -= size
         if not self._by_client[client]:
             del self._by_client[client]
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
 
 @cache

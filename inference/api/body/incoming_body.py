@@ -71,7 +71,7 @@ class IncomingBody:
         if declared > limit:
             raise BodyTooLarge(limit)
         self._client = client
-        self._budget.check(client, declared)
+        await self._budget.wait_for_room(client, declared)
         pieces: list[bytes] = []
         size = 0
         async for piece in self.pieces(limit):

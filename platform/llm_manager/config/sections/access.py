@@ -150,9 +150,9 @@ class LimitsSection(Section):
         ge=0,
         le=65_536,
         description="Size of all bodies that one web process reads at once, in MiB, "
-        "without the first 64 KiB of each; one key may have half of it. Above that the "
-        "answer is 503. 0 is four times max_body_mb; a smaller value than max_body_mb "
-        "counts as that.",
+        "without the first 64 KiB of each; one key may have half of it. Above that a "
+        "body waits for a second, and the answer is 503. 0 is four times max_body_mb; "
+        "a smaller value than max_body_mb counts as that.",
     )
     blocked_patterns: Texts = Field(
         default=(),
