@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 #: How long what an attack has begun may take to end, and the rows of requests to come.
 _REST_S = 2.0
+#: The server starts spare processes some seconds after itself, which take a processor
+#: for a while: how long it must have used less than this share of one, and for how long
+#: that is waited for at most.
+_RESTS_FOR_S, _RESTING, _SETTLES_WITHIN_S = 12.0, 0.1, 60.0
 _ROWS = """
 SELECT queue_ms, first_token_ms FROM accounts_usagerecord
 WHERE key_prefix <> '' AND '{key}' LIKE key_prefix || '%'
@@ -109,9 +113,21 @@ async def _measure(options: HostileOptions, folder: Path) -> dict[str, Beside]:
     data = folder / "data"
     data.mkdir(mode=0o700)
     async with Ours().running(conditions, data) as running:
+        await _settled(running)
         for name in options.attacks:
             results[name] = await _beside(name, running, data, options)
     return results
+
+
+async def _settled(running: Running) -> None:
+    """Wait until the server rests. Raises TimeoutError."""
+    async with asyncio.timeout(_SETTLES_WITHIN_S):
+        rested_s = 0.0
+        while rested_s < _RESTS_FOR_S:
+            before = sum(running.processes.cpu_s().values())
+            await asyncio.sleep(1.0)
+            used = sum(running.processes.cpu_s().values()) - before
+            rested_s = rested_s + 1.0 if used < _RESTING else 0.0
 
 
 async def _beside(
