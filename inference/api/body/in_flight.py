@@ -30,6 +30,8 @@ class BodyBudget:
         self._share = share
         self._held = 0
         self._by_client: Counter[str] = Counter()
+        #: What the bodies that have begun will come to.
+        self._expected: Counter[str] = Counter()
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
@@ -37,27 +39,41 @@ class BodyBudget:
         """The bytes that are held now, without the free ones."""
         return self._held
 
-    async def wait_for_room(self, client: str, size: int) -> None:
-        """Wait until a body has room, before any of it is read.
+    async def begin(self, client: str, size: int) -> None:
+        """Wait until a body of this size has room, before any of it is read.
 
-        Raises ServerBusy if it has none within ``PATIENCE_S``.
+        Bodies of the same client that are still coming in count as a whole, or all of
+        them would be refused halfway; after ``PATIENCE_S`` only what has come counts.
+        To be followed by ``end`` unless it raises ServerBusy.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
-        while True:
-            try:
-                self.check(client, size)
-            except ServerBusy:
-                if loop.time() >= until:
-                    raise
-            else:
-                return
+        while not self._has_room(client, size) and loop.time() < until:
             released = loop.create_future()
             self._waiting.add(released)
             try:
                 await asyncio.wait([released], timeout=until - loop.time())
             finally:
                 self._waiting.discard(released)
+        self.check(client, size)
+        self._expected[client] += max(size - FREE_BYTES, 0)
+
+    def end(self, client: str, size: int) -> None:
+        """Note that a body of this size is not coming in any more."""
+        self._expected[client] -= max(size - FREE_BYTES, 0)
+        if not self._expected[client]:
+            del self._expected[client]
+        self._wake()
+
+    def _has_room(self, client: str, size: int) -> bool:
+        more = max(size - FREE_BYTES, 0)
+        if more and self._expected[client] + more > self._share:
+            return False
+        try:
+            self.check(client, size)
+        except ServerBusy:
+            return False
+        return True
 
     def check(self, client: str, size: int) -> None:
         """Refuse what has no room now. Raises ServerBusy."""
@@ -84,6 +100,9 @@ class BodyBudget:
         self._by_client[client] -= size
         if not self._by_client[client]:
             del self._by_client[client]
+        self._wake()
+
+    def _wake(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

@@ -39,6 +39,7 @@ class IncomingBody:
         self._budget = budget or body_budget()
         self._client = ""
         self._held = 0
+        self._declared = 0
         self.was_read = asyncio.Event()
 
     @classmethod
@@ -71,7 +72,8 @@ class IncomingBody:
         if declared > limit:
             raise BodyTooLarge(limit)
         self._client = client
-        await self._budget.wait_for_room(client, declared)
+        await self._budget.begin(client, declared)
+        self._declared = declared
         pieces: list[bytes] = []
         size = 0
         async for piece in self.pieces(limit):
@@ -109,7 +111,8 @@ class IncomingBody:
             self.value.clear()
         self.data, self.value = b"", None
         self._budget.release(self._client, self._held)
-        self._held = 0
+        self._budget.end(self._client, self._declared)
+        self._held = self._declared = 0
 
     def _hold(self, size: int) -> None:
         more = size - self._held

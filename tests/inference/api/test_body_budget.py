@@ -19,7 +19,7 @@ def budget() -> BodyBudget:
 
 
 def waiting(budget: BodyBudget, client: str, size: int) -> asyncio.Task[None]:
-    return asyncio.create_task(budget.wait_for_room(client, FREE_BYTES + size))
+    return asyncio.create_task(budget.begin(client, FREE_BYTES + size))
 
 
 async def turns() -> None:
@@ -68,7 +68,30 @@ async def test_a_body_that_has_no_room_in_time_is_refused(
     with pytest.raises(ServerBusy, match=r"^As many large bodies are being read"):
         await waiting(budget, "c", 100)
     # A small one has room always.
-    await budget.wait_for_room("c", FREE_BYTES)
+    await budget.begin("c", FREE_BYTES)
+
+
+async def test_bodies_of_a_key_that_still_come_in_count_as_a_whole(
+    budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_flight, "PATIENCE_S", _WAIT_S)
+    first, second, third = (waiting(budget, "a", 100) for _ in range(3))
+    await turns()
+    assert first.done()
+    assert second.done()
+    assert not third.done()
+    # Another key does not wait for what has not come.
+    await waiting(budget, "b", 200)
+    budget.end("a", FREE_BYTES + 100)
+    await third
+
+
+async def test_what_has_not_come_refuses_nobody(
+    budget: BodyBudget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_flight, "PATIENCE_S", 0.01)
+    await waiting(budget, "a", 150)
+    await waiting(budget, "a", 150)
 
 
 async def test_who_has_left_does_not_wait(
