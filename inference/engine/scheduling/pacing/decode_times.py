@@ -48,6 +48,8 @@ class DecodeTimes:
         #: Later steps of short sequences, by their number.
         self._short: dict[int, Smoothed] = {}
         self._num_short: Counter[int] = Counter()
+        #: Numbers of short sequences, and what they take; None if that has changed.
+        self._at_pace: tuple[list[int], list[float]] | None = None
         #: The parts of the warm-up alone.
         self._line: list[float] | None = None
         self._parts: list[float] | None = None
@@ -62,6 +64,7 @@ class DecodeTimes:
         """Add a step of the warm-up, which does not fade. Its sequences are short."""
         self._counts.add(count)
         self._measured[count] = seconds
+        self._at_pace = None
         self._warm_up.add(_row(count, 0), seconds, _WARM_UP_WEIGHT)
         self._line = self._warm_up.parts((0, 1) if self.knows_batches else (0,))
         self._parts = None
@@ -79,6 +82,8 @@ class DecodeTimes:
         if depth <= _SHORT * count:
             self._short.setdefault(count, Smoothed()).add(seconds)
             self._num_short[count] += 1
+            if self._num_short[count] % _ENOUGH == 0:
+                self._at_pace = None
         self._age += 1
         if is_new or self._age >= _KEPT_FOR:
             self._parts = None
@@ -104,14 +109,15 @@ class DecodeTimes:
         """
         if len(self._measured) < 2:
             return None
-        known = self._at_pace()
-        counts = sorted(known)
-        seconds = [known[n] for n in counts]
+        if self._at_pace is None:
+            known = self._known()
+            self._at_pace = sorted(known), [known[n] for n in sorted(known)]
+        counts, seconds = self._at_pace
         beyond = max(count - counts[-1], 0)
         slope = (seconds[-1] - seconds[-2]) / (counts[-1] - counts[-2])
         return float(np.interp(count, counts, seconds)) + beyond * max(slope, 0.0)
 
-    def _at_pace(self) -> dict[int, float]:
+    def _known(self) -> dict[int, float]:
         """Return what steps of short sequences take, by their number."""
         measured = self._measured
         later = {
@@ -119,12 +125,11 @@ class DecodeTimes:
             for count, num in self._num_short.items()
             if num >= _ENOUGH
         }
-        if not later:
-            return measured
         counts = sorted(measured)
         line = [measured[count] for count in counts]
-        paces = [later[n] / float(np.interp(n, counts, line)) for n in later]
-        pace = statistics.median(paces)
+        expected = {n: float(np.interp(n, counts, line)) for n in later}
+        paces = [later[n] / expected[n] for n in later if expected[n] > 0]
+        pace = statistics.median(paces) if paces else 1.0
         return {n: pace * seconds for n, seconds in measured.items()} | later
 
 
