@@ -55,8 +55,9 @@ class BodyBudget:
                 await asyncio.wait([released], timeout=until - loop.time())
             finally:
                 self._waiting.discard(released)
-        self.check(client, size)
-        self._expected[client] += max(size - FREE_BYTES, 0)
+        more = max(size - FREE_BYTES, 0)
+        self._check(client, more)
+        self._expected[client] += more
 
     def end(self, client: str, size: int) -> None:
         """Note that a body of this size is not coming in any more."""
@@ -69,28 +70,29 @@ class BodyBudget:
         more = max(size - FREE_BYTES, 0)
         if more and self._expected[client] + more > self._share:
             return False
-        try:
-            self.check(client, size)
-        except ServerBusy:
-            return False
-        return True
+        return self._why_not(client, more) is None
 
-    def check(self, client: str, size: int) -> None:
-        """Refuse what has no room now. Raises ServerBusy."""
-        size = max(size - FREE_BYTES, 0)
-        if size and self._by_client[client] + size > self._share:
-            raise ServerBusy(
+    def _check(self, client: str, more: int) -> None:
+        """Refuse bytes that have no room now. Raises ServerBusy."""
+        if (why_not := self._why_not(client, more)) is not None:
+            raise ServerBusy(why_not)
+
+    def _why_not(self, client: str, more: int) -> str | None:
+        """Return why bytes beyond the free ones have no room now, None if they do."""
+        if more and self._by_client[client] + more > self._share:
+            return (
                 "As many large bodies of this key are being read as may be at once. "
                 "Send them one after another."
             )
-        if size and self._held + size > self._limit:
-            raise ServerBusy(
+        if more and self._held + more > self._limit:
+            return (
                 "As many large bodies are being read as may be at once. Try again soon."
             )
+        return None
 
     def hold(self, client: str, size: int) -> None:
         """Note bytes beyond the free ones. Raises ServerBusy."""
-        self.check(client, size + FREE_BYTES)
+        self._check(client, size)
         self._held += size
         self._by_client[client] += size
 

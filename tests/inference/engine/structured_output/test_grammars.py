@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from inference.engine.structured_output import grammars
+from inference.engine.structured_output import compiling, grammars
 from inference.engine.structured_output.compiling import InvalidGrammar
 from tests.inference.engine.structured_output.recogniser import allows
 
@@ -20,6 +20,17 @@ def refused(make: object, source: object) -> str:
 
 def test_a_grammar_says_where_it_comes_from() -> None:
     assert grammars.regex("a", "guided_regex").param == "guided_regex"
+
+
+def test_a_grammar_that_compiles_is_not_validated_besides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def validate(source: str) -> list[str]:
+        raise AssertionError(source)
+
+    monkeypatch.setattr(compiling, "validate", validate)
+    # Nothing else has asked for it: what was checked is kept.
+    assert grammars.regex("validated[0-9]once").source
 
 
 def test_any_json_object_is_an_object() -> None:
